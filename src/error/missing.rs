@@ -1,0 +1,48 @@
+use alloc::string::String;
+use core::fmt;
+
+/// The image names another file. Names are never followed: the caller supplies the storage, or says to do without.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Missing {
+    /// The backing file, whose contents show where this image has none of its own.
+    BackingFile {
+        /// The name that the image records.
+        name: String,
+        /// The format that the image records, such as `qcow2` or `raw`.
+        format: Option<String>,
+    },
+    /// The external data file, which holds the guest's data.
+    DataFile {
+        /// The name that the image records.
+        name: Option<String>,
+    },
+}
+
+impl Missing {
+    pub(super) fn code(&self) -> &'static str {
+        match self {
+            Self::BackingFile { .. } => "MISSING_BACKING_FILE",
+            Self::DataFile { .. } => "MISSING_DATA_FILE",
+        }
+    }
+}
+
+impl fmt::Display for Missing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::BackingFile { name, format: Some(format) } => {
+                write!(f, "the image needs its backing file {name:?} (format {format}); supply it, or open without it")
+            }
+            Self::BackingFile { name, format: None } => {
+                write!(f, "the image needs its backing file {name:?}; supply it, or open without it")
+            }
+            Self::DataFile { name: Some(name) } => {
+                write!(f, "the image keeps its data in the external data file {name:?}; supply it")
+            }
+            Self::DataFile { name: None } => f.write_str(
+                "the image keeps its data in an external data file, whose name it doesn't record; supply it",
+            ),
+        }
+    }
+}

@@ -1,0 +1,142 @@
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt;
+
+/// The file may be sound, but it is not one that this crate reads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Unsupported {
+    /// Not a qcow2 image; what it seems to be instead.
+    Format(FileFormat),
+    /// A version of the format other than 2 and 3.
+    Version(u32),
+    /// Incompatible features that this crate doesn't know.
+    Features {
+        /// The unknown bits of the incompatible feature word.
+        bits: u64,
+        /// Their names, from the image's own feature table, in the order of the bits; unnamed ones are left out.
+        names: Vec<String>,
+    },
+    /// The guest's data is encrypted by QEMU's first method, AES in CBC mode.
+    EncryptionAes,
+    /// The guest's data is encrypted by LUKS.
+    EncryptionLuks,
+    /// The guest's data is encrypted by a method that the format doesn't define.
+    EncryptionMethod(u32),
+    /// A compression type that the format doesn't define.
+    CompressionType(u8),
+    /// A compression type for which this build has no codec.
+    NoCodec {
+        /// The codec's name.
+        name: &'static str,
+    },
+    /// A backing file of another format than qcow2 and raw.
+    BackingFormat {
+        /// The format that the image records.
+        name: String,
+    },
+    /// A backing chain of more files than [`MAX_CHAIN`](crate::Image::MAX_CHAIN), or one that contains itself.
+    ChainTooLong,
+}
+
+impl Unsupported {
+    pub(crate) fn code(&self) -> &'static str {
+        match self {
+            Self::Format(_) => "NOT_QCOW2",
+            Self::Version(_) => "UNSUPPORTED_VERSION",
+            Self::Features { .. } => "UNSUPPORTED_FEATURES",
+            Self::EncryptionAes | Self::EncryptionLuks | Self::EncryptionMethod(_) => "UNSUPPORTED_ENCRYPTION",
+            Self::CompressionType(_) | Self::NoCodec { .. } => "UNSUPPORTED_COMPRESSION",
+            Self::BackingFormat { .. } => "UNSUPPORTED_BACKING_FORMAT",
+            Self::ChainTooLong => "BACKING_CHAIN_TOO_LONG",
+        }
+    }
+}
+
+impl fmt::Display for Unsupported {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Format(FileFormat::Unknown) => {
+                f.write_str("this is not a qcow2 image: it doesn't begin with the letters QFI and the byte 0xfb")
+            }
+            Self::Format(format) => write!(f, "this is not a qcow2 image: it seems to be {}", format.name()),
+            Self::Version(1) => f.write_str("this is an image of the old qcow format (version 1); convert it to qcow2"),
+            Self::Version(version) => write!(f, "version {version} of qcow2 is not known; versions 2 and 3 are"),
+            Self::Features { bits, names } if names.is_empty() => {
+                write!(f, "the image uses incompatible features that are not known: bits {bits:#x}")
+            }
+            Self::Features { bits, names } => {
+                write!(f, "the image uses incompatible features that are not known: ")?;
+                for (index, name) in names.iter().enumerate() {
+                    write!(f, "{}{name}", if index == 0 { "" } else { ", " })?;
+                }
+                write!(f, " (bits {bits:#x})")
+            }
+            Self::EncryptionAes => {
+                f.write_str("the image is encrypted (AES, QEMU's legacy method), which is not supported yet")
+            }
+            Self::EncryptionLuks => f.write_str("the image is encrypted (LUKS), which is not supported yet"),
+            Self::EncryptionMethod(method) => {
+                write!(f, "the image is encrypted by method {method}, which is not known")
+            }
+            Self::CompressionType(kind) => write!(f, "compression type {kind} is not known"),
+            Self::NoCodec { name } => write!(f, "this build has no codec for {name}"),
+            Self::BackingFormat { name } => {
+                write!(f, "the backing file's format {name:?} is not supported; qcow2 and raw are")
+            }
+            Self::ChainTooLong => f.write_str("the backing chain is too long, or contains itself"),
+        }
+    }
+}
+
+/// What a file seems to be, by its first bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+#[expect(missing_docs, reason = "each variant is a format's name, which `name` spells out")]
+pub enum FileFormat {
+    Qcow2,
+    Qcow1,
+    Qed,
+    Vmdk,
+    Vdi,
+    Vhdx,
+    Vpc,
+    Luks,
+    Parallels,
+    Gzip,
+    Xz,
+    Zstd,
+    Zip,
+    SevenZip,
+    Empty,
+    Unknown,
+}
+
+impl FileFormat {
+    /// One of QEMU's disk formats, as against an archive or plain bytes.
+    pub(crate) fn is_disk_image(self) -> bool {
+        !matches!(self, Self::Gzip | Self::Xz | Self::Zstd | Self::Zip | Self::SevenZip | Self::Empty | Self::Unknown)
+    }
+
+    /// The format's name in words.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Qcow2 => "qcow2",
+            Self::Qcow1 => "qcow (version 1)",
+            Self::Qed => "QED",
+            Self::Vmdk => "VMDK",
+            Self::Vdi => "VDI",
+            Self::Vhdx => "VHDX",
+            Self::Vpc => "VHD (vpc)",
+            Self::Luks => "a LUKS volume",
+            Self::Parallels => "Parallels",
+            Self::Gzip => "a gzip archive; unpack it first",
+            Self::Xz => "an xz archive; unpack it first",
+            Self::Zstd => "a zstd archive; unpack it first",
+            Self::Zip => "a zip archive; unpack it first",
+            Self::SevenZip => "a 7z archive; unpack it first",
+            Self::Empty => "an empty file",
+            Self::Unknown => "raw, or unknown",
+        }
+    }
+}

@@ -1,0 +1,13 @@
+//! The format: bytes ⇄ values, pure. Nothing here knows of storages or futures.
+
+pub(crate) mod bitmap;
+pub(crate) mod bytes;
+pub(crate) mod extension;
+pub(crate) mod feature;
+pub(crate) mod geometry;
+pub(crate) mod header;
+pub(crate) mod l1;
+pub(crate) mod l2;
+pub(crate) mod probe;
+pub(crate) mod snapshot;
+pub(crate) mod units;

@@ -1,0 +1,73 @@
+//! The directory of the dirty bitmaps that an image stores.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use super::bytes::Record;
+use super::extension::BitmapDirectory;
+use crate::error::{Corrupt, HeaderTable};
+
+const FIXED_BYTES: u64 = 24;
+const ALIGNMENT: u64 = 8;
+/// QEMU's limits.
+const MAX_BITMAPS: u32 = 65_535;
+const MAX_DIRECTORY_BYTES: u64 = 65_535 << 10;
+const GRANULARITY_BITS: core::ops::RangeInclusive<u8> = 9..=31;
+const MAX_NAME: u16 = 1023;
+
+const FLAG_IN_USE: u32 = 1 << 0;
+const FLAG_AUTO: u32 = 1 << 1;
+
+/// A dirty bitmap that the image stores.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BitmapInfo {
+    /// Its name, unique within the image.
+    pub name: String,
+    /// How many bytes of the disk a bit stands for: a power of two from 512.
+    pub granularity: u64,
+    /// It was not saved properly, so that its contents can't be trusted.
+    pub in_use: bool,
+    /// It is to be kept up to date by whoever writes.
+    pub auto: bool,
+}
+
+impl BitmapDirectory {
+    /// The directory's size in bytes, if it is a possible one.
+    pub(crate) fn checked_size(self) -> Result<usize, Corrupt> {
+        let too_large = Corrupt::TableTooLarge { table: HeaderTable::Bitmaps, count: self.size };
+        if self.size > MAX_DIRECTORY_BYTES || self.bitmaps > MAX_BITMAPS {
+            return Err(too_large);
+        }
+        usize::try_from(self.size).map_err(|_| too_large)
+    }
+
+    /// The bitmaps that the directory, read whole into `bytes`, lists.
+    pub(crate) fn parse(self, bytes: &[u8]) -> Result<Vec<BitmapInfo>, Corrupt> {
+        let mut list = Vec::new();
+        let mut at = 0;
+        for index in 0..self.bitmaps {
+            let broken = Corrupt::BitmapEntry { index, directory: self.offset };
+            let (bitmap, next) = parse_entry(Record(bytes), at).ok_or(broken)?;
+            list.push(bitmap);
+            at = next;
+        }
+        Ok(list)
+    }
+}
+
+/// The entry at `at`, and where the next one begins.
+fn parse_entry(record: Record<'_>, at: u64) -> Option<(BitmapInfo, u64)> {
+    let flags = record.u32(at + 12)?;
+    let granularity_bits = record.u8(at + 17).filter(|bits| GRANULARITY_BITS.contains(bits))?;
+    let name_length = record.u16(at + 18).filter(|length| *length <= MAX_NAME)?;
+    let extra = u64::from(record.u32(at + 20)?);
+    let name_at = at + FIXED_BYTES + extra;
+    let name = record.slice(name_at, u64::from(name_length))?;
+    let bitmap = BitmapInfo {
+        name: String::from_utf8_lossy(name).into_owned(),
+        granularity: 1 << granularity_bits,
+        in_use: flags & FLAG_IN_USE != 0,
+        auto: flags & FLAG_AUTO != 0,
+    };
+    Some((bitmap, (name_at + u64::from(name_length)).next_multiple_of(ALIGNMENT)))
+}

@@ -1,0 +1,30 @@
+//! Entries of the L1 table.
+
+use super::geometry::Geometry;
+use super::units::HostOffset;
+
+pub(crate) const L1_ENTRY_SIZE: u64 = 8;
+
+/// QEMU's limit on an L1 table: 32 MiB.
+pub(crate) const MAX_L1_ENTRIES: u64 = (32 << 20) / L1_ENTRY_SIZE;
+
+/// An L1 entry as stored: bits 9 to 55 are an offset, bit 63 is COPIED, the others are reserved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct L1Entry(pub(crate) u64);
+
+/// An L2 table that is not where a cluster begins; the offset that the entry holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct UnalignedTable(pub(crate) u64);
+
+impl L1Entry {
+    const OFFSET: u64 = 0x00ff_ffff_ffff_fe00;
+
+    /// Where the L2 table is; `None` where nothing of its range is mapped. Reserved bits are ignored, as QEMU does.
+    pub(crate) fn l2_table(self, geometry: Geometry) -> Result<Option<HostOffset>, UnalignedTable> {
+        match self.0 & Self::OFFSET {
+            0 => Ok(None),
+            offset if geometry.is_cluster_aligned(offset) => Ok(Some(HostOffset(offset))),
+            offset => Err(UnalignedTable(offset)),
+        }
+    }
+}

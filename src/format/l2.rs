@@ -1,0 +1,218 @@
+//! Entries of an L2 table: what a cluster, or each of its subclusters, is made of.
+//!
+//! A standard entry describes a cluster of one subcluster, an extended one a cluster of 32; behind
+//! [`L2Entry::decode`] both are the same [`Cluster`].
+
+use super::geometry::Geometry;
+use super::units::HostOffset;
+
+/// An L2 entry as stored: the first word, and the subcluster bitmap where entries are extended (else 0).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct L2Entry {
+    pub(crate) word: u64,
+    pub(crate) bitmap: u64,
+}
+
+/// What an entry means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cluster {
+    Compressed(CompressedSpan),
+    Subclusters(Subclusters),
+}
+
+/// A cluster that is not compressed.
+///
+/// Bit i of each mask is subcluster i. The masks don't overlap, and where `host` is `None` nothing is allocated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Subclusters {
+    pub(crate) host: Option<HostOffset>,
+    pub(crate) allocated: u32,
+    pub(crate) zero: u32,
+}
+
+/// What a subcluster reads as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SubclusterKind {
+    /// As in the backing file.
+    Unallocated,
+    Zero,
+    Data,
+}
+
+/// Where the compressed bytes of a cluster are.
+///
+/// The length is rounded up to where a sector ends: the stream may end before it, the file too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct CompressedSpan {
+    pub(crate) start: HostOffset,
+    /// 1 to 2 × the cluster size.
+    pub(crate) length: u64,
+}
+
+/// Why an entry means nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum BadL2Entry {
+    Unaligned(u64),
+    ZeroInVersion2,
+    Subclusters,
+    CompressedWithDataFile,
+}
+
+/// What of the image decides how its L2 entries are read.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct L2Rules {
+    pub(crate) geometry: Geometry,
+    /// Version 3 has the zero flag.
+    pub(crate) zero_flag: bool,
+    /// With an external data file 0 is an offset like any other, and nothing is compressed.
+    pub(crate) data_file: bool,
+}
+
+impl L2Entry {
+    const COPIED: u64 = 1 << 63;
+    const COMPRESSED: u64 = 1 << 62;
+    const ZERO: u64 = 1;
+    const OFFSET: u64 = 0x00ff_ffff_ffff_fe00;
+    const SECTOR: u64 = 512;
+
+    /// Reserved bits are ignored, and so is the bitmap of a compressed cluster, as QEMU does.
+    pub(crate) fn decode(self, rules: L2Rules) -> Result<Cluster, BadL2Entry> {
+        if self.word & Self::COMPRESSED != 0 {
+            return self.decode_compressed(rules);
+        }
+        let offset = self.word & Self::OFFSET;
+        if !rules.geometry.is_cluster_aligned(offset) {
+            return Err(BadL2Entry::Unaligned(offset));
+        }
+        let has_host = offset != 0 || (rules.data_file && self.word & Self::COPIED != 0);
+        let host = has_host.then_some(HostOffset(offset));
+        if rules.geometry.extended_l2() { self.decode_bitmap(host) } else { self.decode_standard(host, rules) }
+    }
+
+    fn decode_standard(self, host: Option<HostOffset>, rules: L2Rules) -> Result<Cluster, BadL2Entry> {
+        let zero = self.word & Self::ZERO != 0;
+        if zero && !rules.zero_flag {
+            return Err(BadL2Entry::ZeroInVersion2);
+        }
+        let allocated = host.is_some() && !zero;
+        Ok(Cluster::Subclusters(Subclusters { host, allocated: u32::from(allocated), zero: u32::from(zero) }))
+    }
+
+    fn decode_bitmap(self, host: Option<HostOffset>) -> Result<Cluster, BadL2Entry> {
+        let (zero, allocated) = halves(self.bitmap);
+        if zero & allocated != 0 || (host.is_none() && allocated != 0) {
+            return Err(BadL2Entry::Subclusters);
+        }
+        Ok(Cluster::Subclusters(Subclusters { host, allocated, zero }))
+    }
+
+    fn decode_compressed(self, rules: L2Rules) -> Result<Cluster, BadL2Entry> {
+        if rules.data_file {
+            return Err(BadL2Entry::CompressedWithDataFile);
+        }
+        let offset_bits = rules.geometry.compressed_offset_bits();
+        let descriptor = self.word & (Self::COMPRESSED - 1);
+        let start = descriptor & ((1 << offset_bits) - 1);
+        let additional_sectors = descriptor >> offset_bits;
+        let length = (additional_sectors + 1) * Self::SECTOR - start % Self::SECTOR;
+        Ok(Cluster::Compressed(CompressedSpan { start: HostOffset(start), length }))
+    }
+}
+
+impl Subclusters {
+    /// The kind of subcluster `index`, and how many from there on, within the cluster, are of the same kind.
+    pub(crate) fn run_at(self, index: u32, subclusters: u32) -> (SubclusterKind, u32) {
+        let allocated = self.allocated >> index;
+        let zero = self.zero >> index;
+        let (kind, others) = if allocated & 1 != 0 {
+            (SubclusterKind::Data, !allocated)
+        } else if zero & 1 != 0 {
+            (SubclusterKind::Zero, !zero)
+        } else {
+            (SubclusterKind::Unallocated, allocated | zero)
+        };
+        (kind, others.trailing_zeros().min(subclusters - index))
+    }
+}
+
+impl CompressedSpan {
+    pub(crate) fn end(self) -> HostOffset {
+        self.start.plus(self.length)
+    }
+}
+
+/// The high and the low 32 bits.
+fn halves(bits: u64) -> (u32, u32) {
+    #[expect(clippy::cast_possible_truncation, reason = "the low half is what is wanted")]
+    ((bits >> 32) as u32, bits as u32)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rules(cluster_bits: u32, extended: bool) -> L2Rules {
+        let geometry = Geometry::new(cluster_bits, extended).expect("in range");
+        L2Rules { geometry, zero_flag: true, data_file: false }
+    }
+
+    fn standard(word: u64) -> L2Entry {
+        L2Entry { word, bitmap: 0 }
+    }
+
+    #[test]
+    fn offset_zero_is_unallocated_unless_a_data_file_has_it() {
+        let nothing = Cluster::Subclusters(Subclusters { host: None, allocated: 0, zero: 0 });
+        assert_eq!(standard(L2Entry::COPIED).decode(rules(16, false)), Ok(nothing));
+        let with_data_file = L2Rules { data_file: true, ..rules(16, false) };
+        let first = Cluster::Subclusters(Subclusters { host: Some(HostOffset(0)), allocated: 1, zero: 0 });
+        assert_eq!(standard(L2Entry::COPIED).decode(with_data_file), Ok(first));
+        assert_eq!(standard(0).decode(with_data_file), Ok(nothing));
+    }
+
+    #[test]
+    fn the_span_of_a_compressed_cluster() {
+        // 64 KiB clusters: 54 bits of offset, then the additional sectors.
+        let entry = standard(L2Entry::COMPRESSED | 3 << 54 | 0x12345);
+        let span = CompressedSpan { start: HostOffset(0x12345), length: 4 * 512 - 0x145 };
+        assert_eq!(entry.decode(rules(16, false)), Ok(Cluster::Compressed(span)));
+    }
+
+    #[test]
+    fn the_span_at_the_extremes_of_the_cluster_size() {
+        for (cluster_bits, offset_bits) in [(9, 61), (21, 49)] {
+            let entry = standard(u64::MAX);
+            let Ok(Cluster::Compressed(span)) = entry.decode(rules(cluster_bits, false)) else {
+                unreachable!("the flag is set");
+            };
+            assert_eq!(span.start.0, (1 << offset_bits) - 1);
+            assert!(span.length <= 2 << cluster_bits, "{span:?}");
+        }
+    }
+
+    #[test]
+    fn a_zero_flag_needs_version_3() {
+        let version_2 = L2Rules { zero_flag: false, ..rules(16, false) };
+        assert_eq!(standard(1).decode(version_2), Err(BadL2Entry::ZeroInVersion2));
+    }
+
+    #[test]
+    fn impossible_bitmaps() {
+        let both = L2Entry { word: 1 << 16, bitmap: 1 << 32 | 1 };
+        assert_eq!(both.decode(rules(16, true)), Err(BadL2Entry::Subclusters));
+        let nowhere = L2Entry { word: 0, bitmap: 1 };
+        assert_eq!(nowhere.decode(rules(16, true)), Err(BadL2Entry::Subclusters));
+    }
+
+    #[test]
+    fn runs_of_subclusters() {
+        let cluster = Subclusters { host: Some(HostOffset(0)), allocated: 0b0011, zero: 0b0100 };
+        assert_eq!(cluster.run_at(0, 32), (SubclusterKind::Data, 2));
+        assert_eq!(cluster.run_at(1, 32), (SubclusterKind::Data, 1));
+        assert_eq!(cluster.run_at(2, 32), (SubclusterKind::Zero, 1));
+        assert_eq!(cluster.run_at(3, 32), (SubclusterKind::Unallocated, 29));
+        let full = Subclusters { allocated: u32::MAX, zero: 0, ..cluster };
+        assert_eq!(full.run_at(0, 32), (SubclusterKind::Data, 32));
+        assert_eq!(full.run_at(0, 1), (SubclusterKind::Data, 1));
+    }
+}

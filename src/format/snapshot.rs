@@ -1,0 +1,111 @@
+//! Entries of the snapshot table.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use super::bytes::Record;
+use super::header::L1Table;
+use super::units::HostOffset;
+use crate::error::Corrupt;
+
+/// The bytes of an entry before its extra data.
+pub(crate) const FIXED_BYTES: u64 = 40;
+/// Entries begin at multiples of this.
+pub(crate) const ALIGNMENT: u64 = 8;
+/// QEMU's limit on the whole table.
+pub(crate) const MAX_TABLE_BYTES: u64 = 64 << 20;
+/// QEMU's limit on an entry's extra data.
+const MAX_EXTRA_BYTES: u32 = 1024;
+/// Version 3 requires the 64-bit VM state size and the disk size.
+const V3_EXTRA_BYTES: u32 = 16;
+/// The extra data that this crate knows: 64-bit VM state size, disk size, instruction count.
+const KNOWN_EXTRA_BYTES: u64 = 24;
+/// The instruction count of a machine that doesn't count.
+const NO_ICOUNT: u64 = u64::MAX;
+
+/// A snapshot, as the image's table records it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Snapshot {
+    /// The id: unique within the image, a decimal number where QEMU made it.
+    pub id: String,
+    /// The name that its maker gave it.
+    pub name: String,
+    /// When it was taken, in seconds since 1970.
+    pub date_sec: u32,
+    /// The nanoseconds of that second.
+    pub date_nsec: u32,
+    /// How long the machine had run, in nanoseconds.
+    pub vm_clock_nsec: u64,
+    /// The length of the machine's saved state in bytes; 0 where there is none.
+    pub vm_state_size: u64,
+    /// The disk's size in bytes when the snapshot was taken; an old image may not record it.
+    pub disk_size: Option<u64>,
+    /// How many instructions the machine had run, where it counted them.
+    pub icount: Option<u64>,
+    /// Where the snapshot's L1 table begins in the file, in bytes.
+    pub l1_table_offset: u64,
+    /// How many entries its L1 table has.
+    pub l1_entries: u32,
+    /// Extra data of a kind that is not known.
+    pub unknown_extra_data: Vec<u8>,
+}
+
+impl Snapshot {
+    pub(crate) fn l1_table(&self) -> L1Table {
+        L1Table { offset: HostOffset(self.l1_table_offset), entries: u64::from(self.l1_entries) }
+    }
+}
+
+/// The lengths of the variable parts of an entry, from its fixed part.
+#[derive(Clone, Copy)]
+pub(crate) struct EntryLayout {
+    id: u64,
+    name: u64,
+    extra: u64,
+}
+
+impl EntryLayout {
+    /// From the first [`FIXED_BYTES`] of entry `index`, which is at `offset` in the file.
+    pub(crate) fn parse(fixed: &[u8], index: u32, offset: u64, version_3: bool) -> Result<Self, Corrupt> {
+        let record = Record(fixed);
+        let lengths = || Some((record.u16(12)?, record.u16(14)?, record.u32(36)?));
+        let (id, name, extra) = lengths().ok_or(Corrupt::SnapshotTruncated { index, offset })?;
+        if extra > MAX_EXTRA_BYTES || (version_3 && extra < V3_EXTRA_BYTES) {
+            return Err(Corrupt::SnapshotExtraData { index, offset, length: extra });
+        }
+        Ok(Self { id: u64::from(id), name: u64::from(name), extra: u64::from(extra) })
+    }
+
+    /// The length of the whole entry in bytes, without padding: at most 40 + 1024 + 2 × 65535.
+    pub(crate) fn length(self) -> u64 {
+        FIXED_BYTES + self.extra + self.id + self.name
+    }
+
+    /// The snapshot that the whole entry describes; `None` where `entry` is shorter than [`EntryLayout::length`].
+    pub(crate) fn read(self, entry: &[u8]) -> Option<Snapshot> {
+        let record = Record(entry);
+        let extra = Record(record.slice(FIXED_BYTES, self.extra)?);
+        let id_at = FIXED_BYTES + self.extra;
+        Some(Snapshot {
+            l1_table_offset: record.u64(0)?,
+            l1_entries: record.u32(8)?,
+            date_sec: record.u32(16)?,
+            date_nsec: record.u32(20)?,
+            vm_clock_nsec: record.u64(24)?,
+            // The 32-bit size is 0 where the real one doesn't fit.
+            vm_state_size: extra.u64(0).map_or_else(|| record.u32(32).map(u64::from), Some)?,
+            disk_size: extra.u64(8),
+            icount: extra.u64(16).filter(|count| *count != NO_ICOUNT),
+            unknown_extra_data: extra
+                .slice(KNOWN_EXTRA_BYTES, self.extra.saturating_sub(KNOWN_EXTRA_BYTES))
+                .map(<[u8]>::to_vec)
+                .unwrap_or_default(),
+            id: text(record.slice(id_at, self.id)?),
+            name: text(record.slice(id_at + self.id, self.name)?),
+        })
+    }
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}

@@ -1,0 +1,58 @@
+//! The qcow2 disk image over any storage, for browsers first.
+//!
+//! The engine is async and single-threaded: a [`Storage`] answers positioned reads, and an [`Image`] opened over it
+//! answers reads of the guest's disk. Where the storage always answers at once, every future of the engine completes
+//! at its first poll, so [`now_or_never`] makes the synchronous interface out of the same code.
+//!
+//! ```
+//! # use qcow2_web::{Error, Image, OpenOptions, storage::MemoryStorage, now_or_never};
+//! # fn main() {
+//! let file = MemoryStorage::from(vec![0; 512]);
+//! let opened = now_or_never(Image::open(file, OpenOptions::new())).expect("memory is always ready");
+//! assert_eq!(opened.err().map(|error| error.code()), Some("NOT_QCOW2"));
+//! # }
+//! ```
+//!
+//! # Layers
+//!
+//! Each imports only from those above it in this list (`tests/layers.rs` holds that):
+//!
+//! 1. `field`, `error`, `storage`: where the header's fields are, what can go wrong, what the engine asks of a storage.
+//! 2. `format`: bytes ⇄ values, pure; no I/O, no async.
+//! 3. `codec`: compressed bytes to a cluster's bytes.
+//! 4. `meta`: cached tables over a storage, and the mapping that they hold.
+//! 5. `image`: one public operation a file.
+//! 6. `wasm`: the bridge to JavaScript, without product logic.
+#![cfg_attr(not(feature = "std"), no_std)]
+
+extern crate alloc;
+
+mod codec;
+mod error;
+mod field;
+mod format;
+mod image;
+mod meta;
+mod ready;
+pub mod storage;
+#[cfg(feature = "wasm")]
+mod wasm;
+
+pub use codec::{Codecs, Decompress};
+pub use error::{Corrupt, DecompressError, Error, FileFormat, HeaderTable, Missing, Misuse, Problem, Unsupported};
+pub use format::bitmap::BitmapInfo;
+pub use format::extension::Extension;
+pub use format::feature::{FeatureBit, FeatureKind};
+pub use format::header::{CompressionType, Encryption, RawHeader};
+pub use format::snapshot::Snapshot;
+pub use image::Image;
+pub use image::backing::{
+    BackingFile, BackingFormat, BackingRequest, BackingResolver, NoBacking, Supply, WithoutBacking,
+};
+pub use image::info::{ChainLink, Info};
+pub use image::inspect::{Inspection, inspect};
+pub use image::locate::{Location, LocationKind};
+pub use image::map::{Extent, Map, Step};
+pub use image::open::OpenOptions;
+pub use ready::now_or_never;
+pub use storage::Storage;

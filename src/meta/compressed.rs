@@ -1,0 +1,164 @@
+//! Reading compressed clusters.
+
+use alloc::boxed::Box;
+use alloc::rc::Rc;
+use alloc::vec;
+use alloc::vec::Vec;
+use core::cell::RefCell;
+
+use super::host_file::{FileId, HostFile};
+use super::second_chance::SecondChance;
+use crate::codec::Decompress;
+use crate::error::{Corrupt, Error, Unsupported};
+use crate::format::l2::CompressedSpan;
+use crate::storage::Storage;
+
+/// How many buffers are kept for the next requests.
+const POOLED_BUFFERS: usize = 4;
+
+/// The last clusters that were unpacked only to read parts of them, of all files of a chain.
+pub(crate) struct ClusterCache {
+    clusters: RefCell<SecondChance<Place, Rc<Vec<u8>>>>,
+    /// Buffers to use again, so that a request allocates nothing once the engine is warm.
+    buffers: RefCell<Vec<Vec<u8>>>,
+}
+
+/// Which cluster: a file's, with these compressed bytes.
+type Place = (FileId, CompressedSpan);
+
+/// A part of a compressed cluster, and where to put it.
+pub(crate) struct Piece<'a> {
+    pub(crate) span: CompressedSpan,
+    /// Bytes of the cluster before the part.
+    pub(crate) skip: usize,
+    /// At most a cluster less `skip`.
+    pub(crate) buf: &'a mut [u8],
+}
+
+/// Unpacks the clusters of one file.
+pub(crate) struct CompressedReader {
+    cluster_size: usize,
+    codec: CodecSlot,
+    cache: Rc<ClusterCache>,
+}
+
+/// A codec that is made when it is first needed.
+pub(crate) struct CodecSlot {
+    pub(crate) name: &'static str,
+    pub(crate) make: Option<fn() -> Box<dyn Decompress>>,
+    pub(crate) codec: RefCell<Option<Box<dyn Decompress>>>,
+}
+
+impl ClusterCache {
+    /// A cache that holds at most `budget` bytes of clusters, but one cluster at the least.
+    pub(crate) fn new(budget: usize) -> Self {
+        Self { clusters: RefCell::new(SecondChance::new(budget)), buffers: RefCell::new(Vec::new()) }
+    }
+
+    /// Copies the part that `piece` wants, if its cluster is held.
+    fn copy_to(&self, file: FileId, piece: &mut Piece<'_>) -> bool {
+        let mut clusters = self.clusters.borrow_mut();
+        let cluster = clusters.get((file, piece.span));
+        cluster.is_some_and(|cluster| piece.copy_from(cluster))
+    }
+
+    fn keep(&self, file: FileId, span: CompressedSpan, cluster: Vec<u8>) {
+        let bytes = cluster.len();
+        self.clusters.borrow_mut().insert((file, span), Rc::new(cluster), bytes, |evicted| {
+            if let Ok(buffer) = Rc::try_unwrap(evicted) {
+                self.put_buffer(buffer);
+            }
+        });
+    }
+
+    /// A buffer of `length` bytes of unspecified contents.
+    fn take_buffer(&self, length: usize) -> Vec<u8> {
+        let pooled = self.buffers.borrow_mut().pop();
+        match pooled {
+            Some(mut buffer) => {
+                buffer.resize(length, 0);
+                buffer
+            }
+            None => vec![0; length],
+        }
+    }
+
+    fn put_buffer(&self, buffer: Vec<u8>) {
+        let mut buffers = self.buffers.borrow_mut();
+        if buffers.len() < POOLED_BUFFERS {
+            buffers.push(buffer);
+        }
+    }
+}
+
+impl Piece<'_> {
+    /// Whether `cluster` was as long as it should be.
+    fn copy_from(&mut self, cluster: &[u8]) -> bool {
+        let end = self.skip.saturating_add(self.buf.len());
+        cluster.get(self.skip..end).is_some_and(|part| {
+            self.buf.copy_from_slice(part);
+            true
+        })
+    }
+}
+
+impl CompressedReader {
+    pub(crate) fn new(cluster_size: usize, codec: CodecSlot, cache: Rc<ClusterCache>) -> Self {
+        Self { cluster_size, codec, cache }
+    }
+
+    /// Reads `pieces`, whose spans lie close together in `file`, by one request of the storage.
+    pub(crate) async fn read<S: Storage>(
+        &self,
+        file: &HostFile<S>,
+        pieces: &mut [Piece<'_>],
+    ) -> Result<(), Error<S::Error>> {
+        // A whole cluster is unpacked in place and not kept, so it is not looked for either.
+        let mut all_held = true;
+        for piece in pieces.iter_mut() {
+            all_held &= piece.buf.len() < self.cluster_size && self.cache.copy_to(file.id(), piece);
+        }
+        let start = pieces.iter().map(|piece| piece.span.start).min();
+        let (Some(start), false) = (start, all_held) else {
+            return Ok(());
+        };
+        let end = pieces.iter().map(|piece| piece.span.end()).max().unwrap_or(start);
+        // The caller bounds the group, and a span is at most 4 MiB.
+        let mut packed = self.cache.take_buffer(usize::try_from(end.0 - start.0).unwrap_or(usize::MAX));
+        file.read(start, &mut packed).await.map_err(Error::Storage)?;
+        for piece in pieces.iter_mut() {
+            let at = usize::try_from(piece.span.start.0 - start.0).unwrap_or(usize::MAX);
+            let length = usize::try_from(piece.span.length).unwrap_or(usize::MAX);
+            // Within the buffer, which reaches from the first span's start to the last one's end.
+            let stream = packed.get(at..at.saturating_add(length)).unwrap_or(&[]);
+            self.unpack(file.id(), stream, piece)?;
+        }
+        self.cache.put_buffer(packed);
+        Ok(())
+    }
+
+    fn unpack<E>(&self, file: FileId, stream: &[u8], piece: &mut Piece<'_>) -> Result<(), Error<E>> {
+        if piece.buf.len() == self.cluster_size {
+            return self.codec.decompress(piece.span, stream, piece.buf);
+        }
+        if self.cache.copy_to(file, piece) {
+            return Ok(());
+        }
+        let mut cluster = self.cache.take_buffer(self.cluster_size);
+        self.codec.decompress(piece.span, stream, &mut cluster)?;
+        piece.copy_from(&cluster);
+        self.cache.keep(file, piece.span, cluster);
+        Ok(())
+    }
+}
+
+impl CodecSlot {
+    fn decompress<E>(&self, span: CompressedSpan, stream: &[u8], cluster: &mut [u8]) -> Result<(), Error<E>> {
+        let make = self.make.ok_or(Unsupported::NoCodec { name: self.name })?;
+        let mut codec = self.codec.borrow_mut();
+        codec
+            .get_or_insert_with(make)
+            .decompress(stream, cluster)
+            .map_err(|error| Corrupt::Compressed { offset: span.start.0, error }.into())
+    }
+}

@@ -1,0 +1,275 @@
+//! A guest range → runs of one kind.
+
+use alloc::rc::Rc;
+
+use super::host_file::HostFile;
+use super::table_cache::{Slice, SliceSize, TableCache};
+use crate::error::{Corrupt, Error};
+use crate::format::geometry::Geometry;
+use crate::format::header::{Header, L1Table};
+use crate::format::l1::{L1_ENTRY_SIZE, L1Entry};
+use crate::format::l2::{BadL2Entry, Cluster, CompressedSpan, L2Entry, L2Rules, SubclusterKind};
+use crate::format::units::{GuestOffset, HostOffset};
+use crate::storage::Storage;
+
+/// How many table slices one call of [`Tables::run_at`] looks at, so that it comes back soon on any image.
+const SLICES_PER_CALL: u32 = 64;
+
+/// What a piece of the disk is made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mapping {
+    /// As in the backing file. A place may be allocated all the same, where other subclusters of the cluster are.
+    Unallocated(Option<HostOffset>),
+    /// Zeros, whether or not a place is allocated.
+    Zero(Option<HostOffset>),
+    /// At this place of the data file.
+    Data(HostOffset),
+    /// A whole cluster, or the part of one that was asked for.
+    Compressed(CompressedSpan),
+}
+
+/// Consecutive guest bytes of one mapping; data at consecutive places.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Run {
+    pub(crate) length: u64,
+    pub(crate) mapping: Mapping,
+}
+
+impl Run {
+    /// Appends `next`, if the two are one run.
+    pub(crate) fn try_extend(&mut self, next: Run) -> bool {
+        let places = match (self.mapping, next.mapping) {
+            (Mapping::Unallocated(place), Mapping::Unallocated(next)) | (Mapping::Zero(place), Mapping::Zero(next)) => {
+                (place, next)
+            }
+            (Mapping::Data(place), Mapping::Data(next)) => (Some(place), Some(next)),
+            // Each compressed cluster is a run of its own.
+            _ => return false,
+        };
+        let continues = match places {
+            (None, None) => true,
+            (Some(place), Some(next)) => place.plus(self.length) == next,
+            _ => false,
+        };
+        if continues {
+            self.length += next.length;
+        }
+        continues
+    }
+}
+
+/// The mapping tables of an image, over the file that holds them.
+pub(crate) struct Tables {
+    rules: L2Rules,
+    slice_size: SliceSize,
+    cache: Rc<TableCache>,
+}
+
+/// The walk for one guest offset, entry by entry.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Walk {
+    pub(crate) l1_index: u64,
+    /// `None` where the L1 table doesn't reach so far.
+    pub(crate) l1_entry: Option<(HostOffset, L1Entry)>,
+    /// `None` where nothing is mapped.
+    pub(crate) l2_table: Option<HostOffset>,
+    pub(crate) l2_index: u64,
+    pub(crate) l2_entry: Option<(HostOffset, L2Entry)>,
+}
+
+impl Tables {
+    pub(crate) fn new(header: &Header, cache: Rc<TableCache>) -> Self {
+        let geometry = header.geometry();
+        let rules = L2Rules { geometry, zero_flag: header.is_version_3(), data_file: header.has_data_file() };
+        Self { rules, slice_size: SliceSize::of(geometry), cache }
+    }
+
+    pub(crate) fn geometry(&self) -> Geometry {
+        self.rules.geometry
+    }
+
+    /// The run that begins at `start`, of at least one byte and at most `limit`, which is not 0.
+    ///
+    /// The run is as long as possible, also across tables; only where it spans many slices it may be cut short.
+    pub(crate) async fn run_at<S: Storage>(
+        &self,
+        file: &HostFile<S>,
+        l1: L1Table,
+        start: GuestOffset,
+        limit: u64,
+    ) -> Result<Run, Error<S::Error>> {
+        let mut run = self.run_in_slice(file, l1, start, limit).await?;
+        for _ in 1..SLICES_PER_CALL {
+            if run.length >= limit || matches!(run.mapping, Mapping::Compressed(_)) {
+                break;
+            }
+            let next = self.run_in_slice(file, l1, start.plus(run.length), limit - run.length).await?;
+            if !run.try_extend(next) {
+                break;
+            }
+        }
+        Ok(run)
+    }
+
+    /// As [`Tables::run_at`], within one slice of a table.
+    async fn run_in_slice<S: Storage>(
+        &self,
+        file: &HostFile<S>,
+        l1: L1Table,
+        start: GuestOffset,
+        limit: u64,
+    ) -> Result<Run, Error<S::Error>> {
+        let geometry = self.geometry();
+        let l1_index = geometry.l1_index(start);
+        if l1_index >= l1.entries {
+            return Ok(Run { length: limit, mapping: Mapping::Unallocated(None) });
+        }
+        let l1_entry_offset = l1.offset.plus(l1_index * L1_ENTRY_SIZE);
+        let (l1_slice, at) = self.slice_at(file, l1_entry_offset).await?;
+        let Some(l2_table) = self.l2_table(L1Entry(l1_slice.word(at)), l1_entry_offset)? else {
+            let empty = count_empty(&l1_slice, at, l1.entries - l1_index, geometry);
+            // The coverage is at most 2^39 and a slice has at most 512 entries.
+            let covered = empty * geometry.l2_coverage() - start.0 % geometry.l2_coverage();
+            return Ok(Run { length: covered.min(limit), mapping: Mapping::Unallocated(None) });
+        };
+        let entry_offset = l2_table.plus(geometry.l2_index(start) * geometry.l2_entry_size());
+        let (slice, at) = self.slice_at(file, entry_offset).await?;
+        let entries = L2Entries { slice: &slice, at, offset: entry_offset, rules: self.rules };
+        Ok(entries.run(start, limit)?)
+    }
+
+    /// The entries that `start` goes through.
+    pub(crate) async fn walk<S: Storage>(
+        &self,
+        file: &HostFile<S>,
+        l1: L1Table,
+        start: GuestOffset,
+    ) -> Result<Walk, Error<S::Error>> {
+        let geometry = self.geometry();
+        let mut walk = Walk {
+            l1_index: geometry.l1_index(start),
+            l1_entry: None,
+            l2_table: None,
+            l2_index: geometry.l2_index(start),
+            l2_entry: None,
+        };
+        if walk.l1_index >= l1.entries {
+            return Ok(walk);
+        }
+        let l1_entry_offset = l1.offset.plus(walk.l1_index * L1_ENTRY_SIZE);
+        let (slice, at) = self.slice_at(file, l1_entry_offset).await?;
+        let l1_entry = L1Entry(slice.word(at));
+        walk.l1_entry = Some((l1_entry_offset, l1_entry));
+        walk.l2_table = self.l2_table(l1_entry, l1_entry_offset)?;
+        if let Some(l2_table) = walk.l2_table {
+            let offset = l2_table.plus(walk.l2_index * geometry.l2_entry_size());
+            let (slice, at) = self.slice_at(file, offset).await?;
+            let entries = L2Entries { slice: &slice, at, offset, rules: self.rules };
+            walk.l2_entry = Some((offset, entries.entry(0)));
+        }
+        Ok(walk)
+    }
+
+    async fn slice_at<S: Storage>(
+        &self,
+        file: &HostFile<S>,
+        offset: HostOffset,
+    ) -> Result<(Slice, usize), Error<S::Error>> {
+        self.cache.slice_at(file, self.slice_size, offset).await.map_err(Error::Storage)
+    }
+
+    fn l2_table(&self, entry: L1Entry, entry_offset: HostOffset) -> Result<Option<HostOffset>, Corrupt> {
+        entry
+            .l2_table(self.geometry())
+            .map_err(|unaligned| Corrupt::L2TableUnaligned { entry_offset: entry_offset.0, table: unaligned.0 })
+    }
+}
+
+/// How many L1 entries from the one at `at` on, within the slice and the table, are empty; the first one is.
+fn count_empty(slice: &Slice, at: usize, entries: u64, geometry: Geometry) -> u64 {
+    let words = (at..slice.len()).step_by(8).map(|at| L1Entry(slice.word(at)));
+    let empty = words.take_while(|entry| entry.l2_table(geometry) == Ok(None)).count();
+    entries.min(empty as u64)
+}
+
+/// The entries of a slice from the one at byte `at` on, which is at `offset` in the file.
+struct L2Entries<'a> {
+    slice: &'a Slice,
+    at: usize,
+    offset: HostOffset,
+    rules: L2Rules,
+}
+
+impl L2Entries<'_> {
+    fn run(&self, start: GuestOffset, limit: u64) -> Result<Run, Corrupt> {
+        let geometry = self.rules.geometry;
+        let mut run = self.first_run(0, start)?;
+        run.length = run.length.min(limit);
+        while run.length < limit {
+            let next_start = start.plus(run.length);
+            let index = usize_of((next_start.0 >> geometry.cluster_bits()) - (start.0 >> geometry.cluster_bits()));
+            if self.byte_of(index) >= self.slice.len() {
+                break;
+            }
+            // What is before a damaged entry is fine; whoever goes on from there meets it again.
+            let Ok(mut next) = self.first_run(index, next_start) else {
+                break;
+            };
+            next.length = next.length.min(limit - run.length);
+            if !run.try_extend(next) {
+                break;
+            }
+        }
+        Ok(run)
+    }
+
+    /// The run at `start`, within the cluster of entry `index`.
+    fn first_run(&self, index: usize, start: GuestOffset) -> Result<Run, Corrupt> {
+        let geometry = self.rules.geometry;
+        let within = geometry.offset_in_cluster(start);
+        let cluster = self.entry(index).decode(self.rules).map_err(|bad| self.corrupt(index, bad))?;
+        let subclusters = match cluster {
+            Cluster::Compressed(span) => {
+                return Ok(Run { length: geometry.cluster_size() - within, mapping: Mapping::Compressed(span) });
+            }
+            Cluster::Subclusters(subclusters) => subclusters,
+        };
+        let first = geometry.subcluster_index(start);
+        let (kind, count) = subclusters.run_at(first, geometry.subclusters());
+        let end = u64::from(first + count) << geometry.subcluster_bits();
+        let place = subclusters.host.map(|host| host.plus(within));
+        let mapping = match (kind, place) {
+            (SubclusterKind::Zero, _) => Mapping::Zero(place),
+            (SubclusterKind::Data, Some(place)) => Mapping::Data(place),
+            // Nothing is allocated without a host cluster: decoding saw to it.
+            (SubclusterKind::Unallocated, _) | (SubclusterKind::Data, None) => Mapping::Unallocated(place),
+        };
+        Ok(Run { length: end - within, mapping })
+    }
+
+    fn entry(&self, index: usize) -> L2Entry {
+        let at = self.byte_of(index);
+        let bitmap = if self.rules.geometry.extended_l2() { self.slice.word(at + 8) } else { 0 };
+        L2Entry { word: self.slice.word(at), bitmap }
+    }
+
+    fn corrupt(&self, index: usize, bad: BadL2Entry) -> Corrupt {
+        let entry_offset = self.offset.plus((self.byte_of(index) - self.at) as u64).0;
+        match bad {
+            BadL2Entry::Unaligned(cluster) => Corrupt::ClusterUnaligned { entry_offset, cluster },
+            BadL2Entry::ZeroInVersion2 => Corrupt::ZeroInVersion2 { entry_offset },
+            BadL2Entry::Subclusters => Corrupt::Subclusters { entry_offset, bitmap: self.entry(index).bitmap },
+            BadL2Entry::CompressedWithDataFile => Corrupt::CompressedWithDataFile { entry_offset },
+        }
+    }
+
+    fn byte_of(&self, index: usize) -> usize {
+        // An entry is 8 or 16 bytes, and the index is that of an entry in the slice, or of the first one behind it.
+        self.at + index * usize_of(self.rules.geometry.l2_entry_size())
+    }
+}
+
+/// Of a number that is known to be small.
+fn usize_of(small: u64) -> usize {
+    usize::try_from(small).unwrap_or(usize::MAX)
+}

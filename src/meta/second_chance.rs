@@ -1,0 +1,129 @@
+//! A map bounded in bytes that forgets what was not used lately: the second-chance ("clock") algorithm.
+
+use alloc::vec::Vec;
+use core::hash::Hash;
+
+use hashbrown::HashMap;
+
+/// Holds values of at most `budget` bytes together, or a single larger one. An access costs one look-up and sets one
+/// flag: nothing moves.
+pub(crate) struct SecondChance<K, V> {
+    index: HashMap<K, usize>,
+    entries: Vec<Entry<K, V>>,
+    budget: usize,
+    used: usize,
+    hand: usize,
+}
+
+struct Entry<K, V> {
+    key: K,
+    value: V,
+    bytes: usize,
+    used: bool,
+}
+
+impl<K: Copy + Eq + Hash, V> SecondChance<K, V> {
+    pub(crate) fn new(budget: usize) -> Self {
+        Self { index: HashMap::new(), entries: Vec::new(), budget, used: 0, hand: 0 }
+    }
+
+    pub(crate) fn get(&mut self, key: K) -> Option<&V> {
+        let entry = &mut self.entries[*self.index.get(&key)?];
+        entry.used = true;
+        Some(&entry.value)
+    }
+
+    /// Puts `value`, of `bytes` bytes, under `key`, and hands what had to make room for it to `evicted`.
+    pub(crate) fn insert(&mut self, key: K, value: V, bytes: usize, mut evicted: impl FnMut(V)) {
+        if let Some(position) = self.index.get(&key) {
+            evicted(self.remove(*position));
+        }
+        while !self.entries.is_empty() && self.used.saturating_add(bytes) > self.budget {
+            let victim = self.victim();
+            evicted(self.remove(victim));
+        }
+        self.index.insert(key, self.entries.len());
+        self.entries.push(Entry { key, value, bytes, used: true });
+        self.used = self.used.saturating_add(bytes);
+    }
+
+    /// The first entry from the hand on that was not used since the hand last passed it: found within two rounds,
+    /// for the first round clears every flag. There must be an entry.
+    fn victim(&mut self) -> usize {
+        loop {
+            if self.hand >= self.entries.len() {
+                self.hand = 0;
+            }
+            let entry = &mut self.entries[self.hand];
+            if !entry.used {
+                return self.hand;
+            }
+            entry.used = false;
+            self.hand += 1;
+        }
+    }
+
+    fn remove(&mut self, position: usize) -> V {
+        let entry = self.entries.swap_remove(position);
+        self.index.remove(&entry.key);
+        if let Some(moved) = self.entries.get(position) {
+            self.index.insert(moved.key, position);
+        }
+        self.used -= entry.bytes;
+        entry.value
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn insert(map: &mut SecondChance<u32, char>, key: u32, value: char, bytes: usize) -> Vec<char> {
+        let mut evicted = Vec::new();
+        map.insert(key, value, bytes, |value| evicted.push(value));
+        evicted
+    }
+
+    #[test]
+    fn forgets_what_was_not_used() {
+        let mut map = SecondChance::new(2);
+        insert(&mut map, 1, 'a', 1);
+        insert(&mut map, 2, 'b', 1);
+        // Both are fresh: the hand clears both flags, comes round, and takes the first.
+        assert_eq!(insert(&mut map, 3, 'c', 1), ['a']);
+        assert_eq!(map.get(3), Some(&'c'));
+        // 2 has not been used since, 3 has.
+        assert_eq!(insert(&mut map, 4, 'd', 1), ['b']);
+        assert_eq!([2, 3, 4].map(|key| map.get(key).copied()), [None, Some('c'), Some('d')]);
+    }
+
+    #[test]
+    fn never_holds_more_than_its_budget() {
+        let mut map = SecondChance::new(100);
+        for key in 0..1000_u32 {
+            insert(&mut map, key % 37, 'x', (key as usize * 7) % 41);
+            assert_eq!(map.get(key % 37), Some(&'x'));
+            assert!(map.used <= 100, "{} bytes", map.used);
+            assert_eq!(map.used, map.entries.iter().map(|entry| entry.bytes).sum::<usize>());
+            assert_eq!(map.entries.len(), map.index.len());
+            assert!(map.entries.iter().enumerate().all(|(position, entry)| map.index[&entry.key] == position));
+        }
+    }
+
+    #[test]
+    fn holds_one_value_that_is_larger() {
+        let mut map = SecondChance::new(0);
+        insert(&mut map, 1, 'a', 5);
+        assert_eq!(insert(&mut map, 2, 'b', 7), ['a']);
+        assert_eq!(map.get(2), Some(&'b'));
+    }
+
+    #[test]
+    fn replaces_what_is_there() {
+        let mut map = SecondChance::new(10);
+        insert(&mut map, 1, 'a', 3);
+        assert_eq!(insert(&mut map, 1, 'b', 4), ['a']);
+        assert_eq!(map.get(1), Some(&'b'));
+        assert_eq!((map.used, map.entries.len()), (4, 1));
+    }
+}
