@@ -36,6 +36,7 @@ pub trait Decompress {
 
 impl Default for Codecs {
     fn default() -> Self {
+        #[cfg_attr(not(any(feature = "deflate", feature = "miniz", feature = "zstd")), expect(unused_mut))]
         let mut codecs = Self { deflate: None, zstd: None };
         #[cfg(feature = "miniz")]
         {

@@ -36,7 +36,7 @@ mod meta;
 mod ready;
 pub mod storage;
 #[cfg(feature = "wasm")]
-mod wasm;
+pub mod wasm;
 
 pub use codec::{Codecs, Decompress};
 pub use error::{Corrupt, DecompressError, Error, FileFormat, HeaderTable, Missing, Misuse, Problem, Unsupported};
