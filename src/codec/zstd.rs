@@ -16,8 +16,14 @@ impl Decompress for Zrip {
     ///
     /// zrip takes a frame at a time and nothing behind it, hence the walk over the frames' own lengths.
     fn decompress(&mut self, mut input: &[u8], mut output: &mut [u8]) -> Result<(), DecompressError> {
+        let mut begun = false;
         while !output.is_empty() {
-            let (frame, rest) = next_frame(input)?;
+            let (frame, rest) = match next_frame(input) {
+                // Behind a sound frame there is padding: what is missing is another frame.
+                Err(DecompressError::Invalid) if begun => return Err(DecompressError::Short),
+                next => next?,
+            };
+            begun = true;
             if let Frame::Data(bytes) = frame {
                 let limit = output.len();
                 let decoded = self.context.decompress_with_limit(bytes, limit).map_err(|error| match error {

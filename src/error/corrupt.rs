@@ -97,7 +97,7 @@ pub enum Corrupt {
         /// Where it begins.
         offset: u64,
     },
-    /// An entry of the snapshot table has less extra data than version 3 requires, or more than 1024 bytes.
+    /// An entry of the snapshot table has more than 1024 bytes of extra data.
     SnapshotExtraData {
         /// Which entry, from 0.
         index: u32,
@@ -152,6 +152,13 @@ pub enum Corrupt {
     CompressedWithDataFile {
         /// Where the L2 entry is.
         entry_offset: u64,
+    },
+    /// An L2 entry that puts a cluster elsewhere in the external data file than it is on the disk.
+    MovedInDataFile {
+        /// Where the L2 entry is.
+        entry_offset: u64,
+        /// Where it puts the cluster in the data file.
+        cluster: u64,
     },
     /// A compressed cluster that can't be unpacked.
     Compressed {
@@ -222,7 +229,8 @@ impl Corrupt {
             Self::ClusterUnaligned { .. }
             | Self::ZeroInVersion2 { .. }
             | Self::Subclusters { .. }
-            | Self::CompressedWithDataFile { .. } => "CORRUPT_L2_ENTRY",
+            | Self::CompressedWithDataFile { .. }
+            | Self::MovedInDataFile { .. } => "CORRUPT_L2_ENTRY",
             Self::Compressed { .. } => "CORRUPT_COMPRESSED_CLUSTER",
         }
     }
@@ -261,7 +269,8 @@ impl Corrupt {
             | Self::ClusterUnaligned { entry_offset, .. }
             | Self::ZeroInVersion2 { entry_offset }
             | Self::Subclusters { entry_offset, .. }
-            | Self::CompressedWithDataFile { entry_offset } => entry_offset,
+            | Self::CompressedWithDataFile { entry_offset }
+            | Self::MovedInDataFile { entry_offset, .. } => entry_offset,
         })
     }
 }
@@ -359,6 +368,13 @@ impl fmt::Display for Corrupt {
             }
             Self::CompressedWithDataFile { entry_offset } => {
                 write!(f, "the L2 entry at offset {entry_offset} is compressed, though the data is in an external file")
+            }
+            Self::MovedInDataFile { entry_offset, cluster } => {
+                write!(
+                    f,
+                    "the L2 entry at offset {entry_offset} puts its cluster at {cluster:#x} of the external data file, \
+                     not where it is on the disk"
+                )
             }
             Self::Compressed { offset, error } => {
                 write!(f, "the compressed cluster at offset {offset} can't be unpacked: {error}")

@@ -16,8 +16,6 @@ pub(crate) const ALIGNMENT: u64 = 8;
 pub(crate) const MAX_TABLE_BYTES: u64 = 64 << 20;
 /// QEMU's limit on an entry's extra data.
 const MAX_EXTRA_BYTES: u32 = 1024;
-/// Version 3 requires the 64-bit VM state size and the disk size.
-const V3_EXTRA_BYTES: u32 = 16;
 /// The extra data that this crate knows: 64-bit VM state size, disk size, instruction count.
 const KNOWN_EXTRA_BYTES: u64 = 24;
 /// The instruction count of a machine that doesn't count.
@@ -66,11 +64,12 @@ pub(crate) struct EntryLayout {
 
 impl EntryLayout {
     /// From the first [`FIXED_BYTES`] of entry `index`, which is at `offset` in the file.
-    pub(crate) fn parse(fixed: &[u8], index: u32, offset: u64, version_3: bool) -> Result<Self, Corrupt> {
+    pub(crate) fn parse(fixed: &[u8], index: u32, offset: u64) -> Result<Self, Corrupt> {
         let record = Record(fixed);
         let lengths = || Some((record.u16(12)?, record.u16(14)?, record.u32(36)?));
         let (id, name, extra) = lengths().ok_or(Corrupt::SnapshotTruncated { index, offset })?;
-        if extra > MAX_EXTRA_BYTES || (version_3 && extra < V3_EXTRA_BYTES) {
+        // Version 3 requires 16 bytes, but QEMU opens images that have fewer, as older programs left them.
+        if extra > MAX_EXTRA_BYTES {
             return Err(Corrupt::SnapshotExtraData { index, offset, length: extra });
         }
         Ok(Self { id: u64::from(id), name: u64::from(name), extra: u64::from(extra) })

@@ -63,12 +63,11 @@ pub(crate) async fn read_snapshot_table<S: Storage>(image: &Qcow2File<S>) -> Res
 pub(crate) struct SnapshotTable {
     start: u64,
     count: u32,
-    version_3: bool,
 }
 
 impl SnapshotTable {
     pub(crate) fn of(header: &RawHeader) -> Self {
-        Self { start: header.snapshots_offset, count: header.nb_snapshots, version_3: header.version >= 3 }
+        Self { start: header.snapshots_offset, count: header.nb_snapshots }
     }
 
     pub(crate) async fn read<S: Storage>(self, file: &HostFile<S>) -> Result<Vec<Snapshot>, Error<S::Error>> {
@@ -78,7 +77,7 @@ impl SnapshotTable {
         for index in 0..self.count {
             let truncated = Corrupt::SnapshotTruncated { index, offset: at };
             let fixed = window.bytes(at, FIXED_BYTES).await?.ok_or(truncated)?;
-            let layout = EntryLayout::parse(fixed, index, at, self.version_3)?;
+            let layout = EntryLayout::parse(fixed, index, at)?;
             let entry = window.bytes(at, layout.length()).await?.ok_or(truncated)?;
             snapshots.push(layout.read(entry).ok_or(truncated)?);
             at = (at + layout.length()).next_multiple_of(ALIGNMENT);

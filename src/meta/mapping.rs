@@ -234,6 +234,11 @@ impl L2Entries<'_> {
             }
             Cluster::Subclusters(subclusters) => subclusters,
         };
+        let guest_cluster = start.0 - within;
+        if let Some(host) = subclusters.host.filter(|host| self.rules.data_file && host.0 != guest_cluster) {
+            let entry_offset = self.place_of(index).0;
+            return Err(Corrupt::MovedInDataFile { entry_offset, cluster: host.0 });
+        }
         let first = geometry.subcluster_index(start);
         let (kind, count) = subclusters.run_at(first, geometry.subclusters());
         let end = u64::from(first + count) << geometry.subcluster_bits();
@@ -254,13 +259,18 @@ impl L2Entries<'_> {
     }
 
     fn corrupt(&self, index: usize, bad: BadL2Entry) -> Corrupt {
-        let entry_offset = self.offset.plus((self.byte_of(index) - self.at) as u64).0;
+        let entry_offset = self.place_of(index).0;
         match bad {
             BadL2Entry::Unaligned(cluster) => Corrupt::ClusterUnaligned { entry_offset, cluster },
             BadL2Entry::ZeroInVersion2 => Corrupt::ZeroInVersion2 { entry_offset },
             BadL2Entry::Subclusters => Corrupt::Subclusters { entry_offset, bitmap: self.entry(index).bitmap },
             BadL2Entry::CompressedWithDataFile => Corrupt::CompressedWithDataFile { entry_offset },
         }
+    }
+
+    /// Where entry `index` is in the file.
+    fn place_of(&self, index: usize) -> HostOffset {
+        self.offset.plus((self.byte_of(index) - self.at) as u64)
     }
 
     fn byte_of(&self, index: usize) -> usize {
