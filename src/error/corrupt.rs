@@ -276,6 +276,7 @@ impl Corrupt {
 }
 
 impl fmt::Display for Corrupt {
+    #[expect(clippy::too_many_lines, reason = "one sentence a variant")]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
             Self::HeaderTruncated { length } => {
