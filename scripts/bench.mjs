@@ -1,0 +1,33 @@
+// `npm run bench`: the native benchmark, then the one in Chromium; `npm run bench -- native` or `browser` for one.
+// Everything is compared within one run: figures of two runs, or of two machines, say nothing.
+import { build } from './build.mjs'
+import { inRoot, main, run, Stop, say } from './lib.mjs'
+import { setup } from './setup.mjs'
+
+const parts = {
+  async native(args) {
+    await setup(['rust', 'qemu'])
+    say('\n=== native')
+    run('cargo', [
+      'run',
+      '--locked',
+      '--quiet',
+      '--release',
+      '--manifest-path',
+      'tests/bench/Cargo.toml',
+      '--',
+      ...args,
+    ])
+  },
+  async browser(args) {
+    await setup(['rust', 'packages', 'wasm', 'browser', 'qemu'])
+    build()
+    say('\n=== in Chromium')
+    run(process.execPath, [inRoot('tests', 'bench', 'browser.mjs'), ...args])
+  },
+}
+
+await main(import.meta.url, async ([name, ...args]) => {
+  if (name && !Object.hasOwn(parts, name)) throw new Stop('There are two benchmarks: `native` and `browser`.')
+  for (const part of name ? [name] : Object.keys(parts)) await parts[part](args)
+})

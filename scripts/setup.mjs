@@ -1,0 +1,137 @@
+// Installs what is missing, and says so. `npm run setup` brings everything; a task asks for the groups it needs.
+import { existsSync, readFileSync } from 'node:fs'
+import { chromedriver, chromium } from './browser.mjs'
+import { inRoot, main, npm, output, run, Stop, say, which, windows } from './lib.mjs'
+import * as wasm from './wasm.mjs'
+
+const groups = { rust, packages, wasm: wasmTarget, browser, qemu, fuzz }
+
+/** Makes sure that everything in the named groups is there. */
+export async function setup(names = Object.keys(groups)) {
+  node()
+  for (const name of names) {
+    if (!groups[name]) throw new Stop(`There is no group "${name}"; there are ${Object.keys(groups).join(', ')}.`)
+    await groups[name]()
+  }
+}
+
+function node() {
+  const [major] = process.versions.node.split('.').map(Number)
+  if (major < 20) throw new Stop(`Node ${process.versions.node} is too old: install Node 20 or later.`)
+}
+
+/** Rust itself is the user's to install: where it goes and which version is default is not ours to decide. */
+function rust() {
+  const wanted = /rust-version = "([\d.]+)"/.exec(readFileSync(inRoot('Cargo.toml'), 'utf8'))[1]
+  const found = /^rustc (\d+\.\d+)/.exec(output('rustc', ['--version']) ?? '')?.[1]
+  if (!found || !output('cargo', ['--version'])) {
+    throw new Stop(`Rust is missing: install Rust ${wanted} or later with rustup (https://rustup.rs), then try again.`)
+  }
+  const number = (version) => version.split('.').reduce((sum, part) => sum * 1000 + Number(part), 0)
+  if (number(found) < number(wanted)) {
+    throw new Stop(`Rust ${found} is too old, ${wanted} is needed: run \`rustup update stable\`, then try again.`)
+  }
+  for (const component of ['rustfmt', 'clippy']) {
+    if (which(component === 'clippy' ? 'cargo-clippy' : component)) continue
+    say(`installing ${component} with rustup`)
+    run('rustup', ['component', 'add', component], {
+      otherwise: `${component} is missing and rustup could not add it: run \`rustup component add ${component}\`.`,
+    })
+  }
+}
+
+/** The npm packages of the lock file, by comparing it with npm's own record of what it installed. */
+function packages() {
+  const lock = JSON.parse(readFileSync(inRoot('package-lock.json'), 'utf8')).packages
+  const record = inRoot('node_modules', '.package-lock.json')
+  const installed = existsSync(record) ? JSON.parse(readFileSync(record, 'utf8')).packages : {}
+  const missing = Object.keys(lock).filter(
+    (path) => path && !lock[path].optional && !lock[path].peer && installed[path]?.version !== lock[path].version,
+  )
+  if (missing.length === 0) return
+  say(`installing ${missing.length} npm packages into node_modules`)
+  npm(['ci', '--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error'], {
+    otherwise: 'npm could not install the packages of package-lock.json: check the network, then try again.',
+  })
+}
+
+function wasmTarget() {
+  rust()
+  if (!wasm.toolchain()) installTarget()
+  if (!wasm.bindgen() || !wasm.bindgen('wasm-bindgen-test-runner')) installBindgen()
+}
+
+function installTarget() {
+  const viaRustup = which('rustup') !== undefined
+  if (viaRustup) {
+    say(`installing the Rust target ${wasm.target} with rustup`)
+    if (output('rustup', ['target', 'add', wasm.target, wasm.bareTarget]) !== undefined && wasm.toolchain()) return
+    say('rustup could not fetch it; trying the Debian packages')
+  }
+  const byHand = `run \`rustup target add ${wasm.target} ${wasm.bareTarget}\` with a network, then try again`
+  const sentence = `The Rust target ${wasm.target} is missing and could not be installed: ${byHand}.`
+  if (!which('apt-get')) throw new Stop(sentence)
+  const linker = wasm.wasmLinker() ? [] : ['lld']
+  apt('Rust for the web, with its library', ['rustc-web', 'cargo-web', 'rust-web-src', ...linker], byHand)
+  if (!wasm.toolchain()) throw new Stop(sentence)
+}
+
+function installBindgen() {
+  const version = wasm.bindgenVersion()
+  say(`installing wasm-bindgen-cli ${version} into target/tools (some minutes, once)`)
+  const args = ['install', '--quiet', '--root', inRoot('target', 'tools'), `wasm-bindgen-cli@${version}`]
+  const env = { CARGO_TARGET_DIR: undefined, RUSTFLAGS: undefined }
+  // Its own lock file first; where a mirror lags behind what that names, the newest releases that the mirror has.
+  if (output('cargo', [...args, '--locked'], { env }) !== undefined) return
+  run('cargo', args, {
+    env,
+    otherwise: `cargo could not install wasm-bindgen-cli ${version}: check the network, then try again.`,
+  })
+}
+
+function browser() {
+  const missing = []
+  if (!chromium()) missing.push('chromium')
+  if (!chromedriver()) missing.push('chromium-driver')
+  if (missing.length === 0) return
+  apt(
+    'Chromium for the browser tests',
+    missing,
+    'install Chrome or Chromium with its chromedriver, put both on PATH (or name them in CHROMIUM and CHROMEDRIVER), then try again',
+  )
+}
+
+/** qemu-img and qemu-io: the other side of the interoperability tests. */
+function qemu() {
+  if (which('qemu-img') && which('qemu-io')) return
+  apt('qemu-img and qemu-io', ['qemu-utils'], 'install qemu-img and qemu-io (QEMU 7 or later), then try again')
+}
+
+/** libFuzzer is C++. */
+function fuzz() {
+  if (which('c++') || windows) return
+  apt('a C++ compiler for the fuzz targets', ['g++'], 'install a C++ compiler, then try again')
+}
+
+/** Installs Debian packages, or stops with `byHand`, what the user can do instead. */
+function apt(what, names, byHand) {
+  const list = names.join(' ')
+  if (!which('apt-get')) throw new Stop(`${what}: missing, and this is no Debian or Ubuntu: ${byHand}.`)
+  const admin = process.getuid() === 0 ? [] : ['sudo', '-n']
+  if (admin.length > 0 && output('sudo', ['-n', 'true']) === undefined) {
+    throw new Stop(
+      `${what}: missing, and only root can install it: run \`sudo apt-get install ${list}\`, then try again.`,
+    )
+  }
+  say(`installing ${what} with apt-get: ${list}`)
+  const aptGet = (...args) => {
+    const [program, ...rest] = [...admin, 'apt-get', '-qq', '-o', 'DPkg::Lock::Timeout=600', ...args]
+    return output(program, rest, { env: { DEBIAN_FRONTEND: 'noninteractive' } }) !== undefined
+  }
+  // --no-remove: nothing that the user has may go for this.
+  const install = () => aptGet('install', '-y', '--no-install-recommends', '--no-remove', ...names)
+  if (install() || (aptGet('update') && install())) return
+  throw new Stop(`apt-get could not install ${list}: check the network and \`apt-get install ${list}\`, or ${byHand}.`)
+}
+
+await main(import.meta.url, (names) => setup(names.length > 0 ? names : undefined))

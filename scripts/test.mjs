@@ -1,0 +1,143 @@
+// `npm test`: sets up what is missing and runs every step, or those that are named: `npm test -- rust js`.
+import { delimiter, dirname } from 'node:path'
+import { chromedriver, chromium } from './browser.mjs'
+import { build, checkSize } from './build.mjs'
+import { inRoot, main, manifests, run, Stop, say, seconds, tool } from './lib.mjs'
+import { setup } from './setup.mjs'
+import { bareTarget, bindgen, hasTarget, toolchain, wasmCargo } from './wasm.mjs'
+
+/** Every step in its order: what it does, the groups that setup brings for it, and how it runs. */
+const steps = {
+  check: { title: 'format and lint', needs: ['rust', 'packages'], run: check },
+  rust: { title: 'Rust, with QEMU on the other side', needs: ['rust', 'qemu'], run: rust },
+  bare: { title: 'the core without std', needs: ['wasm'], run: bare },
+  wasm: { title: 'the bridge in Chromium', needs: ['wasm', 'browser'], run: wasm },
+  build: { title: 'the package and its size', needs: ['packages', 'wasm'], run: packageAndSize },
+  types: { title: 'types of the tests and the page', needs: ['packages', 'wasm'], run: types },
+  js: { title: 'the package in Node and in bundlers', needs: ['packages', 'wasm', 'qemu'], run: js },
+  browser: {
+    title: 'the package and the page in Chromium',
+    needs: ['packages', 'wasm', 'qemu', 'browser'],
+    run: browser,
+  },
+  package: { title: 'what npm would publish', needs: ['packages', 'wasm'], run: packed },
+  docs: { title: 'the documentation of the Rust', needs: ['rust'], run: docs },
+  fuzz: { title: 'a short run of every fuzz target', needs: ['rust'], run: fuzz },
+}
+
+/** Cargo with the native toolchain; the lock file must be up to date, so that all test the same. */
+const cargo = ([command, ...args], options) => run('cargo', [command, '--locked', ...args], options)
+
+function check() {
+  for (const manifest of manifests) {
+    run('cargo', ['fmt', '--check', '--manifest-path', manifest], {
+      otherwise: 'The Rust is not formatted: run `npm run format`.',
+    })
+  }
+  tool('@biomejs/biome', ['check', '--error-on-warnings'], {
+    name: 'biome',
+    otherwise: 'Biome found something in the TypeScript, JSON or CSS: `npm run format` mends what can be mended.',
+  })
+  for (const manifest of manifests) {
+    const args = ['clippy', '--quiet', '--all-targets', '--manifest-path', manifest, '--', '-D', 'warnings']
+    cargo(args, { otherwise: `Clippy found something in the crate of ${manifest}.` })
+  }
+}
+
+function rust() {
+  cargo(['test', '--quiet'])
+  cargo(['test', '--quiet', '--lib', '--no-default-features', '--features', 'std,miniz'])
+}
+
+/** Builds the core with `core` and `alloc` only: for a target that has no `std`, or by building nothing else. */
+function bare() {
+  const features = ['--no-default-features', '--features', 'miniz,zstd']
+  const args = ['rustc', '--quiet', '--lib', '--crate-type', 'rlib', ...features]
+  if (hasTarget(bareTarget)) return cargo([...args, '--target', bareTarget])
+  wasmCargo(args, { std: 'core,alloc' })
+}
+
+function wasm() {
+  const features = ['--no-default-features', '--features', 'deflate,zstd,wasm']
+  // Debian's Rust for the web has no clippy.
+  if (toolchain().kind === 'rustup') {
+    const args = ['clippy', '--quiet', ...features, '--lib', '--test', 'wasm', '--', '-D', 'warnings']
+    wasmCargo(args, { otherwise: 'Clippy found something in the bridge.' })
+  }
+  wasmCargo(['test', ...features, '--test', 'wasm'], {
+    env: {
+      CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER: bindgen('wasm-bindgen-test-runner'),
+      CHROMEDRIVER: chromedriver(),
+      PATH: [dirname(chromium()), process.env.PATH].join(delimiter),
+    },
+  })
+}
+
+function packageAndSize() {
+  build()
+  checkSize()
+}
+
+function types() {
+  build()
+  for (const project of ['tests', 'www'])
+    tool('typescript', ['--noEmit', '--project', inRoot(project)], { name: 'tsc' })
+}
+
+/** Test files one after another: each has the machine to itself, and a limit that only a hang reaches. */
+function vitest(folder) {
+  const limits = ['--testTimeout=120000', '--hookTimeout=120000']
+  tool('vitest', ['run', '--dir', folder, '--no-file-parallelism', ...limits], { env: { CHROMIUM: chromium() } })
+}
+
+function js() {
+  build()
+  vitest('tests/js')
+}
+
+function browser() {
+  build()
+  vitest('tests/browser')
+}
+
+function packed() {
+  build()
+  tool('publint', ['--strict'])
+  tool(
+    '@arethetypeswrong/cli',
+    ['--pack', '.', '--profile', 'esm-only', '--exclude-entrypoints', './qcow2_web_bg.wasm'],
+    { name: 'attw' },
+  )
+}
+
+function docs() {
+  cargo(['doc', '--quiet', '--no-deps', '--document-private-items'], { env: { RUSTDOCFLAGS: '-D warnings' } })
+}
+
+function fuzz() {
+  run(process.execPath, [inRoot('scripts', 'fuzz.mjs'), 'smoke'])
+}
+
+await main(import.meta.url, async (names) => {
+  const unknown = names.find((name) => !Object.hasOwn(steps, name))
+  if (unknown) throw new Stop(`There is no step "${unknown}"; there are ${Object.keys(steps).join(', ')}.`)
+  const chosen = Object.entries(steps).filter(([name]) => names.length === 0 || names.includes(name))
+
+  const start = performance.now()
+  await setup([...new Set(chosen.flatMap(([, step]) => step.needs))])
+  const ran = []
+  for (const [name, step] of chosen) {
+    say(`\n=== ${name}: ${step.title}`)
+    const began = performance.now()
+    try {
+      step.run()
+    } catch (error) {
+      if (!(error instanceof Stop)) throw error
+      throw new Stop(`The step "${name}" failed. ${error.message} To run it alone: \`npm test -- ${name}\`.`)
+    }
+    const took = seconds(performance.now() - began)
+    say(`=== ${name}: passed in ${took}`)
+    ran.push(`${name} ${took}`)
+  }
+  say(`\nall passed in ${seconds(performance.now() - start)}: ${ran.join(', ')}`)
+})
