@@ -1,0 +1,58 @@
+import { invalidArgument, Qcow2Error } from './errors.js'
+import type { Storage } from './storage/types.js'
+
+/** A number of bytes: an integer up to `Number.MAX_SAFE_INTEGER`, or a bigint for disks beyond 8 PiB. */
+export type ByteCount = number | bigint
+
+/** The largest number that the engine takes for an offset. */
+const limit = 1n << 63n
+
+/** `value` as an integer that is not negative; `what` names it in the error. */
+export function byteCount(value: unknown, what: string): ByteCount {
+  if (typeof value === 'number' && Number.isSafeInteger(value) && value >= 0) return value
+  if (typeof value === 'bigint' && value >= 0n && value < limit) return value
+  throw invalidArgument(`${what} must be an integer that is not negative, or a bigint; it is ${show(value)}.`)
+}
+
+/** `value` as an integer from `least`; for numbers that measure memory. */
+export function integer(value: unknown, what: string, least = 0): number {
+  if (typeof value === 'number' && Number.isSafeInteger(value) && value >= least) return value
+  throw invalidArgument(`${what} must be an integer of at least ${least}; it is ${show(value)}.`)
+}
+
+/** Throws unless the range lies within `size` bytes. Exact, also where the numbers are not safe integers. */
+export function within(offset: ByteCount, length: ByteCount, size: number): void {
+  // A sum of numbers is rounded to the nearest one, so it exceeds `size`, itself a number, only if the true sum does.
+  const bigints = typeof offset === 'bigint' || typeof length === 'bigint'
+  const outside = bigints ? BigInt(offset) + BigInt(length) > BigInt(size) : offset + length > size
+  if (!outside) return
+  const reason = `${length} bytes at offset ${offset} reach past the end: there are ${size} bytes.`
+  throw new Qcow2Error('OUT_OF_BOUNDS', reason, { offset: Number(offset) })
+}
+
+/** `offset + by`, as a number while that is exact. */
+export function advance(offset: ByteCount, by: number): ByteCount {
+  const sum = typeof offset === 'number' ? offset + by : undefined
+  return sum !== undefined && Number.isSafeInteger(sum) ? sum : BigInt(offset) + BigInt(by)
+}
+
+/** `value` as a storage; `what` names it in the error. */
+export function storage(value: unknown, what: string): Storage {
+  const methods = (typeof value === 'object' || typeof value === 'function') && value ? value : {}
+  const has = (name: string) => typeof (methods as Record<string, unknown>)[name] === 'function'
+  if (has('size') && (has('readSync') || has('read'))) return value as Storage
+  const hint = 'such as blob(file), memory(bytes) or nodeFile(path): an object with size() and read() or readSync()'
+  throw invalidArgument(`${what} must be a storage, ${hint}.`)
+}
+
+/** `bytes` as what a storage answers to a request for `length` bytes at `offset`. */
+export function exact(bytes: Uint8Array, offset: number, length: number): Uint8Array {
+  if (bytes instanceof Uint8Array && bytes.length === length) return bytes
+  const what = bytes instanceof Uint8Array ? `${bytes.length} bytes` : `${show(bytes)}, not a Uint8Array,`
+  const reason = `The storage answered ${what} where ${length} bytes at offset ${offset} were asked for.`
+  throw new Qcow2Error('STORAGE_CONTRACT', reason, { offset })
+}
+
+function show(value: unknown): string {
+  return typeof value === 'object' ? Object.prototype.toString.call(value) : String(value)
+}

@@ -1,0 +1,145 @@
+/**
+ * What went wrong, as a word that stays the same from release to release: what programs should compare.
+ *
+ * - `STORAGE`: the storage failed for a reason of its own, which is the error's `cause`.
+ * - `STORAGE_CONTRACT`: the storage answered what a storage must not, such as too few bytes.
+ * - `FILE_CHANGED`: the file was changed, moved or removed while it was in use; choose it again.
+ * - `NOT_QCOW2`: the file is of another format.
+ * - `UNSUPPORTED_…`, `BACKING_CHAIN_TOO_LONG`: the image may be sound, but this package can't read it.
+ * - `MISSING_BACKING_FILE`, `MISSING_DATA_FILE`: the image needs another file, which has to be supplied; `file` names it.
+ * - `CORRUPT_…`: the image breaks the rules of the format, at `offset`.
+ * - `OUT_OF_BOUNDS`: a range reaches past the end of the disk.
+ * - `NO_SUCH_SNAPSHOT`: no snapshot has this id or name.
+ * - `UNNEEDED_DATA_FILE`: a data file was supplied for an image that has none.
+ * - `INVALID_ARGUMENT`: a parameter is not what it must be.
+ * - `NOT_SYNC`: a synchronous read of an image one of whose storages is asynchronous.
+ * - `CLOSED`: the image was closed before the request, or during it.
+ * - `LOAD_FAILED`: the WebAssembly module could not be loaded.
+ * - `ENGINE_FAILED`: the engine broke down; a defect of this package, which should be reported.
+ */
+export type Qcow2ErrorCode =
+  | 'STORAGE'
+  | 'STORAGE_CONTRACT'
+  | 'FILE_CHANGED'
+  | 'NOT_QCOW2'
+  | 'UNSUPPORTED_VERSION'
+  | 'UNSUPPORTED_FEATURES'
+  | 'UNSUPPORTED_ENCRYPTION'
+  | 'UNSUPPORTED_COMPRESSION'
+  | 'UNSUPPORTED_BACKING_FORMAT'
+  | 'BACKING_CHAIN_TOO_LONG'
+  | 'MISSING_BACKING_FILE'
+  | 'MISSING_DATA_FILE'
+  | 'CORRUPT_HEADER'
+  | 'CORRUPT_EXTENSION'
+  | 'CORRUPT_SNAPSHOT'
+  | 'CORRUPT_BITMAP'
+  | 'CORRUPT_L1_ENTRY'
+  | 'CORRUPT_L2_ENTRY'
+  | 'CORRUPT_COMPRESSED_CLUSTER'
+  | 'OUT_OF_BOUNDS'
+  | 'NO_SUCH_SNAPSHOT'
+  | 'UNNEEDED_DATA_FILE'
+  | 'INVALID_ARGUMENT'
+  | 'NOT_SYNC'
+  | 'CLOSED'
+  | 'LOAD_FAILED'
+  | 'ENGINE_FAILED'
+
+/** What a {@link Qcow2Error} says beside its code and its sentence. */
+export interface Qcow2ErrorDetails {
+  /** Where: a byte offset in the file at fault, or on the disk for `OUT_OF_BOUNDS`. */
+  readonly offset?: number | undefined
+  /** Which file of the backing chain is at fault: 1 is the backing file of the opened image. Absent for the image itself. */
+  readonly depth?: number | undefined
+  /** The file that the image needs, as the image records it. */
+  readonly file?: MissingFile | undefined
+  /** The exception that led to this one, unchanged. */
+  readonly cause?: unknown
+}
+
+/** A file that an image names and that was not supplied. */
+export interface MissingFile {
+  /** The recorded name, often a path on the machine that made the image; `undefined` if none is recorded. */
+  readonly name?: string | undefined
+  /** The recorded format, such as `qcow2` or `raw`. */
+  readonly format?: string | undefined
+}
+
+/**
+ * Every failure of this package, but for aborted requests, which reject with their signal's reason.
+ *
+ * Structured cloning (`postMessage`) keeps nothing of an error but its message, so the message ends with the code and
+ * the details: `The image needs … (qcow2/MISSING_BACKING_FILE?name=base.img)`. {@link isQcow2Error} restores them on
+ * the other side. For people there is {@link Qcow2Error.reason}.
+ */
+export class Qcow2Error extends Error {
+  /** What went wrong, as a word for programs. */
+  declare readonly code: Qcow2ErrorCode
+  /** What went wrong, as a sentence for people. */
+  declare readonly reason: string
+  /** Where: a byte offset in the file at fault, or on the disk for `OUT_OF_BOUNDS`. */
+  declare readonly offset?: number
+  /** Which file of the backing chain is at fault: 1 is the backing file of the opened image. Absent for the image itself. */
+  declare readonly depth?: number
+  /** The file that the image needs, with code `MISSING_BACKING_FILE` and `MISSING_DATA_FILE`. */
+  declare readonly file?: MissingFile
+
+  static {
+    // On the prototype, so that an error which crossed a boundary gets its name back with its prototype.
+    Object.defineProperty(Qcow2Error.prototype, 'name', { value: 'Qcow2Error', configurable: true, writable: true })
+  }
+
+  /** Storages may throw these too: the caller of the image then gets the very error that the storage threw. */
+  constructor(code: Qcow2ErrorCode, reason: string, details: Qcow2ErrorDetails = {}) {
+    const options = details.cause === undefined ? undefined : { cause: details.cause }
+    super(`${reason} (qcow2/${code}${query(details)})`, options)
+    describe(this, code, reason, details)
+  }
+}
+
+/**
+ * True if `value` is a {@link Qcow2Error}, also one that crossed `postMessage` or `structuredClone`: such a one is given
+ * back its prototype and its fields (not `cause`, which doesn't cross everywhere).
+ */
+export function isQcow2Error(value: unknown): value is Qcow2Error {
+  if (value instanceof Qcow2Error) return true
+  // By its brand: an error of another window is no instance of this window's class.
+  if (Object.prototype.toString.call(value) !== '[object Error]') return false
+  const { name, message } = value as Error
+  const match = /^(.*) \(qcow2\/([A-Z0-9_]+)(?:\?([^ ()]*))?\)$/s.exec(message)
+  if (!match) return false
+  // One of another copy of this package is whole already.
+  if (name === 'Qcow2Error') return true
+  const [, reason = '', code, details] = match
+  Object.setPrototypeOf(value, Qcow2Error.prototype)
+  describe(value as Qcow2Error, code as Qcow2ErrorCode, reason, parse(details ?? ''))
+  return true
+}
+
+/** The error for a parameter that is not what it must be. */
+export function invalidArgument(reason: string): Qcow2Error {
+  return new Qcow2Error('INVALID_ARGUMENT', reason)
+}
+
+function describe(error: Qcow2Error, code: string, reason: string, { offset, depth, file }: Qcow2ErrorDetails): void {
+  const fields = { code, reason, offset, depth, file }
+  for (const [key, value] of Object.entries(fields)) {
+    if (value !== undefined) Object.defineProperty(error, key, { value, enumerable: true, configurable: true })
+  }
+}
+
+function query({ offset, depth, file }: Qcow2ErrorDetails): string {
+  const entries = Object.entries({ offset, depth, name: file?.name, format: file?.format })
+  const present = entries.filter(([, value]) => value !== undefined).map(([key, value]) => [key, String(value)])
+  return present.length === 0 ? '' : `?${new URLSearchParams(present)}`
+}
+
+function parse(text: string): Qcow2ErrorDetails {
+  const fields = new URLSearchParams(text)
+  const number = (key: string) => (fields.has(key) ? Number(fields.get(key)) : undefined)
+  const name = fields.get('name') ?? undefined
+  const format = fields.get('format') ?? undefined
+  const file = name === undefined && format === undefined ? undefined : { name, format }
+  return { offset: number('offset'), depth: number('depth'), file }
+}

@@ -1,0 +1,77 @@
+import type { ByteCount } from './checks.js'
+import type { Progress } from './stream.js'
+import type { Tasks } from './tasks.js'
+import type { WasmMap } from './wasm.js'
+
+/** A run of the disk whose bytes are all stored in the same way; the terms are those of `qemu-img map`. */
+export interface Extent {
+  /** Where it begins on the disk, in bytes. */
+  readonly start: number
+  /** Its length in bytes. */
+  readonly length: number
+  /** Which file of the chain it comes from: 0 is the image itself, 1 its backing file, and so on. */
+  readonly depth: number
+  /** True if a file of the chain says something about it; false if none does, so that it reads as zeros. */
+  readonly present: boolean
+  /** True if it reads as zeros. */
+  readonly zero: boolean
+  /** True if bytes are stored for it. */
+  readonly data: boolean
+  /** True if these bytes are compressed. */
+  readonly compressed: boolean
+  /** Where its bytes begin in their file; `undefined` where there are none, or none that could be read as they are. */
+  readonly offset: number | undefined
+}
+
+/** What part of the disk {@link Qcow2.map} walks, and how it is watched. */
+export interface MapOptions {
+  /** Where to begin, in bytes. Default: 0. */
+  readonly offset?: ByteCount
+  /** How many bytes to walk. Default: up to the disk's end. */
+  readonly length?: ByteCount
+  /** Ends the walk between extents, also where there are none for a long time; it then throws the signal's reason. */
+  readonly signal?: AbortSignal
+  /** Called now and then with how much of the range has been walked, in bytes. */
+  readonly onProgress?: (progress: Progress) => void
+}
+
+/** Extents that cross from the engine at a time. */
+const batch = 512
+/** After so many milliseconds of work the event loop gets its turn, so that a page stays alive and can abort. */
+const turn = 25
+/** Numbers an extent is made of on its way. */
+const fields = 5
+
+/** Walks what `map` walks, a batch at a time. */
+export async function* extents(map: WasmMap, total: number, tasks: Tasks, options: MapOptions): AsyncGenerator<Extent> {
+  const { signal, onProgress } = options
+  let began = performance.now()
+  try {
+    while (true) {
+      const [done = 0, ended, ...numbers] = await tasks.run<Float64Array>(() => map.next(batch), signal)
+      for (let at = 0; at < numbers.length; at += fields) yield extent(numbers, at)
+      onProgress?.({ done, total })
+      if (ended) return
+      if (performance.now() - began > turn) {
+        await new Promise((resolve) => setTimeout(resolve))
+        began = performance.now()
+      }
+    }
+  } finally {
+    map.free()
+  }
+}
+
+function extent(numbers: readonly number[], at: number): Extent {
+  const [start = 0, length = 0, depth = 0, flags = 0, offset = -1] = numbers.slice(at, at + fields)
+  return {
+    start,
+    length,
+    depth,
+    present: (flags & 1) !== 0,
+    zero: (flags & 2) !== 0,
+    data: (flags & 4) !== 0,
+    compressed: (flags & 8) !== 0,
+    offset: offset < 0 ? undefined : offset,
+  }
+}

@@ -1,0 +1,82 @@
+import { invalidArgument, Qcow2Error } from '../errors.js'
+import { type ReadAheadOptions, readAhead } from './read-ahead.js'
+import type { AsyncStorage, SyncStorage } from './types.js'
+
+/** How {@link blob} reads. */
+export interface BlobOptions {
+  /**
+   * Read with `FileReaderSync`, so that `readSync` of the image works: in workers only. Default: false.
+   */
+  readonly sync?: boolean
+  /**
+   * How much to fetch ahead and to keep, or false to pass each request on as it is. Default: the defaults of
+   * {@link ReadAheadOptions}, of which at most 16 MiB of memory come.
+   */
+  readonly readAhead?: ReadAheadOptions | false
+}
+
+/**
+ * A `File` that the user chose or dropped, or any other `Blob`, read-only. Nothing of it is copied but what is read.
+ *
+ * If the file is changed, moved or removed meanwhile, reads fail with code `FILE_CHANGED`.
+ *
+ * @throws {@link Qcow2Error} `INVALID_ARGUMENT` if `file` is no `Blob`, or if `sync` is asked for outside of a worker.
+ */
+export function blob(file: Blob, options: BlobOptions & { readonly sync: true }): SyncStorage
+export function blob(file: Blob, options?: BlobOptions): AsyncStorage
+export function blob(file: Blob, options: BlobOptions = {}): SyncStorage | AsyncStorage {
+  // By its shape: one from another window is no instance of this window's class.
+  if (typeof file?.slice !== 'function' || typeof file.arrayBuffer !== 'function')
+    throw invalidArgument('blob() takes a File or another Blob.')
+  const ahead = options.readAhead ?? {}
+  if (!options.sync) return ahead === false ? asyncBlob(file) : readAhead(asyncBlob(file), ahead)
+  return ahead === false ? syncBlob(file) : readAhead(syncBlob(file), ahead)
+}
+
+function asyncBlob(file: Blob): AsyncStorage {
+  return {
+    size: () => file.size,
+    async read(offset, length) {
+      try {
+        return new Uint8Array(await slice(file, offset, length).arrayBuffer())
+      } catch (error) {
+        throw explain(error, offset)
+      }
+    },
+  }
+}
+
+function syncBlob(file: Blob): SyncStorage {
+  const { FileReaderSync } = globalThis as { FileReaderSync?: new () => FileReaderSync }
+  if (!FileReaderSync) throw invalidArgument('blob() with sync: true works in workers only: here is no FileReaderSync.')
+  return {
+    size: () => file.size,
+    readSync(offset, into) {
+      try {
+        into.set(new Uint8Array(new FileReaderSync().readAsArrayBuffer(slice(file, offset, into.length))))
+      } catch (error) {
+        throw explain(error, offset)
+      }
+    },
+  }
+}
+
+function slice(file: Blob, offset: number, length: number): Blob {
+  const end = offset + length
+  // A slice would be cut short without a word.
+  if (end > file.size) throw new RangeError(`The file ends at ${file.size}; ${end} was asked for.`)
+  return file.slice(offset, end)
+}
+
+/** Browsers say NotReadableError or NotFoundError, and differ in why. */
+function explain(error: unknown, offset: number): unknown {
+  const name = error instanceof Error || error instanceof DOMException ? error.name : ''
+  if (name !== 'NotReadableError' && name !== 'NotFoundError') return error
+  const reason = 'The file was changed, moved or removed after it was chosen: choose it again.'
+  return new Qcow2Error('FILE_CHANGED', reason, { offset, cause: error })
+}
+
+/** Only in the types of workers, which don't go together with those of pages. */
+interface FileReaderSync {
+  readAsArrayBuffer(blob: Blob): ArrayBuffer
+}

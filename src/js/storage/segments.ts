@@ -1,0 +1,173 @@
+/** Bytes `start` to `end` of a file. */
+export interface Segment {
+  readonly start: number
+  readonly end: number
+  /** Missing while they are on their way. */
+  bytes: Uint8Array | undefined
+  /** How many requests hold it, to wait for its bytes or to copy them. */
+  held: number
+}
+
+/** A range of a file. */
+export interface Range {
+  readonly start: number
+  readonly end: number
+}
+
+/**
+ * Pieces of a file, none overlapping another, within a budget in bytes.
+ *
+ * What is on its way or held is never dropped to make room, so the budget can be exceeded by what is asked for at one time.
+ */
+export class Segments<S extends Segment> {
+  readonly #budget: number
+  /** By offset. */
+  readonly #sorted: S[] = []
+  /** Those that are here and that nobody holds, the least recently used first. */
+  readonly #used = new Set<S>()
+  /** Those of them that a sequential reader left behind: nobody is likely to come back, so they go first. */
+  readonly #passed = new Set<S>()
+  #size = 0
+
+  constructor(budget: number) {
+    this.#budget = budget
+  }
+
+  /** All bytes that are here or on their way. */
+  get size(): number {
+    return this.#size
+  }
+
+  /** The segments that overlap a range, in order. */
+  within({ start, end }: Range): S[] {
+    const first = this.#after(start)
+    let last = first
+    while (last < this.#sorted.length && this.#at(last).start < end) last += 1
+    return this.#sorted.slice(first, last)
+  }
+
+  /** The parts of a range that no segment covers, in order. */
+  gaps({ start, end }: Range): Range[] {
+    const gaps: Range[] = []
+    let from = start
+    for (const segment of this.within({ start, end })) {
+      if (from < segment.start) gaps.push({ start: from, end: segment.start })
+      from = segment.end
+    }
+    if (from < end) gaps.push({ start: from, end })
+    return gaps
+  }
+
+  /** `range` made wider on both sides as far as `outer` allows and no other segment is in the way. */
+  widen(range: Range, outer: Range): Range {
+    const index = this.#after(range.start)
+    const before = index > 0 ? this.#at(index - 1).end : 0
+    const after = index < this.#sorted.length ? this.#at(index).start : Number.POSITIVE_INFINITY
+    return { start: Math.max(outer.start, before), end: Math.min(outer.end, after) }
+  }
+
+  /** Adds a segment, which must not overlap another, and drops old ones to make room. */
+  add(segment: S): void {
+    this.#sorted.splice(this.#after(segment.start), 0, segment)
+    this.#size += segment.end - segment.start
+    this.#settle(segment)
+  }
+
+  /** Notes that the bytes of a segment have come. */
+  arrived(segment: S, bytes: Uint8Array): void {
+    segment.bytes = bytes
+    this.#settle(segment)
+  }
+
+  /** Holds the segments that overlap a range, until `release`. */
+  hold(range: Range): S[] {
+    const segments = this.within(range)
+    for (const segment of segments) {
+      segment.held += 1
+      this.#used.delete(segment)
+      this.#passed.delete(segment)
+    }
+    return segments
+  }
+
+  /** Lets segments go, which have thereby been used. */
+  release(segments: readonly S[]): void {
+    for (const segment of segments) {
+      segment.held -= 1
+      this.#settle(segment)
+    }
+  }
+
+  /** Notes that a sequential reader is through with a range. */
+  pass(range: Range): void {
+    for (const segment of this.within(range)) {
+      if (segment.end <= range.end && this.#used.has(segment)) this.#passed.add(segment)
+    }
+  }
+
+  /** Drops a segment, if it is there. */
+  delete(segment: S): void {
+    if (!this.#has(segment)) return
+    this.#sorted.splice(this.#after(segment.start), 1)
+    this.#used.delete(segment)
+    this.#passed.delete(segment)
+    this.#size -= segment.end - segment.start
+  }
+
+  /** Drops everything. */
+  clear(): void {
+    this.#sorted.length = 0
+    this.#used.clear()
+    this.#passed.clear()
+    this.#size = 0
+  }
+
+  /** Puts a segment among those that may be dropped, if it is one, and makes room. */
+  #settle(segment: S): void {
+    if (segment.bytes && segment.held === 0 && this.#has(segment)) this.#used.add(segment)
+    for (const set of [this.#passed, this.#used]) {
+      for (const segment of set) {
+        if (this.#size <= this.#budget) return
+        this.delete(segment)
+      }
+    }
+  }
+
+  #has(segment: S): boolean {
+    return this.#sorted[this.#after(segment.start)] === segment
+  }
+
+  /** The index of the first segment that ends after `offset`. */
+  #after(offset: number): number {
+    let low = 0
+    let high = this.#sorted.length
+    while (low < high) {
+      const middle = (low + high) >>> 1
+      if (this.#at(middle).end <= offset) low = middle + 1
+      else high = middle
+    }
+    return low
+  }
+
+  #at(index: number): S {
+    return this.#sorted[index] as S
+  }
+}
+
+/** The bytes of a range out of the segments that cover it; copied only where there are several. */
+export function join(parts: readonly Segment[], { start, end }: Range): Uint8Array {
+  const [first] = parts
+  if (parts.length === 1 && first?.bytes) return first.bytes.subarray(start - first.start, end - first.start)
+  const joined = new Uint8Array(end - start)
+  copy(parts, start, joined)
+  return joined
+}
+
+/** Fills `into`, which begins at `start` of the file, from the segments that cover it. */
+export function copy(parts: readonly Segment[], start: number, into: Uint8Array): void {
+  for (const part of parts) {
+    const from = Math.max(start, part.start)
+    const to = Math.min(start + into.length, part.end)
+    if (part.bytes) into.set(part.bytes.subarray(from - part.start, to - part.start), from - start)
+  }
+}

@@ -1,0 +1,97 @@
+//! Plain JavaScript objects, made member by member.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use js_sys::Array;
+use wasm_bindgen::prelude::*;
+
+#[wasm_bindgen]
+extern "C" {
+    #[wasm_bindgen(js_name = Object)]
+    type Members;
+    #[wasm_bindgen(constructor, js_class = "Object")]
+    fn new() -> Members;
+    #[wasm_bindgen(method, structural, indexing_setter)]
+    fn set(this: &Members, name: &str, value: JsValue);
+}
+
+/// An object; members that are `None` are left out.
+pub(crate) struct Object(Members);
+
+impl Object {
+    pub(crate) fn new() -> Self {
+        Self(Members::new())
+    }
+
+    /// The object with one more member, or with another value of one that it has.
+    pub(crate) fn with(self, name: &str, value: impl Value) -> Self {
+        let value = value.to_js();
+        if !value.is_undefined() {
+            self.0.set(name, value);
+        }
+        self
+    }
+}
+
+impl From<Object> for JsValue {
+    fn from(object: Object) -> Self {
+        object.0.into()
+    }
+}
+
+/// What a member can be.
+pub(crate) trait Value {
+    fn to_js(self) -> JsValue;
+}
+
+/// A number that JavaScript gets as a bigint, since all its bits count.
+pub(crate) struct Exact(pub(crate) u64);
+
+/// A size or a place as a number.
+#[expect(clippy::cast_precision_loss, reason = "multiples of 512, or below 2^53: see the module `wasm`")]
+pub(crate) fn number(value: u64) -> f64 {
+    value as f64
+}
+
+impl Value for u64 {
+    fn to_js(self) -> JsValue {
+        number(self).into()
+    }
+}
+
+impl Value for Exact {
+    fn to_js(self) -> JsValue {
+        self.0.into()
+    }
+}
+
+impl Value for Object {
+    fn to_js(self) -> JsValue {
+        self.into()
+    }
+}
+
+impl<T: Value> Value for Option<T> {
+    fn to_js(self) -> JsValue {
+        self.map_or(JsValue::UNDEFINED, Value::to_js)
+    }
+}
+
+impl<T: Value> Value for Vec<T> {
+    fn to_js(self) -> JsValue {
+        self.into_iter().map(Value::to_js).collect::<Array>().into()
+    }
+}
+
+macro_rules! values {
+    ($($kind:ty),*) => {$(
+        impl Value for $kind {
+            fn to_js(self) -> JsValue {
+                self.into()
+            }
+        }
+    )*};
+}
+
+values!(JsValue, bool, u8, u32, &str, String);

@@ -1,0 +1,174 @@
+import { readFileSync, writeFileSync } from 'node:fs'
+import { describe, expect, it } from 'vitest'
+import {
+  type AsyncStorage,
+  type BackingRequest,
+  memory,
+  nodeFile,
+  type OpenOptions,
+  Qcow2,
+  Qcow2Error,
+} from '../../src/js/index.js'
+import { create, file, qemuImg, qemuIo } from './helpers/qemu.js'
+import { CountedStorage } from './helpers/storages.js'
+
+const KiB = 1024
+
+// base.raw ← middle.qcow2 (without a recorded format for its backing file) ← top.qcow2
+writeFileSync(file('base.raw'), new Uint8Array(256 * KiB).fill(1))
+create('middle.qcow2', '512k', '-b', 'base.raw', '-F', 'raw')
+qemuIo(file('middle.qcow2'), 'write -P 2 64k 64k')
+create('top.qcow2', '512k', '-b', 'middle.qcow2', '-F', 'qcow2')
+qemuIo(file('top.qcow2'), 'write -P 3 0 64k')
+
+const opened = (name: string) => new CountedStorage(readFileSync(file(name)))
+const open = (options: OpenOptions, name = 'top.qcow2') => Qcow2.open(opened(name), options)
+
+/** The first byte of each of the first five clusters. */
+async function clusters(image: Qcow2): Promise<number[]> {
+  const bytes = await image.read(0, 320 * KiB)
+  return [0, 1, 2, 3, 4].map((cluster) => bytes[cluster * 64 * KiB] ?? -1)
+}
+
+const whole = [3, 2, 1, 1, 0]
+
+describe('backing files', () => {
+  it('are given by position', async () => {
+    await using image = await open({ backing: [opened('middle.qcow2'), opened('base.raw')] })
+    expect(await clusters(image)).toEqual(whole)
+    expect((await image.info()).chain.map(({ format }) => format)).toEqual(['qcow2', 'qcow2', 'raw'])
+  })
+
+  it('are given as one storage, where there is one', async () => {
+    await using image = await open({ backing: opened('base.raw') }, 'middle.qcow2')
+    expect(await clusters(image)).toEqual([1, 2, 1, 1, 0])
+  })
+
+  it('are asked for with what the image records', async () => {
+    const requests: BackingRequest[] = []
+    const backing = async (request: BackingRequest) => {
+      requests.push(request)
+      return nodeFile(file(request.name))
+    }
+    await using image = await open({ backing })
+    expect(await clusters(image)).toEqual(whole)
+    expect(requests).toEqual([
+      { name: 'middle.qcow2', format: 'qcow2', depth: 1 },
+      { name: 'base.raw', format: 'raw', depth: 2 },
+    ])
+  })
+
+  it('are done without, if that is said', async () => {
+    await using image = await open({ backing: null })
+    expect(await clusters(image)).toEqual([3, 0, 0, 0, 0])
+    await using upper = await open({ backing: ({ depth }) => (depth === 1 ? opened('middle.qcow2') : null) })
+    expect(await clusters(upper)).toEqual([3, 2, 0, 0, 0])
+  })
+
+  it.each<[string, OpenOptions, number | undefined, string]>([
+    ['the first of them', {}, undefined, 'middle.qcow2'],
+    ['the second of them', { backing: [opened('middle.qcow2')] }, 1, 'base.raw'],
+    ['one that the resolver does not know', { backing: () => undefined }, undefined, 'middle.qcow2'],
+  ])('that are missing are named: %s', async (_, options, depth, name) => {
+    const error = await open(options).catch((thrown) => thrown)
+    expect(error).toBeInstanceOf(Qcow2Error)
+    expect(error).toMatchObject({ code: 'MISSING_BACKING_FILE', file: { name } })
+    expect(error.depth).toBe(depth)
+    expect(error.message).toContain(name)
+  })
+
+  it('can be of another format than is recorded', async () => {
+    const raw = { storage: opened('middle.qcow2'), format: 'raw' as const }
+    await using image = await open({ backing: [raw] })
+    const bytes = await image.read(64 * KiB, 4)
+    expect(bytes).toEqual(new Uint8Array(readFileSync(file('middle.qcow2')).subarray(64 * KiB, 64 * KiB + 4)))
+  })
+
+  it('are not looked for by a program of another mind', async () => {
+    await expect(open({ backing: { storage: opened('base.raw'), format: 'vmdk' as 'raw' } })).rejects.toMatchObject({
+      code: 'INVALID_ARGUMENT',
+    })
+    await expect(open({ backing: 5 as unknown as null })).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' })
+    await expect(open({ backing: [{} as AsyncStorage] })).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' })
+  })
+
+  it('of the wrong kind are refused at their depth', async () => {
+    await expect(open({ backing: opened('base.raw') })).rejects.toMatchObject({ code: 'NOT_QCOW2', depth: 1 })
+  })
+
+  it('whose resolver throws end the opening with what it threw', async () => {
+    const cause = new Error('asked and refused')
+    const backing = () => Promise.reject(cause)
+    const error = await open({ backing }).catch((thrown) => thrown)
+    expect(error).toMatchObject({ code: 'STORAGE' })
+    expect(error.cause).toBe(cause)
+    const own = new Qcow2Error('INVALID_ARGUMENT', 'Not this one.')
+    expect(
+      await open({
+        backing: () => {
+          throw own
+        },
+      }).catch((thrown) => thrown),
+    ).toBe(own)
+  })
+
+  it('are closed with the image, and when opening fails', async () => {
+    const chain = [opened('top.qcow2'), opened('middle.qcow2'), opened('base.raw')]
+    const [top, middle, base] = chain as [CountedStorage, CountedStorage, CountedStorage]
+    const image = await Qcow2.open(top, { backing: [middle, base] })
+    await image.close()
+    expect(chain.map(({ closed }) => closed)).toEqual([1, 1, 1])
+    await expect(Qcow2.open(top, { backing: [middle] })).rejects.toThrow()
+    // The third was never given.
+    expect(chain.map(({ closed }) => closed)).toEqual([2, 2, 1])
+  })
+
+  it('that are synchronous all of them can be read synchronously', async () => {
+    const sync = (name: string) => memory(readFileSync(file(name)))
+    await using image = await Qcow2.open(sync('top.qcow2'), { backing: [sync('middle.qcow2'), sync('base.raw')] })
+    expect(image.sync).toBe(true)
+    expect(image.readSync(128 * KiB, 1)).toEqual(Uint8Array.of(1))
+    await using mixed = await Qcow2.open(sync('top.qcow2'), { backing: [sync('middle.qcow2'), opened('base.raw')] })
+    expect(mixed.sync).toBe(false)
+    // Even of what is at hand: else it would depend on the data whether it works.
+    expect(() => mixed.readSync(0, 1)).toThrow(/NOT_SYNC/)
+  })
+})
+
+describe('an external data file', () => {
+  qemuImg('create', '-q', '-f', 'qcow2', '-o', 'data_file=data.bin,data_file_raw=on', 'outer.qcow2', '256k')
+  qemuIo(file('outer.qcow2'), 'write -P 4 64k 64k')
+  qemuImg('create', '-q', '-f', 'qcow2', '-b', 'outer.qcow2', '-F', 'qcow2', 'over.qcow2')
+
+  it('is given', async () => {
+    const data = opened('data.bin')
+    const image = await open({ dataFile: data }, 'outer.qcow2')
+    expect(await clusters(image).catch(() => image.read(64 * KiB, 1))).toEqual(Uint8Array.of(4))
+    await image.close()
+    expect(data.closed).toBe(1)
+  })
+
+  it('that is missing is named', async () => {
+    await expect(open({}, 'outer.qcow2')).rejects.toMatchObject({
+      code: 'MISSING_DATA_FILE',
+      file: { name: 'data.bin' },
+    })
+  })
+
+  it('that is not needed is refused', async () => {
+    await expect(open({ dataFile: opened('data.bin'), backing: null })).rejects.toMatchObject({
+      code: 'UNNEEDED_DATA_FILE',
+    })
+  })
+
+  it('of a backing file is given with it', async () => {
+    const backing = { storage: opened('outer.qcow2'), dataFile: opened('data.bin') }
+    await using image = await open({ backing }, 'over.qcow2')
+    expect(await image.read(64 * KiB, 1)).toEqual(Uint8Array.of(4))
+    await expect(open({ backing: opened('outer.qcow2') }, 'over.qcow2')).rejects.toMatchObject({
+      code: 'MISSING_DATA_FILE',
+      depth: 1,
+      file: { name: 'data.bin' },
+    })
+  })
+})

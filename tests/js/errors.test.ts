@@ -1,0 +1,107 @@
+import { readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { MessageChannel } from 'node:worker_threads'
+import { describe, expect, it } from 'vitest'
+import { isQcow2Error, memory, Qcow2, Qcow2Error, type Qcow2ErrorDetails } from '../../src/js/index.js'
+
+const details: Qcow2ErrorDetails[] = [
+  {},
+  { offset: 0 },
+  { offset: 2 ** 52, depth: 3 },
+  { depth: 1, file: { name: 'base.qcow2', format: 'qcow2' } },
+  { file: { name: 'a (strange) name?&=%\n "ä".img' } },
+  { file: { format: 'raw' } },
+]
+
+async function posted(error: Error): Promise<unknown> {
+  const { port1, port2 } = new MessageChannel()
+  const arrived = new Promise((resolve) => port2.once('message', resolve))
+  port1.postMessage(error)
+  const message = await arrived
+  port1.close()
+  return message
+}
+
+describe('an error', () => {
+  it.each(details)('with %j survives postMessage', async (given) => {
+    const error = new Qcow2Error('MISSING_BACKING_FILE', 'The image needs (this\nand) that.', given)
+    const clone = await posted(error)
+    expect(clone).not.toBeInstanceOf(Qcow2Error)
+    if (!isQcow2Error(clone)) return expect.unreachable()
+    expect(clone).toBeInstanceOf(Qcow2Error)
+    expect(clone.name).toBe('Qcow2Error')
+    for (const key of ['code', 'reason', 'offset', 'depth', 'file', 'message'] as const) {
+      expect(clone[key], key).toEqual(error[key])
+    }
+    expect(String(clone)).toBe(String(error))
+  })
+
+  it('of structuredClone is one again', () => {
+    const clone: unknown = structuredClone(
+      new Qcow2Error('CLOSED', 'The image is closed.', { cause: new Error('why') }),
+    )
+    expect(isQcow2Error(clone) && clone.code).toBe('CLOSED')
+  })
+
+  it('of another copy of this package is one', () => {
+    const other = Object.assign(new Error('Closed. (qcow2/CLOSED)'), { name: 'Qcow2Error', code: 'CLOSED' })
+    expect(isQcow2Error(other) && other.code).toBe('CLOSED')
+  })
+
+  it.each([
+    undefined,
+    null,
+    'text (qcow2/CLOSED)',
+    5,
+    {},
+    new Error('The image is closed.'),
+    new Error('(qcow2/closed)'),
+    { message: 7 },
+  ])('is not %s', (value) => {
+    expect(isQcow2Error(value)).toBe(false)
+  })
+
+  it('says what it is', () => {
+    const cause = new Error('why')
+    const error = new Qcow2Error('CORRUPT_HEADER', 'The header is wrong.', { offset: 32, cause })
+    expect(error).toBeInstanceOf(Error)
+    expect(error.message).toBe('The header is wrong. (qcow2/CORRUPT_HEADER?offset=32)')
+    expect([error.code, error.reason, error.offset, error.cause]).toEqual([
+      'CORRUPT_HEADER',
+      'The header is wrong.',
+      32,
+      cause,
+    ])
+    expect('depth' in error).toBe(false)
+    expect(error.stack).toContain('Qcow2Error: The header is wrong.')
+  })
+
+  it('of the engine is a sentence', async () => {
+    const error = await Qcow2.open(memory(new Uint8Array(512))).catch((caught) => caught)
+    expect(error.reason).toMatch(/^This is not a qcow2 image.*\.$/)
+    expect(error.code).toBe('NOT_QCOW2')
+  })
+})
+
+it('the documented codes are those that the engine has', () => {
+  const root = join(import.meta.dirname, '../..')
+  const folder = join(root, 'src/error')
+  const sources = [...readdirSync(folder).map((name) => join(folder, name)), join(root, 'src/error.rs')]
+  const rust = sources.map((name) => readFileSync(name, 'utf8'))
+  const bodies = rust.flatMap((text) => [...text.matchAll(/fn code\(&self\).*?\n {4}\}\n/gs)].map(([body]) => body))
+  const codes = new Set(bodies.flatMap((body) => [...body.matchAll(/"([A-Z0-9_]+)"/g)].map((match) => match[1])))
+  const face = readFileSync(join(root, 'src/js/errors.ts'), 'utf8')
+  const documented = new Set([...face.matchAll(/^ {2}\| '([A-Z0-9_]+)'$/gm)].map((match) => match[1]))
+  expect(codes.size).toBeGreaterThan(15)
+  expect([...codes].filter((code) => !documented.has(code))).toEqual([])
+  const own = [
+    'STORAGE_CONTRACT',
+    'FILE_CHANGED',
+    'INVALID_ARGUMENT',
+    'NOT_SYNC',
+    'CLOSED',
+    'LOAD_FAILED',
+    'ENGINE_FAILED',
+  ]
+  expect([...documented].filter((code) => !codes.has(code)).toSorted()).toEqual(own.toSorted())
+})

@@ -1,0 +1,407 @@
+import { readFileSync } from 'node:fs'
+import { describe, expect, it } from 'vitest'
+import {
+  type AsyncStorage,
+  isQcow2Error,
+  memory,
+  nodeFile,
+  type Progress,
+  Qcow2,
+  Qcow2Error,
+  type SyncStorage,
+} from '../../src/js/index.js'
+import { contents, convert, file } from './helpers/qemu.js'
+import { CountedStorage, HeldStorage, settle } from './helpers/storages.js'
+
+const MiB = 1024 * 1024
+const bytes = contents(3 * MiB, 31)
+const path = convert('image.qcow2', bytes)
+const raw = readFileSync(path)
+
+/** An image over a storage that answers until `hold` is set, and then only when the test says so. */
+async function held(): Promise<{ image: Qcow2; storage: HeldStorage; hold: () => void }> {
+  const storage = new HeldStorage(raw.length)
+  let holding = false
+  const passing: AsyncStorage = {
+    size: () => raw.length,
+    read: (offset, length, options) =>
+      holding ? storage.read(offset, length, options) : Promise.resolve(raw.subarray(offset, offset + length)),
+    close: () => storage.close(),
+  }
+  const image = await Qcow2.open(passing)
+  // The tables are loaded by now.
+  for (let offset = 0; offset < bytes.length; offset += 64 * 1024) await image.read(offset, 1)
+  const hold = () => {
+    holding = true
+  }
+  return { image, storage, hold }
+}
+
+describe('an aborted read', () => {
+  it('rejects with the reason, and aborts the request of the storage', async () => {
+    const { image, storage, hold } = await held()
+    hold()
+    const controller = new AbortController()
+    const read = image.read(0, bytes.length, { signal: controller.signal })
+    await settle()
+    expect(storage.requests.length).toBeGreaterThan(0)
+    controller.abort(new Error('enough'))
+    await expect(read).rejects.toThrow('enough')
+    expect(storage.requests.every(({ signal }) => signal.aborted)).toBe(true)
+    await image.close()
+  })
+
+  it('leaves others alone', async () => {
+    const { image, storage, hold } = await held()
+    hold()
+    const controller = new AbortController()
+    const aborted = image.read(0, 100, { signal: controller.signal })
+    const other = image.read(0, 100)
+    await settle()
+    controller.abort()
+    await expect(aborted).rejects.toMatchObject({ name: 'AbortError' })
+    const alive = storage.requests.filter(({ signal }) => !signal.aborted)
+    expect(alive.length).toBe(1)
+    for (const { offset, length, answer } of alive) answer(raw.subarray(offset, offset + length))
+    expect(Buffer.compare(await other, bytes.subarray(0, 100))).toBe(0)
+    await image.close()
+  })
+
+  it('asks for nothing where the signal is aborted before', async () => {
+    const counted = new CountedStorage(raw)
+    await using image = await Qcow2.open(counted)
+    const { requests } = counted
+    await expect(image.read(0, 1, { signal: AbortSignal.abort(new Error('before')) })).rejects.toThrow('before')
+    await expect(image.info({ signal: AbortSignal.abort(new Error('before')) })).rejects.toThrow('before')
+    expect(counted.requests).toBe(requests)
+  })
+
+  it('may be opening', async () => {
+    const storage = new HeldStorage(raw.length)
+    const controller = new AbortController()
+    const opening = Qcow2.open(storage, { signal: controller.signal })
+    await storage.asked
+    controller.abort(new Error('never mind'))
+    await expect(opening).rejects.toThrow('never mind')
+    expect(storage.requests[0]?.signal.aborted).toBe(true)
+    expect([storage.opened, storage.closed]).toEqual([1, 1])
+  })
+
+  it('leaves no listener on the signal', async () => {
+    await using image = await Qcow2.open(new CountedStorage(raw))
+    const { signal } = new AbortController()
+    let listeners = 0
+    const add = signal.addEventListener.bind(signal)
+    const remove = signal.removeEventListener.bind(signal)
+    signal.addEventListener = (...args: Parameters<typeof add>) => {
+      listeners += 1
+      add(...args)
+    }
+    signal.removeEventListener = (...args: Parameters<typeof remove>) => {
+      listeners -= 1
+      remove(...args)
+    }
+    await image.read(0, 1000, { signal })
+    for await (const _ of image.readable({ signal, length: 5 * 65_536, chunkSize: 65_536 }));
+    expect(listeners).toBe(0)
+  })
+})
+
+describe('close()', () => {
+  it('fails what is in flight and what comes later, and closes the storage once', async () => {
+    const { image, storage, hold } = await held()
+    hold()
+    const read = image.read(0, 100)
+    await settle()
+    const closing = image.close()
+    expect(image.closed).toBe(true)
+    await expect(read).rejects.toMatchObject({ code: 'CLOSED' })
+    await Promise.all([closing, image.close()])
+    expect(storage.requests[0]?.signal.aborted).toBe(true)
+    expect(storage.closed).toBe(1)
+    await expect(image.read(0, 1)).rejects.toMatchObject({ code: 'CLOSED' })
+    await expect(image.info()).rejects.toMatchObject({ code: 'CLOSED' })
+    await expect(image.locate(0)).rejects.toMatchObject({ code: 'CLOSED' })
+    expect(() => image.readSync(0, 1)).toThrow(/CLOSED/)
+    expect(() => image.map()).toThrow(/CLOSED/)
+    await expect(new Response(image.readable()).arrayBuffer()).rejects.toMatchObject({ code: 'CLOSED' })
+  })
+
+  it('rejects with what the storage throws', async () => {
+    const error = new Error('still busy')
+    const storage: SyncStorage = { ...memory(raw), close: () => Promise.reject(error) }
+    const image = await Qcow2.open(storage)
+    await expect(image.close()).rejects.toBe(error)
+  })
+
+  it('lets a storage of this package be given again', async () => {
+    for (const storage of [memory(raw), nodeFile(path), nodeFile(path, { sync: true })]) {
+      for (let times = 0; times < 2; times += 1) {
+        const image = await Qcow2.open(storage)
+        expect(Buffer.compare(await image.read(0, 100), bytes.subarray(0, 100))).toBe(0)
+        await image.close()
+      }
+    }
+  })
+
+  it('of one image leaves a file open for another', async () => {
+    const storage = nodeFile(path)
+    const [first, second] = await Promise.all([Qcow2.open(storage), Qcow2.open(storage)])
+    await first.close()
+    expect(Buffer.compare(await second.read(0, 100), bytes.subarray(0, 100))).toBe(0)
+    await second.close()
+  })
+})
+
+describe('a storage that', () => {
+  const failing = (read: AsyncStorage['read']): AsyncStorage => ({ size: () => raw.length, read })
+  const failingSync = (readSync: SyncStorage['readSync']): SyncStorage => ({ size: () => raw.length, readSync })
+  const thrown = new RangeError('the disk is on fire')
+
+  it.each<[string, AsyncStorage | SyncStorage]>([
+    ['rejects', failing(() => Promise.reject(thrown))],
+    [
+      'throws',
+      failing(() => {
+        throw thrown
+      }),
+    ],
+    [
+      'throws synchronously',
+      failingSync(() => {
+        throw thrown
+      }),
+    ],
+    [
+      'has no size',
+      {
+        size: () => {
+          throw thrown
+        },
+        read: () => Promise.reject(thrown),
+      },
+    ],
+    ['does not open', { open: () => Promise.reject(thrown), size: () => 0, read: () => Promise.reject(thrown) }],
+  ])('%s is heard', async (name, storage) => {
+    const error = await Qcow2.open(storage).catch((caught) => caught)
+    expect(error).toBeInstanceOf(Qcow2Error)
+    expect(error.code).toBe('STORAGE')
+    expect(error.cause).toBe(thrown)
+    expect(error.message).toContain('the disk is on fire')
+    expect(name).not.toBe('')
+  })
+
+  it('speaks in our errors is heard as it is', async () => {
+    const error = new Qcow2Error('FILE_CHANGED', 'It is another file now.')
+    expect(await Qcow2.open(failing(() => Promise.reject(error))).catch((caught) => caught)).toBe(error)
+  })
+
+  it.each<[string, unknown]>([
+    ['too few bytes', new Uint8Array(3)],
+    ['too many bytes', new Uint8Array(10_000_000)],
+    ['an ArrayBuffer', new ArrayBuffer(10)],
+    ['nothing', undefined],
+    ['a string', 'QFI'],
+  ])('answers %s breaks the contract', async (_, answer) => {
+    await expect(Qcow2.open(failing(async () => answer as Uint8Array))).rejects.toMatchObject({
+      code: 'STORAGE_CONTRACT',
+    })
+  })
+
+  it.each<[unknown]>([[-1], [1.5], [Number.NaN], ['12'], [2 ** 60], [undefined]])(
+    'has %s bytes breaks the contract',
+    async (size) => {
+      for (const wrap of [(value: number) => value, (value: number) => Promise.resolve(value)]) {
+        const storage: AsyncStorage = { size: () => wrap(size as number), read: () => Promise.reject(thrown) }
+        await expect(Qcow2.open(storage)).rejects.toMatchObject({ code: 'STORAGE_CONTRACT' })
+      }
+    },
+  )
+
+  it('throws things that are no errors is heard too', async () => {
+    for (const cause of ['a string', undefined, null, 5, { some: 'object' }, Symbol('symbol')]) {
+      const error = await Qcow2.open(failing(() => Promise.reject(cause))).catch((caught) => caught)
+      expect(error.code).toBe('STORAGE')
+      expect(error.cause).toBe(cause)
+    }
+  })
+
+  it('fails once does no harm to the image', async () => {
+    let broken = false
+    const storage = failing(async (offset, length) => {
+      if (broken) throw thrown
+      return raw.subarray(offset, offset + length)
+    })
+    await using image = await Qcow2.open(storage)
+    broken = true
+    await expect(image.read(0, MiB)).rejects.toMatchObject({ code: 'STORAGE' })
+    broken = false
+    expect(Buffer.compare(await image.read(0, bytes.length), bytes)).toBe(0)
+  })
+
+  it('is no storage is refused', async () => {
+    for (const value of [undefined, null, 5, 'disk.qcow2', {}, { size: () => 1 }, new Uint8Array(5)]) {
+      await expect(Qcow2.open(value as AsyncStorage)).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' })
+    }
+  })
+
+  it('is a missing file says so', async () => {
+    const error = await Qcow2.open(nodeFile(file('nothing-here.qcow2'))).catch((caught) => caught)
+    expect(error).toMatchObject({ code: 'STORAGE', cause: { code: 'ENOENT' } })
+  })
+
+  it('is a file that became shorter says so', async () => {
+    const { copyFileSync, truncateSync } = await import('node:fs')
+    copyFileSync(path, file('shorter.qcow2'))
+    for (const sync of [false, true]) {
+      const storage = sync ? nodeFile(file('shorter.qcow2'), { sync }) : nodeFile(file('shorter.qcow2'))
+      copyFileSync(path, file('shorter.qcow2'))
+      await using image = await Qcow2.open(storage)
+      truncateSync(file('shorter.qcow2'), 100_000)
+      await expect(image.read(0, bytes.length)).rejects.toMatchObject({ code: 'FILE_CHANGED' })
+    }
+  })
+})
+
+describe('an array that is transferred while it is filled', () => {
+  it('fails that read only', async () => {
+    const { image, storage, hold } = await held()
+    hold()
+    const into = new Uint8Array(100)
+    const read = image.read(0, into)
+    await settle()
+    structuredClone(into, { transfer: [into.buffer] })
+    for (const { offset, length, answer } of storage.requests) answer(raw.subarray(offset, offset + length))
+    await expect(read).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' })
+    const again = image.read(0, 100)
+    await settle()
+    for (const { offset, length, answer } of storage.requests.slice(1)) answer(raw.subarray(offset, offset + length))
+    expect(Buffer.compare(await again, bytes.subarray(0, 100))).toBe(0)
+    await image.close()
+  })
+})
+
+describe('readable()', () => {
+  it('streams the disk in chunks', async () => {
+    await using image = await Qcow2.open(new CountedStorage(raw))
+    const chunks: Uint8Array[] = []
+    const progress: Progress[] = []
+    for await (const chunk of image.readable({ onProgress: (each) => progress.push(each) })) chunks.push(chunk)
+    expect(chunks.map(({ length }) => length)).toEqual([MiB, MiB, MiB])
+    expect(Buffer.compare(Buffer.concat(chunks), bytes)).toBe(0)
+    expect(progress).toEqual([1, 2, 3].map((count) => ({ done: count * MiB, total: 3 * MiB })))
+  })
+
+  it('streams a part of it', async () => {
+    await using image = await Qcow2.open(memory(raw))
+    const stream = image.readable({ offset: 1000n, length: 250, chunkSize: 100 })
+    const part = await new Response(stream).arrayBuffer()
+    expect(Buffer.compare(new Uint8Array(part), bytes.subarray(1000, 1250))).toBe(0)
+    for await (const _ of image.readable({ length: 0 })) expect.unreachable()
+    for await (const _ of image.readable({ offset: image.size })) expect.unreachable()
+  })
+
+  it('reads no more than one chunk ahead of its reader', async () => {
+    const counted = new CountedStorage(raw)
+    await using image = await Qcow2.open(counted)
+    const reader = image.readable({ chunkSize: 64 * 1024 }).getReader()
+    await reader.read()
+    await settle()
+    // Header, L1 and L2 table are 64 KiB each at most; then what was taken, what is ready, and what is being read.
+    expect(counted.bytes).toBeLessThanOrEqual(6 * 64 * 1024)
+    await reader.cancel()
+  })
+
+  it('drops its request when it is cancelled', async () => {
+    const { image, storage, hold } = await held()
+    hold()
+    const reader = image.readable().getReader()
+    const read = reader.read()
+    await settle()
+    await reader.cancel('enough')
+    expect((await read).done).toBe(true)
+    await settle()
+    expect(storage.requests.every(({ signal }) => signal.aborted)).toBe(true)
+    await image.close()
+  })
+
+  it('ends with the reason when its signal aborts', async () => {
+    const { image, storage, hold } = await held()
+    hold()
+    const controller = new AbortController()
+    const reader = image.readable({ signal: controller.signal }).getReader()
+    const read = reader.read()
+    await settle()
+    controller.abort(new Error('enough'))
+    await expect(read).rejects.toThrow('enough')
+    await settle()
+    expect(storage.requests.every(({ signal }) => signal.aborted)).toBe(true)
+    const before = image.readable({ signal: AbortSignal.abort(new Error('before')) }).getReader()
+    await expect(before.read()).rejects.toThrow('before')
+    await image.close()
+  })
+
+  it('ends with what a read ends with', async () => {
+    const thrown = new Error('gone')
+    let left = 20
+    const storage: AsyncStorage = {
+      size: () => raw.length,
+      read: async (offset, length) => {
+        left -= 1
+        if (left < 0) throw thrown
+        return raw.subarray(offset, offset + length)
+      },
+    }
+    await using image = await Qcow2.open(storage)
+    const error = await new Response(image.readable({ chunkSize: 4096 })).arrayBuffer().catch((caught) => caught)
+    expect(isQcow2Error(error) && error.cause).toBe(thrown)
+  })
+
+  it('refuses what it cannot do', async () => {
+    await using image = await Qcow2.open(memory(raw))
+    expect(() => image.readable({ chunkSize: 0 })).toThrow(/INVALID_ARGUMENT/)
+    expect(() => image.readable({ offset: 1, length: bytes.length })).toThrow(/OUT_OF_BOUNDS/)
+  })
+})
+
+describe('parameters', () => {
+  it.each<[unknown]>([
+    [-1],
+    [0.5],
+    [Number.NaN],
+    [Number.POSITIVE_INFINITY],
+    [2 ** 53],
+    ['0'],
+    [undefined],
+    [-1n],
+    [2n ** 63n],
+  ])('offset %s is refused', async (offset) => {
+    await using image = await Qcow2.open(memory(raw))
+    await expect(image.read(offset as number, 1)).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' })
+    expect(() => image.readSync(offset as number, 1)).toThrow(/INVALID_ARGUMENT/)
+    await expect(image.locate(offset as number)).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' })
+  })
+
+  it.each<[unknown]>([[-1], [0.5], ['5'], [undefined], [5n], [[1, 2]], [new Uint16Array(4)]])(
+    'length %s is refused',
+    async (length) => {
+      await using image = await Qcow2.open(memory(raw))
+      await expect(image.read(0, length as number)).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' })
+    },
+  )
+
+  it('ranges past the end are refused before memory is taken for them', async () => {
+    await using image = await Qcow2.open(memory(raw))
+    const error = await image.read(bytes.length - 10, 2 ** 52).catch((caught) => caught)
+    expect(error).toMatchObject({ code: 'OUT_OF_BOUNDS', offset: bytes.length - 10 })
+    expect(() => image.readSync(bytes.length, new Uint8Array(1))).toThrow(/OUT_OF_BOUNDS/)
+  })
+
+  it('caches are numbers of bytes', async () => {
+    for (const cache of [{ tables: -1 }, { clusters: 1.5 }, { tables: '1' as unknown as number }]) {
+      await expect(Qcow2.open(memory(raw), { cache })).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' })
+    }
+    await using image = await Qcow2.open(memory(raw), { cache: { tables: 0, clusters: 0 } })
+    expect(Buffer.compare(await image.read(0, bytes.length), bytes)).toBe(0)
+  })
+})
