@@ -1,0 +1,61 @@
+import { useEffect, useState } from 'preact/hooks'
+import { workerFailure } from './engine/client'
+import { MissingFileDialog } from './missing-file'
+import { Problem } from './problem/problem'
+import { Start } from './start/start'
+import { openFile, question, stage } from './state/stage'
+import { Viewer } from './viewer'
+
+export function App() {
+  const now = stage.value
+  const dragging = useDrop((file) => void openFile(file))
+  useEffect(() => {
+    void workerFailure.then((message) => {
+      stage.value = { kind: 'start', notice: `The page's worker stopped: ${message} Reload the page to go on.` }
+    })
+  }, [])
+  return (
+    <>
+      {now.kind === 'viewer' ? (
+        <Viewer key={now.image.generation} image={now.image} />
+      ) : now.kind === 'refused' ? (
+        <Problem refused={now.refused} retry={now.retry} />
+      ) : (
+        <Start notice={now.kind === 'start' ? now.notice : null} opening={now.kind === 'opening' ? now : null} />
+      )}
+      {question.value && (
+        <MissingFileDialog key={`${question.value.missing.role}${question.value.missing.depth}`} {...question.value} />
+      )}
+      {dragging && <div class="drop-target">Drop the image to open it</div>}
+    </>
+  )
+}
+
+/** Files may be dropped anywhere; while a dialog asks for one, it is the answer. */
+function useDrop(onFile: (file: File) => void): boolean {
+  const [dragging, setDragging] = useState(false)
+  useEffect(() => {
+    const controller = new AbortController()
+    const on = (type: 'dragover' | 'dragleave' | 'drop', handle: (event: DragEvent) => void) =>
+      window.addEventListener(type, handle, { signal: controller.signal })
+    on('dragover', (event) => {
+      if (!event.dataTransfer?.types.includes('Files')) return
+      event.preventDefault()
+      event.dataTransfer.dropEffect = 'copy'
+      setDragging(true)
+    })
+    on('dragleave', (event) => {
+      if (!event.relatedTarget) setDragging(false)
+    })
+    on('drop', (event) => {
+      event.preventDefault()
+      setDragging(false)
+      const file = event.dataTransfer?.files[0]
+      if (!file) return
+      if (question.peek()) question.peek()?.answer({ kind: 'file', file })
+      else onFile(file)
+    })
+    return () => controller.abort()
+  }, [])
+  return dragging
+}

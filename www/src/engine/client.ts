@@ -1,0 +1,49 @@
+/** The page's side of the worker: the same calls, cancelled by AbortSignals instead of by task numbers. */
+
+import { proxy, wrap } from 'comlink'
+import type { PartitionTable } from '../partitions'
+import type { AskForFile, ByteSource, Disk, Engine, Explained, OpenOutcome, Survey, SurveyRequest } from './protocol'
+
+const worker = new Worker(new URL('./worker.ts', import.meta.url), { type: 'module', name: 'qcow2-web' })
+const remote = wrap<Engine>(worker)
+let lastTask = 0
+
+/** The worker could not even start: its script is missing, or the browser can't run it. */
+export const workerFailure = new Promise<string>((resolve) => {
+  worker.addEventListener('error', (event) => resolve(event.message || 'The worker of this page could not be started.'))
+})
+
+async function run<T>(signal: AbortSignal | undefined, call: (task: number) => Promise<T>): Promise<T> {
+  signal?.throwIfAborted()
+  const task = ++lastTask
+  const cancel = () => void remote.cancel(task)
+  signal?.addEventListener('abort', cancel, { once: true })
+  try {
+    const result = await call(task)
+    signal?.throwIfAborted()
+    return result
+  } finally {
+    signal?.removeEventListener('abort', cancel)
+  }
+}
+
+export const engine = {
+  open: (file: File, ask: AskForFile, signal?: AbortSignal): Promise<OpenOutcome> =>
+    run(signal, (task) => remote.open(task, file, proxy(ask)) as Promise<OpenOutcome>),
+
+  openDisk: (snapshot: string | null): Promise<Disk> => run(undefined, (task) => remote.openDisk(task, snapshot)),
+
+  partitions: (snapshot: string | null, signal?: AbortSignal): Promise<PartitionTable> =>
+    run(signal, (task) => remote.partitions(task, snapshot)),
+
+  explain: (snapshot: string | null, start: number, end: number, signal?: AbortSignal): Promise<Explained> =>
+    run(signal, (task) => remote.explain(task, snapshot, start, end)),
+
+  read: (source: ByteSource, offset: bigint, length: number, signal?: AbortSignal): Promise<Uint8Array> =>
+    run(signal, (task) => remote.read(task, source, offset, length)),
+
+  survey: (request: SurveyRequest, onPart: (part: Survey) => void, signal?: AbortSignal): Promise<Survey> =>
+    run(signal, (task) => remote.survey(task, request, proxy(onPart))),
+
+  close: (): Promise<void> => remote.close(),
+}

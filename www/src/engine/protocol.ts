@@ -1,0 +1,107 @@
+/** What crosses between the page and its worker. Only values that structured clone keeps. */
+
+import type { Extent, ImageInfo, Inspection, Location, Snapshot } from 'qcow2-web'
+import type { PartitionTable } from '../partitions'
+
+/** A file that the worker holds: the image, its data file, its backing files with theirs. */
+export interface HeldFile {
+  /** "image", "image-data", "backing-1", "backing-1-data", …: stable, so that an address can name it. */
+  key: string
+  name: string
+  size: number
+  role: 'image' | 'data' | 'backing'
+  depth: number
+  /** Whether its clusters are in a data file, given or not. */
+  hasDataFile: boolean
+}
+
+/** A disk that can be looked at: the active one, or a snapshot's. */
+export interface Disk {
+  /** The snapshot's id, or `null` for the active disk. */
+  snapshot: string | null
+  size: number
+}
+
+export interface OpenedImage {
+  /** Grows with each open, so that the page can tell a new image from an old one. */
+  generation: number
+  name: string
+  info: ImageInfo
+  files: HeldFile[]
+  snapshots: Snapshot[]
+  disk: Disk
+  /** The names of the files that the image wants and was opened without. */
+  without: string[]
+}
+
+/** An error of the engine, with all of it: what crosses as an Error keeps its message only. */
+export interface Failure {
+  code: string
+  message: string
+  offset?: number
+  depth?: number
+}
+
+export type OpenOutcome =
+  | { kind: 'opened'; image: OpenedImage }
+  | { kind: 'refused'; name: string; size: number; failure: Failure; inspection: Inspection | null }
+  | { kind: 'cancelled' }
+
+/** A file that the image names and nobody has given yet. */
+export interface MissingFile {
+  role: 'backing' | 'data'
+  name: string
+  format: string | null
+  /** 0 is the opened image, 1 its backing file, and so on. For a backing file: its own depth. */
+  depth: number
+  /** The file that names it. */
+  wantedBy: string
+}
+
+export type MissingAnswer = { kind: 'file'; file: File } | { kind: 'without' } | { kind: 'cancel' }
+
+export type AskForFile = (missing: MissingFile) => Promise<MissingAnswer>
+
+/** What a survey finds in each of its buckets; the order is that of its columns. */
+export const KINDS = ['unallocated', 'zero', 'data', 'compressed', 'backing1', 'backing2', 'backing3'] as const
+export type Kind = (typeof KINDS)[number]
+
+/** How many bytes of each kind lie in each bucket: `bytes[bucket * KINDS.length + kind]`. */
+export interface Survey {
+  start: number
+  bucketSize: number
+  bytes: Float64Array
+  /** Up to where the disk has been surveyed. */
+  done: number
+  end: number
+}
+
+export interface SurveyRequest {
+  snapshot: string | null
+  start: number
+  end: number
+  bucketSize: number
+}
+
+/** One cluster in full: the way through the image's own tables, and the run that answers a read there. */
+export interface Explained {
+  /** The byte that is explained: the first of the range that is stored, else its first. */
+  offset: number
+  extent: Extent
+  location: Location
+}
+
+/** Where bytes come from: a decoded disk, or one of the files as it is. */
+export type ByteSource = { of: 'disk'; snapshot: string | null } | { of: 'file'; key: string }
+
+/** The worker's face. `task` names a call, so that `cancel` can end it. */
+export interface Engine {
+  open(task: number, file: File, ask: AskForFile): Promise<OpenOutcome>
+  openDisk(task: number, snapshot: string | null): Promise<Disk>
+  partitions(task: number, snapshot: string | null): Promise<PartitionTable>
+  explain(task: number, snapshot: string | null, start: number, end: number): Promise<Explained>
+  read(task: number, source: ByteSource, offset: bigint, length: number): Promise<Uint8Array>
+  survey(task: number, request: SurveyRequest, onPart: (part: Survey) => void): Promise<Survey>
+  cancel(task: number): void
+  close(): Promise<void>
+}

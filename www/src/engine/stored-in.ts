@@ -1,0 +1,11 @@
+import type { Extent } from 'qcow2-web'
+import type { HeldFile } from './protocol'
+
+/** The file that holds the bytes of an extent; `undefined` where nobody has given it. */
+export function storedIn(extent: Extent, files: HeldFile[]): HeldFile | undefined {
+  const owner = extent.depth === 0 ? 'image' : `backing-${extent.depth}`
+  const holder = files.find(({ key }) => key === owner)
+  // Compressed clusters never go to a data file.
+  if (extent.compressed || !holder?.hasDataFile) return holder
+  return files.find(({ key }) => key === `${owner}-data`)
+}

@@ -1,0 +1,102 @@
+/**
+ * The files that an image names and the person gives. Each is asked for once: opening starts again when a data file is
+ * missing, and must not ask a second time for what it has.
+ */
+
+import { type BackingRequest, type BackingResolver, blob, type Storage } from 'qcow2-web'
+import type { AskForFile, HeldFile, MissingFile } from './protocol'
+import { zeros } from './zeros'
+
+type Given = File | 'without'
+
+export class Supplies {
+  cancelled = false
+  private readonly backings = new Map<number, Given>()
+  private readonly dataFiles = new Map<number, Given>()
+  private readonly names = new Map<string, string>()
+
+  constructor(
+    private readonly image: File,
+    private readonly ask: AskForFile,
+  ) {}
+
+  /** Called by the engine for each file of the backing chain. */
+  readonly backing: BackingResolver = async ({ name, format, depth }: BackingRequest) => {
+    const wanted: MissingFile = {
+      role: 'backing',
+      name,
+      format: format ?? null,
+      depth,
+      wantedBy: this.nameAt(depth - 1),
+    }
+    const given = this.backings.get(depth) ?? (await this.request(wanted))
+    if (!given) throw new Error('Opening was cancelled.')
+    this.backings.set(depth, given)
+    if (given === 'without') return null
+    const dataFile = this.dataFile(depth)
+    return dataFile ? { storage: blob(given), dataFile } : blob(given)
+  }
+
+  /** The data file of the image (depth 0) or of a backing file, if it has been asked for. */
+  dataFile(depth: number): Storage | undefined {
+    const given = this.dataFiles.get(depth)
+    if (!given) return undefined
+    return given === 'without' ? zeros() : blob(given)
+  }
+
+  /** Asks for the data file of the file at `depth`; false when it was asked for already, or not given. */
+  async askForData(depth: number, name: string): Promise<boolean> {
+    if (this.dataFiles.has(depth)) return false
+    const given = await this.request({ role: 'data', name, format: null, depth, wantedBy: this.nameAt(depth) })
+    if (!given) return false
+    this.dataFiles.set(depth, given)
+    return true
+  }
+
+  /** Every file in hand, the image first. */
+  files(): HeldFile[] {
+    return this.held().map(({ file, ...held }) => ({
+      ...held,
+      name: file.name,
+      size: file.size,
+      hasDataFile: held.role !== 'data' && this.dataFiles.has(held.depth),
+    }))
+  }
+
+  file(key: string): File | undefined {
+    return this.held().find((held) => held.key === key)?.file
+  }
+
+  /** The names of what the image was opened without. */
+  without(): string[] {
+    const missing = (given: Map<number, Given>, role: string) =>
+      [...given].filter(([, answer]) => answer === 'without').map(([depth]) => this.names.get(`${role} ${depth}`) ?? '')
+    return [...missing(this.backings, 'backing'), ...missing(this.dataFiles, 'data')]
+  }
+
+  private held(): (Pick<HeldFile, 'key' | 'role' | 'depth'> & { file: File })[] {
+    const files: ReturnType<Supplies['held']> = [{ key: 'image', role: 'image', depth: 0, file: this.image }]
+    for (const [depth, file] of this.backings) {
+      if (file !== 'without') files.push({ key: `backing-${depth}`, role: 'backing', depth, file })
+    }
+    for (const [depth, file] of this.dataFiles) {
+      const owner = depth === 0 ? 'image' : `backing-${depth}`
+      if (file !== 'without') files.push({ key: `${owner}-data`, role: 'data', depth, file })
+    }
+    return files.sort((a, b) => a.depth - b.depth)
+  }
+
+  private nameAt(depth: number): string {
+    const given = depth === 0 ? this.image : this.backings.get(depth)
+    return given instanceof File ? given.name : ''
+  }
+
+  private async request(missing: MissingFile): Promise<Given | null> {
+    this.names.set(`${missing.role} ${missing.depth}`, missing.name)
+    const answer = await this.ask(missing)
+    if (answer.kind === 'file') return answer.file
+    if (answer.kind === 'without') return 'without'
+    this.cancelled = true
+    return null
+  }
+}

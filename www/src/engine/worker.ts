@@ -1,0 +1,61 @@
+/** The worker of the page: all engine work happens here, and the image's bytes stay here until they are asked for. */
+
+import { expose, transfer } from 'comlink'
+import type { Engine, Survey } from './protocol'
+import { Session } from './session'
+
+const tasks = new Map<number, AbortController>()
+let session: Session | null = null
+
+async function cancellable<T>(task: number, run: (signal: AbortSignal) => Promise<T>): Promise<T> {
+  const controller = new AbortController()
+  tasks.set(task, controller)
+  try {
+    return await run(controller.signal)
+  } finally {
+    tasks.delete(task)
+  }
+}
+
+function opened(): Session {
+  if (!session) throw new Error('No image is open.')
+  return session
+}
+
+const moved = (survey: Survey): Survey => transfer(survey, [survey.bytes.buffer])
+
+const engine: Engine = {
+  open: (task, file, ask) =>
+    cancellable(task, async (signal) => {
+      const [outcome, next] = await Session.open(file, ask, signal)
+      if (!next) return outcome
+      const before = session
+      session = next
+      await before?.close()
+      return outcome
+    }),
+
+  openDisk: (_task, snapshot) => opened().openDisk(snapshot),
+  partitions: (task, snapshot) => cancellable(task, (signal) => opened().partitions(snapshot, signal)),
+  explain: (task, snapshot, start, end) =>
+    cancellable(task, (signal) => opened().explain(snapshot, start, end, signal)),
+
+  read: (task, source, offset, length) =>
+    cancellable(task, async (signal) => {
+      const bytes = await opened().read(source, offset, length, signal)
+      return transfer(bytes, [bytes.buffer])
+    }),
+
+  survey: (task, request, onPart) =>
+    cancellable(task, async (signal) => moved(await opened().survey(request, signal, (part) => onPart(moved(part))))),
+
+  cancel: (task) => tasks.get(task)?.abort(),
+
+  close: async () => {
+    const before = session
+    session = null
+    await before?.close()
+  },
+}
+
+expose(engine)

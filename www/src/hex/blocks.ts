@@ -1,0 +1,97 @@
+import { signal } from '@preact/signals'
+import { engine } from '../engine/client'
+import type { ByteSource } from '../engine/protocol'
+import { messageOf } from '../state/stage'
+
+/** Bytes are fetched and kept in blocks: a Blob costs the same to read for one byte as for thousands. */
+export const BLOCK = 16 * 1024
+const SECTOR = 512
+const MAX_BLOCKS = 128
+
+export interface Block {
+  bytes: Uint8Array
+  /** What can't be read of it, and why, by sector. */
+  bad: Map<number, string>
+}
+
+/** The bytes of one source, as far as they have been looked at. */
+export class Blocks {
+  /** Grows when something has arrived, so that what shows bytes shows them. */
+  readonly arrived = signal(0)
+  private readonly blocks = new Map<bigint, Block | 'loading'>()
+  private readonly closing = new AbortController()
+
+  constructor(
+    private readonly source: ByteSource,
+    readonly size: number,
+  ) {}
+
+  close(): void {
+    this.closing.abort()
+  }
+
+  /** The block that holds `offset`; asks for it when it isn't there yet. */
+  at(offset: bigint): Block | null {
+    const index = offset / BigInt(BLOCK)
+    const known = this.blocks.get(index)
+    if (known === 'loading') return null
+    if (known) {
+      // Last used, last to go.
+      this.blocks.delete(index)
+      this.blocks.set(index, known)
+      return known
+    }
+    this.blocks.set(index, 'loading')
+    void this.load(index)
+    return null
+  }
+
+  /** The byte at `offset`: a number, a reason why it can't be read, or `null` while nobody knows. */
+  byte(offset: bigint): number | string | null {
+    const block = this.at(offset)
+    if (!block) return null
+    const within = Number(offset % BigInt(BLOCK))
+    return block.bad.get(Math.floor(within / SECTOR)) ?? block.bytes[within] ?? null
+  }
+
+  private async load(index: bigint): Promise<void> {
+    const start = index * BigInt(BLOCK)
+    const rest = BigInt(this.size) - start
+    const length = rest < BigInt(BLOCK) ? Number(rest) : BLOCK
+    const block = await this.readWhole(start, length)
+    if (this.closing.signal.aborted) return
+    this.blocks.set(index, block)
+    for (const oldest of this.blocks.keys()) {
+      if (this.blocks.size <= MAX_BLOCKS) break
+      this.blocks.delete(oldest)
+    }
+    this.arrived.value++
+  }
+
+  private async readWhole(start: bigint, length: number): Promise<Block> {
+    try {
+      return { bytes: await engine.read(this.source, start, length, this.closing.signal), bad: new Map() }
+    } catch (error) {
+      if (this.closing.signal.aborted || length <= SECTOR) return unreadable(length, messageOf(error))
+      return this.readSectors(start, length)
+    }
+  }
+
+  /** One bad cluster must not hide its neighbours: tries sector by sector. */
+  private async readSectors(start: bigint, length: number): Promise<Block> {
+    const block: Block = { bytes: new Uint8Array(length), bad: new Map() }
+    for (let at = 0; at < length && !this.closing.signal.aborted; at += SECTOR) {
+      try {
+        const count = Math.min(SECTOR, length - at)
+        block.bytes.set(await engine.read(this.source, start + BigInt(at), count, this.closing.signal), at)
+      } catch (error) {
+        block.bad.set(at / SECTOR, messageOf(error))
+      }
+    }
+    return block
+  }
+}
+
+function unreadable(length: number, reason: string): Block {
+  return { bytes: new Uint8Array(length), bad: new Map([[0, reason]]) }
+}

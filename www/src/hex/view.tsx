@@ -1,0 +1,139 @@
+import type { RefObject } from 'preact'
+import { useEffect, useRef, useState } from 'preact/hooks'
+import { Scrollbar } from '../ui/scrollbar'
+import { useSize } from '../ui/use-size'
+import { formatOffset } from '../values/offset'
+import type { Blocks } from './blocks'
+import { printable } from './decode'
+import { Row } from './row'
+
+const ROW_HEIGHT = 22
+const WIDE_ENOUGH_FOR_16 = 600
+
+interface Props {
+  focus: RefObject<HTMLDivElement | null>
+  blocks: Blocks
+  size: number
+  at: bigint
+  onMove(to: bigint): void
+}
+
+/** The rows that fit, and no others: a disk of exabytes has no more elements than one of kilobytes. */
+export function HexView({ focus, blocks, size, at, onMove }: Props) {
+  void blocks.arrived.value
+  const [box, room] = useSize<HTMLDivElement>()
+  const columns = room.width >= WIDE_ENOUGH_FOR_16 || room.width === 0 ? 16 : 8
+  const perRow = BigInt(columns)
+  const rows = Math.max(1, Math.floor(room.height / ROW_HEIGHT))
+  const total = (BigInt(size) + perRow - 1n) / perRow
+  const last = total > BigInt(rows) ? total - BigInt(rows) : 0n
+  const [wantedTop, setTop] = useState(0n)
+  const top = wantedTop > last ? last : wantedTop < 0n ? 0n : wantedTop
+  const digits = BigInt(size).toString(16).length
+
+  // The selected byte stays in view, whatever moved it; scrolling alone may leave it behind.
+  const revealed = useRef<string | null>(null)
+  useEffect(() => {
+    const wanted = `${at} ${columns}`
+    if (room.height === 0 || revealed.current === wanted) return
+    const first = revealed.current === null
+    revealed.current = wanted
+    const row = at / perRow
+    const show = (first: bigint) => setTop(clamp(first, last))
+    if (row < top) show(top - row === 1n && !first ? row : row - BigInt(Math.floor(rows / 3)))
+    else if (row >= top + BigInt(rows))
+      show(row - top === BigInt(rows) ? row - BigInt(rows - 1) : row - BigInt(Math.floor(rows / 3)))
+  }, [at, columns, room.height])
+
+  useEffect(() => {
+    let rest = 0
+    const onWheel = (event: WheelEvent) => {
+      event.preventDefault()
+      rest += event.deltaMode === WheelEvent.DOM_DELTA_LINE ? event.deltaY * ROW_HEIGHT : event.deltaY
+      const moved = Math.trunc(rest / ROW_HEIGHT)
+      rest -= moved * ROW_HEIGHT
+      if (moved) setTop((before) => clamp(before + BigInt(moved), last))
+    }
+    const element = box.current
+    element?.addEventListener('wheel', onWheel, { passive: false })
+    return () => element?.removeEventListener('wheel', onWheel)
+  }, [last])
+
+  const onKeyDown = (event: KeyboardEvent) => {
+    const end = BigInt(size) - 1n
+    const page = perRow * BigInt(Math.max(1, rows - 1))
+    const rowStart = at - (at % perRow)
+    const moves: Record<string, bigint> = {
+      ArrowLeft: at - 1n,
+      ArrowRight: at + 1n,
+      ArrowUp: at >= perRow ? at - perRow : at,
+      ArrowDown: at + perRow <= end ? at + perRow : at,
+      PageUp: at - page > 0n ? at - page : at % perRow,
+      PageDown: at + page <= end ? at + page : end,
+      Home: event.ctrlKey ? 0n : rowStart,
+      End: event.ctrlKey ? end : rowStart + perRow - 1n,
+    }
+    const to = event.altKey || event.metaKey ? undefined : moves[event.key]
+    if (to === undefined) return
+    event.preventDefault()
+    onMove(to)
+  }
+
+  const onPointerDown = (event: PointerEvent) => {
+    const cell = event.target instanceof Element ? event.target.closest<HTMLElement>('[data-at]') : null
+    if (cell?.dataset.at) onMove(BigInt(cell.dataset.at))
+  }
+
+  const lines = []
+  for (let row = top; row < top + BigInt(rows) && row < total; row++) {
+    const start = row * perRow
+    lines.push(
+      <Row
+        key={String(row)}
+        start={start}
+        columns={columns}
+        digits={digits}
+        selected={at}
+        size={size}
+        blocks={blocks}
+      />,
+    )
+  }
+  return (
+    <div class="hex-box" ref={box}>
+      <div
+        class="hex-rows"
+        id="hex-rows"
+        ref={focus}
+        role="grid"
+        aria-label="Bytes"
+        aria-rowcount={-1}
+        aria-activedescendant={`byte-${at}`}
+        tabIndex={0}
+        onKeyDown={onKeyDown}
+        onPointerDown={onPointerDown}
+      >
+        {room.height > 0 && lines}
+      </div>
+      <Scrollbar
+        controls="hex-rows"
+        label="Position in the bytes"
+        top={top}
+        shown={rows}
+        total={total}
+        onScroll={setTop}
+      />
+      <p class="visually-hidden" aria-live="polite">
+        {spoken(blocks.byte(at), at)}
+      </p>
+    </div>
+  )
+}
+
+const clamp = (row: bigint, last: bigint) => (row < 0n ? 0n : row > last ? last : row)
+
+function spoken(byte: number | string | null, at: bigint): string {
+  if (byte === null) return ''
+  if (typeof byte === 'string') return `${formatOffset(at)} can't be read: ${byte}`
+  return `${formatOffset(at)}: ${byte.toString(16).padStart(2, '0')} ${printable(byte)}`
+}

@@ -1,0 +1,40 @@
+import { Dialog } from './ui/dialog'
+
+const KEYS: [string[], string][] = [
+  [['1', '2', '3', '4'], 'Overview, map, bytes, snapshots'],
+  [['←', '→', '↑', '↓'], 'Move in the map and in the bytes'],
+  [['Enter'], 'Map: the bytes of the selected cell'],
+  [['+', '−'], 'Map: zoom in and out'],
+  [['0'], 'Map: the whole disk'],
+  [['PgUp', 'PgDn'], 'A screen up or down'],
+  [['Home', 'End'], 'Start and end of the row'],
+  [['Ctrl', 'Home'], 'The first byte'],
+  [['Ctrl', 'End'], 'The last byte'],
+  [['g'], 'Go to an offset'],
+]
+
+export function KeyboardHelp({ onClose }: { onClose(): void }) {
+  return (
+    <Dialog title="Keyboard" onClose={onClose}>
+      <dl class="keys">
+        {KEYS.map(([keys, meaning]) => (
+          <>
+            <dt key={`${meaning} keys`}>
+              {keys.map((key) => (
+                <>
+                  <kbd key={key}>{key}</kbd>{' '}
+                </>
+              ))}
+            </dt>
+            <dd key={meaning}>{meaning}</dd>
+          </>
+        ))}
+      </dl>
+      <div class="actions">
+        <button type="button" class="button" onClick={onClose}>
+          Close
+        </button>
+      </div>
+    </Dialog>
+  )
+}

@@ -1,0 +1,31 @@
+import { effect } from '@preact/signals'
+import { render } from 'preact'
+import { App } from './app'
+import { followAddress, route } from './state/route'
+import { followSnapshot, opened, openSample } from './state/stage'
+import { followDisk } from './state/survey'
+import { apply } from './state/theme'
+import './style/tokens.css'
+import './style/base.css'
+import './style/controls.css'
+import './style/frame.css'
+import './style/start.css'
+import './style/strip.css'
+import './style/overview.css'
+import './style/map.css'
+import './style/hex.css'
+import './style/lists.css'
+
+apply()
+followAddress()
+followDisk()
+effect(() => {
+  if (opened.value) void followSnapshot(route.value.snapshot)
+})
+effect(() => {
+  document.title = opened.value ? `${opened.value.name} – qcow2-web` : 'qcow2-web'
+})
+
+const root = document.getElementById('app')
+if (root) render(<App />, root)
+if (route.peek().sample) void openSample()

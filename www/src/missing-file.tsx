@@ -1,0 +1,42 @@
+import type { Question } from './state/stage'
+import { Dialog } from './ui/dialog'
+import { FileButton } from './ui/file-button'
+
+const fileName = (path: string) => path.split(/[\\/]/).pop() || path
+
+/** Asks for a file that the image names. A name is never followed: only the person can give the file. */
+export function MissingFileDialog({ missing, answer }: Question) {
+  const backing = missing.role === 'backing'
+  const role = backing ? 'backing file' : 'data file'
+  const order = backing && missing.depth > 1 ? `, file ${missing.depth} of the backing chain` : ''
+  return (
+    <Dialog title={`Where is the ${role}?`} onClose={() => answer({ kind: 'cancel' })}>
+      <p>
+        <b>{missing.wantedBy || 'This image'}</b>{' '}
+        {backing
+          ? 'stores only what differs from another image. Choose that one too, to see the whole disk.'
+          : 'stores its data in another file, and only the tables here.'}
+      </p>
+      <div class="recorded">
+        <code>{missing.name || '(no name is recorded)'}</code>
+        <br />
+        <span>
+          {missing.format ? `Recorded format: ${missing.format}` : backing ? 'No format is recorded' : 'Raw data'}
+          {order}
+        </span>
+      </div>
+      <p>It can be opened without, too: what that file holds then reads as zeros.</p>
+      <div class="actions">
+        <FileButton class="primary" label={`The ${role}`} autofocus onFile={(file) => answer({ kind: 'file', file })}>
+          Choose {fileName(missing.name) || 'the file'}…
+        </FileButton>
+        <button type="button" class="button" onClick={() => answer({ kind: 'without' })}>
+          Open without it
+        </button>
+        <button type="button" class="button quiet" onClick={() => answer({ kind: 'cancel' })}>
+          Cancel
+        </button>
+      </div>
+    </Dialog>
+  )
+}

@@ -1,0 +1,21 @@
+import type { Disk, OpenedImage } from '../engine/protocol'
+import { Extras } from './extras'
+import { Facts } from './facts'
+import { Files } from './files'
+import { Partitions } from './partitions'
+import { Usage } from './usage'
+
+/** What `qemu-img info` tells, and a little more. */
+export function Overview({ image, disk }: { image: OpenedImage; disk: Disk }) {
+  return (
+    <div class="overview">
+      <Facts image={image} disk={disk} />
+      <div class="column">
+        <Usage disk={disk} />
+        <Files image={image} />
+      </div>
+      <Partitions disk={disk} />
+      <Extras info={image.info} />
+    </div>
+  )
+}

@@ -1,0 +1,129 @@
+import type { Disk } from '../engine/protocol'
+import { type Partition, type PartitionTable, segments } from '../partitions'
+import { go } from '../state/route'
+import { partitionTable } from '../state/survey'
+import { Notice } from '../ui/notice'
+import { Size } from '../ui/size'
+import { formatOffset } from '../values/offset'
+import { formatSize } from '../values/size'
+
+const SCHEMES = { gpt: 'GUID partition table', mbr: 'MBR partition table' } as const
+
+/** Gaps smaller than this are only what alignment leaves. */
+const SHOWN_GAP = 2 * 1024 * 1024
+
+export function Partitions({ disk }: { disk: Disk }) {
+  const table = partitionTable.value
+  if (!table) return null
+  return (
+    <section class="card across" aria-labelledby="partitions-title">
+      <h2 id="partitions-title">
+        Partitions {table.scheme !== 'none' && <span class="soft">{SCHEMES[table.scheme]}</span>}
+      </h2>
+      {table.problems.map((problem) => (
+        <Notice key={problem} tone="warn">
+          {problem}
+        </Notice>
+      ))}
+      {table.partitions.length > 0 ? <List table={table} disk={disk} /> : <p class="soft">{emptyWords(table)}</p>}
+    </section>
+  )
+}
+
+function emptyWords(table: PartitionTable): string {
+  if (table.scheme !== 'none') return 'The table has no entries.'
+  const { contents } = table
+  if (!contents) return 'No partition table, and no file system that this page knows, at the start of the disk.'
+  const label = contents.label ? ` named “${contents.label}”` : ''
+  return `No partition table: the whole disk is ${contents.format}${label}.`
+}
+
+function List({ table, disk }: { table: PartitionTable; disk: Disk }) {
+  const gaps = segments(table, disk.size).filter((part) => !part.partition && part.length >= SHOWN_GAP)
+  const rows = [...table.partitions.map((partition) => ({ partition, ...partition })), ...gaps]
+  rows.sort((a, b) => a.start - b.start)
+  return (
+    <div class="wide-table">
+      <table class="list">
+        <thead>
+          <tr>
+            <th scope="col">No.</th>
+            <th scope="col">Name</th>
+            <th scope="col">Holds</th>
+            <th scope="col">Type</th>
+            <th scope="col" class="end">
+              Start
+            </th>
+            <th scope="col" class="end">
+              Size
+            </th>
+            <td />
+          </tr>
+        </thead>
+        <tbody>
+          {rows.map((row) =>
+            'partition' in row && row.partition ? (
+              <PartitionRow key={`p${row.partition.number}`} partition={row.partition} />
+            ) : (
+              <tr key={`gap ${row.start}`} class="soft">
+                <td />
+                <td colSpan={3}>Free</td>
+                <td class="end mono">{formatOffset(row.start)}</td>
+                <td class="end">{formatSize(row.length)}</td>
+                <td />
+              </tr>
+            ),
+          )}
+        </tbody>
+      </table>
+    </div>
+  )
+}
+
+function PartitionRow({ partition }: { partition: Partition }) {
+  const { number, name, contents, type, typeId, start, length, kind, bootable } = partition
+  const title = name ?? contents?.label
+  const open = (panel: 'map' | 'hex') => go({ panel, at: BigInt(start), of: 'disk' }, 'push')
+  return (
+    <tr data-partition={number}>
+      <td class="number">{number}</td>
+      <th scope="row">{title ?? <span class="soft">–</span>}</th>
+      <td>
+        {contents ? (
+          [contents.format, name && contents.label && `“${contents.label}”`].filter(Boolean).join(' ')
+        ) : (
+          <span class="soft">–</span>
+        )}
+      </td>
+      <td title={typeId}>
+        {type}
+        {kind === 'logical' && <span class="soft"> (logical)</span>}
+        {bootable && <span class="soft"> (boot)</span>}
+      </td>
+      <td class="end mono">{formatOffset(start)}</td>
+      <td class="end">
+        <Size bytes={length} />
+      </td>
+      <td class="end">
+        <span class="row-actions">
+          <button
+            type="button"
+            class="button small"
+            aria-label={`Partition ${number} in the map`}
+            onClick={() => open('map')}
+          >
+            Map
+          </button>
+          <button
+            type="button"
+            class="button small"
+            aria-label={`Bytes of partition ${number}`}
+            onClick={() => open('hex')}
+          >
+            Bytes
+          </button>
+        </span>
+      </td>
+    </tr>
+  )
+}

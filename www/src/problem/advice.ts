@@ -1,0 +1,100 @@
+/** What a person can do about a file that can't be opened. */
+
+import type { Inspection } from 'qcow2-web'
+import type { Failure } from '../engine/protocol'
+
+export interface Advice {
+  title: string
+  steps: string[]
+  /** A command that helps, ready to be copied. */
+  command?: string
+}
+
+/** The names by which `qemu-img -f` knows other formats. */
+const CONVERTIBLE: [RegExp, string][] = [
+  [/vmdk/i, 'vmdk'],
+  [/vdi/i, 'vdi'],
+  [/vhdx/i, 'vhdx'],
+  [/vhd|vpc/i, 'vpc'],
+  [/qed/i, 'qed'],
+  [/parallels/i, 'parallels'],
+  [/qcow.*1/i, 'qcow'],
+]
+
+export function adviceFor(failure: Failure, inspection: Inspection | null, name: string): Advice {
+  if (failure.depth) {
+    return {
+      title: 'A file of the backing chain can’t be opened',
+      steps: [
+        `The fault is not in ${name} but in the file ${failure.depth === 1 ? 'behind it' : `${failure.depth} steps behind it`}.`,
+        'Try again, and choose the file that the image was made from, or open the image without it.',
+      ],
+    }
+  }
+  const { code } = failure
+  if (code === 'NOT_QCOW2' || (inspection && inspection.format !== 'qcow2')) return notQcow2(inspection, name)
+  if (code === 'UNSUPPORTED_ENCRYPTION') {
+    return {
+      title: 'This image is encrypted',
+      steps: [
+        'This page can’t read encrypted images yet. With its passphrase, QEMU makes a copy that is not encrypted; keep that copy safe, and delete it afterwards.',
+      ],
+      command: `qemu-img convert -O qcow2 --object secret,id=key,file=PASSPHRASE_FILE \\\n  --image-opts driver=qcow2,encrypt.key-secret=key,file.filename=${name} open.qcow2`,
+    }
+  }
+  if (code.startsWith('UNSUPPORTED')) {
+    return {
+      title: 'This image needs something that this page does not know',
+      steps: ['The image may be in order. Convert it with the program that made it, leaving out what is named above.'],
+      command: `qemu-img convert -O qcow2 ${name} plain.qcow2`,
+    }
+  }
+  if (code.startsWith('CORRUPT')) {
+    return {
+      title: 'This image is damaged',
+      steps: [
+        'If the file was copied or downloaded, compare its length with the original: a cut-off copy is the commonest cause.',
+        'Otherwise make a copy and let QEMU look for what can be saved:',
+      ],
+      command: `qemu-img check -r all copy-of-${name}`,
+    }
+  }
+  if (code === 'MISSING_DATA_FILE' || code === 'MISSING_BACKING_FILE') {
+    return {
+      title: 'A file that the image needs is missing',
+      steps: ['Try again, and choose that file when asked for it.'],
+    }
+  }
+  return {
+    title: 'The file could not be read',
+    steps: ['It may have been moved, changed or deleted since it was chosen. Choose it again.'],
+  }
+}
+
+function notQcow2(inspection: Inspection | null, name: string): Advice {
+  const format = String(inspection?.format ?? '')
+  const convertible = CONVERTIBLE.find(([pattern]) => pattern.test(format))?.[1]
+  if (convertible) {
+    return {
+      title: `This is not a qcow2 image but ${format}`,
+      steps: ['QEMU can convert it:'],
+      command: `qemu-img convert -f ${convertible} -O qcow2 ${name} ${name.replace(/\.[^.]*$/, '')}.qcow2`,
+    }
+  }
+  if (/archive|gzip|xz|zstd|zip|7z/i.test(format)) {
+    return { title: 'This is a compressed file, not an image', steps: ['Unpack it first, and open what is inside.'] }
+  }
+  if (inspection?.fileSize === 0) {
+    return {
+      title: 'This file is empty',
+      steps: ['If it was downloaded, the download may have failed; fetch it again.'],
+    }
+  }
+  return {
+    title: 'This is not a qcow2 image',
+    steps: [
+      'It does not begin as a qcow2 image does. Its bytes are shown below. If it is a raw disk image, QEMU can convert it:',
+    ],
+    command: `qemu-img convert -f raw -O qcow2 ${name} ${name.replace(/\.[^.]*$/, '')}.qcow2`,
+  }
+}

@@ -1,0 +1,116 @@
+import type { HeldFile } from '../engine/protocol'
+import { Bytes } from '../hex/panel'
+import { go } from '../state/route'
+import { closeImage, openFile, type Refused } from '../state/stage'
+import { FileButton } from '../ui/file-button'
+import { Icon, Mark } from '../ui/icon'
+import { ThemeButton } from '../ui/theme-button'
+import { formatOffset } from '../values/offset'
+import { exactBytes, formatSize } from '../values/size'
+import { adviceFor } from './advice'
+import { Header } from './header'
+
+interface Finding {
+  code: string
+  message: string
+  offset?: number | undefined
+}
+
+/** A file that can't be opened as an image: what is wrong, where, and what to do. */
+export function Problem({ refused, retry }: { refused: Refused; retry(): void }) {
+  const { name, size, failure, inspection } = refused
+  const advice = adviceFor(failure, inspection, name)
+  const inBacking = failure.depth !== undefined && failure.depth > 0
+  const file: HeldFile = { key: 'image', name, size, role: 'image', depth: 0, hasDataFile: false }
+  return (
+    <div class="frame">
+      <header class="top">
+        <button
+          type="button"
+          class="button quiet square"
+          aria-label="Back to the start"
+          title="Back to the start"
+          onClick={() => void closeImage()}
+        >
+          <Mark />
+        </button>
+        <div class="titles">
+          <h1 title={name}>{name}</h1>
+          <p class="subtitle" title={exactBytes(size)}>
+            {formatSize(size)}
+          </p>
+        </div>
+        <FileButton label="Another qcow2 image" onFile={(next) => void openFile(next)}>
+          <Icon name="folder" /> Open…
+        </FileButton>
+        <ThemeButton />
+      </header>
+      <main class="problem">
+        <section class="card" aria-labelledby="problem-title">
+          <h2 id="problem-title" class="problem-title">
+            {advice.title}
+          </h2>
+          <div role="alert">
+            <Findings findings={findingsOf(refused)} inBacking={inBacking} />
+          </div>
+          <h3>What to do</h3>
+          {advice.steps.map((step) => (
+            <p key={step} class="advice">
+              {step}
+            </p>
+          ))}
+          {advice.command && <pre>{advice.command}</pre>}
+          <div class="actions">
+            <button type="button" class="button" onClick={retry}>
+              Try again
+            </button>
+            <button type="button" class="button" onClick={() => void closeImage()}>
+              Back to the start
+            </button>
+          </div>
+        </section>
+        {inspection?.header && <Header header={inspection.header} />}
+        {size > 0 && (
+          <section id="file-bytes" aria-label="The file's bytes" class="bytes">
+            <Bytes files={[file]} disk={null} file={file} generation={0} />
+          </section>
+        )}
+      </main>
+    </div>
+  )
+}
+
+/** What the engine stopped at, and whatever else is wrong; each thing once. */
+function findingsOf({ failure, inspection }: Refused): Finding[] {
+  const others = (inspection?.problems ?? []).filter(
+    (problem) =>
+      problem.message !== failure.message && !(problem.code === failure.code && problem.offset === failure.offset),
+  )
+  return [failure, ...others]
+}
+
+const sentence = (text: string) => text.charAt(0).toUpperCase() + text.slice(1).replace(/[^.!?]$/, '$&.')
+
+function Findings({ findings, inBacking }: { findings: Finding[]; inBacking: boolean }) {
+  return (
+    <ul class="findings">
+      {findings.map((finding, index) => (
+        <li key={`${finding.code} ${index}`} data-code={finding.code}>
+          {sentence(finding.message)}{' '}
+          {finding.offset !== undefined && !inBacking && (
+            <button
+              type="button"
+              class="link"
+              onClick={() => {
+                go({ at: BigInt(finding.offset ?? 0) })
+                document.getElementById('file-bytes')?.scrollIntoView({ block: 'nearest' })
+              }}
+            >
+              Show byte <span class="mono">{formatOffset(finding.offset)}</span>
+            </button>
+          )}
+        </li>
+      ))}
+    </ul>
+  )
+}

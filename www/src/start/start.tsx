@@ -1,0 +1,67 @@
+import { openFile, openSample } from '../state/stage'
+import { FileButton } from '../ui/file-button'
+import { Icon, Mark } from '../ui/icon'
+import { Notice } from '../ui/notice'
+import { ThemeButton } from '../ui/theme-button'
+import { Illustration } from './illustration'
+
+interface Props {
+  notice: string | null
+  opening: { name: string; cancel(): void } | null
+}
+
+export function Start({ notice, opening }: Props) {
+  return (
+    <div class="start">
+      <header class="bar">
+        <Mark />
+        <span>qcow2-web</span>
+        <ThemeButton />
+      </header>
+      <main>
+        <Illustration />
+        <h1>Look inside a qcow2 disk image</h1>
+        <p class="lead">
+          Drop one anywhere on this page to see its partitions, where each cluster is stored, its snapshots, and every
+          byte of the disk.
+        </p>
+        {opening ? (
+          <div class="opening" role="status">
+            <span class="spinner" />
+            <span>Opening {opening.name}…</span>
+            <button type="button" class="button" onClick={opening.cancel}>
+              Cancel
+            </button>
+          </div>
+        ) : (
+          <div class="actions">
+            <FileButton class="primary" label="A qcow2 image" onFile={(file) => void openFile(file)}>
+              <Icon name="folder" /> Choose an image…
+            </FileButton>
+            <button type="button" class="button" onClick={() => void openSample()}>
+              Try a sample
+            </button>
+          </div>
+        )}
+        <p class="promise">
+          <Icon name="lock" /> Nothing is uploaded. The image is read here, by this page, and never changed.
+        </p>
+        {notice && <Notice tone="bad">{notice}</Notice>}
+      </main>
+      <section class="claims" aria-label="What it reads">
+        <div>
+          <h2>Of any size</h2>
+          <p>Only what you look at is read, so a 100 GB image opens at once.</p>
+        </div>
+        <div>
+          <h2>Of any kind</h2>
+          <p>Versions 2 and 3, compressed, with snapshots, backing chains, subclusters and external data files.</p>
+        </div>
+        <div>
+          <h2>Down to the bit</h2>
+          <p>Follow a byte of the disk through the L1 and L2 tables to its place in the file.</p>
+        </div>
+      </section>
+    </div>
+  )
+}

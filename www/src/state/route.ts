@@ -1,0 +1,88 @@
+/** Where the person is, kept in the address's fragment, so that it can be bookmarked, gone back from and sent on. */
+
+import { effect, signal } from '@preact/signals'
+import { formatOffset, parseOffset } from '../values/offset'
+
+export const PANELS = ['overview', 'map', 'hex', 'snapshots'] as const
+export type Panel = (typeof PANELS)[number]
+
+export interface Route {
+  panel: Panel
+  /** The offset that the map and the hex view look at. */
+  at: bigint
+  /** What the hex view shows: "disk", or the key of a file. */
+  of: string
+  /** How many bytes a cell of the map stands for; 0 is the whole disk. */
+  cell: number
+  snapshot: string | null
+  /** Whether the image is the sample, which can be opened again by its address. */
+  sample: boolean
+}
+
+export const START: Route = { panel: 'overview', at: 0n, of: 'disk', cell: 0, snapshot: null, sample: false }
+
+/** Browsers refuse more than a few address changes a second. */
+const WRITE_DELAY = 250
+
+export const route = signal<Route>(parseRoute(location.hash))
+
+/** Moves within the page. `push` makes a step that the browser's Back button undoes. */
+export function go(change: Partial<Route>, history: 'push' | 'replace' = 'replace'): void {
+  if (history === 'push') {
+    writeNow()
+    window.history.pushState(null, '', writeRoute({ ...route.value, ...change }))
+  }
+  route.value = { ...route.value, ...change }
+}
+
+export function parseRoute(hash: string): Route {
+  const fields = new URLSearchParams(hash.replace(/^#/, ''))
+  const panel = PANELS.find((name) => name === fields.get('panel'))
+  const cell = Number(fields.get('cell') ?? 0)
+  const at = parseOffset(fields.get('at') ?? '0', 0n)
+  return {
+    panel: panel ?? START.panel,
+    at: at !== null && at >= 0n ? at : START.at,
+    of: fields.get('of') ?? START.of,
+    cell: Number.isSafeInteger(cell) && cell > 0 ? cell : START.cell,
+    snapshot: fields.get('snapshot'),
+    sample: fields.get('image') === 'sample',
+  }
+}
+
+export function writeRoute(to: Route): string {
+  const fields = new URLSearchParams()
+  if (to.sample) fields.set('image', 'sample')
+  fields.set('panel', to.panel)
+  if (to.at !== START.at) fields.set('at', formatOffset(to.at))
+  if (to.of !== START.of) fields.set('of', to.of)
+  if (to.cell !== START.cell) fields.set('cell', String(to.cell))
+  if (to.snapshot !== null) fields.set('snapshot', to.snapshot)
+  return `#${fields}`
+}
+
+let pending: ReturnType<typeof setTimeout> | undefined
+
+function writeNow(): void {
+  clearTimeout(pending)
+  pending = undefined
+  const hash = writeRoute(route.peek())
+  if (hash !== location.hash) window.history.replaceState(null, '', hash)
+}
+
+/** Keeps the address and the route the same, whichever of them changes. */
+export function followAddress(): void {
+  window.addEventListener('popstate', () => {
+    clearTimeout(pending)
+    route.value = parseRoute(location.hash)
+  })
+  let first = true
+  effect(() => {
+    void route.value
+    if (!first) {
+      clearTimeout(pending)
+      pending = setTimeout(writeNow, WRITE_DELAY)
+    }
+    first = false
+  })
+}

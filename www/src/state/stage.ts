@@ -1,0 +1,125 @@
+/** What the page shows: the start screen, an image being opened, one that can't be, or one that is. */
+
+import { computed, signal } from '@preact/signals'
+import { isQcow2Error } from 'qcow2-web'
+import { engine } from '../engine/client'
+import type { Disk, MissingAnswer, MissingFile, OpenedImage, OpenOutcome } from '../engine/protocol'
+import { go, route, START } from './route'
+
+export type Refused = Extract<OpenOutcome, { kind: 'refused' }>
+
+export type Stage =
+  | { kind: 'start'; notice: string | null }
+  | { kind: 'opening'; name: string; cancel(): void }
+  | { kind: 'refused'; refused: Refused; retry(): void }
+  | { kind: 'viewer'; image: OpenedImage }
+
+export const stage = signal<Stage>({ kind: 'start', notice: null })
+
+/** The disk that the panels show: the active one, or a snapshot's. */
+export const disk = signal<Disk | null>(null)
+
+/** Why a snapshot could not be opened, until another is chosen. */
+export const diskProblem = signal<string | null>(null)
+
+export interface Question {
+  missing: MissingFile
+  answer(answer: MissingAnswer): void
+}
+
+/** The dialog that asks for a file, while it is open. */
+export const question = signal<Question | null>(null)
+
+export const opened = computed(() => (stage.value.kind === 'viewer' ? stage.value.image : null))
+
+/** Opens `file`; asks for what it needs beside it. */
+export async function openFile(file: File, sample = false): Promise<void> {
+  const before = stage.peek()
+  if (before.kind === 'opening') before.cancel()
+  const controller = new AbortController()
+  stage.value = { kind: 'opening', name: file.name, cancel: () => controller.abort() }
+
+  const ask = (missing: MissingFile) =>
+    new Promise<MissingAnswer>((resolve) => {
+      const answer = (given: MissingAnswer) => {
+        question.value = null
+        resolve(given)
+      }
+      controller.signal.addEventListener('abort', () => answer({ kind: 'cancel' }), { once: true })
+      question.value = { missing, answer }
+    })
+
+  try {
+    show(await engine.open(file, ask, controller.signal), file, sample)
+  } catch (error) {
+    if (controller.signal.aborted) {
+      if (stage.peek().kind === 'opening') stage.value = { kind: 'start', notice: null }
+      return
+    }
+    stage.value = { kind: 'start', notice: `${file.name} could not be opened: ${messageOf(error)}` }
+  }
+}
+
+function show(outcome: OpenOutcome, file: File, sample: boolean): void {
+  if (outcome.kind === 'cancelled') {
+    stage.value = { kind: 'start', notice: null }
+    return
+  }
+  if (outcome.kind === 'refused') {
+    disk.value = null
+    stage.value = { kind: 'refused', refused: outcome, retry: () => void openFile(file, sample) }
+    return
+  }
+  // A first image takes its place from the address; a second one begins at its own start.
+  const { image } = outcome
+  const known = image.snapshots.some((snapshot) => snapshot.id === route.peek().snapshot)
+  if (opened.peek()) go({ ...START, sample })
+  else go({ sample, ...(!known && { snapshot: null }) })
+  disk.value = image.disk
+  stage.value = { kind: 'viewer', image }
+}
+
+/** Opens the sample that is served with the page. */
+export async function openSample(): Promise<void> {
+  try {
+    const response = await fetch('./sample.qcow2')
+    if (!response.ok) throw new Error(`the server answered ${response.status}`)
+    await openFile(new File([await response.blob()], 'sample.qcow2'), true)
+  } catch (error) {
+    stage.value = { kind: 'start', notice: `The sample could not be loaded: ${messageOf(error)}` }
+  }
+}
+
+export async function closeImage(): Promise<void> {
+  await engine.close()
+  disk.value = null
+  diskProblem.value = null
+  go(START, 'push')
+  stage.value = { kind: 'start', notice: null }
+}
+
+/** Makes the panels show the snapshot that the route names. */
+export async function followSnapshot(snapshot: string | null): Promise<void> {
+  const image = opened.peek()
+  if (!image || disk.peek()?.snapshot === snapshot) return
+  diskProblem.value = null
+  if (snapshot === null) {
+    disk.value = image.disk
+    return
+  }
+  try {
+    const next = await engine.openDisk(snapshot)
+    if (route.peek().snapshot === snapshot && opened.peek() === image) disk.value = next
+  } catch (error) {
+    if (route.peek().snapshot !== snapshot) return
+    const name = image.snapshots.find((candidate) => candidate.id === snapshot)?.name ?? snapshot
+    diskProblem.value = `The snapshot "${name}" could not be opened: ${messageOf(error)}`
+    go({ snapshot: disk.peek()?.snapshot ?? null })
+  }
+}
+
+/** What an error says to a person; those of the engine carry more in their message than that. */
+export function messageOf(error: unknown): string {
+  if (isQcow2Error(error)) return error.reason
+  return error instanceof Error ? error.message : String(error)
+}

@@ -1,0 +1,54 @@
+import { useEffect, useRef } from 'preact/hooks'
+import type { Disk } from '../engine/protocol'
+import { drawCell } from '../map/paint'
+import { readPalette } from '../map/palette'
+import { rebucket } from '../map/rebucket'
+import { overview } from '../state/survey'
+import { theme } from '../state/theme'
+import { useDarkMode } from '../ui/use-dark-mode'
+import { useSize } from '../ui/use-size'
+
+interface Props {
+  disk: Disk
+  clusterSize: number
+  goTo(offset: number): void
+}
+
+const HEIGHT = 12
+
+/** What is stored where, on the same scale as the partitions above it. */
+export function AllocationStrip({ disk, goTo }: Props) {
+  const [box, { width }] = useSize<HTMLDivElement>()
+  const canvas = useRef<HTMLCanvasElement>(null)
+  const dark = useDarkMode()
+  const survey = overview.value?.survey ?? null
+
+  useEffect(() => {
+    const context = canvas.current?.getContext('2d')
+    if (!canvas.current || !context || width === 0) return
+    const ratio = devicePixelRatio
+    const columns = Math.round(width * ratio)
+    canvas.current.width = columns
+    canvas.current.height = HEIGHT * ratio
+    const palette = readPalette(canvas.current)
+    context.fillStyle = palette.unallocated
+    context.fillRect(0, 0, columns, HEIGHT * ratio)
+    if (!survey) return
+    const shares = rebucket(survey, 0, disk.size / columns, columns)
+    for (let column = 0; column < columns; column++) {
+      drawCell(context, palette, shares, column, { x: column, y: 0, width: 1, height: HEIGHT * ratio })
+    }
+  }, [survey, width, disk.size, dark, theme.value])
+
+  return (
+    <div class="allocation" ref={box}>
+      <canvas
+        ref={canvas}
+        onClick={(event) => {
+          const at = Math.floor((event.offsetX / Math.max(1, width)) * disk.size)
+          goTo(Math.min(at - (at % 512), disk.size - 1))
+        }}
+      />
+    </div>
+  )
+}

@@ -1,0 +1,19 @@
+import type { ComponentChildren } from 'preact'
+import { Icon } from './icon'
+
+interface Props {
+  tone: 'info' | 'warn' | 'bad'
+  children: ComponentChildren
+  action?: ComponentChildren
+}
+
+/** A sentence that stays in view; bad news is announced at once. */
+export function Notice({ tone, children, action }: Props) {
+  return (
+    <div class={`notice ${tone}`} role={tone === 'bad' ? 'alert' : 'status'}>
+      <Icon name={tone === 'info' ? 'info' : 'warn'} />
+      <div>{children}</div>
+      {action}
+    </div>
+  )
+}

@@ -1,0 +1,121 @@
+import { useEffect, useState } from 'preact/hooks'
+import type { OpenedImage } from './engine/protocol'
+import { HexPanel } from './hex/panel'
+import { KeyboardHelp } from './keyboard-help'
+import { MapPanel } from './map/panel'
+import { Overview } from './overview/overview'
+import { SnapshotList } from './snapshots/list'
+import { go, PANELS, type Panel, route } from './state/route'
+import { closeImage, disk, diskProblem, openFile } from './state/stage'
+import { DiskStrip } from './strip/strip'
+import { FileButton } from './ui/file-button'
+import { Icon, Mark } from './ui/icon'
+import { Notice } from './ui/notice'
+import { Tabs } from './ui/tabs'
+import { ThemeButton } from './ui/theme-button'
+import { formatSize } from './values/size'
+import { Warnings } from './warnings'
+
+const LABELS: Record<Panel, string> = { overview: 'Overview', map: 'Map', hex: 'Bytes', snapshots: 'Snapshots' }
+
+export function Viewer({ image }: { image: OpenedImage }) {
+  const { panel } = route.value
+  const shown = disk.value
+  const [help, setHelp] = useState(false)
+  useShortcuts(() => setHelp(true))
+  if (!shown) return null
+  return (
+    <div class="frame">
+      <header class="top">
+        <button
+          type="button"
+          class="button quiet square"
+          aria-label="Close the image"
+          title="Close the image"
+          onClick={() => void closeImage()}
+        >
+          <Mark />
+        </button>
+        <div class="titles">
+          <h1 title={image.name}>{image.name}</h1>
+          <p class="subtitle">
+            qcow2 {image.info.compat}, {formatSize(image.info.virtualSize)} disk in a file of{' '}
+            {formatSize(image.info.fileSize)}
+          </p>
+        </div>
+        <span class="lock" title="This page never changes the file.">
+          <Icon name="lock" /> Read-only
+        </span>
+        <FileButton label="Another qcow2 image" onFile={(file) => void openFile(file)}>
+          <Icon name="folder" /> Open…
+        </FileButton>
+        <button
+          type="button"
+          class="button quiet square"
+          aria-label="Keyboard shortcuts"
+          title="Keyboard shortcuts (?)"
+          onClick={() => setHelp(true)}
+        >
+          <Icon name="keyboard" />
+        </button>
+        <ThemeButton />
+      </header>
+
+      <Warnings image={image} />
+      {diskProblem.value && <Notice tone="bad">{diskProblem.value}</Notice>}
+      <SnapshotBanner image={image} />
+      <DiskStrip disk={shown} clusterSize={image.info.clusterSize} />
+
+      <Tabs
+        label="Views of the image"
+        tabs={PANELS.map((name) => ({
+          name,
+          label: LABELS[name],
+          ...(name === 'snapshots' && { count: image.snapshots.length }),
+        }))}
+        selected={panel}
+        onSelect={(next) => go({ panel: next }, 'push')}
+      />
+      <main class="panel">
+        <div class="panel" id={`panel-${panel}`} role="tabpanel" aria-labelledby={`tab-${panel}`}>
+          {panel === 'overview' && <Overview image={image} disk={shown} />}
+          {panel === 'map' && <MapPanel key={shown.snapshot} image={image} disk={shown} />}
+          {panel === 'hex' && <HexPanel image={image} disk={shown} />}
+          {panel === 'snapshots' && <SnapshotList image={image} />}
+        </div>
+      </main>
+      {help && <KeyboardHelp onClose={() => setHelp(false)} />}
+    </div>
+  )
+}
+
+function SnapshotBanner({ image }: { image: OpenedImage }) {
+  const id = disk.value?.snapshot ?? null
+  if (id === null) return null
+  const snapshot = image.snapshots.find((candidate) => candidate.id === id)
+  const back = (
+    <button type="button" class="button small" onClick={() => go({ snapshot: null }, 'push')}>
+      <Icon name="back" /> Back to the active disk
+    </button>
+  )
+  return (
+    <Notice tone="info" action={back}>
+      You are looking at the snapshot <strong>{snapshot?.name || `with id ${id}`}</strong>, the disk as it was then.
+    </Notice>
+  )
+}
+
+/** Digits choose a panel and `?` explains the keys, unless the person is typing. */
+function useShortcuts(onHelp: () => void): void {
+  useEffect(() => {
+    const onKeyDown = (event: KeyboardEvent) => {
+      if (event.ctrlKey || event.metaKey || event.altKey || event.target instanceof HTMLInputElement) return
+      if (document.querySelector('dialog[open]')) return
+      const panel = PANELS[Number(event.key) - 1]
+      if (panel) go({ panel }, 'push')
+      else if (event.key === '?') onHelp()
+    }
+    window.addEventListener('keydown', onKeyDown)
+    return () => window.removeEventListener('keydown', onKeyDown)
+  }, [])
+}

@@ -1,0 +1,29 @@
+import type { OpenedImage } from './engine/protocol'
+import { Notice } from './ui/notice'
+
+/** What a person should know before trusting what the panels show. */
+export function Warnings({ image }: { image: OpenedImage }) {
+  const { info } = image
+  return (
+    <>
+      {info.corrupt && (
+        <Notice tone="bad">
+          <strong>Marked as corrupt.</strong> QEMU met damage in this image and refuses to write to it until it is
+          repaired. What can be read is shown. To find out more, run <code>qemu-img check</code> on a copy.
+        </Notice>
+      )}
+      {info.dirty && (
+        <Notice tone="warn">
+          <strong>Not closed properly.</strong> The image is in use, or its machine stopped without notice. Its data can
+          be read; its reference counts may be out of date until QEMU repairs them when it opens the image for writing.
+        </Notice>
+      )}
+      {image.without.map((name) => (
+        <Notice key={name} tone="warn">
+          <strong>Opened without {name || 'a file that it needs'}.</strong> What that file holds reads as zeros here.
+          Open the image again to choose it.
+        </Notice>
+      ))}
+    </>
+  )
+}
