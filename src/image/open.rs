@@ -112,7 +112,8 @@ impl<S: Storage> Image<S> {
             }
             let request = BackingRequest { depth, name: &reference.name, format: reference.format.as_deref() };
             let supplied = match resolver.resolve(request).await.map_err(Error::Storage)? {
-                Supply::Nothing => return Err(request.into_missing().into()),
+                // The file at fault is the one that names it.
+                Supply::Nothing => return Err(Error::from(request.into_missing()).at_depth(depth - 1)),
                 Supply::Absent => break,
                 Supply::File(file) => file,
             };
