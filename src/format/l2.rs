@@ -95,6 +95,8 @@ impl L2Entry {
             return Err(BadL2Entry::ZeroInVersion2);
         }
         let allocated = host.is_some() && !zero;
+        // A zero cluster has none at offset 0, not even in a data file: so QEMU takes it.
+        let host = host.filter(|host| !zero || host.0 != 0);
         Ok(Cluster::Subclusters(Subclusters { host, allocated: u32::from(allocated), zero: u32::from(zero) }))
     }
 

@@ -2,7 +2,7 @@
 
 use alloc::rc::Rc;
 
-use crate::error::Error;
+use crate::error::{Corrupt, Error};
 use crate::format::header::{Header, L1Table};
 use crate::format::units::{GuestOffset, HostOffset};
 use crate::meta::compressed::CompressedReader;
@@ -46,6 +46,14 @@ impl<S: Storage> Layer<S> {
         match self {
             Self::Raw(_) => Ok(Run { length: limit, mapping: Mapping::Data(HostOffset(start.0)) }),
             Self::Qcow2 { file, l1, .. } => file.tables.run_at(&file.file, *l1, start, limit).await,
+        }
+    }
+
+    /// As [`Layer::run_at`], from what is in memory; `None` where that doesn't tell all of the run.
+    pub(crate) fn held_run(&self, start: GuestOffset, limit: u64) -> Result<Option<Run>, Corrupt> {
+        match self {
+            Self::Raw(_) => Ok(Some(Run { length: limit, mapping: Mapping::Data(HostOffset(start.0)) })),
+            Self::Qcow2 { file, l1, .. } => file.tables.held_run(file.file.id(), *l1, start, limit),
         }
     }
 

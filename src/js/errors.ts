@@ -106,11 +106,11 @@ export function isQcow2Error(value: unknown): value is Qcow2Error {
   if (value instanceof Qcow2Error) return true
   // By its brand: an error of another window is no instance of this window's class.
   if (Object.prototype.toString.call(value) !== '[object Error]') return false
-  const { name, message } = value as Error
+  const { message, code: own } = value as Error & { code?: unknown }
   const match = /^(.*) \(qcow2\/([A-Z0-9_]+)(?:\?([^ ()]*))?\)$/s.exec(message)
   if (!match) return false
-  // One of another copy of this package is whole already.
-  if (name === 'Qcow2Error') return true
+  // One of another copy of this package is whole already; its name alone proves nothing, for some bridges keep only that.
+  if (typeof own === 'string') return true
   const [, reason = '', code, details] = match
   Object.setPrototypeOf(value, Qcow2Error.prototype)
   describe(value as Qcow2Error, code as Qcow2ErrorCode, reason, parse(details ?? ''))
@@ -142,4 +142,9 @@ function parse(text: string): Qcow2ErrorDetails {
   const format = fields.get('format') ?? undefined
   const file = name === undefined && format === undefined ? undefined : { name, format }
   return { offset: number('offset'), depth: number('depth'), file }
+}
+
+/** `text`, as the engine says it, as a sentence. */
+export function sentence(text: string): string {
+  return `${text.charAt(0).toUpperCase()}${text.slice(1)}.`
 }

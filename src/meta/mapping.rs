@@ -2,7 +2,7 @@
 
 use alloc::rc::Rc;
 
-use super::host_file::HostFile;
+use super::host_file::{FileId, HostFile};
 use super::table_cache::{Slice, SliceSize, TableCache};
 use crate::error::{Corrupt, Error};
 use crate::format::geometry::Geometry;
@@ -98,6 +98,9 @@ impl Tables {
         start: GuestOffset,
         limit: u64,
     ) -> Result<Run, Error<S::Error>> {
+        if let Some(run) = self.held_run(file.id(), l1, start, limit)? {
+            return Ok(run);
+        }
         let mut run = self.run_in_slice(file, l1, start, limit).await?;
         for _ in 1..SLICES_PER_CALL {
             if run.length >= limit || matches!(run.mapping, Mapping::Compressed(_)) {
@@ -111,6 +114,64 @@ impl Tables {
         Ok(run)
     }
 
+    /// As [`Tables::run_at`], from what is in memory; `None` where that doesn't tell all of the run.
+    ///
+    /// Most reads need no more than this, and a function that can't wait costs a fifth of one that can.
+    pub(crate) fn held_run(
+        &self,
+        file: FileId,
+        l1: L1Table,
+        start: GuestOffset,
+        limit: u64,
+    ) -> Result<Option<Run>, Corrupt> {
+        let Some(place) = self.l1_place(l1, start) else {
+            return Ok(Some(Run { length: limit, mapping: Mapping::Unallocated(None) }));
+        };
+        let step = self
+            .cache
+            .with_held(file, self.slice_size, place, |slice, at| self.l1_step(slice, at, place, l1, start, limit));
+        let run = match step.transpose()? {
+            None => return Ok(None),
+            Some(L1Step::Run(run)) => run,
+            Some(L1Step::Entry(place)) => {
+                let run = self.cache.with_held(file, self.slice_size, place, |slice, at| {
+                    L2Entries { slice, at, offset: place, rules: self.rules }.run(start, limit)
+                });
+                match run.transpose()? {
+                    None => return Ok(None),
+                    Some(run) => run,
+                }
+            }
+        };
+        let whole = run.length >= limit || matches!(run.mapping, Mapping::Compressed(_));
+        Ok(whole.then_some(run))
+    }
+
+    /// Where the L1 entry for `start` is, unless the table doesn't reach so far.
+    fn l1_place(&self, l1: L1Table, start: GuestOffset) -> Option<HostOffset> {
+        let index = self.geometry().l1_index(start);
+        (index < l1.entries).then(|| l1.offset.plus(index * L1_ENTRY_SIZE))
+    }
+
+    fn l1_step(
+        &self,
+        slice: &Slice,
+        at: usize,
+        place: HostOffset,
+        l1: L1Table,
+        start: GuestOffset,
+        limit: u64,
+    ) -> Result<L1Step, Corrupt> {
+        let geometry = self.geometry();
+        let Some(l2_table) = self.l2_table(L1Entry(slice.word(at)), place)? else {
+            let empty = count_empty(slice, at, l1.entries - geometry.l1_index(start), geometry);
+            // The coverage is at most 2^39 and a slice has at most 512 entries.
+            let covered = empty * geometry.l2_coverage() - start.0 % geometry.l2_coverage();
+            return Ok(L1Step::Run(Run { length: covered.min(limit), mapping: Mapping::Unallocated(None) }));
+        };
+        Ok(L1Step::Entry(l2_table.plus(geometry.l2_index(start) * geometry.l2_entry_size())))
+    }
+
     /// As [`Tables::run_at`], within one slice of a table.
     async fn run_in_slice<S: Storage>(
         &self,
@@ -119,20 +180,14 @@ impl Tables {
         start: GuestOffset,
         limit: u64,
     ) -> Result<Run, Error<S::Error>> {
-        let geometry = self.geometry();
-        let l1_index = geometry.l1_index(start);
-        if l1_index >= l1.entries {
+        let Some(place) = self.l1_place(l1, start) else {
             return Ok(Run { length: limit, mapping: Mapping::Unallocated(None) });
-        }
-        let l1_entry_offset = l1.offset.plus(l1_index * L1_ENTRY_SIZE);
-        let (l1_slice, at) = self.slice_at(file, l1_entry_offset).await?;
-        let Some(l2_table) = self.l2_table(L1Entry(l1_slice.word(at)), l1_entry_offset)? else {
-            let empty = count_empty(&l1_slice, at, l1.entries - l1_index, geometry);
-            // The coverage is at most 2^39 and a slice has at most 512 entries.
-            let covered = empty * geometry.l2_coverage() - start.0 % geometry.l2_coverage();
-            return Ok(Run { length: covered.min(limit), mapping: Mapping::Unallocated(None) });
         };
-        let entry_offset = l2_table.plus(geometry.l2_index(start) * geometry.l2_entry_size());
+        let (slice, at) = self.slice_at(file, place).await?;
+        let entry_offset = match self.l1_step(&slice, at, place, l1, start, limit)? {
+            L1Step::Run(run) => return Ok(run),
+            L1Step::Entry(place) => place,
+        };
         let (slice, at) = self.slice_at(file, entry_offset).await?;
         let entries = L2Entries { slice: &slice, at, offset: entry_offset, rules: self.rules };
         Ok(entries.run(start, limit)?)
@@ -183,6 +238,14 @@ impl Tables {
             .l2_table(self.geometry())
             .map_err(|unaligned| Corrupt::L2TableUnaligned { entry_offset: entry_offset.0, table: unaligned.0 })
     }
+}
+
+/// What an L1 entry leads to.
+enum L1Step {
+    /// Where the L2 entry is.
+    Entry(HostOffset),
+    /// Nothing is mapped.
+    Run(Run),
 }
 
 /// How many L1 entries from the one at `at` on, within the slice and the table, are empty; the first one is.

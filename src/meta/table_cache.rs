@@ -79,7 +79,7 @@ impl TableCache {
         size: SliceSize,
         offset: HostOffset,
     ) -> Result<(Slice, usize), S::Error> {
-        let within = offset.0 % size.0;
+        let within = offset.0 & (size.0 - 1);
         let place = (file.id(), offset.0 - within);
         // Less than a slice, which fits.
         let within = usize::try_from(within).unwrap_or(0);
@@ -92,6 +92,21 @@ impl TableCache {
                 None => self.other_load_ended(place).await,
             }
         }
+    }
+
+    /// What `body` makes of the slice that holds the byte at `offset`, and of where in the slice that byte is; `None`
+    /// where the slice isn't held.
+    pub(crate) fn with_held<T>(
+        &self,
+        file: FileId,
+        size: SliceSize,
+        offset: HostOffset,
+        body: impl FnOnce(&Slice, usize) -> T,
+    ) -> Option<T> {
+        let within = offset.0 & (size.0 - 1);
+        let mut slices = self.slices.borrow_mut();
+        let slice = slices.get((file, offset.0 - within))?;
+        Some(body(slice, usize::try_from(within).unwrap_or(0)))
     }
 
     async fn load<S: Storage>(&self, file: &HostFile<S>, size: SliceSize, claim: Claim<'_>) -> Result<Slice, S::Error> {
