@@ -1,0 +1,80 @@
+//! Caches keep to their budgets, whatever is read.
+
+use qcow2_web::Image;
+
+use crate::common::builder::{Builder, Cluster};
+use crate::common::deflate::compressed;
+use crate::common::disk::Disk;
+use crate::common::reading::{alone, now, range};
+use crate::common::{GIB, KIB};
+use crate::memory::peak_of;
+
+const TABLES: u64 = 2000;
+
+/// Opens the image, reads 512 bytes at each offset, and gives the most memory that was held.
+fn peak_of_reads(bytes: Vec<u8>, tables: usize, clusters: usize, offsets: impl Iterator<Item = u64>) -> usize {
+    let disk = Disk::of(bytes);
+    let ((), peak) = peak_of(|| {
+        let options = alone().table_cache(tables).cluster_cache(clusters);
+        let image = now(Image::open(disk.clone(), options)).unwrap();
+        for offset in offsets {
+            now(range(&image, offset, 512)).unwrap();
+            disk.forget_reads();
+        }
+    });
+    peak
+}
+
+/// 2,000 L2 tables of 4 KiB, each with something in it.
+fn of_many_tables() -> Vec<u8> {
+    let plan = Builder::new(4 * KIB, 4 * GIB);
+    (0..TABLES).fold(plan, |plan, table| plan.with(table * 512, Cluster::Zero)).build().bytes
+}
+
+#[test]
+fn tables() {
+    let image = of_many_tables();
+    for budget in [0, 64 << 10, 1 << 20, 4 << 20] {
+        let offsets = (0..TABLES).map(|table| table << 21);
+        let peak = peak_of_reads(image.clone(), budget, 0, offsets.clone().chain(offsets.rev()));
+        // What keeps account of the slices is small against them; opening takes 64 KiB.
+        let limit = budget + budget / 4 + (160 << 10);
+        assert!(peak <= limit, "{peak} bytes for a budget of {budget}");
+        assert!(peak >= budget, "the budget is made use of: {peak} bytes of {budget}");
+    }
+}
+
+#[test]
+fn unpacked_clusters() {
+    const CLUSTERS: u64 = 100;
+    let size = 64 << 10;
+    let plan = (0..CLUSTERS).fold(Builder::new(size, CLUSTERS * size), |plan, guest| {
+        let unpacked = vec![guest as u8; 64 << 10];
+        plan.with(guest, Cluster::Compressed { stream: compressed(&unpacked, 4096), unpacked })
+    });
+    let image = plan.build().bytes;
+    for budget in [0, 256 << 10, 1 << 20, 4 << 20] {
+        let offsets = (0..CLUSTERS).map(|guest| guest * size + 5);
+        let peak = peak_of_reads(image.clone(), 64 << 10, budget, offsets.clone().chain(offsets.rev()));
+        // Beside them: a cluster while it is unpacked, buffers for the next ones, and the codec.
+        let limit = budget + (1 << 20);
+        assert!(peak <= limit, "{peak} bytes for a budget of {budget}");
+        assert!(peak >= budget, "the budget is made use of: {peak} bytes of {budget}");
+    }
+}
+
+#[test]
+fn a_large_read_takes_little_beside_its_buffer() {
+    // 64 MiB of which every cluster is a run of its own.
+    let clusters = 16_384;
+    let plan = (0..clusters)
+        .step_by(2)
+        .fold(Builder::new(4 * KIB, clusters * 4 * KIB), |plan, guest| plan.with(guest, Cluster::Data(vec![1; 4096])));
+    let disk = Disk::of(plan.build().bytes);
+    let image = now(Image::open(disk.clone(), alone())).unwrap();
+    let mut buf = vec![0; 64 << 20];
+    let (result, peak) = peak_of(|| now(image.read_at(0, &mut buf)));
+    result.unwrap();
+    // The list of reads that the test's own storage keeps is in it: 16 bytes for each of 8,192.
+    assert!(peak < 1 << 20, "{peak} bytes beside the buffer");
+}
