@@ -1,0 +1,76 @@
+//! The head of a file: header, extensions, snapshot table, bitmap directory.
+
+use std::convert::Infallible;
+use std::rc::Rc;
+
+use qcow2_web::{Error, Image, Inspection, OpenOptions, Problem, WithoutBacking, inspect};
+
+use crate::check::check_error;
+use crate::limits::{ready, within_memory};
+use crate::storage::Counted;
+
+/// The first cluster, zeros included, and everything read a few times over.
+const MEMORY: usize = 4 << 20;
+const EXPANSION: usize = 16;
+
+/// The input is the file.
+pub fn header(input: &[u8]) {
+    let file = Rc::new(Counted::new(input.to_vec()));
+    within_memory(MEMORY + EXPANSION * input.len(), || {
+        let (inspection, cost) = file.count(|| ready(inspect(&file)));
+        let Ok(inspection) = inspection;
+        assert!(cost.requests <= 4 + requests_for_snapshots(&inspection, input.len()), "inspect took {cost:?}");
+        for problem in &inspection.problems {
+            assert!(!problem.to_string().is_empty());
+        }
+        let (opened, cost) = file.count(|| open(&file, &inspection));
+        assert!(cost.requests <= 4 + requests_for_snapshots(&inspection, input.len()), "open took {cost:?}");
+        match opened {
+            Ok(image) => {
+                assert_eq!(inspection.problems, []);
+                assert_eq!(image.snapshots(), inspection.snapshots);
+                look_at(&image);
+            }
+            Err(error) => {
+                check_error(&error);
+                let codes: Vec<_> = inspection.problems.iter().map(Problem::code).collect();
+                assert!(codes.contains(&error.code()), "{codes:?}, but opening it: {error}");
+            }
+        }
+    });
+}
+
+/// A window of 64 KiB, or an entry that is larger, at a time.
+fn requests_for_snapshots(inspection: &Inspection, length: usize) -> u64 {
+    let windows = length as u64 / (64 << 10) + 1;
+    windows + inspection.snapshots.len() as u64
+}
+
+fn open(
+    file: &Rc<Counted<Vec<u8>>>,
+    inspection: &Inspection,
+) -> Result<Image<Rc<Counted<Vec<u8>>>>, Error<Infallible>> {
+    let mut options = OpenOptions::new();
+    if inspection.header.as_ref().is_some_and(|header| header.incompatible_features & 1 << 2 != 0) {
+        options = options.data_file(file.clone());
+    }
+    ready(Image::open(file.clone(), options.backing(WithoutBacking)))
+}
+
+fn look_at(image: &Image<Rc<Counted<Vec<u8>>>>) {
+    match ready(image.info()) {
+        Ok(info) => {
+            assert_eq!(info.virtual_size, image.size());
+            assert_eq!((info.dirty, info.corrupt), (image.is_dirty(), image.is_corrupt()));
+        }
+        Err(error) => check_error(&error),
+    }
+    for snapshot in image.snapshots() {
+        for selector in [&snapshot.id, &snapshot.name] {
+            match image.open_snapshot(selector) {
+                Ok(view) => assert_eq!(view.size() % 512, 0),
+                Err(error) => check_error(&error),
+            }
+        }
+    }
+}

@@ -1,0 +1,19 @@
+//! What each fuzz target does with an input; the programs in `bin/` hand it to libFuzzer.
+//!
+//! Nothing may panic, wait, ask the storage for bytes past its end, or take more memory or requests than the input
+//! accounts for. Where an input is understood, [`model`] says what the engine must answer.
+
+mod check;
+mod header;
+mod image;
+mod input;
+mod limits;
+mod model;
+mod storage;
+mod streams;
+mod tables;
+
+pub use header::header;
+pub use image::image;
+pub use streams::streams;
+pub use tables::tables;
