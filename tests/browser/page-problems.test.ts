@@ -1,0 +1,142 @@
+import { execFileSync } from 'node:child_process'
+import { readFileSync, truncateSync, writeFileSync } from 'node:fs'
+import type { Page } from 'playwright-core'
+import { expect, test } from 'vitest'
+import { create, file, qemuImg, qemuIo } from '../js/helpers/qemu.js'
+import { chooseFile, eventually, samplePath, shownBytes, usePageLab } from './page-lab'
+
+const lab = usePageLab()
+
+/** Opens a file that can't be opened as an image; returns the page that says why. */
+async function refused(path: string): Promise<Page> {
+  const page = await lab.open()
+  await chooseFile(page, 'A qcow2 image', path)
+  await page.getByRole('heading', { name: 'What to do' }).waitFor()
+  return page
+}
+
+/** The sample with four bytes of its header changed. */
+function damaged(name: string, at: number, value: number): string {
+  const bytes = readFileSync(samplePath)
+  bytes.writeUInt32BE(value, at)
+  writeFileSync(file(name), bytes)
+  return file(name)
+}
+
+test.each([
+  ['vmdk', 'VMDK'],
+  ['vdi', 'VDI'],
+  ['vhdx', 'VHDX'],
+  ['vpc', 'VHD'],
+  ['qcow', 'qcow'],
+])('an image of the format %s is named, with the command that converts it', async (format, name) => {
+  qemuImg('create', '-q', '-f', format, `other.${format}`, '8M')
+  const page = await refused(file(`other.${format}`))
+  expect(await page.locator('.problem-title').innerText()).toContain(name)
+  expect(await page.locator('pre').innerText()).toContain(`qemu-img convert -f ${format} -O qcow2 other.${format}`)
+})
+
+test('of a compressed download it says that it must be unpacked', async () => {
+  execFileSync('gzip', ['-kf', create('packed.qcow2', '1M')])
+  const page = await refused(file('packed.qcow2.gz'))
+  expect(await page.locator('.problem').innerText()).toContain('Unpack it first')
+})
+
+test('of an empty file it says that it is empty', async () => {
+  writeFileSync(file('empty.qcow2'), '')
+  const page = await refused(file('empty.qcow2'))
+  expect(await page.locator('.problem-title').innerText()).toBe('This file is empty')
+})
+
+test('of an encrypted image it says that it is encrypted, never showing ciphertext', async () => {
+  const secret = ['--object', 'secret,id=key,data=pass']
+  qemuImg(
+    'create',
+    '-q',
+    ...secret,
+    '-f',
+    'qcow2',
+    '-o',
+    'encrypt.format=luks,encrypt.key-secret=key,encrypt.iter-time=10',
+    'luks.qcow2',
+    '1M',
+  )
+  const page = await refused(file('luks.qcow2'))
+  expect(await page.locator('.problem-title').innerText()).toBe('This image is encrypted')
+})
+
+test('of a damaged header it says what is wrong and leads to the byte', async () => {
+  const page = await refused(damaged('clusters.qcow2', 20, 40))
+  expect(await page.locator('.problem-title').innerText()).toBe('This image is damaged')
+  const finding = page.locator('[data-code="CORRUPT_HEADER"]', { hasText: '0x14' })
+  await finding.getByRole('button', { name: 'Show byte 0x14' }).click()
+  await eventually(() => page.locator('.inspector h2').innerText()).toBe('0x14')
+  expect((await shownBytes(page)).bytes.slice(20, 24)).toEqual([0, 0, 0, 40])
+  await page.getByText('The header’s fields').click()
+  await page.getByText('40 (0x28)').waitFor()
+})
+
+test('a feature that nobody knows is told as unsupported, not as damage', async () => {
+  const page = await refused(damaged('feature.qcow2', 72, 0x80))
+  expect(await page.locator('.problem-title').innerText()).toContain('needs something that this page does not know')
+  await page.locator('[data-code="UNSUPPORTED_FEATURES"]').waitFor()
+})
+
+test('from a problem one can open another image, or go back to the start', async () => {
+  const page = await refused(damaged('again.qcow2', 20, 40))
+  await chooseFile(page, 'Another qcow2 image', samplePath)
+  await page.getByRole('tablist').waitFor()
+  await page.getByRole('button', { name: 'Close the image' }).click()
+  await page.getByRole('button', { name: 'Try a sample' }).waitFor()
+})
+
+test('a cluster that cannot be read is told in its place, and its neighbours are shown', async () => {
+  const image = create('torn.qcow2', '4M', '-o', 'cluster_size=4k')
+  qemuIo(image, 'write -P 0x77 0 8k', 'write -c -P 0x78 8k 4k', 'write -P 0x79 12k 4k')
+  const bytes = readFileSync(image)
+  // The compressed cluster's stream becomes nonsense: a block of the reserved type.
+  const [extent] = (
+    JSON.parse(qemuImg('map', '--output=json', image)) as { compressed: boolean; start: number }[]
+  ).filter(({ compressed }) => compressed)
+  expect(extent?.start).toBe(8192)
+  const l2 = Number(bytes.readBigUInt64BE(Number(bytes.readBigUInt64BE(40))) & 0x00fffffffffffe00n)
+  const descriptor = bytes.readBigUInt64BE(l2 + 2 * 8)
+  const stream = Number(descriptor & ((1n << 58n) - 1n))
+  bytes.fill(0xff, stream, stream + 16)
+  writeFileSync(image, bytes)
+
+  const page = await lab.openImage(image, '#panel=hex&at=0x1ff0')
+  await page
+    .getByText(/can’t be read:/)
+    .first()
+    .waitFor()
+  expect(await page.locator('[data-at="8176"]').first().innerText()).toBe('77')
+  await page.getByLabel('Go to').fill('12k')
+  await page.getByLabel('Go to').press('Enter')
+  await eventually(() => page.locator('[data-at="12288"]').first().innerText()).toBe('79')
+})
+
+test('an image cut off in the middle opens as far as it can, and says where it ends', async () => {
+  const image = create('cut.qcow2', '4M')
+  qemuIo(image, 'write -P 0x31 0 2M')
+  truncateSync(image, 400_000)
+  const page = await lab.open()
+  await chooseFile(page, 'A qcow2 image', image)
+  // QEMU reads zeros past the end of the file, and so does the page: it must neither hang nor refuse.
+  await page.getByRole('tablist').waitFor()
+  await page.getByRole('tab', { name: 'Bytes' }).click()
+  expect((await shownBytes(page)).bytes[0]).toBe(0x31)
+})
+
+test('an offset that is none, or beyond the end, is explained where it was typed', async () => {
+  const page = await lab.open('#image=sample&panel=hex')
+  const field = page.getByLabel('Go to')
+  await field.fill('hello')
+  await field.press('Enter')
+  expect(await page.getByRole('alert').innerText()).toContain('Write an offset as 0x1f0000')
+  await field.fill('1 TiB')
+  expect(await page.getByRole('alert').count()).toBe(0)
+  await field.press('Enter')
+  expect(await page.getByRole('alert').innerText()).toBe('There are bytes from 0 to 0x5ffffff only.')
+  expect(await field.getAttribute('aria-invalid')).toBe('true')
+})
