@@ -1,6 +1,7 @@
 // The toolchain for wasm32-unknown-unknown: which one this machine has, and how cargo is called with it.
 // As a program: `node scripts/wasm.mjs check --features wasm` runs `cargo check …` for the target.
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { homedir } from 'node:os'
 import { join } from 'node:path'
 import { inRoot, main, output, run, Stop, which, windows } from './lib.mjs'
 
@@ -50,7 +51,10 @@ export function wasmLinker() {
 
 /** How cargo is called for the target, or `undefined` if this machine can't yet. */
 export function toolchain() {
-  if (hasTarget(target)) return { kind: 'rustup', cargo: 'cargo', folder: inRoot('target'), env: {}, std: () => [] }
+  if (hasTarget(target)) {
+    const folder = inRoot('target')
+    return { kind: 'rustup', cargo: 'cargo', folder, env: { CARGO_TARGET_DIR: folder }, std: () => [] }
+  }
   const linker = wasmLinker()
   if (!hasDebian() || !linker) return undefined
   // Another compiler than the native one: a folder of its own, so that neither throws away what the other built.
@@ -72,11 +76,19 @@ export function toolchain() {
 /** Runs `cargo <command> --target wasm32-unknown-unknown …` with the machine's toolchain. */
 export function wasmCargo([command, ...args], { env = {}, std = 'core,alloc,std,panic_abort', otherwise } = {}) {
   const { cargo, env: own, std: build } = required()
-  const flags = { RUSTFLAGS: '-C target-feature=+simd128' }
+  // Before the flags, which name the folders of the sources.
+  run(cargo, ['fetch', '--locked', '--quiet'], { env: own })
   run(cargo, [command, '--locked', ...build(std), '--target', target, ...args], {
-    env: { ...flags, ...own, ...env },
+    env: { CARGO_ENCODED_RUSTFLAGS: compilerFlags().join('\x1f'), ...own, ...env },
     otherwise,
   })
+}
+
+/** SIMD, which every browser has; and no path of the builder's machine in the messages of panics. */
+function compilerFlags() {
+  const sources = join(process.env.CARGO_HOME ?? join(homedir(), '.cargo'), 'registry', 'src')
+  const folders = existsSync(sources) ? readdirSync(sources).map((name) => join(sources, name)) : []
+  return ['-Ctarget-feature=+simd128', ...folders.map((folder) => `--remap-path-prefix=${folder}=`)]
 }
 
 /** The toolchain, or the sentence that says how to get it. */

@@ -2,7 +2,10 @@
 //!
 //! It holds no product logic. What crosses:
 //!
-//! - **Calls that may have to wait** return their value where it is at hand, else a [`Pending`] with a promise of it.
+//! - **Calls that may have to wait** return their value where it is at hand, else the number of a task; what becomes of
+//!   it, the [`Host`] is told. What the engine asks of the host, it asks with the number of a request, to which the host
+//!   answers. So a read that waits crosses four times, and makes no promise but the caller's: that is what makes small
+//!   reads over slow storages as fast as the storage.
 //! - **Offsets** into a disk are bigints. Sizes and places are numbers, exact since they are multiples of 512, or below
 //!   2^53 because the files of JavaScript end there.
 //! - **Bytes** go into the caller's array; a synchronous storage writes straight into the memory of WebAssembly.
@@ -11,15 +14,19 @@
 #![allow(unsafe_code, reason = "wasm-bindgen's macros write the glue, and it is unsafe")]
 
 mod buffers;
+mod engine;
 mod error;
+mod host;
 mod image;
 mod map;
 mod object;
+mod requests;
 mod resolver;
 mod storage;
-mod task;
+mod tasks;
 mod values;
 
-pub use image::{WasmImage, inspect};
+pub use engine::WasmEngine;
+pub use host::{Host, HostStorage};
+pub use image::WasmImage;
 pub use map::WasmMap;
-pub use task::Pending;

@@ -1,7 +1,7 @@
 import { storage } from './checks.js'
 import { invalidArgument } from './errors.js'
 import type { Storage } from './storage/types.js'
-import type { Storages } from './storages.js'
+import type { HostStorage } from './storages.js'
 
 /** What an image records of its backing file. Names are never followed: what they mean is up to the resolver. */
 export interface BackingRequest {
@@ -35,22 +35,33 @@ export type BackingResolver = (
 /** A backing file: where its bytes are, perhaps with more to say of it. */
 export type Backing = Storage | BackingFile
 
-/** What the engine calls for each backing file; what it returns is open. */
+/** A backing file as the engine knows it. */
+export interface HostBackingFile {
+  readonly storage: HostStorage
+  readonly format: 'qcow2' | 'raw' | undefined
+  readonly dataFile: HostStorage | undefined
+}
+
+/** What the engine calls for each backing file. */
 export type EngineResolver = (
   name: string,
   format: string | undefined,
   depth: number,
-) => Promise<BackingFile | null | undefined>
+) => Promise<HostBackingFile | null | undefined>
 
 /** Every form in which a caller may say what the backing files are, as the one that the engine knows. */
 export function resolver(
   backing: Backing | readonly Backing[] | BackingResolver | null | undefined,
-  storages: Storages,
+  open: (storage: Storage) => Promise<HostStorage>,
 ): EngineResolver {
   const answer = byPosition(backing)
   return async (name, format, depth) => {
     const found = await answer({ name, format, depth })
-    return found && open(found, depth, storages)
+    if (!found) return found
+    const file = checked(found, depth)
+    const storage = await open(file.storage)
+    const dataFile = file.dataFile && (await open(file.dataFile))
+    return { storage, format: file.format, dataFile }
   }
 }
 
@@ -66,13 +77,6 @@ function byPosition(backing: Backing | readonly Backing[] | BackingResolver | nu
 
 function isList(backing: Backing | readonly Backing[]): backing is readonly Backing[] {
   return Array.isArray(backing)
-}
-
-async function open(backing: Backing, depth: number, storages: Storages): Promise<BackingFile> {
-  const file = checked(backing, depth)
-  const opened = await storages.open(file.storage)
-  const dataFile = file.dataFile && (await storages.open(file.dataFile))
-  return { storage: opened, format: file.format, dataFile }
 }
 
 function checked(backing: Backing, depth: number): BackingFile {

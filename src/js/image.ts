@@ -1,5 +1,6 @@
 import { type Backing, type BackingResolver, resolver } from './backing.js'
 import { type ByteCount, byteCount, storage as checkedStorage, integer, within } from './checks.js'
+import { Engine } from './engine.js'
 import { invalidArgument } from './errors.js'
 import { type Extent, extents, type MapOptions } from './map.js'
 import type { Storage } from './storage/types.js'
@@ -7,7 +8,7 @@ import { Storages } from './storages.js'
 import { type Progress, stream } from './stream.js'
 import { Tasks } from './tasks.js'
 import type { ImageInfo, Location, Snapshot } from './types.js'
-import { init, WasmImage } from './wasm.js'
+import { init, type WasmImage } from './wasm.js'
 
 /** How {@link Qcow2.open} opens. */
 export interface OpenOptions {
@@ -81,12 +82,15 @@ export class Qcow2 {
   readonly vmStateSize: number
   readonly #image: WasmImage
   readonly #storages: Storages
-  readonly #tasks = new Tasks()
+  readonly #tasks: Tasks
+  readonly #engine: Engine
   #closing: Promise<void> | undefined
 
-  private constructor(image: WasmImage, storages: Storages) {
+  private constructor(image: WasmImage, engine: Engine, storages: Storages) {
     this.#image = image
+    this.#engine = engine
     this.#storages = storages
+    this.#tasks = new Tasks(engine)
     this.size = image.size
     this.sync = image.sync
     this.vmStateSize = image.vm_state_size
@@ -109,16 +113,15 @@ export class Qcow2 {
     const file = checkedStorage(storage, 'The image')
     const data = dataFile === undefined ? undefined : checkedStorage(dataFile, 'dataFile')
     const storages = new Storages()
-    const resolve = resolver(backing, storages)
+    const resolve = resolver(backing, (each) => storages.open(each, engine))
     await init()
+    const engine = new Engine(resolve)
+    const tasks = new Tasks(engine)
     try {
-      await storages.open(file)
-      if (data) await storages.open(data)
-      const image = await new Tasks().run<WasmImage>(
-        () => WasmImage.open(file, data, resolve, tables, clusters),
-        signal,
-      )
-      return new Qcow2(image, storages)
+      const host = await storages.open(file, engine)
+      const hostData = data && (await storages.open(data, engine))
+      const image = await tasks.run<WasmImage>(() => engine.wasm.open(host, hostData, tables, clusters), signal)
+      return new Qcow2(image, engine, storages)
     } catch (error) {
       await storages.release().catch(() => {})
       throw error
@@ -135,7 +138,7 @@ export class Qcow2 {
    *
    * @throws {@link Qcow2Error} what reading leads to; or the signal's reason.
    */
-  info(options: ReadOptions = {}): Promise<ImageInfo> {
+  async info(options: ReadOptions = {}): Promise<ImageInfo> {
     return this.#tasks.run(() => this.#image.info(), options.signal)
   }
 
@@ -150,7 +153,9 @@ export class Qcow2 {
   read<T extends Uint8Array>(offset: ByteCount, into: T, options?: ReadOptions): Promise<T>
   async read(offset: ByteCount, target: number | Uint8Array, options: ReadOptions = {}): Promise<Uint8Array> {
     const into = room(offset, target, this.size)
-    await this.#tasks.run(() => this.#image.read(BigInt(offset), into), options.signal)
+    const pending = this.#tasks.run<undefined>(() => this.#image.read(BigInt(offset), into), options.signal)
+    // What is at hand needs no promise.
+    if (pending) await pending
     return into
   }
 
@@ -247,8 +252,9 @@ export class Qcow2 {
   #list(snapshots: Snapshot[]): Snapshots {
     const open = async (idOrName: string, options: ReadOptions = {}) => {
       if (typeof idOrName !== 'string') throw invalidArgument('A snapshot is opened by its id or name, a string.')
-      const view = await this.#tasks.run<WasmImage>(() => this.#image.open_snapshot(idOrName), options.signal)
-      return new Qcow2(view, this.#storages.share())
+      options.signal?.throwIfAborted()
+      const view = this.#tasks.now(() => this.#image.open_snapshot(idOrName))
+      return new Qcow2(view, this.#engine, this.#storages.share())
     }
     const list = snapshots.map((each) => Object.freeze(each))
     return Object.freeze(Object.defineProperty(list, 'open', { value: open })) as unknown as Snapshots

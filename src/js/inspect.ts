@@ -1,9 +1,11 @@
 import { storage as checkedStorage } from './checks.js'
+import { Engine } from './engine.js'
+import { sentence } from './errors.js'
 import type { Storage } from './storage/types.js'
 import { Storages } from './storages.js'
 import { Tasks } from './tasks.js'
 import type { Inspection } from './types.js'
-import { init, inspect as inspectFile } from './wasm.js'
+import { init } from './wasm.js'
 
 /**
  * Says as much as can be said of a file, also of one that can't be opened: what format it seems to have, its header and
@@ -16,9 +18,12 @@ export async function inspect(storage: Storage, options: { readonly signal?: Abo
   const file = checkedStorage(storage, 'The file')
   const storages = new Storages()
   await init()
+  const engine = new Engine(async () => undefined)
   try {
-    await storages.open(file)
-    return await new Tasks().run<Inspection>(() => inspectFile(file), options.signal)
+    const host = await storages.open(file, engine)
+    const found = await new Tasks(engine).run<Inspection>(() => engine.wasm.inspect(host), options.signal)
+    const problems = found.problems.map((problem) => ({ ...problem, message: sentence(problem.message) }))
+    return { ...found, problems }
   } finally {
     await storages.release()
   }

@@ -1,10 +1,17 @@
+import type { Engine } from './engine.js'
 import { Qcow2Error } from './errors.js'
-import { fromEngine, Pending } from './wasm.js'
+import { fromEngine } from './wasm.js'
 
-/** The requests of one handle that are in flight. */
+/** The calls of the engine that one handle has in flight. */
 export class Tasks {
-  readonly #inFlight = new Set<Pending>()
+  readonly #engine: Engine
+  /** How to end each of them early, by number. */
+  readonly #inFlight = new Map<number, (reason: unknown) => void>()
   #closed = false
+
+  constructor(engine: Engine) {
+    this.#engine = engine
+  }
 
   /** True from the moment that `close` was called. */
   get closed(): boolean {
@@ -12,45 +19,56 @@ export class Tasks {
   }
 
   /**
-   * Resolves with what a call of the engine returns, be it at once or later. When `signal` aborts, or on `close`, the
-   * request is dropped within the engine, and its storages are told.
+   * Returns what a call of the engine returns, or a promise of it where it has to wait. When `signal` aborts, or on
+   * `close`, the call is dropped within the engine, and storages are told.
    */
-  async run<T>(start: () => T | Pending, signal?: AbortSignal): Promise<T> {
+  run<T>(start: () => T | number, signal?: AbortSignal): T | Promise<T> {
     signal?.throwIfAborted()
     const outcome = this.now(start)
-    return outcome instanceof Pending ? this.#wait<T>(outcome, signal) : outcome
+    return typeof outcome === 'number' ? this.#wait<T>(outcome, signal) : outcome
   }
 
   /** Returns what a call of the engine returns. */
-  now<T>(start: () => T): T {
+  now<T>(call: () => T): T {
     if (this.#closed) throw closed()
     try {
-      return start()
+      return call()
     } catch (error) {
       throw fromEngine(error)
     }
   }
 
-  /** Drops all requests in flight, which reject with code `CLOSED`, as all later ones do. */
+  /** Drops all calls in flight, which reject with code `CLOSED`, as all later ones do. */
   close(): void {
     this.#closed = true
-    for (const pending of this.#inFlight) pending.cancel()
+    for (const end of [...this.#inFlight.values()]) end(closed())
   }
 
-  async #wait<T>(pending: Pending, signal: AbortSignal | undefined): Promise<T> {
-    const cancel = () => pending.cancel()
-    signal?.addEventListener('abort', cancel, { once: true })
-    this.#inFlight.add(pending)
-    try {
-      return await pending.promise
-    } catch (error) {
-      signal?.throwIfAborted()
-      throw this.#closed ? closed() : fromEngine(error)
-    } finally {
-      signal?.removeEventListener('abort', cancel)
-      this.#inFlight.delete(pending)
-      pending.free()
-    }
+  #wait<T>(task: number, signal: AbortSignal | undefined): Promise<T> {
+    return new Promise((resolve, reject) => {
+      const forget = () => {
+        this.#inFlight.delete(task)
+        signal?.removeEventListener('abort', abort)
+      }
+      const end = (reason: unknown) => {
+        forget()
+        reject(reason)
+        this.#engine.cancel(task)
+      }
+      const abort = () => end(signal?.reason)
+      this.#inFlight.set(task, end)
+      signal?.addEventListener('abort', abort)
+      this.#engine.wait(task, {
+        resolve(value) {
+          forget()
+          resolve(value as T)
+        },
+        reject(error) {
+          forget()
+          reject(error)
+        },
+      })
+    })
   }
 }
 

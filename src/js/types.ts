@@ -162,7 +162,7 @@ export interface Inspection {
 export interface Problem {
   /** What it is, as a word for programs. */
   readonly code: Qcow2ErrorCode
-  /** What it is, in words. */
+  /** What it is, as a sentence. */
   readonly message: string
   /** Where in the file, in bytes. */
   readonly offset: number | undefined

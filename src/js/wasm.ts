@@ -1,7 +1,7 @@
-import { isQcow2Error, Qcow2Error, type Qcow2ErrorCode } from './errors.js'
-import load, { inspect, Pending, WasmImage, type WasmMap } from './generated/qcow2_web.js'
+import { isQcow2Error, Qcow2Error, type Qcow2ErrorCode, sentence } from './errors.js'
+import load, { WasmEngine, type WasmImage, type WasmMap } from './generated/qcow2_web.js'
 
-export { inspect, Pending, WasmImage, type WasmMap }
+export { WasmEngine, type WasmImage, type WasmMap }
 
 /** Where the WebAssembly module comes from: its address, an answer to a request for it, its bytes, or it itself. */
 export type ModuleSource = URL | Request | string | Response | BufferSource | WebAssembly.Module
@@ -48,8 +48,7 @@ export function fromEngine(thrown: unknown): unknown {
   const { code, message, offset, depth, file, cause } = thrown as EngineError
   // A storage that speaks in these errors is heard as it is.
   if (code === 'STORAGE' && isQcow2Error(cause)) return cause
-  const reason = `${message.charAt(0).toUpperCase()}${message.slice(1)}.`
-  return new Qcow2Error(code, reason, { offset, depth, file, cause })
+  return new Qcow2Error(code, sentence(message), { offset, depth, file, cause })
 }
 
 /** An error as it crosses the bridge. */

@@ -1,6 +1,5 @@
 //! Memory that reads pass through on their way to the caller's array.
 
-use alloc::rc::Rc;
 use alloc::vec::Vec;
 use core::cell::RefCell;
 
@@ -27,9 +26,9 @@ extern "C" {
     fn set(this: &Target, bytes: &[u8], at: f64) -> Result<(), JsValue>;
 }
 
-/// Buffers to be used again; a clone is the same.
-#[derive(Clone, Default)]
-pub(crate) struct Buffers(Rc<RefCell<Vec<Vec<u8>>>>);
+/// Buffers to be used again.
+#[derive(Default)]
+pub(crate) struct Buffers(RefCell<Vec<Vec<u8>>>);
 
 impl Buffers {
     /// Fills `target`, which may be longer than all memory of WebAssembly, with what `read` reads from `offset` on.

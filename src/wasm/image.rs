@@ -1,56 +1,33 @@
 //! An open image, for JavaScript.
 
+use alloc::rc::Rc;
+
 use wasm_bindgen::prelude::*;
 
-use super::buffers::{Buffers, Target};
+use super::buffers::Target;
+use super::engine::Engine;
 use super::error::{other, to_js};
 use super::map::WasmMap;
 use super::object::Value;
-use super::resolver::Resolver;
-use super::storage::{JsStorage, Storages};
-use super::task::start;
+use super::storage::JsStorage;
 use crate::image::Image;
-use crate::image::open::OpenOptions;
 use crate::ready::now_or_never;
 
 /// An open image, or one of its snapshots. Freeing it does not end what is under way.
 #[wasm_bindgen]
 pub struct WasmImage {
     image: Image<JsStorage>,
-    storages: Storages,
-    buffers: Buffers,
+    engine: Rc<Engine>,
+}
+
+impl WasmImage {
+    pub(crate) fn new(image: Image<JsStorage>, engine: Rc<Engine>) -> Self {
+        Self { image, engine }
+    }
 }
 
 #[wasm_bindgen]
 impl WasmImage {
-    /// Opens an image: a `WasmImage` now, or a promise of it. `data_file` may be undefined; `resolver` is a function of
-    /// name, format and depth; the caches are in bytes.
-    pub fn open(
-        storage: JsValue,
-        data_file: JsValue,
-        resolver: js_sys::Function,
-        table_cache: Option<usize>,
-        cluster_cache: Option<usize>,
-    ) -> Result<JsValue, JsValue> {
-        let storages = Storages::new();
-        let storage = storages.storage(storage);
-        let resolver = Resolver { function: resolver, storages: storages.clone() };
-        let mut options = OpenOptions::new().backing(resolver);
-        if !data_file.is_undefined() {
-            options = options.data_file(storages.storage(data_file));
-        }
-        if let Some(bytes) = table_cache {
-            options = options.table_cache(bytes);
-        }
-        if let Some(bytes) = cluster_cache {
-            options = options.cluster_cache(bytes);
-        }
-        start(async move {
-            let image = Image::open(storage, options).await.map_err(to_js)?;
-            Ok(Self { image, storages, buffers: Buffers::default() }.into())
-        })
-    }
-
     /// The disk's size in bytes.
     #[wasm_bindgen(getter)]
     pub fn size(&self) -> JsValue {
@@ -60,7 +37,7 @@ impl WasmImage {
     /// True if `read_sync` works.
     #[wasm_bindgen(getter)]
     pub fn sync(&self) -> bool {
-        self.storages.all_sync()
+        self.engine.all_sync()
     }
 
     /// The length of the VM state in bytes.
@@ -71,39 +48,46 @@ impl WasmImage {
 
     /// Fills an array with the disk's bytes from `offset` on.
     pub fn read(&self, offset: u64, into: Target) -> Result<JsValue, JsValue> {
-        let (image, buffers) = (self.image.clone(), self.buffers.clone());
-        start(async move { buffers.fill(&into, offset, async |at, buf| image.read_at(at, buf).await).await })
+        let (image, engine) = (self.image.clone(), self.engine.clone());
+        self.engine.start(async move {
+            engine.buffers.fill(&into, offset, async |at, buf| image.read_at(at, buf).await).await
+        })
     }
 
     /// The same, at once.
     pub fn read_sync(&self, offset: u64, into: &Target) -> Result<(), JsValue> {
-        let read = self.buffers.fill(into, offset, async |at, buf| self.image.read_at(at, buf).await);
-        let result = if self.storages.all_sync() { now_or_never(read) } else { None };
-        result.unwrap_or_else(|| Err(not_sync()))?;
+        if !self.engine.all_sync() {
+            return Err(not_sync());
+        }
+        let read = self.engine.buffers.fill(into, offset, async |at, buf| self.image.read_at(at, buf).await);
+        now_or_never(read).unwrap_or_else(|| Err(not_sync()))?;
         Ok(())
     }
 
     /// Fills an array with the VM state's bytes from `offset` on.
     pub fn read_vm_state(&self, offset: u64, into: Target) -> Result<JsValue, JsValue> {
-        let (image, buffers) = (self.image.clone(), self.buffers.clone());
-        start(async move { buffers.fill(&into, offset, async |at, buf| image.read_vm_state(at, buf).await).await })
+        let (image, engine) = (self.image.clone(), self.engine.clone());
+        self.engine.start(async move {
+            engine.buffers.fill(&into, offset, async |at, buf| image.read_vm_state(at, buf).await).await
+        })
     }
 
     /// What the image is.
     pub fn info(&self) -> Result<JsValue, JsValue> {
         let image = self.image.clone();
-        start(async move { Ok(image.info().await.map_err(to_js)?.to_js()) })
+        self.engine.start(async move { Ok(image.info().await.map_err(to_js)?.to_js()) })
     }
 
     /// How the byte at `offset` is mapped.
     pub fn locate(&self, offset: u64) -> Result<JsValue, JsValue> {
         let image = self.image.clone();
-        start(async move { Ok(image.locate(offset).await.map_err(to_js)?.to_js()) })
+        self.engine.start(async move { Ok(image.locate(offset).await.map_err(to_js)?.to_js()) })
     }
 
     /// The map of a part of the disk.
     pub fn map(&self, offset: u64, length: u64) -> Result<WasmMap, JsValue> {
-        Ok(WasmMap::new(self.image.map(offset, length).map_err(to_js)?, offset))
+        let map = self.image.map(offset, length).map_err(to_js)?;
+        Ok(WasmMap::new(map, offset, self.engine.clone()))
     }
 
     /// The snapshots.
@@ -114,18 +98,8 @@ impl WasmImage {
     /// Opens a snapshot.
     pub fn open_snapshot(&self, id_or_name: &str) -> Result<WasmImage, JsValue> {
         let image = self.image.open_snapshot(id_or_name).map_err(to_js)?;
-        Ok(Self { image, storages: self.storages.clone(), buffers: self.buffers.clone() })
+        Ok(Self { image, engine: self.engine.clone() })
     }
-}
-
-/// What can be said of a file.
-#[wasm_bindgen]
-pub fn inspect(storage: JsValue) -> Result<JsValue, JsValue> {
-    let storage = Storages::new().storage(storage);
-    start(async move {
-        let inspection = crate::image::inspect::inspect(&storage).await;
-        Ok(inspection.map_err(|fault| to_js(crate::error::Error::Storage(fault)))?.to_js())
-    })
 }
 
 fn not_sync() -> JsValue {

@@ -7,10 +7,10 @@ use core::cell::RefCell;
 use js_sys::Float64Array;
 use wasm_bindgen::prelude::*;
 
+use super::engine::Engine;
 use super::error::{Fault, other, to_js};
 use super::object::number;
 use super::storage::JsStorage;
-use super::task::start;
 use crate::error::Error;
 use crate::image::map::{Extent, Map, Step};
 
@@ -23,11 +23,12 @@ pub struct WasmMap {
     /// Taken while a batch is under way.
     map: Rc<RefCell<Option<Map<JsStorage>>>>,
     start: u64,
+    engine: Rc<Engine>,
 }
 
 impl WasmMap {
-    pub(crate) fn new(map: Map<JsStorage>, start: u64) -> Self {
-        Self { map: Rc::new(RefCell::new(Some(map))), start }
+    pub(crate) fn new(map: Map<JsStorage>, start: u64, engine: Rc<Engine>) -> Self {
+        Self { map: Rc::new(RefCell::new(Some(map))), start, engine }
     }
 }
 
@@ -37,11 +38,11 @@ impl WasmMap {
     /// each extent its start, length, depth, flags (1 present, 2 zero, 4 data, 8 compressed) and offset, or −1. There may
     /// be none before the end: a batch is bounded in time.
     pub fn next(&self, limit: usize) -> Result<JsValue, JsValue> {
-        let (slot, start_offset) = (self.map.clone(), self.start);
-        start(async move {
+        let (slot, start) = (self.map.clone(), self.start);
+        self.engine.start(async move {
             let taken = slot.borrow_mut().take();
             let mut map = taken.ok_or_else(|| other("INVALID_ARGUMENT", "the batch before is still under way"))?;
-            let batch = next_batch(&mut map, limit, start_offset).await;
+            let batch = next_batch(&mut map, limit, start).await;
             *slot.borrow_mut() = Some(map);
             batch.map_err(to_js)
         })

@@ -1,36 +1,25 @@
-//! The function that supplies backing files.
+//! The host as the supplier of backing files.
 
-use js_sys::Promise;
-use wasm_bindgen::prelude::*;
-use wasm_bindgen_futures::JsFuture;
+use alloc::rc::Rc;
 
+use wasm_bindgen::JsCast;
+
+use super::engine::Engine;
 use super::error::Fault;
-use super::storage::{JsStorage, Storages};
+use super::host::Supplied;
+use super::storage::JsStorage;
 use crate::image::backing::{BackingFile, BackingFormat, BackingRequest, BackingResolver, Supply};
 
-#[wasm_bindgen]
-extern "C" {
-    /// What the function's promise is fulfilled with, unless with `null` or `undefined`.
-    type Supplied;
-    #[wasm_bindgen(method, structural, getter)]
-    fn storage(this: &Supplied) -> JsValue;
-    #[wasm_bindgen(method, structural, getter)]
-    fn format(this: &Supplied) -> Option<alloc::string::String>;
-    #[wasm_bindgen(method, structural, getter, js_name = dataFile)]
-    fn data_file(this: &Supplied) -> JsValue;
-}
-
-/// Asks a JavaScript function of name, format and depth. `null` is an answer: to open without the file.
-pub(crate) struct Resolver {
-    pub(crate) function: js_sys::Function,
-    pub(crate) storages: Storages,
-}
+/// Asks the host.
+pub(crate) struct Resolver(pub(crate) Rc<Engine>);
 
 impl BackingResolver<JsStorage> for Resolver {
     async fn resolve(&mut self, request: BackingRequest<'_>) -> Result<Supply<JsStorage>, Fault> {
-        let format = request.format.map_or(JsValue::UNDEFINED, JsValue::from);
-        let answer = self.function.call3(&JsValue::UNDEFINED, &request.name.into(), &format, &request.depth.into())?;
-        let answer = JsFuture::from(Promise::resolve(&answer)).await?;
+        let engine = &self.0;
+        let answer = engine.requests.ask(None, |number| {
+            engine.host.resolve(number, request.name, request.format, request.depth);
+        });
+        let answer = answer.await?;
         if answer.is_undefined() {
             return Ok(Supply::Nothing);
         }
@@ -38,11 +27,10 @@ impl BackingResolver<JsStorage> for Resolver {
             return Ok(Supply::Absent);
         }
         let supplied: Supplied = answer.unchecked_into();
-        let data_file = supplied.data_file();
         Ok(Supply::File(BackingFile {
-            storage: self.storages.storage(supplied.storage()),
+            storage: engine.storage(supplied.storage()),
             format: supplied.format().as_deref().and_then(BackingFormat::from_name),
-            data_file: (!data_file.is_undefined()).then(|| self.storages.storage(data_file)),
+            data_file: supplied.data_file().map(|file| engine.storage(file)),
         }))
     }
 }

@@ -43,6 +43,11 @@ describe('an error', () => {
     expect(isQcow2Error(clone) && clone.code).toBe('CLOSED')
   })
 
+  it('of which only message and name are left is one again', () => {
+    const rest: unknown = Object.assign(new Error('Closed. (qcow2/CLOSED)'), { name: 'Qcow2Error' })
+    expect(isQcow2Error(rest) && rest.code).toBe('CLOSED')
+  })
+
   it('of another copy of this package is one', () => {
     const other = Object.assign(new Error('Closed. (qcow2/CLOSED)'), { name: 'Qcow2Error', code: 'CLOSED' })
     expect(isQcow2Error(other) && other.code).toBe('CLOSED')

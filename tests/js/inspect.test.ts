@@ -48,7 +48,11 @@ it('says where an image is wrong', async () => {
   bytes.writeUInt32BE(30, 20)
   const { problems, header } = await inspect(memory(bytes))
   expect(header?.clusterBits).toBe(30)
-  expect(problems).toContainEqual({ code: 'CORRUPT_HEADER', offset: 20, message: expect.stringContaining('2^30') })
+  expect(problems).toContainEqual({
+    code: 'CORRUPT_HEADER',
+    offset: 20,
+    message: expect.stringMatching(/^The .*2\^30.*\.$/),
+  })
 })
 
 it('says what else a file is', async () => {

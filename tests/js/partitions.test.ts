@@ -248,7 +248,7 @@ describe('GPT', () => {
       return Uint8Array.from(changed.subarray(offset, offset + length))
     }, changed.length)
     expect(most).toBeLessThanOrEqual(MIB)
-    expect(table.problems[0]).toMatch(/^The GPT announces 4294967295 entries; the first 8192 are shown\.$/)
+    expect(table.problems[0]).toMatch(/^The GPT announces 4294967295 entries; the first 1024 are shown\.$/)
   })
 
   test.each([

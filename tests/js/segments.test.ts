@@ -3,7 +3,13 @@ import { join, type Segment, Segments } from '../../src/js/storage/segments.js'
 import { Random } from './helpers/random.js'
 import { bytesAt } from './helpers/storages.js'
 
-const segment = (start: number, end: number): Segment => ({ start, end, bytes: bytesAt(start, end - start), held: 0 })
+const segment = (start: number, end: number): Segment => ({
+  start,
+  end,
+  bytes: bytesAt(start, end - start),
+  held: 0,
+  dropped: false,
+})
 const pairs = (ranges: { start: number; end: number }[]) => ranges.map(({ start, end }) => [start, end])
 
 describe('Segments', () => {
@@ -39,7 +45,7 @@ describe('Segments', () => {
     const segments = new Segments(300)
     const [first, second, third] = [segment(0, 100), segment(100, 200), segment(200, 300)]
     for (const each of [first, second, third]) segments.add(each)
-    segments.release(segments.hold(first))
+    segments.use([first])
     segments.add(segment(300, 400))
     expect(pairs(segments.within({ start: 0, end: 400 }))).toEqual([
       [0, 100],
@@ -59,7 +65,7 @@ describe('Segments', () => {
 
   it('keeps what is on its way, whatever the budget', () => {
     const segments = new Segments(100)
-    const coming: Segment = { start: 0, end: 200, bytes: undefined, held: 0 }
+    const coming: Segment = { start: 0, end: 200, bytes: undefined, held: 0, dropped: false }
     segments.add(coming)
     segments.add(segment(200, 300))
     expect(pairs(segments.within({ start: 0, end: 300 }))).toEqual([[0, 200]])
@@ -70,8 +76,9 @@ describe('Segments', () => {
   it('keeps what is held, and drops it when it is released', () => {
     const segments = new Segments(100)
     segments.add(segment(0, 100))
-    const held = segments.hold({ start: 0, end: 10 })
-    segments.hold({ start: 0, end: 10 })
+    const held = segments.within({ start: 0, end: 10 })
+    segments.hold(held)
+    segments.hold(held)
     segments.add(segment(100, 200))
     expect(pairs(segments.within({ start: 0, end: 200 }))).toEqual([[0, 100]])
     segments.release(held)
@@ -85,7 +92,8 @@ describe('Segments', () => {
   it('takes no notice of the release of what was deleted', () => {
     const segments = new Segments(100)
     segments.add(segment(0, 100))
-    const held = segments.hold({ start: 0, end: 10 })
+    const held = segments.within({ start: 0, end: 10 })
+    segments.hold(held)
     for (const each of held) segments.delete(each)
     segments.release(held)
     expect(segments.size).toBe(0)
@@ -108,7 +116,10 @@ describe('Segments', () => {
         for (const gap of gaps) segments.add(segment(gap.start, gap.end))
         expect(segments.size).toBeLessThanOrEqual(400)
         if (random.below(4) === 0) segments.pass(range)
-        if (random.below(4) === 0) segments.release(segments.hold(range))
+        const used = segments.within(range)
+        segments.hold(used)
+        if (random.below(4) > 0) for (const each of used) segments.delete(each)
+        segments.release(used)
         const all = segments.within({ start: 0, end: 2000 })
         expect(all.reduce((sum, each) => sum + each.end - each.start, 0)).toBe(segments.size)
         all.reduce((end, each) => {

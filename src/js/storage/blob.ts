@@ -36,12 +36,12 @@ export function blob(file: Blob, options: BlobOptions = {}): SyncStorage | Async
 function asyncBlob(file: Blob): AsyncStorage {
   return {
     size: () => file.size,
-    async read(offset, length) {
-      try {
-        return new Uint8Array(await slice(file, offset, length).arrayBuffer())
-      } catch (error) {
-        throw explain(error, offset)
-      }
+    read(offset, length) {
+      const bytes = slice(file, offset, length).arrayBuffer()
+      return bytes.then(
+        (buffer) => new Uint8Array(buffer),
+        (error) => Promise.reject(explain(error, offset)),
+      )
     },
   }
 }

@@ -6,6 +6,8 @@ export interface Segment {
   bytes: Uint8Array | undefined
   /** How many requests hold it, to wait for its bytes or to copy them. */
   held: number
+  /** True once it has been dropped; only those who hold it still know it. */
+  dropped: boolean
 }
 
 /** A range of a file. */
@@ -13,6 +15,9 @@ export interface Range {
   readonly start: number
   readonly end: number
 }
+
+/** How many segments there are at most: more of them would cost more time than they save. */
+const maximum = 512
 
 /**
  * Pieces of a file, none overlapping another, within a budget in bytes.
@@ -40,17 +45,20 @@ export class Segments<S extends Segment> {
 
   /** The segments that overlap a range, in order. */
   within({ start, end }: Range): S[] {
-    const first = this.#after(start)
-    let last = first
-    while (last < this.#sorted.length && this.#at(last).start < end) last += 1
-    return this.#sorted.slice(first, last)
+    const found: S[] = []
+    for (let index = this.#after(start); ; index += 1) {
+      const segment = this.#sorted[index]
+      if (!segment || segment.start >= end) return found
+      found.push(segment)
+    }
   }
 
   /** The parts of a range that no segment covers, in order. */
-  gaps({ start, end }: Range): Range[] {
+  gaps(range: Range): Range[] {
+    const { start, end } = range
     const gaps: Range[] = []
     let from = start
-    for (const segment of this.within({ start, end })) {
+    for (const segment of this.within(range)) {
       if (from < segment.start) gaps.push({ start: from, end: segment.start })
       from = segment.end
     }
@@ -61,8 +69,8 @@ export class Segments<S extends Segment> {
   /** `range` made wider on both sides as far as `outer` allows and no other segment is in the way. */
   widen(range: Range, outer: Range): Range {
     const index = this.#after(range.start)
-    const before = index > 0 ? this.#at(index - 1).end : 0
-    const after = index < this.#sorted.length ? this.#at(index).start : Number.POSITIVE_INFINITY
+    const before = this.#sorted[index - 1]?.end ?? 0
+    const after = this.#sorted[index]?.start ?? Number.POSITIVE_INFINITY
     return { start: Math.max(outer.start, before), end: Math.min(outer.end, after) }
   }
 
@@ -79,15 +87,22 @@ export class Segments<S extends Segment> {
     this.#settle(segment)
   }
 
-  /** Holds the segments that overlap a range, until `release`. */
-  hold(range: Range): S[] {
-    const segments = this.within(range)
+  /** Notes that segments were used. */
+  use(segments: readonly S[]): void {
+    for (const segment of segments) {
+      this.#passed.delete(segment)
+      // One that is held is none of these, and is used when it is released.
+      if (this.#used.delete(segment)) this.#used.add(segment)
+    }
+  }
+
+  /** Holds segments, so that they stay until `release`. */
+  hold(segments: readonly S[]): void {
     for (const segment of segments) {
       segment.held += 1
       this.#used.delete(segment)
       this.#passed.delete(segment)
     }
-    return segments
   }
 
   /** Lets segments go, which have thereby been used. */
@@ -107,7 +122,8 @@ export class Segments<S extends Segment> {
 
   /** Drops a segment, if it is there. */
   delete(segment: S): void {
-    if (!this.#has(segment)) return
+    if (segment.dropped) return
+    segment.dropped = true
     this.#sorted.splice(this.#after(segment.start), 1)
     this.#used.delete(segment)
     this.#passed.delete(segment)
@@ -116,7 +132,7 @@ export class Segments<S extends Segment> {
 
   /** Drops everything. */
   clear(): void {
-    this.#sorted.length = 0
+    for (const segment of this.#sorted.splice(0)) segment.dropped = true
     this.#used.clear()
     this.#passed.clear()
     this.#size = 0
@@ -124,34 +140,42 @@ export class Segments<S extends Segment> {
 
   /** Puts a segment among those that may be dropped, if it is one, and makes room. */
   #settle(segment: S): void {
-    if (segment.bytes && segment.held === 0 && this.#has(segment)) this.#used.add(segment)
+    if (segment.bytes && segment.held === 0 && !segment.dropped) this.#used.add(segment)
+    if (this.#fits()) return
     for (const set of [this.#passed, this.#used]) {
       for (const segment of set) {
-        if (this.#size <= this.#budget) return
         this.delete(segment)
+        if (this.#fits()) return
       }
     }
   }
 
-  #has(segment: S): boolean {
-    return this.#sorted[this.#after(segment.start)] === segment
+  #fits(): boolean {
+    return this.#size <= this.#budget && this.#sorted.length <= maximum
   }
 
   /** The index of the first segment that ends after `offset`. */
   #after(offset: number): number {
+    const sorted = this.#sorted
     let low = 0
-    let high = this.#sorted.length
+    let high = sorted.length
     while (low < high) {
       const middle = (low + high) >>> 1
-      if (this.#at(middle).end <= offset) low = middle + 1
+      if ((sorted[middle] as S).end <= offset) low = middle + 1
       else high = middle
     }
     return low
   }
+}
 
-  #at(index: number): S {
-    return this.#sorted[index] as S
+/** True if segments, which overlap a range, cover it. */
+export function covers(parts: readonly Segment[], { start, end }: Range): boolean {
+  let at = start
+  for (const part of parts) {
+    if (part.start > at) return false
+    at = part.end
   }
+  return at >= end
 }
 
 /** The bytes of a range out of the segments that cover it; copied only where there are several. */

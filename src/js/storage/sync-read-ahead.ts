@@ -34,7 +34,8 @@ export class SyncReadAhead implements SyncStorage {
       this.#storage.readSync(offset, into)
       return
     }
-    const here = this.#segments.hold(range)
+    const here = this.#segments.within(range)
+    this.#segments.hold(here)
     try {
       const fetched = this.#segments.gaps(range).map((gap) => this.#fetch(gap, size))
       copy([...here, ...fetched], offset, into)
@@ -58,7 +59,7 @@ export class SyncReadAhead implements SyncStorage {
     const range = this.#segments.widen(gap, { start, end: Math.min(end, size) })
     const bytes = new Uint8Array(range.end - range.start)
     this.#storage.readSync(range.start, bytes)
-    const segment = { ...range, bytes, held: 0 }
+    const segment = { ...range, bytes, held: 0, dropped: false }
     this.#segments.add(segment)
     return segment
   }

@@ -48,3 +48,17 @@ export type Storage = SyncStorage | AsyncStorage
 export function isSync(storage: Storage): storage is SyncStorage {
   return 'readSync' in storage
 }
+
+/** `storage.read`, with an exception that it throws as a rejection. No more promises than needed, as reads may be many. */
+export function ask(
+  storage: AsyncStorage,
+  offset: number,
+  length: number,
+  options: { readonly signal: AbortSignal },
+): Promise<Uint8Array> {
+  try {
+    return Promise.resolve(storage.read(offset, length, options))
+  } catch (exception) {
+    return Promise.reject(exception)
+  }
+}

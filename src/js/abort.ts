@@ -1,0 +1,51 @@
+/**
+ * Can be aborted, as an `AbortController`, but makes a signal only for those who ask for one: few do, and a signal costs
+ * more than all else that a small read does.
+ */
+export class LazyAbort {
+  #controller: AbortController | undefined
+  #call: (() => void) | undefined
+  #aborted = false
+
+  /** Aborts when this does. */
+  get signal(): AbortSignal {
+    if (!this.#controller) {
+      this.#controller = new AbortController()
+      if (this.#aborted) this.#controller.abort()
+    }
+    return this.#controller.signal
+  }
+
+  /** Sets the one function that is called when this is aborted. */
+  listen(call: () => void): void {
+    this.#call = call
+    if (this.#aborted) call()
+  }
+
+  /** Tells everybody. */
+  abort(): void {
+    this.#aborted = true
+    this.#controller?.abort()
+    this.#call?.()
+  }
+}
+
+/** What a storage gets with each request. */
+export type Abortable = LazyAbort | { readonly signal: AbortSignal }
+
+/**
+ * Calls `call` when a request is aborted, perhaps at once.
+ *
+ * @returns what to call when that is no longer of interest.
+ */
+export function whenAborted(request: Abortable, call: (reason: unknown) => void): () => void {
+  if (request instanceof LazyAbort) {
+    request.listen(() => call(request.signal.reason))
+    return () => {}
+  }
+  const { signal } = request
+  const abort = () => call(signal.reason)
+  if (signal.aborted) abort()
+  signal.addEventListener('abort', abort, { once: true })
+  return () => signal.removeEventListener('abort', abort)
+}

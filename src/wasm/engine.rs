@@ -1,0 +1,133 @@
+//! What the tasks of one image share, and JavaScript's way to it.
+
+use alloc::rc::Rc;
+use core::cell::Cell;
+
+use wasm_bindgen::prelude::*;
+
+use super::buffers::Buffers;
+use super::error::{Fault, to_js};
+use super::host::{Host, HostStorage};
+use super::image::WasmImage;
+use super::object::Value;
+use super::requests::Requests;
+use super::resolver::Resolver;
+use super::storage::JsStorage;
+use super::tasks::{Outcome, Tasks};
+use crate::error::Error;
+use crate::image::Image;
+use crate::image::inspect::inspect;
+use crate::image::open::OpenOptions;
+
+/// Runs an image, its snapshots and their reads.
+#[wasm_bindgen]
+pub struct WasmEngine(Rc<Engine>);
+
+/// See [`WasmEngine`].
+pub(crate) struct Engine {
+    pub(crate) host: Host,
+    pub(crate) requests: Requests,
+    pub(crate) buffers: Buffers,
+    tasks: Tasks,
+    all_sync: Cell<bool>,
+}
+
+#[wasm_bindgen]
+impl WasmEngine {
+    /// An engine whose other side is `host`.
+    #[wasm_bindgen(constructor)]
+    pub fn new(host: Host) -> Self {
+        Self(Rc::new(Engine {
+            host,
+            requests: Requests::default(),
+            buffers: Buffers::default(),
+            tasks: Tasks::default(),
+            all_sync: Cell::new(true),
+        }))
+    }
+
+    /// Opens an image: the value is a [`WasmImage`]. Backing files are asked of the host. The caches are in bytes.
+    pub fn open(
+        &self,
+        storage: HostStorage,
+        data_file: Option<HostStorage>,
+        table_cache: Option<usize>,
+        cluster_cache: Option<usize>,
+    ) -> Result<JsValue, JsValue> {
+        let engine = &self.0;
+        let storage = engine.storage(storage);
+        let mut options = OpenOptions::new().backing(Resolver(engine.clone()));
+        if let Some(file) = data_file {
+            options = options.data_file(engine.storage(file));
+        }
+        if let Some(bytes) = table_cache {
+            options = options.table_cache(bytes);
+        }
+        if let Some(bytes) = cluster_cache {
+            options = options.cluster_cache(bytes);
+        }
+        let shared = engine.clone();
+        engine.start(async move {
+            let image = Image::open(storage, options).await.map_err(to_js)?;
+            Ok(WasmImage::new(image, shared).into())
+        })
+    }
+
+    /// Says what can be said of a file.
+    pub fn inspect(&self, storage: HostStorage) -> Result<JsValue, JsValue> {
+        let storage = self.0.storage(storage);
+        self.0.start(async move {
+            let inspection = inspect(&storage).await;
+            Ok(inspection.map_err(|fault| to_js(Error::<Fault>::Storage(fault)))?.to_js())
+        })
+    }
+
+    /// Takes the host's answer to a request.
+    pub fn answer(&self, request: u32, value: JsValue) {
+        self.0.requests.answer(request, Ok(value));
+        self.0.run();
+    }
+
+    /// Takes the exception that a request led to.
+    pub fn refuse(&self, request: u32, exception: JsValue) {
+        self.0.requests.answer(request, Err(exception));
+        self.0.run();
+    }
+
+    /// Drops a task, and what it has asked for. The host hears no more of it.
+    pub fn cancel(&self, task: u32) {
+        self.0.tasks.cancel(task);
+        // Others may have waited for what it was about to bring.
+        self.0.run();
+    }
+}
+
+impl Engine {
+    /// Starts a task: returns its value or error if it needs not wait, else its number.
+    pub(crate) fn start(&self, task: impl Future<Output = Outcome> + 'static) -> Outcome {
+        let started = self.tasks.start(task);
+        self.run();
+        started.unwrap_or_else(|number| Ok(number.into()))
+    }
+
+    /// True if all storages that were met so far are synchronous.
+    pub(crate) fn all_sync(&self) -> bool {
+        self.all_sync.get()
+    }
+
+    /// A storage of the image.
+    pub(crate) fn storage(self: &Rc<Self>, host: HostStorage) -> JsStorage {
+        let storage = JsStorage::new(host, self.clone());
+        if !storage.is_sync() {
+            self.all_sync.set(false);
+        }
+        storage
+    }
+
+    fn run(&self) {
+        self.tasks.run(|task, outcome| match outcome {
+            Ok(value) => self.host.done(task, value),
+            Err(error) => self.host.failed(task, error),
+        });
+    }
+}
