@@ -1,5 +1,6 @@
 import { fileURLToPath } from 'node:url'
 import { defineConfig, type Plugin } from 'vite'
+import { offline } from './offline'
 
 const at = (path: string) => fileURLToPath(new URL(path, import.meta.url))
 
@@ -35,7 +36,7 @@ function contentSecurityPolicy(): Plugin {
 export default defineConfig({
   root: at('.'),
   base: './',
-  plugins: [contentSecurityPolicy()],
+  plugins: [contentSecurityPolicy(), offline(at('public'))],
   resolve: { alias: { 'qcow2-web': at('../dist/index.js') } },
   oxc: { jsx: { runtime: 'automatic', importSource: 'preact' } },
   worker: { format: 'es' },

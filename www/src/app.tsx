@@ -21,7 +21,7 @@ export function App() {
       ) : now.kind === 'refused' ? (
         <Problem refused={now.refused} retry={now.retry} />
       ) : (
-        <Start notice={now.kind === 'start' ? now.notice : null} opening={now.kind === 'opening' ? now : null} />
+        <Start notice={now.notice} />
       )}
       {question.value && (
         <MissingFileDialog key={`${question.value.missing.role}${question.value.missing.depth}`} {...question.value} />

@@ -1,6 +1,7 @@
 import { effect } from '@preact/signals'
 import { render } from 'preact'
 import { App } from './app'
+import { beInstallable } from './state/installed'
 import { followAddress, route } from './state/route'
 import { followSnapshot, opened, openSample } from './state/stage'
 import { followDisk } from './state/survey'
@@ -17,6 +18,7 @@ import './style/hex.css'
 import './style/lists.css'
 
 apply()
+beInstallable()
 followAddress()
 followDisk()
 effect(() => {

@@ -6,11 +6,12 @@ import { MapPanel } from './map/panel'
 import { Overview } from './overview/overview'
 import { SnapshotList } from './snapshots/list'
 import { go, PANELS, type Panel, route } from './state/route'
-import { closeImage, disk, diskProblem, openFile } from './state/stage'
+import { closeImage, disk, diskProblem, openFile, opening } from './state/stage'
 import { DiskStrip } from './strip/strip'
 import { FileButton } from './ui/file-button'
 import { Icon, Mark } from './ui/icon'
 import { Notice } from './ui/notice'
+import { OpeningNow } from './ui/opening'
 import { Tabs } from './ui/tabs'
 import { ThemeButton } from './ui/theme-button'
 import { formatSize } from './values/size'
@@ -61,6 +62,7 @@ export function Viewer({ image }: { image: OpenedImage }) {
         <ThemeButton />
       </header>
 
+      {opening.value && <OpeningNow opening={opening.value} />}
       <Warnings image={image} />
       {diskProblem.value && <Notice tone="bad">{diskProblem.value}</Notice>}
       <SnapshotBanner image={image} />

@@ -1,6 +1,7 @@
 /** The worker of the page: all engine work happens here, and the image's bytes stay here until they are asked for. */
 
 import { expose, transfer } from 'comlink'
+import { init } from 'qcow2-web'
 import type { Engine, Survey } from './protocol'
 import { Session } from './session'
 
@@ -28,6 +29,10 @@ const engine: Engine = {
   open: (task, file, ask) =>
     cancellable(task, async (signal) => {
       const [outcome, next] = await Session.open(file, ask, signal)
+      if (signal.aborted) {
+        await next?.close()
+        return { kind: 'cancelled' }
+      }
       if (!next) return outcome
       const before = session
       session = next
@@ -58,4 +63,6 @@ const engine: Engine = {
   },
 }
 
+// Compiled while the person chooses a file; a failure comes up again, with its reason, when one is opened.
+void init().catch(() => {})
 expose(engine)

@@ -19,6 +19,8 @@ export interface View extends Grid {
 
 const SMALLEST_PITCH = 9
 const LARGEST_PITCH = 34
+/** Cells larger than this show less than they could. */
+const COMFORTABLE_PITCH = 15
 const COLUMN_STEP = 16
 
 /**
@@ -27,16 +29,17 @@ const COLUMN_STEP = 16
  */
 export function layout(width: number, height: number, size: number, clusterSize: number): Grid {
   let best: Grid | null = null
-  let bestArea = 0
+  let bestScore = 0
   for (let columns = COLUMN_STEP; ; columns += COLUMN_STEP) {
     const pitch = Math.min(LARGEST_PITCH, Math.floor(width / columns))
     if (pitch < SMALLEST_PITCH && best) return best
     const grid = { columns, pitch: Math.max(1, pitch), rows: Math.max(1, Math.floor(height / Math.max(1, pitch))) }
     const used = Math.ceil(Math.ceil(size / wholeCell(grid, size, clusterSize)) / columns)
     const area = used * grid.pitch * columns * grid.pitch
-    if (best && area <= bestArea) continue
+    const score = area * Math.min(1, COMFORTABLE_PITCH / grid.pitch)
+    if (best && score <= bestScore) continue
     best = grid
-    bestArea = area
+    bestScore = score
   }
 }
 

@@ -8,6 +8,7 @@ import { go } from '../state/route'
 import { messageOf } from '../state/stage'
 import { KIND_MEANINGS, KIND_NAMES } from '../ui/kinds'
 import { Notice } from '../ui/notice'
+import { Size } from '../ui/size'
 import { formatOffset } from '../values/offset'
 import { exactBytes, formatCount, formatSize } from '../values/size'
 import { entryFlags, entryText } from './entry'
@@ -174,7 +175,11 @@ function Destination({ explained, image }: { explained: Explained; image: Opened
               {formatSize(image.info.clusterSize)}
             </p>
           )}
-          {!extent.compressed && <p class="soft number">a run of {exactBytes(extent.length)} here</p>}
+          {!extent.compressed && (
+            <p class="soft number">
+              a run of <Size bytes={extent.length} />
+            </p>
+          )}
         </>
       ) : (
         <p>{endWords(explained, file)}</p>

@@ -1,5 +1,6 @@
 import type { ImageInfo } from 'qcow2-web'
 import { Size } from '../ui/size'
+import { useLimit } from '../ui/use-limit'
 import { formatOffset } from '../values/offset'
 
 /** Bitmaps, feature bits and extensions, where there are any. */
@@ -14,12 +15,13 @@ export function Extras({ info }: { info: ImageInfo }) {
 }
 
 function Bitmaps({ info }: { info: ImageInfo }) {
+  const [shown, more] = useLimit(info.bitmaps)
   return (
     <section class="card" aria-labelledby="bitmaps-title">
       <h2 id="bitmaps-title">Dirty bitmaps</h2>
       <table class="list">
         <tbody>
-          {info.bitmaps.map((bitmap) => (
+          {shown.map((bitmap) => (
             <tr key={bitmap.name}>
               <th scope="row">{bitmap.name}</th>
               <td>
@@ -34,6 +36,7 @@ function Bitmaps({ info }: { info: ImageInfo }) {
           ))}
         </tbody>
       </table>
+      {more}
     </section>
   )
 }
@@ -66,12 +69,13 @@ function Features({ info }: { info: ImageInfo }) {
 }
 
 function Extensions({ info }: { info: ImageInfo }) {
+  const [shown, more] = useLimit(info.unknownExtensions)
   return (
     <section class="card" aria-labelledby="extensions-title">
       <h2 id="extensions-title">Unknown header extensions</h2>
       <table class="list">
         <tbody>
-          {info.unknownExtensions.map((extension, index) => (
+          {shown.map((extension, index) => (
             <tr key={`${extension.type} ${index}`}>
               <th scope="row" class="mono">
                 {formatOffset(extension.type, 8)}
@@ -83,6 +87,7 @@ function Extensions({ info }: { info: ImageInfo }) {
           ))}
         </tbody>
       </table>
+      {more}
     </section>
   )
 }

@@ -4,6 +4,7 @@ import { go } from '../state/route'
 import { partitionTable } from '../state/survey'
 import { Notice } from '../ui/notice'
 import { Size } from '../ui/size'
+import { useLimit } from '../ui/use-limit'
 import { formatOffset } from '../values/offset'
 import { formatSize } from '../values/size'
 
@@ -42,9 +43,10 @@ function List({ table, disk }: { table: PartitionTable; disk: Disk }) {
   const gaps = segments(table, disk.size).filter((part) => !part.partition && part.length >= SHOWN_GAP)
   const rows = [...table.partitions.map((partition) => ({ partition, ...partition })), ...gaps]
   rows.sort((a, b) => a.start - b.start)
+  const [shown, more] = useLimit(rows)
   return (
     <div class="wide-table">
-      <table class="list">
+      <table class="list stacks">
         <thead>
           <tr>
             <th scope="col">No.</th>
@@ -61,7 +63,7 @@ function List({ table, disk }: { table: PartitionTable; disk: Disk }) {
           </tr>
         </thead>
         <tbody>
-          {rows.map((row) =>
+          {shown.map((row) =>
             'partition' in row && row.partition ? (
               <PartitionRow key={`p${row.partition.number}`} partition={row.partition} />
             ) : (
@@ -76,6 +78,7 @@ function List({ table, disk }: { table: PartitionTable; disk: Disk }) {
           )}
         </tbody>
       </table>
+      {more}
     </div>
   )
 }
@@ -89,18 +92,16 @@ function PartitionRow({ partition }: { partition: Partition }) {
       <td class="number">{number}</td>
       <th scope="row">{title ?? <span class="soft">–</span>}</th>
       <td>
-        {contents ? (
-          [contents.format, name && contents.label && `“${contents.label}”`].filter(Boolean).join(' ')
-        ) : (
-          <span class="soft">–</span>
-        )}
+        {contents ? [contents.format, name && contents.label && `“${contents.label}”`].filter(Boolean).join(' ') : ''}
       </td>
       <td title={typeId}>
         {type}
         {kind === 'logical' && <span class="soft"> (logical)</span>}
         {bootable && <span class="soft"> (boot)</span>}
       </td>
-      <td class="end mono">{formatOffset(start)}</td>
+      <td class="end mono" data-label="from">
+        {formatOffset(start)}
+      </td>
       <td class="end">
         <Size bytes={length} />
       </td>

@@ -2,8 +2,9 @@ import { crc32 } from './crc32'
 import type { Partition, PartitionTable, ReadBytes } from './model'
 import { gptTypeName } from './types'
 
-/** Entries beyond this are not read: the usual table is 16 KiB, and a hostile one could ask for gigabytes. */
+/** Entries beyond these are not read: the usual table has 128 in 16 KiB, and a hostile one could ask for gigabytes. */
 const MAX_TABLE_BYTES = 1024 * 1024
+const MAX_ENTRIES = 1024
 const UNUSED = '00000000-0000-0000-0000-000000000000'
 const PROTECTIVE = 0xee
 
@@ -61,7 +62,7 @@ function parseHeader(sector: Uint8Array, sectorSize: number, size: number): Head
 
 async function readTable(read: ReadBytes, header: Header, size: number, problems: string[]): Promise<PartitionTable> {
   const room = Math.min(MAX_TABLE_BYTES, size - header.entriesOffset)
-  const count = Math.min(header.entryCount, Math.floor(room / header.entrySize))
+  const count = Math.min(header.entryCount, MAX_ENTRIES, Math.floor(room / header.entrySize))
   const bytes = await read(header.entriesOffset, count * header.entrySize)
   if (count < header.entryCount) {
     problems.push(`The GPT announces ${header.entryCount} entries; the first ${count} are shown.`)

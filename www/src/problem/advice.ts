@@ -2,6 +2,7 @@
 
 import type { Inspection } from 'qcow2-web'
 import type { Failure } from '../engine/protocol'
+import { fileArgument, shellWord } from './shell-word'
 
 export interface Advice {
   title: string
@@ -39,14 +40,18 @@ export function adviceFor(failure: Failure, inspection: Inspection | null, name:
       steps: [
         'This page can’t read encrypted images yet. With its passphrase, QEMU makes a copy that is not encrypted; keep that copy safe, and delete it afterwards.',
       ],
-      command: `qemu-img convert -O qcow2 --object secret,id=key,file=PASSPHRASE_FILE \\\n  --image-opts driver=qcow2,encrypt.key-secret=key,file.filename=${name} open.qcow2`,
+      command: [
+        'qemu-img convert -O qcow2 --object secret,id=key,file=PASSPHRASE_FILE --image-opts',
+        shellWord(`driver=qcow2,encrypt.key-secret=key,file.filename=${name.replaceAll(',', ',,')}`),
+        'open.qcow2',
+      ].join(' '),
     }
   }
   if (code.startsWith('UNSUPPORTED')) {
     return {
       title: 'This image needs something that this page does not know',
       steps: ['The image may be in order. Convert it with the program that made it, leaving out what is named above.'],
-      command: `qemu-img convert -O qcow2 ${name} plain.qcow2`,
+      command: `qemu-img convert -O qcow2 ${fileArgument(name)} plain.qcow2`,
     }
   }
   if (code.startsWith('CORRUPT')) {
@@ -56,7 +61,7 @@ export function adviceFor(failure: Failure, inspection: Inspection | null, name:
         'If the file was copied or downloaded, compare its length with the original: a cut-off copy is the commonest cause.',
         'Otherwise make a copy and let QEMU look for what can be saved:',
       ],
-      command: `qemu-img check -r all copy-of-${name}`,
+      command: `qemu-img check -r all ${fileArgument(`copy-of-${name}`)}`,
     }
   }
   if (code === 'MISSING_DATA_FILE' || code === 'MISSING_BACKING_FILE') {
@@ -65,11 +70,20 @@ export function adviceFor(failure: Failure, inspection: Inspection | null, name:
       steps: ['Try again, and choose that file when asked for it.'],
     }
   }
+  if (code === 'LOAD_FAILED' || code === 'ENGINE_FAILED') {
+    return {
+      title: 'The page’s engine does not work',
+      steps: ['Nothing is wrong with the file. Reload the page; if that does not help, try another browser.'],
+    }
+  }
   return {
     title: 'The file could not be read',
     steps: ['It may have been moved, changed or deleted since it was chosen. Choose it again.'],
   }
 }
+
+/** The name that a converted file would have. */
+const converted = (name: string) => `${name.replace(/\.[^.]*$/, '')}.qcow2`
 
 function notQcow2(inspection: Inspection | null, name: string): Advice {
   const format = String(inspection?.format ?? '')
@@ -78,7 +92,7 @@ function notQcow2(inspection: Inspection | null, name: string): Advice {
     return {
       title: `This is not a qcow2 image but ${format}`,
       steps: ['QEMU can convert it:'],
-      command: `qemu-img convert -f ${convertible} -O qcow2 ${name} ${name.replace(/\.[^.]*$/, '')}.qcow2`,
+      command: `qemu-img convert -f ${convertible} -O qcow2 ${fileArgument(name)} ${fileArgument(converted(name))}`,
     }
   }
   if (/archive|gzip|xz|zstd|zip|7z/i.test(format)) {
@@ -95,6 +109,6 @@ function notQcow2(inspection: Inspection | null, name: string): Advice {
     steps: [
       'It does not begin as a qcow2 image does. Its bytes are shown below. If it is a raw disk image, QEMU can convert it:',
     ],
-    command: `qemu-img convert -f raw -O qcow2 ${name} ${name.replace(/\.[^.]*$/, '')}.qcow2`,
+    command: `qemu-img convert -f raw -O qcow2 ${fileArgument(name)} ${fileArgument(converted(name))}`,
   }
 }

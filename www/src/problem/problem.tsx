@@ -1,9 +1,10 @@
 import type { HeldFile } from '../engine/protocol'
 import { Bytes } from '../hex/panel'
 import { go } from '../state/route'
-import { closeImage, openFile, type Refused } from '../state/stage'
+import { closeImage, openFile, opening, type Refused } from '../state/stage'
 import { FileButton } from '../ui/file-button'
 import { Icon, Mark } from '../ui/icon'
+import { OpeningNow } from '../ui/opening'
 import { ThemeButton } from '../ui/theme-button'
 import { formatOffset } from '../values/offset'
 import { exactBytes, formatSize } from '../values/size'
@@ -45,6 +46,7 @@ export function Problem({ refused, retry }: { refused: Refused; retry(): void })
         </FileButton>
         <ThemeButton />
       </header>
+      {opening.value && <OpeningNow opening={opening.value} />}
       <main class="problem">
         <section class="card" aria-labelledby="problem-title">
           <h2 id="problem-title" class="problem-title">

@@ -2,9 +2,11 @@ import type { Snapshot } from 'qcow2-web'
 import type { OpenedImage } from '../engine/protocol'
 import { go, route } from '../state/route'
 import { Size } from '../ui/size'
+import { useLimit } from '../ui/use-limit'
 import { formatDate, formatVmClock, isoDate } from '../values/time'
 
 export function SnapshotList({ image }: { image: OpenedImage }) {
+  const [shown, more] = useLimit(image.snapshots)
   if (image.snapshots.length === 0) {
     return (
       <div class="card empty">
@@ -17,7 +19,7 @@ export function SnapshotList({ image }: { image: OpenedImage }) {
   }
   return (
     <div class="card wide-table">
-      <table class="list">
+      <table class="list stacks">
         <caption class="visually-hidden">Snapshots</caption>
         <thead>
           <tr>
@@ -37,11 +39,12 @@ export function SnapshotList({ image }: { image: OpenedImage }) {
           </tr>
         </thead>
         <tbody>
-          {image.snapshots.map((snapshot) => (
+          {shown.map((snapshot) => (
             <Row key={snapshot.id} snapshot={snapshot} diskSize={image.info.virtualSize} />
           ))}
         </tbody>
       </table>
+      {more}
     </div>
   )
 }
@@ -50,14 +53,18 @@ function Row({ snapshot, diskSize }: { snapshot: Snapshot; diskSize: number }) {
   const shown = route.value.snapshot === snapshot.id
   return (
     <tr class={shown ? 'current' : ''}>
-      <td class="number">{snapshot.id}</td>
+      <td class="number" data-label="Id">
+        {snapshot.id}
+      </td>
       <th scope="row">{snapshot.name}</th>
       <td title={isoDate(snapshot.dateSec)}>{formatDate(snapshot.dateSec)}</td>
-      <td class="end mono">{formatVmClock(snapshot.vmClockNsec)}</td>
-      <td class="end">
+      <td class="end mono" data-label="VM clock">
+        {formatVmClock(snapshot.vmClockNsec)}
+      </td>
+      <td class="end" data-label="VM state">
         {snapshot.vmStateSize ? <Size bytes={snapshot.vmStateSize} /> : <span class="soft">none</span>}
       </td>
-      <td class="end">
+      <td class="end" data-label="Disk">
         <Size bytes={snapshot.diskSize ?? diskSize} />
       </td>
       <td class="end">

@@ -1,16 +1,12 @@
-import { openFile, openSample } from '../state/stage'
+import { openFile, opening, openSample } from '../state/stage'
 import { FileButton } from '../ui/file-button'
 import { Icon, Mark } from '../ui/icon'
 import { Notice } from '../ui/notice'
+import { OpeningNow } from '../ui/opening'
 import { ThemeButton } from '../ui/theme-button'
 import { Illustration } from './illustration'
 
-interface Props {
-  notice: string | null
-  opening: { name: string; cancel(): void } | null
-}
-
-export function Start({ notice, opening }: Props) {
+export function Start({ notice }: { notice: string | null }) {
   return (
     <div class="start">
       <header class="bar">
@@ -25,14 +21,8 @@ export function Start({ notice, opening }: Props) {
           Drop one anywhere on this page to see its partitions, where each cluster is stored, its snapshots, and every
           byte of the disk.
         </p>
-        {opening ? (
-          <div class="opening" role="status">
-            <span class="spinner" />
-            <span>Opening {opening.name}…</span>
-            <button type="button" class="button" onClick={opening.cancel}>
-              Cancel
-            </button>
-          </div>
+        {opening.value ? (
+          <OpeningNow opening={opening.value} />
         ) : (
           <div class="actions">
             <FileButton class="primary" label="A qcow2 image" onFile={(file) => void openFile(file)}>

@@ -1,4 +1,4 @@
-/** What the page shows: the start screen, an image being opened, one that can't be, or one that is. */
+/** What the page shows: the start screen, an image that can't be opened, or one that is. */
 
 import { computed, signal } from '@preact/signals'
 import { isQcow2Error } from 'qcow2-web'
@@ -10,11 +10,18 @@ export type Refused = Extract<OpenOutcome, { kind: 'refused' }>
 
 export type Stage =
   | { kind: 'start'; notice: string | null }
-  | { kind: 'opening'; name: string; cancel(): void }
   | { kind: 'refused'; refused: Refused; retry(): void }
   | { kind: 'viewer'; image: OpenedImage }
 
 export const stage = signal<Stage>({ kind: 'start', notice: null })
+
+export interface Opening {
+  name: string
+  cancel(): void
+}
+
+/** The image that is being opened; until it is, the page shows what it showed. */
+export const opening = signal<Opening | null>(null)
 
 /** The disk that the panels show: the active one, or a snapshot's. */
 export const disk = signal<Disk | null>(null)
@@ -34,10 +41,11 @@ export const opened = computed(() => (stage.value.kind === 'viewer' ? stage.valu
 
 /** Opens `file`; asks for what it needs beside it. */
 export async function openFile(file: File, sample = false): Promise<void> {
-  const before = stage.peek()
-  if (before.kind === 'opening') before.cancel()
+  opening.peek()?.cancel()
   const controller = new AbortController()
-  stage.value = { kind: 'opening', name: file.name, cancel: () => controller.abort() }
+  const attempt: Opening = { name: file.name, cancel: () => controller.abort() }
+  opening.value = attempt
+  if (stage.peek().kind === 'start') stage.value = { kind: 'start', notice: null }
 
   const ask = (missing: MissingFile) =>
     new Promise<MissingAnswer>((resolve) => {
@@ -52,19 +60,15 @@ export async function openFile(file: File, sample = false): Promise<void> {
   try {
     show(await engine.open(file, ask, controller.signal), file, sample)
   } catch (error) {
-    if (controller.signal.aborted) {
-      if (stage.peek().kind === 'opening') stage.value = { kind: 'start', notice: null }
-      return
-    }
+    if (controller.signal.aborted) return
     stage.value = { kind: 'start', notice: `${file.name} could not be opened: ${messageOf(error)}` }
+  } finally {
+    if (opening.peek() === attempt) opening.value = null
   }
 }
 
 function show(outcome: OpenOutcome, file: File, sample: boolean): void {
-  if (outcome.kind === 'cancelled') {
-    stage.value = { kind: 'start', notice: null }
-    return
-  }
+  if (outcome.kind === 'cancelled') return
   if (outcome.kind === 'refused') {
     disk.value = null
     stage.value = { kind: 'refused', refused: outcome, retry: () => void openFile(file, sample) }

@@ -6,7 +6,7 @@ import { exactBytes, formatSize } from '../values/size'
 import { AllocationStrip } from './allocation'
 import { mapWindow } from './window'
 
-const SCHEMES = { gpt: 'GPT', mbr: 'MBR', none: 'No partition table' } as const
+const SCHEMES = { gpt: 'GPT', mbr: 'MBR', none: '' } as const
 
 /** The whole disk from left to right: its partitions, and under them where anything is stored. */
 export function DiskStrip({ disk, clusterSize }: { disk: Disk; clusterSize: number }) {
@@ -55,7 +55,9 @@ function SegmentButton({ part, disk, whole, goTo }: SegmentProps) {
     ? partition.name || contents?.label || `Partition ${partition.number}`
     : whole
       ? whole.label || whole.format
-      : 'Free'
+      : part.length === disk.size
+        ? 'No partition table'
+        : 'Free'
   const detail = [contents?.format ?? partition?.type, formatSize(part.length)].filter(Boolean).join(', ')
   const words = `${title}, ${detail}, from ${formatSize(part.start)}`
   return (
