@@ -1,6 +1,6 @@
 import { fileURLToPath } from 'node:url'
 import { defineConfig, type Plugin } from 'vite'
-import { offline } from './offline'
+import { offline } from './offline.ts'
 
 const at = (path: string) => fileURLToPath(new URL(path, import.meta.url))
 

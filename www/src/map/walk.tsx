@@ -39,8 +39,9 @@ export function WalkPanel({ image, disk, start, end }: Props) {
     )
     return () => controller.abort()
   }, [disk.snapshot, start, end])
+  const late = explained !== null && (explained.offset < start || explained.offset >= end)
   return (
-    <aside class="walk card" aria-label="Where the selected cluster is stored">
+    <aside class={`walk card ${late ? 'late' : ''}`} aria-busy={late} aria-label="Where the selected cluster is stored">
       {problem ? (
         <Notice tone="bad">{problem}</Notice>
       ) : (
