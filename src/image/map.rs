@@ -104,7 +104,11 @@ impl<S: Storage> Map<S> {
         if self.position >= self.end {
             return Ok(self.pending.take().map_or(Step::Done, Step::Extent));
         }
-        let found = extent_at(&self.image.layers, self.position, self.end - self.position).await?;
+        let found = match extent_at(&self.image.layers, self.position, self.end - self.position).await {
+            Ok(found) => found,
+            // What is known comes first; the next step meets the error again.
+            Err(error) => return self.pending.take().map(Step::Extent).ok_or(error),
+        };
         self.position = found.end();
         let Some(pending) = &mut self.pending else {
             self.pending = Some(found);

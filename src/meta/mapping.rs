@@ -106,7 +106,11 @@ impl Tables {
             if run.length >= limit || matches!(run.mapping, Mapping::Compressed(_)) {
                 break;
             }
-            let next = self.run_in_slice(file, l1, start.plus(run.length), limit - run.length).await?;
+            // What is before a damaged entry is fine, as in `L2Entries::run`.
+            let next = match self.run_in_slice(file, l1, start.plus(run.length), limit - run.length).await {
+                Err(Error::Corrupt(_)) => break,
+                next => next?,
+            };
             if !run.try_extend(next) {
                 break;
             }
