@@ -1,12 +1,19 @@
 // Runs the fuzz targets of tests/fuzz with libFuzzer, on stable Rust.
 //   node scripts/fuzz.mjs smoke                 every target, a fixed number of inputs: part of `npm test`
-//   node scripts/fuzz.mjs <target> [seconds]    one target, until it ends or is stopped; what it finds goes to artifacts/
-import { existsSync, mkdirSync } from 'node:fs'
+//   node scripts/fuzz.mjs run [minutes]         all targets in turns, an hour unless said otherwise
+//   node scripts/fuzz.mjs <target> [seconds]    one target, until it ends or is stopped
+// What is found goes to tests/fuzz/artifacts, what is learnt to tests/fuzz/corpus.
+import { spawnSync } from 'node:child_process'
+import { existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { inRoot, main, output, run, Stop, say } from './lib.mjs'
 import { setup } from './setup.mjs'
 
-const smokeInputs = 5_000
+/** So many inputs take each target some ten seconds. */
+const smokeInputs = { header: 100_000, tables: 5_000, overlap: 10_000, image: 20_000, streams: 20_000 }
+/** The longest turn in seconds. */
+const turn = 300
 const crate = inRoot('tests', 'fuzz')
 const manifest = join(crate, 'Cargo.toml')
 
@@ -50,9 +57,8 @@ function buildTargets() {
   return join(folder, host, 'release')
 }
 
-/** Runs one target over its seeds and its corpus; `limits` are libFuzzer's. */
-function fuzz(folder, target, limits) {
-  const corpus = join(crate, 'corpus', target)
+/** Runs one target over its seeds and the inputs in `corpus`, to which it adds; `limits` are libFuzzer's. */
+function fuzz(folder, target, limits, { corpus = join(crate, 'corpus', target), quiet = false } = {}) {
   const artifacts = join(crate, 'artifacts', target)
   for (const each of [corpus, artifacts]) mkdirSync(each, { recursive: true })
   const seeds = [join(crate, 'seeds', target)].filter(existsSync)
@@ -61,25 +67,46 @@ function fuzz(folder, target, limits) {
     `-artifact_prefix=${artifacts}/`,
     `-dict=${words}`,
     '-print_final_stats=1',
+    '-print_funcs=0',
     '-rss_limit_mb=1024',
     '-timeout=10',
     ...limits,
   ]
-  run(join(folder, target), [corpus, ...seeds, ...options], {
-    cwd: crate,
-    otherwise: `The fuzz target "${target}" found something: the input is in tests/fuzz/artifacts/${target}.`,
-  })
+  const stdio = ['ignore', 'inherit', quiet ? 'pipe' : 'inherit']
+  const { status, stderr } = spawnSync(join(folder, target), [corpus, ...seeds, ...options], { cwd: crate, stdio })
+  if (status === 0) return
+  if (stderr) process.stderr.write(stderr)
+  throw new Stop(`The fuzz target "${target}" found something: the input is in tests/fuzz/artifacts/${target}.`)
+}
+
+/** The same inputs every time: from the seeds alone, whatever earlier runs have learnt. */
+function smoke(folder, names) {
+  const corpus = mkdtempSync(join(tmpdir(), 'qcow2-web-fuzz-'))
+  try {
+    for (const name of names) {
+      say(`fuzzing ${name}: ${smokeInputs[name]} inputs`)
+      const limits = [`-runs=${smokeInputs[name]}`, '-seed=1']
+      fuzz(folder, name, limits, { corpus: join(corpus, name), quiet: true })
+    }
+  } finally {
+    rmSync(corpus, { recursive: true, force: true })
+  }
+}
+
+/** Every target for a few minutes, again and again. */
+function takeTurns(folder, names, minutes) {
+  const seconds = Math.min(turn, Math.ceil((minutes * 60) / names.length))
+  const rounds = Math.max(1, Math.round((minutes * 60) / seconds / names.length))
+  for (let round = 0; round < rounds; round++) {
+    for (const name of names) fuzz(folder, name, [`-max_total_time=${seconds}`])
+  }
 }
 
 await main(import.meta.url, async ([what, time]) => {
   await setup(['rust', 'fuzz'])
   const names = targets()
-  if (what === 'smoke') {
-    const folder = buildTargets()
-    for (const name of names) fuzz(folder, name, [`-runs=${smokeInputs}`, '-seed=1', '-verbosity=0'])
-  } else if (names.includes(what)) {
-    fuzz(buildTargets(), what, time ? [`-max_total_time=${time}`] : [])
-  } else {
-    throw new Stop(`Name a fuzz target (${names.join(', ')}), or \`smoke\`.`)
-  }
+  if (what === 'smoke') smoke(buildTargets(), names)
+  else if (what === 'run') takeTurns(buildTargets(), names, Number(time ?? 60))
+  else if (names.includes(what)) fuzz(buildTargets(), what, time ? [`-max_total_time=${time}`] : [])
+  else throw new Stop(`Name a fuzz target (${names.join(', ')}), \`run\` or \`smoke\`.`)
 })

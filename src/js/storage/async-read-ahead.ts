@@ -74,7 +74,14 @@ export class AsyncReadAhead implements AsyncStorage {
       this.#thisTurn().ranges.push(range)
       return Promise.resolve(join(parts, range))
     }
+    // Where nothing of it is here, and nobody has asked before in this turn, the storage is asked before anything else.
+    if (parts.length === 0 && !this.#turn) this.#fetch(this.#segments.widen(range, this.#blocks(range)))
+    return this.#later(range, options)
+  }
+
+  #later(range: Range, options: Abortable): Promise<Uint8Array> {
     return new Promise((resolve, reject) => {
+      const parts = this.#segments.within(range)
       this.#segments.hold(parts)
       const request: Request = { range, parts, missing: 0, over: false, resolve, reject, ignore: () => {} }
       request.ignore = whenAborted(options, (reason) => this.#fail(request, reason))
@@ -169,9 +176,10 @@ export class AsyncReadAhead implements AsyncStorage {
 
   #fetch({ start, end }: Range): void {
     const fetch: Fetch = { start, end, bytes: undefined, held: 0, dropped: false, requests: [], abort: new LazyAbort() }
+    const answer = ask(this.#storage, start, end - start, fetch.abort)
     this.#segments.add(fetch)
     this.#inFlight += end - start
-    ask(this.#storage, start, end - start, fetch.abort).then(
+    answer.then(
       (bytes) => this.#arrived(fetch, bytes),
       (error) => this.#lost(fetch, error),
     )

@@ -46,10 +46,10 @@ fn requests_for_snapshots(inspection: &Inspection, length: usize) -> u64 {
     windows + inspection.snapshots.len() as u64
 }
 
-fn open(
-    file: &Rc<Counted<Vec<u8>>>,
-    inspection: &Inspection,
-) -> Result<Image<Rc<Counted<Vec<u8>>>>, Error<Infallible>> {
+/// The input as the image's file.
+type Input = Rc<Counted<Vec<u8>>>;
+
+fn open(file: &Input, inspection: &Inspection) -> Result<Image<Input>, Error<Infallible>> {
     let mut options = OpenOptions::new();
     if inspection.header.as_ref().is_some_and(|header| header.incompatible_features & 1 << 2 != 0) {
         options = options.data_file(file.clone());
@@ -57,7 +57,7 @@ fn open(
     ready(Image::open(file.clone(), options.backing(WithoutBacking)))
 }
 
-fn look_at(image: &Image<Rc<Counted<Vec<u8>>>>) {
+fn look_at(image: &Image<Input>) {
     match ready(image.info()) {
         Ok(info) => {
             assert_eq!(info.virtual_size, image.size());

@@ -9,11 +9,14 @@ mod image;
 mod input;
 mod limits;
 mod model;
+mod overlap;
+mod plan;
 mod storage;
 mod streams;
 mod tables;
 
 pub use header::header;
 pub use image::image;
+pub use overlap::overlap;
 pub use streams::streams;
 pub use tables::tables;

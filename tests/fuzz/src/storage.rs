@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::convert::Infallible;
+use std::rc::Rc;
 
 use qcow2_web::Storage;
 
@@ -12,6 +13,16 @@ pub(crate) trait Bytes {
 
     /// Zeros past the end.
     fn fill(&self, offset: u64, buf: &mut [u8]);
+}
+
+impl Bytes for Rc<dyn Bytes> {
+    fn size(&self) -> u64 {
+        (**self).size()
+    }
+
+    fn fill(&self, offset: u64, buf: &mut [u8]) {
+        (**self).fill(offset, buf);
+    }
 }
 
 impl Bytes for Vec<u8> {
@@ -36,17 +47,6 @@ pub(crate) struct Sparse {
     pub(crate) noise: bool,
 }
 
-impl Sparse {
-    fn word(&self, offset: u64) -> u64 {
-        match self.words.get(&offset) {
-            _ if offset >= self.size => 0,
-            Some(word) => *word,
-            None if self.noise => mix(offset),
-            None => 0,
-        }
-    }
-}
-
 /// A number without a pattern for each number.
 fn mix(number: u64) -> u64 {
     let mixed = (number ^ 0x9e37_79b9_7f4a_7c15).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -59,23 +59,35 @@ impl Bytes for Sparse {
     }
 
     fn fill(&self, offset: u64, buf: &mut [u8]) {
-        if !self.noise
-            && self.words.range(offset.saturating_sub(7)..offset.saturating_add(buf.len() as u64)).next().is_none()
-        {
-            return buf.fill(0);
+        buf.fill(0);
+        let available = usize::try_from(self.size.saturating_sub(offset)).unwrap_or(usize::MAX);
+        let length = available.min(buf.len());
+        let buf = &mut buf[..length];
+        if self.noise {
+            for at in (offset & !7..offset + length as u64).step_by(8) {
+                put(buf, offset, at, mix(at));
+            }
         }
-        let mut at = offset;
-        let mut left = buf;
-        while !left.is_empty() {
-            let within = (at % 8) as usize;
-            let count = left.len().min(8 - within);
-            let (now, rest) = left.split_at_mut(count);
-            let word = self.word(at - within as u64).to_be_bytes();
-            now.copy_from_slice(&word[within..within + count]);
-            at += count as u64;
-            left = rest;
+        for (at, word) in self.words.range(offset.saturating_sub(7)..offset + length as u64) {
+            put(buf, offset, *at, *word);
         }
-        // The last word may reach out of the file; the size is a multiple of 8 in all that is made here.
+    }
+}
+
+/// Puts what belongs into `buf`, which begins at `offset`, of the word at `at`.
+fn put(buf: &mut [u8], offset: u64, at: u64, word: u64) {
+    let bytes = word.to_be_bytes();
+    match at.checked_sub(offset).map(|start| start as usize) {
+        Some(start) if start + 8 <= buf.len() => buf[start..start + 8].copy_from_slice(&bytes),
+        Some(start) => {
+            let length = buf.len() - start;
+            buf[start..].copy_from_slice(&bytes[..length]);
+        }
+        None => {
+            let before = (offset - at) as usize;
+            let length = buf.len().min(8 - before);
+            buf[..length].copy_from_slice(&bytes[before..before + length]);
+        }
     }
 }
 

@@ -1,7 +1,5 @@
 //! Compressed clusters: streams that the input holds, and the input itself, compressed.
 
-use std::collections::BTreeMap;
-
 use miniz_oxide::deflate::compress_to_vec;
 use miniz_oxide::inflate::TINFLStatus;
 use miniz_oxide::inflate::core::{DecompressorOxide, decompress, inflate_flags};
@@ -10,21 +8,22 @@ use qcow2_web::{Codecs, Image, OpenOptions};
 use crate::check::check_error;
 use crate::input::Input;
 use crate::limits::{ready, within_memory};
-use crate::storage::{Bytes, Counted};
+use crate::storage::{Bytes, Counted, Sparse};
 
 const MEMORY: usize = 64 << 20;
 
 /// Reads one compressed cluster in several ways, which must agree.
 pub fn streams(input: &[u8]) {
     let mut input = Input::new(input);
-    // Mostly small ones, which are fast.
-    let cluster_bits = match input.u8() {
-        0xff => 21,
-        bits @ 0xf0.. => 12 + u32::from(bits) % 5,
-        bits => 9 + u32::from(bits) % 4,
+    let bits = u32::from(input.u8());
+    let (zstd, mode) = (input.flag(), input.u8() % 4);
+    // Mostly small ones, which are fast; what is compressed here first is always small.
+    let cluster_bits = match (bits, mode) {
+        (0xff, 0) => 21,
+        (0xf0.., 0) => 12 + bits % 5,
+        _ => 9 + bits % 4,
     };
     let cluster_size = 1_usize << cluster_bits;
-    let (zstd, mode) = (input.flag(), input.u8() % 4);
     let shift = input.u16() % 1024;
     let slack = input.u8() % 3;
     let [first, second] = [input.u32(), input.u32()].map(|number| number as usize % cluster_size);
@@ -34,7 +33,7 @@ pub fn streams(input: &[u8]) {
         rest.to_vec()
     } else {
         let cluster = repeated(rest, cluster_size);
-        let packed = if zstd { pack_zstd(&cluster, mode) } else { compress_to_vec(&cluster, mode * 3) };
+        let packed = if zstd { pack_zstd(&cluster, mode) } else { compress_to_vec(&cluster, mode * 2) };
         plain = Some(cluster);
         packed
     };
@@ -76,6 +75,25 @@ fn pack_zstd(cluster: &[u8], mode: u8) -> Vec<u8> {
     stream
 }
 
+/// The tables, and the stream behind them.
+struct File {
+    head: Sparse,
+    stream: Vec<u8>,
+}
+
+impl Bytes for File {
+    fn size(&self) -> u64 {
+        self.head.size + self.stream.len() as u64
+    }
+
+    fn fill(&self, offset: u64, buf: &mut [u8]) {
+        let head = usize::try_from(self.head.size.saturating_sub(offset)).unwrap_or(usize::MAX).min(buf.len());
+        let (head, rest) = buf.split_at_mut(head);
+        self.head.fill(offset, head);
+        self.stream.fill(offset.saturating_sub(self.head.size), rest);
+    }
+}
+
 struct Case {
     cluster_bits: u32,
     zstd: bool,
@@ -101,7 +119,7 @@ impl Case {
         self.additional_sectors() < 1 << (self.cluster_bits - 8)
     }
 
-    fn file(&self) -> Vec<u8> {
+    fn file(&self) -> File {
         let cluster_size = 1_u64 << self.cluster_bits;
         let header = [
             0x5146_49fb << 32 | 3,
@@ -120,14 +138,10 @@ impl Case {
             u64::from(self.zstd) << 56,
         ];
         let entry = 1 << 62 | self.additional_sectors() << (70 - self.cluster_bits) | self.start();
-        let words: BTreeMap<u64, u64> =
-            (0..).step_by(8).zip(header).chain([(cluster_size, 2 * cluster_size), (2 * cluster_size, entry)]).collect();
-        let mut file = vec![0; self.start() as usize];
-        for (at, word) in words {
-            file[at as usize..][..8].copy_from_slice(&word.to_be_bytes());
-        }
-        file.extend_from_slice(&self.stream);
-        file
+        let tables = [(cluster_size, 2 * cluster_size), (2 * cluster_size, entry)];
+        let words = (0..).step_by(8).zip(header).chain(tables).collect();
+        let head = Sparse { size: self.start(), words, noise: false };
+        File { head, stream: self.stream.clone() }
     }
 
     fn read(&self, offset: usize, length: usize) -> Option<Vec<u8>> {

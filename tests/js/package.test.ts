@@ -1,0 +1,141 @@
+import { execFileSync } from 'node:child_process'
+import { existsSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { buildWithVite, buildWithWebpack, install, writeApp } from './helpers/package.js'
+import { contents, convert } from './helpers/qemu.js'
+
+let folder = ''
+const bytes = contents(300_000)
+const image = convert('image.qcow2', bytes)
+
+beforeAll(() => {
+  folder = install()
+}, 120_000)
+afterAll(() => rmSync(folder, { recursive: true, force: true }))
+
+const installed = (...parts: string[]) => join(folder, 'node_modules', 'qcow2-web', ...parts)
+const files = (path: string, ending: string) =>
+  readdirSync(path, { recursive: true, encoding: 'utf8' }).filter((name) => name.endsWith(ending))
+
+/** Runs a program in the folder where the package is installed; returns what it prints. */
+function node(program: string, ...args: string[]): string {
+  writeFileSync(join(folder, 'program.mjs'), program)
+  return execFileSync(process.execPath, [...args, 'program.mjs'], { cwd: folder, encoding: 'utf8' }).trim()
+}
+
+const reading = (name: string) => `
+import { nodeFile, Qcow2 } from '${name}'
+const image = await Qcow2.open(nodeFile(${JSON.stringify(image)}))
+const bytes = await image.read(1000, 10)
+await image.close()
+console.log([...bytes].join())
+`
+
+describe('the archive', () => {
+  it('holds what is needed, and nothing else', () => {
+    expect(readdirSync(installed()).toSorted()).toEqual([
+      'CHANGELOG.md',
+      'LICENSE',
+      'README.md',
+      'dist',
+      'package.json',
+    ])
+    const { exports } = JSON.parse(readFileSync(installed('package.json'), 'utf8'))
+    const targets = Object.values(exports).flatMap((each) =>
+      typeof each === 'string' ? each : Object.values(each as object),
+    )
+    expect(targets.length).toBeGreaterThan(4)
+    for (const target of targets) expect(existsSync(installed(target))).toBe(true)
+    expect(files(installed('dist'), '.wasm')).toEqual([join('generated', 'qcow2_web_bg.wasm')])
+    const others = readdirSync(installed('dist'), { recursive: true, withFileTypes: true })
+      .filter((entry) => entry.isFile() && !/\.(js|d\.ts|wasm)$/.test(entry.name))
+      .map(({ name }) => name)
+    expect(others).toEqual([])
+  })
+
+  it('imports nothing that only Node has, or only browsers', () => {
+    for (const name of files(installed('dist'), '.js')) {
+      expect(readFileSync(installed('dist', name), 'utf8'), name).not.toMatch(
+        /^\s*(import|export)\b[^\n]*from '(?!\.)/m,
+      )
+    }
+  })
+
+  it('says what types it has', () => {
+    writeFileSync(
+      join(folder, 'types.ts'),
+      `import { type AsyncStorage, blob, memory, Qcow2, type Qcow2ErrorCode } from 'qcow2-web'
+       export async function main(file: File): Promise<number> {
+         await using image = await Qcow2.open(blob(file), { backing: [memory(new Uint8Array())] })
+         const bytes: Uint8Array<ArrayBuffer> = await image.read(0, 512)
+         const code: Qcow2ErrorCode = 'CLOSED'
+         for await (const extent of image.map()) if (extent.offset === undefined) return extent.start
+         const own: AsyncStorage = { size: () => 1, read: async (_offset, length) => new Uint8Array(length) }
+         // @ts-expect-error: a storage must be one
+         await Qcow2.open({ size: 1 })
+         return new Blob([bytes, code]).size + Number(await own.size())
+       }`,
+    )
+    const tsc = createRequire(import.meta.url).resolve('typescript/bin/tsc')
+    const options = [
+      '--noEmit',
+      '--strict',
+      '--target',
+      'es2022',
+      '--lib',
+      'es2023,esnext.disposable,dom,dom.asynciterable',
+    ]
+    for (const module of [
+      ['--module', 'nodenext'],
+      ['--module', 'esnext', '--moduleResolution', 'bundler'],
+    ]) {
+      execFileSync(process.execPath, [tsc, ...options, ...module, 'types.ts'], {
+        cwd: folder,
+        stdio: 'pipe',
+      })
+    }
+  }, 120_000)
+})
+
+describe('Node', () => {
+  const expected = [...bytes.subarray(1000, 1010)].join()
+
+  it('imports the package', () => {
+    expect(node(reading('qcow2-web'))).toBe(expected)
+  })
+
+  it('imports it with the module within', () => {
+    const wasm = installed('dist', 'generated', 'qcow2_web_bg.wasm')
+    renameSync(wasm, `${wasm}.away`)
+    try {
+      expect(node(reading('qcow2-web/inline'))).toBe(expected)
+      expect(() => node(reading('qcow2-web'))).toThrow(/LOAD_FAILED/)
+    } finally {
+      renameSync(`${wasm}.away`, wasm)
+    }
+  })
+
+  it('imports it where nothing of the web is there', () => {
+    const globals = ['Blob', 'ReadableStream', 'AbortController', 'AbortSignal', 'fetch', 'Response', 'URL', 'Worker']
+    const without = globals.map((name) => `delete globalThis.${name};`).join('')
+    const imported = `${without} console.log(Object.keys(await import('qcow2-web')).toSorted().join())`
+    expect(node(imported)).toBe('Qcow2,Qcow2Error,blob,init,inspect,isQcow2Error,memory,nodeFile,readAhead')
+  })
+})
+
+describe.each([
+  ['Vite', buildWithVite],
+  ['webpack', buildWithWebpack],
+])('%s', (name, build) => {
+  it('builds an app with one module, and warns of nothing', async () => {
+    const { out, warnings } = await build(writeApp(folder, name))
+    expect(warnings).toEqual([])
+    const [module, ...more] = files(out, '.wasm')
+    expect(more).toEqual([])
+    expect(readFileSync(join(out, module ?? ''))).toEqual(
+      readFileSync(installed('dist', 'generated', 'qcow2_web_bg.wasm')),
+    )
+  }, 120_000)
+})
