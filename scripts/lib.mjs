@@ -40,10 +40,11 @@ function environment(changes) {
 /** Runs a program with our output; a failure stops everything with `otherwise` or the command line. */
 export function run(program, args, { env = {}, cwd = root, otherwise } = {}) {
   const result = spawnSync(program, args, { cwd, env: environment(env), stdio: ['ignore', 'inherit', 'inherit'] })
-  if (result.error || result.status !== 0) {
-    const why = result.error?.code === 'ENOENT' ? 'was not found' : `failed (${result.status ?? result.signal})`
-    throw new Stop(otherwise ?? `\`${[program, ...args].join(' ')}\` ${why}.`)
-  }
+  if (result.status === 0) return
+  const line = [program, ...args].join(' ')
+  if (result.error) throw new Stop(`\`${line}\` could not be started: ${result.error.message}.`)
+  if (result.signal) throw new Stop(`\`${line}\` was ended by ${result.signal}.`)
+  throw new Stop(otherwise ?? `\`${line}\` failed.`)
 }
 
 /** Runs a program in the foreground until it ends or the user stops it; resolves with its exit code. */

@@ -46,7 +46,10 @@ function check() {
 
 function rust() {
   cargo(['test', '--quiet'])
+  // The other deflate: alone, and through the tests of compressed clusters.
   cargo(['test', '--quiet', '--lib', '--no-default-features', '--features', 'std,miniz'])
+  const other = ['--no-default-features', '--features', 'std,miniz,zstd', '--test', 'interop', '--test', 'hostile']
+  cargo(['test', '--quiet', ...other, '--', 'compressed'])
 }
 
 /** Builds the core with `core` and `alloc` only: for a target that has no `std`, or by building nothing else. */

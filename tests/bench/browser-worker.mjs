@@ -3,6 +3,8 @@ import { blob, Qcow2 } from '../../dist/index.js'
 
 const rounds = 9
 
+const median = (numbers) => numbers.toSorted((a, b) => a - b)[Math.floor(numbers.length / 2)]
+
 /** Lets two sides take turns, and returns how much per second each did. */
 async function compare(amount, ours, theirs) {
   const speed = async (work) => {
@@ -22,22 +24,25 @@ async function compare(amount, ours, theirs) {
   return result
 }
 
-/** As `compare`, for two sides that leave nothing going on behind them: they take turns at every operation. */
+/**
+ * As `compare`, for two sides that leave nothing going on behind them: they take turns at every operation, and their
+ * speed is that of the median one, since on a machine that does other things too the mean tells of these.
+ */
 async function compareEach(count, ours, theirs) {
   const result = { ours: [], theirs: [] }
   for (let round = 0; round <= rounds; round += 1) {
-    const spent = [0, 0]
+    const spent = [[], []]
     for (let operation = 0; operation < count; operation += 1) {
       const sides = operation % 2 ? [0, 1] : [1, 0]
       for (const side of sides) {
         const start = performance.now()
         await (side === 0 ? ours() : theirs())
-        spent[side] += performance.now() - start
+        spent[side].push(performance.now() - start)
       }
     }
     if (round === 0) continue
-    result.ours.push((count * 1000) / spent[0])
-    result.theirs.push((count * 1000) / spent[1])
+    result.ours.push(1000 / median(spent[0]))
+    result.theirs.push(1000 / median(spent[1]))
   }
   return result
 }

@@ -47,6 +47,9 @@ pub(crate) fn check_map<S: Storage>(image: &Image<S>, layers: &[Layer], offset: 
             }
             Err(error) => {
                 check_error(&error);
+                // All that is before the damage has been told.
+                let reached = last.map_or(offset, |last| last.start + last.length);
+                assert_eq!(model::find(layers, reached).kind, Kind::Bad, "the map ends at {reached}: {error}");
                 let again = ready(map.step()).expect_err("an error doesn't move the map");
                 assert_eq!((error.code(), error.offset()), (again.code(), again.offset()));
                 return;
