@@ -24,6 +24,18 @@ pub struct Codecs {
     pub deflate: Option<fn() -> Box<dyn Decompress>>,
     /// Makes a reader of zstd frames (RFC 8878).
     pub zstd: Option<fn() -> Box<dyn Decompress>>,
+    /// Makes a writer of raw deflate streams. Their window must be 4 KiB: QEMU's reader takes no larger one for granted.
+    pub deflate_writer: Option<fn() -> Box<dyn Compress>>,
+    /// Makes a writer of zstd frames.
+    pub zstd_writer: Option<fn() -> Box<dyn Compress>>,
+}
+
+/// Packs clusters, one call a cluster.
+pub trait Compress {
+    /// Packs `input` into the beginning of `output`; how many bytes that takes, or `None` where they don't fit.
+    ///
+    /// What is behind them in `output` is unspecified then. The next call starts afresh.
+    fn compress(&mut self, input: &[u8], output: &mut [u8]) -> Option<usize>;
 }
 
 /// Unpacks clusters, one call a cluster.
@@ -37,7 +49,7 @@ pub trait Decompress {
 impl Default for Codecs {
     fn default() -> Self {
         #[cfg_attr(not(any(feature = "deflate", feature = "miniz", feature = "zstd")), expect(unused_mut))]
-        let mut codecs = Self { deflate: None, zstd: None };
+        let mut codecs = Self { deflate: None, zstd: None, deflate_writer: None, zstd_writer: None };
         #[cfg(feature = "miniz")]
         {
             codecs.deflate = Some(|| Box::new(miniz::Miniz::default()));
@@ -46,10 +58,12 @@ impl Default for Codecs {
         #[cfg(feature = "deflate")]
         {
             codecs.deflate = Some(|| Box::new(deflate::ZlibRs::default()));
+            codecs.deflate_writer = Some(|| Box::new(deflate::ZlibRsWriter::default()));
         }
         #[cfg(feature = "zstd")]
         {
             codecs.zstd = Some(|| Box::new(zstd::Zrip::default()));
+            codecs.zstd_writer = Some(|| Box::new(zstd::ZripWriter));
         }
         codecs
     }
@@ -57,6 +71,9 @@ impl Default for Codecs {
 
 impl fmt::Debug for Codecs {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Codecs").field("deflate", &self.deflate.is_some()).field("zstd", &self.zstd.is_some()).finish()
+        f.debug_struct("Codecs")
+            .field("deflate", &self.deflate.is_some())
+            .field("zstd", &self.zstd.is_some())
+            .finish_non_exhaustive()
     }
 }

@@ -4,6 +4,7 @@ use alloc::boxed::Box;
 use core::fmt;
 
 mod corrupt;
+mod create;
 mod decompress;
 mod missing;
 mod misuse;
@@ -11,6 +12,7 @@ mod problem;
 mod unsupported;
 
 pub use corrupt::{Corrupt, HeaderTable};
+pub use create::CreateFault;
 pub use decompress::DecompressError;
 pub use missing::Missing;
 pub use misuse::Misuse;
@@ -101,6 +103,12 @@ impl<E> From<Unsupported> for Error<E> {
 impl<E> From<Missing> for Error<E> {
     fn from(missing: Missing) -> Self {
         Self::Missing(missing)
+    }
+}
+
+impl<E> From<CreateFault> for Error<E> {
+    fn from(fault: CreateFault) -> Self {
+        Self::Misuse(Misuse::Create(fault))
     }
 }
 

@@ -2,6 +2,7 @@
 
 pub(crate) mod bitmap;
 pub(crate) mod bytes;
+pub(crate) mod emit;
 pub(crate) mod extension;
 pub(crate) mod feature;
 pub(crate) mod geometry;
@@ -9,5 +10,6 @@ pub(crate) mod header;
 pub(crate) mod l1;
 pub(crate) mod l2;
 pub(crate) mod probe;
+pub(crate) mod refcount;
 pub(crate) mod snapshot;
 pub(crate) mod units;

@@ -8,6 +8,10 @@ use crate::storage::Storage;
 use layer::{Layer, Qcow2File};
 
 pub(crate) mod backing;
+mod change;
+pub(crate) mod create;
+mod discard;
+mod flush;
 mod head;
 pub(crate) mod info;
 pub(crate) mod inspect;
@@ -15,9 +19,15 @@ mod layer;
 pub(crate) mod locate;
 pub(crate) mod map;
 pub(crate) mod open;
+mod open_writable;
+mod preallocate;
 mod read;
+mod rebuild;
+mod references;
 mod snapshot;
 mod vm_state;
+mod write;
+mod write_compressed;
 
 /// An open image, or one of its snapshots, with the chain of its backing files.
 ///
@@ -43,12 +53,12 @@ impl<S: Storage> Image<S> {
 
     /// The image was not closed properly: its reference counts may be wrong. Reading doesn't depend on them.
     pub fn is_dirty(&self) -> bool {
-        self.top.header.is_dirty()
+        self.top.header().is_dirty()
     }
 
     /// A program found the image damaged and marked it.
     pub fn is_corrupt(&self) -> bool {
-        self.top.header.is_corrupt()
+        self.top.header().is_corrupt()
     }
 
     /// The image's own layer.

@@ -38,8 +38,10 @@ pub mod storage;
 #[cfg(feature = "wasm")]
 pub mod wasm;
 
-pub use codec::{Codecs, Decompress};
-pub use error::{Corrupt, DecompressError, Error, FileFormat, HeaderTable, Missing, Misuse, Problem, Unsupported};
+pub use codec::{Codecs, Compress, Decompress};
+pub use error::{
+    Corrupt, CreateFault, DecompressError, Error, FileFormat, HeaderTable, Missing, Misuse, Problem, Unsupported,
+};
 pub use format::bitmap::BitmapInfo;
 pub use format::extension::Extension;
 pub use format::feature::{FeatureBit, FeatureKind};
@@ -49,10 +51,11 @@ pub use image::Image;
 pub use image::backing::{
     BackingFile, BackingFormat, BackingRequest, BackingResolver, NoBacking, Supply, WithoutBacking,
 };
+pub use image::create::{CreateOptions, Preallocation};
 pub use image::info::{ChainLink, Info};
 pub use image::inspect::{Inspection, inspect};
 pub use image::locate::{Location, LocationKind};
 pub use image::map::{Extent, Map, Step};
 pub use image::open::OpenOptions;
 pub use ready::now_or_never;
-pub use storage::Storage;
+pub use storage::{Storage, StorageMut};

@@ -1,7 +1,16 @@
 //! Metadata over a storage: cached tables, and the mapping that they hold.
 
 pub(crate) mod compressed;
+pub(crate) mod dirty;
+mod freed;
 pub(crate) mod host_file;
+pub(crate) mod inflight;
+pub(crate) mod lock;
 pub(crate) mod mapping;
+mod occupied;
+pub(crate) mod refcounts;
+pub(crate) mod requests;
 pub(crate) mod second_chance;
 pub(crate) mod table_cache;
+mod waiters;
+pub(crate) mod writeback;

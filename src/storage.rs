@@ -28,6 +28,25 @@ pub trait Storage {
     async fn size(&self) -> Result<u64, Self::Error>;
 }
 
+/// A storage that can be written.
+///
+/// Several writes may be under way at once. Two of them touch the same bytes only where the caller's own requests to the
+/// image overlap, and then either may be carried out last, or where the future of the first was dropped. A dropped write
+/// may still be carried out, in full, in part or not at all, but not after a write to the same bytes, or a flush, that is
+/// asked for later has completed; and what of it is carried out by then is covered by that flush.
+pub trait StorageMut: Storage {
+    /// Puts `buf` at `offset`, all of it or an error. Past the end the storage grows, and what lies between the old end
+    /// and `offset` reads as zeros.
+    async fn write_at(&self, offset: u64, buf: &[u8]) -> Result<(), Self::Error>;
+
+    /// Makes the storage `size` bytes long: cuts it, or lets it grow with zeros.
+    async fn set_size(&self, size: u64) -> Result<(), Self::Error>;
+
+    /// Completes when all that was written before is durable: a barrier, for what is written after it reaches the
+    /// medium later. When dropped, nothing is known of either.
+    async fn flush(&self) -> Result<(), Self::Error>;
+}
+
 impl<S: Storage + ?Sized> Storage for &S {
     type Error = S::Error;
 
@@ -49,5 +68,33 @@ impl<S: Storage + ?Sized> Storage for Rc<S> {
 
     async fn size(&self) -> Result<u64, Self::Error> {
         (**self).size().await
+    }
+}
+
+impl<S: StorageMut + ?Sized> StorageMut for &S {
+    async fn write_at(&self, offset: u64, buf: &[u8]) -> Result<(), Self::Error> {
+        (**self).write_at(offset, buf).await
+    }
+
+    async fn set_size(&self, size: u64) -> Result<(), Self::Error> {
+        (**self).set_size(size).await
+    }
+
+    async fn flush(&self) -> Result<(), Self::Error> {
+        (**self).flush().await
+    }
+}
+
+impl<S: StorageMut + ?Sized> StorageMut for Rc<S> {
+    async fn write_at(&self, offset: u64, buf: &[u8]) -> Result<(), Self::Error> {
+        (**self).write_at(offset, buf).await
+    }
+
+    async fn set_size(&self, size: u64) -> Result<(), Self::Error> {
+        (**self).set_size(size).await
+    }
+
+    async fn flush(&self) -> Result<(), Self::Error> {
+        (**self).flush().await
     }
 }

@@ -1,8 +1,8 @@
 //! Raw deflate by zlib-rs, the fastest of the pure Rust inflaters measured.
 
-use zlib_rs::{Inflate, InflateFlush};
+use zlib_rs::{Deflate, DeflateConfig, DeflateFlush, Inflate, InflateFlush, Status};
 
-use super::Decompress;
+use super::{Compress, Decompress};
 use crate::error::DecompressError;
 
 /// The largest window of the format. QEMU writes 4 KiB windows, but its reader takes any.
@@ -29,5 +29,39 @@ impl Decompress for ZlibRs {
             Ok(_) => Err(DecompressError::Short),
             Err(_) => Err(DecompressError::Invalid),
         }
+    }
+}
+
+/// QEMU's own parameters, so that a cluster packs about as well: level 6, the largest memory level, a window of 4 KiB.
+const LEVEL: i32 = 6;
+const MEMORY_LEVEL: i32 = 9;
+/// Negative: a raw stream.
+const WRITER_WINDOW_BITS: i32 = -12;
+
+pub(super) struct ZlibRsWriter {
+    state: Deflate,
+}
+
+impl Default for ZlibRsWriter {
+    fn default() -> Self {
+        let config = DeflateConfig {
+            level: LEVEL,
+            window_bits: WRITER_WINDOW_BITS,
+            mem_level: MEMORY_LEVEL,
+            ..DeflateConfig::default()
+        };
+        Self { state: Deflate::new_with_config(config) }
+    }
+}
+
+impl Compress for ZlibRsWriter {
+    fn compress(&mut self, input: &[u8], output: &mut [u8]) -> Option<usize> {
+        self.state.reset();
+        if let Ok(Status::StreamEnd) = self.state.compress(input, output, DeflateFlush::Finish) {
+            return usize::try_from(self.state.total_out()).ok();
+        }
+        // zlib-rs 0.6 panics some streams after one that was not ended: a reset doesn't rewind its buffer.
+        *self = Self::default();
+        None
     }
 }

@@ -2,8 +2,8 @@
 
 use zrip::{DecompressContext, DecompressError as ZripError};
 
-use super::Decompress;
 use super::zstd_frame::{Frame, next_frame};
+use super::{Compress, Decompress};
 use crate::error::DecompressError;
 
 #[derive(Default)]
@@ -38,5 +38,16 @@ impl Decompress for Zrip {
             input = rest;
         }
         Ok(())
+    }
+}
+
+/// The level that QEMU uses.
+const LEVEL: i32 = 3;
+
+pub(super) struct ZripWriter;
+
+impl Compress for ZripWriter {
+    fn compress(&mut self, input: &[u8], output: &mut [u8]) -> Option<usize> {
+        zrip::compress_into(input, output, LEVEL).ok()
     }
 }

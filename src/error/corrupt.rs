@@ -122,6 +122,13 @@ pub enum Corrupt {
         /// Where the directory begins.
         directory: u64,
     },
+    /// A refcount table entry points to a block that does not begin at a cluster.
+    RefcountBlockUnaligned {
+        /// Where the entry is.
+        entry_offset: u64,
+        /// Where the block should begin.
+        block: u64,
+    },
     /// An L1 entry points to an L2 table that does not begin at a cluster.
     L2TableUnaligned {
         /// Where the L1 entry is.
@@ -159,6 +166,16 @@ pub enum Corrupt {
         entry_offset: u64,
         /// Where it puts the cluster in the data file.
         cluster: u64,
+    },
+    /// A table points past the end of the file.
+    PastEnd {
+        /// Where it points to.
+        offset: u64,
+    },
+    /// Data, or a new table, should be written where the image's metadata are.
+    Overlap {
+        /// Where those metadata are.
+        offset: u64,
     },
     /// A compressed cluster that can't be unpacked.
     Compressed {
@@ -225,12 +242,15 @@ impl Corrupt {
                 "CORRUPT_SNAPSHOT"
             }
             Self::BitmapEntry { .. } => "CORRUPT_BITMAP",
+            Self::RefcountBlockUnaligned { .. } => "CORRUPT_REFCOUNT_TABLE",
             Self::L2TableUnaligned { .. } => "CORRUPT_L1_ENTRY",
             Self::ClusterUnaligned { .. }
             | Self::ZeroInVersion2 { .. }
             | Self::Subclusters { .. }
             | Self::CompressedWithDataFile { .. }
             | Self::MovedInDataFile { .. } => "CORRUPT_L2_ENTRY",
+            Self::PastEnd { .. } => "CORRUPT_REFERENCE",
+            Self::Overlap { .. } => "CORRUPT_OVERLAP",
             Self::Compressed { .. } => "CORRUPT_COMPRESSED_CLUSTER",
         }
     }
@@ -263,9 +283,12 @@ impl Corrupt {
             | Self::SnapshotTruncated { offset, .. }
             | Self::SnapshotExtraData { offset, .. }
             | Self::SnapshotL1TooSmall { offset, .. }
+            | Self::PastEnd { offset }
+            | Self::Overlap { offset }
             | Self::Compressed { offset, .. } => offset,
             Self::BitmapEntry { directory, .. } => directory,
-            Self::L2TableUnaligned { entry_offset, .. }
+            Self::RefcountBlockUnaligned { entry_offset, .. }
+            | Self::L2TableUnaligned { entry_offset, .. }
             | Self::ClusterUnaligned { entry_offset, .. }
             | Self::ZeroInVersion2 { entry_offset }
             | Self::Subclusters { entry_offset, .. }
@@ -349,6 +372,12 @@ impl fmt::Display for Corrupt {
             Self::BitmapEntry { index, directory } => {
                 write!(f, "entry {index} of the bitmap directory at offset {directory} is broken")
             }
+            Self::RefcountBlockUnaligned { entry_offset, block } => {
+                write!(
+                    f,
+                    "the refcount table entry at offset {entry_offset} points to {block:#x}, which is not the beginning of a cluster"
+                )
+            }
             Self::L2TableUnaligned { entry_offset, table } => {
                 write!(
                     f,
@@ -376,6 +405,12 @@ impl fmt::Display for Corrupt {
                     "the L2 entry at offset {entry_offset} puts its cluster at {cluster:#x} of the external data file, \
                      not where it is on the disk"
                 )
+            }
+            Self::PastEnd { offset } => {
+                write!(f, "a table points to offset {offset}, past the end of the file")
+            }
+            Self::Overlap { offset } => {
+                write!(f, "the image is damaged: data would be written over its metadata at offset {offset}")
             }
             Self::Compressed { offset, error } => {
                 write!(f, "the compressed cluster at offset {offset} can't be unpacked: {error}")

@@ -1,6 +1,8 @@
 use alloc::string::String;
 use core::fmt;
 
+use super::CreateFault;
+
 /// The caller asked for what can't be; the image is fine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -21,6 +23,25 @@ pub enum Misuse {
     },
     /// A data file was supplied for an image that has none.
     UnneededDataFile,
+    /// An image can't be created as asked.
+    Create(CreateFault),
+    /// A compressed write that is not of whole clusters.
+    UnalignedCompressedWrite {
+        /// Where it begins on the disk, in bytes.
+        offset: u64,
+        /// Its length in bytes.
+        length: u64,
+    },
+    /// A compressed write to an image with an external data file, which holds no compressed clusters.
+    CompressedDataFile,
+    /// A write to an image that was opened for reading, or to a snapshot.
+    ReadOnly,
+    /// The image is marked as corrupt: it can be read, and has to be repaired before it is written.
+    MarkedCorrupt,
+    /// A write after one that failed: what the file holds now is not known. Open it again.
+    Poisoned,
+    /// The format can't hold more clusters, or the refcount table can't count them.
+    ImageFull,
 }
 
 impl Misuse {
@@ -29,13 +50,27 @@ impl Misuse {
             Self::OutOfBounds { .. } => "OUT_OF_BOUNDS",
             Self::NoSuchSnapshot { .. } => "NO_SUCH_SNAPSHOT",
             Self::UnneededDataFile => "UNNEEDED_DATA_FILE",
+            Self::Create(_) => "BAD_OPTIONS",
+            Self::UnalignedCompressedWrite { .. } => "UNALIGNED",
+            Self::CompressedDataFile => "NO_COMPRESSION",
+            Self::ReadOnly => "READ_ONLY",
+            Self::MarkedCorrupt => "MARKED_CORRUPT",
+            Self::Poisoned => "POISONED",
+            Self::ImageFull => "IMAGE_FULL",
         }
     }
 
     pub(super) fn offset(&self) -> Option<u64> {
         match self {
-            Self::OutOfBounds { offset, .. } => Some(*offset),
-            Self::NoSuchSnapshot { .. } | Self::UnneededDataFile => None,
+            Self::OutOfBounds { offset, .. } | Self::UnalignedCompressedWrite { offset, .. } => Some(*offset),
+            Self::NoSuchSnapshot { .. }
+            | Self::UnneededDataFile
+            | Self::Create(_)
+            | Self::CompressedDataFile
+            | Self::ReadOnly
+            | Self::MarkedCorrupt
+            | Self::Poisoned
+            | Self::ImageFull => None,
         }
     }
 }
@@ -49,6 +84,15 @@ impl fmt::Display for Misuse {
             Self::NoSuchSnapshot { selector } => {
                 write!(f, "the image has no snapshot with the id or name {selector:?}")
             }
+            Self::Create(fault) => fault.fmt(f),
+            Self::UnalignedCompressedWrite { offset, length } => {
+                write!(f, "{length} bytes at offset {offset} are not whole clusters, which a compressed write takes")
+            }
+            Self::CompressedDataFile => f.write_str("an external data file can't hold compressed clusters"),
+            Self::ReadOnly => f.write_str("the image is open for reading only"),
+            Self::MarkedCorrupt => f.write_str("the image is marked as corrupt; repair it before writing to it"),
+            Self::Poisoned => f.write_str("an earlier write failed; open the image again before writing to it"),
+            Self::ImageFull => f.write_str("the format can't hold more clusters of this size"),
             Self::UnneededDataFile => f.write_str("a data file was supplied, but the image keeps its data in itself"),
         }
     }

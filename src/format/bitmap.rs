@@ -18,6 +18,17 @@ const MAX_NAME: u16 = 1023;
 const FLAG_IN_USE: u32 = 1 << 0;
 const FLAG_AUTO: u32 = 1 << 1;
 
+/// An entry of a bitmap's table: bits 9 to 55 are the offset of a cluster of the bitmap.
+pub(crate) const BITMAP_ENTRY_SIZE: u64 = 8;
+pub(crate) const BITMAP_OFFSET_MASK: u64 = 0x00ff_ffff_ffff_fe00;
+
+/// Where a bitmap's table is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct BitmapTable {
+    pub(crate) offset: u64,
+    pub(crate) entries: u32,
+}
+
 /// A dirty bitmap that the image stores.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BitmapInfo {
@@ -43,12 +54,21 @@ impl BitmapDirectory {
 
     /// The bitmaps that the directory, read whole into `bytes`, lists.
     pub(crate) fn parse(self, bytes: &[u8]) -> Result<Vec<BitmapInfo>, Corrupt> {
+        Ok(self.entries(bytes)?.into_iter().map(|(bitmap, _)| bitmap).collect())
+    }
+
+    /// Where the tables of these bitmaps are.
+    pub(crate) fn tables(self, bytes: &[u8]) -> Result<Vec<BitmapTable>, Corrupt> {
+        Ok(self.entries(bytes)?.into_iter().map(|(_, table)| table).collect())
+    }
+
+    fn entries(self, bytes: &[u8]) -> Result<Vec<(BitmapInfo, BitmapTable)>, Corrupt> {
         let mut list = Vec::new();
         let mut at = 0;
         for index in 0..self.bitmaps {
             let broken = Corrupt::BitmapEntry { index, directory: self.offset };
-            let (bitmap, next) = parse_entry(Record(bytes), at).ok_or(broken)?;
-            list.push(bitmap);
+            let (entry, next) = parse_entry(Record(bytes), at).ok_or(broken)?;
+            list.push(entry);
             at = next;
         }
         Ok(list)
@@ -56,7 +76,7 @@ impl BitmapDirectory {
 }
 
 /// The entry at `at`, and where the next one begins.
-fn parse_entry(record: Record<'_>, at: u64) -> Option<(BitmapInfo, u64)> {
+fn parse_entry(record: Record<'_>, at: u64) -> Option<((BitmapInfo, BitmapTable), u64)> {
     let flags = record.u32(at + 12)?;
     let granularity_bits = record.u8(at + 17).filter(|bits| GRANULARITY_BITS.contains(bits))?;
     let name_length = record.u16(at + 18).filter(|length| *length <= MAX_NAME)?;
@@ -69,5 +89,6 @@ fn parse_entry(record: Record<'_>, at: u64) -> Option<(BitmapInfo, u64)> {
         in_use: flags & FLAG_IN_USE != 0,
         auto: flags & FLAG_AUTO != 0,
     };
-    Some((bitmap, (name_at + u64::from(name_length)).next_multiple_of(ALIGNMENT)))
+    let table = BitmapTable { offset: record.u64(at)?, entries: record.u32(at + 8)? };
+    Some(((bitmap, table), (name_at + u64::from(name_length)).next_multiple_of(ALIGNMENT)))
 }

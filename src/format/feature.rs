@@ -20,16 +20,28 @@ pub(crate) const RAW_DATA_FILE: u64 = 1 << 1;
 
 const ENTRY_SIZE: usize = 48;
 
+/// The features that the format defines, with the names that QEMU gives them.
+pub(crate) const FEATURE_NAME_TABLE: [(FeatureKind, u8, &str); 8] = [
+    (FeatureKind::Incompatible, 0, "dirty bit"),
+    (FeatureKind::Incompatible, 1, "corrupt bit"),
+    (FeatureKind::Incompatible, 2, "external data file"),
+    (FeatureKind::Incompatible, 3, "compression type"),
+    (FeatureKind::Incompatible, 4, "extended L2 entries"),
+    (FeatureKind::Compatible, 0, "lazy refcounts"),
+    (FeatureKind::Autoclear, 0, "bitmaps"),
+    (FeatureKind::Autoclear, 1, "raw external data"),
+];
+
 /// What a program must do that doesn't know a feature.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum FeatureKind {
     /// Refuse the image.
-    Incompatible,
+    Incompatible = 0,
     /// Nothing.
-    Compatible,
+    Compatible = 1,
     /// Clear the bit when it writes.
-    Autoclear,
+    Autoclear = 2,
 }
 
 impl FeatureKind {
@@ -97,18 +109,8 @@ fn parse_entry(entry: &[u8; ENTRY_SIZE]) -> Option<FeatureBit> {
 }
 
 fn name_of(kind: FeatureKind, bit: u8, table: &[FeatureBit]) -> Option<String> {
-    let defined = match (kind, bit) {
-        (FeatureKind::Incompatible, 0) => "dirty bit",
-        (FeatureKind::Incompatible, 1) => "corrupt bit",
-        (FeatureKind::Incompatible, 2) => "external data file",
-        (FeatureKind::Incompatible, 3) => "compression type",
-        (FeatureKind::Incompatible, 4) => "extended L2 entries",
-        (FeatureKind::Compatible, 0) => "lazy refcounts",
-        (FeatureKind::Autoclear, 0) => "bitmaps",
-        (FeatureKind::Autoclear, 1) => "raw external data",
-        _ => return name_in(table, kind, bit),
-    };
-    Some(defined.into())
+    let defined = FEATURE_NAME_TABLE.iter().find(|(its_kind, its_bit, _)| (*its_kind, *its_bit) == (kind, bit));
+    defined.map(|(_, _, name)| String::from(*name)).or_else(|| name_in(table, kind, bit))
 }
 
 fn name_in(table: &[FeatureBit], kind: FeatureKind, bit: u8) -> Option<String> {

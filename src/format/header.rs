@@ -303,6 +303,15 @@ impl Header {
         self.geometry
     }
 
+    /// The header with its refcount table in another place, and without the mark that the counts may be wrong.
+    pub(crate) fn with_rebuilt_refcounts(&self, offset: HostOffset, clusters: u32) -> Self {
+        let mut rebuilt = self.clone();
+        rebuilt.raw.refcount_table_offset = offset.0;
+        rebuilt.raw.refcount_table_clusters = clusters;
+        rebuilt.raw.incompatible_features &= !feature::DIRTY;
+        rebuilt
+    }
+
     pub(crate) fn compression(&self) -> CompressionType {
         self.compression
     }
@@ -338,6 +347,11 @@ impl Header {
 
     pub(crate) fn has_consistent_bitmaps(&self) -> bool {
         self.raw.autoclear_features & feature::BITMAPS != 0
+    }
+
+    /// The autoclear features that are set, and that hold when this crate has written.
+    pub(crate) fn maintained_autoclear_features(&self) -> u64 {
+        self.raw.autoclear_features & feature::RAW_DATA_FILE
     }
 
     pub(crate) fn is_data_file_raw(&self) -> bool {

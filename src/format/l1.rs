@@ -18,6 +18,22 @@ pub(crate) struct UnalignedTable(pub(crate) u64);
 
 impl L1Entry {
     const OFFSET: u64 = 0x00ff_ffff_ffff_fe00;
+    const COPIED: u64 = 1 << 63;
+
+    /// The entry for an L2 table that nothing else refers to.
+    pub(crate) fn owned(l2_table: HostOffset) -> Self {
+        Self(l2_table.0 | Self::COPIED)
+    }
+
+    /// The same entry, with or without the flag that the L2 table has one reference.
+    pub(crate) fn with_owned(self, owned: bool) -> Self {
+        Self(if owned { self.0 | Self::COPIED } else { self.0 & !Self::COPIED })
+    }
+
+    /// The L2 table has one reference: it may be changed in place.
+    pub(crate) fn is_owned(self) -> bool {
+        self.0 & Self::COPIED != 0
+    }
 
     /// Where the L2 table is; `None` where nothing of its range is mapped. Reserved bits are ignored, as QEMU does.
     pub(crate) fn l2_table(self, geometry: Geometry) -> Result<Option<HostOffset>, UnalignedTable> {

@@ -75,6 +75,46 @@ impl L2Entry {
     const OFFSET: u64 = 0x00ff_ffff_ffff_fe00;
     const SECTOR: u64 = 512;
 
+    /// The cluster at `host`, which nothing else refers to; `allocated` and `zero` are the masks of [`Subclusters`].
+    pub(crate) fn owned(host: HostOffset, allocated: u32, zero: u32, geometry: Geometry) -> Self {
+        Self::with_masks(host.0 | Self::COPIED, allocated, zero, geometry)
+    }
+
+    /// The subclusters of `zero` read as zeros, the others as in the backing file; no cluster.
+    pub(crate) fn without_cluster(zero: u32, geometry: Geometry) -> Self {
+        Self::with_masks(0, 0, zero, geometry)
+    }
+
+    /// The same cluster, with other masks.
+    pub(crate) fn remasked(self, allocated: u32, zero: u32, geometry: Geometry) -> Self {
+        Self::with_masks(self.word & !Self::ZERO, allocated, zero, geometry)
+    }
+
+    fn with_masks(word: u64, allocated: u32, zero: u32, geometry: Geometry) -> Self {
+        if geometry.extended_l2() {
+            Self { word, bitmap: u64::from(zero) << 32 | u64::from(allocated) }
+        } else {
+            Self { word: word | u64::from(zero) & Self::ZERO, bitmap: 0 }
+        }
+    }
+
+    /// A compressed cluster. The span must come from [`CompressedSpan::of_bytes`].
+    pub(crate) fn compressed(span: CompressedSpan, geometry: Geometry) -> Self {
+        let additional_sectors = (span.start.0 % Self::SECTOR + span.length).div_ceil(Self::SECTOR) - 1;
+        let word = Self::COMPRESSED | additional_sectors << geometry.compressed_offset_bits() | span.start.0;
+        Self { word, bitmap: 0 }
+    }
+
+    /// The same entry, with or without the flag that its cluster has one reference.
+    pub(crate) fn with_owned(self, owned: bool) -> Self {
+        Self { word: if owned { self.word | Self::COPIED } else { self.word & !Self::COPIED }, ..self }
+    }
+
+    /// The cluster has one reference: it may be changed in place.
+    pub(crate) fn is_owned(self) -> bool {
+        self.word & (Self::COPIED | Self::COMPRESSED) == Self::COPIED
+    }
+
     /// Reserved bits are ignored, and so is the bitmap of a compressed cluster, as QEMU does.
     pub(crate) fn decode(self, rules: L2Rules) -> Result<Cluster, BadL2Entry> {
         if self.word & Self::COMPRESSED != 0 {
@@ -138,6 +178,18 @@ impl Subclusters {
 }
 
 impl CompressedSpan {
+    /// The span of `length` bytes at `start`: up to where their last sector ends.
+    pub(crate) fn of_bytes(start: HostOffset, length: u64) -> Self {
+        let end = start.plus(length).0.next_multiple_of(L2Entry::SECTOR);
+        Self { start, length: end - start.0 }
+    }
+
+    /// The host clusters that it touches; each holds a reference for it.
+    pub(crate) fn clusters(self, geometry: Geometry) -> core::ops::Range<u64> {
+        let bits = geometry.cluster_bits();
+        self.start.0 >> bits..((self.end().0 - 1) >> bits) + 1
+    }
+
     pub(crate) fn end(self) -> HostOffset {
         self.start.plus(self.length)
     }

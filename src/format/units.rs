@@ -5,7 +5,7 @@
 pub(crate) struct GuestOffset(pub(crate) u64);
 
 /// A byte of the file that holds the data: the image file, or the external data file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct HostOffset(pub(crate) u64);
 
 impl GuestOffset {

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use super::Image;
 use super::backing::BackingFormat;
 use super::head::Head;
-use super::layer::{Layer, Qcow2File};
+use super::layer::Layer;
 use crate::error::{Error, Problem};
 use crate::format::bitmap::BitmapInfo;
 use crate::format::extension::Extensions;
@@ -81,7 +81,7 @@ impl Info {
 impl<S: Storage> Image<S> {
     /// What this image is. Reads its head again, and the directory of its bitmaps: two requests in most cases.
     pub async fn info(&self) -> Result<Info, Error<S::Error>> {
-        let Qcow2File { file, header, .. } = &*self.top;
+        let (file, header) = (&self.top.files.image, self.top.header());
         let head = Head::read(file).await.map_err(Error::Storage)??;
         let raw = header.raw();
         let bitmaps =
@@ -118,7 +118,7 @@ impl ChainLink {
     fn of<S: Storage>(layer: &Layer<S>) -> Self {
         let (format, file_size) = match layer {
             Layer::Raw(file) => (BackingFormat::Raw, file.size()),
-            Layer::Qcow2 { file, .. } => (BackingFormat::Qcow2, file.file.size()),
+            Layer::Qcow2 { file, .. } => (BackingFormat::Qcow2, file.files.image.size()),
         };
         Self { format, virtual_size: layer.size(), file_size }
     }

@@ -82,7 +82,7 @@ impl Inspection {
 
     async fn read_snapshots<S: Storage>(&mut self, header: &RawHeader, file: &HostFile<S>) -> Result<(), S::Error> {
         match SnapshotTable::of(header).read(file).await {
-            Ok(snapshots) => self.snapshots = snapshots,
+            Ok((snapshots, _)) => self.snapshots = snapshots,
             Err(Error::Storage(error)) => return Err(error),
             Err(Error::Corrupt(corrupt)) => self.problems.push(corrupt.into()),
             // Reading the table has no other way to fail.

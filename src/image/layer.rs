@@ -1,22 +1,28 @@
 //! A file of the chain, as reads see it.
 
 use alloc::rc::Rc;
+use core::cell::OnceCell;
 
 use crate::error::{Corrupt, Error};
 use crate::format::header::{Header, L1Table};
 use crate::format::units::{GuestOffset, HostOffset};
-use crate::meta::compressed::CompressedReader;
-use crate::meta::host_file::HostFile;
+use crate::meta::compressed::Compressed;
+use crate::meta::host_file::{Files, HostFile};
 use crate::meta::mapping::{Mapping, Run, Tables};
+use crate::meta::writeback::Writeback;
 use crate::storage::Storage;
 
 /// A qcow2 file, open.
 pub(crate) struct Qcow2File<S> {
-    pub(crate) file: HostFile<S>,
-    pub(crate) data_file: Option<HostFile<S>>,
-    pub(crate) header: Header,
+    pub(crate) files: Files<S>,
+    /// As it was when the file was opened.
+    pub(crate) opened_header: Header,
+    /// As it is since it was repaired.
+    pub(crate) repaired_header: OnceCell<Header>,
     pub(crate) tables: Tables,
-    pub(crate) compressed: CompressedReader,
+    pub(crate) compressed: Compressed,
+    /// What is not written yet; empty where the file is open for reading.
+    pub(crate) writeback: OnceCell<Writeback>,
 }
 
 /// A disk: a file of the chain, seen through an L1 table where it is a qcow2 file. A clone is the same disk.
@@ -25,10 +31,9 @@ pub(crate) enum Layer<S> {
     Qcow2 { file: Rc<Qcow2File<S>>, l1: L1Table, size: u64 },
 }
 
-impl<S: Storage> Qcow2File<S> {
-    /// The file that holds the guest's data.
-    pub(crate) fn data(&self) -> &HostFile<S> {
-        self.data_file.as_ref().unwrap_or(&self.file)
+impl<S> Qcow2File<S> {
+    pub(crate) fn header(&self) -> &Header {
+        self.repaired_header.get().unwrap_or(&self.opened_header)
     }
 }
 
@@ -45,7 +50,7 @@ impl<S: Storage> Layer<S> {
     pub(crate) async fn run_at(&self, start: GuestOffset, limit: u64) -> Result<Run, Error<S::Error>> {
         match self {
             Self::Raw(_) => Ok(Run { length: limit, mapping: Mapping::Data(HostOffset(start.0)) }),
-            Self::Qcow2 { file, l1, .. } => file.tables.run_at(&file.file, *l1, start, limit).await,
+            Self::Qcow2 { file, l1, .. } => file.tables.run_at(&file.files.image, *l1, start, limit).await,
         }
     }
 
@@ -53,7 +58,7 @@ impl<S: Storage> Layer<S> {
     pub(crate) fn held_run(&self, start: GuestOffset, limit: u64) -> Result<Option<Run>, Corrupt> {
         match self {
             Self::Raw(_) => Ok(Some(Run { length: limit, mapping: Mapping::Data(HostOffset(start.0)) })),
-            Self::Qcow2 { file, l1, .. } => file.tables.held_run(file.file.id(), *l1, start, limit),
+            Self::Qcow2 { file, l1, .. } => file.tables.held_run(file.files.image.id(), *l1, start, limit),
         }
     }
 
@@ -63,7 +68,7 @@ impl<S: Storage> Layer<S> {
             Self::Raw(_) => 0,
             // Less than a cluster, hence than 2 MiB.
             Self::Qcow2 { file, .. } => {
-                usize::try_from(file.header.geometry().offset_in_cluster(offset)).unwrap_or(usize::MAX)
+                usize::try_from(file.header().geometry().offset_in_cluster(offset)).unwrap_or(usize::MAX)
             }
         }
     }
@@ -72,7 +77,7 @@ impl<S: Storage> Layer<S> {
     pub(crate) fn data(&self) -> &HostFile<S> {
         match self {
             Self::Raw(file) => file,
-            Self::Qcow2 { file, .. } => file.data(),
+            Self::Qcow2 { file, .. } => file.files.data(),
         }
     }
 }

@@ -62,15 +62,15 @@ impl<S: Storage> Image<S> {
             return Err(out_of_bounds.into());
         }
         let guest = GuestOffset(offset);
-        let walk = file.tables.walk(&file.file, *l1, guest).await?;
-        let run = file.tables.run_at(&file.file, *l1, guest, 1).await?;
+        let walk = file.tables.walk(&file.files.image, *l1, guest).await?;
+        let run = file.tables.run_at(&file.files.image, *l1, guest, 1).await?;
         let (kind, host_offset, compressed_length) = match run.mapping {
             Mapping::Unallocated(place) => (LocationKind::Unallocated, place, None),
             Mapping::Zero(place) => (LocationKind::Zero, place, None),
             Mapping::Data(place) => (LocationKind::Data, Some(place), None),
             Mapping::Compressed(span) => (LocationKind::Compressed, Some(span.start), Some(span.length)),
         };
-        let extended = file.header.geometry().extended_l2();
+        let extended = file.header().geometry().extended_l2();
         Ok(Location {
             guest_offset: offset,
             l1_index: walk.l1_index,

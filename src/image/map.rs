@@ -124,7 +124,11 @@ impl<S: Storage> Map<S> {
 }
 
 /// The extent at `start`, of at most `limit` bytes; it may go on behind its end.
-async fn extent_at<S: Storage>(layers: &[Layer<S>], start: u64, limit: u64) -> Result<Extent, Error<S::Error>> {
+pub(super) async fn extent_at<S: Storage>(
+    layers: &[Layer<S>],
+    start: u64,
+    limit: u64,
+) -> Result<Extent, Error<S::Error>> {
     let mut extent = Extent {
         start,
         length: limit,

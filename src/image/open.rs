@@ -3,7 +3,7 @@
 use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::vec::Vec;
-use core::cell::RefCell;
+use core::cell::{OnceCell, RefCell};
 
 use super::Image;
 use super::backing::{BackingFile, BackingFormat, BackingRequest, BackingResolver, NoBacking, Supply};
@@ -15,8 +15,8 @@ use crate::error::{Error, FileFormat, Missing, Misuse, Unsupported};
 use crate::format::header::{CompressionType, Header};
 use crate::format::probe::{PROBE_BYTES, format_of};
 use crate::format::units::HostOffset;
-use crate::meta::compressed::{ClusterCache, CodecSlot, CompressedReader};
-use crate::meta::host_file::{FileId, HostFile};
+use crate::meta::compressed::{ClusterCache, CodecSlot, Compressed};
+use crate::meta::host_file::{FileId, Files, HostFile};
 use crate::meta::mapping::Tables;
 use crate::meta::table_cache::TableCache;
 use crate::storage::Storage;
@@ -31,7 +31,8 @@ const DEFAULT_CLUSTER_CACHE: usize = 4 << 20;
 pub struct OpenOptions<S, R = NoBacking> {
     data_file: Option<S>,
     backing: R,
-    table_cache: usize,
+    pub(super) table_cache: usize,
+    pub(super) write_through: bool,
     cluster_cache: usize,
     codecs: Codecs,
 }
@@ -43,6 +44,7 @@ impl<S> OpenOptions<S> {
             data_file: None,
             backing: NoBacking,
             table_cache: DEFAULT_TABLE_CACHE,
+            write_through: false,
             cluster_cache: DEFAULT_CLUSTER_CACHE,
             codecs: Codecs::default(),
         }
@@ -65,14 +67,21 @@ impl<S, R> OpenOptions<S, R> {
     /// Sets who supplies the backing files.
     #[must_use]
     pub fn backing<T>(self, backing: T) -> OpenOptions<S, T> {
-        let Self { data_file, backing: _, table_cache, cluster_cache, codecs } = self;
-        OpenOptions { data_file, backing, table_cache, cluster_cache, codecs }
+        let Self { data_file, backing: _, table_cache, write_through, cluster_cache, codecs } = self;
+        OpenOptions { data_file, backing, table_cache, write_through, cluster_cache, codecs }
     }
 
     /// Bounds the cached tables of the whole chain, in bytes. Default 4 MiB; one slice (at most 4 KiB) is always kept.
     #[must_use]
     pub fn table_cache(self, bytes: usize) -> Self {
         Self { table_cache: bytes, ..self }
+    }
+
+    /// Makes every write durable before it completes, as if a flush followed it; default false. Only for an image that is
+    /// opened to be written.
+    #[must_use]
+    pub fn write_through(self, write_through: bool) -> Self {
+        Self { write_through, ..self }
     }
 
     /// Bounds the unpacked clusters kept for the whole chain, in bytes. Default 4 MiB; one cluster is always kept.
@@ -94,7 +103,7 @@ impl<S: Storage> Image<S> {
     /// Takes three requests at most (four where the head is longer than 64 KiB) for each image of the chain, whatever
     /// its size. Dropping the future drops the storages.
     pub async fn open<R: BackingResolver<S>>(storage: S, options: OpenOptions<S, R>) -> Result<Self, Error<S::Error>> {
-        let OpenOptions { data_file, backing: mut resolver, table_cache, cluster_cache, codecs } = options;
+        let OpenOptions { data_file, backing: mut resolver, table_cache, cluster_cache, codecs, .. } = options;
         let opener = Opener {
             codecs,
             tables: Rc::new(TableCache::new(table_cache)),
@@ -186,27 +195,33 @@ impl Opener {
         let name = head.backing_name(&file).await.map_err(Error::Storage)?;
         let backing = name.map(|name| BackingReference { name, format: head.extensions.backing_format() });
         let tables = Tables::new(&header, self.tables.clone());
-        let compressed = self.compressed_reader(&header);
-        Ok((Qcow2File { file, data_file, header, tables, compressed }, backing))
+        let compressed = self.compressed(&header);
+        let files = Files { image: file, data_file };
+        let (opened_header, repaired_header) = (header, OnceCell::new());
+        Ok((
+            Qcow2File { files, opened_header, repaired_header, tables, compressed, writeback: OnceCell::new() },
+            backing,
+        ))
     }
 
-    fn compressed_reader(&self, header: &Header) -> CompressedReader {
+    fn compressed(&self, header: &Header) -> Compressed {
         let kind = header.compression();
-        let make = match kind {
-            CompressionType::Deflate => self.codecs.deflate,
-            CompressionType::Zstd => self.codecs.zstd,
+        let (make, make_writer) = match kind {
+            CompressionType::Deflate => (self.codecs.deflate, self.codecs.deflate_writer),
+            CompressionType::Zstd => (self.codecs.zstd, self.codecs.zstd_writer),
         };
-        let codec = CodecSlot { name: kind.name(), make, codec: RefCell::new(None) };
+        let name = kind.name();
+        let codec = CodecSlot { name, make, codec: RefCell::default(), make_writer, writer: RefCell::default() };
         // At most 2 MiB.
         let cluster_size = usize::try_from(header.geometry().cluster_size()).unwrap_or(0);
-        CompressedReader::new(cluster_size, codec, self.clusters.clone())
+        Compressed::new(cluster_size, codec, self.clusters.clone())
     }
 }
 
 impl<S: Storage> Layer<S> {
     /// The active disk of `file`.
     fn of(file: Rc<Qcow2File<S>>) -> Self {
-        let (l1, size) = (file.header.l1_table(), file.header.disk_size());
+        let (l1, size) = (file.header().l1_table(), file.header().disk_size());
         Self::Qcow2 { file, l1, size }
     }
 }

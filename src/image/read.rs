@@ -26,12 +26,16 @@ impl<S: Storage> Image<S> {
     /// contents of `buf` are unspecified.
     pub async fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<(), Error<S::Error>> {
         check_bounds(offset, buf.len(), self.size())?;
+        let _request = self.top.writeback.get().map(|writeback| writeback.requests.begin());
         read_layers(&self.layers, GuestOffset(offset), buf).await
     }
 }
 
 pub(super) fn check_bounds(offset: u64, length: usize, size: u64) -> Result<(), Misuse> {
-    let length = length as u64;
+    check_range(offset, length as u64, size)
+}
+
+pub(super) fn check_range(offset: u64, length: u64, size: u64) -> Result<(), Misuse> {
     match offset.checked_add(length) {
         Some(end) if end <= size => Ok(()),
         _ => Err(Misuse::OutOfBounds { offset, length, size }),
@@ -148,7 +152,7 @@ impl<'a> Job<'a> {
             }
             Self::Compressed { depth, mut pieces } => {
                 let result = match &layers[depth] {
-                    Layer::Qcow2 { file, .. } => file.compressed.read(&file.file, pieces.as_mut_slice()).await,
+                    Layer::Qcow2 { file, .. } => file.compressed.read(&file.files.image, pieces.as_mut_slice()).await,
                     // A raw file has no compressed clusters.
                     Layer::Raw(_) => Ok(()),
                 };

@@ -5,7 +5,8 @@ use alloc::vec::Vec;
 use super::Image;
 use super::layer::{Layer, Qcow2File};
 use crate::error::{Corrupt, Error, HeaderTable, Misuse};
-use crate::format::header::RawHeader;
+use crate::format::geometry::Geometry;
+use crate::format::header::{L1Table, RawHeader};
 use crate::format::l1::MAX_L1_ENTRIES;
 use crate::format::snapshot::{ALIGNMENT, EntryLayout, FIXED_BYTES, MAX_TABLE_BYTES, Snapshot};
 use crate::format::units::HostOffset;
@@ -29,15 +30,9 @@ impl<S: Storage> Image<S> {
     pub fn open_snapshot(&self, selector: &str) -> Result<Self, Error<S::Error>> {
         let found = find(&self.snapshots, selector);
         let snapshot = found.ok_or_else(|| Misuse::NoSuchSnapshot { selector: selector.into() })?;
-        let (table, l1) = (HeaderTable::SnapshotL1, snapshot.l1_table());
-        let geometry = self.top.header.geometry();
-        if l1.entries > MAX_L1_ENTRIES {
-            return Err(Corrupt::TableTooLarge { table, count: l1.entries }.into());
-        }
-        if !geometry.is_cluster_aligned(l1.offset.0) || l1.offset.0 > i64::MAX as u64 {
-            return Err(Corrupt::TableUnaligned { table, offset: l1.offset.0 }.into());
-        }
-        let size = snapshot.disk_size.map_or(self.top.header.disk_size(), |size| size / SECTOR * SECTOR);
+        let geometry = self.top.header().geometry();
+        let l1 = checked_l1_table(snapshot, geometry)?;
+        let size = snapshot.disk_size.map_or(self.top.header().disk_size(), |size| size / SECTOR * SECTOR);
         let needed = geometry.l1_entries_for(size);
         if l1.entries < needed {
             let (offset, entries) = (l1.offset.0, l1.entries);
@@ -48,6 +43,18 @@ impl<S: Storage> Image<S> {
     }
 }
 
+/// The snapshot's L1 table, if it can be one.
+pub(super) fn checked_l1_table(snapshot: &Snapshot, geometry: Geometry) -> Result<L1Table, Corrupt> {
+    let (table, l1) = (HeaderTable::SnapshotL1, snapshot.l1_table());
+    if l1.entries > MAX_L1_ENTRIES {
+        return Err(Corrupt::TableTooLarge { table, count: l1.entries });
+    }
+    if !geometry.is_cluster_aligned(l1.offset.0) || l1.offset.0 > i64::MAX as u64 {
+        return Err(Corrupt::TableUnaligned { table, offset: l1.offset.0 });
+    }
+    Ok(l1)
+}
+
 /// As QEMU looks a snapshot up: any id before any name.
 fn find<'a>(snapshots: &'a [Snapshot], selector: &str) -> Option<&'a Snapshot> {
     let by_id = snapshots.iter().find(|snapshot| snapshot.id == selector);
@@ -56,7 +63,7 @@ fn find<'a>(snapshots: &'a [Snapshot], selector: &str) -> Option<&'a Snapshot> {
 
 /// Reads the snapshot table; no request where there are no snapshots, and one for most tables.
 pub(crate) async fn read_snapshot_table<S: Storage>(image: &Qcow2File<S>) -> Result<Vec<Snapshot>, Error<S::Error>> {
-    SnapshotTable::of(image.header.raw()).read(&image.file).await
+    Ok(SnapshotTable::of(image.header().raw()).read(&image.files.image).await?.0)
 }
 
 /// Where the snapshot table is; the header doesn't record its size.
@@ -70,7 +77,8 @@ impl SnapshotTable {
         Self { start: header.snapshots_offset, count: header.nb_snapshots }
     }
 
-    pub(crate) async fn read<S: Storage>(self, file: &HostFile<S>) -> Result<Vec<Snapshot>, Error<S::Error>> {
+    /// The snapshots, and the length of the table in bytes.
+    pub(crate) async fn read<S: Storage>(self, file: &HostFile<S>) -> Result<(Vec<Snapshot>, u64), Error<S::Error>> {
         let mut window = Window { file, start: self.start, bytes: Vec::new() };
         let mut snapshots = Vec::new();
         let mut at = self.start;
@@ -85,7 +93,7 @@ impl SnapshotTable {
                 return Err(Corrupt::TableTooLarge { table: HeaderTable::Snapshots, count: self.count.into() }.into());
             }
         }
-        Ok(snapshots)
+        Ok((snapshots, at - self.start))
     }
 }
 

@@ -19,7 +19,7 @@ impl<S: Storage> Image<S> {
             // The first layer is the image itself.
             return Ok(());
         };
-        let start = file.header.geometry().vm_state_offset(size).plus(offset);
+        let start = file.header().geometry().vm_state_offset(size).plus(offset);
         // It is the image's own: no backing file shows through.
         let behind_the_disk = [Layer::Qcow2 { file, l1, size: u64::MAX }];
         read_layers(&behind_the_disk, start, buf).await

@@ -7,8 +7,8 @@ use alloc::vec::Vec;
 use core::cell::RefCell;
 
 use super::host_file::{FileId, HostFile};
-use super::second_chance::SecondChance;
-use crate::codec::Decompress;
+use super::second_chance::{Evictable, SecondChance};
+use crate::codec::{Compress, Decompress};
 use crate::error::{Corrupt, Error, Unsupported};
 use crate::format::l2::CompressedSpan;
 use crate::storage::Storage;
@@ -35,8 +35,8 @@ pub(crate) struct Piece<'a> {
     pub(crate) buf: &'a mut [u8],
 }
 
-/// Unpacks the clusters of one file.
-pub(crate) struct CompressedReader {
+/// Packs and unpacks the clusters of one file.
+pub(crate) struct Compressed {
     cluster_size: usize,
     codec: CodecSlot,
     cache: Rc<ClusterCache>,
@@ -47,6 +47,14 @@ pub(crate) struct CodecSlot {
     pub(crate) name: &'static str,
     pub(crate) make: Option<fn() -> Box<dyn Decompress>>,
     pub(crate) codec: RefCell<Option<Box<dyn Decompress>>>,
+    pub(crate) make_writer: Option<fn() -> Box<dyn Compress>>,
+    pub(crate) writer: RefCell<Option<Box<dyn Compress>>>,
+}
+
+impl Evictable for Rc<Vec<u8>> {
+    fn is_evictable(&self) -> bool {
+        true
+    }
 }
 
 impl ClusterCache {
@@ -102,9 +110,30 @@ impl Piece<'_> {
     }
 }
 
-impl CompressedReader {
+impl Compressed {
     pub(crate) fn new(cluster_size: usize, codec: CodecSlot, cache: Rc<ClusterCache>) -> Self {
         Self { cluster_size, codec, cache }
+    }
+
+    /// Packs a whole cluster; `None` where that doesn't make it smaller.
+    pub(crate) fn pack(&self, cluster: &[u8]) -> Result<Option<Vec<u8>>, Unsupported> {
+        let make = self.codec.make_writer.ok_or(Unsupported::NoCodec { name: self.codec.name })?;
+        let mut packed = self.cache.take_buffer(cluster.len().saturating_sub(1));
+        let length = self.codec.writer.borrow_mut().get_or_insert_with(make).compress(cluster, &mut packed);
+        Ok(length.map(|length| {
+            packed.truncate(length);
+            packed
+        }))
+    }
+
+    /// Gives the buffer of [`Compressed::pack`] back, to be used again.
+    pub(crate) fn put_packed(&self, packed: Vec<u8>) {
+        self.cache.put_buffer(packed);
+    }
+
+    /// Forgets the cluster at `span`, which is written anew.
+    pub(crate) fn forget(&self, file: FileId, span: CompressedSpan) {
+        self.cache.clusters.borrow_mut().remove((file, span));
     }
 
     /// Reads `pieces`, whose spans lie close together in `file`, by one request of the storage.

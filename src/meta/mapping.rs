@@ -3,7 +3,7 @@
 use alloc::rc::Rc;
 
 use super::host_file::{FileId, HostFile};
-use super::table_cache::{Slice, SliceSize, TableCache};
+use super::table_cache::{Slice, SliceRef, SliceSize, TableCache};
 use crate::error::{Corrupt, Error};
 use crate::format::geometry::Geometry;
 use crate::format::header::{Header, L1Table};
@@ -86,6 +86,10 @@ impl Tables {
 
     pub(crate) fn geometry(&self) -> Geometry {
         self.rules.geometry
+    }
+
+    pub(crate) fn cache(&self) -> Rc<TableCache> {
+        self.cache.clone()
     }
 
     /// The run that begins at `start`, of at least one byte and at most `limit`, which is not 0.
@@ -197,6 +201,46 @@ impl Tables {
         Ok(entries.run(start, limit)?)
     }
 
+    /// How many of the `limit` bytes at `start` can be written in place, and where: 0 where none can.
+    ///
+    /// Those are bytes of clusters that nothing else refers to, allocated already, side by side in the data file.
+    pub(crate) async fn owned_run_at<S: Storage>(
+        &self,
+        file: &HostFile<S>,
+        l1: L1Table,
+        start: GuestOffset,
+        limit: u64,
+    ) -> Result<(u64, HostOffset), Error<S::Error>> {
+        let walk = self.walk(file, l1, start).await?;
+        let owned = walk.l1_entry.is_some_and(|(_, entry)| entry.is_owned());
+        let Some((entry_offset, _)) = walk.l2_entry.filter(|_| owned) else {
+            return Ok((0, HostOffset(0)));
+        };
+        let (slice, at) = self.slice_at(file, entry_offset).await?;
+        let entries = L2Entries { slice: &slice, at, offset: entry_offset, rules: self.rules };
+        Ok(entries.owned_run(start, limit)?)
+    }
+
+    /// The word of a table at `place`.
+    pub(crate) async fn word<S: Storage>(&self, file: &HostFile<S>, place: HostOffset) -> Result<u64, Error<S::Error>> {
+        let (slice, at) = self.slice_at(file, place).await?;
+        Ok(slice.word(at))
+    }
+
+    /// The L2 entry at `place`.
+    pub(crate) async fn l2_entry<S: Storage>(
+        &self,
+        file: &HostFile<S>,
+        place: HostOffset,
+    ) -> Result<L2Entry, Error<S::Error>> {
+        let (slice, at) = self.slice_at(file, place).await?;
+        Ok(L2Entries { slice: &slice, at, offset: place, rules: self.rules }.entry(0))
+    }
+
+    pub(crate) fn rules(&self) -> L2Rules {
+        self.rules
+    }
+
     /// The entries that `start` goes through.
     pub(crate) async fn walk<S: Storage>(
         &self,
@@ -233,7 +277,7 @@ impl Tables {
         &self,
         file: &HostFile<S>,
         offset: HostOffset,
-    ) -> Result<(Slice, usize), Error<S::Error>> {
+    ) -> Result<(SliceRef, usize), Error<S::Error>> {
         self.cache.slice_at(file, self.slice_size, offset).await.map_err(Error::Storage)
     }
 
@@ -288,6 +332,29 @@ impl L2Entries<'_> {
             }
         }
         Ok(run)
+    }
+
+    fn owned_run(&self, start: GuestOffset, limit: u64) -> Result<(u64, HostOffset), Corrupt> {
+        let mut found: Option<(u64, HostOffset)> = None;
+        let first = start.0 >> self.rules.geometry.cluster_bits();
+        loop {
+            let (length, _) = found.unwrap_or_default();
+            let next_start = start.plus(length);
+            let index = usize_of((next_start.0 >> self.rules.geometry.cluster_bits()) - first);
+            if length >= limit || self.byte_of(index) >= self.slice.len() || !self.entry(index).is_owned() {
+                break;
+            }
+            let run = self.first_run(index, next_start)?;
+            let Mapping::Data(place) = run.mapping else {
+                break;
+            };
+            match &mut found {
+                None => found = Some((run.length, place)),
+                Some((length, first_place)) if first_place.plus(*length) == place => *length += run.length,
+                Some(_) => break,
+            }
+        }
+        Ok(found.map_or((0, HostOffset(0)), |(length, place)| (length.min(limit), place)))
     }
 
     /// The run at `start`, within the cluster of entry `index`.

@@ -5,8 +5,14 @@ use core::hash::Hash;
 
 use hashbrown::HashMap;
 
-/// Holds values of at most `budget` bytes together, or a single larger one. An access costs one look-up and sets one
-/// flag: nothing moves.
+/// A value of the cache that may have to stay.
+pub(crate) trait Evictable {
+    /// Whether it can be forgotten now.
+    fn is_evictable(&self) -> bool;
+}
+
+/// Holds values of at most `budget` bytes together; more only where those that have to stay need it, or a single one
+/// is larger. An access costs one look-up and sets one flag: nothing moves.
 pub(crate) struct SecondChance<K, V> {
     index: HashMap<K, usize>,
     entries: Vec<Entry<K, V>>,
@@ -22,7 +28,7 @@ struct Entry<K, V> {
     used: bool,
 }
 
-impl<K: Copy + Eq + Hash, V> SecondChance<K, V> {
+impl<K: Copy + Eq + Hash, V: Evictable> SecondChance<K, V> {
     pub(crate) fn new(budget: usize) -> Self {
         Self { index: HashMap::new(), entries: Vec::new(), budget, used: 0, hand: 0 }
     }
@@ -36,34 +42,50 @@ impl<K: Copy + Eq + Hash, V> SecondChance<K, V> {
     /// Puts `value`, of `bytes` bytes, under `key`, and hands what had to make room for it to `evicted`.
     pub(crate) fn insert(&mut self, key: K, value: V, bytes: usize, mut evicted: impl FnMut(V)) {
         if let Some(position) = self.index.get(&key) {
-            evicted(self.remove(*position));
+            evicted(self.remove_at(*position));
         }
-        while !self.entries.is_empty() && self.used.saturating_add(bytes) > self.budget {
-            let victim = self.victim();
-            evicted(self.remove(victim));
+        while self.used.saturating_add(bytes) > self.budget {
+            let Some(victim) = self.victim() else {
+                break;
+            };
+            evicted(self.remove_at(victim));
         }
         self.index.insert(key, self.entries.len());
         self.entries.push(Entry { key, value, bytes, used: true });
         self.used = self.used.saturating_add(bytes);
     }
 
-    /// The first entry from the hand on that was not used since the hand last passed it: found within two rounds,
-    /// for the first round clears every flag. There must be an entry.
-    fn victim(&mut self) -> usize {
-        loop {
+    /// Forgets what is under `key`, whether or not it could be evicted.
+    pub(crate) fn remove(&mut self, key: K) -> Option<V> {
+        let position = *self.index.get(&key)?;
+        Some(self.remove_at(position))
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.index.clear();
+        self.entries.clear();
+        self.used = 0;
+    }
+
+    /// The first entry from the hand on that can go, and was not used since the hand last passed it. The first round
+    /// clears every flag, so two rounds find it if there is one.
+    fn victim(&mut self) -> Option<usize> {
+        for _ in 0..2 * self.entries.len() {
             if self.hand >= self.entries.len() {
                 self.hand = 0;
             }
-            let entry = &mut self.entries[self.hand];
-            if !entry.used {
-                return self.hand;
+            let position = self.hand;
+            let entry = &mut self.entries[position];
+            if !entry.used && entry.value.is_evictable() {
+                return Some(position);
             }
             entry.used = false;
             self.hand += 1;
         }
+        None
     }
 
-    fn remove(&mut self, position: usize) -> V {
+    fn remove_at(&mut self, position: usize) -> V {
         let entry = self.entries.swap_remove(position);
         self.index.remove(&entry.key);
         if let Some(moved) = self.entries.get(position) {
@@ -77,6 +99,12 @@ impl<K: Copy + Eq + Hash, V> SecondChance<K, V> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    impl Evictable for char {
+        fn is_evictable(&self) -> bool {
+            self.is_lowercase()
+        }
+    }
 
     fn insert(map: &mut SecondChance<u32, char>, key: u32, value: char, bytes: usize) -> Vec<char> {
         let mut evicted = Vec::new();
@@ -116,6 +144,18 @@ mod tests {
         insert(&mut map, 1, 'a', 5);
         assert_eq!(insert(&mut map, 2, 'b', 7), ['a']);
         assert_eq!(map.get(2), Some(&'b'));
+    }
+
+    #[test]
+    fn keeps_what_has_to_stay() {
+        let mut map = SecondChance::new(2);
+        insert(&mut map, 1, 'A', 1);
+        insert(&mut map, 2, 'B', 1);
+        assert_eq!(insert(&mut map, 3, 'c', 1), []);
+        assert_eq!(insert(&mut map, 4, 'd', 1), ['c']);
+        assert_eq!([1, 2, 3, 4].map(|key| map.get(key).copied()), [Some('A'), Some('B'), None, Some('d')]);
+        assert_eq!(map.remove(1), Some('A'));
+        assert_eq!(map.get(1), None);
     }
 
     #[test]

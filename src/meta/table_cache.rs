@@ -1,9 +1,10 @@
 //! A bounded cache of the image's tables, in slices.
 
+use alloc::boxed::Box;
 use alloc::rc::Rc;
 use alloc::vec;
 use alloc::vec::Vec;
-use core::cell::RefCell;
+use core::cell::{Cell, RefCell};
 use core::future::poll_fn;
 use core::task::{Poll, Waker};
 
@@ -11,7 +12,7 @@ use byteorder::{BigEndian, ByteOrder};
 use hashbrown::HashMap;
 
 use super::host_file::{FileId, HostFile};
-use super::second_chance::SecondChance;
+use super::second_chance::{Evictable, SecondChance};
 use crate::format::geometry::Geometry;
 use crate::format::units::HostOffset;
 use crate::storage::Storage;
@@ -20,12 +21,17 @@ use crate::storage::Storage;
 /// storage a small request where a whole table would be 64 KiB.
 const MAX_SLICE: u64 = 4096;
 
+/// What of a slice is written at once: a sector.
+const SECTOR: usize = 512;
+const WORD: usize = 8;
+
 /// Slices of the tables of all files of a chain, by their place.
 ///
 /// Every table begins at a cluster, and a slice divides a cluster: so no slice holds parts of two tables. A slice is
-/// loaded once however many requests wait for it; those that don't get to load it wait for the one that does.
+/// loaded once however many requests wait for it; those that don't get to load it wait for the one that does. There is
+/// never more than one slice of a place: one that is dirty, or held by somebody, is not evicted.
 pub(crate) struct TableCache {
-    slices: RefCell<SecondChance<Place, Slice>>,
+    slices: RefCell<SecondChance<Place, SliceRef>>,
     loading: RefCell<HashMap<Place, Waiters>>,
 }
 
@@ -38,36 +44,95 @@ type Waiters = Vec<Waker>;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SliceSize(u64);
 
+/// A part of a table, as 64-bit words in the machine's own order.
+#[derive(Debug)]
+pub(crate) struct Slice {
+    words: Box<[Cell<u64>]>,
+    /// One bit for each sector that differs from the file.
+    dirty: Cell<u8>,
+}
+
+pub(crate) type SliceRef = Rc<Slice>;
+
 impl SliceSize {
     pub(crate) fn of(geometry: Geometry) -> Self {
         Self(geometry.cluster_size().min(MAX_SLICE))
     }
 
     /// At most [`MAX_SLICE`], hence within a usize.
-    fn bytes(self) -> usize {
+    pub(crate) fn bytes(self) -> usize {
         usize::try_from(self.0).unwrap_or(0)
     }
-}
 
-/// A slice of a table, as stored. A clone is the same slice, and outlives its place in the cache.
-#[derive(Clone, Debug)]
-pub(crate) struct Slice {
-    bytes: Rc<[u8]>,
+    /// Where the slice with the byte at `offset` begins, and where in it that byte is.
+    pub(crate) fn split(self, offset: HostOffset) -> (HostOffset, usize) {
+        let within = offset.0 & (self.0 - 1);
+        (HostOffset(offset.0 - within), usize::try_from(within).unwrap_or(0))
+    }
 }
 
 impl Slice {
-    /// The big-endian word at byte `at`, which the caller keeps within the slice and a multiple of 8.
-    pub(crate) fn word(&self, at: usize) -> u64 {
-        BigEndian::read_u64(&self.bytes[at..at + 8])
+    fn zeroed(bytes: usize) -> Self {
+        Self { words: vec![Cell::new(0); bytes / WORD].into(), dirty: Cell::new(0) }
     }
 
+    fn from_bytes(bytes: &[u8]) -> Self {
+        let words = bytes.chunks_exact(WORD).map(|word| Cell::new(BigEndian::read_u64(word))).collect();
+        Self { words, dirty: Cell::new(0) }
+    }
+
+    /// The word at byte `at`, which the caller keeps within the slice.
+    pub(crate) fn word(&self, at: usize) -> u64 {
+        self.words[at / WORD].get()
+    }
+
+    /// Sets the word at byte `at`. Whoever does it sees to it that the slice is written: see
+    /// [`Dirty`](super::dirty::Dirty).
+    pub(super) fn set_word(&self, at: usize, word: u64) {
+        self.words[at / WORD].set(word);
+        self.dirty.set(self.dirty.get() | 1 << (at / SECTOR));
+    }
+
+    /// Its length in bytes.
     pub(crate) fn len(&self) -> usize {
-        self.bytes.len()
+        self.words.len() * WORD
+    }
+
+    /// Makes all of it to be written, as for a table that the file doesn't hold yet.
+    pub(super) fn mark_whole(&self) {
+        self.dirty.set(u8::MAX >> (8 - self.len() / SECTOR));
+    }
+
+    pub(super) fn copy_from(&self, other: &Slice) {
+        for (word, from) in self.words.iter().zip(&other.words) {
+            word.set(from.get());
+        }
+    }
+
+    pub(super) fn mark_clean(&self) {
+        self.dirty.set(0);
+    }
+
+    /// The bytes from the first dirty sector to the last one, appended to `buf`, and where in the slice they begin.
+    pub(super) fn append_dirty(&self, buf: &mut Vec<u8>) -> usize {
+        let dirty = self.dirty.get();
+        let first = dirty.trailing_zeros() as usize * SECTOR / WORD;
+        let end = (8 - dirty.leading_zeros() as usize) * SECTOR / WORD;
+        for word in self.words.get(first..end).unwrap_or_default() {
+            buf.extend_from_slice(&word.get().to_be_bytes());
+        }
+        first * WORD
+    }
+}
+
+impl Evictable for SliceRef {
+    fn is_evictable(&self) -> bool {
+        self.dirty.get() == 0 && Rc::strong_count(self) == 1
     }
 }
 
 impl TableCache {
-    /// A cache that holds at most `budget` bytes of slices, but one slice at the least.
+    /// A cache that holds at most `budget` bytes of slices, but what is in use in any case.
     pub(crate) fn new(budget: usize) -> Self {
         Self { slices: RefCell::new(SecondChance::new(budget)), loading: RefCell::new(HashMap::new()) }
     }
@@ -78,11 +143,9 @@ impl TableCache {
         file: &HostFile<S>,
         size: SliceSize,
         offset: HostOffset,
-    ) -> Result<(Slice, usize), S::Error> {
-        let within = offset.0 & (size.0 - 1);
-        let place = (file.id(), offset.0 - within);
-        // Less than a slice, which fits.
-        let within = usize::try_from(within).unwrap_or(0);
+    ) -> Result<(SliceRef, usize), S::Error> {
+        let (start, within) = size.split(offset);
+        let place = (file.id(), start.0);
         loop {
             if let Some(slice) = self.slices.borrow_mut().get(place) {
                 return Ok((slice.clone(), within));
@@ -94,6 +157,18 @@ impl TableCache {
         }
     }
 
+    /// Puts a slice of zeros at `start`, in place of what the file holds there: for a table that is new.
+    pub(crate) fn insert_zeroed(&self, file: FileId, size: SliceSize, start: HostOffset) -> SliceRef {
+        let slice = Rc::new(Slice::zeroed(size.bytes()));
+        self.slices.borrow_mut().insert((file, start.0), slice.clone(), size.bytes(), drop);
+        slice
+    }
+
+    /// Forgets everything, for the tables were changed without it. Nothing may be dirty, and no request under way.
+    pub(crate) fn clear(&self) {
+        self.slices.borrow_mut().clear();
+    }
+
     /// What `body` makes of the slice that holds the byte at `offset`, and of where in the slice that byte is; `None`
     /// where the slice isn't held.
     pub(crate) fn with_held<T>(
@@ -103,17 +178,26 @@ impl TableCache {
         offset: HostOffset,
         body: impl FnOnce(&Slice, usize) -> T,
     ) -> Option<T> {
-        let within = offset.0 & (size.0 - 1);
+        let (start, within) = size.split(offset);
         let mut slices = self.slices.borrow_mut();
-        let slice = slices.get((file, offset.0 - within))?;
-        Some(body(slice, usize::try_from(within).unwrap_or(0)))
+        Some(body(slices.get((file, start.0))?, within))
     }
 
-    async fn load<S: Storage>(&self, file: &HostFile<S>, size: SliceSize, claim: Claim<'_>) -> Result<Slice, S::Error> {
+    async fn load<S: Storage>(
+        &self,
+        file: &HostFile<S>,
+        size: SliceSize,
+        claim: Claim<'_>,
+    ) -> Result<SliceRef, S::Error> {
         let mut bytes = vec![0; size.bytes()];
         file.read(HostOffset(claim.place.1), &mut bytes).await?;
-        let slice = Slice { bytes: bytes.into() };
-        self.slices.borrow_mut().insert(claim.place, slice.clone(), size.bytes(), drop);
+        let mut slices = self.slices.borrow_mut();
+        // A new table may have taken the place meanwhile; then what was read is none of its business.
+        if let Some(newer) = slices.get(claim.place) {
+            return Ok(newer.clone());
+        }
+        let slice = Rc::new(Slice::from_bytes(&bytes));
+        slices.insert(claim.place, slice.clone(), size.bytes(), drop);
         Ok(slice)
     }
 

@@ -2,9 +2,9 @@ use std::fs::File;
 use std::io;
 use std::path::Path;
 
-use super::Storage;
+use super::{Storage, StorageMut};
 
-/// A file of the host's file system, read by position; always ready.
+/// A file of the host's file system, read and written by position; always ready.
 #[derive(Debug)]
 pub struct FileStorage {
     file: File,
@@ -14,6 +14,11 @@ impl FileStorage {
     /// Opens the file at `path` for reading.
     pub fn open(path: impl AsRef<Path>) -> io::Result<Self> {
         File::open(path).map(Self::from)
+    }
+
+    /// Opens the file at `path` for reading and writing, and makes an empty one where there is none.
+    pub fn open_writable(path: impl AsRef<Path>) -> io::Result<Self> {
+        File::options().read(true).write(true).create(true).truncate(false).open(path).map(Self::from)
     }
 }
 
@@ -33,6 +38,32 @@ impl Storage for FileStorage {
     async fn size(&self) -> io::Result<u64> {
         self.file.metadata().map(|metadata| metadata.len())
     }
+}
+
+impl StorageMut for FileStorage {
+    async fn write_at(&self, offset: u64, buf: &[u8]) -> io::Result<()> {
+        write_all_at(&self.file, buf, offset)
+    }
+
+    async fn set_size(&self, size: u64) -> io::Result<()> {
+        self.file.set_len(size)
+    }
+
+    async fn flush(&self) -> io::Result<()> {
+        self.file.sync_data()
+    }
+}
+
+#[cfg(unix)]
+fn write_all_at(file: &File, buf: &[u8], offset: u64) -> io::Result<()> {
+    std::os::unix::fs::FileExt::write_all_at(file, buf, offset)
+}
+
+#[cfg(not(unix))]
+fn write_all_at(mut file: &File, buf: &[u8], offset: u64) -> io::Result<()> {
+    use std::io::{Seek, SeekFrom, Write};
+    file.seek(SeekFrom::Start(offset))?;
+    file.write_all(buf)
 }
 
 #[cfg(unix)]

@@ -1,17 +1,25 @@
 use alloc::vec::Vec;
+use core::cell::RefCell;
 use core::fmt;
 
-use super::Storage;
+use super::{Storage, StorageMut};
 
-/// An image held in memory; always ready.
+/// An image held in memory; always ready. What is written is durable at once.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MemoryStorage {
-    bytes: Vec<u8>,
+    bytes: RefCell<Vec<u8>>,
+}
+
+impl MemoryStorage {
+    /// The bytes that it holds now.
+    pub fn into_bytes(self) -> Vec<u8> {
+        self.bytes.into_inner()
+    }
 }
 
 impl From<Vec<u8>> for MemoryStorage {
     fn from(bytes: Vec<u8>) -> Self {
-        Self { bytes }
+        Self { bytes: RefCell::new(bytes) }
     }
 }
 
@@ -22,19 +30,49 @@ impl Storage for MemoryStorage {
         let past_end = PastEnd { offset, length: buf.len() };
         let start = usize::try_from(offset).map_err(|_| past_end)?;
         let end = start.checked_add(buf.len()).ok_or(past_end)?;
-        buf.copy_from_slice(self.bytes.get(start..end).ok_or(past_end)?);
+        buf.copy_from_slice(self.bytes.borrow().get(start..end).ok_or(past_end)?);
         Ok(())
     }
 
     async fn size(&self) -> Result<u64, PastEnd> {
-        Ok(self.bytes.len() as u64)
+        Ok(self.bytes.borrow().len() as u64)
     }
 }
 
-/// A read that reaches past the end of a [`MemoryStorage`].
+impl StorageMut for MemoryStorage {
+    async fn write_at(&self, offset: u64, buf: &[u8]) -> Result<(), PastEnd> {
+        let past_end = PastEnd { offset, length: buf.len() };
+        let start = usize::try_from(offset).map_err(|_| past_end)?;
+        let end = start.checked_add(buf.len()).ok_or(past_end)?;
+        let mut bytes = self.bytes.borrow_mut();
+        if end > bytes.len() {
+            let more = end - bytes.len();
+            bytes.try_reserve(more).map_err(|_| past_end)?;
+            bytes.resize(end, 0);
+        }
+        bytes[start..end].copy_from_slice(buf);
+        Ok(())
+    }
+
+    async fn set_size(&self, size: u64) -> Result<(), PastEnd> {
+        let past_end = PastEnd { offset: size, length: 0 };
+        let size = usize::try_from(size).map_err(|_| past_end)?;
+        let mut bytes = self.bytes.borrow_mut();
+        let more = size.saturating_sub(bytes.len());
+        bytes.try_reserve(more).map_err(|_| past_end)?;
+        bytes.resize(size, 0);
+        Ok(())
+    }
+
+    async fn flush(&self) -> Result<(), PastEnd> {
+        Ok(())
+    }
+}
+
+/// A request that reaches past the end of a [`MemoryStorage`], or past what memory there is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PastEnd {
-    /// Where the read began, in bytes.
+    /// Where the request began, in bytes.
     pub offset: u64,
     /// How many bytes it asked for.
     pub length: usize,
@@ -42,7 +80,7 @@ pub struct PastEnd {
 
 impl fmt::Display for PastEnd {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "a read of {} bytes at offset {} reaches past the end", self.length, self.offset)
+        write!(f, "{} bytes at offset {} reach past the end", self.length, self.offset)
     }
 }
 

@@ -74,19 +74,9 @@ export class AsyncReadAhead implements AsyncStorage {
       this.#thisTurn().ranges.push(range)
       return Promise.resolve(join(parts, range))
     }
+    if (parts.length > 0 || this.#turn) return this.#later(range, parts, options)
     // Where nothing of it is here, and nobody has asked before in this turn, the storage is asked before anything else.
-    if (parts.length === 0 && !this.#turn) this.#fetch(this.#segments.widen(range, this.#blocks(range)))
-    return this.#later(range, options)
-  }
-
-  #later(range: Range, options: Abortable): Promise<Uint8Array> {
-    return new Promise((resolve, reject) => {
-      const parts = this.#segments.within(range)
-      this.#segments.hold(parts)
-      const request: Request = { range, parts, missing: 0, over: false, resolve, reject, ignore: () => {} }
-      request.ignore = whenAborted(options, (reason) => this.#fail(request, reason))
-      if (!request.over) this.#start(request)
-    })
+    return this.#later(range, [this.#fetch(this.#segments.widen(range, this.#blocks(range)))], options)
   }
 
   async close(): Promise<void> {
@@ -98,14 +88,26 @@ export class AsyncReadAhead implements AsyncStorage {
     await this.#storage.close?.()
   }
 
+  #later(range: Range, parts: Fetch[], options: Abortable): Promise<Uint8Array> {
+    return new Promise((resolve, reject) => {
+      this.#segments.hold(parts)
+      const request: Request = { range, parts, missing: 0, over: false, resolve, reject, ignore: () => {} }
+      request.ignore = whenAborted(options, (reason) => this.#fail(request, reason))
+      if (!request.over) this.#start(request)
+    })
+  }
+
   #start(request: Request): void {
-    if (this.#turn) {
+    const { range, parts } = request
+    if (covers(parts, range)) {
+      this.#wait(request)
+    } else if (this.#turn) {
       this.#turn.requests.push(request)
     } else {
-      this.#fetchAll(this.#segments.gaps(request.range))
-      this.#wait(request)
+      this.#fetchAll(this.#segments.gaps(range))
+      this.#cover(request)
     }
-    this.#thisTurn().ranges.push(request.range)
+    this.#thisTurn().ranges.push(range)
   }
 
   #thisTurn(): Turn {
@@ -121,7 +123,7 @@ export class AsyncReadAhead implements AsyncStorage {
     this.#turn = undefined
     const waiting = requests.filter(({ over }) => !over)
     this.#fetchAll(this.#merge(waiting.flatMap(({ range }) => this.#segments.gaps(range))))
-    for (const request of waiting) this.#wait(request)
+    for (const request of waiting) this.#cover(request)
     for (const range of ranges) this.#forecast(range)
   }
 
@@ -134,8 +136,8 @@ export class AsyncReadAhead implements AsyncStorage {
 
   #forecast(range: Range): void {
     const { ahead, behind } = this.#streams.request(range)
-    this.#segments.pass(behind)
-    this.#fetchAhead(ahead)
+    if (behind.start < behind.end) this.#segments.pass(behind)
+    if (ahead.start < ahead.end) this.#fetchAhead(ahead)
   }
 
   /** Joins ranges with nothing but a small hole between them. */
@@ -174,7 +176,7 @@ export class AsyncReadAhead implements AsyncStorage {
     }
   }
 
-  #fetch({ start, end }: Range): void {
+  #fetch({ start, end }: Range): Fetch {
     const fetch: Fetch = { start, end, bytes: undefined, held: 0, dropped: false, requests: [], abort: new LazyAbort() }
     const answer = ask(this.#storage, start, end - start, fetch.abort)
     this.#segments.add(fetch)
@@ -183,13 +185,19 @@ export class AsyncReadAhead implements AsyncStorage {
       (bytes) => this.#arrived(fetch, bytes),
       (error) => this.#lost(fetch, error),
     )
+    return fetch
   }
 
-  #wait(request: Request): void {
+  /** Gives a request the segments that cover it by now, and lets it wait for them. */
+  #cover(request: Request): void {
     const before = request.parts
     request.parts = this.#segments.within(request.range)
     this.#segments.hold(request.parts)
     this.#segments.release(before)
+    this.#wait(request)
+  }
+
+  #wait(request: Request): void {
     for (const part of request.parts) {
       if (part.bytes) continue
       part.requests.push(request)

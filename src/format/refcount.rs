@@ -1,0 +1,115 @@
+//! Reference counts: how many bits each has, and where in a block it is.
+
+/// A refcount table entry: bits 9 to 63 are the offset of a refcount block.
+pub(crate) const TABLE_OFFSET_MASK: u64 = !0x1ff;
+pub(crate) const TABLE_ENTRY_SIZE: u64 = 8;
+
+/// The width of the counts of an image: 2^0 to 2^6 bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct RefcountWidth {
+    order: u32,
+}
+
+/// Where a count is: the byte of the 64-bit word within its block, and the count's lowest bit within that word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct CountPlace {
+    pub(crate) word_byte: u64,
+    pub(crate) shift: u32,
+}
+
+impl RefcountWidth {
+    /// `order` is that of a checked header: at most 6.
+    pub(crate) fn new(order: u32) -> Self {
+        Self { order: order.min(6) }
+    }
+
+    pub(crate) fn bits(self) -> u32 {
+        1 << self.order
+    }
+
+    /// The largest count that can be held.
+    pub(crate) fn max(self) -> u64 {
+        u64::MAX >> (64 - self.bits())
+    }
+
+    /// The binary logarithm of how many counts a block of 2^`cluster_bits` bytes holds.
+    pub(crate) fn block_bits(self, cluster_bits: u32) -> u32 {
+        cluster_bits + 3 - self.order
+    }
+
+    /// Where count `index` of a block is.
+    ///
+    /// Counts of a byte and more are big-endian, one after another; narrower ones fill a byte from its lowest bit up.
+    pub(crate) fn place(self, index: u64) -> CountPlace {
+        let first_bit = index << self.order;
+        let byte = first_bit / 8;
+        let byte_shift = 56 - 8 * low_bits(byte, 3);
+        let shift = if self.order < 3 {
+            byte_shift + low_bits(first_bit, 3)
+        } else {
+            // The count's last byte is its lowest.
+            byte_shift + 8 - self.bits()
+        };
+        CountPlace { word_byte: byte & !7, shift }
+    }
+
+    pub(crate) fn get(self, word: u64, place: CountPlace) -> u64 {
+        word >> place.shift & self.max()
+    }
+
+    /// `word` with the count at `place` set to `count`, which is at most [`RefcountWidth::max`].
+    pub(crate) fn set(self, word: u64, place: CountPlace, count: u64) -> u64 {
+        word & !(self.max() << place.shift) | count << place.shift
+    }
+}
+
+fn low_bits(value: u64, bits: u32) -> u32 {
+    #[expect(clippy::cast_possible_truncation, reason = "masked to a few bits")]
+    let low = (value & ((1 << bits) - 1)) as u32;
+    low
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Sets one count in an empty block and gives the bytes of its first words.
+    fn block_with(order: u32, index: u64, count: u64) -> [u8; 16] {
+        let width = RefcountWidth::new(order);
+        let place = width.place(index);
+        let mut bytes = [0; 16];
+        let at = usize::try_from(place.word_byte).expect("small");
+        let word = width.set(0, place, count);
+        assert_eq!(width.get(word, place), count);
+        bytes[at..at + 8].copy_from_slice(&word.to_be_bytes());
+        bytes
+    }
+
+    #[test]
+    fn wide_counts_are_big_endian() {
+        assert_eq!(block_with(4, 1, 0x0102)[..4], [0, 0, 1, 2]);
+        assert_eq!(block_with(4, 4, 0x0102)[8..10], [1, 2]);
+        assert_eq!(block_with(5, 1, 0x0102_0304)[4..8], [1, 2, 3, 4]);
+        assert_eq!(block_with(6, 1, 7)[8..], [0, 0, 0, 0, 0, 0, 0, 7]);
+        assert_eq!(block_with(3, 9, 5)[9], 5);
+    }
+
+    #[test]
+    fn narrow_counts_fill_a_byte_from_its_lowest_bit() {
+        assert_eq!(block_with(0, 0, 1)[0], 0b0000_0001);
+        assert_eq!(block_with(0, 10, 1)[1], 0b0000_0100);
+        assert_eq!(block_with(1, 3, 3)[0], 0b1100_0000);
+        assert_eq!(block_with(2, 1, 0xa)[0], 0xa0);
+    }
+
+    #[test]
+    fn neighbours_are_left_alone() {
+        for order in 0..=6 {
+            let width = RefcountWidth::new(order);
+            let place = width.place(1);
+            assert_eq!(width.set(u64::MAX, place, width.max()), u64::MAX);
+            assert_eq!(width.set(0, place, 0), 0);
+            assert_eq!(width.set(u64::MAX, place, 0).count_ones(), 64 - width.bits());
+        }
+    }
+}

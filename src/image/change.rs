@@ -1,0 +1,236 @@
+//! Changing what the disk is mapped to.
+//!
+//! A change holds the guest clusters that it is about (so that no other change touches them), reads and writes data
+//! without any lock, and takes the metadata lock only to allocate and to link. In this order a cluster is *reserved*
+//! (allocated, its count in memory), *filled* (its data written), and *linked* (an entry points to it, in memory);
+//! [`Writeback`] brings counts and links to the file in their order. Dropped anywhere before the link, the reservation
+//! gives its clusters back.
+
+use alloc::vec::Vec;
+use core::ops::Range;
+
+use super::layer::{Layer, Qcow2File};
+use crate::error::{Corrupt, Error, Misuse};
+use crate::format::geometry::Geometry;
+use crate::format::header::L1Table;
+use crate::format::l1::L1Entry;
+use crate::format::l2::{BadL2Entry, Cluster, CompressedSpan, L2Entry};
+use crate::format::units::{GuestOffset, HostOffset};
+use crate::meta::writeback::Writeback;
+use crate::storage::{Storage, StorageMut};
+
+/// The image's own disk, to be changed.
+pub(super) struct Disk<'a, S> {
+    pub(super) file: &'a Qcow2File<S>,
+    pub(super) l1: L1Table,
+    pub(super) writeback: &'a Writeback,
+}
+
+/// Clusters that are allocated and not linked yet. Dropped, they are given back.
+pub(super) struct Reservation<'a> {
+    writeback: &'a Writeback,
+    /// Empty where the clusters are not counted: those of a data file.
+    counted: Range<u64>,
+    start: HostOffset,
+}
+
+impl Reservation<'_> {
+    /// Where the first cluster begins.
+    pub(super) fn start(&self) -> HostOffset {
+        self.start
+    }
+
+    /// They are linked now.
+    pub(super) fn keep(mut self) {
+        self.counted = 0..0;
+    }
+
+    /// The first of those that are left is linked now.
+    pub(super) fn keep_first(&mut self) {
+        self.counted.next();
+    }
+}
+
+impl Drop for Reservation<'_> {
+    fn drop(&mut self) {
+        // A write of a dropped request may still be under way: they are used again only after a flush.
+        self.writeback.free(self.counted.clone());
+    }
+}
+
+impl<'a, S: Storage> Disk<'a, S> {
+    pub(super) fn of(layer: &'a Layer<S>) -> Result<Self, Misuse> {
+        match layer {
+            Layer::Qcow2 { file, l1, .. } => {
+                let writeback = file.writeback.get().ok_or(Misuse::ReadOnly)?;
+                writeback.check_writable()?;
+                Ok(Self { file, l1: *l1, writeback })
+            }
+            Layer::Raw(_) => Err(Misuse::ReadOnly),
+        }
+    }
+
+    /// Fails where `length` bytes at `place` of the data file are not for data.
+    pub(super) fn check_place(&self, place: HostOffset, length: u64) -> Result<(), Corrupt> {
+        // A data file holds nothing else.
+        if self.file.files.data_file.is_some() { Ok(()) } else { self.writeback.check_place(place, length) }
+    }
+
+    pub(super) fn geometry(&self) -> Geometry {
+        self.file.header().geometry()
+    }
+
+    /// The guest clusters that the `length` bytes at `start` touch.
+    pub(super) fn clusters(&self, start: GuestOffset, length: u64) -> Range<u64> {
+        let bits = self.geometry().cluster_bits();
+        start.0 >> bits..start.plus(length).0.div_ceil(1 << bits)
+    }
+
+    pub(super) fn guest_offset(&self, cluster: u64) -> GuestOffset {
+        GuestOffset(cluster << self.geometry().cluster_bits())
+    }
+
+    /// The entry of a guest cluster; whether its L2 table may be changed in place is another matter.
+    pub(super) async fn entry(&self, cluster: u64) -> Result<Entry, Error<S::Error>> {
+        let guest = self.guest_offset(cluster);
+        let walk = self.file.tables.walk(&self.file.files.image, self.l1, guest).await?;
+        let owned_table = walk.l1_entry.is_some_and(|(_, l1_entry)| l1_entry.is_owned());
+        let (place, raw) = match walk.l2_entry {
+            Some((place, raw)) => (Some(place), raw),
+            None => (None, L2Entry { word: 0, bitmap: 0 }),
+        };
+        let place_of_error = place.unwrap_or_default();
+        let meaning = raw.decode(self.file.tables.rules()).map_err(|bad| bad.at(place_of_error, raw))?;
+        Ok(Entry { raw, meaning, owned: owned_table && raw.is_owned() })
+    }
+
+    /// The entries of `clusters`, of one slice at most: so many as make a change.
+    pub(super) async fn entries(&self, clusters: Range<u64>) -> Result<Vec<Entry>, Error<S::Error>> {
+        let mut entries = Vec::new();
+        for cluster in clusters {
+            entries.push(self.entry(cluster).await?);
+        }
+        Ok(entries)
+    }
+
+    /// Allocates up to `wanted` clusters for the guest clusters from `first` on.
+    pub(super) async fn reserve(&self, first: u64, wanted: u64) -> Result<(Reservation<'a>, u64), Error<S::Error>> {
+        let writeback = self.writeback;
+        if self.file.files.data_file.is_some() {
+            // In a data file every cluster has the place that it has on the disk, and nothing is counted.
+            let start = HostOffset(self.guest_offset(first).0);
+            return Ok((Reservation { writeback, counted: 0..0, start }, wanted));
+        }
+        let _guard = writeback.lock.acquire().await;
+        let clusters = writeback.allocate(&self.file.files.image, wanted).await?;
+        let start = HostOffset(clusters.start << self.geometry().cluster_bits());
+        let count = clusters.end - clusters.start;
+        Ok((Reservation { writeback, counted: clusters, start }, count))
+    }
+
+    /// Allocates `length` bytes, less than a cluster, for a compressed cluster.
+    pub(super) async fn reserve_bytes(&self, length: u64) -> Result<Reservation<'a>, Error<S::Error>> {
+        let writeback = self.writeback;
+        let _guard = writeback.lock.acquire().await;
+        let start = writeback.allocate_bytes(&self.file.files.image, length).await?;
+        let counted = CompressedSpan::of_bytes(start, length).clusters(self.geometry());
+        Ok(Reservation { writeback, counted, start })
+    }
+
+    /// Gives up what `entry` refers to.
+    pub(super) fn free_cluster(&self, entry: &Entry) {
+        let bits = self.geometry().cluster_bits();
+        match entry.meaning {
+            Cluster::Compressed(span) => self.writeback.free(span.clusters(self.geometry())),
+            Cluster::Subclusters(subclusters) => {
+                let counted = subclusters.host.filter(|_| self.file.files.data_file.is_none());
+                self.writeback.free(counted.map(|host| host.0 >> bits));
+            }
+        }
+    }
+}
+
+impl<S: StorageMut> Disk<'_, S> {
+    /// What a change came to. One that met damage marks the image, so that it is not written again before it is
+    /// repaired.
+    pub(super) async fn conclude<T>(&self, result: Result<T, Error<S::Error>>) -> Result<T, Error<S::Error>> {
+        // A cluster that can't be unpacked is only the guest's loss.
+        if let Err(Error::Corrupt(corrupt)) = &result
+            && !matches!(corrupt, Corrupt::Compressed { .. })
+        {
+            let _guard = self.writeback.lock.acquire().await;
+            self.writeback.mark_corrupt(&self.file.files, self.file.header().raw()).await?;
+        }
+        if result.is_ok() && self.writeback.write_through {
+            let _guard = self.writeback.lock.acquire().await;
+            self.writeback.flush(&self.file.files).await?;
+        }
+        result
+    }
+
+    /// Sets the entry of the guest cluster, all of it or nothing. The caller holds it, and the metadata lock.
+    pub(super) async fn set_entry(&self, cluster: u64, entry: L2Entry) -> Result<(), Error<S::Error>> {
+        let geometry = self.geometry();
+        let image = &self.file.files.image;
+        let guest = self.guest_offset(cluster);
+        let table = self.owned_table(guest).await?;
+        let place = table.plus(geometry.l2_index(guest) * geometry.l2_entry_size());
+        if geometry.extended_l2() {
+            // Both words are in the same sector, which is written whole: no crash comes between them.
+            self.writeback.set_entry_pair(image, place, entry.word, entry.bitmap).await
+        } else {
+            self.writeback.set_entry(image, place, entry.word).await
+        }
+    }
+
+    /// The L2 table of `guest`, which may be changed in place: a new one, or a copy, where there is none such.
+    async fn owned_table(&self, guest: GuestOffset) -> Result<HostOffset, Error<S::Error>> {
+        let geometry = self.geometry();
+        let image = &self.file.files.image;
+        let walk = self.file.tables.walk(image, self.l1, guest).await?;
+        let Some((l1_place, l1_entry)) = walk.l1_entry else {
+            // The disk ends before the L1 table does.
+            return Err(Misuse::ImageFull.into());
+        };
+        if let Some(table) = walk.l2_table.filter(|_| l1_entry.is_owned()) {
+            return Ok(table);
+        }
+        let clusters = self.writeback.allocate(image, 1).await?;
+        let table = HostOffset(clusters.start << geometry.cluster_bits());
+        let reservation = Reservation { writeback: self.writeback, counted: clusters, start: table };
+        self.writeback.add_table(image, table);
+        if let Some(shared) = walk.l2_table {
+            self.writeback.copy_table(image, shared, table).await?;
+        }
+        self.writeback.set_entry(image, l1_place, L1Entry::owned(table).0).await?;
+        reservation.keep();
+        self.writeback.keep_table(table);
+        if let Some(shared) = walk.l2_table {
+            // It may be a snapshot's still; then it is among the tables that this doesn't know, as QEMU by default.
+            self.writeback.remove_table(shared);
+            self.writeback.free([shared.0 >> geometry.cluster_bits()]);
+        }
+        Ok(table)
+    }
+}
+
+/// The entry of a guest cluster.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Entry {
+    pub(super) raw: L2Entry,
+    pub(super) meaning: Cluster,
+    /// It has a cluster that nothing else refers to.
+    pub(super) owned: bool,
+}
+
+impl BadL2Entry {
+    pub(super) fn at(self, place: HostOffset, raw: L2Entry) -> Corrupt {
+        let entry_offset = place.0;
+        match self {
+            Self::Unaligned(cluster) => Corrupt::ClusterUnaligned { entry_offset, cluster },
+            Self::ZeroInVersion2 => Corrupt::ZeroInVersion2 { entry_offset },
+            Self::Subclusters => Corrupt::Subclusters { entry_offset, bitmap: raw.bitmap },
+            Self::CompressedWithDataFile => Corrupt::CompressedWithDataFile { entry_offset },
+        }
+    }
+}

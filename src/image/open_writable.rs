@@ -1,0 +1,69 @@
+//! Opening an image to write to it.
+
+use super::Image;
+use super::backing::BackingResolver;
+use super::layer::Qcow2File;
+use super::open::OpenOptions;
+use super::snapshot::{SnapshotTable, checked_l1_table};
+use crate::error::{Error, Misuse};
+use crate::format::header::L1Table;
+use crate::format::l1::{L1_ENTRY_SIZE, L1Entry};
+use crate::format::units::HostOffset;
+use crate::meta::writeback::Writeback;
+use crate::storage::{Storage, StorageMut};
+
+impl<S: StorageMut> Image<S> {
+    /// Opens the image in `storage` for reading and writing, and the backing files under it for reading.
+    ///
+    /// Nobody else may write to the storage meanwhile. Reads the refcount table and the L1 table whole. Clears the
+    /// autoclear features that this crate doesn't maintain. Reference counts that a program left behind that writes them
+    /// late and was not closed properly are rebuilt. An image that is marked as corrupt is refused.
+    pub async fn open_writable<R: BackingResolver<S>>(
+        storage: S,
+        options: OpenOptions<S, R>,
+    ) -> Result<Self, Error<S::Error>> {
+        let (table_cache, write_through) = (options.table_cache, options.write_through);
+        let image = Self::open(storage, options).await?;
+        if image.is_corrupt() {
+            return Err(Misuse::MarkedCorrupt.into());
+        }
+        if image.is_dirty() {
+            image.top.rebuild_refcounts().await?;
+        }
+        let Qcow2File { files, tables, writeback, .. } = &*image.top;
+        let header = image.top.header();
+        let opened = Writeback::open(&files.image, header, tables.cache(), table_cache, write_through).await?;
+        image.top.find_metadata(&opened, &image).await?;
+        let features = header.maintained_autoclear_features();
+        opened.set_autoclear(files, header.raw(), features).await?;
+        // It was just made, so nothing is in it.
+        let _ = writeback.set(opened);
+        Ok(image)
+    }
+}
+
+impl<S: Storage> Qcow2File<S> {
+    /// Tells `writeback` where the tables of the mapping and of the snapshots are. It knows its own.
+    async fn find_metadata(&self, writeback: &Writeback, image: &Image<S>) -> Result<(), Error<S::Error>> {
+        let (geometry, raw) = (self.header().geometry(), self.header().raw());
+        let clusters = |start: HostOffset, length: u64| {
+            let bits = geometry.cluster_bits();
+            start.0 >> bits..start.plus(length).0.div_ceil(geometry.cluster_size())
+        };
+        let l1_clusters = |table: L1Table| clusters(table.offset, table.entries * L1_ENTRY_SIZE);
+        let l1 = self.header().l1_table();
+        writeback.refcounts.occupied.add(l1_clusters(l1));
+        for index in 0..l1.entries {
+            let entry = L1Entry(writeback.entry(&self.files.image, l1.offset.plus(index * L1_ENTRY_SIZE)).await?);
+            if let Ok(Some(table)) = entry.l2_table(geometry) {
+                writeback.refcounts.occupied.add(clusters(table, geometry.cluster_size()));
+            }
+        }
+        let (_, length) = SnapshotTable::of(raw).read(&self.files.image).await?;
+        writeback.refcounts.occupied.add(clusters(HostOffset(raw.snapshots_offset), length));
+        for snapshot in image.snapshots.iter() {
+            writeback.refcounts.occupied.add(l1_clusters(checked_l1_table(snapshot, geometry)?));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,74 @@
+//! Which requests may still use what has been unlinked since they began.
+
+use alloc::collections::VecDeque;
+use core::cell::{Cell, RefCell};
+
+/// The requests under way, by the generation in which they began. Each unlink of a cluster begins a new generation:
+/// the cluster may be used again only when no request of an older one is left, for such a request may have looked the
+/// cluster up before it was unlinked.
+#[derive(Default)]
+pub(crate) struct Requests {
+    current: Cell<u64>,
+    /// The generations with requests under way, the oldest first.
+    active: RefCell<VecDeque<(u64, usize)>>,
+}
+
+/// A request under way.
+pub(crate) struct Request<'a> {
+    requests: &'a Requests,
+    generation: u64,
+}
+
+impl Requests {
+    pub(crate) fn begin(&self) -> Request<'_> {
+        let generation = self.current.get();
+        let mut active = self.active.borrow_mut();
+        match active.back_mut() {
+            Some((last, count)) if *last == generation => *count += 1,
+            _ => active.push_back((generation, 1)),
+        }
+        Request { requests: self, generation }
+    }
+
+    /// The generation that ends now: requests of it and of older ones may use what is unlinked now.
+    pub(crate) fn end_generation(&self) -> u64 {
+        let generation = self.current.get();
+        self.current.set(generation + 1);
+        generation
+    }
+
+    /// Whether no request of `generation` or an older one is left.
+    pub(crate) fn are_done_with(&self, generation: u64) -> bool {
+        self.active.borrow().front().is_none_or(|(oldest, _)| *oldest > generation)
+    }
+}
+
+impl Drop for Request<'_> {
+    fn drop(&mut self) {
+        let mut active = self.requests.active.borrow_mut();
+        if let Some((_, count)) = active.iter_mut().find(|(generation, _)| *generation == self.generation) {
+            *count -= 1;
+        }
+        while active.front().is_some_and(|(_, count)| *count == 0) {
+            active.pop_front();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_older_request_holds_back_and_a_newer_one_does_not() {
+        let requests = Requests::default();
+        let old = requests.begin();
+        let unlinked = requests.end_generation();
+        let new = requests.begin();
+        assert!(!requests.are_done_with(unlinked));
+        drop(old);
+        assert!(requests.are_done_with(unlinked));
+        drop(new);
+        assert!(requests.active.borrow().is_empty());
+    }
+}

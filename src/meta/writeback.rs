@@ -1,0 +1,419 @@
+//! The only code that writes metadata: it owns the order.
+//!
+//! What must hold in the file at every moment, whatever of the last writes got lost: *no table entry points to a
+//! cluster whose reference is not counted, or that is not filled.* Then a crash leaves leaked clusters at worst.
+//! Hence the order, a barrier at each `|`:
+//!
+//! ```text
+//! data, refcount blocks, tables that nothing points to yet | refcount table | L2 and L1 entries | (flush ends) | free
+//! ```
+//!
+//! - Data are written by the requests themselves, before they link them: so they are behind the first barrier.
+//! - Refcount blocks only ever hold more references than the file's tables, never fewer: what is unlinked keeps its
+//!   count until the unlink is durable. So they can be written at any time.
+//! - The refcount table changes only where a block is new, which is rare: most flushes have two barriers, and those
+//!   that only rewrite data one.
+//! - A cluster that was unlinked, or allocated in vain, is counted down after the flush that made that durable, and
+//!   when no request is left that may still use it: only then can it be taken again.
+
+use alloc::collections::BTreeSet;
+use alloc::rc::Rc;
+use alloc::vec::Vec;
+use core::cell::{Cell, RefCell};
+use core::ops::Range;
+
+use super::dirty::Dirty;
+use super::freed::FreedClusters;
+use super::host_file::{Files, HostFile};
+use super::inflight::InFlight;
+use super::lock::Lock;
+use super::refcounts::Refcounts;
+use super::requests::Requests;
+use super::table_cache::{SliceRef, SliceSize, TableCache};
+use crate::error::{Corrupt, Error, Misuse};
+use crate::field;
+use crate::format::feature;
+use crate::format::geometry::Geometry;
+use crate::format::header::{Header, RawHeader};
+use crate::format::refcount::TABLE_ENTRY_SIZE;
+use crate::format::units::HostOffset;
+use crate::storage::{Storage, StorageMut};
+
+/// What of a file's metadata is not written yet.
+pub(crate) struct Writeback {
+    /// Held by whoever changes metadata; never while guest data are read or written.
+    pub(crate) lock: Lock,
+    pub(crate) refcounts: Refcounts,
+    pub(crate) requests: Requests,
+    /// Guest clusters whose entries are about to change.
+    pub(crate) in_flight: InFlight,
+    geometry: Geometry,
+    slice_size: SliceSize,
+    cache: Rc<TableCache>,
+    /// Every change is made durable at once.
+    pub(crate) write_through: bool,
+    /// How many dirty slices make a write-back due.
+    max_dirty: usize,
+    /// Slices of tables that nothing in the file points to.
+    new_tables: Dirty,
+    /// The beginnings of those tables.
+    unlinked_tables: RefCell<BTreeSet<u64>>,
+    /// Slices of tables that the file points to.
+    links: Dirty,
+    freed: FreedClusters,
+    /// A write failed: nothing may be written any more.
+    poisoned: Cell<bool>,
+    refcount_table: Cell<TablePlace>,
+    /// Where the last compressed cluster ends, within a cluster that has room for more.
+    packed_end: Cell<Option<HostOffset>>,
+}
+
+#[derive(Clone, Copy)]
+struct TablePlace {
+    offset: HostOffset,
+    clusters: u64,
+}
+
+impl TablePlace {
+    fn clusters(self, geometry: Geometry) -> Range<u64> {
+        let first = self.offset.0 >> geometry.cluster_bits();
+        first..first + self.clusters
+    }
+}
+
+impl Writeback {
+    pub(crate) async fn open<S: Storage>(
+        file: &HostFile<S>,
+        header: &Header,
+        cache: Rc<TableCache>,
+        cache_budget: usize,
+        write_through: bool,
+    ) -> Result<Self, Error<S::Error>> {
+        let geometry = header.geometry();
+        let slice_size = SliceSize::of(geometry);
+        let raw = header.raw();
+        let refcount_table = TablePlace {
+            offset: HostOffset(raw.refcount_table_offset),
+            clusters: u64::from(raw.refcount_table_clusters),
+        };
+        let refcounts = Refcounts::open(file, header, cache.clone()).await?;
+        // The header, and the table itself.
+        refcounts.occupied.add([0]);
+        refcounts.occupied.add(refcount_table.clusters(geometry));
+        Ok(Self {
+            lock: Lock::default(),
+            refcounts,
+            requests: Requests::default(),
+            in_flight: InFlight::default(),
+            geometry,
+            slice_size,
+            cache,
+            write_through,
+            max_dirty: cache_budget / 2 / slice_size.bytes(),
+            new_tables: Dirty::default(),
+            unlinked_tables: RefCell::default(),
+            links: Dirty::default(),
+            freed: FreedClusters::default(),
+            poisoned: Cell::new(false),
+            refcount_table: Cell::new(refcount_table),
+            packed_end: Cell::new(None),
+        })
+    }
+
+    /// Refuses every write after one that failed.
+    pub(crate) fn check_writable(&self) -> Result<(), Misuse> {
+        if self.poisoned.get() { Err(Misuse::Poisoned) } else { Ok(()) }
+    }
+
+    /// Remembers that `result`, of a write or a barrier, failed.
+    pub(crate) fn watch<T, E>(&self, result: Result<T, E>) -> Result<T, Error<E>> {
+        result.map_err(|error| {
+            self.poisoned.set(true);
+            Error::Storage(error)
+        })
+    }
+
+    /// A new table of zeros at `start`, which the caller allocated.
+    pub(crate) fn add_table<S: Storage>(&self, file: &HostFile<S>, start: HostOffset) {
+        for at in (0..self.geometry.cluster_size()).step_by(self.slice_size.bytes()) {
+            let slice = self.cache.insert_zeroed(file.id(), self.slice_size, start.plus(at));
+            self.new_tables.add_whole(start.plus(at), &slice);
+        }
+        self.unlinked_tables.borrow_mut().insert(start.0);
+    }
+
+    /// Takes note that there is a table at `start` from now on, for an entry points to it.
+    pub(crate) fn keep_table(&self, start: HostOffset) {
+        self.refcounts.occupied.add([self.cluster_of(start)]);
+    }
+
+    /// Takes note that there is no table at `start` any more.
+    pub(crate) fn remove_table(&self, start: HostOffset) {
+        self.refcounts.occupied.remove([self.cluster_of(start)]);
+    }
+
+    /// Sets the word at `offset` of an L1 or L2 table.
+    pub(crate) async fn set_entry<S: Storage>(
+        &self,
+        file: &HostFile<S>,
+        offset: HostOffset,
+        word: u64,
+    ) -> Result<(), Error<S::Error>> {
+        let (slice, at) = self.slice_at(file, offset).await?;
+        let (start, _) = self.slice_size.split(offset);
+        let table = offset.0 & !(self.geometry.cluster_size() - 1);
+        let dirty = if self.unlinked_tables.borrow().contains(&table) { &self.new_tables } else { &self.links };
+        dirty.set_word(start, &slice, at, word);
+        Ok(())
+    }
+
+    /// The word at `offset` of an L1 or L2 table.
+    pub(crate) async fn entry<S: Storage>(
+        &self,
+        file: &HostFile<S>,
+        offset: HostOffset,
+    ) -> Result<u64, Error<S::Error>> {
+        let (slice, at) = self.slice_at(file, offset).await?;
+        Ok(slice.word(at))
+    }
+
+    /// Sets the two words of the extended L2 entry at `offset`.
+    pub(crate) async fn set_entry_pair<S: Storage>(
+        &self,
+        file: &HostFile<S>,
+        offset: HostOffset,
+        word: u64,
+        bitmap: u64,
+    ) -> Result<(), Error<S::Error>> {
+        // Once the slice is there, and it is held, nothing waits.
+        let _slice = self.slice_at(file, offset).await?;
+        self.set_entry(file, offset, word).await?;
+        self.set_entry(file, offset.plus(8), bitmap).await
+    }
+
+    /// Copies the table at `from` to the new one at `to`.
+    pub(crate) async fn copy_table<S: Storage>(
+        &self,
+        file: &HostFile<S>,
+        from: HostOffset,
+        to: HostOffset,
+    ) -> Result<(), Error<S::Error>> {
+        for at in (0..self.geometry.cluster_size()).step_by(self.slice_size.bytes()) {
+            let (source, _) = self.slice_at(file, from.plus(at)).await?;
+            let (target, _) = self.slice_at(file, to.plus(at)).await?;
+            target.copy_from(&source);
+        }
+        Ok(())
+    }
+
+    async fn slice_at<S: Storage>(
+        &self,
+        file: &HostFile<S>,
+        offset: HostOffset,
+    ) -> Result<(SliceRef, usize), Error<S::Error>> {
+        self.cache.slice_at(file, self.slice_size, offset).await.map_err(Error::Storage)
+    }
+
+    /// Gives up a reference to each of `clusters`: nothing in memory points to them any more.
+    pub(crate) fn free(&self, clusters: impl IntoIterator<Item = u64>) {
+        self.freed.add(&self.requests, clusters);
+    }
+
+    /// Takes clusters, as [`Refcounts::allocate`].
+    pub(crate) async fn allocate<S: Storage>(
+        &self,
+        file: &HostFile<S>,
+        wanted: u64,
+    ) -> Result<Range<u64>, Error<S::Error>> {
+        self.make_room(file).await?;
+        self.refcounts.allocate(file, wanted).await
+    }
+
+    /// Fails where `length` bytes at `place` of the image file are not for data.
+    pub(crate) fn check_place(&self, place: HostOffset, length: u64) -> Result<(), Corrupt> {
+        let end = place.plus(length).0.div_ceil(self.geometry.cluster_size());
+        self.refcounts.occupied.check(self.cluster_of(place)..end, self.geometry.cluster_bits())
+    }
+
+    /// Takes `length` bytes, less than a cluster, for a compressed cluster: behind the last one if there is room. Each
+    /// cluster that they touch has one reference more.
+    pub(crate) async fn allocate_bytes<S: Storage>(
+        &self,
+        file: &HostFile<S>,
+        length: u64,
+    ) -> Result<HostOffset, Error<S::Error>> {
+        self.make_room(file).await?;
+        let start = match self.packed_end.get() {
+            Some(end) if self.extend_packed(file, end, length).await? => end,
+            _ => {
+                let clusters = self.allocate(file, 1).await?;
+                HostOffset(clusters.start << self.geometry.cluster_bits())
+            }
+        };
+        let end = start.plus(length);
+        self.packed_end.set(Some(end).filter(|end| !self.geometry.is_cluster_aligned(end.0)));
+        Ok(start)
+    }
+
+    /// Takes the bytes behind `end`, where that leaves room in its cluster or the next one is free.
+    async fn extend_packed<S: Storage>(
+        &self,
+        file: &HostFile<S>,
+        end: HostOffset,
+        length: u64,
+    ) -> Result<bool, Error<S::Error>> {
+        let cluster = self.cluster_of(end);
+        let crosses = self.cluster_of(HostOffset(end.plus(length).0 - 1)) != cluster;
+        if crosses && !self.refcounts.allocate_at(file, cluster + 1).await? {
+            return Ok(false);
+        }
+        let counted = self.refcounts.increment(file, cluster).await?;
+        if crosses && !counted {
+            self.refcounts.decrement(file, cluster + 1).await?;
+        }
+        Ok(counted)
+    }
+
+    fn cluster_of(&self, offset: HostOffset) -> u64 {
+        offset.0 >> self.geometry.cluster_bits()
+    }
+
+    /// Sees to it that the next allocation finds what is free, and a refcount table that is large enough.
+    pub(crate) async fn make_room<S: Storage>(&self, file: &HostFile<S>) -> Result<(), Error<S::Error>> {
+        self.count_down(file).await?;
+        if self.refcounts.needs_larger_table(file).await? {
+            self.refcounts.enlarge_table()?;
+        }
+        Ok(())
+    }
+
+    /// Writes back, if much is dirty.
+    pub(crate) async fn relieve<S: StorageMut>(&self, files: &Files<S>) -> Result<(), Error<S::Error>> {
+        let dirty = self.refcounts.dirty.len() + self.new_tables.len() + self.links.len();
+        if dirty > self.max_dirty { self.write_back(files).await } else { Ok(()) }
+    }
+
+    /// Makes durable all that was written before, and then frees what was unlinked.
+    pub(crate) async fn flush<S: StorageMut>(&self, files: &Files<S>) -> Result<(), Error<S::Error>> {
+        self.check_writable()?;
+        // What is freed while this waits is not covered by its barrier.
+        let covered = self.freed.len();
+        self.write_back(files).await?;
+        self.barrier(files).await?;
+        self.freed.are_durable(covered);
+        self.count_down(&files.image).await
+    }
+
+    /// Whether the counts in the file are those of its tables.
+    pub(crate) fn owes_nothing(&self) -> bool {
+        self.freed.len() == 0 && self.refcounts.dirty.is_empty()
+    }
+
+    /// Counts down what is freed for good: in the order in which it was freed, so the first that can't be ends it.
+    async fn count_down<S: Storage>(&self, file: &HostFile<S>) -> Result<(), Error<S::Error>> {
+        while let Some(cluster) = self.freed.ready(&self.requests) {
+            let free = self.refcounts.decrement(file, cluster).await?;
+            // Not before: what is dropped while it waits would be forgotten.
+            self.freed.remove_first();
+            if free && self.packed_end.get().is_some_and(|end| self.cluster_of(end) == cluster) {
+                self.packed_end.set(None);
+            }
+        }
+        Ok(())
+    }
+
+    /// Brings everything to the file, in order; the last of it may not be durable.
+    async fn write_back<S: StorageMut>(&self, files: &Files<S>) -> Result<(), Error<S::Error>> {
+        self.write_refcounts(files).await?;
+        if !self.new_tables.is_empty() {
+            self.watch(self.new_tables.write(&files.image).await)?;
+        }
+        if !self.links.is_empty() {
+            self.barrier(files).await?;
+            self.watch(self.links.write(&files.image).await)?;
+        }
+        self.unlinked_tables.borrow_mut().clear();
+        Ok(())
+    }
+
+    async fn write_refcounts<S: StorageMut>(&self, files: &Files<S>) -> Result<(), Error<S::Error>> {
+        if self.refcounts.table_bytes() > self.refcount_table.get().clusters * self.geometry.cluster_size() {
+            return self.move_refcount_table(files).await;
+        }
+        if !self.refcounts.dirty.is_empty() {
+            self.watch(self.refcounts.dirty.write(&files.image).await)?;
+        }
+        let entries = self.refcounts.dirty_table_entries();
+        if entries.is_empty() {
+            return Ok(());
+        }
+        self.barrier(files).await?;
+        for (index, block) in entries {
+            let place = self.refcount_table.get().offset.plus(index * TABLE_ENTRY_SIZE);
+            self.watch(files.image.write(place, &block.to_be_bytes()).await)?;
+        }
+        self.refcounts.table_is_written();
+        Ok(())
+    }
+
+    /// Puts the refcount table, which has outgrown its place, into a larger one: written whole, and then switched to by
+    /// one write of the header.
+    ///
+    /// When it is dropped, the next write-back does it again, in another place: the header may point to this one.
+    async fn move_refcount_table<S: StorageMut>(&self, files: &Files<S>) -> Result<(), Error<S::Error>> {
+        let file = &files.image;
+        let clusters = self.refcounts.table_bytes() / self.geometry.cluster_size();
+        let place = self.refcounts.allocate_contiguous(file, clusters).await?;
+        let offset = HostOffset(place.start << self.geometry.cluster_bits());
+        // The blocks first: the table must not point to one that isn't there.
+        self.watch(self.refcounts.dirty.write(file).await)?;
+        self.watch(file.write(offset, &self.refcounts.whole_table()).await)?;
+        self.barrier(files).await?;
+        // The offset and the number of clusters stand side by side in the header.
+        let mut fields = Vec::from(offset.0.to_be_bytes());
+        fields.extend_from_slice(&u32::try_from(clusters).unwrap_or(u32::MAX).to_be_bytes());
+        self.watch(file.write(HostOffset(field::REFCOUNT_TABLE_OFFSET), &fields).await)?;
+        self.refcounts.table_is_written();
+        self.refcounts.occupied.add(place);
+        let old = self.refcount_table.replace(TablePlace { offset, clusters }).clusters(self.geometry);
+        self.refcounts.occupied.remove(old.clone());
+        self.free(old);
+        // A link must not be written before the table that counts for it is the one.
+        self.barrier(files).await
+    }
+
+    async fn barrier<S: StorageMut>(&self, files: &Files<S>) -> Result<(), Error<S::Error>> {
+        self.watch(files.flush().await)
+    }
+
+    /// Marks the image as corrupt, so that it is not written again before it is repaired.
+    pub(crate) async fn mark_corrupt<S: StorageMut>(
+        &self,
+        files: &Files<S>,
+        header: &RawHeader,
+    ) -> Result<(), Error<S::Error>> {
+        self.poisoned.set(true);
+        if header.version < 3 {
+            return Ok(());
+        }
+        let features = header.incompatible_features | feature::CORRUPT;
+        let place = HostOffset(field::INCOMPATIBLE_FEATURES);
+        self.watch(files.image.write(place, &features.to_be_bytes()).await)?;
+        self.barrier(files).await
+    }
+
+    /// Sets the autoclear features, as a program has to do that doesn't know them all before it writes.
+    pub(crate) async fn set_autoclear<S: StorageMut>(
+        &self,
+        files: &Files<S>,
+        header: &RawHeader,
+        features: u64,
+    ) -> Result<(), Error<S::Error>> {
+        if header.version < 3 || header.autoclear_features == features {
+            return Ok(());
+        }
+        let place = HostOffset(field::AUTOCLEAR_FEATURES);
+        self.watch(files.image.write(place, &features.to_be_bytes()).await)?;
+        self.barrier(files).await
+    }
+}
