@@ -107,10 +107,11 @@ const measurements = {
   async random({ raw, open, size, depth = 1 }) {
     const image = await open()
     const [ours, theirs] = [random(raw, size), random(raw, size)]
-    const all = (offsets, read) => Promise.all(Array.from({ length: depth }, () => read(offsets.next().value)))
+    const arrays = Array.from({ length: depth }, () => new Uint8Array(size))
+    const all = (offsets, read) => Promise.all(arrays.map((into) => read(offsets.next().value, into)))
     const result = await compareEach(
       Math.ceil(200 / depth),
-      () => all(ours, (offset) => image.read(offset, size)),
+      () => all(ours, (offset, into) => image.read(offset, into)),
       () => all(theirs, (offset) => raw.slice(offset, offset + size).arrayBuffer()),
     )
     return { ours: result.ours.map((each) => each * depth), theirs: result.theirs.map((each) => each * depth) }

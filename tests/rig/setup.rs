@@ -1,0 +1,222 @@
+//! The images on which the tests of writing begin: every kind, small.
+
+use qcow2_web::{BackingFile, BackingFormat, CompressionType, CreateOptions, Error, Image, OpenOptions, Storage};
+
+use super::machine::{Failure, File, Machine};
+use super::operation::{Mix, TABLE_CACHES};
+use crate::common::index;
+use crate::common::lab::Lab;
+use crate::common::random::Random;
+use crate::common::reading::{now, whole};
+
+/// The machine's files.
+pub const IMAGE: usize = 0;
+pub const BACKING: usize = 1;
+pub const DATA: usize = 2;
+
+/// What an image is like.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    pub cluster_bits: u32,
+    pub version: u32,
+    pub refcount_bits: u32,
+    pub extended_l2: bool,
+    pub zstd: bool,
+    pub size: u64,
+    pub backing: Option<Backing>,
+    pub data_file: DataFile,
+    /// It has one, which shares all clusters with the disk.
+    pub snapshot: bool,
+    pub table_cache: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Backing {
+    pub qcow2: bool,
+    pub size: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DataFile {
+    None,
+    Plain,
+    Raw,
+}
+
+impl Setup {
+    /// The plainest image.
+    pub fn plain(cluster_bits: u32, size: u64) -> Self {
+        Self {
+            cluster_bits,
+            version: 3,
+            refcount_bits: 16,
+            extended_l2: false,
+            zstd: false,
+            size,
+            backing: None,
+            data_file: DataFile::None,
+            snapshot: false,
+            table_cache: 4 << 20,
+        }
+    }
+
+    /// Any image with clusters of that size; half of them extended where they can be.
+    pub fn random(cluster_bits: u32, clusters: u64, random: &mut Random) -> Self {
+        let version = if random.one_in(5) { 2 } else { 3 };
+        let whole = clusters << cluster_bits;
+        let size = (whole - random.below(1 << cluster_bits)).next_multiple_of(512);
+        let mut setup = Self { version, table_cache: random.pick(&TABLE_CACHES), ..Self::plain(cluster_bits, size) };
+        if random.one_in(2) {
+            let size = random.pick(&[size, size / 2, size * 3 / 2]) / 512 * 512;
+            setup.backing = Some(Backing { qcow2: random.one_in(2), size });
+        }
+        if version == 2 {
+            setup.snapshot = random.one_in(4);
+            return setup;
+        }
+        setup.refcount_bits = 1 << random.below(7);
+        setup.extended_l2 = cluster_bits >= 14 && random.one_in(2);
+        setup.zstd = random.one_in(4);
+        // A count of one bit has no room for a snapshot's reference.
+        setup.snapshot = setup.refcount_bits > 1 && random.one_in(4);
+        if !setup.snapshot && random.one_in(6) {
+            setup.data_file = DataFile::Plain;
+            if setup.backing.is_none() && random.one_in(2) {
+                setup.data_file = DataFile::Raw;
+            }
+        }
+        setup
+    }
+
+    pub fn cluster_size(&self) -> u64 {
+        1 << self.cluster_bits
+    }
+
+    /// Operations that suit it.
+    pub fn mix(&self) -> Mix {
+        Mix {
+            size: self.size,
+            cluster_size: self.cluster_size(),
+            longest: 3 * self.cluster_size(),
+            // Where compressed bytes are packed, a cluster has a reference for each stream.
+            compressed: self.data_file == DataFile::None && self.refcount_bits >= 8,
+            flushes: 6,
+            reopens: 40,
+        }
+    }
+
+    pub fn create_options(&self) -> CreateOptions {
+        let mut options = CreateOptions::new(self.size)
+            .version(self.version)
+            .cluster_size(self.cluster_size())
+            .refcount_bits(self.refcount_bits)
+            .extended_l2(self.extended_l2);
+        if self.zstd {
+            options = options.compression(CompressionType::Zstd);
+        }
+        if let Some(backing) = self.backing {
+            options = options.backing_file("base", Some(if backing.qcow2 { "qcow2" } else { "raw" }));
+        }
+        match self.data_file {
+            DataFile::None => options,
+            DataFile::Plain => options.data_file("data", false),
+            DataFile::Raw => options.data_file("data", true),
+        }
+    }
+
+    /// A machine with the image, and what its disk holds: some of it is written already.
+    pub fn make(&self, random: &mut Random) -> (Machine, Vec<u8>) {
+        let base = self.backing.map(|backing| base(backing, random));
+        let machine = Machine::new(vec![Vec::new(), base.unwrap_or_default(), Vec::new()]);
+        let (file, data) = (machine.file(IMAGE), machine.file(DATA));
+        let data = (self.data_file != DataFile::None).then_some(&data);
+        now(self.create_options().create(&file, data)).expect("an image that can be");
+        if !self.snapshot {
+            return (machine.clone(), self.contents(&machine));
+        }
+        let image = self.open(&machine).expect("a new image opens");
+        let mut written = self.mix();
+        written.longest = self.size / 4 + 1;
+        for _ in 0..6 {
+            let operation = written.pick(random);
+            now(operation.run(&image)).expect("a new image can be written");
+        }
+        now(image.close()).expect("a new image can be closed");
+        let mut files = machine.files();
+        files[IMAGE] = with_snapshot(&files);
+        let machine = Machine::new(files);
+        (machine.clone(), self.contents(&machine))
+    }
+
+    fn contents(&self, machine: &Machine) -> Vec<u8> {
+        now(whole(&self.open_to_read(machine).expect("the image opens"))).expect("the image can be read")
+    }
+
+    fn options(&self, machine: &Machine) -> OpenOptions<File, Vec<BackingFile<File>>> {
+        let backing = self.backing.map(|backing| {
+            let format = if backing.qcow2 { BackingFormat::Qcow2 } else { BackingFormat::Raw };
+            BackingFile { format: Some(format), ..BackingFile::from(machine.file(BACKING)) }
+        });
+        let options = OpenOptions::new().table_cache(self.table_cache);
+        let options = if self.data_file == DataFile::None { options } else { options.data_file(machine.file(DATA)) };
+        options.backing(backing.into_iter().collect())
+    }
+
+    pub fn open(&self, machine: &Machine) -> Result<Image<File>, Error<Failure>> {
+        now(self.opening(machine))
+    }
+
+    pub async fn opening(&self, machine: &Machine) -> Result<Image<File>, Error<Failure>> {
+        Image::open_writable(machine.file(IMAGE), self.options(machine)).await
+    }
+
+    pub fn open_to_read(&self, machine: &Machine) -> Result<Image<File>, Error<Failure>> {
+        now(Image::open(machine.file(IMAGE), self.options(machine)))
+    }
+
+    /// Opens other storages as this image.
+    pub fn open_storages<S: Storage + Clone>(&self, files: &[S]) -> Result<Image<S>, Error<S::Error>> {
+        let backing = self.backing.map(|backing| {
+            let format = if backing.qcow2 { BackingFormat::Qcow2 } else { BackingFormat::Raw };
+            BackingFile { format: Some(format), ..BackingFile::from(files[BACKING].clone()) }
+        });
+        let options = OpenOptions::new();
+        let options = if self.data_file == DataFile::None { options } else { options.data_file(files[DATA].clone()) };
+        let backing: Vec<_> = backing.into_iter().collect();
+        now(Image::open(files[IMAGE].clone(), options.backing(backing)))
+    }
+}
+
+/// Puts the machine's files into the folder, by the names that the image records.
+pub fn put(lab: &Lab, files: &[Vec<u8>]) {
+    for (name, bytes) in ["image", "base", "data"].iter().zip(files) {
+        lab.put(name, bytes);
+    }
+}
+
+fn base(backing: Backing, random: &mut Random) -> Vec<u8> {
+    let mut bytes = random.noise(index(backing.size));
+    for piece in bytes.chunks_mut(1536).skip(2).step_by(3) {
+        piece.fill(0);
+    }
+    if !backing.qcow2 {
+        return bytes;
+    }
+    let machine = Machine::new(vec![Vec::new()]);
+    let file = machine.file(IMAGE);
+    now(CreateOptions::new(backing.size).cluster_size(2048).create(&file, None)).expect("an image that can be");
+    let image = now(Image::open_writable(file, OpenOptions::new())).expect("a new image opens");
+    for (number, piece) in bytes.chunks(5000).enumerate().filter(|(number, _)| number % 3 != 1) {
+        now(image.write_at(number as u64 * 5000, piece)).expect("a new image can be written");
+    }
+    now(image.close()).expect("a new image can be closed");
+    machine.files().swap_remove(IMAGE)
+}
+
+/// The image with a snapshot, which QEMU makes.
+fn with_snapshot(files: &[Vec<u8>]) -> Vec<u8> {
+    let lab = Lab::new();
+    put(&lab, files);
+    lab.snapshot("image", "before");
+    lab.bytes("image")
+}

@@ -1,0 +1,109 @@
+//! Faults that the other tests found, each in its smallest form.
+
+use crate::common::executor::Tasks;
+use crate::common::random::Random;
+use crate::common::reading::{now, whole};
+use crate::rig::checker::check;
+use crate::rig::machine::{Landing, Machine, Request};
+use crate::rig::setup::{IMAGE, Setup};
+
+#[test]
+fn many_clusters_that_do_not_compress() {
+    let setup = Setup::plain(15, 64 << 15);
+    let (machine, _) = setup.make(&mut Random::seeded(1));
+    let image = setup.open(&machine).unwrap();
+    let noise = Random::seeded(2).noise(64 << 15);
+    now(image.write_compressed(0, &noise)).unwrap();
+    assert!(now(whole(&image)).unwrap() == noise);
+}
+
+/// The old table is given up while the image is closed.
+#[test]
+fn refcount_table_that_moves_at_the_close() {
+    let setup = Setup { refcount_bits: 64, ..Setup::plain(9, 4000 * 512) };
+    let (machine, _) = setup.make(&mut Random::seeded(1));
+    let image = setup.open(&machine).unwrap();
+    now(image.write_at(0, &vec![1; 4000 * 512])).unwrap();
+    now(image.close()).unwrap();
+    let findings = machine.with_files(|files| check(&files[IMAGE]));
+    assert_eq!(findings.exit_code(), 0, "{findings}");
+}
+
+/// Lets reads complete until a write waits, and gives its number.
+fn run_to_a_write(machine: &Machine, tasks: &mut Tasks<'_>) -> u64 {
+    loop {
+        tasks.run();
+        match machine.waiting()[0] {
+            (id, Request::Read { .. }) => machine.complete(id, &mut Random::seeded(1)),
+            (id, _) => return id,
+        }
+    }
+}
+
+/// What a dropped write put past the end of the file is not zeros, where that cluster is taken again.
+#[test]
+fn dropped_write_past_the_end() {
+    let setup = Setup::plain(12, 64 << 12);
+    let (machine, _) = setup.make(&mut Random::seeded(1));
+    let image = setup.open(&machine).unwrap();
+    machine.hold(true);
+    let mut tasks = Tasks::default();
+    let writer = image.clone();
+    tasks.spawn(async move { writer.write_at(0, &[0xab; 4096]).await });
+    let dropped = run_to_a_write(&machine, &mut tasks);
+    tasks.cancel(0);
+    machine.settle_as(dropped, Landing::Everything);
+    machine.hold(false);
+    now(image.flush()).unwrap();
+    now(image.write_at(20 << 12, b"x")).unwrap();
+    now(image.close()).unwrap();
+    let image = setup.open(&machine).unwrap();
+    let mut bytes = [0xee; 4096];
+    now(image.read_at(20 << 12, &mut bytes)).unwrap();
+    assert_eq!((bytes[0], bytes[1]), (b'x', 0));
+}
+
+/// What can be read of a dropped write is durable after a flush, as everything else that can be read.
+#[test]
+fn flush_after_a_dropped_write() {
+    let setup = Setup::plain(12, 64 << 12);
+    let (machine, _) = setup.make(&mut Random::seeded(1));
+    let image = setup.open(&machine).unwrap();
+    now(image.write_at(0, &[1; 4096])).unwrap();
+    now(image.flush()).unwrap();
+    machine.hold(true);
+    let mut tasks = Tasks::default();
+    let writer = image.clone();
+    tasks.spawn(async move { writer.write_at(0, &[2; 4096]).await });
+    let dropped = run_to_a_write(&machine, &mut tasks);
+    tasks.cancel(0);
+    machine.settle_as(dropped, Landing::Everything);
+    machine.hold(false);
+    let before = machine.counts().flushes;
+    now(image.flush()).unwrap();
+    assert_eq!(machine.counts().flushes, before + 1);
+}
+
+/// A dropped write that made the file longer: what it wrote is seen by this handle as by the next one.
+#[test]
+fn dropped_write_at_the_end_of_the_file() {
+    let setup = Setup::plain(12, 64 << 12);
+    let (machine, _) = setup.make(&mut Random::seeded(1));
+    let image = setup.open(&machine).unwrap();
+    // The file ends with the second byte, behind the L2 table.
+    now(image.write_at(0, b"x")).unwrap();
+    now(image.write_at(4096, b"x")).unwrap();
+    now(image.flush()).unwrap();
+    machine.hold(true);
+    let mut tasks = Tasks::default();
+    let writer = image.clone();
+    tasks.spawn(async move { writer.write_at(6000, &[2; 100]).await });
+    let dropped = run_to_a_write(&machine, &mut tasks);
+    tasks.cancel(0);
+    machine.settle_as(dropped, Landing::Everything);
+    machine.hold(false);
+    now(image.flush()).unwrap();
+    let seen = now(whole(&image)).unwrap();
+    now(image.close()).unwrap();
+    assert!(now(whole(&setup.open_to_read(&machine).unwrap())).unwrap() == seen);
+}
