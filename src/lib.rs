@@ -17,7 +17,8 @@
 //!
 //! Each imports only from those above it in this list (`tests/layers.rs` holds that):
 //!
-//! 1. `field`, `error`, `storage`: where the header's fields are, what can go wrong, what the engine asks of a storage.
+//! 1. `field`, `error`, `storage`, `ready`: where the header's fields are, what can go wrong, what the engine asks of a
+//!    storage, and how it is polled where nothing waits.
 //! 2. `format`: bytes ⇄ values, pure; no I/O, no async.
 //! 3. `codec`: compressed bytes to a cluster's bytes.
 //! 4. `meta`: cached tables over a storage, and the mapping that they hold.
