@@ -31,11 +31,11 @@ impl<S: StorageMut> Image<S> {
                 let zeros = vec![0; usize::try_from(length.min(ZEROS)).unwrap_or(0)];
                 for at in (0..length).step_by(zeros.len().max(1)) {
                     let part = zeros.get(..usize::try_from(length - at).unwrap_or(zeros.len())).unwrap_or(&zeros);
-                    disk.writeback.watch(data.write(place.plus(at), part).await)?;
+                    disk.writeback.watch(data.write(place.plus(at), part)).await?;
                 }
             } else if data.size() < place.plus(length).0 {
                 // The file must reach as far as its clusters do; what it grows by is zeros.
-                disk.writeback.watch(data.set_size(place.plus(length).0).await)?;
+                disk.writeback.watch(data.set_size(place.plus(length).0)).await?;
             }
             let entry = |index: u64| {
                 let host = place.plus(index << geometry.cluster_bits());

@@ -59,7 +59,7 @@ impl<S: StorageMut> Image<S> {
         let (buf, _) = buf.split_at(usize_of(length));
         if !buf.is_empty() {
             disk.check_place(place, length)?;
-            disk.writeback.watch(files.data().write(place, buf).await)?;
+            disk.writeback.watch(files.data().write(place, buf)).await?;
         }
         Ok(buf.len())
     }
@@ -114,13 +114,13 @@ impl<S: StorageMut> Image<S> {
         if nothing_around
             || (fresh && self.is_zero(fill.start, head).await? && self.is_zero(fill.data_end, tail).await?)
         {
-            return disk.writeback.watch(data.write(place_of(fill.data_start), buf).await);
+            return disk.writeback.watch(data.write(place_of(fill.data_start), buf)).await;
         }
         let mut whole = vec![0; head + buf.len() + tail];
         self.read_old(fill.start, &mut whole[..head]).await?;
         whole[head..head + buf.len()].copy_from_slice(buf);
         self.read_old(fill.data_end, &mut whole[head + buf.len()..]).await?;
-        disk.writeback.watch(data.write(place_of(fill.start), &whole).await)
+        disk.writeback.watch(data.write(place_of(fill.start), &whole)).await
     }
 
     /// Reads what shows at `start`; past the end of the disk there are zeros.

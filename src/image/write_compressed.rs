@@ -72,7 +72,7 @@ impl<S: StorageMut> Image<S> {
         disk.check_place(place, packed.len() as u64)?;
         let image = &disk.file.files.image;
         let span = CompressedSpan::of_bytes(place, packed.len() as u64);
-        disk.writeback.watch(image.write(place, &packed).await)?;
+        disk.writeback.watch(image.write(place, &packed)).await?;
         // What was there before is not read any more: no cluster is reused while a request may still use it.
         disk.file.compressed.forget(image.id(), span);
         disk.file.compressed.put_packed(packed);

@@ -239,6 +239,7 @@ export class Qcow2 {
   }
 
   /** The same as {@link Qcow2.close}, for `await using`. */
+  // Where the symbol doesn't exist, this is a method that nobody finds.
   [Symbol.asyncDispose](): Promise<void> {
     return this.close()
   }

@@ -5,10 +5,8 @@ use alloc::rc::Rc;
 use alloc::vec::Vec;
 use core::cell::RefCell;
 
-use super::host_file::HostFile;
 use super::table_cache::SliceRef;
 use crate::format::units::HostOffset;
-use crate::storage::StorageMut;
 
 /// How much is written by one request at most.
 const MAX_WRITE: usize = 1 << 20;
@@ -46,29 +44,19 @@ impl Dirty {
         self.slices.borrow().len()
     }
 
-    /// Writes the dirty sectors of all slices, neighbours by one request. The caller lets nobody change them meanwhile.
-    ///
-    /// When it fails or is dropped, what was not written is still dirty.
-    pub(crate) async fn write<S: StorageMut>(&self, file: &HostFile<S>) -> Result<(), S::Error> {
-        let mut buf = Vec::new();
-        loop {
-            let (offset, count) = self.gather(&mut buf);
-            if count == 0 {
-                return Ok(());
-            }
-            file.write(HostOffset(offset), &buf).await?;
-            let mut slices = self.slices.borrow_mut();
-            for _ in 0..count {
-                if let Some((_, slice)) = slices.pop_first() {
-                    slice.mark_clean();
-                }
+    /// The first `count` slices are written as they are now.
+    pub(super) fn mark_written(&self, count: usize) {
+        let mut slices = self.slices.borrow_mut();
+        for _ in 0..count {
+            if let Some((_, slice)) = slices.pop_first() {
+                slice.mark_clean();
             }
         }
     }
 
     /// Puts the dirty bytes of the first slices into `buf`, as far as they lie side by side; where they begin in the
-    /// file, and how many slices they are.
-    fn gather(&self, buf: &mut Vec<u8>) -> (u64, usize) {
+    /// file, and how many slices they are: 0 where none is dirty.
+    pub(super) fn gather(&self, buf: &mut Vec<u8>) -> (HostOffset, usize) {
         buf.clear();
         let slices = self.slices.borrow();
         let (mut offset, mut count) = (0, 0);
@@ -83,6 +71,6 @@ impl Dirty {
             }
             count += 1;
         }
-        (offset, count)
+        (HostOffset(offset), count)
     }
 }

@@ -125,9 +125,10 @@ impl Writeback {
         if self.poisoned.get() { Err(Misuse::Poisoned) } else { Ok(()) }
     }
 
-    /// Remembers that `result`, of a write or a barrier, failed.
-    pub(crate) fn watch<T, E>(&self, result: Result<T, E>) -> Result<T, Error<E>> {
-        result.map_err(|error| {
+    /// Carries out a write or a barrier, unless one has failed before; and remembers if this one fails.
+    pub(crate) async fn watch<E>(&self, change: impl Future<Output = Result<(), E>>) -> Result<(), Error<E>> {
+        self.check_writable()?;
+        change.await.map_err(|error| {
             self.poisoned.set(true);
             Error::Storage(error)
         })
@@ -325,12 +326,10 @@ impl Writeback {
     /// Brings everything to the file, in order; the last of it may not be durable.
     async fn write_back<S: StorageMut>(&self, files: &Files<S>) -> Result<(), Error<S::Error>> {
         self.write_refcounts(files).await?;
-        if !self.new_tables.is_empty() {
-            self.watch(self.new_tables.write(&files.image).await)?;
-        }
+        self.write_dirty(&files.image, &self.new_tables).await?;
         if !self.links.is_empty() {
             self.barrier(files).await?;
-            self.watch(self.links.write(&files.image).await)?;
+            self.write_dirty(&files.image, &self.links).await?;
         }
         self.unlinked_tables.borrow_mut().clear();
         Ok(())
@@ -340,9 +339,7 @@ impl Writeback {
         if self.refcounts.table_bytes() > self.refcount_table.get().clusters * self.geometry.cluster_size() {
             return self.move_refcount_table(files).await;
         }
-        if !self.refcounts.dirty.is_empty() {
-            self.watch(self.refcounts.dirty.write(&files.image).await)?;
-        }
+        self.write_dirty(&files.image, &self.refcounts.dirty).await?;
         let entries = self.refcounts.dirty_table_entries();
         if entries.is_empty() {
             return Ok(());
@@ -350,7 +347,7 @@ impl Writeback {
         self.barrier(files).await?;
         for (index, block) in entries {
             let place = self.refcount_table.get().offset.plus(index * TABLE_ENTRY_SIZE);
-            self.watch(files.image.write(place, &block.to_be_bytes()).await)?;
+            self.watch(files.image.write(place, &block.to_be_bytes())).await?;
         }
         self.refcounts.table_is_written();
         Ok(())
@@ -366,13 +363,13 @@ impl Writeback {
         let place = self.refcounts.allocate_contiguous(file, clusters).await?;
         let offset = HostOffset(place.start << self.geometry.cluster_bits());
         // The blocks first: the table must not point to one that isn't there.
-        self.watch(self.refcounts.dirty.write(file).await)?;
-        self.watch(file.write(offset, &self.refcounts.whole_table()).await)?;
+        self.write_dirty(file, &self.refcounts.dirty).await?;
+        self.watch(file.write(offset, &self.refcounts.whole_table())).await?;
         self.barrier(files).await?;
         // The offset and the number of clusters stand side by side in the header.
         let mut fields = Vec::from(offset.0.to_be_bytes());
         fields.extend_from_slice(&u32::try_from(clusters).unwrap_or(u32::MAX).to_be_bytes());
-        self.watch(file.write(HostOffset(field::REFCOUNT_TABLE_OFFSET), &fields).await)?;
+        self.watch(file.write(HostOffset(field::REFCOUNT_TABLE_OFFSET), &fields)).await?;
         self.refcounts.table_is_written();
         self.refcounts.occupied.add(place);
         let old = self.refcount_table.replace(TablePlace { offset, clusters }).clusters(self.geometry);
@@ -382,8 +379,22 @@ impl Writeback {
         self.barrier(files).await
     }
 
+    /// Writes the dirty sectors of slices, neighbours by one request. Nobody else changes them meanwhile, for the caller
+    /// holds the lock. When it fails or is dropped, what was not written is still dirty.
+    async fn write_dirty<S: StorageMut>(&self, file: &HostFile<S>, dirty: &Dirty) -> Result<(), Error<S::Error>> {
+        let mut buf = Vec::new();
+        loop {
+            let (offset, count) = dirty.gather(&mut buf);
+            if count == 0 {
+                return Ok(());
+            }
+            self.watch(file.write(offset, &buf)).await?;
+            dirty.mark_written(count);
+        }
+    }
+
     async fn barrier<S: StorageMut>(&self, files: &Files<S>) -> Result<(), Error<S::Error>> {
-        self.watch(files.flush().await)
+        self.watch(files.flush()).await
     }
 
     /// Marks the image as corrupt, so that it is not written again before it is repaired.
@@ -392,14 +403,13 @@ impl Writeback {
         files: &Files<S>,
         header: &RawHeader,
     ) -> Result<(), Error<S::Error>> {
-        self.poisoned.set(true);
-        if header.version < 3 {
+        if self.poisoned.replace(true) || header.version < 3 {
             return Ok(());
         }
         let features = header.incompatible_features | feature::CORRUPT;
         let place = HostOffset(field::INCOMPATIBLE_FEATURES);
-        self.watch(files.image.write(place, &features.to_be_bytes()).await)?;
-        self.barrier(files).await
+        files.image.write(place, &features.to_be_bytes()).await.map_err(Error::Storage)?;
+        files.flush().await.map_err(Error::Storage)
     }
 
     /// Sets the autoclear features, as a program has to do that doesn't know them all before it writes.
@@ -413,7 +423,7 @@ impl Writeback {
             return Ok(());
         }
         let place = HostOffset(field::AUTOCLEAR_FEATURES);
-        self.watch(files.image.write(place, &features.to_be_bytes()).await)?;
+        self.watch(files.image.write(place, &features.to_be_bytes())).await?;
         self.barrier(files).await
     }
 }

@@ -13,4 +13,5 @@ mod common;
 #[path = "../rig/mod.rs"]
 mod rig;
 
+mod faults;
 mod states;

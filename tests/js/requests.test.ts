@@ -1,16 +1,20 @@
 import { readFileSync } from 'node:fs'
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, vi } from 'vitest'
+import { Engine } from '../../src/js/engine.js'
 import {
   type AsyncStorage,
+  blob,
+  init,
   isQcow2Error,
   memory,
   nodeFile,
   type Progress,
   Qcow2,
   Qcow2Error,
+  readAhead,
   type SyncStorage,
 } from '../../src/js/index.js'
-import { contents, convert, file } from './helpers/qemu.js'
+import { contents, convert, create, file } from './helpers/qemu.js'
 import { CountedStorage, HeldStorage, settle } from './helpers/storages.js'
 
 const MiB = 1024 * 1024
@@ -85,6 +89,38 @@ describe('an aborted read', () => {
     await expect(opening).rejects.toThrow('never mind')
     expect(storage.requests[0]?.signal.aborted).toBe(true)
     expect([storage.opened, storage.closed]).toEqual([1, 1])
+  })
+
+  it('aborts what a read-ahead has asked for', async () => {
+    const storage = new HeldStorage(raw.length)
+    const controller = new AbortController()
+    const opening = Qcow2.open(readAhead(storage), { signal: controller.signal })
+    await storage.asked
+    controller.abort(new Error('enough'))
+    await expect(opening).rejects.toThrow('enough')
+    expect(storage.requests.map(({ signal }) => signal.aborted)).toEqual([true])
+  })
+
+  it('closes a storage that was supplied too late', async () => {
+    const late = new CountedStorage(raw)
+    let supply: (storage: AsyncStorage) => void = () => {}
+    const controller = new AbortController()
+    const opening = new Promise<void>((asked) => {
+      const backing = () => {
+        asked()
+        return new Promise<AsyncStorage>((resolve) => {
+          supply = resolve
+        })
+      }
+      const overlay = memory(readFileSync(create('overlay.qcow2', MiB, '-b', path, '-F', 'qcow2')))
+      Qcow2.open(overlay, { backing, signal: controller.signal }).catch(() => {})
+    })
+    await opening
+    controller.abort()
+    await settle()
+    supply(late)
+    await settle()
+    expect([late.requests, late.closed]).toEqual([0, 1])
   })
 
   it('leaves no listener on the signal', async () => {
@@ -239,6 +275,13 @@ describe('a storage that', () => {
     expect(Buffer.compare(await image.read(0, bytes.length), bytes)).toBe(0)
   })
 
+  it('needs a worker is refused elsewhere', () => {
+    expect(() => blob(new Blob(), { sync: true })).toThrow(/INVALID_ARGUMENT/)
+    expect(() => blob('a name' as unknown as Blob)).toThrow(/INVALID_ARGUMENT/)
+    expect(() => memory([1, 2] as unknown as Uint8Array)).toThrow(/INVALID_ARGUMENT/)
+    expect(() => nodeFile(5 as unknown as string)).toThrow(/INVALID_ARGUMENT/)
+  })
+
   it('is no storage is refused', async () => {
     for (const value of [undefined, null, 5, 'disk.qcow2', {}, { size: () => 1 }, new Uint8Array(5)]) {
       await expect(Qcow2.open(value as AsyncStorage)).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' })
@@ -261,6 +304,17 @@ describe('a storage that', () => {
       await expect(image.read(0, bytes.length)).rejects.toMatchObject({ code: 'FILE_CHANGED' })
     }
   })
+})
+
+it('an engine that breaks down leaves nobody waiting', async () => {
+  await init()
+  const engine = new Engine(async () => undefined)
+  const waiting = new Promise((resolve, reject) => engine.wait(1, { resolve, reject }))
+  vi.spyOn(engine.wasm, 'answer').mockImplementation(() => {
+    throw new WebAssembly.RuntimeError('unreachable')
+  })
+  engine.answer(1, undefined)
+  await expect(waiting).rejects.toMatchObject({ code: 'ENGINE_FAILED', cause: { message: 'unreachable' } })
 })
 
 describe('an array that is transferred while it is filled', () => {

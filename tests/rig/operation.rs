@@ -152,3 +152,9 @@ impl Operation {
 fn changed_otherwise(before: &[u8], after: &[u8]) -> Option<usize> {
     before.iter().zip(after).position(|(before, after)| after != before && *after != 0)
 }
+
+/// The part of the disk that the operation is about.
+pub fn part_of(disk: &[u8], operation: &Operation) -> Vec<u8> {
+    let (offset, length) = operation.range().expect("it has a range");
+    disk[index(offset)..index(offset + length)].to_vec()
+}

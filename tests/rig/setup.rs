@@ -124,13 +124,19 @@ impl Setup {
         }
     }
 
-    /// A machine with the image, and what its disk holds: some of it is written already.
-    pub fn make(&self, random: &mut Random) -> (Machine, Vec<u8>) {
+    /// A machine with the image, of which nothing is written.
+    pub fn make_empty(&self, random: &mut Random) -> Machine {
         let base = self.backing.map(|backing| base(backing, random));
         let machine = Machine::new(vec![Vec::new(), base.unwrap_or_default(), Vec::new()]);
         let (file, data) = (machine.file(IMAGE), machine.file(DATA));
         let data = (self.data_file != DataFile::None).then_some(&data);
         now(self.create_options().create(&file, data)).expect("an image that can be");
+        machine
+    }
+
+    /// A machine with the image, and what its disk holds: if it has a snapshot, some of it is written.
+    pub fn make(&self, random: &mut Random) -> (Machine, Vec<u8>) {
+        let machine = self.make_empty(random);
         if !self.snapshot {
             return (machine.clone(), self.contents(&machine));
         }

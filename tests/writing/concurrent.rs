@@ -31,8 +31,8 @@ struct Tally {
 }
 
 /// How a run goes.
+#[expect(clippy::struct_excessive_bools, reason = "each run has a mix of them")]
 #[derive(Clone, Copy)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a way to make it harder")]
 struct Style {
     requests: u64,
     at_once: usize,

@@ -6,7 +6,7 @@ use crate::common::random::Random;
 use crate::common::reading::{now, whole};
 use crate::rig::checker::check;
 use crate::rig::machine::{Landing, Machine};
-use crate::rig::operation::Operation;
+use crate::rig::operation::{Operation, part_of};
 use crate::rig::setup::{Backing, DataFile, IMAGE, Setup};
 
 /// Images with several L2 tables, all of which have been written to here and there.
@@ -74,7 +74,7 @@ fn drop_after(setup: &Setup, fragmented: bool, operation: &Operation, requests: 
     let image = setup.open(&machine).unwrap();
     for operation in history(setup, fragmented) {
         now(operation.run(&image)).unwrap();
-        operation.apply(&mut disk, || part(&now(whole(&image)).unwrap(), &operation)).unwrap();
+        operation.apply(&mut disk, || part_of(&now(whole(&image)).unwrap(), &operation)).unwrap();
     }
     let completed = {
         machine.hold(true);
@@ -127,11 +127,6 @@ fn complete_all(machine: &Machine, random: &mut Random) {
     for (id, _) in machine.waiting() {
         machine.complete(id, random);
     }
-}
-
-fn part(disk: &[u8], operation: &Operation) -> Vec<u8> {
-    let (offset, length) = operation.range().expect("a discard has a range");
-    disk[index(offset)..index(offset + length)].to_vec()
 }
 
 /// The disk as the operation would make it; what it discards as zeros.

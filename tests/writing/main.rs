@@ -1,5 +1,11 @@
 //! Writing: many requests at once, dropped ones, both sides taking turns, and what a flush costs.
 #![allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    clippy::large_stack_arrays,
+    reason = "sizes are small"
+)]
+#![allow(
     clippy::unwrap_used,
     clippy::panic,
     unreachable_pub,
@@ -13,5 +19,8 @@ mod common;
 mod rig;
 
 mod concurrent;
+mod costs;
 mod dropped;
 mod found;
+mod turns;
+mod waiting;
