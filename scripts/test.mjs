@@ -71,7 +71,8 @@ function wasm() {
     env: {
       CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER: bindgen('wasm-bindgen-test-runner'),
       CHROMEDRIVER: chromedriver(),
-      PATH: [dirname(chromium()), process.env.PATH].join(delimiter),
+      // Last, for that folder may hold another Rust.
+      PATH: [process.env.PATH, dirname(chromium())].join(delimiter),
     },
   })
 }
