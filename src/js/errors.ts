@@ -11,6 +11,13 @@
  * - `OUT_OF_BOUNDS`: a range reaches past the end of the disk.
  * - `NO_SUCH_SNAPSHOT`: no snapshot has this id or name.
  * - `UNNEEDED_DATA_FILE`: a data file was supplied for an image that has none.
+ * - `BAD_OPTIONS`: an image can't be made as was asked for.
+ * - `UNALIGNED`: a compressed write that is not of whole clusters.
+ * - `NO_COMPRESSION`: an image with an external data file has no compressed clusters.
+ * - `READ_ONLY`: a write to an image that is open for reading.
+ * - `MARKED_CORRUPT`: the image is marked as damaged; it can be read, and has to be repaired before it is written.
+ * - `POISONED`: a write after one that failed: what the file holds is not known. Open it again.
+ * - `IMAGE_FULL`: the format has no room for more clusters.
  * - `INVALID_ARGUMENT`: a parameter is not what it must be.
  * - `NOT_SYNC`: a synchronous read of an image one of whose storages is asynchronous.
  * - `CLOSED`: the image was closed before the request, or during it.
@@ -37,9 +44,19 @@ export type Qcow2ErrorCode =
   | 'CORRUPT_L1_ENTRY'
   | 'CORRUPT_L2_ENTRY'
   | 'CORRUPT_COMPRESSED_CLUSTER'
+  | 'CORRUPT_REFCOUNT_TABLE'
+  | 'CORRUPT_REFERENCE'
+  | 'CORRUPT_OVERLAP'
   | 'OUT_OF_BOUNDS'
   | 'NO_SUCH_SNAPSHOT'
   | 'UNNEEDED_DATA_FILE'
+  | 'BAD_OPTIONS'
+  | 'UNALIGNED'
+  | 'NO_COMPRESSION'
+  | 'READ_ONLY'
+  | 'MARKED_CORRUPT'
+  | 'POISONED'
+  | 'IMAGE_FULL'
   | 'INVALID_ARGUMENT'
   | 'NOT_SYNC'
   | 'CLOSED'

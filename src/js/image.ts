@@ -238,8 +238,7 @@ export class Qcow2 {
     return this.#closing
   }
 
-  /** The same as {@link Qcow2.close}, for `await using`. */
-  // Where the symbol doesn't exist, this is a method that nobody finds.
+  /** The same as {@link Qcow2.close}, for `await using`; where that is not known, nobody finds it. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.close()
   }
