@@ -15,6 +15,8 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+#[path = "../interop/compare.rs"]
+mod compare;
 #[path = "../rig/mod.rs"]
 mod rig;
 
@@ -22,5 +24,6 @@ mod concurrent;
 mod costs;
 mod dropped;
 mod found;
+mod matrix;
 mod turns;
 mod waiting;
