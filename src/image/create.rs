@@ -139,15 +139,20 @@ impl CreateOptions {
     }
 
     async fn preallocate<S: StorageMut>(&self, storage: &S, data_file: Option<&S>) -> Result<(), Error<S::Error>> {
-        if self.preallocation == Preallocation::Off {
-            return Ok(());
-        }
+        let preallocation = match self.preallocation {
+            // A raw data file is the disk, whoever writes it: so every cluster of it is mapped, as QEMU does it.
+            Preallocation::Off if self.data_file_raw => Preallocation::Metadata,
+            Preallocation::Off => return Ok(()),
+            preallocation => preallocation,
+        };
         let mut options = OpenOptions::new().backing(WithoutBacking);
         if let Some(data_file) = data_file {
             options = options.data_file(data_file);
         }
         let image = Image::open_writable(storage, options).await?;
-        image.preallocate(self.backing_file.is_none(), self.preallocation == Preallocation::Full).await?;
+        // Extended entries say it for each subcluster, and QEMU leaves that to the writes that come.
+        let shown = self.backing_file.is_none() && !self.extended_l2;
+        image.preallocate(shown, preallocation == Preallocation::Full).await?;
         image.close().await
     }
 

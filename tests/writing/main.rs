@@ -22,6 +22,7 @@ mod rig;
 
 mod concurrent;
 mod costs;
+mod creating;
 mod dropped;
 mod found;
 mod matrix;

@@ -1,0 +1,197 @@
+//! Creating: what `qemu-img create` makes, with each option; and what it refuses.
+
+use std::process::Command;
+
+use qcow2_web::storage::FileStorage;
+use qcow2_web::{CompressionType, CreateOptions, Error, Misuse, Preallocation};
+use serde_json::Value;
+
+use crate::common::lab::{Lab, Row};
+use crate::common::reading::{assert_same, now};
+use crate::common::{GIB, KIB, MIB, TIB};
+use crate::compare::{Folder, compare_map_and_info};
+
+/// The same image, as each side is asked for it.
+struct Case {
+    ours: CreateOptions,
+    /// As after `-o`.
+    theirs: String,
+    size: u64,
+    data_file: bool,
+}
+
+fn case(size: u64, theirs: &str, ours: impl FnOnce(CreateOptions) -> CreateOptions) -> Case {
+    let data_file = theirs.contains("data_file=");
+    Case { ours: ours(CreateOptions::new(size)), theirs: theirs.into(), size, data_file }
+}
+
+impl Case {
+    fn create(&self, lab: &Lab, name: &str) -> Result<(), Error<std::io::Error>> {
+        let writable = |name: &str| FileStorage::open_writable(lab.path(name)).expect("the folder is writable");
+        let data_file = self.data_file.then(|| writable("data"));
+        now(self.ours.create(&writable(name), data_file.as_ref()))
+    }
+
+    fn both(&self, lab: &Lab) {
+        let arguments = ["create", "-q", "-u", "-f", "qcow2", "-o", &self.theirs, "theirs", &self.size.to_string()];
+        lab.qemu_img(&arguments);
+        let theirs = (info(lab, "theirs"), rows(lab, "theirs", self.size));
+        self.create(lab, "ours").unwrap_or_else(|error| panic!("{}: {error}", self.theirs));
+        lab.check("ours");
+        assert_eq!((info(lab, "ours"), rows(lab, "ours", self.size)), theirs, "{}", self.theirs);
+        let mut folder = Folder::new(lab);
+        if self.data_file {
+            folder = folder.with_data_file("data");
+        }
+        if self.size < GIB {
+            compare_map_and_info(lab, &folder, "ours");
+            let expected = lab.try_contents("theirs").expect("QEMU reads its own image");
+            assert_same(&lab.contents("ours"), &expected, &self.theirs);
+        }
+    }
+}
+
+/// Without what says where the file is, and how long.
+fn info(lab: &Lab, name: &str) -> Value {
+    let mut info = lab.info(name);
+    let object = info.as_object_mut().expect("an object");
+    for field in ["filename", "actual-size", "children"] {
+        object.remove(field);
+    }
+    info
+}
+
+/// Without the places, of which each side is free. The largest L1 tables take QEMU half a minute to walk.
+fn rows(lab: &Lab, name: &str, size: u64) -> Vec<Row> {
+    let mut merged: Vec<Row> = Vec::new();
+    let rows = if size < GIB { lab.map(name) } else { Vec::new() };
+    for row in rows {
+        let row = Row { offset: None, ..row };
+        match merged.last_mut() {
+            Some(last) if *last == (Row { start: last.start, length: last.length, ..row.clone() }) => {
+                last.length += row.length;
+            }
+            _ => merged.push(row),
+        }
+    }
+    merged
+}
+
+fn with_base(lab: &Lab) {
+    lab.put("base.raw", &[7; 100 << 10]);
+    lab.create("base.qcow2", "cluster_size=4096", 200 * KIB);
+}
+
+#[test]
+fn each_option_as_qemu_has_it() {
+    let lab = Lab::new();
+    with_base(&lab);
+    let mut cases = vec![
+        case(MIB, "compat=1.1", |ours| ours),
+        case(MIB, "compat=0.10", |ours| ours.version(2)),
+        case(0, "compat=1.1", |ours| ours),
+        case(1, "compat=1.1", |ours| ours),
+        case(MIB + 1, "compat=1.1", |ours| ours),
+        case(MIB, "lazy_refcounts=on", |ours| ours.lazy_refcounts(true)),
+        case(MIB, "extended_l2=on", |ours| ours.extended_l2(true)),
+        case(MIB, "extended_l2=on,cluster_size=16k", |ours| ours.extended_l2(true).cluster_size(16 * KIB)),
+        case(MIB, "compression_type=zstd", |ours| ours.compression(CompressionType::Zstd)),
+        case(MIB, "compression_type=zlib", |ours| ours.compression(CompressionType::Deflate)),
+        case(MIB, "backing_file=base.raw,backing_fmt=raw", |ours| ours.backing_file("base.raw", Some("raw"))),
+        case(100 * KIB, "backing_file=base.qcow2,backing_fmt=qcow2", |ours| {
+            ours.backing_file("base.qcow2", Some("qcow2"))
+        }),
+        case(MIB, "backing_file=base.raw,backing_fmt=raw,compat=0.10", |ours| {
+            ours.backing_file("base.raw", Some("raw")).version(2)
+        }),
+        case(MIB, "data_file=data", |ours| ours.data_file("data", false)),
+        case(MIB, "data_file=data,data_file_raw=on", |ours| ours.data_file("data", true)),
+        case(MIB, "data_file=data,backing_file=base.raw,backing_fmt=raw", |ours| {
+            ours.data_file("data", false).backing_file("base.raw", Some("raw"))
+        }),
+        case(TIB, "cluster_size=2M", |ours| ours.cluster_size(2 * MIB)),
+        case(128 * GIB, "cluster_size=512", |ours| ours.cluster_size(512)),
+        case(2048 * TIB, "compat=1.1", |ours| ours),
+    ];
+    for bits in 9..=21 {
+        cases.push(case(3 * MIB, &format!("cluster_size={}", 1 << bits), |ours| ours.cluster_size(1 << bits)));
+    }
+    for bits in (0..=6).map(|order| 1 << order) {
+        let ours = |ours: CreateOptions| ours.refcount_bits(bits).cluster_size(512);
+        cases.push(case(20 * MIB, &format!("refcount_bits={bits},cluster_size=512"), ours));
+    }
+    cases.iter().for_each(|case| case.both(&lab));
+}
+
+#[test]
+fn preallocation_as_qemu_has_it() {
+    let lab = Lab::new();
+    with_base(&lab);
+    for (name, preallocation) in
+        [("off", Preallocation::Off), ("metadata", Preallocation::Metadata), ("full", Preallocation::Full)]
+    {
+        let with = |ours: CreateOptions| ours.preallocation(preallocation);
+        let cases = [
+            case(3 * MIB + 512, &format!("preallocation={name}"), with),
+            case(MIB, &format!("preallocation={name},cluster_size=512"), |ours| with(ours).cluster_size(512)),
+            case(MIB, &format!("preallocation={name},cluster_size=512,refcount_bits=64"), |ours| {
+                with(ours).cluster_size(512).refcount_bits(64)
+            }),
+            case(MIB, &format!("preallocation={name},extended_l2=on"), |ours| with(ours).extended_l2(true)),
+            case(MIB, &format!("preallocation={name},compat=0.10"), |ours| with(ours).version(2)),
+            case(MIB, &format!("preallocation={name},data_file=data"), |ours| with(ours).data_file("data", false)),
+            case(MIB, &format!("preallocation={name},data_file=data,data_file_raw=on"), |ours| {
+                with(ours).data_file("data", true)
+            }),
+            case(MIB, &format!("preallocation={name},extended_l2=on,backing_file=base.raw,backing_fmt=raw"), |ours| {
+                with(ours).extended_l2(true).backing_file("base.raw", Some("raw"))
+            }),
+        ];
+        cases.iter().for_each(|case| case.both(&lab));
+    }
+}
+
+#[test]
+fn what_qemu_refuses() {
+    let lab = Lab::new();
+    with_base(&lab);
+    let long = "n".repeat(1024);
+    let cases = [
+        case(MIB, "cluster_size=256", |ours| ours.cluster_size(256)),
+        case(MIB, "cluster_size=1000", |ours| ours.cluster_size(1000)),
+        case(MIB, "cluster_size=4M", |ours| ours.cluster_size(4 * MIB)),
+        case(MIB, "refcount_bits=0", |ours| ours.refcount_bits(0)),
+        case(MIB, "refcount_bits=3", |ours| ours.refcount_bits(3)),
+        case(MIB, "refcount_bits=128", |ours| ours.refcount_bits(128)),
+        case(MIB, "compat=0.10,refcount_bits=8", |ours| ours.version(2).refcount_bits(8)),
+        case(MIB, "compat=0.10,lazy_refcounts=on", |ours| ours.version(2).lazy_refcounts(true)),
+        case(MIB, "compat=0.10,extended_l2=on", |ours| ours.version(2).extended_l2(true)),
+        case(MIB, "compat=0.10,compression_type=zstd", |ours| ours.version(2).compression(CompressionType::Zstd)),
+        case(MIB, "compat=0.10,data_file=data", |ours| ours.version(2).data_file("data", false)),
+        case(MIB, "compat=1.0", |ours| ours.version(1)),
+        case(MIB, "extended_l2=on,cluster_size=8k", |ours| ours.extended_l2(true).cluster_size(8 * KIB)),
+        case(MIB, "data_file=data,data_file_raw=on,backing_file=base.raw,backing_fmt=raw", |ours| {
+            ours.data_file("data", true).backing_file("base.raw", Some("raw"))
+        }),
+        case(MIB, &format!("backing_file={long},backing_fmt=raw"), |ours| {
+            ours.backing_file(long.as_str(), Some("raw"))
+        }),
+        case(MIB, &format!("backing_file={},backing_fmt=raw,cluster_size=512", &long[..600]), |ours| {
+            ours.backing_file(&long[..600], Some("raw")).cluster_size(512)
+        }),
+        case(MIB, "preallocation=metadata,backing_file=base.raw,backing_fmt=raw", |ours| {
+            ours.preallocation(Preallocation::Metadata).backing_file("base.raw", Some("raw"))
+        }),
+        case(129 * GIB, "cluster_size=512", |ours| ours.cluster_size(512)),
+        case(2049 * TIB, "compat=1.1", |ours| ours),
+        case(1025 * TIB, "extended_l2=on", |ours| ours.extended_l2(true)),
+    ];
+    for case in cases {
+        let arguments = ["create", "-q", "-u", "-f", "qcow2", "-o", &case.theirs, "theirs", &case.size.to_string()];
+        let output = Command::new("qemu-img").args(arguments).current_dir(lab.folder()).output().expect("it runs");
+        assert!(!output.status.success(), "QEMU creates {}", case.theirs);
+        let refused = case.create(&lab, "ours");
+        assert!(matches!(refused, Err(Error::Misuse(Misuse::Create(_)))), "{}: {refused:?}", case.theirs);
+        assert_eq!(lab.bytes("ours"), b"", "{}: nothing was written", case.theirs);
+    }
+}
