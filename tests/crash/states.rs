@@ -18,7 +18,7 @@ use crate::rig::setup::{IMAGE, Setup, put};
 
 /// How many states there are by default, over all tests of this file.
 const STATES: u64 = 110_000;
-const TESTS: u64 = 9;
+const TESTS: u64 = 10;
 /// One state in so many is shown to QEMU as well, and one in so many is written to.
 const SHOWN_TO_QEMU: u64 = 400;
 const WRITTEN_TO: u64 = 16;
@@ -54,6 +54,18 @@ impl Recorded {
     fn any(seed: u64, cluster_bits: u32, clusters: u64, count: usize) -> Self {
         let mut random = Random::seeded(seed);
         let setup = Setup::random(cluster_bits, clusters, &mut random);
+        Self::with(setup, random, count)
+    }
+
+    /// On an image each request to which is durable when it has ended.
+    fn written_through(seed: u64) -> Self {
+        let mut random = Random::seeded(seed);
+        let (bits, clusters) = random.pick(&[(9, 60), (10, 40), (12, 20), (14, 8), (16, 4)]);
+        let setup = Setup { write_through: true, ..Setup::random(bits, clusters, &mut random) };
+        Self::with(setup, random, 50)
+    }
+
+    fn with(setup: Setup, mut random: Random, count: usize) -> Self {
         let (machine, contents) = setup.make(&mut random);
         let mix = setup.mix();
         let operations = (0..count).map(|_| mix.pick(&mut random)).chain([Operation::Flush]).collect();
@@ -114,6 +126,7 @@ impl Recorded {
                     assert_eq!(findings.exit_code(), 0, "{setup:?}: closed: {findings}");
                     image = Setup { table_cache: *table_cache, ..setup.clone() }.open(machine).expect("it opens again");
                 }
+                _ if setup.write_through => machine.note(2 * number + FLUSHED),
                 _ => {}
             }
         }
@@ -177,6 +190,13 @@ impl Recorded {
         if let Some(sector) = history.first_fault(&contents) {
             let versions = history.versions(sector);
             return Err(format!("sector {sector} of the disk is none of its {versions} versions"));
+        }
+        if self.setup.snapshot && random.one_in(4) {
+            let snapshot = image.open_snapshot("before").map_err(|error| format!("the snapshot: {error}"))?;
+            let held = now(whole(&snapshot)).map_err(|error| format!("the snapshot can't be read: {error}"))?;
+            if held != self.contents {
+                return Err("the snapshot holds something else".into());
+            }
         }
         tally.states += 1;
         tally.leaking += u64::from(findings.leaks > 0);
@@ -289,6 +309,11 @@ clusters! {
     clusters_of_16k: 10 clusters of 2 to the 14, 60 operations;
     clusters_of_32k: 6 clusters of 2 to the 15, 60 operations;
     clusters_of_64k: 5 clusters of 2 to the 16, 60 operations;
+}
+
+#[test]
+fn written_through() {
+    crash_states("written through", 5, Recorded::written_through);
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! The images on which the tests of writing begin: every kind, small.
 
-use qcow2_web::{BackingFile, BackingFormat, CompressionType, CreateOptions, Error, Image, OpenOptions, Storage};
+use qcow2_web::{
+    BackingFile, BackingFormat, CompressionType, CreateOptions, Error, Image, OpenOptions, Preallocation, Storage,
+};
 
 use super::machine::{Failure, File, Machine};
 use super::operation::{Mix, TABLE_CACHES};
@@ -16,6 +18,7 @@ pub const DATA: usize = 2;
 
 /// What an image is like.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an option of its own")]
 pub struct Setup {
     pub cluster_bits: u32,
     pub version: u32,
@@ -27,7 +30,11 @@ pub struct Setup {
     pub data_file: DataFile,
     /// It has one, which shares all clusters with the disk.
     pub snapshot: bool,
+    pub lazy_refcounts: bool,
+    pub preallocation: Preallocation,
     pub table_cache: usize,
+    /// Every request is durable when it ends.
+    pub write_through: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,7 +63,10 @@ impl Setup {
             backing: None,
             data_file: DataFile::None,
             snapshot: false,
+            lazy_refcounts: false,
+            preallocation: Preallocation::Off,
             table_cache: 4 << 20,
+            write_through: false,
         }
     }
 
@@ -72,6 +82,7 @@ impl Setup {
         }
         if version == 2 {
             setup.snapshot = random.one_in(4);
+            setup.preallocate(random);
             return setup;
         }
         setup.refcount_bits = 1 << random.below(7);
@@ -85,7 +96,16 @@ impl Setup {
                 setup.data_file = DataFile::Raw;
             }
         }
+        setup.lazy_refcounts = random.one_in(6);
+        setup.preallocate(random);
         setup
+    }
+
+    /// One in six, where QEMU allows it.
+    fn preallocate(&mut self, random: &mut Random) {
+        if random.one_in(6) && (self.backing.is_none() || self.extended_l2) {
+            self.preallocation = random.pick(&[Preallocation::Metadata, Preallocation::Full]);
+        }
     }
 
     pub fn cluster_size(&self) -> u64 {
@@ -110,7 +130,9 @@ impl Setup {
             .version(self.version)
             .cluster_size(self.cluster_size())
             .refcount_bits(self.refcount_bits)
-            .extended_l2(self.extended_l2);
+            .extended_l2(self.extended_l2)
+            .lazy_refcounts(self.lazy_refcounts)
+            .preallocation(self.preallocation);
         if self.zstd {
             options = options.compression(CompressionType::Zstd);
         }
@@ -163,7 +185,7 @@ impl Setup {
             let format = if backing.qcow2 { BackingFormat::Qcow2 } else { BackingFormat::Raw };
             BackingFile { format: Some(format), ..BackingFile::from(machine.file(BACKING)) }
         });
-        let options = OpenOptions::new().table_cache(self.table_cache);
+        let options = OpenOptions::new().table_cache(self.table_cache).write_through(self.write_through);
         let options = if self.data_file == DataFile::None { options } else { options.data_file(machine.file(DATA)) };
         options.backing(backing.into_iter().collect())
     }
