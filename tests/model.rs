@@ -71,7 +71,7 @@ impl Shape {
             .refcount_bits(self.refcount_bits)
             .extended_l2(self.extended_l2)
             .compression(self.compression);
-        if has_backing { options.backing_file("base.raw", Some("raw")) } else { options }
+        if has_backing { options.backing_file("base.raw", BackingFormat::Raw) } else { options }
     }
 
     /// The smallest part that can be given back.

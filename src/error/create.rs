@@ -21,10 +21,17 @@ pub enum CreateFault {
         /// The largest one with these clusters.
         largest: u64,
     },
-    /// The backing file's name has more than 1023 bytes, or doesn't fit into the first cluster.
+    /// The backing file's name is empty.
+    EmptyBackingName,
+    /// The backing file's name has more than 1023 bytes.
     BackingNameTooLong(usize),
-    /// A backing file's format is recorded only with its name.
-    BackingFormatWithoutName,
+    /// The names of the backing file and of the data file don't fit into the first cluster with the header.
+    NamesTooLong {
+        /// How many bytes the header would have with them.
+        length: u64,
+        /// How many it can have.
+        cluster_size: u64,
+    },
     /// A raw data file can't have a backing file under it.
     RawDataFileWithBacking,
     /// With a backing file, only subclusters can be allocated and not shown: that takes extended L2 entries.
@@ -50,8 +57,13 @@ impl fmt::Display for CreateFault {
             Self::DiskTooLarge { size, largest } => {
                 write!(f, "a disk of {size} bytes is too large for clusters of this size: at most {largest}")
             }
-            Self::BackingNameTooLong(length) => write!(f, "the backing file's name is too long: {length} bytes"),
-            Self::BackingFormatWithoutName => f.write_str("a backing format is given without a backing file"),
+            Self::EmptyBackingName => f.write_str("the backing file's name is empty"),
+            Self::BackingNameTooLong(length) => {
+                write!(f, "the backing file's name has {length} bytes; 1023 are the most")
+            }
+            Self::NamesTooLong { length, cluster_size } => {
+                write!(f, "with these names the header has {length} bytes, more than a cluster of {cluster_size}")
+            }
             Self::RawDataFileWithBacking => f.write_str("an image with a raw data file can't have a backing file"),
             Self::PreallocationWithBacking => {
                 f.write_str("an image with a backing file can be preallocated only with extended L2 entries")

@@ -4,7 +4,7 @@ use alloc::string::String;
 use alloc::vec;
 
 use super::Image;
-use super::backing::WithoutBacking;
+use super::backing::{BackingFormat, WithoutBacking};
 use super::open::OpenOptions;
 use crate::error::{CreateFault, Error};
 use crate::format::emit::{HeadTail, emit_head};
@@ -28,8 +28,7 @@ pub struct CreateOptions {
     lazy_refcounts: bool,
     extended_l2: bool,
     compression: CompressionType,
-    backing_file: Option<String>,
-    backing_format: Option<String>,
+    backing: Option<(String, BackingFormat)>,
     data_file: Option<String>,
     data_file_raw: bool,
     preallocation: Preallocation,
@@ -59,8 +58,7 @@ impl CreateOptions {
             lazy_refcounts: false,
             extended_l2: false,
             compression: CompressionType::Deflate,
-            backing_file: None,
-            backing_format: None,
+            backing: None,
             data_file: None,
             data_file_raw: false,
             preallocation: Preallocation::Off,
@@ -103,10 +101,11 @@ impl CreateOptions {
         Self { compression, ..self }
     }
 
-    /// The name, and the format if known, of the backing file to record.
+    /// The name and the format of the backing file to record: a format that is not recorded would have to be guessed
+    /// from bytes that a guest may have written.
     #[must_use]
-    pub fn backing_file(self, name: impl Into<String>, format: Option<&str>) -> Self {
-        Self { backing_file: Some(name.into()), backing_format: format.map(String::from), ..self }
+    pub fn backing_file(self, name: impl Into<String>, format: BackingFormat) -> Self {
+        Self { backing: Some((name.into(), format)), ..self }
     }
 
     /// The name to record for the external data file; `raw` keeps that file a raw image of the disk.
@@ -151,7 +150,7 @@ impl CreateOptions {
         }
         let image = Image::open_writable(storage, options).await?;
         // Extended entries say it for each subcluster, and QEMU leaves that to the writes that come.
-        let shown = self.backing_file.is_none() && !self.extended_l2;
+        let shown = self.backing.is_none() && !self.extended_l2;
         image.preallocate(shown, preallocation == Preallocation::Full).await?;
         image.close().await
     }
@@ -192,13 +191,13 @@ impl CreateOptions {
         header.refcount_table_clusters = u32::try_from(layout.table).unwrap_or(u32::MAX);
         header.l1_table_offset = (1 + layout.table + layout.blocks) << cluster_bits;
         let tail = HeadTail {
-            backing_format: self.backing_format.as_deref(),
+            backing_format: self.backing.as_ref().map(|(_, format)| format.name()),
             data_file_name: self.data_file.as_deref(),
-            backing_name: self.backing_file.as_deref(),
+            backing_name: self.backing.as_ref().map(|(name, _)| name.as_str()),
         };
         let head = emit_head(&mut header, &tail);
         if head.len() as u64 > self.cluster_size {
-            return Err(CreateFault::BackingNameTooLong(self.backing_file.as_ref().map_or(0, String::len)));
+            return Err(CreateFault::NamesTooLong { length: head.len() as u64, cluster_size: self.cluster_size });
         }
         Ok(Layout { header, head, geometry, counted: layout })
     }
@@ -230,16 +229,15 @@ impl CreateOptions {
         if self.extended_l2 && Geometry::new(size.trailing_zeros(), true).is_none() {
             return Err(CreateFault::ClusterTooSmallForExtendedL2(size));
         }
-        match &self.backing_file {
-            Some(name) if name.len() > MAX_BACKING_NAME => return Err(CreateFault::BackingNameTooLong(name.len())),
-            Some(_) if self.data_file_raw => return Err(CreateFault::RawDataFileWithBacking),
+        match &self.backing {
+            Some((name, _)) if name.is_empty() => Err(CreateFault::EmptyBackingName),
+            Some((name, _)) if name.len() > MAX_BACKING_NAME => Err(CreateFault::BackingNameTooLong(name.len())),
+            Some(_) if self.data_file_raw => Err(CreateFault::RawDataFileWithBacking),
             Some(_) if self.preallocation != Preallocation::Off && !self.extended_l2 => {
-                return Err(CreateFault::PreallocationWithBacking);
+                Err(CreateFault::PreallocationWithBacking)
             }
-            None if self.backing_format.is_some() => return Err(CreateFault::BackingFormatWithoutName),
-            _ => {}
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     fn incompatible_features(&self) -> u64 {

@@ -43,6 +43,12 @@ pub struct Backing {
     pub size: u64,
 }
 
+impl Backing {
+    fn format(self) -> BackingFormat {
+        if self.qcow2 { BackingFormat::Qcow2 } else { BackingFormat::Raw }
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DataFile {
     None,
@@ -137,7 +143,7 @@ impl Setup {
             options = options.compression(CompressionType::Zstd);
         }
         if let Some(backing) = self.backing {
-            options = options.backing_file("base", Some(if backing.qcow2 { "qcow2" } else { "raw" }));
+            options = options.backing_file("base", backing.format());
         }
         match self.data_file {
             DataFile::None => options,
@@ -181,10 +187,9 @@ impl Setup {
     }
 
     fn options(&self, machine: &Machine) -> OpenOptions<File, Vec<BackingFile<File>>> {
-        let backing = self.backing.map(|backing| {
-            let format = if backing.qcow2 { BackingFormat::Qcow2 } else { BackingFormat::Raw };
-            BackingFile { format: Some(format), ..BackingFile::from(machine.file(BACKING)) }
-        });
+        let backing = self
+            .backing
+            .map(|backing| BackingFile { format: Some(backing.format()), ..BackingFile::from(machine.file(BACKING)) });
         let options = OpenOptions::new().table_cache(self.table_cache).write_through(self.write_through);
         let options = if self.data_file == DataFile::None { options } else { options.data_file(machine.file(DATA)) };
         options.backing(backing.into_iter().collect())
@@ -204,10 +209,9 @@ impl Setup {
 
     /// Opens other storages as this image.
     pub fn open_storages<S: Storage + Clone>(&self, files: &[S]) -> Result<Image<S>, Error<S::Error>> {
-        let backing = self.backing.map(|backing| {
-            let format = if backing.qcow2 { BackingFormat::Qcow2 } else { BackingFormat::Raw };
-            BackingFile { format: Some(format), ..BackingFile::from(files[BACKING].clone()) }
-        });
+        let backing = self
+            .backing
+            .map(|backing| BackingFile { format: Some(backing.format()), ..BackingFile::from(files[BACKING].clone()) });
         let options = OpenOptions::new();
         let options = if self.data_file == DataFile::None { options } else { options.data_file(files[DATA].clone()) };
         let backing: Vec<_> = backing.into_iter().collect();

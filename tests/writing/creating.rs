@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use qcow2_web::storage::FileStorage;
-use qcow2_web::{CompressionType, CreateOptions, Error, Misuse, Preallocation};
+use qcow2_web::{BackingFormat, CompressionType, CreateFault, CreateOptions, Error, Misuse, Preallocation};
 use serde_json::Value;
 
 use crate::common::lab::{Lab, Row};
@@ -32,6 +32,7 @@ impl Case {
         now(self.ours.create(&writable(name), data_file.as_ref()))
     }
 
+    /// Both make it, and it is the same.
     fn both(&self, lab: &Lab) {
         let arguments = ["create", "-q", "-u", "-f", "qcow2", "-o", &self.theirs, "theirs", &self.size.to_string()];
         lab.qemu_img(&arguments);
@@ -48,6 +49,18 @@ impl Case {
             let expected = lab.try_contents("theirs").expect("QEMU reads its own image");
             assert_same(&lab.contents("ours"), &expected, &self.theirs);
         }
+    }
+
+    /// Neither makes it, and nothing is written.
+    fn neither(&self, lab: &Lab, fault: CreateFault) {
+        let arguments = ["create", "-q", "-u", "-f", "qcow2", "-o", &self.theirs, "theirs", &self.size.to_string()];
+        let output = Command::new("qemu-img").args(arguments).current_dir(lab.folder()).output().expect("it runs");
+        assert!(!output.status.success(), "QEMU creates {}", self.theirs);
+        lab.put("ours", b"");
+        let refused = self.create(lab, "ours");
+        let is_fault = matches!(&refused, Err(Error::Misuse(Misuse::Create(found))) if *found == fault);
+        assert!(is_fault, "{}: {refused:?}", self.theirs);
+        assert_eq!(lab.bytes("ours"), b"", "{}: nothing was written", self.theirs);
     }
 }
 
@@ -86,6 +99,8 @@ fn with_base(lab: &Lab) {
 fn each_option_as_qemu_has_it() {
     let lab = Lab::new();
     with_base(&lab);
+    let longest = format!("{}/base.raw", "./".repeat(507));
+    assert_eq!(longest.len(), 1023);
     let mut cases = vec![
         case(MIB, "compat=1.1", |ours| ours),
         case(MIB, "compat=0.10", |ours| ours.version(2)),
@@ -97,21 +112,25 @@ fn each_option_as_qemu_has_it() {
         case(MIB, "extended_l2=on,cluster_size=16k", |ours| ours.extended_l2(true).cluster_size(16 * KIB)),
         case(MIB, "compression_type=zstd", |ours| ours.compression(CompressionType::Zstd)),
         case(MIB, "compression_type=zlib", |ours| ours.compression(CompressionType::Deflate)),
-        case(MIB, "backing_file=base.raw,backing_fmt=raw", |ours| ours.backing_file("base.raw", Some("raw"))),
+        case(MIB, "backing_file=base.raw,backing_fmt=raw", |ours| ours.backing_file("base.raw", BackingFormat::Raw)),
         case(100 * KIB, "backing_file=base.qcow2,backing_fmt=qcow2", |ours| {
-            ours.backing_file("base.qcow2", Some("qcow2"))
+            ours.backing_file("base.qcow2", BackingFormat::Qcow2)
         }),
         case(MIB, "backing_file=base.raw,backing_fmt=raw,compat=0.10", |ours| {
-            ours.backing_file("base.raw", Some("raw")).version(2)
+            ours.backing_file("base.raw", BackingFormat::Raw).version(2)
         }),
         case(MIB, "data_file=data", |ours| ours.data_file("data", false)),
         case(MIB, "data_file=data,data_file_raw=on", |ours| ours.data_file("data", true)),
         case(MIB, "data_file=data,backing_file=base.raw,backing_fmt=raw", |ours| {
-            ours.data_file("data", false).backing_file("base.raw", Some("raw"))
+            ours.data_file("data", false).backing_file("base.raw", BackingFormat::Raw)
         }),
         case(TIB, "cluster_size=2M", |ours| ours.cluster_size(2 * MIB)),
-        case(128 * GIB, "cluster_size=512", |ours| ours.cluster_size(512)),
-        case(2048 * TIB, "compat=1.1", |ours| ours),
+        case(MIB, "data_file=data,extended_l2=on,compression_type=zstd,lazy_refcounts=on", |ours| {
+            ours.data_file("data", false).extended_l2(true).compression(CompressionType::Zstd).lazy_refcounts(true)
+        }),
+        case(MIB, &format!("backing_file={longest},backing_fmt=raw"), |ours| {
+            ours.backing_file(longest.as_str(), BackingFormat::Raw)
+        }),
     ];
     for bits in 9..=21 {
         cases.push(case(3 * MIB, &format!("cluster_size={}", 1 << bits), |ours| ours.cluster_size(1 << bits)));
@@ -120,7 +139,9 @@ fn each_option_as_qemu_has_it() {
         let ours = |ours: CreateOptions| ours.refcount_bits(bits).cluster_size(512);
         cases.push(case(20 * MIB, &format!("refcount_bits={bits},cluster_size=512"), ours));
     }
-    cases.iter().for_each(|case| case.both(&lab));
+    for case in &cases {
+        case.both(&lab);
+    }
 }
 
 #[test]
@@ -144,10 +165,35 @@ fn preallocation_as_qemu_has_it() {
                 with(ours).data_file("data", true)
             }),
             case(MIB, &format!("preallocation={name},extended_l2=on,backing_file=base.raw,backing_fmt=raw"), |ours| {
-                with(ours).extended_l2(true).backing_file("base.raw", Some("raw"))
+                with(ours).extended_l2(true).backing_file("base.raw", BackingFormat::Raw)
             }),
         ];
-        cases.iter().for_each(|case| case.both(&lab));
+        for case in &cases {
+            case.both(&lab);
+        }
+    }
+}
+
+/// With clusters of that many bytes, and extended entries or not.
+const LARGEST: [(u64, bool, u64); 6] = [
+    (512, false, 128 * GIB),
+    (4 * KIB, false, 8 * TIB),
+    (64 * KIB, false, 2048 * TIB),
+    (2 * MIB, false, 2 * 1024 * 1024 * TIB),
+    (16 * KIB, true, 64 * TIB),
+    (2 * MIB, true, 1024 * 1024 * TIB),
+];
+
+#[test]
+fn the_largest_disks() {
+    for (cluster, extended, largest) in LARGEST {
+        // A folder each: an L1 table has 32 MiB.
+        let lab = Lab::new();
+        let theirs = format!("cluster_size={cluster},extended_l2={}", if extended { "on" } else { "off" });
+        let of_size = |size| case(size, &theirs, |ours| ours.cluster_size(cluster).extended_l2(extended));
+        of_size(largest).both(&lab);
+        let size = largest + 512;
+        of_size(size).neither(&lab, CreateFault::DiskTooLarge { size, largest });
     }
 }
 
@@ -156,42 +202,53 @@ fn what_qemu_refuses() {
     let lab = Lab::new();
     with_base(&lab);
     let long = "n".repeat(1024);
-    let cases = [
-        case(MIB, "cluster_size=256", |ours| ours.cluster_size(256)),
-        case(MIB, "cluster_size=1000", |ours| ours.cluster_size(1000)),
-        case(MIB, "cluster_size=4M", |ours| ours.cluster_size(4 * MIB)),
-        case(MIB, "refcount_bits=0", |ours| ours.refcount_bits(0)),
-        case(MIB, "refcount_bits=3", |ours| ours.refcount_bits(3)),
-        case(MIB, "refcount_bits=128", |ours| ours.refcount_bits(128)),
-        case(MIB, "compat=0.10,refcount_bits=8", |ours| ours.version(2).refcount_bits(8)),
-        case(MIB, "compat=0.10,lazy_refcounts=on", |ours| ours.version(2).lazy_refcounts(true)),
-        case(MIB, "compat=0.10,extended_l2=on", |ours| ours.version(2).extended_l2(true)),
-        case(MIB, "compat=0.10,compression_type=zstd", |ours| ours.version(2).compression(CompressionType::Zstd)),
-        case(MIB, "compat=0.10,data_file=data", |ours| ours.version(2).data_file("data", false)),
-        case(MIB, "compat=1.0", |ours| ours.version(1)),
-        case(MIB, "extended_l2=on,cluster_size=8k", |ours| ours.extended_l2(true).cluster_size(8 * KIB)),
-        case(MIB, "data_file=data,data_file_raw=on,backing_file=base.raw,backing_fmt=raw", |ours| {
-            ours.data_file("data", true).backing_file("base.raw", Some("raw"))
-        }),
-        case(MIB, &format!("backing_file={long},backing_fmt=raw"), |ours| {
-            ours.backing_file(long.as_str(), Some("raw"))
-        }),
-        case(MIB, &format!("backing_file={},backing_fmt=raw,cluster_size=512", &long[..600]), |ours| {
-            ours.backing_file(&long[..600], Some("raw")).cluster_size(512)
-        }),
-        case(MIB, "preallocation=metadata,backing_file=base.raw,backing_fmt=raw", |ours| {
-            ours.preallocation(Preallocation::Metadata).backing_file("base.raw", Some("raw"))
-        }),
-        case(129 * GIB, "cluster_size=512", |ours| ours.cluster_size(512)),
-        case(2049 * TIB, "compat=1.1", |ours| ours),
-        case(1025 * TIB, "extended_l2=on", |ours| ours.extended_l2(true)),
-    ];
-    for case in cases {
-        let arguments = ["create", "-q", "-u", "-f", "qcow2", "-o", &case.theirs, "theirs", &case.size.to_string()];
-        let output = Command::new("qemu-img").args(arguments).current_dir(lab.folder()).output().expect("it runs");
-        assert!(!output.status.success(), "QEMU creates {}", case.theirs);
-        let refused = case.create(&lab, "ours");
-        assert!(matches!(refused, Err(Error::Misuse(Misuse::Create(_)))), "{}: {refused:?}", case.theirs);
-        assert_eq!(lab.bytes("ours"), b"", "{}: nothing was written", case.theirs);
+    let refused = |fault, theirs: &str, ours: &dyn Fn(CreateOptions) -> CreateOptions| {
+        case(MIB, theirs, ours).neither(&lab, fault);
+    };
+    for (size, theirs) in [(0, "0"), (256, "256"), (1000, "1000"), (4 * MIB, "4M")] {
+        let theirs = format!("cluster_size={theirs}");
+        refused(CreateFault::ClusterSize(size), &theirs, &|ours| ours.cluster_size(size));
+    }
+    for bits in [0, 3, 65, 128] {
+        let theirs = format!("refcount_bits={bits}");
+        refused(CreateFault::RefcountBits(bits), &theirs, &|ours| ours.refcount_bits(bits));
+    }
+    refused(CreateFault::Version(1), "compat=1.0", &|ours| ours.version(1));
+    let version_2 = |what, theirs: &str, ours: &dyn Fn(CreateOptions) -> CreateOptions| {
+        refused(CreateFault::NeedsVersion3(what), &format!("compat=0.10,{theirs}"), &|options| {
+            ours(options).version(2)
+        });
+    };
+    version_2("another refcount width than 16 bits", "refcount_bits=8", &|ours| ours.refcount_bits(8));
+    version_2("lazy refcounts", "lazy_refcounts=on", &|ours| ours.lazy_refcounts(true));
+    version_2("extended L2 entries", "extended_l2=on", &|ours| ours.extended_l2(true));
+    version_2("another compression than deflate", "compression_type=zstd", &|ours| {
+        ours.compression(CompressionType::Zstd)
+    });
+    version_2("an external data file", "data_file=data", &|ours| ours.data_file("data", false));
+    refused(CreateFault::ClusterTooSmallForExtendedL2(8 * KIB), "extended_l2=on,cluster_size=8k", &|ours| {
+        ours.extended_l2(true).cluster_size(8 * KIB)
+    });
+    let over = |name: &str, ours: CreateOptions| ours.backing_file(name, BackingFormat::Raw);
+    refused(CreateFault::EmptyBackingName, "backing_file=,backing_fmt=raw", &|ours| over("", ours));
+    refused(CreateFault::BackingNameTooLong(1024), &format!("backing_file={long},backing_fmt=raw"), &|ours| {
+        over(&long, ours)
+    });
+    // The header, the format's extension, the end of the extensions, and the name.
+    let length = 112 + 16 + 8 + 600;
+    let theirs = format!("backing_file={},backing_fmt=raw,cluster_size=512", &long[..600]);
+    refused(CreateFault::NamesTooLong { length, cluster_size: 512 }, &theirs, &|ours| {
+        over(&long[..600], ours).cluster_size(512)
+    });
+    refused(
+        CreateFault::RawDataFileWithBacking,
+        "data_file=data,data_file_raw=on,backing_file=base.raw,backing_fmt=raw",
+        &|ours| over("base.raw", ours.data_file("data", true)),
+    );
+    for (name, preallocation) in [("metadata", Preallocation::Metadata), ("full", Preallocation::Full)] {
+        let theirs = format!("preallocation={name},backing_file=base.raw,backing_fmt=raw");
+        refused(CreateFault::PreallocationWithBacking, &theirs, &|ours| {
+            over("base.raw", ours.preallocation(preallocation))
+        });
     }
 }

@@ -4,7 +4,7 @@
 use std::fmt;
 
 use qcow2_web::storage::FileStorage;
-use qcow2_web::{CompressionType, CreateOptions, Image};
+use qcow2_web::{BackingFormat, CompressionType, CreateOptions, Image};
 
 use crate::common::lab::Lab;
 use crate::common::random::Random;
@@ -85,7 +85,7 @@ impl Cell {
             options = options.compression(compression);
         }
         if let Some((name, format)) = self.backing_file() {
-            options = options.backing_file(name, Some(format));
+            options = options.backing_file(name, format);
         }
         match self.data_file {
             DataFile::None => options,
@@ -94,15 +94,15 @@ impl Cell {
         }
     }
 
-    fn backing_file(&self) -> Option<(&'static str, &'static str)> {
+    fn backing_file(&self) -> Option<(&'static str, BackingFormat)> {
         Some(match self.backing {
             Backing::None => return None,
-            Backing::Qcow2 => ("same.qcow2", "qcow2"),
-            Backing::Raw => ("base.raw", "raw"),
-            Backing::Shorter => ("shorter.qcow2", "qcow2"),
-            Backing::Longer => ("longer.qcow2", "qcow2"),
-            Backing::OtherClusterSize => ("other.qcow2", "qcow2"),
-            Backing::Depth3 => ("middle.qcow2", "qcow2"),
+            Backing::Qcow2 => ("same.qcow2", BackingFormat::Qcow2),
+            Backing::Raw => ("base.raw", BackingFormat::Raw),
+            Backing::Shorter => ("shorter.qcow2", BackingFormat::Qcow2),
+            Backing::Longer => ("longer.qcow2", BackingFormat::Qcow2),
+            Backing::OtherClusterSize => ("other.qcow2", BackingFormat::Qcow2),
+            Backing::Depth3 => ("middle.qcow2", BackingFormat::Qcow2),
         })
     }
 
