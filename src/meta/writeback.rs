@@ -13,6 +13,11 @@
 //!   count until the unlink is durable. So they can be written at any time.
 //! - The refcount table changes only where a block is new, which is rare: most flushes have two barriers, and those
 //!   that only rewrite data one.
+//! - The refcount table may also move to a larger place: then it is written whole with the blocks, and what is written
+//!   behind their barrier is the header.
+//! - Where lazy refcounts are allowed, nothing is different: the blocks go out before a barrier that the data need
+//!   anyway, so to be late with them would save a write and no barrier. So the dirty bit is never set; that an image has
+//!   it says that another program was late, and its counts are rebuilt when it is opened.
 //! - A cluster that was unlinked, or allocated in vain, is counted down after the flush that made that durable, and
 //!   when no request is left that may still use it: only then can it be taken again.
 
@@ -375,8 +380,7 @@ impl Writeback {
         let old = self.refcount_table.replace(TablePlace { offset, clusters }).clusters(self.geometry);
         self.refcounts.occupied.remove(old.clone());
         self.free(old);
-        // A link must not be written before the table that counts for it is the one.
-        self.barrier(files).await
+        Ok(())
     }
 
     /// Writes the dirty sectors of slices, neighbours by one request. Nobody else changes them meanwhile, for the caller

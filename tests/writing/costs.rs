@@ -5,7 +5,7 @@ use qcow2_web::Image;
 use crate::common::random::Random;
 use crate::common::reading::now;
 use crate::rig::machine::{Counts, File, Machine};
-use crate::rig::setup::{DataFile, Setup};
+use crate::rig::setup::{DataFile, IMAGE, Setup};
 
 const UNIT: u64 = 64 << 10;
 
@@ -81,6 +81,20 @@ fn a_new_refcount_block_costs_three_barriers() {
     let bench = Bench::new(&Setup { refcount_bits: 64, ..Setup::plain(9, 1 << 20) });
     let cost = bench.cost(async |image| image.write_at(1 << 17, &[2; 512 * 20]).await.unwrap());
     assert!(cost.flushes <= 3, "{cost:?}");
+}
+
+#[test]
+fn a_larger_refcount_table_costs_three_barriers() {
+    // A block counts 64 clusters, and a cluster of the table has room for 64 blocks.
+    let bench = Bench::new(&Setup { refcount_bits: 64, ..Setup::plain(9, 4 << 20) });
+    let table = || bench.machine.with_files(|files| files[IMAGE][48..60].to_vec());
+    let first = table();
+    for piece in 8.. {
+        let cost = bench.cost(async |image| image.write_at(piece * 16 * 512, &[2; 16 * 512]).await.unwrap());
+        if table() != first {
+            return assert_eq!(cost.flushes, 3, "{cost:?}");
+        }
+    }
 }
 
 #[test]

@@ -25,6 +25,7 @@ mod costs;
 mod creating;
 mod dropped;
 mod found;
+mod lazy_refcounts;
 mod matrix;
 mod turns;
 mod waiting;
