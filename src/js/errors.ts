@@ -4,6 +4,7 @@
  * - `STORAGE`: the storage failed for a reason of its own, which is the error's `cause`.
  * - `STORAGE_CONTRACT`: the storage answered what a storage must not, such as too few bytes.
  * - `FILE_CHANGED`: the file was changed, moved or removed while it was in use; choose it again.
+ * - `NO_RANGES`: the server can't give parts of the file; the whole of it can be downloaded instead.
  * - `NOT_QCOW2`: the file is of another format.
  * - `UNSUPPORTED_…`, `BACKING_CHAIN_TOO_LONG`: the image may be sound, but this package can't read it.
  * - `MISSING_BACKING_FILE`, `MISSING_DATA_FILE`: the image needs another file, which has to be supplied; `file` names it.
@@ -28,6 +29,7 @@ export type Qcow2ErrorCode =
   | 'STORAGE'
   | 'STORAGE_CONTRACT'
   | 'FILE_CHANGED'
+  | 'NO_RANGES'
   | 'NOT_QCOW2'
   | 'UNSUPPORTED_VERSION'
   | 'UNSUPPORTED_FEATURES'

@@ -17,6 +17,7 @@ export {
 export { inspect } from './inspect.js'
 export type { Extent, MapOptions } from './map.js'
 export { type BlobOptions, blob } from './storage/blob.js'
+export { type HttpOptions, http } from './storage/http.js'
 export { memory } from './storage/memory.js'
 export { type NodeFileOptions, nodeFile } from './storage/node-file.js'
 export { type ReadAheadOptions, readAhead } from './storage/read-ahead.js'

@@ -102,6 +102,7 @@ it('the documented codes are those that the engine has', () => {
   const own = [
     'STORAGE_CONTRACT',
     'FILE_CHANGED',
+    'NO_RANGES',
     'INVALID_ARGUMENT',
     'NOT_SYNC',
     'CLOSED',

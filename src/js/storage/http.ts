@@ -1,0 +1,98 @@
+import { integer } from '../checks.js'
+import { invalidArgument } from '../errors.js'
+import type { Progress } from '../stream.js'
+import type { HttpAccess } from './http-connection.js'
+import { FetchStorage } from './http-fetch.js'
+import { SyncHttpStorage } from './http-sync.js'
+import { type ReadAheadOptions, readAhead } from './read-ahead.js'
+import type { AsyncStorage, SyncStorage } from './types.js'
+
+/** How {@link http} asks a server. */
+export interface HttpOptions {
+  /**
+   * Wait for each answer, so that `readSync` of the image works: in workers only. `fetchFn` then serves the opening
+   * alone, of `requestInit` only `headers` and `credentials: 'include'` count, and what failed is tried again at once.
+   * Default: false.
+   */
+  readonly sync?: boolean
+  /**
+   * Headers, credentials and whatever else `fetch` takes. Default: `{ cache: 'no-store' }`, since some browsers let
+   * requests for one address wait for each other in their cache; this storage keeps what it needs by itself.
+   */
+  readonly requestInit?: Omit<RequestInit, 'method' | 'body' | 'signal'>
+  /** What to call in the place of `fetch`. */
+  readonly fetchFn?: (url: string, init: RequestInit) => Promise<Response>
+  /**
+   * How much to fetch ahead and to keep, or false to pass each request on as it is. Default: as
+   * {@link ReadAheadOptions} says, but for `block` and `gap`, which are 256 KiB.
+   */
+  readonly readAhead?: ReadAheadOptions | false
+  /** How many requests are under way at one time. Default: 6. */
+  readonly connections?: number
+  /**
+   * How many times a request is sent again that failed for what may pass: the network, an answer that broke off, or a
+   * status such as 503. Default: 4.
+   */
+  readonly retries?: number
+  /** The pause before the first retry in milliseconds; each is twice as long as the one before. Default: 250. */
+  readonly retryDelay?: number
+  /**
+   * If the server can't give parts of the file, fetch the whole of it when an image is opened, instead of failing with
+   * code `NO_RANGES`. In the end it is a `Blob`; with `sync` it takes as much memory as it is long. Default: false.
+   */
+  readonly download?: boolean
+  /** Called while the whole file is fetched; `total` grows with `done` if the server doesn't say how long it is. */
+  readonly onProgress?: (progress: Progress) => void
+  /** Gives up opening; reads have signals of their own. */
+  readonly signal?: AbortSignal
+}
+
+/**
+ * A file on a web server, read-only; fetched in parts, as they are needed, by requests for ranges.
+ *
+ * Every answer is held against the first: if the file on the server becomes another while it is in use, by its `ETag`,
+ * its `Last-Modified` date or its length, reads fail with code `FILE_CHANGED`, so that two states are never mixed. A
+ * server that sends neither of the two headers is trusted.
+ *
+ * On another origin the server must permit it (CORS), best with
+ * `Access-Control-Expose-Headers: Content-Range, ETag`. Where it doesn't expose these, the length is asked for by one
+ * more request, and changes are known by their date.
+ *
+ * @param url its address; a relative one is of the page, or of the worker's script.
+ * @throws {@link Qcow2Error} `INVALID_ARGUMENT` if `url` or an option is not what it must be, or if `sync` is asked for
+ * outside of a worker. Opening and reading fail with `NO_RANGES`, `FILE_CHANGED`, and `STORAGE` for whatever else keeps
+ * a server from answering.
+ */
+export function http(url: string | URL, options: HttpOptions & { readonly sync: true }): SyncStorage
+export function http(url: string | URL, options?: HttpOptions): AsyncStorage
+export function http(url: string | URL, options: HttpOptions = {}): SyncStorage | AsyncStorage {
+  if (typeof url !== 'string' && !(url instanceof URL)) throw invalidArgument('http() takes an address.')
+  const ahead = options.readAhead ?? {}
+  const access: HttpAccess = {
+    url: String(url),
+    requestInit: { cache: 'no-store', ...options.requestInit },
+    fetchFn: options.fetchFn ?? ((address, init) => fetch(address, init)),
+    patience: {
+      retries: integer(options.retries ?? 4, 'retries'),
+      delay: integer(options.retryDelay ?? 250, 'retryDelay'),
+    },
+    connections: integer(options.connections ?? 6, 'connections', 1),
+    first: block,
+    download: options.download ?? false,
+    onProgress: options.onProgress,
+    signal: options.signal,
+  }
+  if (!options.sync) {
+    const file = new FetchStorage(access)
+    return ahead === false ? file : readAhead(file, { block, gap: block, ...ahead })
+  }
+  // On pages there is a `document`, and browsers don't let them wait.
+  if (typeof XMLHttpRequest !== 'function' || typeof document !== 'undefined') {
+    throw invalidArgument('http() with sync: true works in workers only.')
+  }
+  const file = new SyncHttpStorage(access)
+  return ahead === false ? file : readAhead(file, { block, gap: block, ...ahead })
+}
+
+/** A request costs about as much time as this many bytes: 20 ms at 100 Mbit/s. */
+const block = 256 * 1024

@@ -1,0 +1,136 @@
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { createServer, type Server } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { tmpdir } from 'node:os'
+import { extname, join } from 'node:path'
+import { type BrowserContext, chromium, type Page } from 'playwright-core'
+import type * as Package from '../../src/js/index.js'
+
+const chromiumArguments = [
+  ...['--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run'],
+  ...['--disable-background-networking', '--disable-component-update', '--disable-sync'],
+]
+
+const dist = join(import.meta.dirname, '../../dist')
+
+/** A function that runs in the browser, with the built package. It can't use what is around it in the test. */
+export type Work<A extends unknown[], T> = (qcow2: typeof Package, ...args: A) => T | Promise<T>
+
+/** Runs functions, which cross as texts. */
+const runner = `
+import * as qcow2 from '/index.js'
+globalThis.run = (source, args) => globalThis.eval('(' + source + ')')(qcow2, ...args)
+`
+
+/** Runs the functions that it is sent, whose errors come back as texts. */
+const worker = `
+import '/runner.js'
+addEventListener('message', async ({ data: { source, args } }) => {
+  try {
+    postMessage({ value: await run(source, args) })
+  } catch (error) {
+    postMessage({ error: String(error?.stack ?? error) })
+  }
+})
+`
+
+/** What is served beside the package. */
+const own: Record<string, string> = {
+  '/': '<!doctype html><script type="module" src="/runner.js"></script>',
+  '/runner.js': runner,
+  '/worker.js': worker,
+}
+
+/** The built package in Chromium, with a profile on the disk, as users have; all of it is gone behind the test file. */
+export class StorageLab {
+  url = ''
+  readonly #folder = mkdtempSync(join(tmpdir(), 'qcow2-web-storage-'))
+  #server: Server | undefined
+  #context: BrowserContext | undefined
+
+  async start(): Promise<void> {
+    const types: Record<string, string> = { '.js': 'text/javascript', '.wasm': 'application/wasm' }
+    this.#server = createServer(({ url = '/' }, response) => {
+      const { pathname } = new URL(url, 'http://localhost')
+      const type = types[extname(pathname)] ?? 'text/html'
+      try {
+        const body = own[pathname] ?? readFileSync(join(dist, pathname))
+        response.writeHead(200, { 'content-type': type }).end(body)
+      } catch {
+        response.writeHead(404).end()
+      }
+    })
+    await new Promise<void>((resolve) => this.#server?.listen(0, '127.0.0.1', resolve))
+    this.url = `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}/`
+    await this.launch()
+  }
+
+  /** Starts the browser on the profile, which outlives it. */
+  async launch(): Promise<void> {
+    const executablePath = process.env.CHROMIUM ?? '/usr/bin/chromium'
+    this.#context = await chromium.launchPersistentContext(join(this.#folder, 'profile'), {
+      executablePath,
+      args: chromiumArguments,
+    })
+  }
+
+  async stop(): Promise<void> {
+    await this.#context?.close()
+    this.#server?.close()
+    rmSync(this.#folder, { recursive: true, force: true })
+  }
+
+  /** A page of its own. */
+  async page(): Promise<Page> {
+    if (!this.#context) throw new Error('The lab has not started.')
+    const page = await this.#context.newPage()
+    await page.goto(this.url)
+    return page
+  }
+
+  /** Runs a function on a page of its own. */
+  async onPage<A extends unknown[], T>(work: Work<A, T>, ...args: A): Promise<T> {
+    const page = await this.page()
+    try {
+      return await onPage(page, work, ...args)
+    } finally {
+      await page.close()
+    }
+  }
+
+  /** Runs a function in a worker of a page of its own. */
+  async inWorker<A extends unknown[], T>(work: Work<A, T>, ...args: A): Promise<T> {
+    const page = await this.page()
+    try {
+      return await inWorker(page, work, ...args)
+    } finally {
+      await page.close()
+    }
+  }
+}
+
+/** Runs a function on a page. */
+export function onPage<A extends unknown[], T>(page: Page, work: Work<A, T>, ...args: A): Promise<T> {
+  return page.evaluate(
+    ([source, given]) => (globalThis as unknown as { run(...all: unknown[]): Promise<T> }).run(source, given),
+    [String(work), args] as const,
+  )
+}
+
+/** Runs a function in a worker of a page. */
+export function inWorker<A extends unknown[], T>(page: Page, work: Work<A, T>, ...args: A): Promise<T> {
+  return page.evaluate(
+    ([source, given]) =>
+      new Promise<T>((resolve, reject) => {
+        const worker = new Worker('/worker.js', { type: 'module' })
+        worker.onmessage = ({ data }) => {
+          worker.terminate()
+          if ('error' in data) reject(new Error(data.error))
+          else resolve(data.value)
+        }
+        worker.onerror = ({ message }) => reject(new Error(message))
+        worker.postMessage({ source, args: given })
+      }),
+    [String(work), args] as const,
+  )
+}
