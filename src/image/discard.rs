@@ -149,7 +149,8 @@ impl<S: StorageMut> Image<S> {
         let zeros = vec![0; ZEROS.min(usize::try_from(range.end - range.start).unwrap_or(ZEROS))];
         let mut at = range.start;
         while at < range.end {
-            let length = (range.end - at).min(zeros.len() as u64);
+            // Up to a multiple, so that a crash between two of them doesn't come between two parts of a sector.
+            let length = (range.end - at).min(ZEROS as u64 - at % ZEROS as u64);
             let part = zeros.get(..usize::try_from(length).unwrap_or(zeros.len())).unwrap_or(&zeros);
             if self.top.header().is_data_file_raw() || !self.is_zero(GuestOffset(at), part.len()).await? {
                 self.write_at(at, part).await?;

@@ -4,7 +4,7 @@ use crate::common::executor::Tasks;
 use crate::common::random::Random;
 use crate::common::reading::{now, whole};
 use crate::rig::checker::check;
-use crate::rig::machine::{Landing, Machine, Request};
+use crate::rig::machine::{Event, Landing, Machine, Request, SECTOR};
 use crate::rig::setup::{IMAGE, Setup};
 
 #[test]
@@ -106,4 +106,22 @@ fn dropped_write_at_the_end_of_the_file() {
     let seen = now(whole(&image)).unwrap();
     now(image.close()).unwrap();
     assert!(now(whole(&setup.open_to_read(&machine).unwrap())).unwrap() == seen);
+}
+
+/// Zeros that have to be written as data are written piece by piece: no sector in two pieces.
+#[test]
+fn zeros_that_no_sector_is_torn_by() {
+    let setup = Setup { version: 2, ..Setup::plain(20, 1 << 20) };
+    let (machine, _) = setup.make(&mut Random::seeded(1));
+    let image = setup.open(&machine).unwrap();
+    now(image.write_at(0, &[1; 1 << 20])).unwrap();
+    machine.take_log();
+    now(image.write_zeroes(450_985, 509_891, false)).unwrap();
+    let log = machine.take_log();
+    let ends = log.iter().filter_map(|event| match event {
+        Event::Asked { change, .. } => Some(change.range().end),
+        _ => None,
+    });
+    let ends: Vec<_> = ends.collect();
+    assert!(ends.len() > 1 && ends[..ends.len() - 1].iter().all(|end| end.is_multiple_of(SECTOR)), "{ends:?}");
 }
