@@ -5,6 +5,9 @@
  * - `STORAGE_CONTRACT`: the storage answered what a storage must not, such as too few bytes.
  * - `FILE_CHANGED`: the file was changed, moved or removed while it was in use; choose it again.
  * - `NO_RANGES`: the server can't give parts of the file; the whole of it can be downloaded instead.
+ * - `QUOTA`: there is no room for what is written: the disk is full, or what the browser grants the page.
+ * - `IN_USE`: another tab, worker or storage has the file.
+ * - `WORKER_DIED`: the worker that the package started is gone, with what it had not flushed; open the image again.
  * - `NOT_QCOW2`: the file is of another format.
  * - `UNSUPPORTED_…`, `BACKING_CHAIN_TOO_LONG`: the image may be sound, but this package can't read it.
  * - `MISSING_BACKING_FILE`, `MISSING_DATA_FILE`: the image needs another file, which has to be supplied; `file` names it.
@@ -30,6 +33,9 @@ export type Qcow2ErrorCode =
   | 'STORAGE_CONTRACT'
   | 'FILE_CHANGED'
   | 'NO_RANGES'
+  | 'QUOTA'
+  | 'IN_USE'
+  | 'WORKER_DIED'
   | 'NOT_QCOW2'
   | 'UNSUPPORTED_VERSION'
   | 'UNSUPPORTED_FEATURES'

@@ -84,7 +84,7 @@ async function open(app: string, file: string): Promise<Page> {
 }
 
 /** Lets the app look at the chosen file. */
-function look(page: Page, where: 'look' | 'lookInWorker', options: object): Promise<Seen> {
+function look(page: Page, where: 'look' | 'lookInWorker' | 'keep', options: object): Promise<Seen> {
   return page.evaluate(
     ([name, given]) => {
       const file = document.querySelector('input')?.files?.[0]
@@ -112,6 +112,12 @@ describe.each(['vite', 'vite, while developing', 'webpack', 'no bundler', 'no bu
       },
       60_000,
     )
+
+    it('a file is kept, by the worker that the package starts', async () => {
+      const page = await open(app, image)
+      expect(await look(page, 'keep', {})).toEqual({ whole: expected })
+      await page.close()
+    }, 60_000)
   },
 )
 

@@ -19,7 +19,7 @@ export function install(): string {
 
 /** What an app does with the package; the name under which it imports it differs. */
 const look = (name: string) => `
-import { blob, isQcow2Error, Qcow2 } from '${name}'
+import { blob, isQcow2Error, opfs, Qcow2 } from '${name}'
 
 const hash = async (bytes) => [...new Uint8Array(await crypto.subtle.digest('SHA-256', bytes))]
 
@@ -39,6 +39,19 @@ export async function look(file, options) {
     return { error: isQcow2Error(error) ? error.code : String(error) }
   }
 }
+
+/** The hash of the disk of an image that is kept in the origin-private file system. */
+export async function keep(file) {
+  try {
+    await opfs.import('kept.qcow2', file, { overwrite: true })
+    const image = await Qcow2.open(opfs('kept.qcow2'))
+    const whole = await hash(await image.read(0, image.size))
+    await image.close()
+    return { whole }
+  } catch (error) {
+    return { error: isQcow2Error(error) ? error.message : String(error) }
+  }
+}
 `
 
 const worker = `
@@ -48,9 +61,10 @@ addEventListener('message', async ({ data: { file, options } }) => postMessage(a
 `
 
 const main = (module: string) => `
-import { look } from './look.js'
+import { keep, look } from './look.js'
 
 window.look = look
+window.keep = keep
 window.lookInWorker = (file, options) =>
   new Promise((resolve, reject) => {
     const worker = new Worker(new URL('./worker.js', import.meta.url)${module})

@@ -1,0 +1,74 @@
+import { Client } from '../worker/client.js'
+import type { OpfsFileOptions } from './opfs-file.js'
+import type { OpfsPath } from './opfs-path.js'
+import { Shared } from './shared.js'
+import type { AsyncStorage } from './types.js'
+
+interface Signal {
+  readonly signal: AbortSignal
+}
+
+/** A file of the origin-private file system, by its access handle in the package's own worker. */
+export class RemoteOpfsFile implements AsyncStorage {
+  static #opened = 0
+  readonly #file: Shared<{ readonly client: Client; readonly number: number }>
+
+  constructor(path: OpfsPath, options: OpfsFileOptions) {
+    this.#file = new Shared(
+      async () => {
+        const client = Client.acquire()
+        RemoteOpfsFile.#opened += 1
+        const number = RemoteOpfsFile.#opened
+        try {
+          await client.call('open', [number, path, options])
+          return { client, number }
+        } catch (error) {
+          client.release()
+          throw error
+        }
+      },
+      async ({ client, number }) => {
+        try {
+          // With a worker that is gone its access handles are, too.
+          if (!client.ended) await client.call('close', [number])
+        } finally {
+          client.release()
+        }
+      },
+    )
+  }
+
+  open(): Promise<void> {
+    return this.#file.open()
+  }
+
+  async size(): Promise<number> {
+    const { client, number } = this.#file.current
+    return client.call('size', [number])
+  }
+
+  async read(offset: number, length: number, options: Signal): Promise<Uint8Array> {
+    const { client, number } = this.#file.current
+    return client.call('read', [number, offset, length], { signal: options.signal })
+  }
+
+  async write(offset: number, bytes: Uint8Array<ArrayBuffer>, { signal }: Signal): Promise<void> {
+    const { client, number } = this.#file.current
+    const own = bytes.length === bytes.buffer.byteLength ? bytes : bytes.slice()
+    await client.call('write', [number, offset, own], { signal, transfer: [own.buffer] })
+  }
+
+  async truncate(size: number): Promise<void> {
+    const { client, number } = this.#file.current
+    await client.call('truncate', [number, size])
+  }
+
+  async flush(): Promise<void> {
+    const { client, number } = this.#file.current
+    await client.call('flush', [number])
+  }
+
+  close(): Promise<void> {
+    return this.#file.close()
+  }
+}

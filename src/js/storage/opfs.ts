@@ -1,0 +1,92 @@
+import { invalidArgument } from '../errors.js'
+import { OpfsFile } from './opfs-file.js'
+import {
+  exportFile,
+  file,
+  importFile,
+  list,
+  type OpfsEntry,
+  type OpfsImportOptions,
+  opfsStorage,
+  remove,
+  rename,
+  type TransferOptions,
+} from './opfs-files.js'
+import { parsePath } from './opfs-path.js'
+import type { RemoteOpfsFile } from './opfs-remote.js'
+import type { Storage } from './types.js'
+
+/** How {@link opfs} opens a file. */
+export interface OpfsOptions {
+  /** Make the file, and the directories above it, when an image is opened over it. Default: false. */
+  readonly create?: boolean
+  /**
+   * False for a file that is only read: where the browser can (Chromium), several tabs then read it at one time. Else
+   * it is in use by one storage alone. Default: true.
+   */
+  readonly writable?: boolean
+}
+
+/** Files of the origin-private file system: where a web page keeps its own, up to a quota. */
+export interface Opfs {
+  /**
+   * A file of the origin-private file system, which can be written.
+   *
+   * In a dedicated worker the storage is synchronous: the engine reads and writes through the file's access handle, with
+   * nothing between. On a page, where there are no access handles, it is asynchronous, and the handle is in a worker that
+   * the package starts for it.
+   *
+   * One storage at a time has the file; for another one opening fails with code `IN_USE`. `flush` makes what was written
+   * durable. Where there is no room writing fails with code `QUOTA`.
+   *
+   * @param path names joined by slashes, from the root.
+   * @throws {@link Qcow2Error} `INVALID_ARGUMENT` if `path` is none, or if this is no place that has access handles and
+   * no page that could start a worker. That the file is missing shows when an image is opened over it: code `STORAGE`.
+   */
+  (path: string, options?: OpfsOptions): Storage
+  /** What is in a directory, by name. Default: the root. */
+  list(path?: string): Promise<OpfsEntry[]>
+  /** A file to read from: it can be sliced, streamed and shown as a download, and nothing of it is copied for that. */
+  file(path: string): Promise<File>
+  /**
+   * Removes a file, or a directory with all that is in it.
+   *
+   * @throws {@link Qcow2Error} `IN_USE` if it is open.
+   */
+  remove(path: string): Promise<void>
+  /**
+   * Gives a file another path, with the directories above it; a file that is there already is not replaced.
+   *
+   * @throws {@link Qcow2Error} `IN_USE` if it is open, `STORAGE` if there is a file at the new path.
+   */
+  rename(from: string, to: string): Promise<void>
+  /** Streams a file into `to`, and closes that: a file that the user picked, an upload. */
+  export(path: string, to: WritableStream<Uint8Array>, options?: TransferOptions): Promise<void>
+  /**
+   * Makes a file out of a `File` or a stream. It has its name once it is whole and durable; before, and if the page goes
+   * away meanwhile, its name ends with `.part`.
+   *
+   * @throws {@link Qcow2Error} `STORAGE` if there is such a file already, `QUOTA`; or the signal's reason. Nothing is
+   * left then.
+   */
+  import(path: string, from: Blob | ReadableStream<Uint8Array>, options?: OpfsImportOptions): Promise<void>
+}
+
+/** Files of the origin-private file system; see {@link Opfs}. */
+export const opfs: Opfs = /* @__PURE__ */ Object.assign(
+  (path: string, { create = false, writable = true }: OpfsOptions = {}): Storage => {
+    if (create && !writable) throw invalidArgument('A file that is made has to be writable.')
+    const storage = opfsStorage(parsePath(path, 'The path'), { create, writable })
+    return writable ? storage : readOnly(storage)
+  },
+  { list, file, remove, rename, export: exportFile, import: importFile },
+)
+
+/** A storage without the members that make it a writable one. */
+function readOnly(storage: OpfsFile | RemoteOpfsFile): Storage {
+  const open = () => storage.open()
+  const close = () => storage.close()
+  return storage instanceof OpfsFile
+    ? { open, size: () => storage.size(), readSync: (offset, into) => storage.readSync(offset, into), close }
+    : { open, size: () => storage.size(), read: (...request) => storage.read(...request), close }
+}

@@ -1,0 +1,3 @@
+import { serve, type WorkerScope } from './host.js'
+
+serve(globalThis as unknown as WorkerScope)

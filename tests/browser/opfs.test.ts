@@ -1,0 +1,272 @@
+import { readFileSync } from 'node:fs'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { contents, convert } from '../js/helpers/qemu.js'
+import { FileServer } from '../js/helpers/server.js'
+import { inWorker, onPage, StorageLab, type Work } from './storage-lab.js'
+
+const disk = contents(3 * 1024 * 1024, 9)
+const image = readFileSync(convert('image.qcow2', disk))
+const lab = new StorageLab()
+const server = new FileServer(image)
+
+beforeAll(async () => {
+  server.exposed = ''
+  await server.start()
+  await lab.start()
+}, 60_000)
+afterAll(async () => {
+  server.stop()
+  await lab.stop()
+})
+
+/** Where a function runs. */
+const places = [
+  ['on a page', <A extends unknown[], T>(work: Work<A, T>, ...args: A) => lab.onPage(work, ...args)],
+  ['in a worker', <A extends unknown[], T>(work: Work<A, T>, ...args: A) => lab.inWorker(work, ...args)],
+] as const
+
+/** What a storage does whose members are called one by one, whether it is synchronous or not. */
+const exercise: Work<[string], unknown> = async ({ opfs }, path) => {
+  const storage = opfs(path, { create: true }) as unknown as Record<string, (...args: unknown[]) => unknown>
+  const { signal } = new AbortController()
+  const sync = 'readSync' in storage
+  const call = async (name: string, ...args: unknown[]) => storage[sync ? `${name}Sync` : name]?.(...args)
+  const write = (offset: number, bytes: Uint8Array) => call('write', offset, bytes, { signal })
+  const read = async (offset: number, length: number): Promise<unknown> => {
+    const into = new Uint8Array(length)
+    if (sync) await call('read', offset, into)
+    return Array.from(sync ? into : ((await call('read', offset, length, { signal })) as Uint8Array))
+  }
+  const seen: unknown[] = [sync]
+  await storage.open?.()
+  seen.push(await storage.size?.())
+  await write(10, new Uint8Array([1, 2, 3]))
+  // A view on a part of an array is not more than that part.
+  await write(13, new Uint8Array([9, 4, 5, 9]).subarray(1, 3))
+  seen.push(await storage.size?.(), await read(9, 6))
+  await call('truncate', 12)
+  await call('truncate', 20)
+  await call('flush')
+  seen.push(await read(10, 4))
+  seen.push(await read(18, 3).catch((error) => error.code))
+  await storage.close?.()
+  // As after a reload.
+  await storage.open?.()
+  seen.push(await storage.size?.(), await read(10, 3))
+  await storage.close?.()
+  return seen
+}
+
+describe.each(places)('%s', (where, run) => {
+  it('a file is written, cut, grown and read', async () => {
+    expect(await run(exercise, `${where}/deep/file`)).toEqual([
+      where === 'in a worker',
+      0,
+      15,
+      [0, 1, 2, 3, 4, 5],
+      [1, 2, 0, 0],
+      'FILE_CHANGED',
+      20,
+      [1, 2, 0],
+    ])
+  })
+
+  it('an image is imported, read, exported, renamed and removed', async () => {
+    const seen = await run(
+      async ({ http, opfs, Qcow2 }, url, path) => {
+        const source = await (await fetch(url)).blob()
+        const progress: number[] = []
+        const onProgress = ({ done, total }: { done: number; total: number }) => {
+          if (total !== source.size) throw new Error(`of ${total}`)
+          progress.push(done)
+        }
+        await opfs.import(`${path}/one.qcow2`, source, { onProgress })
+        await opfs.import(`${path}/two.qcow2`, source.stream())
+        await opfs.rename(`${path}/two.qcow2`, `${path}/other/three.qcow2`)
+
+        const image = await Qcow2.open(opfs(`${path}/one.qcow2`))
+        const original = await Qcow2.open(http(url))
+        const bytes = await image.read(0, image.size)
+        const same = (await original.read(0, image.size)).every((byte, index) => byte === bytes[index])
+        await image.close()
+        await original.close()
+
+        let exported = 0
+        await opfs.export(
+          `${path}/other/three.qcow2`,
+          new WritableStream({
+            write(chunk) {
+              exported += chunk.length
+            },
+          }),
+        )
+        const list = [...(await opfs.list(path)), ...(await opfs.list(`${path}/other`))]
+        const { size } = await opfs.file(`${path}/one.qcow2`)
+        await opfs.remove(path)
+        const left = (await opfs.list()).filter(({ name }) => name === path).length
+        const growing = progress.every((done, index) => index === 0 || done > (progress[index - 1] ?? 0))
+        const paths = list.map((entry) => `${entry.kind} ${entry.path} ${entry.size}`)
+        return { same, sync: image.sync, exported, paths, size, left, growing, last: progress.at(-1) }
+      },
+      server.url,
+      `files ${where}`,
+    )
+    expect(seen).toEqual({
+      same: true,
+      sync: where === 'in a worker',
+      exported: image.length,
+      paths: [
+        `file files ${where}/one.qcow2 ${image.length}`,
+        `directory files ${where}/other 0`,
+        `file files ${where}/other/three.qcow2 ${image.length}`,
+      ],
+      size: image.length,
+      left: 0,
+      growing: true,
+      last: image.length,
+    })
+  })
+
+  it('what goes wrong has a code', async () => {
+    const seen = await run(async ({ isQcow2Error, opfs }, path) => {
+      const codes: unknown[] = []
+      const note = async (work: () => unknown) => {
+        try {
+          codes.push((await work()) ?? 'fine')
+        } catch (error) {
+          codes.push(isQcow2Error(error) ? error.code : (error as Error).name)
+        }
+      }
+      for (const wrong of ['', '/a', 'a/', 'a//b', '../a', '.', 'a/../b']) await note(() => opfs(wrong) && 'taken')
+      await note(() => opfs('a', { create: true, writable: false }) && 'taken')
+      await note(() => opfs('missing').open?.())
+      await note(() => opfs.file('missing/file'))
+      const first = opfs(path, { create: true })
+      const second = opfs(path)
+      await note(() => first.open?.())
+      await note(() => second.open?.())
+      await note(() => opfs.remove(path))
+      await note(() => opfs.rename(path, `${path}2`))
+      await note(() => opfs.import(path, new Blob(['x'])))
+      await note(() => opfs.import(path, new Blob(['x']), { overwrite: true }))
+      await note(() => first.close?.())
+      await note(() => second.open?.())
+      await note(() => second.close?.())
+      await note(() => opfs.import(path, new Blob(['xyz']), { overwrite: true }))
+      await note(async () => (await opfs.file(path)).text())
+      await note(() => opfs.import(`${path}3`, new Blob(['xyz']), { signal: AbortSignal.abort() }))
+      await note(async () =>
+        (await opfs.list())
+          .filter(({ name }) => name.startsWith(path))
+          .map(({ name }) => name)
+          .join(),
+      )
+      await opfs.remove(path)
+      return codes
+    }, `codes ${where}`)
+    expect(seen).toEqual([
+      ...Array(8).fill('INVALID_ARGUMENT'),
+      'NotFoundError',
+      'NotFoundError',
+      'fine',
+      'IN_USE',
+      'IN_USE',
+      'IN_USE',
+      'STORAGE',
+      'IN_USE',
+      'fine',
+      'fine',
+      'fine',
+      'fine',
+      'xyz',
+      'AbortError',
+      `codes ${where}`,
+    ])
+  })
+
+  it('a file that is only read is read by several at one time', async () => {
+    const seen = await run(async ({ opfs }, path) => {
+      await opfs.import(path, new Blob(['abc']))
+      const storages = [opfs(path, { writable: false }), opfs(path, { writable: false })]
+      for (const storage of storages) await storage.open?.()
+      const sizes = await Promise.all(storages.map((storage) => storage.size()))
+      for (const storage of storages) await storage.close?.()
+      await opfs.remove(path)
+      return [sizes, storages.map((storage) => Object.keys(storage).filter((name) => /write|flush/.test(name)))]
+    }, `shared ${where}`)
+    expect(seen).toEqual([
+      [3, 3],
+      [[], []],
+    ])
+  })
+})
+
+describe('the package’s own worker', () => {
+  it('that is gone fails what is asked of it, and is started again', async () => {
+    const page = await lab.page()
+    const seen = await onPage(page, async ({ isQcow2Error, opfs }) => {
+      const code = (error: unknown) => (isQcow2Error(error) ? error.code : String(error))
+      const workers: Worker[] = []
+      const Own = Worker
+      globalThis.Worker = class extends Own {
+        constructor(...args: ConstructorParameters<typeof Own>) {
+          super(...args)
+          workers.push(this)
+        }
+      }
+      const storage = opfs('dying', { create: true })
+      const { signal } = new AbortController()
+      if (!('read' in storage)) throw new Error('not on a page')
+      await storage.open?.()
+      // As a browser that runs out of memory does.
+      workers[0]?.terminate()
+      const pending = await storage.read(0, 10, { signal }).catch(code)
+      const later = await Promise.resolve(storage.size()).catch(code)
+      await storage.close?.()
+      await storage.open?.()
+      const size = await storage.size()
+      await storage.close?.()
+      return { pending, later, size, started: workers.length }
+    })
+    await page.close()
+    expect(seen).toEqual({ pending: 'WORKER_DIED', later: 'WORKER_DIED', size: 0, started: 2 })
+  })
+
+  it('serves several files, and lets aborted requests go', async () => {
+    const seen = await lab.onPage(async ({ opfs }) => {
+      const storages = ['a', 'b'].map((name) => opfs(`several/${name}`, { create: true }))
+      const sizes: unknown[] = []
+      for (const storage of storages) await storage.open?.()
+      const [first] = storages
+      const controller = new AbortController()
+      const read = first && 'read' in first ? first.read(0, 10, controller) : undefined
+      controller.abort(new Error('enough'))
+      sizes.push(await read?.catch((error) => error.message))
+      for (const storage of storages) sizes.push(await storage.size())
+      for (const storage of storages) await storage.close?.()
+      return sizes
+    })
+    expect(seen).toEqual(['enough', 0, 0])
+  })
+})
+
+it('two tabs have a file one after the other', async () => {
+  const [one, two] = [await lab.page(), await lab.page()]
+  const open: Work<[], string> = async ({ isQcow2Error, opfs }) => {
+    const storage = opfs('tabs', { create: true })
+    Object.assign(globalThis, { storage })
+    try {
+      await storage.open?.()
+      return 'open'
+    } catch (error) {
+      return isQcow2Error(error) ? error.code : String(error)
+    }
+  }
+  expect(await onPage(one, open)).toBe('open')
+  expect(await onPage(two, open)).toBe('IN_USE')
+  expect(await inWorker(two, open)).toBe('IN_USE')
+  await one.close()
+  // The browser lets go of what a closed tab had at some time.
+  await expect.poll(() => onPage(two, open), { timeout: 30_000 }).toBe('open')
+  await two.close()
+})
