@@ -5,6 +5,7 @@ pub(crate) mod bytes;
 pub(crate) mod emit;
 pub(crate) mod extension;
 pub(crate) mod feature;
+pub(crate) mod flaw;
 pub(crate) mod geometry;
 pub(crate) mod header;
 pub(crate) mod l1;

@@ -9,6 +9,7 @@ use layer::{Layer, Qcow2File};
 
 pub(crate) mod backing;
 mod change;
+pub(crate) mod check;
 pub(crate) mod create;
 mod discard;
 mod flush;

@@ -52,6 +52,7 @@ pub use image::Image;
 pub use image::backing::{
     BackingFile, BackingFormat, BackingRequest, BackingResolver, NoBacking, Supply, WithoutBacking,
 };
+pub use image::check::{CheckOptions, CheckReport, Finding, Progress, Remedy, Severity, Verdict, check};
 pub use image::create::{CreateOptions, Preallocation};
 pub use image::info::{ChainLink, Info};
 pub use image::inspect::{Inspection, inspect};

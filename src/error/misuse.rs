@@ -42,6 +42,8 @@ pub enum Misuse {
     Poisoned,
     /// The format can't hold more clusters, or the refcount table can't count them.
     ImageFull,
+    /// The caller's progress callback ended it.
+    Cancelled,
 }
 
 impl Misuse {
@@ -57,6 +59,7 @@ impl Misuse {
             Self::MarkedCorrupt => "MARKED_CORRUPT",
             Self::Poisoned => "POISONED",
             Self::ImageFull => "IMAGE_FULL",
+            Self::Cancelled => "CANCELLED",
         }
     }
 
@@ -70,7 +73,8 @@ impl Misuse {
             | Self::ReadOnly
             | Self::MarkedCorrupt
             | Self::Poisoned
-            | Self::ImageFull => None,
+            | Self::ImageFull
+            | Self::Cancelled => None,
         }
     }
 }
@@ -93,6 +97,7 @@ impl fmt::Display for Misuse {
             Self::MarkedCorrupt => f.write_str("the image is marked as corrupt; repair it before writing to it"),
             Self::Poisoned => f.write_str("an earlier write failed; open the image again before writing to it"),
             Self::ImageFull => f.write_str("the format can't hold more clusters of this size"),
+            Self::Cancelled => f.write_str("it was ended by the caller"),
             Self::UnneededDataFile => f.write_str("a data file was supplied, but the image keeps its data in itself"),
         }
     }

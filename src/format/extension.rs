@@ -42,8 +42,17 @@ pub(crate) struct Extensions {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct BitmapDirectory {
     pub(crate) bitmaps: u32,
+    /// Zero, or QEMU refuses the image.
+    pub(crate) reserved: u32,
     pub(crate) size: u64,
     pub(crate) offset: u64,
+}
+
+/// Where the header of an encrypted image's LUKS volume is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct CryptoHeader {
+    pub(crate) offset: u64,
+    pub(crate) length: u64,
 }
 
 impl Extensions {
@@ -94,7 +103,15 @@ impl Extensions {
 
     pub(crate) fn bitmap_directory(&self) -> Option<BitmapDirectory> {
         let record = Record(self.find(BITMAPS)?);
-        Some(BitmapDirectory { bitmaps: record.u32(0)?, size: record.u64(8)?, offset: record.u64(16)? })
+        let (bitmaps, reserved) = (record.u32(0)?, record.u32(4)?);
+        Some(BitmapDirectory { bitmaps, reserved, size: record.u64(8)?, offset: record.u64(16)? })
+    }
+
+    /// Where it says so, and what it says.
+    pub(crate) fn crypto_header(&self) -> Option<(u64, CryptoHeader)> {
+        let extension = self.list.iter().find(|extension| extension.kind == CRYPTO_HEADER)?;
+        let record = Record(&extension.data);
+        Some((extension.offset, CryptoHeader { offset: record.u64(0)?, length: record.u64(8)? }))
     }
 
     /// Those whose type is not one that the format defines.

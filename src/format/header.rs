@@ -7,6 +7,7 @@ use super::feature::{self, FeatureBit};
 use super::geometry::{CLUSTER_BITS, Geometry};
 use super::l1::MAX_L1_ENTRIES;
 use super::probe::{self, MAGIC};
+use super::snapshot::MAX_SNAPSHOTS;
 use super::units::HostOffset;
 use crate::error::{Corrupt, HeaderTable, Problem, Unsupported};
 use crate::field;
@@ -20,8 +21,6 @@ const V2_REFCOUNT_ORDER: u32 = 4;
 const MAX_REFCOUNT_ORDER: u32 = 6;
 /// QEMU's limit on the refcount table.
 const MAX_REFCOUNT_TABLE_BYTES: u64 = 8 << 20;
-/// QEMU's limit on the number of snapshots.
-const MAX_SNAPSHOTS: u32 = 65_536;
 const MAX_BACKING_NAME: u64 = 1023;
 const SECTOR: u64 = 512;
 

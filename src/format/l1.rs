@@ -19,6 +19,7 @@ pub(crate) struct UnalignedTable(pub(crate) u64);
 impl L1Entry {
     const OFFSET: u64 = 0x00ff_ffff_ffff_fe00;
     const COPIED: u64 = 1 << 63;
+    const RESERVED: u64 = !(Self::OFFSET | Self::COPIED);
 
     /// The entry for an L2 table that nothing else refers to.
     pub(crate) fn owned(l2_table: HostOffset) -> Self {
@@ -33,6 +34,16 @@ impl L1Entry {
     /// The L2 table has one reference: it may be changed in place.
     pub(crate) fn is_owned(self) -> bool {
         self.0 & Self::COPIED != 0
+    }
+
+    /// Bits are set that mean nothing.
+    pub(crate) fn has_reserved_bits(self) -> bool {
+        self.0 & Self::RESERVED != 0
+    }
+
+    /// The offset field; 0 is "none".
+    pub(crate) fn offset(self) -> HostOffset {
+        HostOffset(self.0 & Self::OFFSET)
     }
 
     /// Where the L2 table is; `None` where nothing of its range is mapped. Reserved bits are ignored, as QEMU does.

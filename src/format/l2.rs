@@ -117,20 +117,20 @@ impl L2Entry {
 
     /// Reserved bits are ignored, and so is the bitmap of a compressed cluster, as QEMU does.
     pub(crate) fn decode(self, rules: L2Rules) -> Result<Cluster, BadL2Entry> {
-        if self.word & Self::COMPRESSED != 0 {
+        if self.is_compressed() {
             return self.decode_compressed(rules);
         }
-        let offset = self.word & Self::OFFSET;
+        let offset = self.offset().0;
         if !rules.geometry.is_cluster_aligned(offset) {
             return Err(BadL2Entry::Unaligned(offset));
         }
-        let has_host = offset != 0 || (rules.data_file && self.word & Self::COPIED != 0);
+        let has_host = offset != 0 || (rules.data_file && self.has_copied_flag());
         let host = has_host.then_some(HostOffset(offset));
         if rules.geometry.extended_l2() { self.decode_bitmap(host) } else { self.decode_standard(host, rules) }
     }
 
     fn decode_standard(self, host: Option<HostOffset>, rules: L2Rules) -> Result<Cluster, BadL2Entry> {
-        let zero = self.word & Self::ZERO != 0;
+        let zero = self.has_zero_flag();
         if zero && !rules.zero_flag {
             return Err(BadL2Entry::ZeroInVersion2);
         }
@@ -152,12 +152,36 @@ impl L2Entry {
         if rules.data_file {
             return Err(BadL2Entry::CompressedWithDataFile);
         }
-        let offset_bits = rules.geometry.compressed_offset_bits();
+        Ok(Cluster::Compressed(self.compressed_span(rules.geometry)))
+    }
+
+    /// Where the compressed bytes are, of an entry with the flag.
+    pub(crate) fn compressed_span(self, geometry: Geometry) -> CompressedSpan {
+        let offset_bits = geometry.compressed_offset_bits();
         let descriptor = self.word & (Self::COMPRESSED - 1);
         let start = descriptor & ((1 << offset_bits) - 1);
         let additional_sectors = descriptor >> offset_bits;
         let length = (additional_sectors + 1) * Self::SECTOR - start % Self::SECTOR;
-        Ok(Cluster::Compressed(CompressedSpan { start: HostOffset(start), length }))
+        CompressedSpan { start: HostOffset(start), length }
+    }
+
+    pub(crate) fn is_compressed(self) -> bool {
+        self.word & Self::COMPRESSED != 0
+    }
+
+    /// The flag as it is stored, whatever else the entry holds.
+    pub(crate) fn has_copied_flag(self) -> bool {
+        self.word & Self::COPIED != 0
+    }
+
+    /// The bit of the zero flag, which means nothing in extended entries.
+    pub(crate) fn has_zero_flag(self) -> bool {
+        self.word & Self::ZERO != 0
+    }
+
+    /// The offset field of an entry that is not compressed; 0 is "none" but with a data file.
+    pub(crate) fn offset(self) -> HostOffset {
+        HostOffset(self.word & Self::OFFSET)
     }
 }
 

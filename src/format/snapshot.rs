@@ -15,7 +15,9 @@ pub(crate) const ALIGNMENT: u64 = 8;
 /// QEMU's limit on the whole table.
 pub(crate) const MAX_TABLE_BYTES: u64 = 64 << 20;
 /// QEMU's limit on an entry's extra data.
-const MAX_EXTRA_BYTES: u32 = 1024;
+pub(crate) const MAX_EXTRA_BYTES: u32 = 1024;
+/// QEMU's limit on the number of snapshots.
+pub(crate) const MAX_SNAPSHOTS: u32 = 65_536;
 /// The extra data that this crate knows: 64-bit VM state size, disk size, instruction count.
 const KNOWN_EXTRA_BYTES: u64 = 24;
 /// The instruction count of a machine that doesn't count.
@@ -55,36 +57,45 @@ impl Snapshot {
 }
 
 /// The lengths of the variable parts of an entry, from its fixed part.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct EntryLayout {
-    id: u64,
-    name: u64,
-    extra: u64,
+    id: u16,
+    name: u16,
+    extra: u32,
 }
 
 impl EntryLayout {
     /// From the first [`FIXED_BYTES`] of entry `index`, which is at `offset` in the file.
     pub(crate) fn parse(fixed: &[u8], index: u32, offset: u64) -> Result<Self, Corrupt> {
-        let record = Record(fixed);
-        let lengths = || Some((record.u16(12)?, record.u16(14)?, record.u32(36)?));
-        let (id, name, extra) = lengths().ok_or(Corrupt::SnapshotTruncated { index, offset })?;
+        let layout = Self::parse_unchecked(Record(fixed)).ok_or(Corrupt::SnapshotTruncated { index, offset })?;
         // Version 3 requires 16 bytes, but QEMU opens images that have fewer, as older programs left them.
-        if extra > MAX_EXTRA_BYTES {
-            return Err(Corrupt::SnapshotExtraData { index, offset, length: extra });
+        if layout.extra() > MAX_EXTRA_BYTES {
+            return Err(Corrupt::SnapshotExtraData { index, offset, length: layout.extra() });
         }
-        Ok(Self { id: u64::from(id), name: u64::from(name), extra: u64::from(extra) })
+        Ok(layout)
+    }
+
+    /// As [`EntryLayout::parse`], of any length.
+    pub(crate) fn parse_unchecked(fixed: Record<'_>) -> Option<Self> {
+        Some(Self { id: fixed.u16(12)?, name: fixed.u16(14)?, extra: fixed.u32(36)? })
+    }
+
+    /// The length of the extra data in bytes.
+    pub(crate) fn extra(self) -> u32 {
+        self.extra
     }
 
     /// The length of the whole entry in bytes, without padding: at most 40 + 1024 + 2 × 65535.
     pub(crate) fn length(self) -> u64 {
-        FIXED_BYTES + self.extra + self.id + self.name
+        FIXED_BYTES + u64::from(self.extra) + u64::from(self.id) + u64::from(self.name)
     }
 
     /// The snapshot that the whole entry describes; `None` where `entry` is shorter than [`EntryLayout::length`].
     pub(crate) fn read(self, entry: &[u8]) -> Option<Snapshot> {
         let record = Record(entry);
-        let extra = Record(record.slice(FIXED_BYTES, self.extra)?);
-        let id_at = FIXED_BYTES + self.extra;
+        let (extra_length, id_length) = (u64::from(self.extra), u64::from(self.id));
+        let extra = Record(record.slice(FIXED_BYTES, extra_length)?);
+        let id_at = FIXED_BYTES + extra_length;
         Some(Snapshot {
             l1_table_offset: record.u64(0)?,
             l1_entries: record.u32(8)?,
@@ -96,11 +107,11 @@ impl EntryLayout {
             disk_size: extra.u64(8),
             icount: extra.u64(16).filter(|count| *count != NO_ICOUNT),
             unknown_extra_data: extra
-                .slice(KNOWN_EXTRA_BYTES, self.extra.saturating_sub(KNOWN_EXTRA_BYTES))
+                .slice(KNOWN_EXTRA_BYTES, extra_length.saturating_sub(KNOWN_EXTRA_BYTES))
                 .map(<[u8]>::to_vec)
                 .unwrap_or_default(),
-            id: text(record.slice(id_at, self.id)?),
-            name: text(record.slice(id_at + self.id, self.name)?),
+            id: text(record.slice(id_at, id_length)?),
+            name: text(record.slice(id_at + id_length, self.name.into())?),
         })
     }
 }

@@ -22,6 +22,7 @@
  * - `MARKED_CORRUPT`: the image is marked as damaged; it can be read, and has to be repaired before it is written.
  * - `POISONED`: a write after one that failed: what the file holds is not known. Open it again.
  * - `IMAGE_FULL`: the format has no room for more clusters.
+ * - `CANCELLED`: a progress callback ended what it was told of.
  * - `INVALID_ARGUMENT`: a parameter is not what it must be.
  * - `NOT_SYNC`: a synchronous read of an image one of whose storages is asynchronous.
  * - `CLOSED`: the image was closed before the request, or during it.
@@ -65,6 +66,7 @@ export type Qcow2ErrorCode =
   | 'MARKED_CORRUPT'
   | 'POISONED'
   | 'IMAGE_FULL'
+  | 'CANCELLED'
   | 'INVALID_ARGUMENT'
   | 'NOT_SYNC'
   | 'CLOSED'

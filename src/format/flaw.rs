@@ -1,0 +1,144 @@
+//! What can be wrong with an L2 entry, whatever it refers to.
+
+use super::l2::{CompressedSpan, L2Entry, L2Rules};
+use super::units::HostOffset;
+
+/// A rule that an L2 entry breaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Flaw {
+    /// Reserved bits are set. Readers ignore them.
+    Reserved,
+    /// The COPIED flag of a compressed cluster. Readers ignore it.
+    CompressedCopied,
+    /// A subcluster bitmap of a compressed cluster. Readers ignore it.
+    CompressedBitmap,
+    /// A compressed cluster, where the data are in a file of their own.
+    CompressedWithDataFile,
+    /// The zero flag in version 2, which doesn't have it.
+    ZeroInVersion2,
+    /// A subcluster that is allocated and zero at once.
+    Subclusters,
+    /// Subclusters that are allocated without a cluster.
+    SubclustersWithoutCluster,
+    /// The cluster doesn't begin at a multiple of the cluster size; nothing of it is data.
+    UnalignedZero,
+    /// The cluster doesn't begin at a multiple of the cluster size.
+    UnalignedData,
+}
+
+/// What an entry refers to, as far as references are counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Target {
+    Nothing,
+    Compressed(CompressedSpan),
+    /// A cluster, of data or preallocated. It may be unaligned.
+    Cluster(HostOffset),
+}
+
+impl L2Entry {
+    const STANDARD_RESERVED: u64 = 0x3f00_0000_0000_01fe;
+
+    /// What the entry refers to, by the rules of `qemu-img check`; `flaw` is told what is wrong with it.
+    pub(crate) fn examine(self, rules: L2Rules, flaw: impl FnMut(Flaw)) -> Target {
+        if self.is_compressed() { self.examine_compressed(rules, flaw) } else { self.examine_standard(rules, flaw) }
+    }
+
+    fn examine_compressed(self, rules: L2Rules, mut flaw: impl FnMut(Flaw)) -> Target {
+        if self.has_copied_flag() {
+            flaw(Flaw::CompressedCopied);
+        }
+        if rules.data_file {
+            flaw(Flaw::CompressedWithDataFile);
+            return Target::Nothing;
+        }
+        if self.bitmap != 0 {
+            // As QEMU: it isn't counted before it is mended.
+            flaw(Flaw::CompressedBitmap);
+            return Target::Nothing;
+        }
+        Target::Compressed(self.compressed_span(rules.geometry))
+    }
+
+    fn examine_standard(self, rules: L2Rules, mut flaw: impl FnMut(Flaw)) -> Target {
+        let extended = rules.geometry.extended_l2();
+        if self.word & Self::STANDARD_RESERVED != 0 {
+            flaw(Flaw::Reserved);
+        }
+        let zero_flag = self.has_zero_flag() && !extended;
+        if zero_flag && !rules.zero_flag {
+            flaw(Flaw::ZeroInVersion2);
+        }
+        let offset = self.offset();
+        let (zero, allocated) = (self.bitmap >> 32, self.bitmap & u64::from(u32::MAX));
+        if offset.0 == 0 && (zero_flag || !(rules.data_file && self.has_copied_flag())) {
+            if allocated != 0 {
+                flaw(Flaw::SubclustersWithoutCluster);
+            }
+            return Target::Nothing;
+        }
+        if zero & allocated != 0 {
+            flaw(Flaw::Subclusters);
+        }
+        if !rules.geometry.is_cluster_aligned(offset.0) {
+            let has_data = if extended { allocated != 0 } else { !zero_flag };
+            flaw(if has_data { Flaw::UnalignedData } else { Flaw::UnalignedZero });
+        }
+        Target::Cluster(offset)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec::Vec;
+
+    use super::*;
+    use crate::format::geometry::Geometry;
+
+    const COPIED: u64 = 1 << 63;
+    const COMPRESSED: u64 = 1 << 62;
+    const HOST: u64 = 5 << 16;
+
+    fn examine(word: u64, bitmap: u64, rules: L2Rules) -> (Target, Vec<Flaw>) {
+        let mut flaws = Vec::new();
+        let target = L2Entry { word, bitmap }.examine(rules, |flaw| flaws.push(flaw));
+        (target, flaws)
+    }
+
+    fn rules(extended: bool) -> L2Rules {
+        L2Rules { geometry: Geometry::new(16, extended).expect("in range"), zero_flag: true, data_file: false }
+    }
+
+    #[test]
+    fn a_sound_entry_has_no_flaw() {
+        let cluster = Target::Cluster(HostOffset(HOST));
+        assert_eq!(examine(HOST | COPIED, 0, rules(false)), (cluster, Vec::new()));
+        assert_eq!(examine(HOST | 1, 0, rules(false)), (cluster, Vec::new()));
+        assert_eq!(examine(1, 0, rules(false)), (Target::Nothing, Vec::new()));
+        assert_eq!(examine(HOST, 0xff << 32 | 0xff00, rules(true)), (cluster, Vec::new()));
+    }
+
+    #[test]
+    fn each_flaw_by_its_name() {
+        let version_2 = L2Rules { zero_flag: false, ..rules(false) };
+        let data_file = L2Rules { data_file: true, ..rules(false) };
+        let flaws = |word, bitmap, rules| examine(word, bitmap, rules).1;
+        assert_eq!(flaws(HOST | 2, 0, rules(false)), [Flaw::Reserved]);
+        assert_eq!(flaws(COMPRESSED | COPIED | HOST, 0, rules(false)), [Flaw::CompressedCopied]);
+        assert_eq!(flaws(COMPRESSED | HOST, 1, rules(true)), [Flaw::CompressedBitmap]);
+        assert_eq!(flaws(COMPRESSED | HOST, 0, data_file), [Flaw::CompressedWithDataFile]);
+        assert_eq!(flaws(1, 0, version_2), [Flaw::ZeroInVersion2]);
+        assert_eq!(flaws(HOST, 1 << 32 | 1, rules(true)), [Flaw::Subclusters]);
+        assert_eq!(flaws(0, 1, rules(true)), [Flaw::SubclustersWithoutCluster]);
+        assert_eq!(flaws(HOST + 512 + 1, 0, rules(false)), [Flaw::UnalignedZero]);
+        assert_eq!(flaws(HOST + 512, 1 << 32, rules(true)), [Flaw::UnalignedZero]);
+        assert_eq!(flaws(HOST + 512, 0, rules(false)), [Flaw::UnalignedData]);
+    }
+
+    #[test]
+    fn a_data_file_has_a_cluster_at_0() {
+        let data_file = L2Rules { data_file: true, ..rules(false) };
+        assert_eq!(examine(COPIED, 0, data_file).0, Target::Cluster(HostOffset(0)));
+        assert_eq!(examine(COPIED | 1, 0, data_file).0, Target::Nothing);
+        assert_eq!(examine(COPIED, 0, rules(false)).0, Target::Nothing);
+    }
+}

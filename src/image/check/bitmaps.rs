@@ -1,0 +1,83 @@
+//! The bitmaps that an image stores, as a check counts them.
+
+use alloc::vec;
+
+use super::finding::Finding;
+use super::subject::Subject;
+use super::walk::{Reference, Sink};
+use crate::error::Error;
+use crate::format::bitmap::{BITMAP_ENTRY_SIZE, BITMAP_OFFSET_MASK, BitmapTable};
+use crate::format::feature;
+use crate::format::units::HostOffset;
+use crate::storage::Storage;
+
+/// How much of a bitmap's table is read at once.
+const TABLE_READ: u64 = 64 << 10;
+
+/// Walks over the bitmaps, where they count: those of a file that somebody changed who doesn't know them are nobody's.
+pub(super) async fn walk<S: Storage>(
+    subject: &Subject<'_, S>,
+    sink: &mut impl Sink<S::Error>,
+) -> Result<(), Error<S::Error>> {
+    let counts = subject.raw.version >= 3 && subject.raw.autoclear_features & feature::BITMAPS != 0;
+    let Some(directory) = subject.extensions.bitmap_directory().filter(|_| counts) else {
+        return Ok(());
+    };
+    let offset = directory.offset;
+    let start = HostOffset(offset);
+    let is_possible = directory.bitmaps > 0 && directory.reserved == 0 && subject.geometry.is_cluster_aligned(offset);
+    let size = match directory.checked_size() {
+        Ok(size) if size > 0 && is_possible => size,
+        _ => {
+            sink.find(Finding::BitmapDirectory { offset });
+            return Ok(());
+        }
+    };
+    sink.refer(Reference { place: start, start, length: directory.size, compressed: false });
+    // At most 64 MiB, and no more than the file has: what is past its end is no entry.
+    let bytes = subject.file.read_up_to(start, size as u64).await.map_err(Error::Storage)?;
+    let tables = match directory.tables(&bytes) {
+        Ok(tables) if tables.iter().all(|table| table.is_allowed(subject.geometry, subject.disk_size())) => tables,
+        _ => {
+            sink.find(Finding::BitmapDirectory { offset });
+            return Ok(());
+        }
+    };
+    for table in tables {
+        walk_table(subject, start, table, sink).await?;
+    }
+    Ok(())
+}
+
+async fn walk_table<S: Storage>(
+    subject: &Subject<'_, S>,
+    place: HostOffset,
+    table: BitmapTable,
+    sink: &mut impl Sink<S::Error>,
+) -> Result<(), Error<S::Error>> {
+    let (start, length) = (HostOffset(table.offset), u64::from(table.entries) * BITMAP_ENTRY_SIZE);
+    sink.refer(Reference { place, start, length, compressed: false });
+    let mut bytes = vec![0; usize::try_from(TABLE_READ.min(length)).unwrap_or(0)];
+    for at in (0..length).step_by(bytes.len()) {
+        bytes.truncate(usize::try_from(length - at).unwrap_or(bytes.len()));
+        subject.fill(start.plus(at), &mut bytes).await?;
+        for (index, word) in bytes.as_chunks::<8>().0.iter().enumerate() {
+            let place = start.plus(at + index as u64 * BITMAP_ENTRY_SIZE);
+            walk_entry(subject, place, u64::from_be_bytes(*word), sink);
+        }
+    }
+    Ok(())
+}
+
+fn walk_entry<S: Storage>(subject: &Subject<'_, S>, place: HostOffset, entry: u64, sink: &mut impl Sink<S::Error>) {
+    /// Where there is no cluster: all bits are set.
+    const ALL_ONES: u64 = 1;
+    let offset = entry & BITMAP_OFFSET_MASK;
+    let allowed = if offset == 0 { ALL_ONES } else { BITMAP_OFFSET_MASK };
+    if entry & !allowed != 0 || !subject.geometry.is_cluster_aligned(offset) {
+        sink.find(Finding::BitmapTableEntry { entry_offset: place.0, entry });
+    } else if offset != 0 {
+        let length = subject.geometry.cluster_size();
+        sink.refer(Reference { place, start: HostOffset(offset), length, compressed: false });
+    }
+}

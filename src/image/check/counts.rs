@@ -1,0 +1,143 @@
+//! The reference counts as the file has them.
+
+use alloc::vec::Vec;
+use core::ops::Range;
+
+use super::subject::Subject;
+use crate::error::Error;
+use crate::format::refcount::{RefcountWidth, TABLE_ENTRY_SIZE, TABLE_OFFSET_MASK};
+use crate::format::units::HostOffset;
+use crate::storage::Storage;
+
+/// How much of the refcount table is read at once.
+const READ_AHEAD: usize = 64 << 10;
+
+/// The refcount table, at most 8 MiB, and one refcount block at a time.
+pub(in crate::image) struct StoredCounts {
+    width: RefcountWidth,
+    block_bits: u32,
+    entries: Vec<u64>,
+    /// The shift of each count within a word, in the order of the clusters.
+    shifts: Vec<u32>,
+    block: Vec<u8>,
+    /// Which entry's block is held.
+    held: Option<usize>,
+}
+
+/// What an entry of the refcount table says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::image) enum BlockPlace {
+    /// Nothing is counted: all counts are 0.
+    Nowhere,
+    At(HostOffset),
+    /// No block can be there.
+    Unreadable(HostOffset),
+}
+
+impl StoredCounts {
+    pub(in crate::image) async fn read<S: Storage>(subject: &Subject<'_, S>) -> Result<Self, Error<S::Error>> {
+        let width = subject.width();
+        let length = u64::from(subject.raw.refcount_table_clusters) << subject.geometry.cluster_bits();
+        let mut entries = Vec::new();
+        let mut bytes = Vec::new();
+        while (entries.len() as u64) < length / TABLE_ENTRY_SIZE {
+            let place = HostOffset(subject.raw.refcount_table_offset).plus(entries.len() as u64 * TABLE_ENTRY_SIZE);
+            let left = length - entries.len() as u64 * TABLE_ENTRY_SIZE;
+            bytes.resize(READ_AHEAD.min(usize::try_from(left).unwrap_or(READ_AHEAD)), 0);
+            subject.fill(place, &mut bytes).await?;
+            entries.extend(bytes.as_chunks::<8>().0.iter().map(|entry| u64::from_be_bytes(*entry)));
+        }
+        let per_word = u64::from(64 / width.bits());
+        let shifts = (0..per_word).map(|index| width.place(index).shift).collect();
+        let block_bits = width.block_bits(subject.geometry.cluster_bits());
+        Ok(Self { width, block_bits, entries, shifts, block: subject.cluster_buffer(), held: None })
+    }
+
+    pub(in crate::image) fn width(&self) -> RefcountWidth {
+        self.width
+    }
+
+    /// The entries of the table, and where each is in the file.
+    pub(in crate::image) fn entries<S: Storage>(
+        &self,
+        subject: &Subject<'_, S>,
+    ) -> impl Iterator<Item = (usize, HostOffset, u64)> {
+        let table = HostOffset(subject.raw.refcount_table_offset);
+        let place = move |index: usize| table.plus(index as u64 * TABLE_ENTRY_SIZE);
+        self.entries.iter().enumerate().map(move |(index, entry)| (index, place(index), *entry))
+    }
+
+    /// The clusters that an entry's block counts.
+    pub(in crate::image) fn clusters_of(&self, index: usize) -> Range<u64> {
+        let index = index as u64;
+        index << self.block_bits..(index + 1) << self.block_bits
+    }
+
+    pub(in crate::image) fn index_of(&self, cluster: u64) -> usize {
+        usize::try_from(cluster >> self.block_bits).unwrap_or(usize::MAX)
+    }
+
+    pub(in crate::image) fn place<S: Storage>(&self, subject: &Subject<'_, S>, index: usize) -> BlockPlace {
+        match self.entries.get(index).map_or(0, |entry| entry & TABLE_OFFSET_MASK) {
+            0 => BlockPlace::Nowhere,
+            block if subject.geometry.is_cluster_aligned(block) && i64::try_from(block).is_ok() => {
+                BlockPlace::At(HostOffset(block))
+            }
+            block => BlockPlace::Unreadable(HostOffset(block)),
+        }
+    }
+
+    /// The first cluster from `from` on whose count may be other than 0.
+    pub(in crate::image) fn next_counted(&self, from: u64) -> Option<u64> {
+        let first = self.index_of(from);
+        let found = self.entries.iter().skip(first).position(|entry| entry & TABLE_OFFSET_MASK != 0)?;
+        Some(from.max(self.clusters_of(first + found).start))
+    }
+
+    /// Reads the block of that entry.
+    pub(in crate::image) async fn load<S: Storage>(
+        &mut self,
+        subject: &Subject<'_, S>,
+        index: usize,
+        place: HostOffset,
+    ) -> Result<(), Error<S::Error>> {
+        if self.held != Some(index) {
+            self.held = None;
+            subject.fill(place, &mut self.block).await?;
+            self.held = Some(index);
+        }
+        Ok(())
+    }
+
+    /// The counts of `clusters`, which are in the block that is held.
+    pub(in crate::image) fn of_held_block(&self, clusters: Range<u64>) -> impl Iterator<Item = (u64, u64)> {
+        let per_word = self.shifts.len() as u64;
+        let first = clusters.start & ((1 << self.block_bits) - 1);
+        let words = self.block.as_chunks::<8>().0.iter().skip(usize::try_from(first / per_word).unwrap_or(usize::MAX));
+        let counts = words.flat_map(move |word| {
+            let word = u64::from_be_bytes(*word);
+            self.shifts.iter().map(move |shift| word >> shift & self.width.max())
+        });
+        clusters.zip(counts.skip(usize::try_from(first % per_word).unwrap_or(0)))
+    }
+
+    /// The count of a cluster; `None` where it can't be read.
+    pub(in crate::image) async fn count<S: Storage>(
+        &mut self,
+        subject: &Subject<'_, S>,
+        cluster: u64,
+    ) -> Result<Option<u64>, Error<S::Error>> {
+        let index = self.index_of(cluster);
+        match self.place(subject, index) {
+            BlockPlace::Nowhere => Ok(Some(0)),
+            BlockPlace::Unreadable(_) => Ok(None),
+            BlockPlace::At(place) => {
+                self.load(subject, index, place).await?;
+                let at = self.width.place(cluster - self.clusters_of(index).start);
+                let start = usize::try_from(at.word_byte).unwrap_or(usize::MAX);
+                let word = self.block.get(start..start.saturating_add(8)).and_then(|word| word.try_into().ok());
+                Ok(Some(word.map_or(0, |word| self.width.get(u64::from_be_bytes(word), at))))
+            }
+        }
+    }
+}

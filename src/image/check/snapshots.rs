@@ -1,0 +1,122 @@
+//! The snapshot table as a check reads it: whatever can be made of it.
+
+use alloc::vec;
+use alloc::vec::Vec;
+
+use super::finding::Finding;
+use super::subject::Subject;
+use crate::error::Error;
+use crate::format::bytes::Record;
+use crate::format::header::L1Table;
+use crate::format::l1::MAX_L1_ENTRIES;
+use crate::format::snapshot::{ALIGNMENT, EntryLayout, FIXED_BYTES, MAX_EXTRA_BYTES, MAX_SNAPSHOTS, MAX_TABLE_BYTES};
+use crate::format::units::HostOffset;
+use crate::storage::Storage;
+
+/// How much of the table is read at once.
+const READ_AHEAD: usize = 64 << 10;
+/// What version 3 requires: the 64-bit VM state size and the disk size.
+const REQUIRED_EXTRA_BYTES: u32 = 16;
+
+/// The L1 tables of the snapshots, and the length of their table.
+#[derive(Default)]
+pub(in crate::image) struct SnapshotTables {
+    pub(in crate::image) entries: Vec<SnapshotEntry>,
+    /// Of the table in bytes.
+    pub(in crate::image) length: u64,
+    /// What is wrong with it. After a check error, there are no entries.
+    pub(in crate::image) findings: Vec<Finding>,
+}
+
+/// An entry of the snapshot table.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::image) struct SnapshotEntry {
+    pub(in crate::image) place: HostOffset,
+    pub(in crate::image) l1: L1Table,
+    /// The table can be where it says: else nothing of the snapshot can be read.
+    pub(in crate::image) is_readable: bool,
+}
+
+impl SnapshotTables {
+    /// Reads the table. What the file doesn't have reads as zeros, as QEMU's check reads it.
+    pub(in crate::image) async fn read<S: Storage>(subject: &Subject<'_, S>) -> Result<Self, Error<S::Error>> {
+        let (start, count) = (subject.raw.snapshots_offset, subject.raw.nb_snapshots);
+        let mut table = Self::default();
+        if count > MAX_SNAPSHOTS || !subject.geometry.is_cluster_aligned(start) || i64::try_from(start).is_err() {
+            table.findings.push(Finding::SnapshotTable { offset: start, entries: count });
+            return Ok(table);
+        }
+        let mut window = Window { start, bytes: Vec::new() };
+        let mut at = start;
+        for index in 0..count {
+            let place = at.next_multiple_of(ALIGNMENT);
+            let fixed = Record(window.bytes(subject, place, FIXED_BYTES).await?);
+            let Some((layout, entry)) = parse(fixed, place) else { break };
+            let extra = layout.extra();
+            if extra > MAX_EXTRA_BYTES {
+                return Ok(Self::broken(Finding::SnapshotExtraData { offset: place, index, length: extra }));
+            }
+            at = place + layout.length();
+            if at - start > MAX_TABLE_BYTES {
+                return Ok(Self::broken(Finding::SnapshotTableTooLong { offset: start, index }));
+            }
+            if subject.raw.version >= 3 && extra < REQUIRED_EXTRA_BYTES {
+                table.findings.push(Finding::SnapshotIncomplete { offset: place, index, length: extra });
+            }
+            table.add(index, entry, subject);
+        }
+        if subject.has_data_file() && count > 0 {
+            table.findings.push(Finding::SnapshotsWithDataFile { offset: start, snapshots: count });
+        }
+        table.length = at - start;
+        Ok(table)
+    }
+
+    fn broken(finding: Finding) -> Self {
+        Self { findings: vec![finding], ..Self::default() }
+    }
+
+    fn add<S: Storage>(&mut self, index: u32, mut entry: SnapshotEntry, subject: &Subject<'_, S>) {
+        let (offset, l1) = (entry.place.0, entry.l1);
+        if !subject.geometry.is_cluster_aligned(l1.offset.0) {
+            self.findings.push(Finding::SnapshotL1Unaligned { offset, index, l1_table: l1.offset.0 });
+            entry.is_readable = false;
+        } else if l1.entries > MAX_L1_ENTRIES {
+            let entries = u32::try_from(l1.entries).unwrap_or(u32::MAX);
+            self.findings.push(Finding::SnapshotL1TooLarge { offset, index, entries });
+            entry.is_readable = false;
+        }
+        self.entries.push(entry);
+    }
+}
+
+fn parse(fixed: Record<'_>, place: u64) -> Option<(EntryLayout, SnapshotEntry)> {
+    let layout = EntryLayout::parse_unchecked(fixed)?;
+    let l1 = L1Table { offset: HostOffset(fixed.u64(0)?), entries: fixed.u32(8)?.into() };
+    Some((layout, SnapshotEntry { place: HostOffset(place), l1, is_readable: true }))
+}
+
+/// A part of the file that moves forward, read in large requests.
+struct Window {
+    start: u64,
+    bytes: Vec<u8>,
+}
+
+impl Window {
+    /// The `length` bytes at `at`, which is not before the window.
+    async fn bytes<S: Storage>(
+        &mut self,
+        subject: &Subject<'_, S>,
+        at: u64,
+        length: u64,
+    ) -> Result<&[u8], Error<S::Error>> {
+        if at + length > self.start + self.bytes.len() as u64 {
+            self.bytes.resize(READ_AHEAD, 0);
+            self.start = at;
+            subject.fill(HostOffset(at), &mut self.bytes).await?;
+        }
+        let within = usize::try_from(at - self.start).unwrap_or(usize::MAX);
+        let length = usize::try_from(length).unwrap_or(usize::MAX);
+        Ok(self.bytes.get(within..within.saturating_add(length)).unwrap_or_default())
+    }
+}
