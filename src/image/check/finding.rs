@@ -14,12 +14,11 @@ pub enum Severity {
 /// What it takes to repair a [`Finding`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Remedy {
-    /// [`Repair::Leaks`](crate::Repair::Leaks) repairs it, and so does [`Repair::All`](crate::Repair::All).
+    /// Nothing but freeing it.
     Free,
-    /// [`Repair::All`](crate::Repair::All) repairs it, and what can be read stays as it is.
+    /// It can be repaired so that what can be read stays as it is.
     Lossless,
-    /// The repair gives something up that can't be read any more, or decides between two meanings: it is done only where
-    /// [`RepairOptions::accept_loss`](crate::RepairOptions::accept_loss) says so.
+    /// The repair gives something up that can't be read any more, or decides between two meanings.
     Loss,
 }
 
