@@ -8,12 +8,14 @@
 //!   reads over slow storages as fast as the storage.
 //! - **Offsets** into a disk are bigints. Sizes and places are numbers, exact since they are multiples of 512, or below
 //!   2^53 because the files of JavaScript end there.
-//! - **Bytes** go into the caller's array; a synchronous storage writes straight into the memory of WebAssembly.
+//! - **Bytes** are copied once, between the caller's array and the memory of WebAssembly, on which a synchronous storage
+//!   works directly; an asynchronous one gets an array of its own to write.
 //! - **Errors** are plain objects with `code`, `message` and what else there is; an exception that a storage threw is
 //!   their `cause`, unchanged.
 #![allow(unsafe_code, reason = "wasm-bindgen's macros write the glue, and it is unsafe")]
 
 mod buffers;
+mod create;
 mod engine;
 mod error;
 mod host;
@@ -27,6 +29,6 @@ mod tasks;
 mod values;
 
 pub use engine::WasmEngine;
-pub use host::{Host, HostStorage};
+pub use host::{Host, HostCreateOptions, HostStorage};
 pub use image::WasmImage;
 pub use map::WasmMap;

@@ -23,6 +23,7 @@ export class TestHost {
 }
 export class TestStorage {
   sync = false
+  writable = false
   requests = []
   aborted = []
   constructor(size) { this.size = size }
@@ -34,6 +35,7 @@ export class TestStorage {
 }
 export class SyncStorage {
   sync = true
+  writable = false
   constructor(bytes) { this.bytes = bytes.slice(); this.size = bytes.length }
   readSync(offset, into) {
     if (this.thrown) throw this.thrown
@@ -107,7 +109,7 @@ fn engine() -> (WasmEngine, TestHost) {
 }
 
 fn open(engine: &WasmEngine, storage: impl Into<JsValue>) -> Result<JsValue, JsValue> {
-    engine.open(storage.into().unchecked_into::<HostStorage>(), None, None, None)
+    engine.open(storage.into().unchecked_into::<HostStorage>(), None, None, None, false)
 }
 
 fn image(value: JsValue) -> WasmImage {

@@ -108,7 +108,7 @@ impl CreateOptions {
         Self { backing: Some((name.into(), format)), ..self }
     }
 
-    /// The name to record for the external data file; `raw` keeps that file a raw image of the disk.
+    /// The name to record for the external data file, where empty none; `raw` keeps that file a raw image of the disk.
     #[must_use]
     pub fn data_file(self, name: impl Into<String>, raw: bool) -> Self {
         Self { data_file: Some(name.into()), data_file_raw: raw, ..self }
@@ -120,24 +120,26 @@ impl CreateOptions {
         Self { preallocation, ..self }
     }
 
-    /// Makes `storage`, and the data file's where there is one, hold this image; what they held is gone.
+    /// Makes `storage`, and the data file's where there is one, hold this image; what they held is gone. Often they are
+    /// references.
     ///
     /// When it fails or is dropped before it ends, `storage` holds no image, for the header is written last, or one of
     /// which not everything is preallocated.
-    pub async fn create<S: StorageMut>(&self, storage: &S, data_file: Option<&S>) -> Result<(), Error<S::Error>> {
+    pub async fn create<S: StorageMut + Clone>(&self, storage: S, data_file: Option<S>) -> Result<(), Error<S::Error>> {
         let plan = self.plan()?;
         if data_file.is_some() != self.data_file.is_some() {
             return Err(CreateFault::DataFileAndName.into());
         }
-        if let Some(data_file) = data_file {
+        if let Some(data_file) = &data_file {
+            data_file.set_size(0).await.map_err(Error::Storage)?;
             data_file.set_size(plan.header.size).await.map_err(Error::Storage)?;
             data_file.flush().await.map_err(Error::Storage)?;
         }
-        plan.write(storage).await.map_err(Error::Storage)?;
+        plan.write(&storage).await.map_err(Error::Storage)?;
         self.preallocate(storage, data_file).await
     }
 
-    async fn preallocate<S: StorageMut>(&self, storage: &S, data_file: Option<&S>) -> Result<(), Error<S::Error>> {
+    async fn preallocate<S: StorageMut>(&self, storage: S, data_file: Option<S>) -> Result<(), Error<S::Error>> {
         let preallocation = match self.preallocation {
             // A raw data file is the disk, whoever writes it: so every cluster of it is mapped, as QEMU does it.
             Preallocation::Off if self.data_file_raw => Preallocation::Metadata,
@@ -192,7 +194,7 @@ impl CreateOptions {
         header.l1_table_offset = (1 + layout.table + layout.blocks) << cluster_bits;
         let tail = HeadTail {
             backing_format: self.backing.as_ref().map(|(_, format)| format.name()),
-            data_file_name: self.data_file.as_deref(),
+            data_file_name: self.data_file.as_deref().filter(|name| !name.is_empty()),
             backing_name: self.backing.as_ref().map(|(name, _)| name.as_str()),
         };
         let head = emit_head(&mut header, &tail);

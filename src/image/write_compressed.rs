@@ -4,7 +4,7 @@ use alloc::vec;
 
 use super::Image;
 use super::change::Disk;
-use super::read::check_bounds;
+use super::read::check_range;
 use crate::error::{Error, Misuse};
 use crate::format::l2::{CompressedSpan, L2Entry};
 use crate::format::units::GuestOffset;
@@ -16,18 +16,24 @@ impl<S: StorageMut> Image<S> {
     /// `offset` and the length must be multiples of the cluster size; the end may also be the end of the disk. Otherwise
     /// as [`write_at`](Self::write_at). Later writes to a part of such a cluster unpack and replace it.
     pub async fn write_compressed(&self, offset: u64, buf: &[u8]) -> Result<(), Error<S::Error>> {
-        check_bounds(offset, buf.len(), self.size())?;
+        self.check_compressed_write(offset, buf.len() as u64)?;
         let disk = Disk::of(self.disk())?;
-        let geometry = disk.geometry();
-        let (length, end) = (buf.len() as u64, offset + buf.len() as u64);
+        let result = self.write_compressed_clusters(&disk, GuestOffset(offset), buf).await;
+        disk.conclude(result).await
+    }
+
+    /// Fails where `length` bytes at `offset` can't be written in compressed clusters.
+    pub(crate) fn check_compressed_write(&self, offset: u64, length: u64) -> Result<(), Error<S::Error>> {
+        check_range(offset, length, self.size())?;
+        let disk = Disk::of(self.disk())?;
+        let (geometry, end) = (disk.geometry(), offset + length);
         if !geometry.is_cluster_aligned(offset) || !(geometry.is_cluster_aligned(end) || end == self.size()) {
             return Err(Misuse::UnalignedCompressedWrite { offset, length }.into());
         }
         if disk.file.files.data_file.is_some() {
             return Err(Misuse::CompressedDataFile.into());
         }
-        let result = self.write_compressed_clusters(&disk, GuestOffset(offset), buf).await;
-        disk.conclude(result).await
+        Ok(())
     }
 
     async fn write_compressed_clusters(

@@ -7,6 +7,11 @@ export class LazyAbort {
   #call: (() => void) | undefined
   #aborted = false
 
+  /** True from the moment that this was aborted. */
+  get aborted(): boolean {
+    return this.#aborted
+  }
+
   /** Aborts when this does. */
   get signal(): AbortSignal {
     if (!this.#controller) {

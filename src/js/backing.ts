@@ -1,7 +1,7 @@
 import { storage } from './checks.js'
 import { invalidArgument } from './errors.js'
+import type { HostStorage } from './host-storage.js'
 import type { Storage } from './storage/types.js'
-import type { HostStorage } from './storages.js'
 
 /** What an image records of its backing file. Names are never followed: what they mean is up to the resolver. */
 export interface BackingRequest {

@@ -20,6 +20,25 @@ export function integer(value: unknown, what: string, least = 0): number {
   throw invalidArgument(`${what} must be an integer of at least ${least}; it is ${show(value)}.`)
 }
 
+/** `value` as one of `values`. */
+export function oneOf<T extends string>(value: unknown, values: readonly T[], what: string): T {
+  const found = values.find((each) => each === value)
+  if (found !== undefined) return found
+  throw invalidArgument(`${what} must be '${values.join("' or '")}'; it is ${show(value)}.`)
+}
+
+/** `value` as a text. */
+export function text(value: unknown, what: string): string {
+  if (typeof value === 'string') return value
+  throw invalidArgument(`${what} must be a string; it is ${show(value)}.`)
+}
+
+/** `value` as bytes. */
+export function byteArray(value: unknown, what: string): Uint8Array {
+  if (value instanceof Uint8Array) return value
+  throw invalidArgument(`${what} must be a Uint8Array; it is ${show(value)}.`)
+}
+
 /** Throws unless the range lies within `size` bytes. Exact, also where the numbers are not safe integers. */
 export function within(offset: ByteCount, length: ByteCount, size: number): void {
   // A sum of numbers is rounded to the nearest one, so it exceeds `size`, itself a number, only if the true sum does.

@@ -6,7 +6,7 @@
  * - `FILE_CHANGED`: the file was changed, moved or removed while it was in use; choose it again.
  * - `NO_RANGES`: the server can't give parts of the file; the whole of it can be downloaded instead.
  * - `QUOTA`: there is no room for what is written: the disk is full, or what the browser grants the page.
- * - `IN_USE`: another tab, worker or storage has the file.
+ * - `IN_USE`: another image has the storage, or another tab, worker or storage the file, and one of the two would write to it.
  * - `WORKER_DIED`: the worker that the package started is gone, with what it had not flushed; open the image again.
  * - `NOT_QCOW2`: the file is of another format.
  * - `UNSUPPORTED_…`, `BACKING_CHAIN_TOO_LONG`: the image may be sound, but this package can't read it.
@@ -16,15 +16,16 @@
  * - `NO_SUCH_SNAPSHOT`: no snapshot has this id or name.
  * - `UNNEEDED_DATA_FILE`: a data file was supplied for an image that has none.
  * - `BAD_OPTIONS`: an image can't be made as was asked for.
+ * - `NOT_EMPTY`: an image was to be made in a storage that holds something.
  * - `UNALIGNED`: a compressed write that is not of whole clusters.
  * - `NO_COMPRESSION`: an image with an external data file has no compressed clusters.
- * - `READ_ONLY`: a write to an image that is open for reading.
+ * - `READ_ONLY`: a write to an image that is open for reading, or to a snapshot; or a storage that can't be written.
  * - `MARKED_CORRUPT`: the image is marked as damaged; it can be read, and has to be repaired before it is written.
  * - `POISONED`: a write after one that failed: what the file holds is not known. Open it again.
  * - `IMAGE_FULL`: the format has no room for more clusters.
  * - `CANCELLED`: a progress callback ended what it was told of.
  * - `INVALID_ARGUMENT`: a parameter is not what it must be.
- * - `NOT_SYNC`: a synchronous read of an image one of whose storages is asynchronous.
+ * - `NOT_SYNC`: a synchronous request to an image one of whose storages is asynchronous.
  * - `CLOSED`: the image was closed before the request, or during it.
  * - `LOAD_FAILED`: the WebAssembly module could not be loaded.
  * - `ENGINE_FAILED`: the engine broke down; a defect of this package, which should be reported.
@@ -60,6 +61,7 @@ export type Qcow2ErrorCode =
   | 'NO_SUCH_SNAPSHOT'
   | 'UNNEEDED_DATA_FILE'
   | 'BAD_OPTIONS'
+  | 'NOT_EMPTY'
   | 'UNALIGNED'
   | 'NO_COMPRESSION'
   | 'READ_ONLY'
@@ -169,6 +171,15 @@ function parse(text: string): Qcow2ErrorDetails {
   const format = fields.get('format') ?? undefined
   const file = name === undefined && format === undefined ? undefined : { name, format }
   return { offset: number('offset'), depth: number('depth'), file }
+}
+
+/** Names and codes under which browsers and Node say that there is no room. */
+const full = ['QuotaExceededError', 'ENOSPC', 'EDQUOT', 'EFBIG', 'NS_ERROR_FILE_NO_DEVICE_SPACE']
+
+/** The code for what a storage threw. */
+export function codeOf(thrown: unknown): 'STORAGE' | 'QUOTA' {
+  const { name, code } = (thrown ?? {}) as { readonly name?: unknown; readonly code?: unknown }
+  return full.some((each) => each === name || each === code) ? 'QUOTA' : 'STORAGE'
 }
 
 /** `text`, as the engine says it, as a sentence. */

@@ -1,68 +1,33 @@
-import { type Backing, type BackingResolver, resolver } from './backing.js'
-import { type ByteCount, byteCount, storage as checkedStorage, integer, within } from './checks.js'
+import { resolver } from './backing.js'
+import { type ByteCount, byteArray, byteCount, storage as checkedStorage, integer, within } from './checks.js'
+import { type CreateOptions, createdBacking, hostCreateOptions } from './create.js'
 import { Engine } from './engine.js'
-import { invalidArgument } from './errors.js'
+import { invalidArgument, Qcow2Error } from './errors.js'
 import { type Extent, extents, type MapOptions } from './map.js'
-import type { Storage } from './storage/types.js'
+import {
+  caches,
+  type OpenOptions,
+  type ReadableOptions,
+  type RequestOptions,
+  type WriteZeroesOptions,
+} from './options.js'
+import type { Storage, WritableStorage } from './storage/types.js'
 import { Storages } from './storages.js'
-import { type Progress, stream } from './stream.js'
+import { stream } from './stream.js'
 import { Tasks } from './tasks.js'
 import type { ImageInfo, Location, Snapshot } from './types.js'
 import { init, type WasmImage } from './wasm.js'
 
-/** How {@link Qcow2.open} opens. */
-export interface OpenOptions {
-  /**
-   * The backing files, if the image has any: the one storage or the list of them (the image's own first, then that
-   * one's, and so on), or a function that is asked for each. `null`: open without; what they hold reads as zeros.
-   * Without this option an image that needs a backing file is refused with `MISSING_BACKING_FILE`.
-   */
-  readonly backing?: Backing | readonly Backing[] | BackingResolver | null | undefined
-  /** The image's external data file, if it has one. */
-  readonly dataFile?: Storage | undefined
-  /** Memory for what was read before, in bytes, for each file of the chain. */
-  readonly cache?: CacheOptions | undefined
-  /** Gives up opening; it then rejects with the signal's reason. */
-  readonly signal?: AbortSignal | undefined
-}
-
-/** Budgets of an image's caches, in bytes. */
-export interface CacheOptions {
-  /** For the tables that say where clusters are: 1 MiB serves 8 GiB of disk with clusters of 64 KiB. */
-  readonly tables?: number | undefined
-  /** For unpacked clusters of compressed images. */
-  readonly clusters?: number | undefined
-}
-
-/** How a single read is watched. */
-export interface ReadOptions {
-  /** Drops the request, and what it has asked of the storage; it then rejects with the signal's reason. */
-  readonly signal?: AbortSignal | undefined
-}
-
-/** What {@link Qcow2.readable} reads. */
-export interface ReadableOptions {
-  /** Where to begin, in bytes. Default: 0. */
-  readonly offset?: ByteCount | undefined
-  /** How many bytes to read. Default: up to the disk's end. */
-  readonly length?: ByteCount | undefined
-  /** The length of each chunk but the last, in bytes. Default: 1 MiB. */
-  readonly chunkSize?: number | undefined
-  /** Ends the stream with an error, the signal's reason. */
-  readonly signal?: AbortSignal | undefined
-  /** Called for each chunk with the bytes that are done. */
-  readonly onProgress?: ((progress: Progress) => void) | undefined
-}
-
 /** The snapshots of an image, in the order of its table. */
 export interface Snapshots extends ReadonlyArray<Snapshot> {
   /**
-   * Opens one read-only, side by side with the image; it has its own size, and is closed on its own.
+   * Opens one read-only, side by side with the image; it has its own size, and is closed on its own. Also where the image is
+   * written meanwhile: a snapshot doesn't change.
    *
    * @param idOrName an id, or else a name, as QEMU looks them up.
    * @throws {@link Qcow2Error} `NO_SUCH_SNAPSHOT`, or what reading its tables leads to.
    */
-  open(idOrName: string, options?: ReadOptions): Promise<Qcow2>
+  open(idOrName: string, options?: RequestOptions): Promise<Qcow2>
 }
 
 /**
@@ -74,7 +39,9 @@ export interface Snapshots extends ReadonlyArray<Snapshot> {
 export class Qcow2 {
   /** The disk's size in bytes. */
   readonly size: number
-  /** True if all storages of the chain are synchronous, so that {@link Qcow2.readSync} works. */
+  /** True if it can be written: it was opened so, and is no snapshot. */
+  readonly writable: boolean
+  /** True if all storages of the chain are synchronous, so that {@link Qcow2.readSync} and its like work. */
   readonly sync: boolean
   /** The image's snapshots. */
   readonly snapshots: Snapshots
@@ -86,11 +53,12 @@ export class Qcow2 {
   readonly #engine: Engine
   #closing: Promise<void> | undefined
 
-  private constructor(image: WasmImage, engine: Engine, storages: Storages) {
+  private constructor(image: WasmImage, engine: Engine, storages: Storages, writable: boolean) {
     this.#image = image
     this.#engine = engine
     this.#storages = storages
     this.#tasks = new Tasks(engine)
+    this.writable = writable
     this.size = image.size
     this.sync = image.sync
     this.vmStateSize = image.vm_state_size
@@ -98,30 +66,66 @@ export class Qcow2 {
   }
 
   /**
-   * Opens an image read-only.
+   * Opens an image, read-only unless it is asked to be `writable`.
    *
    * The image takes over all storages that it is given: they are closed with it, or when opening fails.
    *
    * @param storage the image file: `blob(file)`, `memory(bytes)`, `nodeFile(path)`, or an object of your own.
-   * @throws {@link Qcow2Error} `NOT_QCOW2`, `UNSUPPORTED_…`, `MISSING_…`, `CORRUPT_…`, `STORAGE` and others; or the
-   * signal's reason.
+   * @throws {@link Qcow2Error} `NOT_QCOW2`, `UNSUPPORTED_…`, `MISSING_…`, `CORRUPT_…`, `STORAGE`, `IN_USE` and others, for
+   * writing also `READ_ONLY` and `MARKED_CORRUPT`; or the signal's reason.
    */
   static async open(storage: Storage, options: OpenOptions = {}): Promise<Qcow2> {
-    const { backing, dataFile, cache = {}, signal } = options
-    const tables = cache.tables === undefined ? undefined : integer(cache.tables, 'cache.tables')
-    const clusters = cache.clusters === undefined ? undefined : integer(cache.clusters, 'cache.clusters')
+    const { backing, dataFile, writable = false, signal } = options
+    const { tables, clusters, writeThrough } = caches(options)
     const file = checkedStorage(storage, 'The image')
     const data = dataFile === undefined ? undefined : checkedStorage(dataFile, 'dataFile')
+    const use = writable ? 'write' : 'read'
     const storages = new Storages()
     const resolve = resolver(backing, (each) => storages.open(each, engine))
     await init()
     const engine = new Engine(resolve)
     const tasks = new Tasks(engine)
     try {
-      const host = await storages.open(file, engine)
-      const hostData = data && (await storages.open(data, engine))
-      const image = await tasks.run<WasmImage>(() => engine.wasm.open(host, hostData, tables, clusters), signal)
-      return new Qcow2(image, engine, storages)
+      const host = await storages.open(file, engine, use)
+      const hostData = data && (await storages.open(data, engine, use))
+      const open = () => engine.wasm.open(host, hostData, tables, clusters, writeThrough)
+      return new Qcow2(await tasks.run<WasmImage>(open, signal), engine, storages, writable)
+    } catch (error) {
+      await storages.release().catch(() => {})
+      throw error
+    }
+  }
+
+  /**
+   * Creates an image, and opens it for writing.
+   *
+   * It takes over all storages that it is given: they are closed with the image, or when creating fails. Nothing is written
+   * when the options don't fit together.
+   *
+   * @param storage where the image file is to be: `memory()`, `nodeFile(path, { writable: true, create: true })`, or an
+   * object of your own. It must be empty, but for {@link CreateOptions.overwrite}.
+   * @throws {@link Qcow2Error} `BAD_OPTIONS` for what the format doesn't have, `INVALID_ARGUMENT`, `NOT_EMPTY`, `READ_ONLY`,
+   * `QUOTA`, `STORAGE`, `IN_USE`, and with a backing file what opening leads to; or the signal's reason.
+   */
+  static async create(storage: WritableStorage, options: CreateOptions): Promise<Qcow2> {
+    const { dataFile, overwrite = false, signal } = options
+    const what = hostCreateOptions(options)
+    const { tables, clusters, writeThrough } = caches(options)
+    const file = checkedStorage(storage, 'The image')
+    const data = dataFile && checkedStorage(dataFile.storage, 'dataFile.storage')
+    const storages = new Storages()
+    const resolve = resolver(createdBacking(options), (each) => storages.open(each, engine))
+    await init()
+    const engine = new Engine(resolve)
+    const tasks = new Tasks(engine)
+    try {
+      const host = await storages.open(file, engine, 'write')
+      const hostData = data && (await storages.open(data, engine, 'write'))
+      for (const { size } of [host, ...(hostData ? [hostData] : [])]) {
+        if (size > 0 && !overwrite) throw new Qcow2Error('NOT_EMPTY', `The storage is not empty: it has ${size} bytes.`)
+      }
+      const create = () => engine.wasm.create(host, hostData, what, tables, clusters, writeThrough)
+      return new Qcow2(await tasks.run<WasmImage>(create, signal), engine, storages, true)
     } catch (error) {
       await storages.release().catch(() => {})
       throw error
@@ -138,7 +142,7 @@ export class Qcow2 {
    *
    * @throws {@link Qcow2Error} what reading leads to; or the signal's reason.
    */
-  async info(options: ReadOptions = {}): Promise<ImageInfo> {
+  async info(options: RequestOptions = {}): Promise<ImageInfo> {
     return this.#tasks.run(() => this.#image.info(), options.signal)
   }
 
@@ -149,9 +153,9 @@ export class Qcow2 {
    * @param length how many bytes; or the array to fill, whose contents are unspecified if the read fails.
    * @throws {@link Qcow2Error} `OUT_OF_BOUNDS`, `CORRUPT_…`, `STORAGE`, `CLOSED` and others; or the signal's reason.
    */
-  read(offset: ByteCount, length: number, options?: ReadOptions): Promise<Uint8Array<ArrayBuffer>>
-  read<T extends Uint8Array>(offset: ByteCount, into: T, options?: ReadOptions): Promise<T>
-  async read(offset: ByteCount, target: number | Uint8Array, options: ReadOptions = {}): Promise<Uint8Array> {
+  read(offset: ByteCount, length: number, options?: RequestOptions): Promise<Uint8Array<ArrayBuffer>>
+  read<T extends Uint8Array>(offset: ByteCount, into: T, options?: RequestOptions): Promise<T>
+  async read(offset: ByteCount, target: number | Uint8Array, options: RequestOptions = {}): Promise<Uint8Array> {
     const into = room(offset, target, this.size)
     const pending = this.#tasks.run<undefined>(() => this.#image.read(BigInt(offset), into), options.signal)
     // What is at hand needs no promise.
@@ -170,6 +174,93 @@ export class Qcow2 {
     const into = room(offset, target, this.size)
     this.#tasks.now(() => this.#image.read_sync(BigInt(offset), into))
     return into
+  }
+
+  /**
+   * Writes to a part of the disk, whether it is allocated or not: other bytes stay as they are. Durable after a
+   * {@link Qcow2.flush}.
+   *
+   * Requests that overlap in time and touch the same bytes may be carried out in any order. When a storage fails, so does the
+   * write, and every later one with code `POISONED`: what the file holds then is known again when it is opened again; what
+   * was flushed is there.
+   *
+   * @param offset where to begin, in bytes; `bytes` may have any length.
+   * @param bytes what to write. Up to 4 MiB are copied at once; of a longer array pieces are copied while it is written, so
+   * it may not be changed or transferred before the write is done.
+   * @throws {@link Qcow2Error} `OUT_OF_BOUNDS`, `READ_ONLY`, `POISONED`, `QUOTA`, `STORAGE`, `IMAGE_FULL`, `CORRUPT_…`, `CLOSED`
+   * and others; or the signal's reason.
+   */
+  async write(offset: ByteCount, bytes: Uint8Array, options: RequestOptions = {}): Promise<void> {
+    const from = source(offset, bytes, this.size)
+    await this.#tasks.run(() => this.#image.write(BigInt(offset), from), options.signal)
+  }
+
+  /**
+   * As {@link Qcow2.write}, at once; only where all storages of the chain are synchronous.
+   *
+   * @throws {@link Qcow2Error} `NOT_SYNC`, and what `write` rejects with.
+   */
+  writeSync(offset: ByteCount, bytes: Uint8Array): void {
+    const from = source(offset, bytes, this.size)
+    this.#tasks.now(() => this.#image.write_sync(BigInt(offset), from))
+  }
+
+  /**
+   * As {@link Qcow2.write}, in compressed clusters; one that doesn't get smaller is stored plainly. Later writes to a part of
+   * such a cluster unpack and replace it.
+   *
+   * @param offset a multiple of the cluster size, as the length is; but the end may also be the disk's.
+   * @throws {@link Qcow2Error} `UNALIGNED`, `NO_COMPRESSION`, and what `write` rejects with.
+   */
+  async writeCompressed(offset: ByteCount, bytes: Uint8Array, options: RequestOptions = {}): Promise<void> {
+    const from = source(offset, bytes, this.size)
+    await this.#tasks.run(() => this.#image.write_compressed(BigInt(offset), from), options.signal)
+  }
+
+  /**
+   * Makes a part of the disk read as zeros, and needs no room for them where the format has none but whole clusters.
+   *
+   * @param offset where to begin, in bytes.
+   * @param length how many bytes; any number.
+   * @throws {@link Qcow2Error} what {@link Qcow2.write} rejects with.
+   */
+  async writeZeroes(offset: ByteCount, length: ByteCount, options: WriteZeroesOptions = {}): Promise<void> {
+    const { unmap = false, signal } = options
+    const [start, count] = range(offset, length, this.size)
+    await this.#tasks.run(() => this.#image.write_zeroes(start, count, unmap), signal)
+  }
+
+  /**
+   * Says that what a part of the disk holds is no longer needed. Clusters that lie wholly in it are given back, to be used
+   * again, and read as zeros, never as what a backing file has there; parts of clusters are left as they are. In an image of
+   * version 2 with a backing file, and in one with a raw data file, nothing changes.
+   *
+   * @param offset where to begin, in bytes.
+   * @param length how many bytes; any number.
+   * @throws {@link Qcow2Error} what {@link Qcow2.write} rejects with.
+   */
+  async discard(offset: ByteCount, length: ByteCount, options: RequestOptions = {}): Promise<void> {
+    const [start, count] = range(offset, length, this.size)
+    await this.#tasks.run(() => this.#image.discard(start, count), options.signal)
+  }
+
+  /**
+   * Makes durable what was written before, as far as the storage can. When it fails, or is aborted, nothing is known of what
+   * is durable; after a failure writes and flushes fail with code `POISONED`.
+   *
+   * @throws {@link Qcow2Error} `READ_ONLY`, `POISONED`, `QUOTA`, `STORAGE`, `CLOSED` and others; or the signal's reason.
+   */
+  async flush(options: RequestOptions = {}): Promise<void> {
+    await this.#tasks.run(() => this.#image.flush(), options.signal)
+  }
+
+  /**
+   * As {@link Qcow2.flush}, at once; only where all storages of the chain are synchronous.
+   *
+   * @throws {@link Qcow2Error} `NOT_SYNC`, and what `flush` rejects with.
+   */
+  flushSync(): void {
+    this.#tasks.now(() => this.#image.flush_sync())
   }
 
   /**
@@ -209,7 +300,7 @@ export class Qcow2 {
    *
    * @throws {@link Qcow2Error} `OUT_OF_BOUNDS`, and what reading tables leads to; or the signal's reason.
    */
-  async locate(offset: ByteCount, options: ReadOptions = {}): Promise<Location> {
+  async locate(offset: ByteCount, options: RequestOptions = {}): Promise<Location> {
     within(byteCount(offset, 'The offset'), 1, this.size)
     return this.#tasks.run(() => this.#image.locate(BigInt(offset)), options.signal)
   }
@@ -219,19 +310,21 @@ export class Qcow2 {
    *
    * @throws {@link Qcow2Error} as {@link Qcow2.read}.
    */
-  readVmState(offset: ByteCount, length: number, options?: ReadOptions): Promise<Uint8Array<ArrayBuffer>>
-  readVmState<T extends Uint8Array>(offset: ByteCount, into: T, options?: ReadOptions): Promise<T>
-  async readVmState(offset: ByteCount, target: number | Uint8Array, options: ReadOptions = {}): Promise<Uint8Array> {
+  readVmState(offset: ByteCount, length: number, options?: RequestOptions): Promise<Uint8Array<ArrayBuffer>>
+  readVmState<T extends Uint8Array>(offset: ByteCount, into: T, options?: RequestOptions): Promise<T>
+  async readVmState(offset: ByteCount, target: number | Uint8Array, options: RequestOptions = {}): Promise<Uint8Array> {
     const into = room(offset, target, this.vmStateSize)
     await this.#tasks.run(() => this.#image.read_vm_state(BigInt(offset), into), options.signal)
     return into
   }
 
   /**
-   * Closes this handle. What is in flight, and all that is asked later, fails with code `CLOSED`. The storages are closed
-   * with the last handle on the image: snapshots that are open keep them. A second call waits for the first.
+   * Closes this handle. What is in flight, and all that is asked later, fails with code `CLOSED`; await your writes before.
+   * Where the image is {@link Qcow2.writable}, what was written is made durable, and reference counts are brought up to date:
+   * an image that is never closed is as after a crash. The storages are closed with the last handle on the image: snapshots
+   * that are open keep them. A second call waits for the first.
    *
-   * @throws what a storage throws while it closes.
+   * @throws what {@link Qcow2.flush} rejects with, or a storage throws while it closes; the handle is closed all the same.
    */
   close(): Promise<void> {
     this.#closing ??= this.#close()
@@ -245,16 +338,26 @@ export class Qcow2 {
 
   async #close(): Promise<void> {
     this.#tasks.close()
+    try {
+      if (this.writable) await this.#tasks.last(() => this.#image.close())
+    } catch (error) {
+      await this.#release().catch(() => {})
+      throw error
+    }
+    await this.#release()
+  }
+
+  #release(): Promise<void> {
     this.#image.free()
-    await this.#storages.release()
+    return this.#storages.release()
   }
 
   #list(snapshots: Snapshot[]): Snapshots {
-    const open = async (idOrName: string, options: ReadOptions = {}) => {
+    const open = async (idOrName: string, options: RequestOptions = {}) => {
       if (typeof idOrName !== 'string') throw invalidArgument('A snapshot is opened by its id or name, a string.')
       options.signal?.throwIfAborted()
       const view = this.#tasks.now(() => this.#image.open_snapshot(idOrName))
-      return new Qcow2(view, this.#engine, this.#storages.share())
+      return new Qcow2(view, this.#engine, this.#storages.share(), false)
     }
     const list = snapshots.map((each) => Object.freeze(each))
     return Object.freeze(Object.defineProperty(list, 'open', { value: open })) as unknown as Snapshots
@@ -276,4 +379,18 @@ function room(offset: ByteCount, target: number | Uint8Array, size: number): Uin
   const length = given ? target.length : integer(target, 'The length')
   within(offset, length, size)
   return given ? target : new Uint8Array(length)
+}
+
+/** The array that a write takes, when the range is one of a disk of `size` bytes. */
+function source(offset: ByteCount, bytes: Uint8Array, size: number): Uint8Array {
+  const { length } = byteArray(bytes, 'The second argument')
+  within(byteCount(offset, 'The offset'), length, size)
+  return bytes
+}
+
+/** A range of a disk of `size` bytes, as the engine takes it. */
+function range(offset: ByteCount, length: ByteCount, size: number): [bigint, bigint] {
+  const [start, count] = [byteCount(offset, 'The offset'), byteCount(length, 'The length')]
+  within(start, count, size)
+  return [BigInt(start), BigInt(count)]
 }

@@ -1,29 +1,38 @@
 /**
- * The qcow2 disk image in the browser: opens and reads whatever QEMU reads, over any storage, with nothing uploaded.
+ * The qcow2 disk image in the browser: opens, reads, creates and writes what QEMU does, over any storage, with nothing uploaded.
  *
  * @packageDocumentation
  */
 export type { Backing, BackingFile, BackingRequest, BackingResolver } from './backing.js'
 export type { ByteCount } from './checks.js'
+export type { CreateBacking, CreateDataFile, CreateOptions } from './create.js'
 export { isQcow2Error, type MissingFile, Qcow2Error, type Qcow2ErrorCode, type Qcow2ErrorDetails } from './errors.js'
-export {
-  type CacheOptions,
-  type OpenOptions,
-  Qcow2,
-  type ReadableOptions,
-  type ReadOptions,
-  type Snapshots,
-} from './image.js'
+export { Qcow2, type Snapshots } from './image.js'
 export { inspect } from './inspect.js'
 export type { Extent, MapOptions } from './map.js'
+export type {
+  CacheMode,
+  CacheSize,
+  OpenOptions,
+  ReadableOptions,
+  RequestOptions,
+  WriteZeroesOptions,
+} from './options.js'
 export { type BlobOptions, blob } from './storage/blob.js'
 export { type HttpOptions, http } from './storage/http.js'
-export { memory } from './storage/memory.js'
+export { type Memory, type MemoryOptions, memory } from './storage/memory.js'
 export { type NodeFileOptions, nodeFile } from './storage/node-file.js'
 export { type Opfs, type OpfsOptions, opfs } from './storage/opfs.js'
 export type { OpfsEntry, OpfsImportOptions, TransferOptions } from './storage/opfs-files.js'
 export { type ReadAheadOptions, readAhead } from './storage/read-ahead.js'
-export type { AsyncStorage, Storage, SyncStorage } from './storage/types.js'
+export type {
+  AsyncStorage,
+  Storage,
+  SyncStorage,
+  WritableAsyncStorage,
+  WritableStorage,
+  WritableSyncStorage,
+} from './storage/types.js'
 export type { Progress } from './stream.js'
 export type * from './types.js'
 export { type InitOptions, init, type ModuleSource } from './wasm.js'

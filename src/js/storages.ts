@@ -1,28 +1,46 @@
-import { LazyAbort } from './abort.js'
 import type { Engine } from './engine.js'
-import { isQcow2Error, Qcow2Error } from './errors.js'
-import { type AsyncStorage, ask, isSync, type Storage, type SyncStorage } from './storage/types.js'
+import { codeOf, isQcow2Error, Qcow2Error } from './errors.js'
+import { type HostStorage, hostStorage, sizeOf } from './host-storage.js'
+import { isWritable, type Storage } from './storage/types.js'
+
+/** What a storage is opened for. */
+export type Use = 'read' | 'write'
+
+/** How many images read a storage now; -1 where one writes to it. */
+const users = new WeakMap<Storage, number>()
 
 /** The storages that an image was opened over, its whole chain; they are closed with the last handle on them. */
 export class Storages {
-  readonly #opened: Storage[] = []
+  readonly #opened: { readonly storage: Storage; readonly host: HostStorage | undefined }[] = []
   #handles = 1
 
-  /** Opens a storage and takes it over; returns it as `engine` knows storages. */
-  async open(storage: Storage, engine: Engine): Promise<HostStorage> {
+  /**
+   * Opens a storage and takes it over; returns it as `engine` knows storages.
+   *
+   * A storage that is written is nobody else's: of two images that write to one file, or of which one writes, none would be
+   * left whole.
+   */
+  async open(storage: Storage, engine: Engine, use: Use = 'read'): Promise<HostStorage> {
+    if (use === 'write' && !isWritable(storage)) {
+      throw new Qcow2Error('READ_ONLY', 'The storage can only be read.')
+    }
+    claim(storage, use)
     try {
       await storage.open?.()
     } catch (cause) {
+      disclaim(storage)
       throw explain('opened', cause)
     }
     if (this.#handles === 0) {
       // Nobody waits for it any more: the opening of the image was aborted meanwhile.
+      disclaim(storage)
       await storage.close?.()
       throw new Qcow2Error('CLOSED', 'The image is closed.')
     }
-    this.#opened.push(storage)
-    const size = await sizeOf(storage)
-    return isSync(storage) ? new SyncHostStorage(storage, size) : new AsyncHostStorage(storage, size, engine)
+    const opened: { storage: Storage; host: HostStorage | undefined } = { storage, host: undefined }
+    this.#opened.push(opened)
+    opened.host = hostStorage(storage, await measure(storage), use === 'write', engine)
+    return opened.host
   }
 
   /** For one more handle, which calls `release` in its turn. */
@@ -34,75 +52,46 @@ export class Storages {
   /** Closes everything if no other handle is left. */
   async release(): Promise<void> {
     this.#handles -= 1
-    if (this.#handles === 0) await Promise.all(this.#opened.map(async (storage) => storage.close?.()))
+    if (this.#handles > 0) return
+    const closing = this.#opened.map(async ({ storage, host }) => {
+      // A write that was aborted may be under way still.
+      await host?.settled()
+      try {
+        await storage.close?.()
+      } finally {
+        disclaim(storage)
+      }
+    })
+    await Promise.all(closing)
   }
 }
 
-/** A storage as the engine knows it: `src/wasm/host.rs` says what it calls. */
-export type HostStorage = SyncHostStorage | AsyncHostStorage
-
-class SyncHostStorage {
-  readonly sync = true
-  readonly size: number
-  readonly #storage: SyncStorage
-
-  constructor(storage: SyncStorage, size: number) {
-    this.#storage = storage
-    this.size = size
-  }
-
-  readSync(offset: number, into: Uint8Array): void {
-    this.#storage.readSync(offset, into)
-  }
-}
-
-class AsyncHostStorage {
-  readonly sync = false
-  readonly size: number
-  readonly #storage: AsyncStorage
-  readonly #engine: Engine
-  /** The requests under way; those that were aborted are no longer among them, and their answers are not heard. */
-  readonly #requests = new Map<number, LazyAbort>()
-
-  constructor(storage: AsyncStorage, size: number, engine: Engine) {
-    this.#storage = storage
-    this.size = size
-    this.#engine = engine
-  }
-
-  read(request: number, offset: number, length: number): void {
-    const abort = new LazyAbort()
-    this.#requests.set(request, abort)
-    ask(this.#storage, offset, length, abort).then(
-      (bytes) => {
-        if (this.#requests.delete(request)) this.#engine.answer(request, bytes)
-      },
-      (exception) => {
-        if (this.#requests.delete(request)) this.#engine.refuse(request, exception)
-      },
+function claim(storage: Storage, use: Use): void {
+  const count = users.get(storage) ?? 0
+  if (use === 'write' ? count !== 0 : count < 0) {
+    throw new Qcow2Error(
+      'IN_USE',
+      'The storage belongs to another open image, and one that is written can have only one.',
     )
   }
-
-  abort(request: number): void {
-    const abort = this.#requests.get(request)
-    this.#requests.delete(request)
-    abort?.abort()
-  }
+  users.set(storage, use === 'write' ? -1 : count + 1)
 }
 
-async function sizeOf(storage: Storage): Promise<number> {
-  let size: number
+function disclaim(storage: Storage): void {
+  const count = users.get(storage) ?? 0
+  users.set(storage, count < 0 ? 0 : count - 1)
+}
+
+async function measure(storage: Storage): Promise<number> {
   try {
-    size = await storage.size()
+    return await sizeOf(storage)
   } catch (cause) {
     throw explain('measured', cause)
   }
-  if (Number.isSafeInteger(size) && size >= 0) return size
-  throw new Qcow2Error('STORAGE_CONTRACT', `The storage's size must be an integer from 0; it is ${String(size)}.`)
 }
 
-function explain(what: string, cause: unknown): Qcow2Error {
+function explain(what: string, cause: unknown): unknown {
   if (isQcow2Error(cause)) return cause
-  const reason = `The storage can't be ${what}: ${cause instanceof Error ? cause.message : String(cause)}.`
-  return new Qcow2Error('STORAGE', reason, { cause })
+  const message = cause instanceof Error ? cause.message : String(cause)
+  return new Qcow2Error(codeOf(cause), `The storage can't be ${what}: ${message}.`, { cause })
 }

@@ -28,14 +28,16 @@ export class Tasks {
     return typeof outcome === 'number' ? this.#wait<T>(outcome, signal) : outcome
   }
 
+  /** As `run`, for the one call that comes after `close`. */
+  async last<T>(start: () => T | number): Promise<T> {
+    const outcome = call(start)
+    return typeof outcome === 'number' ? this.#wait<T>(outcome, undefined) : outcome
+  }
+
   /** Returns what a call of the engine returns. */
-  now<T>(call: () => T): T {
+  now<T>(start: () => T): T {
     if (this.#closed) throw closed()
-    try {
-      return call()
-    } catch (error) {
-      throw fromEngine(error)
-    }
+    return call(start)
   }
 
   /** Drops all calls in flight, which reject with code `CLOSED`, as all later ones do. */
@@ -69,6 +71,14 @@ export class Tasks {
         },
       })
     })
+  }
+}
+
+function call<T>(start: () => T): T {
+  try {
+    return start()
+  } catch (error) {
+    throw fromEngine(error)
   }
 }
 

@@ -1,4 +1,4 @@
-import { isQcow2Error, Qcow2Error, type Qcow2ErrorCode, sentence } from './errors.js'
+import { codeOf, isQcow2Error, Qcow2Error, type Qcow2ErrorCode, sentence } from './errors.js'
 import load, { WasmEngine, type WasmImage, type WasmMap } from './generated/qcow2_web.js'
 
 export { WasmEngine, type WasmImage, type WasmMap }
@@ -48,7 +48,8 @@ export function fromEngine(thrown: unknown): unknown {
   const { code, message, offset, depth, file, cause } = thrown as EngineError
   // A storage that speaks in these errors is heard as it is.
   if (code === 'STORAGE' && isQcow2Error(cause)) return cause
-  return new Qcow2Error(code, sentence(message), { offset, depth, file, cause })
+  const own = code === 'STORAGE' ? codeOf(cause) : code
+  return new Qcow2Error(own, sentence(message), { offset, depth, file, cause })
 }
 
 /** An error as it crosses the bridge. */

@@ -6,8 +6,9 @@ use core::cell::Cell;
 use wasm_bindgen::prelude::*;
 
 use super::buffers::Buffers;
+use super::create::create_options;
 use super::error::{Fault, to_js};
-use super::host::{Host, HostStorage};
+use super::host::{Host, HostCreateOptions, HostStorage};
 use super::image::WasmImage;
 use super::object::Value;
 use super::requests::Requests;
@@ -19,7 +20,7 @@ use crate::image::Image;
 use crate::image::inspect::inspect;
 use crate::image::open::OpenOptions;
 
-/// Runs an image, its snapshots and their reads.
+/// Runs an image, its snapshots and their requests.
 #[wasm_bindgen]
 pub struct WasmEngine(Rc<Engine>);
 
@@ -46,30 +47,49 @@ impl WasmEngine {
         }))
     }
 
-    /// Opens an image: the value is a [`WasmImage`]. Backing files are asked of the host. The caches are in bytes.
+    /// Opens an image, for writing where its storage is writable: the value is a [`WasmImage`]. Backing files are asked of
+    /// the host. The caches are in bytes.
     pub fn open(
         &self,
         storage: HostStorage,
         data_file: Option<HostStorage>,
         table_cache: Option<usize>,
         cluster_cache: Option<usize>,
+        write_through: bool,
     ) -> Result<JsValue, JsValue> {
-        let engine = &self.0;
+        let engine = self.0.clone();
         let storage = engine.storage(storage);
-        let mut options = OpenOptions::new().backing(Resolver(engine.clone()));
-        if let Some(file) = data_file {
-            options = options.data_file(engine.storage(file));
-        }
-        if let Some(bytes) = table_cache {
-            options = options.table_cache(bytes);
-        }
-        if let Some(bytes) = cluster_cache {
-            options = options.cluster_cache(bytes);
-        }
-        let shared = engine.clone();
-        engine.start(async move {
-            let image = Image::open(storage, options).await.map_err(to_js)?;
-            Ok(WasmImage::new(image, shared).into())
+        let data_file = data_file.map(|file| engine.storage(file));
+        let options = engine.options(data_file, table_cache, cluster_cache).write_through(write_through);
+        self.0.start(async move {
+            let opened = if storage.is_writable() {
+                Image::open_writable(storage, options).await
+            } else {
+                Image::open(storage, options).await
+            };
+            Ok(WasmImage::new(opened.map_err(to_js)?, engine).into())
+        })
+    }
+
+    /// Creates an image, and opens it for writing; otherwise as `open`.
+    pub fn create(
+        &self,
+        storage: HostStorage,
+        data_file: Option<HostStorage>,
+        what: &HostCreateOptions,
+        table_cache: Option<usize>,
+        cluster_cache: Option<usize>,
+        write_through: bool,
+    ) -> Result<JsValue, JsValue> {
+        let engine = self.0.clone();
+        let storage = engine.storage(storage);
+        let data_file = data_file.map(|file| engine.storage(file));
+        let what = create_options(what, data_file.is_some());
+        let options = engine.options(data_file.clone(), table_cache, cluster_cache).write_through(write_through);
+        self.0.start(async move {
+            what.create(storage.clone(), data_file).await.map_err(to_js)?;
+            let image = Image::open_writable(storage, options).await.map_err(to_js)?;
+            Ok(WasmImage::new(image, engine).into())
         })
     }
 
@@ -122,6 +142,25 @@ impl Engine {
             self.all_sync.set(false);
         }
         storage
+    }
+
+    fn options(
+        self: &Rc<Self>,
+        data_file: Option<JsStorage>,
+        table_cache: Option<usize>,
+        cluster_cache: Option<usize>,
+    ) -> OpenOptions<JsStorage, Resolver> {
+        let mut options = OpenOptions::new().backing(Resolver(self.clone()));
+        if let Some(file) = data_file {
+            options = options.data_file(file);
+        }
+        if let Some(bytes) = table_cache {
+            options = options.table_cache(bytes);
+        }
+        if let Some(bytes) = cluster_cache {
+            options = options.cluster_cache(bytes);
+        }
+        options
     }
 
     fn run(&self) {

@@ -2,6 +2,7 @@
 
 use alloc::string::String;
 
+use js_sys::Uint8Array;
 use wasm_bindgen::prelude::*;
 
 #[wasm_bindgen]
@@ -21,18 +22,43 @@ extern "C" {
     /// A storage that has been opened.
     #[derive(Clone)]
     pub type HostStorage;
-    /// True if it has `readSync`, else it has `read` and `abort`.
+    /// True if it has the methods that end in `Sync`, else those that take the number of a request.
     #[wasm_bindgen(method, structural, getter)]
     pub(crate) fn sync(this: &HostStorage) -> bool;
-    /// Its length in bytes: an integer from 0.
+    /// True if it may be written.
+    #[wasm_bindgen(method, structural, getter)]
+    pub(crate) fn writable(this: &HostStorage) -> bool;
+    /// The length that it had when it was opened, in bytes: an integer from 0.
     #[wasm_bindgen(method, structural, getter)]
     pub(crate) fn size(this: &HostStorage) -> f64;
     #[wasm_bindgen(method, structural, catch, js_name = readSync)]
     pub(crate) fn read_sync(this: &HostStorage, offset: f64, into: &mut [u8]) -> Result<(), JsValue>;
+    /// Its length now.
+    #[wasm_bindgen(method, structural, catch, js_name = sizeSync)]
+    pub(crate) fn size_sync(this: &HostStorage) -> Result<f64, JsValue>;
+    #[wasm_bindgen(method, structural, catch, js_name = writeSync)]
+    pub(crate) fn write_sync(this: &HostStorage, offset: f64, bytes: &[u8]) -> Result<(), JsValue>;
+    #[wasm_bindgen(method, structural, catch, js_name = truncateSync)]
+    pub(crate) fn truncate_sync(this: &HostStorage, size: f64) -> Result<(), JsValue>;
+    #[wasm_bindgen(method, structural, catch, js_name = flushSync)]
+    pub(crate) fn flush_sync(this: &HostStorage) -> Result<(), JsValue>;
     /// Asks for bytes. The answer is an array of them.
     #[wasm_bindgen(method, structural)]
     pub(crate) fn read(this: &HostStorage, request: u32, offset: f64, length: f64);
-    /// Nobody waits for the answer to a request any more.
+    /// Asks for the length now. The answer is a number.
+    #[wasm_bindgen(method, structural, js_name = measure)]
+    pub(crate) fn measure(this: &HostStorage, request: u32);
+    /// Asks for bytes to be written. The array is the host's own.
+    #[wasm_bindgen(method, structural)]
+    pub(crate) fn write(this: &HostStorage, request: u32, offset: f64, bytes: Uint8Array);
+    /// Asks for another length.
+    #[wasm_bindgen(method, structural)]
+    pub(crate) fn truncate(this: &HostStorage, request: u32, size: f64);
+    /// Asks for a barrier.
+    #[wasm_bindgen(method, structural)]
+    pub(crate) fn flush(this: &HostStorage, request: u32);
+    /// Nobody waits for the answer to a request any more. What later requests may not overtake of a write that this ends
+    /// early, they wait for.
     #[wasm_bindgen(method, structural)]
     pub(crate) fn abort(this: &HostStorage, request: u32);
 
@@ -44,4 +70,33 @@ extern "C" {
     pub(crate) fn format(this: &Supplied) -> Option<String>;
     #[wasm_bindgen(method, structural, getter, js_name = dataFile)]
     pub(crate) fn data_file(this: &Supplied) -> Option<HostStorage>;
+
+    /// What an image to be created is like; all of it is there.
+    pub type HostCreateOptions;
+    #[wasm_bindgen(method, structural, getter)]
+    pub(crate) fn size(this: &HostCreateOptions) -> u64;
+    #[wasm_bindgen(method, structural, getter)]
+    pub(crate) fn version(this: &HostCreateOptions) -> u32;
+    #[wasm_bindgen(method, structural, getter, js_name = clusterSize)]
+    pub(crate) fn cluster_size(this: &HostCreateOptions) -> u64;
+    #[wasm_bindgen(method, structural, getter, js_name = refcountBits)]
+    pub(crate) fn refcount_bits(this: &HostCreateOptions) -> u32;
+    #[wasm_bindgen(method, structural, getter, js_name = lazyRefcounts)]
+    pub(crate) fn lazy_refcounts(this: &HostCreateOptions) -> bool;
+    #[wasm_bindgen(method, structural, getter, js_name = extendedL2)]
+    pub(crate) fn extended_l2(this: &HostCreateOptions) -> bool;
+    #[wasm_bindgen(method, structural, getter)]
+    pub(crate) fn zstd(this: &HostCreateOptions) -> bool;
+    #[wasm_bindgen(method, structural, getter, js_name = backingName)]
+    pub(crate) fn backing_name(this: &HostCreateOptions) -> Option<String>;
+    #[wasm_bindgen(method, structural, getter, js_name = backingIsRaw)]
+    pub(crate) fn backing_is_raw(this: &HostCreateOptions) -> bool;
+    /// The name of the data file, empty where none is to be recorded.
+    #[wasm_bindgen(method, structural, getter, js_name = dataFileName)]
+    pub(crate) fn data_file_name(this: &HostCreateOptions) -> String;
+    #[wasm_bindgen(method, structural, getter, js_name = dataFileRaw)]
+    pub(crate) fn data_file_raw(this: &HostCreateOptions) -> bool;
+    /// `off`, `metadata` or `full`.
+    #[wasm_bindgen(method, structural, getter)]
+    pub(crate) fn preallocation(this: &HostCreateOptions) -> String;
 }

@@ -4,12 +4,14 @@ use alloc::rc::Rc;
 
 use wasm_bindgen::prelude::*;
 
-use super::buffers::Target;
+use super::buffers::Bytes;
 use super::engine::Engine;
-use super::error::{other, to_js};
+use super::error::{Fault, other, to_js};
 use super::map::WasmMap;
 use super::object::Value;
 use super::storage::JsStorage;
+use super::tasks::Outcome;
+use crate::error::Error;
 use crate::image::Image;
 use crate::ready::now_or_never;
 
@@ -23,6 +25,14 @@ pub struct WasmImage {
 impl WasmImage {
     pub(crate) fn new(image: Image<JsStorage>, engine: Rc<Engine>) -> Self {
         Self { image, engine }
+    }
+
+    /// What a request comes to that never waits.
+    fn now(&self, request: impl Future<Output = Outcome>) -> Outcome {
+        if !self.engine.all_sync() {
+            return Err(not_sync());
+        }
+        now_or_never(request).unwrap_or_else(|| Err(not_sync()))
     }
 }
 
@@ -47,7 +57,7 @@ impl WasmImage {
     }
 
     /// Fills an array with the disk's bytes from `offset` on.
-    pub fn read(&self, offset: u64, into: Target) -> Result<JsValue, JsValue> {
+    pub fn read(&self, offset: u64, into: Bytes) -> Result<JsValue, JsValue> {
         let (image, engine) = (self.image.clone(), self.engine.clone());
         self.engine.start(async move {
             engine.buffers.fill(&into, offset, async |at, buf| image.read_at(at, buf).await).await
@@ -55,17 +65,68 @@ impl WasmImage {
     }
 
     /// The same, at once.
-    pub fn read_sync(&self, offset: u64, into: &Target) -> Result<(), JsValue> {
-        if !self.engine.all_sync() {
-            return Err(not_sync());
-        }
+    pub fn read_sync(&self, offset: u64, into: &Bytes) -> Result<(), JsValue> {
         let read = self.engine.buffers.fill(into, offset, async |at, buf| self.image.read_at(at, buf).await);
-        now_or_never(read).unwrap_or_else(|| Err(not_sync()))?;
+        self.now(read)?;
         Ok(())
     }
 
+    /// Writes the bytes of an array at `offset` of the disk.
+    pub fn write(&self, offset: u64, from: Bytes) -> Result<JsValue, JsValue> {
+        let (image, engine) = (self.image.clone(), self.engine.clone());
+        self.engine.start(async move {
+            engine.buffers.drain(&from, offset, async |at, buf| image.write_at(at, buf).await).await
+        })
+    }
+
+    /// The same, at once.
+    pub fn write_sync(&self, offset: u64, from: &Bytes) -> Result<(), JsValue> {
+        let write = self.engine.buffers.drain(from, offset, async |at, buf| self.image.write_at(at, buf).await);
+        self.now(write)?;
+        Ok(())
+    }
+
+    /// Writes the bytes of an array at `offset` of the disk in compressed clusters.
+    pub fn write_compressed(&self, offset: u64, from: Bytes) -> Result<JsValue, JsValue> {
+        let (image, engine) = (self.image.clone(), self.engine.clone());
+        self.engine.start(async move {
+            image.check_compressed_write(offset, from.byte_count()).map_err(to_js)?;
+            engine.buffers.drain(&from, offset, async |at, buf| image.write_compressed(at, buf).await).await
+        })
+    }
+
+    /// Makes a part of the disk read as zeros.
+    pub fn write_zeroes(&self, offset: u64, length: u64, unmap: bool) -> Result<JsValue, JsValue> {
+        let image = self.image.clone();
+        self.engine.start(async move { done(image.write_zeroes(offset, length, unmap).await) })
+    }
+
+    /// Gives back the clusters of a part of the disk.
+    pub fn discard(&self, offset: u64, length: u64) -> Result<JsValue, JsValue> {
+        let image = self.image.clone();
+        self.engine.start(async move { done(image.discard(offset, length).await) })
+    }
+
+    /// Makes durable what was written.
+    pub fn flush(&self) -> Result<JsValue, JsValue> {
+        let image = self.image.clone();
+        self.engine.start(async move { done(image.flush().await) })
+    }
+
+    /// The same, at once.
+    pub fn flush_sync(&self) -> Result<(), JsValue> {
+        self.now(async { done(self.image.flush().await) })?;
+        Ok(())
+    }
+
+    /// Flushes, and settles what else there is to be settled.
+    pub fn close(&self) -> Result<JsValue, JsValue> {
+        let image = self.image.clone();
+        self.engine.start(async move { done(image.close().await) })
+    }
+
     /// Fills an array with the VM state's bytes from `offset` on.
-    pub fn read_vm_state(&self, offset: u64, into: Target) -> Result<JsValue, JsValue> {
+    pub fn read_vm_state(&self, offset: u64, into: Bytes) -> Result<JsValue, JsValue> {
         let (image, engine) = (self.image.clone(), self.engine.clone());
         self.engine.start(async move {
             engine.buffers.fill(&into, offset, async |at, buf| image.read_vm_state(at, buf).await).await
@@ -102,6 +163,10 @@ impl WasmImage {
     }
 }
 
+fn done(result: Result<(), Error<Fault>>) -> Outcome {
+    result.map(|()| JsValue::UNDEFINED).map_err(to_js)
+}
+
 fn not_sync() -> JsValue {
-    other("NOT_SYNC", "a storage of this image is asynchronous, so it can't be read synchronously")
+    other("NOT_SYNC", "a storage of this image is asynchronous, so nothing of it can be had synchronously")
 }

@@ -10,25 +10,36 @@ use super::engine::Engine;
 use super::error::Fault;
 use super::host::HostStorage;
 use super::object::number;
-use crate::storage::Storage;
+use crate::storage::{Storage, StorageMut};
 
-/// A storage that JavaScript provides.
+/// A storage that JavaScript provides. A clone is the same storage.
+#[derive(Clone)]
 pub(crate) struct JsStorage {
     host: HostStorage,
     engine: Rc<Engine>,
     sync: bool,
+    writable: bool,
+    /// Of one that isn't written, which has this length as long as it is open.
     size: u64,
 }
 
 impl JsStorage {
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the host says integers from 0")]
     pub(crate) fn new(host: HostStorage, engine: Rc<Engine>) -> Self {
-        let (sync, size) = (host.sync(), host.size() as u64);
-        Self { host, engine, sync, size }
+        let (sync, writable, size) = (host.sync(), host.writable(), integer(host.size()));
+        Self { host, engine, sync, writable, size }
     }
 
     pub(crate) fn is_sync(&self) -> bool {
         self.sync
+    }
+
+    pub(crate) fn is_writable(&self) -> bool {
+        self.writable
+    }
+
+    /// Asks an asynchronous storage, by a request of this number.
+    async fn ask(&self, ask: impl FnOnce(u32)) -> Result<JsValue, Fault> {
+        Ok(self.engine.requests.ask(Some(&self.host), ask).await?)
     }
 }
 
@@ -40,15 +51,51 @@ impl Storage for JsStorage {
             return Ok(self.host.read_sync(number(offset), buf)?);
         }
         let length = number(buf.len() as u64);
-        let answer = self.engine.requests.ask(Some(&self.host), |request| {
-            self.host.read(request, number(offset), length);
-        });
-        take(&answer.await?, offset, buf)
+        let answer = self.ask(|request| self.host.read(request, number(offset), length)).await?;
+        take(&answer, offset, buf)
     }
 
     async fn size(&self) -> Result<u64, Fault> {
-        Ok(self.size)
+        if !self.writable {
+            return Ok(self.size);
+        }
+        if self.sync {
+            return Ok(integer(self.host.size_sync()?));
+        }
+        let answer = self.ask(|request| self.host.measure(request)).await?;
+        Ok(answer.as_f64().map_or(0, integer))
     }
+}
+
+impl StorageMut for JsStorage {
+    async fn write_at(&self, offset: u64, buf: &[u8]) -> Result<(), Fault> {
+        if self.sync {
+            return Ok(self.host.write_sync(number(offset), buf)?);
+        }
+        self.ask(|request| self.host.write(request, number(offset), Uint8Array::from(buf))).await?;
+        Ok(())
+    }
+
+    async fn set_size(&self, size: u64) -> Result<(), Fault> {
+        if self.sync {
+            return Ok(self.host.truncate_sync(number(size))?);
+        }
+        self.ask(|request| self.host.truncate(request, number(size))).await?;
+        Ok(())
+    }
+
+    async fn flush(&self) -> Result<(), Fault> {
+        if self.sync {
+            return Ok(self.host.flush_sync()?);
+        }
+        self.ask(|request| self.host.flush(request)).await?;
+        Ok(())
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the host says integers from 0")]
+fn integer(number: f64) -> u64 {
+    number as u64
 }
 
 /// Copies what a storage answered to a request for `buf.len()` bytes at `offset`.

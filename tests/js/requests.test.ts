@@ -452,10 +452,10 @@ describe('parameters', () => {
   })
 
   it('caches are numbers of bytes', async () => {
-    for (const cache of [{ tables: -1 }, { clusters: 1.5 }, { tables: '1' as unknown as number }]) {
-      await expect(Qcow2.open(memory(raw), { cache })).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' })
+    for (const cacheSize of [{ tables: -1 }, { clusters: 1.5 }, { tables: '1' as unknown as number }]) {
+      await expect(Qcow2.open(memory(raw), { cacheSize })).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' })
     }
-    await using image = await Qcow2.open(memory(raw), { cache: { tables: 0, clusters: 0 } })
+    await using image = await Qcow2.open(memory(raw), { cacheSize: { tables: 0, clusters: 0 } })
     expect(Buffer.compare(await image.read(0, bytes.length), bytes)).toBe(0)
   })
 })

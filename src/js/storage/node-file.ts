@@ -1,29 +1,51 @@
 import { invalidArgument, Qcow2Error } from '../errors.js'
-import type { AsyncStorage, SyncStorage } from './types.js'
+import { quota } from './quota.js'
+import { Shared } from './shared.js'
+import type { AsyncStorage, Storage, SyncStorage, WritableAsyncStorage, WritableSyncStorage } from './types.js'
 
-/** How {@link nodeFile} reads. */
+/** How {@link nodeFile} opens a file. */
 export interface NodeFileOptions {
-  /** Read with blocking calls, so that `readSync` of the image works. Default: false. */
+  /** Read and write with blocking calls, so that `readSync` of the image and its like work. Default: false. */
   readonly sync?: boolean
+  /** Open the file for writing too. Default: false. */
+  readonly writable?: boolean
+  /** With `writable`, make an empty file where there is none. Default: false. */
+  readonly create?: boolean
 }
 
 /**
- * A file of the file system, in Node, Deno or Bun. It is opened read-only when an image is opened over it.
+ * A file of the file system, in Node, Deno or Bun. It is opened when an image is opened over it. A flush is `fdatasync`.
  *
- * The file may not change while it is in use. Reads can't be cancelled: an aborted one ends in the background.
+ * Nobody else may change the file while it is in use. Requests can't be cancelled: an aborted one ends in the background.
  *
  * @param path the file's path, or its `file:` URL.
- * @throws {@link Qcow2Error} `INVALID_ARGUMENT` if `path` is neither. That the file is missing, or may not be read,
- * shows when the image is opened: code `STORAGE` with Node's error as the `cause`.
+ * @throws {@link Qcow2Error} `INVALID_ARGUMENT` if `path` is neither. That the file is missing, or may not be read or
+ * written, shows when the image is opened: code `STORAGE` with Node's error as the `cause`.
  */
+export function nodeFile(
+  path: string | URL,
+  options: NodeFileOptions & { readonly sync: true; readonly writable: true },
+): WritableSyncStorage
 export function nodeFile(path: string | URL, options: NodeFileOptions & { readonly sync: true }): SyncStorage
+export function nodeFile(
+  path: string | URL,
+  options: NodeFileOptions & { readonly writable: true },
+): WritableAsyncStorage
 export function nodeFile(path: string | URL, options?: NodeFileOptions): AsyncStorage
-export function nodeFile(path: string | URL, options: NodeFileOptions = {}): SyncStorage | AsyncStorage {
+export function nodeFile(path: string | URL, options: NodeFileOptions = {}): Storage {
   if (typeof path !== 'string' && !(path instanceof URL)) throw invalidArgument('nodeFile() takes a path or a URL.')
-  return options.sync ? syncFile(new OpenFile(path)) : asyncFile(new OpenFile(path))
+  const { sync = false, writable = false, create = false } = options
+  if (create && !writable)
+    throw invalidArgument('nodeFile() makes a file only where it may write: create needs writable.')
+  const file: OpenFile = new Shared(
+    () => openFile(path, writable, create),
+    ({ handle }) => handle.close(),
+  )
+  if (sync) return writable ? { ...syncReader(file), ...syncWriter(file) } : syncReader(file)
+  return writable ? { ...asyncReader(file), ...asyncWriter(file) } : asyncReader(file)
 }
 
-function asyncFile(file: OpenFile): AsyncStorage {
+function asyncReader(file: OpenFile): AsyncStorage {
   return {
     open: () => file.open(),
     size: () => file.current.size,
@@ -42,7 +64,24 @@ function asyncFile(file: OpenFile): AsyncStorage {
   }
 }
 
-function syncFile(file: OpenFile): SyncStorage {
+function asyncWriter(file: OpenFile): Pick<WritableAsyncStorage, 'size' | 'write' | 'truncate' | 'flush'> {
+  return {
+    size: async () => (await file.current.handle.stat()).size,
+    async write(offset, bytes) {
+      const { handle } = file.current
+      let done = 0
+      while (done < bytes.length) {
+        const { bytesWritten } = await handle.write(bytes, done, bytes.length - done, offset + done)
+        if (bytesWritten === 0) throw quota(offset + done)
+        done += bytesWritten
+      }
+    },
+    truncate: (size) => file.current.handle.truncate(size),
+    flush: () => file.current.handle.datasync(),
+  }
+}
+
+function syncReader(file: OpenFile): SyncStorage {
   return {
     open: () => file.open(),
     size: () => file.current.size,
@@ -59,44 +98,25 @@ function syncFile(file: OpenFile): SyncStorage {
   }
 }
 
-/** A file that is open while at least one image uses it. */
-class OpenFile {
-  readonly #path: string | URL
-  #users = 0
-  #opening: Promise<Opened> | undefined
-  #opened: Opened | undefined
-
-  constructor(path: string | URL) {
-    this.#path = path
-  }
-
-  /** What was opened; an exception if nothing is. */
-  get current(): Opened {
-    if (this.#opened) return this.#opened
-    throw new Qcow2Error('CLOSED', 'The file is not open: its open() comes first.')
-  }
-
-  async open(): Promise<void> {
-    this.#users += 1
-    this.#opening ??= openFile(this.#path)
-    try {
-      this.#opened = await this.#opening
-    } catch (error) {
-      this.#users -= 1
-      this.#opening = undefined
-      throw error
-    }
-  }
-
-  async close(): Promise<void> {
-    this.#users -= 1
-    if (this.#users > 0) return
-    const handle = this.#opened?.handle
-    this.#opened = undefined
-    this.#opening = undefined
-    await handle?.close()
+function syncWriter(file: OpenFile): Pick<WritableSyncStorage, 'size' | 'writeSync' | 'truncateSync' | 'flushSync'> {
+  return {
+    size: () => file.current.fs.fstatSync(file.current.handle.fd).size,
+    writeSync(offset, bytes) {
+      const { fs, handle } = file.current
+      let done = 0
+      while (done < bytes.length) {
+        const count = fs.writeSync(handle.fd, bytes, done, bytes.length - done, offset + done)
+        if (count === 0) throw quota(offset + done)
+        done += count
+      }
+    },
+    truncateSync: (size) => file.current.fs.ftruncateSync(file.current.handle.fd, size),
+    flushSync: () => file.current.fs.fdatasyncSync(file.current.handle.fd),
   }
 }
+
+/** The open file, while at least one image uses it. */
+type OpenFile = Shared<Opened>
 
 interface Opened {
   readonly fs: NodeFs
@@ -104,11 +124,12 @@ interface Opened {
   readonly size: number
 }
 
-async function openFile(path: string | URL): Promise<Opened> {
+async function openFile(path: string | URL, writable: boolean, create: boolean): Promise<Opened> {
   // Not a literal, and marked for bundlers: code for browsers is built from this file too, and never comes here.
   const name = 'node:fs'
   const fs: NodeFs = await import(/* webpackIgnore: true */ /* @vite-ignore */ name)
-  const handle = await fs.promises.open(path, 'r')
+  const { O_RDONLY, O_RDWR, O_CREAT } = fs.constants
+  const handle = await fs.promises.open(path, (writable ? O_RDWR : O_RDONLY) | (create ? O_CREAT : 0))
   const { size } = await handle.stat()
   return { fs, handle, size }
 }
@@ -120,12 +141,20 @@ function tooShort(offset: number): Qcow2Error {
 /** What is used of `node:fs`; spelled out so that nobody needs Node's types to use this package's. */
 interface NodeFs {
   readSync(fd: number, into: Uint8Array, start: number, length: number, position: number): number
-  readonly promises: { open(path: string | URL, flags: 'r'): Promise<FileHandle> }
+  writeSync(fd: number, from: Uint8Array, start: number, length: number, position: number): number
+  ftruncateSync(fd: number, size: number): void
+  fdatasyncSync(fd: number): void
+  fstatSync(fd: number): { readonly size: number }
+  readonly constants: { readonly O_RDONLY: number; readonly O_RDWR: number; readonly O_CREAT: number }
+  readonly promises: { open(path: string | URL, flags: number): Promise<FileHandle> }
 }
 
 interface FileHandle {
   readonly fd: number
   read(into: Uint8Array, start: number, length: number, position: number): Promise<{ readonly bytesRead: number }>
+  write(from: Uint8Array, start: number, length: number, position: number): Promise<{ readonly bytesWritten: number }>
+  truncate(size: number): Promise<void>
+  datasync(): Promise<void>
   stat(): Promise<{ readonly size: number }>
   close(): Promise<void>
 }

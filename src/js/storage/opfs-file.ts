@@ -2,7 +2,7 @@ import { Qcow2Error } from '../errors.js'
 import { explain, fileAt, type OpfsPath } from './opfs-path.js'
 import { quota, quotaOr } from './quota.js'
 import { Shared } from './shared.js'
-import type { SyncStorage } from './types.js'
+import type { WritableSyncStorage } from './types.js'
 
 /** How {@link OpfsFile} opens. */
 export interface OpfsFileOptions {
@@ -11,7 +11,7 @@ export interface OpfsFileOptions {
 }
 
 /** A file of the origin-private file system by its access handle, which dedicated workers alone have. */
-export class OpfsFile implements SyncStorage {
+export class OpfsFile implements WritableSyncStorage {
   readonly #handle: Shared<AccessHandle>
 
   constructor(path: OpfsPath, { create, writable }: OpfsFileOptions) {

@@ -2,14 +2,14 @@ import { Client } from '../worker/client.js'
 import type { OpfsFileOptions } from './opfs-file.js'
 import type { OpfsPath } from './opfs-path.js'
 import { Shared } from './shared.js'
-import type { AsyncStorage } from './types.js'
+import type { WritableAsyncStorage } from './types.js'
 
 interface Signal {
   readonly signal: AbortSignal
 }
 
 /** A file of the origin-private file system, by its access handle in the package's own worker. */
-export class RemoteOpfsFile implements AsyncStorage {
+export class RemoteOpfsFile implements WritableAsyncStorage {
   static #opened = 0
   readonly #file: Shared<{ readonly client: Client; readonly number: number }>
 

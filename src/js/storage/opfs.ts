@@ -14,7 +14,7 @@ import {
 } from './opfs-files.js'
 import { parsePath } from './opfs-path.js'
 import type { RemoteOpfsFile } from './opfs-remote.js'
-import type { Storage } from './types.js'
+import type { Storage, WritableStorage } from './types.js'
 
 /** How {@link opfs} opens a file. */
 export interface OpfsOptions {
@@ -43,7 +43,8 @@ export interface Opfs {
    * @throws {@link Qcow2Error} `INVALID_ARGUMENT` if `path` is none, or if this is no place that has access handles and
    * no page that could start a worker. That the file is missing shows when an image is opened over it: code `STORAGE`.
    */
-  (path: string, options?: OpfsOptions): Storage
+  (path: string, options?: OpfsOptions & { readonly writable?: true }): WritableStorage
+  (path: string, options: OpfsOptions): Storage
   /** What is in a directory, by name. Default: the root. */
   list(path?: string): Promise<OpfsEntry[]>
   /** A file to read from: it can be sliced, streamed and shown as a download, and nothing of it is copied for that. */
@@ -73,14 +74,22 @@ export interface Opfs {
 }
 
 /** Files of the origin-private file system; see {@link Opfs}. */
-export const opfs: Opfs = /* @__PURE__ */ Object.assign(
-  (path: string, { create = false, writable = true }: OpfsOptions = {}): Storage => {
-    if (create && !writable) throw invalidArgument('A file that is made has to be writable.')
-    const storage = opfsStorage(parsePath(path, 'The path'), { create, writable })
-    return writable ? storage : readOnly(storage)
-  },
-  { list, file, remove, rename, export: exportFile, import: importFile },
-)
+export const opfs: Opfs = /* @__PURE__ */ Object.assign(open, {
+  list,
+  file,
+  remove,
+  rename,
+  export: exportFile,
+  import: importFile,
+})
+
+function open(path: string, options?: OpfsOptions & { readonly writable?: true }): WritableStorage
+function open(path: string, options: OpfsOptions): Storage
+function open(path: string, { create = false, writable = true }: OpfsOptions = {}): Storage {
+  if (create && !writable) throw invalidArgument('A file that is made has to be writable.')
+  const storage = opfsStorage(parsePath(path, 'The path'), { create, writable })
+  return writable ? storage : readOnly(storage)
+}
 
 /** A storage without the members that make it a writable one. */
 function readOnly(storage: OpfsFile | RemoteOpfsFile): Storage {

@@ -1,3 +1,5 @@
+import { Qcow2Error } from '../errors.js'
+
 /**
  * Bytes that are always at hand: memory, an OPFS access handle, a file read synchronously.
  *
@@ -36,17 +38,69 @@ export interface AsyncStorage {
   close?(): void | Promise<void>
 }
 
+/** A synchronous storage that can be written. */
+export interface WritableSyncStorage extends SyncStorage {
+  /** The length in bytes, now. */
+  size(): number
+  /**
+   * Puts `bytes` at `offset`, all of them or an exception. Past the end the storage grows, and what lies between the old
+   * end and `offset` reads as zeros.
+   *
+   * `bytes` is a view on the memory of WebAssembly, valid only during the call: don't change it, don't keep it, and call
+   * no method of an image meanwhile.
+   */
+  writeSync(offset: number, bytes: Uint8Array): void
+  /** Makes the storage `size` bytes long: cuts it, or lets it grow with zeros. */
+  truncateSync(size: number): void
+  /** Returns when all that was written before is durable, as far as this storage can tell. */
+  flushSync(): void
+}
+
+/**
+ * An asynchronous storage that can be written. Several writes may be under way at once; they never touch the same bytes,
+ * unless requests to the image did.
+ *
+ * A write whose `signal` aborts may be carried out nevertheless, in full, in part or not at all, but only until its promise
+ * settles: so it has to settle. Later writes to the same bytes, and flushes, wait for that.
+ */
+export interface WritableAsyncStorage extends AsyncStorage {
+  /** The length in bytes, now. */
+  size(): number | Promise<number>
+  /**
+   * Puts `bytes` at `offset`, all of them or a rejection. Past the end the storage grows, and what lies between the old end
+   * and `offset` reads as zeros.
+   *
+   * `bytes` is the storage's own: nobody else changes the array, and it may be kept, or transferred.
+   */
+  write(offset: number, bytes: Uint8Array<ArrayBuffer>, options: { readonly signal: AbortSignal }): Promise<void>
+  /** Makes the storage `size` bytes long: cuts it, or lets it grow with zeros. */
+  truncate(size: number): Promise<void>
+  /** Resolves when all that was written before is durable, as far as this storage can tell. */
+  flush(): Promise<void>
+}
+
+/** Where the bytes of an image are that is written. It has all three of the methods for it. */
+export type WritableStorage = WritableSyncStorage | WritableAsyncStorage
+
 /**
  * Where an image's bytes are. A storage with `readSync` is taken for synchronous.
  *
  * Whatever a storage throws reaches the caller of the image: a {@link Qcow2Error} as it is, anything else as the
- * `cause` of one with code `STORAGE`.
+ * `cause` of one with code `STORAGE`, or `QUOTA` where it says that there is no room.
  */
 export type Storage = SyncStorage | AsyncStorage
 
 /** True if all bytes of the storage are at hand at once. */
 export function isSync(storage: Storage): storage is SyncStorage {
   return 'readSync' in storage
+}
+
+/** True if the storage can be written; an exception if it has but a part of what that takes. */
+export function isWritable(storage: Storage): storage is WritableStorage {
+  const needed = isSync(storage) ? ['writeSync', 'truncateSync', 'flushSync'] : ['write', 'truncate', 'flush']
+  const missing = needed.filter((name) => typeof (storage as object as Record<string, unknown>)[name] !== 'function')
+  if (missing.length === 0 || missing.length === needed.length) return missing.length === 0
+  throw new Qcow2Error('STORAGE_CONTRACT', `A storage that can be written has ${missing.join(' and ')} too.`)
 }
 
 /** `storage.read`, with an exception that it throws as a rejection. No more promises than needed, as reads may be many. */

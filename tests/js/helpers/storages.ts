@@ -1,4 +1,5 @@
-import type { AsyncStorage, SyncStorage } from '../../../src/js/index.js'
+import type { AsyncStorage, SyncStorage, WritableAsyncStorage } from '../../../src/js/index.js'
+import { Random } from './random.js'
 
 /** The byte that every fake file has at `offset`. */
 export function byteAt(offset: number): number {
@@ -111,4 +112,24 @@ export class CountedStorage implements AsyncStorage {
 /** Lets everything run that waits for nothing but promises. */
 export function settle(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve))
+}
+
+/** The same storage, whose requests take some turns of the event loop each, and so overtake each other. */
+export function delayed(storage: WritableAsyncStorage, seed = 1): WritableAsyncStorage {
+  const random = new Random(seed)
+  const after = async <T>(call: () => T): Promise<Awaited<T>> => {
+    for (let turns = random.below(5); turns > 0; turns -= 1) await settle()
+    const value = await call()
+    for (let turns = random.below(5); turns > 0; turns -= 1) await settle()
+    return value
+  }
+  return {
+    open: () => storage.open?.(),
+    size: () => after(() => storage.size()),
+    read: (offset, length, options) => after(() => storage.read(offset, length, options)),
+    write: (offset, bytes, options) => after(() => storage.write(offset, bytes, options)),
+    truncate: (size) => after(() => storage.truncate(size)),
+    flush: () => after(() => storage.flush()),
+    close: () => storage.close?.(),
+  }
 }

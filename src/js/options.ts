@@ -1,0 +1,91 @@
+import type { Backing, BackingResolver } from './backing.js'
+import { type ByteCount, integer, oneOf } from './checks.js'
+import type { Storage } from './storage/types.js'
+import type { Progress } from './stream.js'
+
+/** How {@link Qcow2.open} opens. */
+export interface OpenOptions {
+  /**
+   * Opens the image for writing too: then its storage, and its data file's, must be writable. Backing files are only read.
+   * Default: false.
+   *
+   * Nobody else may write to the storage, or read it through another image, while the image is open. An image that is
+   * marked as corrupt is refused; reference counts that were left behind by a crash are rebuilt.
+   */
+  readonly writable?: boolean | undefined
+  /** When what is written is durable, in an image that is opened for writing. Default: `writeback`. */
+  readonly cache?: CacheMode | undefined
+  /**
+   * The backing files, if the image has any: the one storage or the list of them (the image's own first, then that
+   * one's, and so on), or a function that is asked for each. `null`: open without; what they hold reads as zeros, and a
+   * write fills up its cluster with zeros.
+   * Without this option an image that needs a backing file is refused with `MISSING_BACKING_FILE`.
+   */
+  readonly backing?: Backing | readonly Backing[] | BackingResolver | null | undefined
+  /** The image's external data file, if it has one. */
+  readonly dataFile?: Storage | undefined
+  /** Memory for what was read before, in bytes, for each file of the chain. */
+  readonly cacheSize?: CacheSize | undefined
+  /** Gives up opening; it then rejects with the signal's reason. */
+  readonly signal?: AbortSignal | undefined
+}
+
+/**
+ * When what is written is durable: with `writeback` after a flush, and with `writethrough` as soon as a write is done, as
+ * if a flush followed it; which costs as much.
+ */
+export type CacheMode = 'writeback' | 'writethrough'
+
+/** Budgets of an image's caches, in bytes. */
+export interface CacheSize {
+  /** For the tables that say where clusters are: 1 MiB serves 8 GiB of disk with clusters of 64 KiB. */
+  readonly tables?: number | undefined
+  /** For unpacked clusters of compressed images. */
+  readonly clusters?: number | undefined
+}
+
+/** How a single request is watched. */
+export interface RequestOptions {
+  /**
+   * Drops the request, and what it has asked of the storage; it then rejects with the signal's reason. Of a write that was
+   * dropped, each byte is either as before or as written.
+   */
+  readonly signal?: AbortSignal | undefined
+}
+
+/** How {@link Qcow2.writeZeroes} writes. */
+export interface WriteZeroesOptions extends RequestOptions {
+  /** Gives back the clusters that lie wholly in the range, to be used again. Default: false, what is allocated stays. */
+  readonly unmap?: boolean | undefined
+}
+
+/** What {@link Qcow2.readable} reads. */
+export interface ReadableOptions {
+  /** Where to begin, in bytes. Default: 0. */
+  readonly offset?: ByteCount | undefined
+  /** How many bytes to read. Default: up to the disk's end. */
+  readonly length?: ByteCount | undefined
+  /** The length of each chunk but the last, in bytes. Default: 1 MiB. */
+  readonly chunkSize?: number | undefined
+  /** Ends the stream with an error, the signal's reason. */
+  readonly signal?: AbortSignal | undefined
+  /** Called for each chunk with the bytes that are done. */
+  readonly onProgress?: ((progress: Progress) => void) | undefined
+}
+
+/** The caches of an image, as the engine takes them. */
+export interface Caches {
+  readonly tables: number | undefined
+  readonly clusters: number | undefined
+  readonly writeThrough: boolean
+}
+
+/** Checks what the options say of caches. */
+export function caches({ cache = 'writeback', cacheSize = {} }: Pick<OpenOptions, 'cache' | 'cacheSize'>): Caches {
+  const { tables, clusters } = cacheSize
+  return {
+    tables: tables === undefined ? undefined : integer(tables, 'cacheSize.tables'),
+    clusters: clusters === undefined ? undefined : integer(clusters, 'cacheSize.clusters'),
+    writeThrough: oneOf(cache, ['writeback', 'writethrough'], 'cache') === 'writethrough',
+  }
+}
