@@ -19,6 +19,7 @@ export type {
   WriteZeroesOptions,
 } from './options.js'
 export { type BlobOptions, blob } from './storage/blob.js'
+export { type Draft, draft } from './storage/draft.js'
 export { type HttpOptions, http } from './storage/http.js'
 export { type Memory, type MemoryOptions, memory } from './storage/memory.js'
 export { type NodeFileOptions, nodeFile } from './storage/node-file.js'

@@ -121,7 +121,9 @@ describe('Node', () => {
     const globals = ['Blob', 'ReadableStream', 'AbortController', 'AbortSignal', 'fetch', 'Response', 'URL', 'Worker']
     const without = globals.map((name) => `delete globalThis.${name};`).join('')
     const imported = `${without} console.log(Object.keys(await import('qcow2-web')).toSorted().join())`
-    expect(node(imported)).toBe('Qcow2,Qcow2Error,blob,http,init,inspect,isQcow2Error,memory,nodeFile,opfs,readAhead')
+    expect(node(imported)).toBe(
+      'Qcow2,Qcow2Error,blob,draft,http,init,inspect,isQcow2Error,memory,nodeFile,opfs,readAhead',
+    )
   })
 })
 

@@ -1,6 +1,6 @@
 import { invalidArgument, Qcow2Error } from '../errors.js'
 import { type ReadAheadOptions, readAhead } from './read-ahead.js'
-import type { AsyncStorage, SyncStorage } from './types.js'
+import type { AsyncStorage, Storage, SyncStorage } from './types.js'
 
 /** How {@link blob} reads. */
 export interface BlobOptions {
@@ -29,8 +29,18 @@ export function blob(file: Blob, options: BlobOptions = {}): SyncStorage | Async
   if (typeof file?.slice !== 'function' || typeof file.arrayBuffer !== 'function')
     throw invalidArgument('blob() takes a File or another Blob.')
   const ahead = options.readAhead ?? {}
-  if (!options.sync) return ahead === false ? asyncBlob(file) : readAhead(asyncBlob(file), ahead)
-  return ahead === false ? syncBlob(file) : readAhead(syncBlob(file), ahead)
+  const bare = options.sync ? syncBlob(file) : asyncBlob(file)
+  const storage = ahead === false ? bare : readAhead(bare, ahead)
+  files.set(storage, file)
+  return storage
+}
+
+/** The files behind storages that {@link blob} made. */
+const files = new WeakMap<Storage, Blob>()
+
+/** The file that a storage reads, if {@link blob} made it. */
+export function fileOf(storage: Storage): Blob | undefined {
+  return files.get(storage)
 }
 
 function asyncBlob(file: Blob): AsyncStorage {

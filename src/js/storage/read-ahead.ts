@@ -29,11 +29,12 @@ const MiB = 1024 * KiB
  * little more than they ask for. What was fetched is kept within a budget; requests for bytes that are on their way
  * wait for these; requests that nobody waits for any more are aborted.
  *
- * @param storage what is read; it must not change meanwhile. Opened and closed with the result.
+ * @param storage what is read; it must not change meanwhile, so the result can't be written. Opened and closed with it.
  * @throws {@link Qcow2Error} `INVALID_ARGUMENT` if an option is not a number of bytes.
  */
 export function readAhead(storage: SyncStorage, options?: ReadAheadOptions): SyncStorage
 export function readAhead(storage: AsyncStorage, options?: ReadAheadOptions): AsyncStorage
+export function readAhead(storage: Storage, options?: ReadAheadOptions): Storage
 export function readAhead(storage: Storage, options: ReadAheadOptions = {}): Storage {
   const budget = integer(options.budget ?? 16 * MiB, 'budget')
   const limits: ReadAheadLimits = {
