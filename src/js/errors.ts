@@ -7,6 +7,7 @@
  * - `NO_RANGES`: the server can't give parts of the file; the whole of it can be downloaded instead.
  * - `QUOTA`: there is no room for what is written: the disk is full, or what the browser grants the page.
  * - `IN_USE`: another image has the storage, or another tab, worker or storage the file, and one of the two would write to it.
+ * - `NOT_PERMITTED`: the user, or the browser, does not permit what the storage needs.
  * - `WORKER_DIED`: the worker that the package started is gone, with what it had not flushed; open the image again.
  * - `NOT_QCOW2`: the file is of another format.
  * - `UNSUPPORTED_…`, `BACKING_CHAIN_TOO_LONG`: the image may be sound, but this package can't read it.
@@ -37,6 +38,7 @@ export type Qcow2ErrorCode =
   | 'NO_RANGES'
   | 'QUOTA'
   | 'IN_USE'
+  | 'NOT_PERMITTED'
   | 'WORKER_DIED'
   | 'NOT_QCOW2'
   | 'UNSUPPORTED_VERSION'

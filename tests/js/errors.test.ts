@@ -106,6 +106,7 @@ it('the documented codes are those that the engine has', () => {
     'NO_RANGES',
     'QUOTA',
     'IN_USE',
+    'NOT_PERMITTED',
     'WORKER_DIED',
     'INVALID_ARGUMENT',
     'NOT_SYNC',

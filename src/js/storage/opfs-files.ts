@@ -128,7 +128,7 @@ async function copy(
     const write = async (bytes: Uint8Array<ArrayBuffer>) => {
       // Before it is written: the array is the storage's from then on.
       const end = done + bytes.length
-      await (storage instanceof OpfsFile ? storage.writeSync(done, bytes) : storage.write(done, bytes, { signal }))
+      await (storage instanceof OpfsFile ? storage.writeSync(done, bytes) : storage.write(done, bytes))
       done = end
       onProgress?.({ done, total: Math.max(total, done) })
     }

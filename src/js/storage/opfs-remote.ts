@@ -52,10 +52,11 @@ export class RemoteOpfsFile implements WritableAsyncStorage {
     return client.call('read', [number, offset, length], { signal: options.signal })
   }
 
-  async write(offset: number, bytes: Uint8Array<ArrayBuffer>, { signal }: Signal): Promise<void> {
+  /** Not abortable: what was sent is written, and others have to wait until it is. */
+  async write(offset: number, bytes: Uint8Array<ArrayBuffer>): Promise<void> {
     const { client, number } = this.#file.current
     const own = bytes.length === bytes.buffer.byteLength ? bytes : bytes.slice()
-    await client.call('write', [number, offset, own], { signal, transfer: [own.buffer] })
+    await client.call('write', [number, offset, own], { transfer: [own.buffer] })
   }
 
   async truncate(size: number): Promise<void> {
