@@ -1,14 +1,16 @@
 import { useEffect, useState } from 'preact/hooks'
+import { LeaveDialog } from './edit/leave'
 import { workerFailure } from './engine/client'
 import { MissingFileDialog } from './missing-file'
 import { Problem } from './problem/problem'
 import { Start } from './start/start'
-import { openFile, question, stage } from './state/stage'
+import { enterFile } from './state/enter'
+import { question, stage } from './state/stage'
 import { Viewer } from './viewer'
 
 export function App() {
   const now = stage.value
-  const dragging = useDrop((file) => void openFile(file))
+  const dragging = useDrop((file, handle) => void enterFile(file, handle))
   useEffect(() => {
     void workerFailure.then((message) => {
       stage.value = { kind: 'start', notice: `The page's worker stopped: ${message} Reload the page to go on.` }
@@ -26,13 +28,14 @@ export function App() {
       {question.value && (
         <MissingFileDialog key={`${question.value.missing.role}${question.value.missing.depth}`} {...question.value} />
       )}
+      <LeaveDialog />
       {dragging && <div class="drop-target">Drop the image to open it</div>}
     </>
   )
 }
 
 /** Files may be dropped anywhere; while a dialog asks for one, it is the answer. */
-function useDrop(onFile: (file: File) => void): boolean {
+function useDrop(onFile: (file: File, handle?: Promise<FileSystemHandle | null>) => void): boolean {
   const [dragging, setDragging] = useState(false)
   useEffect(() => {
     const controller = new AbortController()
@@ -53,9 +56,14 @@ function useDrop(onFile: (file: File) => void): boolean {
       const file = event.dataTransfer?.files[0]
       if (!file) return
       if (question.peek()) question.peek()?.answer({ kind: 'file', file })
-      else onFile(file)
+      else onFile(file, handleOf(event.dataTransfer?.items[0]))
     })
     return () => controller.abort()
   }, [])
   return dragging
+}
+
+/** The handle by which a dropped file can be written, where the browser gives one. */
+function handleOf(item: DataTransferItem | undefined): Promise<FileSystemHandle | null> | undefined {
+  return (item as { getAsFileSystemHandle?(): Promise<FileSystemHandle | null> } | undefined)?.getAsFileSystemHandle?.()
 }

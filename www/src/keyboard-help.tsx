@@ -11,6 +11,9 @@ const KEYS: [string[], string][] = [
   [['Ctrl', 'Home'], 'The first byte'],
   [['Ctrl', 'End'], 'The last byte'],
   [['g'], 'Go to an offset'],
+  [['0', '…', 'F'], 'Bytes, unlocked: type over the selected byte'],
+  [['F2'], 'Bytes, unlocked: type text, or digits again'],
+  [['Ctrl', 'Z'], 'Bytes, unlocked: undo'],
 ]
 
 export function KeyboardHelp({ onClose }: { onClose(): void }) {

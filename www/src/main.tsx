@@ -1,9 +1,10 @@
 import { effect } from '@preact/signals'
 import { render } from 'preact'
 import { App } from './app'
+import { enterSample, guardPage } from './state/enter'
 import { beInstallable } from './state/installed'
 import { followAddress, route } from './state/route'
-import { followSnapshot, opened, openSample } from './state/stage'
+import { followSnapshot, opened } from './state/stage'
 import { followDisk } from './state/survey'
 import { apply } from './state/theme'
 import './style/tokens.css'
@@ -20,6 +21,7 @@ import './style/lists.css'
 apply()
 beInstallable()
 followAddress()
+guardPage()
 followDisk()
 effect(() => {
   if (opened.value) void followSnapshot(route.value.snapshot)
@@ -30,4 +32,4 @@ effect(() => {
 
 const root = document.getElementById('app')
 if (root) render(<App />, root)
-if (route.peek().sample) void openSample()
+if (route.peek().sample) void enterSample()

@@ -1,12 +1,15 @@
 import { useEffect, useState } from 'preact/hooks'
+import { Lock } from './edit/lock'
+import { EditOutcome } from './edit/outcome'
 import type { OpenedImage } from './engine/protocol'
 import { HexPanel } from './hex/panel'
 import { KeyboardHelp } from './keyboard-help'
 import { MapPanel } from './map/panel'
 import { Overview } from './overview/overview'
 import { SnapshotList } from './snapshots/list'
+import { enterFile, leave } from './state/enter'
 import { go, PANELS, type Panel, route } from './state/route'
-import { closeImage, disk, diskProblem, openFile, opening } from './state/stage'
+import { disk, diskProblem, opening } from './state/stage'
 import { DiskStrip } from './strip/strip'
 import { FileButton } from './ui/file-button'
 import { Icon, Mark } from './ui/icon'
@@ -33,7 +36,7 @@ export function Viewer({ image }: { image: OpenedImage }) {
           class="button quiet square"
           aria-label="Close the image"
           title="Close the image"
-          onClick={() => void closeImage()}
+          onClick={() => void leave()}
         >
           <Mark />
         </button>
@@ -44,10 +47,8 @@ export function Viewer({ image }: { image: OpenedImage }) {
             {formatSize(image.info.fileSize)}
           </p>
         </div>
-        <span class="lock" title="This page never changes the file.">
-          <Icon name="lock" /> Read-only
-        </span>
-        <FileButton label="Another qcow2 image" onFile={(file) => void openFile(file)}>
+        <Lock image={image} />
+        <FileButton label="Another qcow2 image" onFile={(file) => void enterFile(file)}>
           <Icon name="folder" /> Open…
         </FileButton>
         <button
@@ -63,6 +64,7 @@ export function Viewer({ image }: { image: OpenedImage }) {
       </header>
 
       {opening.value && <OpeningNow opening={opening.value} />}
+      <EditOutcome />
       <Warnings image={image} />
       {diskProblem.value && <Notice tone="bad">{diskProblem.value}</Notice>}
       <SnapshotBanner image={image} />

@@ -2,7 +2,18 @@
 
 import { proxy, wrap } from 'comlink'
 import type { PartitionTable } from '../partitions'
-import type { AskForFile, ByteSource, Disk, Engine, Explained, OpenOutcome, Survey, SurveyRequest } from './protocol'
+import type {
+  AskForFile,
+  ByteSource,
+  Disk,
+  Engine,
+  Explained,
+  NewImage,
+  OpenedImage,
+  OpenOutcome,
+  Survey,
+  SurveyRequest,
+} from './protocol'
 
 const worker = new Worker(new URL('./worker.ts', import.meta.url), { type: 'module', name: 'qcow2-web' })
 const remote = wrap<Engine>(worker)
@@ -30,6 +41,18 @@ async function run<T>(signal: AbortSignal | undefined, call: (task: number) => P
 export const engine = {
   open: (file: File, ask: AskForFile, signal?: AbortSignal): Promise<OpenOutcome> =>
     run(signal, (task) => remote.open(task, file, proxy(ask)) as Promise<OpenOutcome>),
+
+  create: (image: NewImage, ask: AskForFile, signal?: AbortSignal): Promise<OpenedImage> =>
+    run(signal, (task) => remote.create(task, image, proxy(ask))),
+
+  edit: (signal?: AbortSignal): Promise<OpenedImage> => run(signal, (task) => remote.edit(task)),
+
+  write: (offset: bigint, bytes: Uint8Array): Promise<void> =>
+    run(undefined, (task) => remote.write(task, offset, bytes)),
+
+  save: (signal?: AbortSignal): Promise<{ file: File; image: OpenedImage }> => run(signal, (task) => remote.save(task)),
+
+  saved: (file: File): Promise<OpenedImage> => run(undefined, (task) => remote.saved(task, file)),
 
   openDisk: (snapshot: string | null): Promise<Disk> => run(undefined, (task) => remote.openDisk(task, snapshot)),
 

@@ -1,6 +1,6 @@
 /** What crosses between the page and its worker. Only values that structured clone keeps. */
 
-import type { Extent, ImageInfo, Inspection, Location, Snapshot } from 'qcow2-web'
+import type { CreateOptions, Extent, ImageInfo, Inspection, Location, Snapshot } from 'qcow2-web'
 import type { PartitionTable } from '../partitions'
 
 /** A file that the worker holds: the image, its data file, its backing files with theirs. */
@@ -32,6 +32,18 @@ export interface OpenedImage {
   disk: Disk
   /** The names of the files that the image wants and was opened without. */
   without: string[]
+  /** True if its disk can be changed. Changes are kept in the worker until they are saved. */
+  editing: boolean
+  /** Why it can't be edited, as a sentence; `null` where it can be. */
+  notEditable: string | null
+}
+
+/** An image that is to be made. */
+export interface NewImage {
+  name: string
+  options: Pick<CreateOptions, 'size' | 'version' | 'clusterSize' | 'refcountBits' | 'extendedL2' | 'compression'>
+  /** What the new disk is to begin as: its name is recorded as that of the backing file. */
+  base: File | null
 }
 
 /** An error of the engine, with all of it: what crosses as an Error keeps its message only. */
@@ -97,6 +109,15 @@ export type ByteSource = { of: 'disk'; snapshot: string | null } | { of: 'file';
 /** The worker's face. `task` names a call, so that `cancel` can end it. */
 export interface Engine {
   open(task: number, file: File, ask: AskForFile): Promise<OpenOutcome>
+  /** Makes an image, which is held in memory until it is saved, and opens it for editing. */
+  create(task: number, image: NewImage, ask: AskForFile): Promise<OpenedImage>
+  /** Opens the image again, so that its disk can be changed. Rejects if it can't be; it then stays open as it was. */
+  edit(task: number): Promise<OpenedImage>
+  write(task: number, offset: bigint, bytes: Uint8Array): Promise<void>
+  /** Completes the image, and returns it with its changes as a file that shares what did not change with the original. */
+  save(task: number): Promise<{ file: File; image: OpenedImage }>
+  /** Goes on with `file` in the place of the image's: the same bytes, saved elsewhere. */
+  saved(task: number, file: File): Promise<OpenedImage>
   openDisk(task: number, snapshot: string | null): Promise<Disk>
   partitions(task: number, snapshot: string | null): Promise<PartitionTable>
   explain(task: number, snapshot: string | null, start: number, end: number): Promise<Explained>

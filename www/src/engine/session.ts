@@ -1,6 +1,16 @@
 /** One opened image with everything that is open of it: its files, its active disk, the disks of its snapshots. */
 
-import { blob, type Extent, type ImageInfo, inspect, isQcow2Error, Qcow2, type Storage } from 'qcow2-web'
+import {
+  blob,
+  type Draft,
+  draft,
+  type Extent,
+  type ImageInfo,
+  inspect,
+  isQcow2Error,
+  Qcow2,
+  type WritableAsyncStorage,
+} from 'qcow2-web'
 import { type PartitionTable, readPartitions } from '../partitions'
 import { Buckets } from './buckets'
 import type {
@@ -9,6 +19,7 @@ import type {
   Disk,
   Explained,
   Failure,
+  NewImage,
   OpenedImage,
   OpenOutcome,
   Survey,
@@ -21,21 +32,24 @@ const TELL_EVERY = 80
 
 let generation = 0
 
+/** A file with what was changed of it. */
+type Changes = WritableAsyncStorage & Draft
+
 export class Session {
   private readonly snapshots = new Map<string, Promise<Qcow2>>()
 
   private constructor(
-    private readonly file: File,
     private readonly supplies: Supplies,
     private readonly active: Qcow2 | null,
+    /** What differs from the file by now; `null` where nothing can be changed. */
+    private readonly changes: Changes | null,
   ) {}
 
   static async open(file: File, ask: AskForFile, signal: AbortSignal): Promise<[OpenOutcome, Session | null]> {
     const supplies = new Supplies(file, ask)
     try {
-      const image = await openWithFiles(file, supplies, signal)
-      const session = new Session(file, supplies, image)
-      return [{ kind: 'opened', image: session.describe(await image.info(), image) }, session]
+      const session = new Session(supplies, await openWithFiles(supplies, null, signal), null)
+      return [{ kind: 'opened', image: await session.describe() }, session]
     } catch (error) {
       if (supplies.cancelled || signal.aborted) return [{ kind: 'cancelled' }, null]
       const inspection = await inspect(blob(file)).catch(() => null)
@@ -46,8 +60,51 @@ export class Session {
         failure: failureOf(error),
         inspection,
       }
-      return [refused, new Session(file, supplies, null)]
+      return [refused, new Session(supplies, null, null)]
     }
+  }
+
+  /** Makes an image in memory, over `base` if there is one, and opens it for editing. */
+  static async create({ name, options, base }: NewImage, ask: AskForFile, signal: AbortSignal): Promise<Session> {
+    const changes = draft(blob(new Blob([])))
+    const backing = base && { name: base.name, format: await backingFormat(base) }
+    const image = await Qcow2.create(changes, { ...options, ...(backing && { backing }), signal })
+    await image.close()
+    const supplies = new Supplies(new File([await changes.blob()], name), ask)
+    if (base) supplies.give(1, base)
+    return Session.edit(supplies, signal)
+  }
+
+  /** The same image, so that its disk can be changed. */
+  edit(signal: AbortSignal): Promise<Session> {
+    return Session.edit(this.supplies, signal)
+  }
+
+  private static async edit(supplies: Supplies, signal: AbortSignal): Promise<Session> {
+    const changes = draft(blob(supplies.image))
+    return new Session(supplies, await openWithFiles(supplies, changes, signal), changes)
+  }
+
+  async write(offset: bigint, bytes: Uint8Array, signal: AbortSignal): Promise<void> {
+    await (await this.image(null)).write(offset, bytes, { signal })
+  }
+
+  /** The image with its changes, as a file, and a session over it. This one is closed then. */
+  async save(signal: AbortSignal): Promise<[File, Session]> {
+    const active = await this.image(null)
+    if (!this.changes) throw new Error('This image is open for reading only.')
+    // What fails here leaves all as it is.
+    await active.flush({ signal })
+    await this.close()
+    const { name } = this.supplies.image
+    const file = new File([await this.changes.blob()], name, { type: 'application/x-qemu-disk' })
+    return [file, await this.continueOver(file, signal)]
+  }
+
+  /** A session over `file`, which holds the image by now. This one is to be closed. */
+  continueOver(file: File, signal: AbortSignal): Promise<Session> {
+    this.supplies.image = file
+    return this.edit(signal)
   }
 
   /** The disk of a snapshot, opened at its first use, or the active one. */
@@ -120,31 +177,50 @@ export class Session {
     return opened
   }
 
-  private describe(info: ImageInfo, image: Qcow2): OpenedImage {
+  async describe(): Promise<OpenedImage> {
+    const image = await this.image(null)
+    const info = await image.info()
     return {
       generation: ++generation,
-      name: this.file.name,
+      name: this.supplies.image.name,
       info,
       files: this.supplies.files(),
       snapshots: [...image.snapshots],
       disk: { snapshot: null, size: info.virtualSize },
       without: this.supplies.without(),
+      editing: this.changes !== null,
+      notEditable: notEditable(info),
     }
   }
 }
 
 /** Opens the image; begins again with a data file each time one turns out to be missing. */
-async function openWithFiles(file: File, supplies: Supplies, signal: AbortSignal): Promise<Qcow2> {
+async function openWithFiles(supplies: Supplies, changes: Changes | null, signal: AbortSignal): Promise<Qcow2> {
   for (;;) {
-    const dataFile: Storage | undefined = supplies.dataFile(0)
+    const dataFile = supplies.dataFile(0)
     try {
-      return await Qcow2.open(blob(file), { backing: supplies.backing, signal, ...(dataFile && { dataFile }) })
+      return await Qcow2.open(changes ?? blob(supplies.image), {
+        backing: supplies.backing,
+        writable: changes !== null,
+        signal,
+        ...(dataFile && { dataFile }),
+      })
     } catch (error) {
       if (!isQcow2Error(error) || error.code !== 'MISSING_DATA_FILE') throw error
       const asked = await supplies.askForData(error.depth ?? 0, error.file?.name ?? '')
       if (!asked) throw error
     }
   }
+}
+
+async function backingFormat(file: File): Promise<'qcow2' | 'raw'> {
+  return (await inspect(blob(file))).format === 'qcow2' ? 'qcow2' : 'raw'
+}
+
+function notEditable(info: ImageInfo): string | null {
+  if (info.externalDataFile) return 'Its data is in a second file, and this page edits images of one file only.'
+  if (info.corrupt) return 'It is marked as corrupt: it has to be repaired before anything is written to it.'
+  return null
 }
 
 export function failureOf(error: unknown): Failure {

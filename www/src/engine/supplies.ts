@@ -16,9 +16,15 @@ export class Supplies {
   private readonly names = new Map<string, string>()
 
   constructor(
-    private readonly image: File,
+    /** The image itself. Another file takes its place when it was saved there. */
+    public image: File,
     private readonly ask: AskForFile,
   ) {}
+
+  /** Gives the backing file at `depth` without being asked. */
+  give(depth: number, file: File): void {
+    this.backings.set(depth, file)
+  }
 
   /** Called by the engine for each file of the backing chain. */
   readonly backing: BackingResolver = async ({ name, format, depth }: BackingRequest) => {

@@ -23,6 +23,12 @@ function opened(): Session {
   return session
 }
 
+async function goOnWith(next: Session): Promise<void> {
+  const before = session
+  session = next
+  await before?.close()
+}
+
 const moved = (survey: Survey): Survey => transfer(survey, [survey.bytes.buffer])
 
 const engine: Engine = {
@@ -34,10 +40,38 @@ const engine: Engine = {
         return { kind: 'cancelled' }
       }
       if (!next) return outcome
-      const before = session
-      session = next
-      await before?.close()
+      await goOnWith(next)
       return outcome
+    }),
+
+  create: (task, image, ask) =>
+    cancellable(task, async (signal) => {
+      const next = await Session.create(image, ask, signal)
+      await goOnWith(next)
+      return next.describe()
+    }),
+
+  edit: (task) =>
+    cancellable(task, async (signal) => {
+      const next = await opened().edit(signal)
+      await goOnWith(next)
+      return next.describe()
+    }),
+
+  write: (task, offset, bytes) => cancellable(task, (signal) => opened().write(offset, bytes, signal)),
+
+  save: (task) =>
+    cancellable(task, async (signal) => {
+      const [file, next] = await opened().save(signal)
+      session = next
+      return { file, image: await next.describe() }
+    }),
+
+  saved: (task, file) =>
+    cancellable(task, async (signal) => {
+      const next = await opened().continueOver(file, signal)
+      await goOnWith(next)
+      return next.describe()
     }),
 
   openDisk: (_task, snapshot) => opened().openDisk(snapshot),

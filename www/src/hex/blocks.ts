@@ -54,6 +54,20 @@ export class Blocks {
     return block.bad.get(Math.floor(within / SECTOR)) ?? block.bytes[within] ?? null
   }
 
+  /** Shows another byte at `offset`, if it is there. */
+  put(offset: bigint, byte: number): void {
+    const block = this.blocks.get(offset / BigInt(BLOCK))
+    if (block === undefined || block === 'loading') return
+    block.bytes[Number(offset % BigInt(BLOCK))] = byte
+    this.arrived.value++
+  }
+
+  /** Asks again for what is around `offset` when it is looked at. */
+  forget(offset: bigint): void {
+    this.blocks.delete(offset / BigInt(BLOCK))
+    this.arrived.value++
+  }
+
   private async load(index: bigint): Promise<void> {
     const start = index * BigInt(BLOCK)
     const rest = BigInt(this.size) - start

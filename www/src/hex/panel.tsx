@@ -1,5 +1,6 @@
 import { useEffect, useMemo, useRef } from 'preact/hooks'
 import type { ByteSource, Disk, HeldFile, OpenedImage } from '../engine/protocol'
+import { editable, shownBlocks } from '../state/edit'
 import { go, route } from '../state/route'
 import { GoTo } from '../ui/goto'
 import { clampOffset } from '../values/offset'
@@ -29,7 +30,13 @@ export function Bytes({ files, disk, file, generation }: Props) {
   const source: ByteSource = shown ? { of: 'file', key: shown.key } : { of: 'disk', snapshot: disk?.snapshot ?? null }
   const key = `${generation} ${JSON.stringify(source)} ${size}`
   const blocks = useMemo(() => new Blocks(source, size), [key])
-  useEffect(() => () => blocks.close(), [blocks])
+  useEffect(() => {
+    if (!shown) shownBlocks.value = blocks
+    return () => {
+      if (shownBlocks.peek() === blocks) shownBlocks.value = null
+      blocks.close()
+    }
+  }, [blocks])
 
   const view = useRef<HTMLDivElement>(null)
   const at = clampOffset(route.value.at, size)
@@ -46,7 +53,16 @@ export function Bytes({ files, disk, file, generation }: Props) {
         {size === 0 ? (
           <p class="empty">There are no bytes here.</p>
         ) : (
-          <HexView key={key} focus={view} blocks={blocks} size={size} at={at} onMove={move} />
+          <HexView
+            key={key}
+            focus={view}
+            blocks={blocks}
+            size={size}
+            at={at}
+            selected={() => clampOffset(route.peek().at, size)}
+            onMove={move}
+            edit={!shown && editable.value}
+          />
         )}
       </div>
       <Inspector blocks={blocks} size={size} at={at} disk={shown ? null : disk} files={files} />

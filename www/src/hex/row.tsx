@@ -1,6 +1,7 @@
 import { formatOffset } from '../values/offset'
 import type { Blocks } from './blocks'
 import { printable } from './decode'
+import type { Typing } from './typing'
 
 interface Props {
   start: bigint
@@ -9,13 +10,18 @@ interface Props {
   selected: bigint
   size: number
   blocks: Blocks
+  /** The offsets that were changed and not saved yet. */
+  changed: ReadonlySet<bigint>
+  typing: Typing
 }
 
 /** One row: its offset, its bytes, its text. Zeros are dimmed, since they are most of any disk. */
-export function Row({ start, columns, digits, selected, size, blocks }: Props) {
+export function Row({ start, columns, digits, selected, size, blocks, changed, typing }: Props) {
   const offsets = Array.from({ length: columns }, (_, column) => start + BigInt(column)).filter(
     (at) => at < BigInt(size),
   )
+  const digit = typing.digit(selected)
+  const look = (at: bigint, byte: number | string | null) => className(byte, at === selected, changed.has(at))
   const bytes = offsets.map((at) => blocks.byte(at))
   const reason = bytes.find((byte) => typeof byte === 'string')
   if (reason !== undefined && bytes.every((byte) => typeof byte === 'string')) {
@@ -41,10 +47,16 @@ export function Row({ start, columns, digits, selected, size, blocks }: Props) {
               role="gridcell"
               id={`byte-${at}`}
               data-at={String(at)}
-              class={className(byte, at === selected)}
+              class={look(at, byte)}
               aria-selected={at === selected}
             >
-              {known ? byte.toString(16).padStart(2, '0') : byte === null ? '  ' : '??'}
+              {digit !== null && at === selected
+                ? `${digit.toString(16)}_`
+                : known
+                  ? byte.toString(16).padStart(2, '0')
+                  : byte === null
+                    ? '  '
+                    : '??'}
             </span>
           )
         })}
@@ -53,7 +65,7 @@ export function Row({ start, columns, digits, selected, size, blocks }: Props) {
         {offsets.map((at, column) => {
           const byte = bytes[column] ?? null
           return (
-            <span key={column} data-at={String(at)} class={className(byte, at === selected)}>
+            <span key={column} data-at={String(at)} class={look(at, byte)}>
               {typeof byte === 'number' ? printable(byte) : ' '}
             </span>
           )
@@ -71,7 +83,7 @@ function Offset({ start, digits }: { start: bigint; digits: number }) {
   )
 }
 
-function className(byte: number | string | null, selected: boolean): string {
-  const kind = byte === 0 ? 'zero-byte' : typeof byte === 'string' ? 'bad-byte' : ''
+function className(byte: number | string | null, selected: boolean, changed: boolean): string {
+  const kind = changed ? 'changed' : byte === 0 ? 'zero-byte' : typeof byte === 'string' ? 'bad-byte' : ''
   return selected ? `${kind} selected` : kind
 }

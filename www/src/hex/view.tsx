@@ -1,11 +1,13 @@
 import type { RefObject } from 'preact'
 import { useEffect, useRef, useState } from 'preact/hooks'
+import { changed } from '../state/edit'
 import { Scrollbar } from '../ui/scrollbar'
 import { useSize } from '../ui/use-size'
 import { formatOffset } from '../values/offset'
 import type { Blocks } from './blocks'
 import { printable } from './decode'
 import { Row } from './row'
+import { useTyping } from './typing'
 
 const ROW_HEIGHT = 22
 const WIDE_ENOUGH_FOR_16 = 600
@@ -15,11 +17,15 @@ interface Props {
   blocks: Blocks
   size: number
   at: bigint
+  /** The same, now: keys may come faster than the view is drawn. */
+  selected(): bigint
   onMove(to: bigint): void
+  /** Whether typing changes the bytes. */
+  edit: boolean
 }
 
 /** The rows that fit, and no others: a disk of exabytes has no more elements than one of kilobytes. */
-export function HexView({ focus, blocks, size, at, onMove }: Props) {
+export function HexView({ focus, blocks, size, at, selected, onMove, edit }: Props) {
   void blocks.arrived.value
   const [box, room] = useSize<HTMLDivElement>()
   const columns = room.width >= WIDE_ENOUGH_FOR_16 || room.width === 0 ? 16 : 8
@@ -59,7 +65,16 @@ export function HexView({ focus, blocks, size, at, onMove }: Props) {
     return () => element?.removeEventListener('wheel', onWheel)
   }, [last])
 
+  const typing = useTyping({ edit, size, at: selected, onMove })
+
   const onKeyDown = (event: KeyboardEvent) => {
+    if (typing.onKeyDown(event)) {
+      event.preventDefault()
+      // The same keys are shortcuts elsewhere.
+      event.stopPropagation()
+      return
+    }
+    const at = selected()
     const end = BigInt(size) - 1n
     const page = perRow * BigInt(Math.max(1, rows - 1))
     const rowStart = at - (at % perRow)
@@ -81,7 +96,9 @@ export function HexView({ focus, blocks, size, at, onMove }: Props) {
 
   const onPointerDown = (event: PointerEvent) => {
     const cell = event.target instanceof Element ? event.target.closest<HTMLElement>('[data-at]') : null
-    if (cell?.dataset.at) onMove(BigInt(cell.dataset.at))
+    if (!cell?.dataset.at) return
+    typing.into(cell.closest('.hex-text') ? 'text' : 'hex')
+    onMove(BigInt(cell.dataset.at))
   }
 
   const lines = []
@@ -96,6 +113,8 @@ export function HexView({ focus, blocks, size, at, onMove }: Props) {
         selected={at}
         size={size}
         blocks={blocks}
+        changed={changed.value}
+        typing={typing}
       />,
     )
   }
@@ -106,7 +125,9 @@ export function HexView({ focus, blocks, size, at, onMove }: Props) {
         id="hex-rows"
         ref={focus}
         role="grid"
-        aria-label="Bytes"
+        aria-label={edit ? 'Bytes, to be changed by typing' : 'Bytes'}
+        aria-readonly={!edit}
+        data-column={edit ? typing.column : undefined}
         aria-rowcount={-1}
         aria-activedescendant={`byte-${at}`}
         tabIndex={0}

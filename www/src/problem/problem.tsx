@@ -1,7 +1,8 @@
 import type { HeldFile } from '../engine/protocol'
 import { Bytes } from '../hex/panel'
+import { enterFile, leave } from '../state/enter'
 import { go } from '../state/route'
-import { closeImage, openFile, opening, type Refused } from '../state/stage'
+import { opening, type Refused } from '../state/stage'
 import { FileButton } from '../ui/file-button'
 import { Icon, Mark } from '../ui/icon'
 import { OpeningNow } from '../ui/opening'
@@ -31,7 +32,7 @@ export function Problem({ refused, retry }: { refused: Refused; retry(): void })
           class="button quiet square"
           aria-label="Back to the start"
           title="Back to the start"
-          onClick={() => void closeImage()}
+          onClick={() => void leave()}
         >
           <Mark />
         </button>
@@ -41,7 +42,7 @@ export function Problem({ refused, retry }: { refused: Refused; retry(): void })
             {formatSize(size)}
           </p>
         </div>
-        <FileButton label="Another qcow2 image" onFile={(next) => void openFile(next)}>
+        <FileButton label="Another qcow2 image" onFile={(next) => void enterFile(next)}>
           <Icon name="folder" /> Open…
         </FileButton>
         <ThemeButton />
@@ -66,7 +67,7 @@ export function Problem({ refused, retry }: { refused: Refused; retry(): void })
             <button type="button" class="button" onClick={retry}>
               Try again
             </button>
-            <button type="button" class="button" onClick={() => void closeImage()}>
+            <button type="button" class="button" onClick={() => void leave()}>
               Back to the start
             </button>
           </div>

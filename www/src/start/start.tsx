@@ -1,12 +1,16 @@
-import { openFile, opening, openSample } from '../state/stage'
+import { useState } from 'preact/hooks'
+import { enterFile, enterSample } from '../state/enter'
+import { opening } from '../state/stage'
 import { FileButton } from '../ui/file-button'
 import { Icon, Mark } from '../ui/icon'
 import { Notice } from '../ui/notice'
 import { OpeningNow } from '../ui/opening'
 import { ThemeButton } from '../ui/theme-button'
 import { Illustration } from './illustration'
+import { NewImageDialog } from './new-image'
 
 export function Start({ notice }: { notice: string | null }) {
+  const [making, setMaking] = useState(false)
   return (
     <div class="start">
       <header class="bar">
@@ -16,28 +20,33 @@ export function Start({ notice }: { notice: string | null }) {
       </header>
       <main>
         <Illustration />
-        <h1>Look inside a qcow2 disk image</h1>
+        <h1>Look inside a qcow2 disk image, and change it</h1>
         <p class="lead">
           Drop one anywhere on this page to see its partitions, where each cluster is stored, its snapshots, and every
-          byte of the disk.
+          byte of the disk. Unlock it to edit.
         </p>
         {opening.value ? (
           <OpeningNow opening={opening.value} />
         ) : (
           <div class="actions">
-            <FileButton class="primary" label="A qcow2 image" onFile={(file) => void openFile(file)}>
+            <FileButton class="primary" label="A qcow2 image" onFile={(file) => void enterFile(file)}>
               <Icon name="folder" /> Choose an image…
             </FileButton>
-            <button type="button" class="button" onClick={() => void openSample()}>
+            <button type="button" class="button" onClick={() => setMaking(true)}>
+              <Icon name="plus" /> New image…
+            </button>
+            <button type="button" class="button" onClick={() => void enterSample()}>
               Try a sample
             </button>
           </div>
         )}
         <p class="promise">
-          <Icon name="lock" /> Nothing is uploaded. The image is read here, by this page, and never changed.
+          <Icon name="lock" /> Nothing is uploaded. The image is read here, by this page, and changed only when you save
+          it.
         </p>
         {notice && <Notice tone="bad">{notice}</Notice>}
       </main>
+      {making && <NewImageDialog onClose={() => setMaking(false)} />}
       <section class="claims" aria-label="What it reads">
         <div>
           <h2>Of any size</h2>

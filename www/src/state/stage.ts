@@ -3,7 +3,15 @@
 import { computed, signal } from '@preact/signals'
 import { isQcow2Error } from 'qcow2-web'
 import { engine } from '../engine/client'
-import type { Disk, MissingAnswer, MissingFile, OpenedImage, OpenOutcome } from '../engine/protocol'
+import type {
+  AskForFile,
+  Disk,
+  MissingAnswer,
+  MissingFile,
+  NewImage,
+  OpenedImage,
+  OpenOutcome,
+} from '../engine/protocol'
 import { go, route, START } from './route'
 
 export type Refused = Extract<OpenOutcome, { kind: 'refused' }>
@@ -39,40 +47,44 @@ export const question = signal<Question | null>(null)
 
 export const opened = computed(() => (stage.value.kind === 'viewer' ? stage.value.image : null))
 
-/** Opens `file`; asks for what it needs beside it. */
-export async function openFile(file: File, sample = false): Promise<void> {
+/** Opens `file`; asks for what it needs beside it. False if the page shows what it showed before. */
+export async function openFile(file: File, sample = false): Promise<boolean> {
   opening.peek()?.cancel()
   const controller = new AbortController()
   const attempt: Opening = { name: file.name, cancel: () => controller.abort() }
   opening.value = attempt
   if (stage.peek().kind === 'start') stage.value = { kind: 'start', notice: null }
 
-  const ask = (missing: MissingFile) =>
-    new Promise<MissingAnswer>((resolve) => {
-      const answer = (given: MissingAnswer) => {
-        question.value = null
-        resolve(given)
-      }
-      controller.signal.addEventListener('abort', () => answer({ kind: 'cancel' }), { once: true })
-      question.value = { missing, answer }
-    })
-
   try {
-    show(await engine.open(file, ask, controller.signal), file, sample)
+    return show(await engine.open(file, askPerson(controller.signal), controller.signal), file, sample)
   } catch (error) {
-    if (controller.signal.aborted) return
+    if (controller.signal.aborted) return false
     stage.value = { kind: 'start', notice: `${file.name} could not be opened: ${messageOf(error)}` }
+    return true
   } finally {
     if (opening.peek() === attempt) opening.value = null
   }
 }
 
-function show(outcome: OpenOutcome, file: File, sample: boolean): void {
-  if (outcome.kind === 'cancelled') return
+/** Asks the person for a file, until `signal` aborts. */
+function askPerson(signal: AbortSignal | null): AskForFile {
+  return (missing) =>
+    new Promise<MissingAnswer>((resolve) => {
+      const answer = (given: MissingAnswer) => {
+        question.value = null
+        resolve(given)
+      }
+      signal?.addEventListener('abort', () => answer({ kind: 'cancel' }), { once: true })
+      question.value = { missing, answer }
+    })
+}
+
+function show(outcome: OpenOutcome, file: File, sample: boolean): boolean {
+  if (outcome.kind === 'cancelled') return false
   if (outcome.kind === 'refused') {
     disk.value = null
     stage.value = { kind: 'refused', refused: outcome, retry: () => void openFile(file, sample) }
-    return
+    return true
   }
   // A first image takes its place from the address; a second one begins at its own start.
   const { image } = outcome
@@ -81,16 +93,33 @@ function show(outcome: OpenOutcome, file: File, sample: boolean): void {
   else go({ sample, ...(!known && { snapshot: null }) })
   disk.value = image.disk
   stage.value = { kind: 'viewer', image }
+  return true
+}
+
+/** Shows the same image again, after it was opened in another way. Where the person is stays. */
+export function showAgain(image: OpenedImage): void {
+  if (route.peek().snapshot !== null) go({ snapshot: null })
+  disk.value = image.disk
+  stage.value = { kind: 'viewer', image }
+}
+
+/** Makes an image, and shows it. Rejects with the reason why it can't be made. */
+export async function createImage(image: NewImage): Promise<void> {
+  const made = await engine.create(image, askPerson(null))
+  if (opened.peek()) go(START)
+  disk.value = made.disk
+  stage.value = { kind: 'viewer', image: made }
 }
 
 /** Opens the sample that is served with the page. */
-export async function openSample(): Promise<void> {
+export async function openSample(): Promise<boolean> {
   try {
     const response = await fetch('./sample.qcow2')
     if (!response.ok) throw new Error(`the server answered ${response.status}`)
-    await openFile(new File([await response.blob()], 'sample.qcow2'), true)
+    return await openFile(new File([await response.blob()], 'sample.qcow2'), true)
   } catch (error) {
     stage.value = { kind: 'start', notice: `The sample could not be loaded: ${messageOf(error)}` }
+    return true
   }
 }
 

@@ -1,0 +1,101 @@
+/** Changing the disk: what has been written since the image was saved, how to undo it, and where it is saved. */
+
+import { computed, signal } from '@preact/signals'
+import { engine } from '../engine/client'
+import type { Blocks } from '../hex/blocks'
+import { formatOffset } from '../values/offset'
+import { disk, messageOf, opened, showAgain } from './stage'
+
+/** Milliseconds without a change until the map is drawn anew. */
+const SURVEY_AFTER = 600
+
+interface Step {
+  at: bigint
+  before: number
+  after: number
+}
+
+/** True if the disk that is shown can be changed: the active one, after it was unlocked. */
+export const editable = computed(() => opened.value?.editing === true && disk.value?.snapshot === null)
+
+/** The bytes of the disk that the hex view shows, while it does. */
+export const shownBlocks = signal<Blocks | null>(null)
+
+/** What was written, the oldest first. */
+const steps = signal<readonly Step[]>([])
+
+/** True if the image has changes that no file has. */
+export const unsaved = signal(false)
+
+/** Why the last change failed. */
+export const editProblem = signal<string | null>(null)
+
+/** The offsets that were changed since the image was saved. */
+export const changed = computed(() => new Set(steps.value.map((step) => step.at)))
+
+export const canUndo = computed(() => steps.value.length > 0)
+
+/** Opens the image for editing; it is changed in memory only, until it is saved. */
+export async function unlock(): Promise<void> {
+  editProblem.value = null
+  try {
+    showAgain(await engine.edit())
+  } catch (error) {
+    editProblem.value = `The image can't be edited: ${messageOf(error)}`
+  }
+}
+
+/**
+ * Writes the byte at `at`, which the hex view shows. It shows it at once, and the old one again if that fails. False
+ * while nobody knows the byte that it takes the place of.
+ */
+export function writeByte(at: bigint, value: number): boolean {
+  const before = shownBlocks.peek()?.byte(at)
+  if (typeof before !== 'number') return false
+  if (before === value) return true
+  const step = { at, before, after: value }
+  steps.value = [...steps.peek(), step]
+  put(at, value, () => {
+    steps.value = steps.peek().filter((each) => each !== step)
+  })
+  return true
+}
+
+/** Takes back the last change, and says where it was. */
+export function undo(): bigint | null {
+  const last = steps.peek().at(-1)
+  if (!last) return null
+  steps.value = steps.peek().slice(0, -1)
+  put(last.at, last.before)
+  return last.at
+}
+
+/** Nothing is left to be saved: the image was saved, or is no longer shown. */
+export function forgetChanges(): void {
+  steps.value = []
+  unsaved.value = false
+  editProblem.value = null
+}
+
+function put(at: bigint, value: number, onFailure?: () => void): void {
+  unsaved.value = true
+  shownBlocks.peek()?.put(at, value)
+  // The worker carries out calls in their order.
+  engine.write(at, Uint8Array.of(value)).then(surveySoon, (error) => {
+    editProblem.value = `The byte at ${formatOffset(at)} was not written: ${messageOf(error)}`
+    shownBlocks.peek()?.forget(at)
+    onFailure?.()
+  })
+}
+
+let pending: ReturnType<typeof setTimeout> | undefined
+
+/** A change may have allocated a cluster, which the map shows. */
+function surveySoon(): void {
+  clearTimeout(pending)
+  const generation = opened.peek()?.generation
+  pending = setTimeout(() => {
+    const shown = disk.peek()
+    if (shown && opened.peek()?.generation === generation) disk.value = { ...shown }
+  }, SURVEY_AFTER)
+}

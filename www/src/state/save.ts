@@ -1,0 +1,115 @@
+/** Saving an image: into the file that it came from, into another one, or as a download. */
+
+import { signal } from '@preact/signals'
+import { engine } from '../engine/client'
+import { forgetChanges } from './edit'
+import { messageOf, opened, showAgain } from './stage'
+
+/** What is missing in the DOM's types, and in some browsers. */
+type Handle = FileSystemFileHandle & {
+  requestPermission?(options: { mode: 'readwrite' }): Promise<PermissionState>
+}
+interface Picker {
+  showSaveFilePicker?(options: { suggestedName: string }): Promise<Handle>
+}
+
+export interface Saving {
+  /** Bytes that were written, of so many. */
+  done: number
+  total: number
+  cancel(): void
+}
+
+/** The saving that is under way. */
+export const saving = signal<Saving | null>(null)
+
+/** What came of the last one. */
+export const saved = signal<{ tone: 'info' | 'bad'; text: string } | null>(null)
+
+/** The file that the image came from, where the browser lets it be written. */
+const origin = signal<FileSystemFileHandle | null>(null)
+
+export function setOrigin(handle: FileSystemFileHandle | null): void {
+  origin.value = handle
+  saved.value = null
+}
+
+/** True if this browser can write to files that the person chooses. */
+export const canPick = (): boolean => 'showSaveFilePicker' in window
+
+/** Where "Save" leads: into the image's own file, or to a choice, or to a download. */
+export const destination = (): 'origin' | 'choice' | 'download' =>
+  origin.value ? 'origin' : canPick() ? 'choice' : 'download'
+
+/**
+ * Saves the image, in the file that it came from, or where the person chooses. True if it is saved.
+ *
+ * The file is replaced when all of it is written: cancelled or failing, it is as it was.
+ */
+export async function save(): Promise<boolean> {
+  const name = opened.peek()?.name ?? 'disk.qcow2'
+  return attempt(async (signal) => {
+    // Asked before anything else, for browsers allow it only right after a click.
+    const handle =
+      (origin.peek() as Handle | null) ?? (await (window as Picker).showSaveFilePicker?.({ suggestedName: name }))
+    if (!handle) return downloadNow(signal)
+    const permission = await handle.requestPermission?.({ mode: 'readwrite' })
+    if (permission === 'denied') throw new Error('the browser was not allowed to change the file.')
+    const { file, image } = await engine.save(signal)
+    showAgain(image)
+    await writeTo(handle, file, signal)
+    // What was read from the old file can no longer be.
+    showAgain(await engine.saved(await handle.getFile()))
+    origin.value = handle
+    return `Saved to ${handle.name}.`
+  })
+}
+
+/** Saves the image as a download. */
+export const download = (): Promise<boolean> => attempt(downloadNow)
+
+async function downloadNow(signal: AbortSignal): Promise<string> {
+  const { file, image } = await engine.save(signal)
+  showAgain(image)
+  const url = URL.createObjectURL(file)
+  const link = Object.assign(document.createElement('a'), { href: url, download: file.name })
+  link.click()
+  // The download has its own hold on the bytes as soon as it has begun.
+  setTimeout(() => URL.revokeObjectURL(url), 60_000)
+  return `${file.name} goes to your downloads.`
+}
+
+async function attempt(run: (signal: AbortSignal) => Promise<string>): Promise<boolean> {
+  if (saving.peek()) return false
+  const controller = new AbortController()
+  saving.value = { done: 0, total: 0, cancel: () => controller.abort() }
+  saved.value = null
+  try {
+    const text = await run(controller.signal)
+    forgetChanges()
+    saved.value = { tone: 'info', text }
+    return true
+  } catch (error) {
+    // Also where the person closes the chooser.
+    const given = controller.signal.aborted || (error instanceof DOMException && error.name === 'AbortError')
+    if (!given) saved.value = { tone: 'bad', text: `The image was not saved: ${messageOf(error)}` }
+    return false
+  } finally {
+    saving.value = null
+  }
+}
+
+async function writeTo(handle: FileSystemFileHandle, file: File, signal: AbortSignal): Promise<void> {
+  let done = 0
+  const counted = new TransformStream<Uint8Array, Uint8Array>({
+    transform(chunk, controller) {
+      controller.enqueue(chunk)
+      done += chunk.length
+      if (saving.value) saving.value = { ...saving.value, done, total: file.size }
+    },
+  })
+  await file
+    .stream()
+    .pipeThrough(counted)
+    .pipeTo(await handle.createWritable(), { signal })
+}
