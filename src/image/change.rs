@@ -61,12 +61,13 @@ impl Drop for Reservation<'_> {
 impl<'a, S: Storage> Disk<'a, S> {
     pub(super) fn of(layer: &'a Layer<S>) -> Result<Self, Misuse> {
         match layer {
-            Layer::Qcow2 { file, l1, .. } => {
+            // A snapshot is seen through a table of its own.
+            Layer::Qcow2 { file, l1, .. } if *l1 == file.header().l1_table() => {
                 let writeback = file.writeback.get().ok_or(Misuse::ReadOnly)?;
                 writeback.check_writable()?;
                 Ok(Self { file, l1: *l1, writeback })
             }
-            Layer::Raw(_) => Err(Misuse::ReadOnly),
+            Layer::Qcow2 { .. } | Layer::Raw(_) => Err(Misuse::ReadOnly),
         }
     }
 

@@ -125,3 +125,15 @@ fn zeros_that_no_sector_is_torn_by() {
     let ends: Vec<_> = ends.collect();
     assert!(ends.len() > 1 && ends[..ends.len() - 1].iter().all(|end| end.is_multiple_of(SECTOR)), "{ends:?}");
 }
+
+/// It went into the tables that the snapshot shares with the disk.
+#[test]
+fn snapshot_that_is_written() {
+    let setup = Setup { snapshot: true, ..Setup::plain(12, 64 << 12) };
+    let (machine, _) = setup.make(&mut Random::seeded(1));
+    let image = setup.open(&machine).unwrap();
+    let snapshot = image.open_snapshot(&image.snapshots()[0].id).unwrap();
+    for result in [now(snapshot.write_at(0, &[1])), now(snapshot.discard(0, 4096)), now(snapshot.flush())] {
+        assert_eq!(result.unwrap_err().code(), "READ_ONLY");
+    }
+}
