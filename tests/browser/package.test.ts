@@ -12,6 +12,11 @@ import { contents, convert } from '../js/helpers/qemu.js'
 const bytes = contents(5_000_000 - (5_000_000 % 512), 77)
 const image = convert('image.qcow2', bytes, '-c')
 const expected = [...createHash('sha256').update(bytes).digest()]
+const inverted = [
+  ...createHash('sha256')
+    .update(bytes.map((byte) => ~byte))
+    .digest(),
+]
 
 let folder = ''
 let server: Server
@@ -102,11 +107,12 @@ describe.each(['vite', 'vite, while developing', 'webpack', 'no bundler', 'no bu
       ['in a worker', 'lookInWorker', false],
       ['in a worker, synchronously', 'lookInWorker', true],
     ] as const)(
-      'a file is read %s',
+      'a file is read, edited and created %s',
       async (_, where, sync) => {
         const page = await open(app, image)
         const seen = await look(page, where, { sync })
         expect(seen).toMatchObject({ size: bytes.length, sync, whole: expected, streamed: expected })
+        expect(seen).toMatchObject({ edited: inverted, created: inverted })
         expect(seen.extents).toBeGreaterThan(2)
         await page.close()
       },

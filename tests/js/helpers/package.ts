@@ -19,7 +19,7 @@ export function install(): string {
 
 /** What an app does with the package; the name under which it imports it differs. */
 const look = (name: string) => `
-import { blob, isQcow2Error, opfs, Qcow2 } from '${name}'
+import { blob, draft, isQcow2Error, memory, opfs, Qcow2 } from '${name}'
 
 const hash = async (bytes) => [...new Uint8Array(await crypto.subtle.digest('SHA-256', bytes))]
 
@@ -34,10 +34,39 @@ export async function look(file, options) {
     for await (const extent of image.map()) extents += extent.length > 0
     const { clusterSize } = await image.info()
     await image.close()
-    return { size, sync, whole, streamed, extents, clusterSize }
+    const inverted = await invert(file, options)
+    const created = await create(size, inverted)
+    return { size, sync, whole, streamed, extents, clusterSize, edited: await hash(inverted), created: await hash(created) }
   } catch (error) {
     return { error: isQcow2Error(error) ? error.code : String(error) }
   }
+}
+
+/** The disk after each of its bytes was inverted, in a draft that was saved. */
+async function invert(file, options) {
+  const edited = draft(blob(file, options))
+  const image = await Qcow2.open(edited, { writable: true })
+  const bytes = (await image.read(0, image.size)).map((byte) => ~byte)
+  if (image.sync) image.writeSync(0, bytes)
+  else await image.write(0, bytes)
+  if (image.sync) image.flushSync()
+  await image.close()
+  const again = await Qcow2.open(blob(await edited.blob()))
+  const saved = await again.read(0, again.size)
+  await again.close()
+  return saved
+}
+
+/** The disk of an image that was created in memory with these bytes. */
+async function create(size, bytes) {
+  const storage = memory()
+  const image = await Qcow2.create(storage, { size })
+  await image.writeCompressed(0, bytes)
+  await image.close()
+  const again = await Qcow2.open(memory(storage.bytes()))
+  const saved = again.readSync(0, size)
+  await again.close()
+  return saved
 }
 
 /** The hash of the disk of an image that is kept in the origin-private file system. */
