@@ -25,6 +25,7 @@ mod preallocate;
 mod read;
 mod rebuild;
 mod references;
+pub(crate) mod repair;
 mod snapshot;
 mod vm_state;
 mod write;

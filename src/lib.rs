@@ -59,5 +59,6 @@ pub use image::inspect::{Inspection, inspect};
 pub use image::locate::{Location, LocationKind};
 pub use image::map::{Extent, Map, Step};
 pub use image::open::OpenOptions;
+pub use image::repair::{Repair, RepairOptions, RepairReport, repair};
 pub use ready::now_or_never;
 pub use storage::{Storage, StorageMut};

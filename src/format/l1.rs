@@ -41,6 +41,11 @@ impl L1Entry {
         self.0 & Self::RESERVED != 0
     }
 
+    /// The same entry, with what means something.
+    pub(crate) fn without_reserved_bits(self) -> Self {
+        Self(self.0 & !Self::RESERVED)
+    }
+
     /// The offset field; 0 is "none".
     pub(crate) fn offset(self) -> HostOffset {
         HostOffset(self.0 & Self::OFFSET)

@@ -105,6 +105,40 @@ impl L2Entry {
         Self { word, bitmap: 0 }
     }
 
+    /// The entry in `bytes`: 8, or 16 where entries are extended.
+    pub(crate) fn from_bytes(bytes: &[u8]) -> Self {
+        let mut words = bytes.as_chunks::<8>().0.iter().map(|word| u64::from_be_bytes(*word));
+        Self { word: words.next().unwrap_or(0), bitmap: words.next().unwrap_or(0) }
+    }
+
+    /// Puts the entry into `bytes`, as many as [`L2Entry::from_bytes`] takes.
+    pub(crate) fn to_bytes(self, bytes: &mut [u8]) {
+        for (slot, word) in bytes.as_chunks_mut::<8>().0.iter_mut().zip([self.word, self.bitmap]) {
+            *slot = word.to_be_bytes();
+        }
+    }
+
+    /// The same entry with what means something, of the flags and the bitmap.
+    pub(crate) fn without_reserved_bits(self) -> Self {
+        if self.is_compressed() {
+            Self { word: self.word & !Self::COPIED, bitmap: 0 }
+        } else {
+            Self { word: self.word & (Self::OFFSET | Self::COPIED | Self::ZERO), ..self }
+        }
+    }
+
+    /// The same entry, where what is allocated is not zero at once.
+    pub(crate) fn without_zeros_where_allocated(self) -> Self {
+        let (zero, allocated) = halves(self.bitmap);
+        Self { bitmap: u64::from(zero & !allocated) << 32 | u64::from(allocated), ..self }
+    }
+
+    /// The same entry without its cluster: what was allocated reads as zeros.
+    pub(crate) fn as_zeros(self, geometry: Geometry) -> Self {
+        let (zero, allocated) = halves(self.bitmap);
+        Self::without_cluster(if geometry.extended_l2() { zero | allocated } else { 1 }, geometry)
+    }
+
     /// The same entry, with or without the flag that its cluster has one reference.
     pub(crate) fn with_owned(self, owned: bool) -> Self {
         Self { word: if owned { self.word | Self::COPIED } else { self.word & !Self::COPIED }, ..self }

@@ -23,6 +23,17 @@ impl RefcountWidth {
         Self { order: order.min(6) }
     }
 
+    /// The narrowest one that can hold `count`.
+    pub(crate) fn that_holds(count: u64) -> Self {
+        let bits = (u64::BITS - count.leading_zeros()).max(1);
+        Self { order: bits.next_power_of_two().trailing_zeros() }
+    }
+
+    /// The binary logarithm of the width, as the header has it.
+    pub(crate) fn order(self) -> u32 {
+        self.order
+    }
+
     pub(crate) fn bits(self) -> u32 {
         1 << self.order
     }
@@ -100,6 +111,14 @@ mod tests {
         assert_eq!(block_with(0, 10, 1)[1], 0b0000_0100);
         assert_eq!(block_with(1, 3, 3)[0], 0b1100_0000);
         assert_eq!(block_with(2, 1, 0xa)[0], 0xa0);
+    }
+
+    #[test]
+    fn the_narrowest_width_for_a_count() {
+        for (count, bits) in [(0, 1), (1, 1), (2, 2), (3, 2), (4, 4), (255, 8), (256, 16), (65_536, 32), (u64::MAX, 64)]
+        {
+            assert_eq!(RefcountWidth::that_holds(count).bits(), bits, "{count}");
+        }
     }
 
     #[test]

@@ -116,6 +116,28 @@ impl EntryLayout {
     }
 }
 
+/// An entry as version 3 requires it, from the bytes of the one before: with at least the extra data that is known, and
+/// no more than QEMU takes.
+pub(crate) fn rewritten_entry(layout: EntryLayout, old: &[u8], l1_table: HostOffset, disk_size: u64) -> Vec<u8> {
+    let record = Record(old);
+    let slice = |at, length| record.slice(at, length).unwrap_or_default();
+    let extra_length = u64::from(layout.extra);
+    let mut extra = slice(FIXED_BYTES, extra_length.min(MAX_EXTRA_BYTES.into())).to_vec();
+    let vm_state_size = record.u32(32).map_or(0, u64::from);
+    for (at, value) in [(0, vm_state_size), (8, disk_size), (16, NO_ICOUNT)] {
+        if extra.len() < at + 8 {
+            extra.resize(at, 0);
+            extra.extend_from_slice(&value.to_be_bytes());
+        }
+    }
+    let mut entry = Vec::from(l1_table.0.to_be_bytes());
+    entry.extend_from_slice(slice(8, FIXED_BYTES - 8 - 4));
+    entry.extend_from_slice(&u32::try_from(extra.len()).unwrap_or(MAX_EXTRA_BYTES).to_be_bytes());
+    entry.extend_from_slice(&extra);
+    entry.extend_from_slice(slice(FIXED_BYTES + extra_length, u64::from(layout.id) + u64::from(layout.name)));
+    entry
+}
+
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }

@@ -4,19 +4,19 @@
 //! the refcount structure, bitmaps), and what it refers to is counted; then the counts are compared with those in the
 //! file. The findings and their numbers are those of `qemu-img check`, but where a finding's documentation says so.
 //!
-//! Memory doesn't grow with the image: see [`references`](self::references) for the counts. Beside them a check holds
+//! Memory doesn't grow with the image: see [`references`] for the counts. Beside them a check holds
 //! the refcount table (at most 8 MiB), one bit a cluster, one table, and the findings that are listed. Tables are read
 //! past the cache, for a check needs each once.
 //!
-//! The parts: [`subject`](self::subject) is an image that need not open otherwise, [`walk`](self::walk) tells of all
-//! references and of what is wrong with the entries, [`examination`](self::examination) compares.
+//! The parts: [`subject`] is an image that need not open otherwise, [`walk`] tells of all
+//! references and of what is wrong with the entries, [`examination`] compares.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::fmt;
 use core::ops::ControlFlow;
 
-mod bitmaps;
+pub(super) mod bitmaps;
 pub(super) mod counts;
 mod examination;
 mod finding;
@@ -58,6 +58,7 @@ pub struct Progress {
 
 /// What a check came to: the numbers of `qemu-img check`, and the findings.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each says something of its own")]
 pub struct CheckReport {
     /// Clusters that are lost space.
     pub leaks: u64,
@@ -87,6 +88,12 @@ pub struct CheckReport {
     pub is_marked_corrupt: bool,
     /// Something may be in use that no reference was found to.
     pub(super) hides_references: bool,
+    /// The refcount structure can't be mended in place.
+    pub(super) needs_rebuild: bool,
+    /// Something else is wrong than counts and flags.
+    pub(super) has_bad_entries: bool,
+    /// A count is too low.
+    pub(super) has_low_counts: bool,
 }
 
 /// A [`CheckReport`] in a word.
@@ -119,6 +126,11 @@ impl<'a> CheckOptions<'a> {
     #[must_use]
     pub fn on_progress(self, on_progress: impl FnMut(Progress) -> ControlFlow<()> + 'a) -> Self {
         Self { on_progress: Some(Box::new(on_progress)), ..self }
+    }
+
+    /// How many findings are listed.
+    pub(super) fn listed(&self) -> usize {
+        self.max_findings
     }
 
     fn report_progress(&mut self, progress: Progress) -> Result<(), Misuse> {
@@ -221,6 +233,9 @@ impl CheckReport {
         }
         self.lossy += u64::from(finding.remedy() == Remedy::Loss);
         self.hides_references |= finding.hides_references();
+        self.needs_rebuild |= finding.needs_rebuild();
+        self.has_low_counts |= matches!(finding, Finding::CountTooLow { .. });
+        self.has_bad_entries |= !finding.is_of_counts();
         if self.findings.len() < options.max_findings {
             self.findings.push(finding);
         } else {

@@ -130,6 +130,11 @@ impl Writeback {
         if self.poisoned.get() { Err(Misuse::Poisoned) } else { Ok(()) }
     }
 
+    /// Refuses every write from now on.
+    pub(crate) fn poison(&self) {
+        self.poisoned.set(true);
+    }
+
     /// Carries out a write or a barrier, unless one has failed before; and remembers if this one fails.
     pub(crate) async fn watch<E>(&self, change: impl Future<Output = Result<(), E>>) -> Result<(), Error<E>> {
         self.check_writable()?;

@@ -11,11 +11,15 @@
 mod common;
 #[path = "../hostile/memory.rs"]
 mod memory;
+#[path = "../rig/mod.rs"]
+mod rig;
 
 mod anatomy;
 mod bases;
 mod calls;
+mod crash;
 mod damage;
 mod findings;
 mod large;
 mod oracle;
+mod repair;

@@ -1,5 +1,6 @@
 //! The reference counts as the file has them.
 
+use alloc::vec;
 use alloc::vec::Vec;
 use core::ops::Range;
 
@@ -109,6 +110,31 @@ impl StoredCounts {
         Ok(())
     }
 
+    /// How many entries the table has.
+    pub(in crate::image) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Sets counts of the block that is held, and gives what of it has to be written, and where.
+    pub(in crate::image) fn set<S: Storage>(
+        &mut self,
+        subject: &Subject<'_, S>,
+        index: usize,
+        counts: &[(u64, u64)],
+    ) -> Option<(HostOffset, Vec<u8>)> {
+        let BlockPlace::At(block) = self.place(subject, index) else { return None };
+        let first = self.clusters_of(index).start;
+        let place = |cluster: u64| self.width.place(cluster - first);
+        let start = usize::try_from(place(counts.first()?.0).word_byte).ok()?;
+        let end = usize::try_from(place(counts.last()?.0).word_byte).ok()? + 8;
+        for (cluster, count) in counts {
+            let at = place(*cluster);
+            let slot = self.block.get_mut(usize::try_from(at.word_byte).ok()?..)?.first_chunk_mut::<8>()?;
+            *slot = self.width.set(u64::from_be_bytes(*slot), at, *count).to_be_bytes();
+        }
+        Some((block.plus(start as u64), self.block.get(start..end)?.to_vec()))
+    }
+
     /// The counts of `clusters`, which are in the block that is held.
     pub(in crate::image) fn of_held_block(&self, clusters: Range<u64>) -> impl Iterator<Item = (u64, u64)> {
         let per_word = self.shifts.len() as u64;
@@ -139,5 +165,40 @@ impl StoredCounts {
                 Ok(Some(word.map_or(0, |word| self.width.get(u64::from_be_bytes(word), at))))
             }
         }
+    }
+}
+
+/// Which clusters of a window have a count of exactly 1.
+pub(in crate::image) struct CountedOnce {
+    window: Range<u64>,
+    bits: Vec<u64>,
+}
+
+impl CountedOnce {
+    pub(in crate::image) async fn read<S: Storage>(
+        subject: &Subject<'_, S>,
+        counts: &mut StoredCounts,
+        window: Range<u64>,
+    ) -> Result<Self, Error<S::Error>> {
+        let length = usize::try_from(window.end - window.start).unwrap_or(0);
+        let mut bits = vec![0_u64; length.div_ceil(64)];
+        for index in counts.index_of(window.start)..=counts.index_of(window.end - 1) {
+            let BlockPlace::At(place) = counts.place(subject, index) else { continue };
+            counts.load(subject, index, place).await?;
+            let clusters = counts.clusters_of(index);
+            let clusters = clusters.start.max(window.start)..clusters.end.min(window.end);
+            for (cluster, _) in counts.of_held_block(clusters).filter(|(_, count)| *count == 1) {
+                let index = cluster - window.start;
+                bits[usize::try_from(index / 64).unwrap_or(0)] |= 1 << (index % 64);
+            }
+        }
+        Ok(Self { window, bits })
+    }
+
+    /// `None` for a cluster outside the window.
+    pub(in crate::image) fn is_counted_once(&self, cluster: u64) -> Option<bool> {
+        let index = cluster.checked_sub(self.window.start).filter(|_| cluster < self.window.end)?;
+        let word = self.bits.get(usize::try_from(index / 64).ok()?)?;
+        Some(word >> (index % 64) & 1 != 0)
     }
 }

@@ -1,15 +1,14 @@
 //! The check itself: the walk compared with the counts, a window of the file at a time.
 
-use alloc::vec;
 use alloc::vec::Vec;
 use core::ops::Range;
 
-use super::counts::{BlockPlace, StoredCounts};
+use super::counts::{BlockPlace, CountedOnce, StoredCounts};
 use super::finding::Finding;
 use super::references::References;
 use super::snapshots::SnapshotTables;
 use super::subject::Subject;
-use super::walk::{Owner, Reference, Sink, l1_entries, refcount_entry, walk};
+use super::walk::{Owner, Reference, Referred, Sink, l1_entries, refcount_entry, walk};
 use super::{CheckOptions, CheckReport, Progress};
 use crate::error::Error;
 use crate::format::flaw::Target;
@@ -93,7 +92,8 @@ struct Stray {
 
 impl<S: Storage> Sink<S::Error> for Examination<'_, '_, S> {
     fn refer(&mut self, reference: Reference) {
-        let Reference { place, start, length, compressed } = reference;
+        let Reference { place, start, length, what } = reference;
+        let compressed = what == Referred::Compressed;
         match self.subject.area(start, length) {
             Some(clusters) => self.references.add(clusters),
             None => self.find(Finding::PastEnd { place: place.0, offset: start.0, length, compressed }),
@@ -307,40 +307,5 @@ impl<S: Storage> Comparison<'_, S> {
         } else if count < references {
             report.add(Finding::CountTooLow { offset, count, references }, options);
         }
-    }
-}
-
-/// Which clusters of a window have a count of exactly 1.
-struct CountedOnce {
-    window: Range<u64>,
-    bits: Vec<u64>,
-}
-
-impl CountedOnce {
-    async fn read<S: Storage>(
-        subject: &Subject<'_, S>,
-        counts: &mut StoredCounts,
-        window: Range<u64>,
-    ) -> Result<Self, Error<S::Error>> {
-        let length = usize::try_from(window.end - window.start).unwrap_or(0);
-        let mut bits = vec![0_u64; length.div_ceil(64)];
-        for index in counts.index_of(window.start)..=counts.index_of(window.end - 1) {
-            let BlockPlace::At(place) = counts.place(subject, index) else { continue };
-            counts.load(subject, index, place).await?;
-            let clusters = counts.clusters_of(index);
-            let clusters = clusters.start.max(window.start)..clusters.end.min(window.end);
-            for (cluster, _) in counts.of_held_block(clusters).filter(|(_, count)| *count == 1) {
-                let index = cluster - window.start;
-                bits[usize::try_from(index / 64).unwrap_or(0)] |= 1 << (index % 64);
-            }
-        }
-        Ok(Self { window, bits })
-    }
-
-    /// `None` for a cluster outside the window.
-    fn is_counted_once(&self, cluster: u64) -> Option<bool> {
-        let index = cluster.checked_sub(self.window.start).filter(|_| cluster < self.window.end)?;
-        let word = self.bits.get(usize::try_from(index / 64).ok()?)?;
-        Some(word >> (index % 64) & 1 != 0)
     }
 }

@@ -1,5 +1,7 @@
 //! What a check can find.
 
+use crate::field;
+
 /// How bad a [`Finding`] is, in the categories of `qemu-img check`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
@@ -296,6 +298,31 @@ impl Finding {
     /// Something may be in use of which no reference was found because of it, so that nothing can be freed.
     pub(crate) fn hides_references(&self) -> bool {
         self.remedy() == Remedy::Loss || matches!(self, Self::CompressedBitmap { .. })
+    }
+
+    /// The refcount structure can't be mended in place.
+    pub(crate) fn needs_rebuild(&self) -> bool {
+        match self {
+            Self::PastEnd { place, .. } => *place == field::REFCOUNT_TABLE_OFFSET,
+            // Perhaps there is no block for the count.
+            Self::CountTooLow { count, .. } => *count == 0,
+            Self::CountOverflow { .. }
+            | Self::RefcountEntryReserved { .. }
+            | Self::RefcountBlockUnaligned { .. }
+            | Self::RefcountBlockPastEnd { .. }
+            | Self::RefcountBlockShared { .. }
+            | Self::CountsUnreadable { .. } => true,
+            _ => false,
+        }
+    }
+
+    /// Nothing but the counts and flags of clusters is wrong with it.
+    pub(crate) fn is_of_counts(&self) -> bool {
+        self.needs_rebuild()
+            || matches!(
+                self,
+                Self::Leaked { .. } | Self::CountTooLow { .. } | Self::L1Copied { .. } | Self::L2Copied { .. }
+            )
     }
 
     /// How many findings of `qemu-img check` it is.

@@ -1,9 +1,8 @@
 //! The snapshot table as a check reads it: whatever can be made of it.
 
-use alloc::vec;
 use alloc::vec::Vec;
 
-use super::finding::Finding;
+use super::finding::{Finding, Severity};
 use super::subject::Subject;
 use crate::error::Error;
 use crate::format::bytes::Record;
@@ -32,6 +31,7 @@ pub(in crate::image) struct SnapshotTables {
 #[derive(Clone, Copy, Debug)]
 pub(in crate::image) struct SnapshotEntry {
     pub(in crate::image) place: HostOffset,
+    pub(in crate::image) layout: EntryLayout,
     pub(in crate::image) l1: L1Table,
     /// The table can be where it says: else nothing of the snapshot can be read.
     pub(in crate::image) is_readable: bool,
@@ -40,28 +40,41 @@ pub(in crate::image) struct SnapshotEntry {
 impl SnapshotTables {
     /// Reads the table. What the file doesn't have reads as zeros, as QEMU's check reads it.
     pub(in crate::image) async fn read<S: Storage>(subject: &Subject<'_, S>) -> Result<Self, Error<S::Error>> {
+        let mut table = Self::salvage(subject).await?;
+        if table.findings.iter().any(|finding| finding.severity() == Severity::CheckError) {
+            table.entries.clear();
+        }
+        Ok(table)
+    }
+
+    /// As [`SnapshotTables::read`], with what can be made of a table that is broken.
+    pub(in crate::image) async fn salvage<S: Storage>(subject: &Subject<'_, S>) -> Result<Self, Error<S::Error>> {
         let (start, count) = (subject.raw.snapshots_offset, subject.raw.nb_snapshots);
         let mut table = Self::default();
-        if count > MAX_SNAPSHOTS || !subject.geometry.is_cluster_aligned(start) || i64::try_from(start).is_err() {
+        let is_somewhere = subject.geometry.is_cluster_aligned(start) && i64::try_from(start).is_ok();
+        if count > MAX_SNAPSHOTS || !is_somewhere {
             table.findings.push(Finding::SnapshotTable { offset: start, entries: count });
+        }
+        if !is_somewhere {
             return Ok(table);
         }
         let mut window = Window { start, bytes: Vec::new() };
         let mut at = start;
-        for index in 0..count {
+        for index in 0..count.min(MAX_SNAPSHOTS) {
             let place = at.next_multiple_of(ALIGNMENT);
             let fixed = Record(window.bytes(subject, place, FIXED_BYTES).await?);
             let Some((layout, entry)) = parse(fixed, place) else { break };
-            let extra = layout.extra();
-            if extra > MAX_EXTRA_BYTES {
-                return Ok(Self::broken(Finding::SnapshotExtraData { offset: place, index, length: extra }));
+            let length = layout.extra();
+            if length > MAX_EXTRA_BYTES {
+                table.findings.push(Finding::SnapshotExtraData { offset: place, index, length });
+            }
+            if place + layout.length() - start > MAX_TABLE_BYTES {
+                table.findings.push(Finding::SnapshotTableTooLong { offset: start, index });
+                break;
             }
             at = place + layout.length();
-            if at - start > MAX_TABLE_BYTES {
-                return Ok(Self::broken(Finding::SnapshotTableTooLong { offset: start, index }));
-            }
-            if subject.raw.version >= 3 && extra < REQUIRED_EXTRA_BYTES {
-                table.findings.push(Finding::SnapshotIncomplete { offset: place, index, length: extra });
+            if subject.raw.version >= 3 && length < REQUIRED_EXTRA_BYTES {
+                table.findings.push(Finding::SnapshotIncomplete { offset: place, index, length });
             }
             table.add(index, entry, subject);
         }
@@ -70,10 +83,6 @@ impl SnapshotTables {
         }
         table.length = at - start;
         Ok(table)
-    }
-
-    fn broken(finding: Finding) -> Self {
-        Self { findings: vec![finding], ..Self::default() }
     }
 
     fn add<S: Storage>(&mut self, index: u32, mut entry: SnapshotEntry, subject: &Subject<'_, S>) {
@@ -93,7 +102,7 @@ impl SnapshotTables {
 fn parse(fixed: Record<'_>, place: u64) -> Option<(EntryLayout, SnapshotEntry)> {
     let layout = EntryLayout::parse_unchecked(fixed)?;
     let l1 = L1Table { offset: HostOffset(fixed.u64(0)?), entries: fixed.u32(8)?.into() };
-    Some((layout, SnapshotEntry { place: HostOffset(place), l1, is_readable: true }))
+    Some((layout, SnapshotEntry { place: HostOffset(place), layout, l1, is_readable: true }))
 }
 
 /// A part of the file that moves forward, read in large requests.

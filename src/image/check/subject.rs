@@ -45,6 +45,17 @@ impl<'a, S: Storage> Subject<'a, S> {
         Ok(Self { file, raw: head.header, geometry, extensions: head.extensions, file_end })
     }
 
+    /// The same image as it is with another header, in a file that may have grown.
+    pub(in crate::image) fn with_header(&self, raw: RawHeader) -> Self {
+        let (file, geometry, extensions) = (self.file, self.geometry, self.extensions.clone());
+        Self { file, raw, geometry, extensions, file_end: file.size().next_multiple_of(SECTOR) }
+    }
+
+    /// What nothing of it refers to has to come from somewhere else.
+    pub(in crate::image) fn has_backing_file(&self) -> bool {
+        self.raw.backing_name().is_some_and(|(_, length)| length > 0)
+    }
+
     pub(in crate::image) fn rules(&self) -> L2Rules {
         L2Rules { geometry: self.geometry, zero_flag: self.raw.version >= 3, data_file: self.has_data_file() }
     }

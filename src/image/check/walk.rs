@@ -26,7 +26,15 @@ pub(in crate::image) struct Reference {
     pub(in crate::image) place: HostOffset,
     pub(in crate::image) start: HostOffset,
     pub(in crate::image) length: u64,
-    pub(in crate::image) compressed: bool,
+    pub(in crate::image) what: Referred,
+}
+
+/// What a reference is to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::image) enum Referred {
+    L2Table,
+    Compressed,
+    Other,
 }
 
 /// Whose table it is.
@@ -72,7 +80,7 @@ pub(in crate::image) async fn walk<S: Storage>(
     let raw = &subject.raw;
     let mut refer = |place, start, length| {
         if length > 0 {
-            sink.refer(Reference { place: HostOffset(place), start: HostOffset(start), length, compressed: false });
+            sink.refer(Reference { place: HostOffset(place), start: HostOffset(start), length, what: Referred::Other });
         }
     };
     refer(0, 0, subject.geometry.cluster_size());
@@ -106,7 +114,7 @@ impl<S: Storage> Walker<'_, '_, S> {
     ) -> Result<(), Error<S::Error>> {
         let length = l1.entries * L1_ENTRY_SIZE;
         if length > 0 {
-            sink.refer(Reference { place, start: l1.offset, length, compressed: false });
+            sink.refer(Reference { place, start: l1.offset, length, what: Referred::Other });
         }
         let mut bytes = Vec::new();
         for at in (0..length).step_by(L1_READ) {
@@ -142,7 +150,7 @@ impl<S: Storage> Walker<'_, '_, S> {
             return Ok(());
         }
         let length = self.subject.geometry.cluster_size();
-        sink.refer(Reference { place, start: table, length, compressed: false });
+        sink.refer(Reference { place, start: table, length, what: Referred::L2Table });
         if !self.subject.geometry.is_cluster_aligned(table.0) {
             sink.find(Finding::L2TableUnaligned { entry_offset, table: table.0 });
         }
@@ -160,11 +168,11 @@ impl<S: Storage> Walker<'_, '_, S> {
             match target {
                 Target::Compressed(span) => {
                     let (start, length) = (span.start, span.length);
-                    sink.refer(Reference { place, start, length, compressed: true });
+                    sink.refer(Reference { place, start, length, what: Referred::Compressed });
                 }
                 // A data file counts nothing.
                 Target::Cluster(start) if !rules.data_file => {
-                    sink.refer(Reference { place, start, length: size, compressed: false });
+                    sink.refer(Reference { place, start, length: size, what: Referred::Other });
                 }
                 Target::Cluster(_) | Target::Nothing => {}
             }
@@ -181,11 +189,9 @@ pub(in crate::image) fn entries(
 ) -> impl Iterator<Item = (HostOffset, L2Entry)> {
     let size = if extended { 16 } else { 8 };
     table.chunks_exact(size).enumerate().filter_map(move |(index, bytes)| {
-        let mut words = bytes.as_chunks::<8>().0.iter().map(|word| u64::from_be_bytes(*word));
-        let word = words.next().unwrap_or(0);
-        let bitmap = words.next().unwrap_or(0);
+        let entry = L2Entry::from_bytes(bytes);
         let place = start.plus((index * size) as u64);
-        (word != 0 || bitmap != 0).then_some((place, L2Entry { word, bitmap }))
+        (entry.word != 0 || entry.bitmap != 0).then_some((place, entry))
     })
 }
 
