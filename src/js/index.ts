@@ -4,6 +4,15 @@
  * @packageDocumentation
  */
 export type { Backing, BackingFile, BackingRequest, BackingResolver } from './backing.js'
+export {
+  type BestStorage,
+  bestStorage,
+  type Capabilities,
+  capabilities,
+  type Estimate,
+  estimate,
+  persist,
+} from './browser.js'
 export type { ByteCount } from './checks.js'
 export type { CreateBacking, CreateDataFile, CreateOptions } from './create.js'
 export { isQcow2Error, type MissingFile, Qcow2Error, type Qcow2ErrorCode, type Qcow2ErrorDetails } from './errors.js'
@@ -23,6 +32,7 @@ export { type Draft, draft } from './storage/draft.js'
 export { type FileHandleOptions, fileHandle } from './storage/file-handle.js'
 export { type HttpOptions, http } from './storage/http.js'
 export { type Idb, type IdbOptions, idb } from './storage/idb.js'
+export type { ClaimOptions } from './storage/lock.js'
 export { type Memory, type MemoryOptions, memory } from './storage/memory.js'
 export { type NodeFileOptions, nodeFile } from './storage/node-file.js'
 export { type Opfs, type OpfsOptions, opfs } from './storage/opfs.js'

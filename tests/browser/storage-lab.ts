@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { createWriteStream, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -6,7 +6,8 @@ import { extname, join } from 'node:path'
 import { type BrowserContext, chromium, type Page } from 'playwright-core'
 import type * as Package from '../../src/js/index.js'
 
-const chromiumArguments = [
+/** Arguments with which Chromium runs unattended, also as root and without a network. */
+export const chromiumArguments = [
   ...['--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run'],
   ...['--disable-background-networking', '--disable-component-update', '--disable-sync'],
 ]
@@ -48,21 +49,35 @@ export class StorageLab {
   #server: Server | undefined
   #context: BrowserContext | undefined
 
+  /** Told of each request for something that is not there. */
+  listen: (pathname: string, search: string) => void = () => {}
+
   async start(): Promise<void> {
+    await this.serve()
+    await this.launch()
+  }
+
+  /** Starts the server alone. */
+  async serve(): Promise<void> {
     const types: Record<string, string> = { '.js': 'text/javascript', '.wasm': 'application/wasm' }
-    this.#server = createServer(({ url = '/' }, response) => {
-      const { pathname } = new URL(url, 'http://localhost')
+    this.#server = createServer((request, response) => {
+      const { pathname, search } = new URL(request.url ?? '/', 'http://localhost')
+      if (request.method === 'PUT') {
+        const whole = request.pipe(createWriteStream(this.file(pathname.slice(1))))
+        whole.once('finish', () => response.writeHead(204).end())
+        return
+      }
       const type = types[extname(pathname)] ?? 'text/html'
       try {
         const body = own[pathname] ?? readFileSync(join(dist, pathname))
         response.writeHead(200, { 'content-type': type }).end(body)
       } catch {
+        this.listen(pathname, search)
         response.writeHead(404).end()
       }
     })
     await new Promise<void>((resolve) => this.#server?.listen(0, '127.0.0.1', resolve))
     this.url = `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}/`
-    await this.launch()
   }
 
   /** Starts the browser on the profile, which outlives it. */
@@ -78,6 +93,11 @@ export class StorageLab {
     await this.#context?.close()
     this.#server?.close()
     rmSync(this.#folder, { recursive: true, force: true })
+  }
+
+  /** Where a file is that the browser has put to the server under a name. */
+  file(name: string): string {
+    return join(this.#folder, name)
   }
 
   /** A page of its own. */

@@ -1,3 +1,4 @@
+import type { Unlock } from './lock.js'
 import { Shared } from './shared.js'
 import type { WritableAsyncStorage } from './types.js'
 
@@ -31,10 +32,11 @@ export const chunkSize = 64 * 1024
 export class Buffered implements WritableAsyncStorage {
   readonly #file: Shared<OpenFile>
 
-  constructor(store: Store, budget: number) {
+  constructor(store: Store, budget: number, lock?: () => Promise<Unlock>) {
     this.#file = new Shared(
       async () => new OpenFile(store, budget, await store.open()),
       () => store.close(),
+      lock,
     )
   }
 

@@ -1,5 +1,4 @@
 import { type Change, chunkSize, type Store } from './buffered.js'
-import { lock, type Unlock } from './lock.js'
 import { quotaOr } from './quota.js'
 
 /** Before the name of a file stands this, as the name of its database. */
@@ -10,7 +9,6 @@ export class IdbStore implements Store {
   readonly #factory: IDBFactory
   readonly #name: string
   #database: IDBDatabase | undefined
-  #unlock: Unlock | undefined
 
   constructor(factory: IDBFactory, name: string) {
     this.#factory = factory
@@ -18,13 +16,14 @@ export class IdbStore implements Store {
   }
 
   async open(): Promise<number> {
-    this.#unlock = await lock(prefix + this.#name)
-    try {
-      return await this.#connect()
-    } catch (error) {
-      await this.close()
-      throw error
+    const opening = this.#factory.open(prefix + this.#name, 1)
+    opening.onupgradeneeded = () => {
+      opening.result.createObjectStore('chunks')
+      opening.result.createObjectStore('file')
     }
+    this.#database = await request(opening)
+    const size: number | undefined = await request(this.#transaction('readonly').objectStore('file').get('size'))
+    return size ?? 0
   }
 
   async read(offset: number, length: number): Promise<Uint8Array> {
@@ -59,21 +58,9 @@ export class IdbStore implements Store {
     }
   }
 
-  async close(): Promise<void> {
+  close(): void {
     this.#database?.close()
     this.#database = undefined
-    await this.#unlock?.()
-  }
-
-  async #connect(): Promise<number> {
-    const opening = this.#factory.open(prefix + this.#name, 1)
-    opening.onupgradeneeded = () => {
-      opening.result.createObjectStore('chunks')
-      opening.result.createObjectStore('file')
-    }
-    this.#database = await request(opening)
-    const size: number | undefined = await request(this.#transaction('readonly').objectStore('file').get('size'))
-    return size ?? 0
   }
 
   #transaction(mode: 'readonly' | 'readwrite'): IDBTransaction {

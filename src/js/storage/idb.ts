@@ -2,10 +2,11 @@ import { integer } from '../checks.js'
 import { invalidArgument } from '../errors.js'
 import { Buffered, chunkSize } from './buffered.js'
 import { IdbStore, prefix, request } from './idb-store.js'
+import { type ClaimOptions, lock } from './lock.js'
 import type { WritableAsyncStorage } from './types.js'
 
 /** How {@link idb} opens a file. */
-export interface IdbOptions {
+export interface IdbOptions extends ClaimOptions {
   /** How much that is not flushed is held in memory at most, in bytes; then it is flushed by itself. Default: 64 MiB. */
   readonly budget?: number
 }
@@ -14,7 +15,8 @@ export interface IdbOptions {
 export interface Idb {
   /**
    * A file in IndexedDB, which can be written; it is made if it isn't there. What is written is held in memory until it is
-   * flushed, in one transaction: a flush is all or nothing.
+   * flushed, in one transaction: a flush is all or nothing. One storage at a time has the file; for another one opening
+   * fails with code `IN_USE`.
    *
    * @throws {@link Qcow2Error} `INVALID_ARGUMENT` if `name` is none, or if there is no IndexedDB here.
    */
@@ -30,7 +32,7 @@ export const idb: Idb = /* @__PURE__ */ Object.assign(
   (name: string, options: IdbOptions = {}): WritableAsyncStorage => {
     if (typeof name !== 'string' || name === '') throw invalidArgument('idb() takes the name of a file.')
     const budget = integer(options.budget ?? 64 * 1024 * 1024, 'budget', chunkSize)
-    return new Buffered(new IdbStore(database(), name), budget)
+    return new Buffered(new IdbStore(database(), name), budget, () => lock(prefix + name, false, options))
   },
   {
     async list(): Promise<string[]> {

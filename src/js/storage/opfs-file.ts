@@ -1,4 +1,5 @@
 import { Qcow2Error } from '../errors.js'
+import type { Unlock } from './lock.js'
 import { explain, fileAt, type OpfsPath } from './opfs-path.js'
 import { quota, quotaOr } from './quota.js'
 import { Shared } from './shared.js'
@@ -14,7 +15,8 @@ export interface OpfsFileOptions {
 export class OpfsFile implements WritableSyncStorage {
   readonly #handle: Shared<AccessHandle>
 
-  constructor(path: OpfsPath, { create, writable }: OpfsFileOptions) {
+  /** `lock` is held while it is open. */
+  constructor(path: OpfsPath, { create, writable }: OpfsFileOptions, lock?: () => Promise<Unlock>) {
     const name = [...path.directories, path.name].join('/')
     const mode = writable ? 'readwrite' : 'read-only'
     this.#handle = new Shared(
@@ -27,6 +29,7 @@ export class OpfsFile implements WritableSyncStorage {
         }
       },
       (handle) => handle.close(),
+      lock,
     )
   }
 

@@ -1,5 +1,6 @@
 import { Qcow2Error } from '../errors.js'
 import type { Progress } from '../stream.js'
+import { type ClaimOptions, lock } from './lock.js'
 import { hasAccessHandles, OpfsFile, type OpfsFileOptions } from './opfs-file.js'
 import { directory, explain, fileAt, type OpfsPath, parsePath } from './opfs-path.js'
 import { RemoteOpfsFile } from './opfs-remote.js'
@@ -33,8 +34,14 @@ export interface OpfsImportOptions extends TransferOptions {
 }
 
 /** The file at a path as a storage: with its access handle here, or in the package's own worker. */
-export function opfsStorage(path: OpfsPath, options: OpfsFileOptions): OpfsFile | RemoteOpfsFile {
-  return hasAccessHandles() ? new OpfsFile(path, options) : new RemoteOpfsFile(path, options)
+export function opfsStorage(
+  path: OpfsPath,
+  options: OpfsFileOptions,
+  claim: ClaimOptions = {},
+): OpfsFile | RemoteOpfsFile {
+  const name = `qcow2-web/opfs/${namesOf(path).join('/')}`
+  const take = () => lock(name, !options.writable, claim)
+  return hasAccessHandles() ? new OpfsFile(path, options, take) : new RemoteOpfsFile(path, options, take)
 }
 
 /** See {@link Opfs.list}. */

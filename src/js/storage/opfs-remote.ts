@@ -1,4 +1,5 @@
 import { Client } from '../worker/client.js'
+import type { Unlock } from './lock.js'
 import type { OpfsFileOptions } from './opfs-file.js'
 import type { OpfsPath } from './opfs-path.js'
 import { Shared } from './shared.js'
@@ -13,7 +14,8 @@ export class RemoteOpfsFile implements WritableAsyncStorage {
   static #opened = 0
   readonly #file: Shared<{ readonly client: Client; readonly number: number }>
 
-  constructor(path: OpfsPath, options: OpfsFileOptions) {
+  /** `lock` is held while it is open. */
+  constructor(path: OpfsPath, options: OpfsFileOptions, lock: () => Promise<Unlock>) {
     this.#file = new Shared(
       async () => {
         const client = Client.acquire()
@@ -35,6 +37,7 @@ export class RemoteOpfsFile implements WritableAsyncStorage {
           client.release()
         }
       },
+      lock,
     )
   }
 

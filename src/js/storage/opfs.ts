@@ -1,4 +1,5 @@
 import { invalidArgument } from '../errors.js'
+import type { ClaimOptions } from './lock.js'
 import { OpfsFile } from './opfs-file.js'
 import {
   exportFile,
@@ -17,7 +18,7 @@ import type { RemoteOpfsFile } from './opfs-remote.js'
 import type { Storage, WritableStorage } from './types.js'
 
 /** How {@link opfs} opens a file. */
-export interface OpfsOptions {
+export interface OpfsOptions extends ClaimOptions {
   /** Make the file, and the directories above it, when an image is opened over it. Default: false. */
   readonly create?: boolean
   /**
@@ -36,7 +37,8 @@ export interface Opfs {
    * nothing between. On a page, where there are no access handles, it is asynchronous, and the handle is in a worker that
    * the package starts for it.
    *
-   * One storage at a time has the file; for another one opening fails with code `IN_USE`. `flush` makes what was written
+   * One storage at a time has the file; for another one opening fails with code `IN_USE`, unless the two agree otherwise:
+   * see {@link ClaimOptions}. `flush` makes what was written
    * durable. Where there is no room writing fails with code `QUOTA`.
    *
    * @param path names joined by slashes, from the root.
@@ -85,9 +87,9 @@ export const opfs: Opfs = /* @__PURE__ */ Object.assign(open, {
 
 function open(path: string, options?: OpfsOptions & { readonly writable?: true }): WritableStorage
 function open(path: string, options: OpfsOptions): Storage
-function open(path: string, { create = false, writable = true }: OpfsOptions = {}): Storage {
+function open(path: string, { create = false, writable = true, ...claim }: OpfsOptions = {}): Storage {
   if (create && !writable) throw invalidArgument('A file that is made has to be writable.')
-  const storage = opfsStorage(parsePath(path, 'The path'), { create, writable })
+  const storage = opfsStorage(parsePath(path, 'The path'), { create, writable }, claim)
   return writable ? storage : readOnly(storage)
 }
 

@@ -1,0 +1,131 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { inWorker, onPage, StorageLab, type Work } from './storage-lab.js'
+
+const lab = new StorageLab()
+
+beforeAll(() => lab.start(), 60_000)
+afterAll(() => lab.stop())
+
+type Kind = 'opfs' | 'idb'
+
+/** Makes an image that stays open, with something in it that is not flushed, and lets go of it when it is asked to. */
+const own: Work<[Kind, boolean], boolean> = async (qcow2, kind, willing) => {
+  const options = { create: true, ...(willing && { onTakeOver: () => image.close() }) }
+  const name = `${kind} ${willing}`
+  const storage = kind === 'opfs' ? qcow2.opfs(name, options) : qcow2.idb(name, options)
+  const image = await qcow2.Qcow2.create(storage, { size: 1_000_000 })
+  await image.write(1000, new Uint8Array([1, 2, 3]))
+  Object.assign(globalThis, { image })
+  return image.writable
+}
+
+/** Opens it from elsewhere; what it reads there, or the code of the error. */
+const want: Work<[Kind, boolean, object], string> = async (qcow2, kind, willing, options) => {
+  const name = `${kind} ${willing}`
+  const storage = kind === 'opfs' ? qcow2.opfs(name, options) : qcow2.idb(name, options)
+  try {
+    const image = await qcow2.Qcow2.open(storage, { writable: true })
+    const bytes = await image.read(1000, 3)
+    await image.close()
+    return bytes.join()
+  } catch (error) {
+    return qcow2.isQcow2Error(error) ? error.code : String(error)
+  }
+}
+
+describe.each(['opfs', 'idb'] as const)('an image of %s() that is open in a tab', (kind) => {
+  it('is in use in another, which may ask in vain', async () => {
+    const [first, second] = [await lab.page(), await lab.page()]
+    expect(await onPage(first, own, kind, false)).toBe(true)
+    expect(await onPage(second, want, kind, false, {})).toBe('IN_USE')
+    expect(await inWorker(second, want, kind, false, {})).toBe('IN_USE')
+    expect(await onPage(second, want, kind, false, { takeOver: true })).toBe('IN_USE')
+    await onPage(first, async () => {
+      await (globalThis as unknown as { image: { close(): Promise<void> } }).image.close()
+    })
+    expect(await onPage(second, want, kind, false, {})).toBe('1,2,3')
+    for (const page of [first, second]) await page.close()
+  })
+
+  it.each(['page', 'worker'])('is taken over by the %s of another, with all that was written', async (where) => {
+    const [first, second] = [await lab.page(), await lab.page()]
+    await onPage(
+      first,
+      async (qcow2, kind) => {
+        if (kind === 'opfs') await qcow2.opfs.remove('opfs true').catch(() => {})
+        else await qcow2.idb.remove('idb true')
+      },
+      kind,
+    )
+    await onPage(first, own, kind, true)
+    expect(await onPage(second, want, kind, true, {})).toBe('IN_USE')
+    const run = where === 'page' ? onPage : inWorker
+    expect(await run(second, want, kind, true, { takeOver: true })).toBe('1,2,3')
+    const closed = await onPage(first, () => (globalThis as unknown as { image: { closed: boolean } }).image.closed)
+    expect(closed).toBe(true)
+    for (const page of [first, second]) await page.close()
+  })
+
+  it('whose owner does not come to it is not waited for longer than one wants', async () => {
+    const [first, second] = [await lab.page(), await lab.page()]
+    const seen = await onPage(
+      first,
+      async (qcow2, kind) => {
+        const options = { create: true, onTakeOver: () => {} }
+        const storage = kind === 'opfs' ? qcow2.opfs('slow', options) : qcow2.idb('slow', options)
+        await storage.open?.()
+        Object.assign(globalThis, { storage })
+        return 'open'
+      },
+      kind,
+    )
+    expect(seen).toBe('open')
+    const waited = await onPage(
+      second,
+      async (qcow2, kind) => {
+        const options = { takeOver: true, signal: AbortSignal.timeout(300) }
+        const storage = kind === 'opfs' ? qcow2.opfs('slow', options) : qcow2.idb('slow', options)
+        return Promise.resolve(storage.open?.()).then(String, (error) => error.name)
+      },
+      kind,
+    )
+    expect(waited).toBe('TimeoutError')
+    for (const page of [first, second]) await page.close()
+  })
+})
+
+it('the browser says what it has, and where a file is best', async () => {
+  const look: Work<[], unknown> = async ({ bestStorage, capabilities, estimate, persist }) => {
+    const { kind, storage } = await bestStorage('best')
+    await storage.open?.()
+    const size = await storage.size()
+    await storage.close?.()
+    const room = await estimate()
+    return {
+      has: await capabilities(),
+      best: [kind, size, 'readSync' in storage],
+      room: room && room.quota > room.usage && typeof room.persisted,
+      persist: typeof (globalThis.document ? await persist() : false),
+    }
+  }
+  const has = { opfs: true, idb: true, locks: true }
+  const same = { room: 'boolean', persist: 'boolean' }
+  expect(await lab.onPage(look)).toEqual({
+    has: { ...has, opfsSync: false, filePicker: true },
+    best: ['opfs', 0, false],
+    ...same,
+  })
+  expect(await lab.inWorker(look)).toEqual({
+    has: { ...has, opfsSync: true, filePicker: false },
+    best: ['opfs', 0, true],
+    ...same,
+  })
+  const without: Work<[], unknown> = async ({ bestStorage, capabilities }) => {
+    // As private windows do.
+    Object.defineProperty(navigator.storage, 'getDirectory', { value: () => Promise.reject(new Error('private')) })
+    const { kind } = await bestStorage('best')
+    const { opfs } = await capabilities()
+    return { kind, opfs }
+  }
+  expect(await lab.onPage(without)).toEqual({ kind: 'idb', opfs: false })
+})
