@@ -1,4 +1,4 @@
-import { execFileSync } from 'node:child_process'
+import { execFileSync, spawnSync } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
@@ -21,6 +21,14 @@ export function qemuImg(...args: string[]): string {
 /** Runs `qemu-io` with a command each. */
 export function qemuIo(image: string, ...commands: string[]): void {
   execFileSync('qemu-io', [...commands.flatMap((command) => ['-c', command]), image], { cwd: folder })
+}
+
+/** What `qemu-img check` finds: nothing, or leaks, which a crash may leave; anything worse is an error. */
+export function check(image: string): 'clean' | 'leaks' {
+  const { status, stdout, stderr } = spawnSync('qemu-img', ['check', image], { cwd: folder, encoding: 'utf8' })
+  if (status === 0) return 'clean'
+  if (status === 3) return 'leaks'
+  throw new Error(stdout + stderr)
 }
 
 /** Makes an image of a given size. */

@@ -1,0 +1,166 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { chromium, type Page } from 'playwright-core'
+import { afterAll, beforeAll, expect, it } from 'vitest'
+import { check, disk } from '../js/helpers/qemu.js'
+import { Random } from '../js/helpers/random.js'
+import { chromiumArguments, inWorker, StorageLab, type Work } from './storage-lab.js'
+
+const lab = new StorageLab()
+const profile = mkdtempSync(join(tmpdir(), 'qcow2-web-killed-'))
+const random = new Random(2026)
+const size = 4 * 1024 * 1024
+const sector = 512
+
+beforeAll(() => lab.serve())
+afterAll(async () => {
+  await lab.stop()
+  rmSync(profile, { recursive: true, force: true })
+})
+
+/** The write with a number: where, and how many sectors, each of which then holds the number. */
+function operation(number: number): { offset: number; sectors: number } {
+  let state = Math.imul(number, 0x9e3779b1) | 1
+  const below = (limit: number) => {
+    state ^= state << 13
+    state ^= state >>> 17
+    state ^= state << 5
+    return (state >>> 0) % limit
+  }
+  below(2)
+  const sectors = 1 + below(below(4) === 0 ? 256 : 16)
+  return { offset: below(8192 - sectors) * 512, sectors }
+}
+
+/** Numbers between two flushes, at most. */
+const between = 8
+/** Flushes that are not known to the test yet, at most. */
+const ahead = 4
+
+const create: Work<[number], void> = async ({ opfs, Qcow2 }, size) => {
+  const image = await Qcow2.create(opfs('image', { create: true }), { size, clusterSize: 4096 })
+  await image.close()
+}
+
+/** Writes and flushes without an end, and tells the server which number was flushed last. */
+const write: Work<[string, number, number, number], never> = async ({ opfs, Qcow2 }, source, from, between, ahead) => {
+  // biome-ignore lint/security/noGlobalEval: the test's own function, which crosses as text
+  const operation: (number: number) => { offset: number; sectors: number } = globalThis.eval(`(${source})`)
+  const image = await Qcow2.open(opfs('image'), { writable: true })
+  const told: Promise<unknown>[] = []
+  for (let number = from; ; number += 1) {
+    const { offset, sectors } = operation(number)
+    const bytes = new Uint32Array(sectors * 128).fill(number)
+    image.writeSync(offset, new Uint8Array(bytes.buffer))
+    if (number % between !== 0) continue
+    image.flushSync()
+    told.push(fetch(`/flushed?${number}`))
+    if (told.length > ahead) await told.shift()
+  }
+}
+
+/** Puts the image to the server as it is. */
+const upload: Work<[], void> = async ({ opfs }) => {
+  await fetch('/image', { method: 'PUT', body: await opfs.file('image') })
+}
+
+/** The numbers that each sector may hold: the last one that was flushed, or one after it. */
+function expected(held: number[], next: number, flushed: number, last: number): Set<number>[] {
+  const allowed = held.map((number) => new Set([number]))
+  for (let number = next; number <= last; number += 1) {
+    const { offset, sectors } = operation(number)
+    for (let index = offset / sector; index < offset / sector + sectors; index += 1) {
+      if (number <= flushed) allowed[index]?.clear()
+      allowed[index]?.add(number)
+    }
+  }
+  return allowed
+}
+
+/** A browser on the profile, whose processes end when the test says so. */
+class Victim {
+  readonly #process: ChildProcess
+  readonly #ended: Promise<unknown>
+
+  constructor() {
+    const program = process.env.CHROMIUM ?? '/usr/bin/chromium'
+    const own = ['--remote-debugging-port=0', `--user-data-dir=${profile}`, 'about:blank']
+    // In a group of its own, so that all of its processes are gone at once.
+    this.#process = spawn(program, [...chromiumArguments, ...own], {
+      detached: true,
+      stdio: ['ignore', 'ignore', 'pipe'],
+    })
+    this.#ended = new Promise((resolve) => this.#process.once('exit', resolve))
+  }
+
+  async page(): Promise<Page> {
+    const address = await new Promise<string>((resolve) => {
+      let text = ''
+      this.#process.stderr?.on('data', (chunk) => {
+        text += chunk
+        const match = /DevTools listening on (\S+)/.exec(text)
+        if (match?.[1]) resolve(match[1])
+      })
+    })
+    const browser = await chromium.connectOverCDP(address)
+    const page = await (browser.contexts()[0] ?? (await browser.newContext())).newPage()
+    await page.goto(lab.url)
+    return page
+  }
+
+  async kill(): Promise<void> {
+    if (this.#process.pid) process.kill(-this.#process.pid, 'SIGKILL')
+    await this.#ended
+  }
+}
+
+/** What the sectors of the disk hold, by QEMU; the image may have leaks, but nothing worse. */
+function found(): number[] {
+  check(lab.file('image'))
+  const bytes = disk(lab.file('image'))
+  const numbers = new Uint32Array(bytes.buffer, bytes.byteOffset, bytes.length / 4)
+  return Array.from({ length: size / sector }, (_, index) => {
+    const start = index * (sector / 4)
+    const number = numbers[start] ?? 0
+    expect(numbers.subarray(start, start + sector / 4).every((each) => each === number)).toBe(true)
+    return number
+  })
+}
+
+it('an image holds what was flushed, and is sound, however often the browser is killed', async () => {
+  let victim = new Victim()
+  let page = await victim.page()
+  await inWorker(page, create, size)
+
+  let held: number[] = Array(size / sector).fill(0)
+  let next = 1
+  for (let round = 0; round < 20; round += 1) {
+    let flushed = next - 1
+    let left = 1 + random.below(60)
+    const dead = new Promise<void>((resolve) => {
+      lab.listen = (pathname, search) => {
+        if (pathname !== '/flushed') return
+        flushed = Math.max(flushed, Number(search.slice(1)))
+        left -= 1
+        if (left === 0) void victim.kill().then(resolve)
+      }
+    })
+    const killed = inWorker(page, write, String(operation), next, between, ahead).catch((error) => error)
+    await dead
+    expect(String(await killed)).toMatch(/closed|crashed/)
+
+    victim = new Victim()
+    page = await victim.page()
+    await inWorker(page, upload)
+    const now = found()
+    const last = flushed + between * (ahead + 2)
+    const allowed = expected(held, next, flushed, last)
+    const wrong = now.flatMap((number, index) => (allowed[index]?.has(number) ? [] : [[index, number]]))
+    expect(wrong, `round ${round}`).toEqual([])
+    held = now
+    next = last + 1
+  }
+  await victim.kill()
+}, 600_000)
