@@ -5,6 +5,7 @@ pub(crate) mod dirty;
 mod freed;
 pub(crate) mod host_file;
 pub(crate) mod inflight;
+mod l2_entries;
 pub(crate) mod lock;
 pub(crate) mod mapping;
 mod occupied;

@@ -91,6 +91,15 @@ impl<'a, S: Storage> Disk<'a, S> {
         GuestOffset(cluster << self.geometry().cluster_bits())
     }
 
+    /// Where all of the `length` bytes at `start` can be written in place, by what is in memory; `None` where that doesn't
+    /// tell it, or they can't.
+    pub(super) fn held_place(&self, start: GuestOffset, length: u64) -> Result<Option<HostOffset>, Corrupt> {
+        match self.file.tables.held_owned_run(self.file.files.image.id(), self.l1, start, length)? {
+            Some((run, place)) if run == length => self.check_place(place, length).map(|()| Some(place)),
+            _ => Ok(None),
+        }
+    }
+
     /// The entry of a guest cluster; whether its L2 table may be changed in place is another matter.
     pub(super) async fn entry(&self, cluster: u64) -> Result<Entry, Error<S::Error>> {
         let guest = self.guest_offset(cluster);

@@ -3,12 +3,13 @@
 use alloc::rc::Rc;
 
 use super::host_file::{FileId, HostFile};
+use super::l2_entries::L2Entries;
 use super::table_cache::{Slice, SliceRef, SliceSize, TableCache};
 use crate::error::{Corrupt, Error};
 use crate::format::geometry::Geometry;
 use crate::format::header::{Header, L1Table};
 use crate::format::l1::{L1_ENTRY_SIZE, L1Entry};
-use crate::format::l2::{BadL2Entry, Cluster, CompressedSpan, L2Entry, L2Rules, SubclusterKind};
+use crate::format::l2::{CompressedSpan, L2Entry, L2Rules};
 use crate::format::units::{GuestOffset, HostOffset};
 use crate::storage::Storage;
 
@@ -211,6 +212,9 @@ impl Tables {
         start: GuestOffset,
         limit: u64,
     ) -> Result<(u64, HostOffset), Error<S::Error>> {
+        if let Some(run) = self.held_owned_run(file.id(), l1, start, limit)? {
+            return Ok(run);
+        }
         let walk = self.walk(file, l1, start).await?;
         let owned = walk.l1_entry.is_some_and(|(_, entry)| entry.is_owned());
         let Some((entry_offset, _)) = walk.l2_entry.filter(|_| owned) else {
@@ -219,6 +223,32 @@ impl Tables {
         let (slice, at) = self.slice_at(file, entry_offset).await?;
         let entries = L2Entries { slice: &slice, at, offset: entry_offset, rules: self.rules };
         Ok(entries.owned_run(start, limit)?)
+    }
+
+    /// As [`Tables::owned_run_at`], from what is in memory; `None` where that doesn't tell it.
+    pub(crate) fn held_owned_run(
+        &self,
+        file: FileId,
+        l1: L1Table,
+        start: GuestOffset,
+        limit: u64,
+    ) -> Result<Option<(u64, HostOffset)>, Corrupt> {
+        let nothing = Ok(Some((0, HostOffset(0))));
+        let Some(place) = self.l1_place(l1, start) else {
+            return nothing;
+        };
+        let Some(l1_entry) = self.cache.with_held(file, self.slice_size, place, |slice, at| L1Entry(slice.word(at)))
+        else {
+            return Ok(None);
+        };
+        let Some(l2_table) = self.l2_table(l1_entry, place)?.filter(|_| l1_entry.is_owned()) else {
+            return nothing;
+        };
+        let offset = l2_table.plus(self.geometry().l2_index(start) * self.geometry().l2_entry_size());
+        let run = self.cache.with_held(file, self.slice_size, offset, |slice, at| {
+            L2Entries { slice, at, offset, rules: self.rules }.owned_run(start, limit)
+        });
+        run.transpose()
     }
 
     /// The word of a table at `place`.
@@ -248,29 +278,53 @@ impl Tables {
         l1: L1Table,
         start: GuestOffset,
     ) -> Result<Walk, Error<S::Error>> {
-        let geometry = self.geometry();
-        let mut walk = Walk {
-            l1_index: geometry.l1_index(start),
-            l1_entry: None,
-            l2_table: None,
-            l2_index: geometry.l2_index(start),
-            l2_entry: None,
-        };
-        if walk.l1_index >= l1.entries {
+        if let Some(walk) = self.held_walk(file.id(), l1, start)? {
             return Ok(walk);
         }
-        let l1_entry_offset = l1.offset.plus(walk.l1_index * L1_ENTRY_SIZE);
-        let (slice, at) = self.slice_at(file, l1_entry_offset).await?;
-        let l1_entry = L1Entry(slice.word(at));
-        walk.l1_entry = Some((l1_entry_offset, l1_entry));
-        walk.l2_table = self.l2_table(l1_entry, l1_entry_offset)?;
-        if let Some(l2_table) = walk.l2_table {
-            let offset = l2_table.plus(walk.l2_index * geometry.l2_entry_size());
-            let (slice, at) = self.slice_at(file, offset).await?;
-            let entries = L2Entries { slice: &slice, at, offset, rules: self.rules };
-            walk.l2_entry = Some((offset, entries.entry(0)));
+        let mut walk = self.no_walk(start);
+        let Some(place) = self.l1_place(l1, start) else {
+            return Ok(walk);
+        };
+        let (slice, at) = self.slice_at(file, place).await?;
+        if let Some(place) = self.step_l1(&mut walk, place, slice.word(at))? {
+            let (slice, at) = self.slice_at(file, place).await?;
+            self.step_l2(&mut walk, place, &slice, at);
         }
         Ok(walk)
+    }
+
+    /// As [`Tables::walk`], from what is in memory; `None` where that doesn't tell it.
+    pub(crate) fn held_walk(&self, file: FileId, l1: L1Table, start: GuestOffset) -> Result<Option<Walk>, Corrupt> {
+        let mut walk = self.no_walk(start);
+        let Some(place) = self.l1_place(l1, start) else {
+            return Ok(Some(walk));
+        };
+        let Some(word) = self.cache.with_held(file, self.slice_size, place, Slice::word) else {
+            return Ok(None);
+        };
+        let Some(place) = self.step_l1(&mut walk, place, word)? else {
+            return Ok(Some(walk));
+        };
+        let held =
+            self.cache.with_held(file, self.slice_size, place, |slice, at| self.step_l2(&mut walk, place, slice, at));
+        Ok(held.map(|()| walk))
+    }
+
+    fn no_walk(&self, start: GuestOffset) -> Walk {
+        let (l1_index, l2_index) = (self.geometry().l1_index(start), self.geometry().l2_index(start));
+        Walk { l1_index, l1_entry: None, l2_table: None, l2_index, l2_entry: None }
+    }
+
+    /// Takes in the L1 entry at `place`; where the L2 entry is.
+    fn step_l1(&self, walk: &mut Walk, place: HostOffset, word: u64) -> Result<Option<HostOffset>, Corrupt> {
+        walk.l1_entry = Some((place, L1Entry(word)));
+        walk.l2_table = self.l2_table(L1Entry(word), place)?;
+        Ok(walk.l2_table.map(|table| table.plus(walk.l2_index * self.geometry().l2_entry_size())))
+    }
+
+    fn step_l2(&self, walk: &mut Walk, place: HostOffset, slice: &Slice, at: usize) {
+        let entries = L2Entries { slice, at, offset: place, rules: self.rules };
+        walk.l2_entry = Some((place, entries.entry(0)));
     }
 
     async fn slice_at<S: Storage>(
@@ -301,119 +355,4 @@ fn count_empty(slice: &Slice, at: usize, entries: u64, geometry: Geometry) -> u6
     let words = (at..slice.len()).step_by(8).map(|at| L1Entry(slice.word(at)));
     let empty = words.take_while(|entry| entry.l2_table(geometry) == Ok(None)).count();
     entries.min(empty as u64)
-}
-
-/// The entries of a slice from the one at byte `at` on, which is at `offset` in the file.
-struct L2Entries<'a> {
-    slice: &'a Slice,
-    at: usize,
-    offset: HostOffset,
-    rules: L2Rules,
-}
-
-impl L2Entries<'_> {
-    fn run(&self, start: GuestOffset, limit: u64) -> Result<Run, Corrupt> {
-        let geometry = self.rules.geometry;
-        let mut run = self.first_run(0, start)?;
-        run.length = run.length.min(limit);
-        while run.length < limit {
-            let next_start = start.plus(run.length);
-            let index = usize_of((next_start.0 >> geometry.cluster_bits()) - (start.0 >> geometry.cluster_bits()));
-            if self.byte_of(index) >= self.slice.len() {
-                break;
-            }
-            // What is before a damaged entry is fine; whoever goes on from there meets it again.
-            let Ok(mut next) = self.first_run(index, next_start) else {
-                break;
-            };
-            next.length = next.length.min(limit - run.length);
-            if !run.try_extend(next) {
-                break;
-            }
-        }
-        Ok(run)
-    }
-
-    fn owned_run(&self, start: GuestOffset, limit: u64) -> Result<(u64, HostOffset), Corrupt> {
-        let mut found: Option<(u64, HostOffset)> = None;
-        let first = start.0 >> self.rules.geometry.cluster_bits();
-        loop {
-            let (length, _) = found.unwrap_or_default();
-            let next_start = start.plus(length);
-            let index = usize_of((next_start.0 >> self.rules.geometry.cluster_bits()) - first);
-            if length >= limit || self.byte_of(index) >= self.slice.len() || !self.entry(index).is_owned() {
-                break;
-            }
-            let run = self.first_run(index, next_start)?;
-            let Mapping::Data(place) = run.mapping else {
-                break;
-            };
-            match &mut found {
-                None => found = Some((run.length, place)),
-                Some((length, first_place)) if first_place.plus(*length) == place => *length += run.length,
-                Some(_) => break,
-            }
-        }
-        Ok(found.map_or((0, HostOffset(0)), |(length, place)| (length.min(limit), place)))
-    }
-
-    /// The run at `start`, within the cluster of entry `index`.
-    fn first_run(&self, index: usize, start: GuestOffset) -> Result<Run, Corrupt> {
-        let geometry = self.rules.geometry;
-        let within = geometry.offset_in_cluster(start);
-        let cluster = self.entry(index).decode(self.rules).map_err(|bad| self.corrupt(index, bad))?;
-        let subclusters = match cluster {
-            Cluster::Compressed(span) => {
-                return Ok(Run { length: geometry.cluster_size() - within, mapping: Mapping::Compressed(span) });
-            }
-            Cluster::Subclusters(subclusters) => subclusters,
-        };
-        let guest_cluster = start.0 - within;
-        if let Some(host) = subclusters.host.filter(|host| self.rules.data_file && host.0 != guest_cluster) {
-            let entry_offset = self.place_of(index).0;
-            return Err(Corrupt::MovedInDataFile { entry_offset, cluster: host.0 });
-        }
-        let first = geometry.subcluster_index(start);
-        let (kind, count) = subclusters.run_at(first, geometry.subclusters());
-        let end = u64::from(first + count) << geometry.subcluster_bits();
-        let place = subclusters.host.map(|host| host.plus(within));
-        let mapping = match (kind, place) {
-            (SubclusterKind::Zero, _) => Mapping::Zero(place),
-            (SubclusterKind::Data, Some(place)) => Mapping::Data(place),
-            // Nothing is allocated without a host cluster: decoding saw to it.
-            (SubclusterKind::Unallocated, _) | (SubclusterKind::Data, None) => Mapping::Unallocated(place),
-        };
-        Ok(Run { length: end - within, mapping })
-    }
-
-    fn entry(&self, index: usize) -> L2Entry {
-        let at = self.byte_of(index);
-        let bitmap = if self.rules.geometry.extended_l2() { self.slice.word(at + 8) } else { 0 };
-        L2Entry { word: self.slice.word(at), bitmap }
-    }
-
-    fn corrupt(&self, index: usize, bad: BadL2Entry) -> Corrupt {
-        let entry_offset = self.place_of(index).0;
-        match bad {
-            BadL2Entry::Unaligned(cluster) => Corrupt::ClusterUnaligned { entry_offset, cluster },
-            BadL2Entry::ZeroInVersion2 => Corrupt::ZeroInVersion2 { entry_offset },
-            BadL2Entry::Subclusters => Corrupt::Subclusters { entry_offset, bitmap: self.entry(index).bitmap },
-            BadL2Entry::CompressedWithDataFile => Corrupt::CompressedWithDataFile { entry_offset },
-        }
-    }
-
-    /// Where entry `index` is in the file.
-    fn place_of(&self, index: usize) -> HostOffset {
-        self.offset.plus((self.byte_of(index) - self.at) as u64)
-    }
-
-    fn byte_of(&self, index: usize) -> usize {
-        // An entry is 8 or 16 bytes, and the index is that of an entry in the slice, or of the first one behind it.
-        self.at + index * usize_of(self.rules.geometry.l2_entry_size())
-    }
-}
-
-/// Of a number that is known to be small.
-fn usize_of(small: u64) -> usize {
-    usize::try_from(small).unwrap_or(usize::MAX)
 }
