@@ -27,14 +27,20 @@ impl Images {
     /// | sparse | writes of 4 KiB anywhere, which allocate a fifth of the clusters |
     /// | deflate, zstd | the files of /usr, compressed |
     pub(crate) fn prepare(folder: &Path, size: u64) -> Self {
-        let images = Self { folder: folder.join(format!("{}-mib", size >> 20)), size };
-        fs::create_dir_all(&images.folder).unwrap_or_else(|error| stop(&format!("{}: {error}", folder.display())));
-        let noise = images.input("noise", |file| write_noise(file, size, 1 << 20));
-        images.image("allocated", |image| convert(&noise, image, &["-O", "qcow2"]));
+        let images = Self::prepare_allocated(folder, size);
         images.image("sparse", |image| write_sparse(image, size));
         let files = images.input("files", |file| write_files(file, size));
         images.image("deflate", |image| convert(&files, image, &["-c", "-O", "qcow2"]));
         images.image("zstd", |image| convert(&files, image, &["-c", "-O", "qcow2", "-o", "compression_type=zstd"]));
+        images
+    }
+
+    /// As [`Images::prepare`], the image `allocated` alone.
+    pub(crate) fn prepare_allocated(folder: &Path, size: u64) -> Self {
+        let images = Self { folder: folder.join(format!("{}-mib", size >> 20)), size };
+        fs::create_dir_all(&images.folder).unwrap_or_else(|error| stop(&format!("{}: {error}", folder.display())));
+        let noise = images.input("noise", |file| write_noise(file, size, 1 << 20));
+        images.image("allocated", |image| convert(&noise, image, &["-O", "qcow2"]));
         images
     }
 

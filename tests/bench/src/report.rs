@@ -2,9 +2,17 @@
 
 use std::fmt;
 
-use crate::Bar;
 use crate::contender::{ENGINE, SMALL_PAGES};
-use crate::workload::Workload;
+
+/// What is asked of the engine.
+pub(crate) enum Bar {
+    /// At most so much of the CPU time that the raw file takes.
+    OfRaw(f64),
+    /// The same, of a raw file in small pages: the one that the figures of the field were measured against.
+    OfRawInSmallPages(f64),
+    /// Less than any peer takes.
+    AheadOfPeers,
+}
 
 pub(crate) struct Report {
     case: &'static str,
@@ -35,11 +43,13 @@ impl Report {
     }
 
     /// Whether the engine keeps within its bar, and ahead of its peers where it must be.
-    pub(crate) fn print(&self, workload: &Workload, bars: &[Bar]) -> bool {
-        let reads = workload.offsets().len() as f64;
-        let gibibytes = reads * workload.length() as f64 / (1_u64 << 30) as f64;
+    ///
+    /// A round was of `requests` requests, of `length` bytes each.
+    pub(crate) fn print(&self, requests: usize, length: usize, bars: &[Bar]) -> bool {
+        let requests = requests as f64;
+        let gibibytes = requests * length as f64 / (1_u64 << 30) as f64;
         println!("\n{}", self.case);
-        println!("  {:<28}{:>9}{:>19}{:>12}{:>12}", "", "ratio", "least – most", "µs a read", "s a GiB");
+        println!("  {:<28}{:>9}{:>19}{:>12}{:>12}", "", "ratio", "least – most", "µs each", "s a GiB");
         for row in &self.rows {
             let ratio = row.ratios();
             let time = median(row.rounds.iter().map(|round| round.0));
@@ -48,7 +58,7 @@ impl Report {
                 row.name,
                 median(ratio.iter().copied()),
                 format!("{:.3} – {:.3}", ratio[0], ratio[ratio.len() - 1]),
-                time / reads * 1e6,
+                time / requests * 1e6,
                 time / gibibytes
             );
         }

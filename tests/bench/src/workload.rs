@@ -64,7 +64,14 @@ impl Workload {
     }
 
     pub(crate) fn buffer(&self) -> Buffer {
-        Buffer { pages: vec![Page([0; 4096]); self.length() / 4096] }
+        Buffer::new(self.length())
+    }
+}
+
+impl Buffer {
+    /// Of `length` zeros, a multiple of 4096.
+    pub(crate) fn new(length: usize) -> Self {
+        Self { pages: vec![Page([0; 4096]); length / 4096] }
     }
 }
 
