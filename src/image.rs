@@ -7,6 +7,7 @@ use crate::format::snapshot::Snapshot;
 use crate::storage::Storage;
 use layer::{Layer, Qcow2File};
 
+pub(crate) mod amend;
 pub(crate) mod backing;
 mod change;
 pub(crate) mod check;

@@ -49,6 +49,7 @@ pub use format::feature::{FeatureBit, FeatureKind};
 pub use format::header::{CompressionType, Encryption, RawHeader};
 pub use format::snapshot::Snapshot;
 pub use image::Image;
+pub use image::amend::{AmendOptions, amend};
 pub use image::backing::{
     BackingFile, BackingFormat, BackingRequest, BackingResolver, NoBacking, Supply, WithoutBacking,
 };

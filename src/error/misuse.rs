@@ -44,6 +44,19 @@ pub enum Misuse {
     ImageFull,
     /// The caller's progress callback ended it.
     Cancelled,
+    /// The image can't be made one of version 2, for it uses this.
+    UsesVersion3(&'static str),
+    /// A cluster is referred to more often than a count of that width can hold.
+    RefcountOverflow {
+        /// Where the cluster begins, in bytes of the image file.
+        offset: u64,
+        /// How often it is referred to.
+        count: u64,
+        /// The largest count.
+        limit: u64,
+    },
+    /// A check finds the image corrupt; repair it first.
+    NeedsRepair,
 }
 
 impl Misuse {
@@ -52,7 +65,7 @@ impl Misuse {
             Self::OutOfBounds { .. } => "OUT_OF_BOUNDS",
             Self::NoSuchSnapshot { .. } => "NO_SUCH_SNAPSHOT",
             Self::UnneededDataFile => "UNNEEDED_DATA_FILE",
-            Self::Create(_) => "BAD_OPTIONS",
+            Self::Create(_) | Self::UsesVersion3(_) => "BAD_OPTIONS",
             Self::UnalignedCompressedWrite { .. } => "UNALIGNED",
             Self::CompressedDataFile => "NO_COMPRESSION",
             Self::ReadOnly => "READ_ONLY",
@@ -60,6 +73,8 @@ impl Misuse {
             Self::Poisoned => "POISONED",
             Self::ImageFull => "IMAGE_FULL",
             Self::Cancelled => "CANCELLED",
+            Self::RefcountOverflow { .. } => "REFCOUNT_OVERFLOW",
+            Self::NeedsRepair => "NEEDS_REPAIR",
         }
     }
 
@@ -74,6 +89,9 @@ impl Misuse {
             | Self::MarkedCorrupt
             | Self::Poisoned
             | Self::ImageFull
+            | Self::UsesVersion3(_)
+            | Self::RefcountOverflow { .. }
+            | Self::NeedsRepair
             | Self::Cancelled => None,
         }
     }
@@ -98,6 +116,12 @@ impl fmt::Display for Misuse {
             Self::Poisoned => f.write_str("an earlier write failed; open the image again before writing to it"),
             Self::ImageFull => f.write_str("the format can't hold more clusters of this size"),
             Self::Cancelled => f.write_str("it was ended by the caller"),
+            Self::UsesVersion3(what) => write!(f, "version 2 of the format doesn't have what the image uses: {what}"),
+            Self::RefcountOverflow { offset, count, limit } => write!(
+                f,
+                "{count} refer to the cluster at offset {offset}, but a reference count would hold {limit} at most"
+            ),
+            Self::NeedsRepair => f.write_str("the image is corrupt; repair it first"),
             Self::UnneededDataFile => f.write_str("a data file was supplied, but the image keeps its data in itself"),
         }
     }

@@ -85,6 +85,16 @@ impl Extensions {
         Some((Self { list }, None))
     }
 
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Extension> {
+        self.list.iter()
+    }
+
+    /// Where the last one ends, in bytes of the file; 0 where there is none.
+    pub(crate) fn end(&self) -> usize {
+        let end = |last: &Extension| last.offset + last.data.len() as u64;
+        usize::try_from(self.list.last().map_or(0, end)).unwrap_or(0)
+    }
+
     pub(crate) fn into_vec(self) -> Vec<Extension> {
         self.list
     }

@@ -113,7 +113,7 @@ impl<S: StorageMut> Image<S> {
     }
 }
 
-async fn repair_file<S: StorageMut>(
+pub(super) async fn repair_file<S: StorageMut>(
     file: &HostFile<S>,
     options: RepairOptions<'_>,
 ) -> Result<RepairReport, Error<S::Error>> {
@@ -169,6 +169,11 @@ async fn mend_all<S: StorageMut>(
     take_flags(&mended.with_header(without_refcounts(&mended.raw))).await?;
     let raw = write_structure(&mended, &behind, mended.raw.version >= 3).await?;
     switch(&mended.with_header(raw)).await
+}
+
+/// Sets the COPIED flags of an image whose counts are right.
+pub(super) async fn give_flags<S: StorageMut>(subject: &Subject<'_, S>) -> Result<(), Error<S::Error>> {
+    mend_flags(subject).await
 }
 
 /// Makes the header of `subject` the one in the file.

@@ -24,6 +24,8 @@
  * - `MARKED_CORRUPT`: the image is marked as damaged; it can be read, and has to be repaired before it is written.
  * - `POISONED`: a write after one that failed: what the file holds is not known. Open it again.
  * - `IMAGE_FULL`: the format has no room for more clusters.
+ * - `REFCOUNT_OVERFLOW`: a cluster is referred to more often than a narrower reference count could hold.
+ * - `NEEDS_REPAIR`: the image is corrupt, and has to be repaired first.
  * - `CANCELLED`: a progress callback ended what it was told of.
  * - `INVALID_ARGUMENT`: a parameter is not what it must be.
  * - `NOT_SYNC`: a synchronous request to an image one of whose storages is asynchronous.
@@ -70,6 +72,8 @@ export type Qcow2ErrorCode =
   | 'MARKED_CORRUPT'
   | 'POISONED'
   | 'IMAGE_FULL'
+  | 'REFCOUNT_OVERFLOW'
+  | 'NEEDS_REPAIR'
   | 'CANCELLED'
   | 'INVALID_ARGUMENT'
   | 'NOT_SYNC'

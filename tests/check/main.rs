@@ -14,6 +14,7 @@ mod memory;
 #[path = "../rig/mod.rs"]
 mod rig;
 
+mod amend;
 mod anatomy;
 mod bases;
 mod calls;

@@ -22,6 +22,8 @@ use crate::common::reading::now;
 use crate::common::{MIB, index};
 
 const IMAGES: u64 = 150;
+/// Images that were not sound after an earlier version of the repair.
+const ONCE_WRONG: [u64; 8] = [1044, 1231, 1297, 1866, 2016, 2076, 2431, 2441];
 const OURS: &str = "ours.qcow2";
 const THEIRS: &str = "theirs.qcow2";
 
@@ -81,7 +83,7 @@ fn damaged_images_are_sound_afterwards() {
     let beside = Beside::of(&lab);
     let (first, count) = (number_from_environment("CHECK_SEED", 0), number_from_environment("CHECK_IMAGES", IMAGES));
     let (mut faults, mut reasons) = (String::new(), BTreeMap::new());
-    for seed in first..first + count {
+    for seed in (first..first + count).chain(ONCE_WRONG) {
         let damaged = Damaged::any(&bases, &fields, &mut Random::seeded(!seed));
         let bytes = damaged.bytes(&bases);
         lab.put(THEIRS, &bytes);

@@ -33,7 +33,7 @@ pub(in crate::image) async fn walk<S: Storage>(
             return Ok(());
         }
     };
-    sink.refer(Reference { place: start, start, length: directory.size, what: Referred::Other });
+    sink.refer(Reference { place: start, start, length: directory.size, what: Referred::Bitmap });
     // At most 64 MiB, and no more than the file has: what is past its end is no entry.
     let bytes = subject.file.read_up_to(start, size as u64).await.map_err(Error::Storage)?;
     let tables = match directory.tables(&bytes) {
@@ -56,7 +56,7 @@ async fn walk_table<S: Storage>(
     sink: &mut impl Sink<S::Error>,
 ) -> Result<(), Error<S::Error>> {
     let (start, length) = (HostOffset(table.offset), u64::from(table.entries) * BITMAP_ENTRY_SIZE);
-    sink.refer(Reference { place, start, length, what: Referred::Other });
+    sink.refer(Reference { place, start, length, what: Referred::Bitmap });
     let mut bytes = vec![0; usize::try_from(TABLE_READ.min(length)).unwrap_or(0)];
     for at in (0..length).step_by(bytes.len()) {
         bytes.truncate(usize::try_from(length - at).unwrap_or(bytes.len()));
@@ -78,6 +78,6 @@ fn walk_entry<S: Storage>(subject: &Subject<'_, S>, place: HostOffset, entry: u6
         sink.find(Finding::BitmapTableEntry { entry_offset: place.0, entry });
     } else if offset != 0 {
         let length = subject.geometry.cluster_size();
-        sink.refer(Reference { place, start: HostOffset(offset), length, what: Referred::Other });
+        sink.refer(Reference { place, start: HostOffset(offset), length, what: Referred::Bitmap });
     }
 }

@@ -63,8 +63,8 @@ pub enum Finding {
         offset: u64,
         /// Its length in bytes.
         length: u64,
-        /// It is a compressed cluster, which can't be unpacked; anything else reads as zeros.
-        compressed: bool,
+        /// It can't be read: a compressed cluster, or a part of a bitmap. Anything else reads as zeros.
+        lost: bool,
     },
     /// A refcount table entry with reserved bits set.
     RefcountEntryReserved {
@@ -278,7 +278,7 @@ impl Finding {
         match self {
             Self::Leaked { .. } => Remedy::Free,
             Self::L2TableUnaligned { .. }
-            | Self::PastEnd { compressed: true, .. }
+            | Self::PastEnd { lost: true, .. }
             | Self::ClusterUnaligned { data: true, .. }
             | Self::Subclusters { .. }
             | Self::CompressedWithDataFile { .. }

@@ -34,6 +34,8 @@ pub(in crate::image) struct Reference {
 pub(in crate::image) enum Referred {
     L2Table,
     Compressed,
+    /// A bitmap, its table, or their directory.
+    Bitmap,
     Other,
 }
 

@@ -19,10 +19,13 @@ pub(super) fn mended(entry: L2Entry, rules: L2Rules, policy: Policy, reaches_pas
     let target = entry.examine(rules, |flaw| flaws.add(flaw));
     if flaws.is_lost || (reaches_past_end && entry.is_compressed()) {
         // Nobody can read it; what it was is a guess.
-        return if policy.accept_loss { lost(entry, rules, flaws, policy) } else { Mended::Entry(entry) };
+        let is_there = !reaches_past_end || rules.data_file;
+        return if policy.accept_loss { lost(entry, rules, flaws, policy, is_there) } else { Mended::Entry(entry) };
     }
     let clean = entry.without_reserved_bits();
-    if matches!(target, Target::Cluster(_)) && !rules.data_file && (flaws.unaligned_zero || reaches_past_end) {
+    // A data file may be of any length.
+    let reaches_past_end = reaches_past_end && !rules.data_file;
+    if matches!(target, Target::Cluster(_)) && (flaws.unaligned_zero || reaches_past_end) {
         // It reads as zeros, or as the backing file where no subcluster is allocated.
         return zeros(clean, rules, policy);
     }
@@ -54,9 +57,9 @@ impl Flaws {
     }
 }
 
-fn lost(entry: L2Entry, rules: L2Rules, flaws: Flaws, policy: Policy) -> Mended {
+fn lost(entry: L2Entry, rules: L2Rules, flaws: Flaws, policy: Policy, is_there: bool) -> Mended {
     let clean = entry.without_reserved_bits();
-    if flaws.both && !flaws.unaligned_zero && rules.geometry.is_cluster_aligned(clean.offset().0) {
+    if flaws.both && is_there && rules.geometry.is_cluster_aligned(clean.offset().0) {
         // The data are there: they are kept, rather than the claim that there are none.
         return Mended::Entry(clean.without_zeros_where_allocated());
     }
@@ -112,6 +115,7 @@ mod tests {
         assert_eq!(mended(lost, rules(false, true), LOSSY, false), Mended::Entry(entry(1, 0)));
         let both = entry(HOST, 3 << 32 | 1);
         assert_eq!(mended(both, rules(true, true), LOSSY, false), Mended::Entry(entry(HOST, 2 << 32 | 1)));
+        assert_eq!(mended(both, rules(true, true), LOSSY, true), Mended::Entry(entry(0, 3 << 32)));
     }
 
     #[test]

@@ -252,14 +252,19 @@ impl<E> Sink<E> for Surroundings {
 }
 
 async fn bitmaps_are_broken<S: Storage>(subject: &Subject<'_, S>) -> Result<bool, Error<S::Error>> {
-    struct Bitmaps(bool);
-    impl<E> Sink<E> for Bitmaps {
-        fn refer(&mut self, _reference: Reference) {}
+    struct Bitmaps<'a, S> {
+        subject: &'a Subject<'a, S>,
+        are_broken: bool,
+    }
+    impl<E, S: Storage> Sink<E> for Bitmaps<'_, S> {
+        fn refer(&mut self, reference: Reference) {
+            self.are_broken |= self.subject.area(reference.start, reference.length).is_none();
+        }
         fn find(&mut self, _finding: Finding) {
-            self.0 = true;
+            self.are_broken = true;
         }
     }
-    let mut bitmaps = Bitmaps(false);
+    let mut bitmaps = Bitmaps { subject, are_broken: false };
     crate::image::check::bitmaps::walk(subject, &mut bitmaps).await?;
-    Ok(bitmaps.0)
+    Ok(bitmaps.are_broken)
 }

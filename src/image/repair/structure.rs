@@ -69,9 +69,9 @@ pub(in crate::image) async fn write_structure<S: StorageMut>(
     let snapshots = SnapshotTables::read(&bare).await?;
     let mut counter = Counter::new(&bare, &snapshots);
     let mut width = subject.width();
-    let Demand { highest, .. } = demand(&mut counter, width).await?;
-    if may_widen && highest > width.max() {
-        width = RefcountWidth::that_holds(highest);
+    let highest = demand(&mut counter, width).await?;
+    if may_widen && highest.count > width.max() {
+        width = RefcountWidth::that_holds(highest.count);
     }
     let used = demand(&mut counter, width).await?.blocks;
     let layout = Layout::new(subject, width, used, behind)?;
@@ -91,7 +91,7 @@ pub(super) fn without_refcounts(raw: &RawHeader) -> RawHeader {
 /// What the references of an image take.
 pub(in crate::image) struct Demand {
     /// The highest count.
-    pub(in crate::image) highest: u64,
+    pub(in crate::image) count: u64,
     /// The cluster with it.
     pub(in crate::image) cluster: u64,
     /// Which refcount blocks have a count in them.
@@ -100,7 +100,7 @@ pub(in crate::image) struct Demand {
 
 async fn demand<S: Storage>(counter: &mut Counter<'_, S>, width: RefcountWidth) -> Result<Demand, Error<S::Error>> {
     let block_bits = width.block_bits(counter.subject.geometry.cluster_bits());
-    let mut demand = Demand { highest: 0, cluster: 0, blocks: BTreeSet::new() };
+    let mut demand = Demand { count: 0, cluster: 0, blocks: BTreeSet::new() };
     let mut next = Some(0);
     while let Some(start) = next {
         let references = counter.count(start).await?;
@@ -108,14 +108,21 @@ async fn demand<S: Storage>(counter: &mut Counter<'_, S>, width: RefcountWidth) 
             let count = references.count(cluster);
             if count > 0 {
                 demand.blocks.insert(cluster >> block_bits);
-                if count > demand.highest {
-                    (demand.highest, demand.cluster) = (count, cluster);
+                if count > demand.count {
+                    (demand.count, demand.cluster) = (count, cluster);
                 }
             }
         }
         next = references.next();
     }
     Ok(demand)
+}
+
+/// The highest count that the references of `subject` take, and of which cluster.
+pub(in crate::image) async fn highest_count<S: Storage>(subject: &Subject<'_, S>) -> Result<Demand, Error<S::Error>> {
+    let bare = subject.with_header(without_refcounts(&subject.raw));
+    let snapshots = SnapshotTables::read(&bare).await?;
+    demand(&mut Counter::new(&bare, &snapshots), subject.width()).await
 }
 
 /// Where the parts of the structure are, in clusters.
