@@ -27,6 +27,7 @@ export type {
   RequestOptions,
   WriteZeroesOptions,
 } from './options.js'
+export { type OverlayOptions, overlay } from './overlay.js'
 export { type BlobOptions, blob } from './storage/blob.js'
 export { type Draft, draft } from './storage/draft.js'
 export { type FileHandleOptions, fileHandle } from './storage/file-handle.js'

@@ -201,6 +201,28 @@ describe.each(places)('%s', (where, run) => {
   })
 })
 
+describe.each(places)('%s', (where, run) => {
+  it('a base on a server is written over', async () => {
+    const written = await run(
+      async ({ http, isQcow2Error, opfs, overlay }, url, path) => {
+        const local = () => opfs(path, { create: true })
+        const image = await overlay(http(url), local())
+        await image.write(5000, new Uint8Array([1, 2, 3]))
+        await image.close()
+        const again = await overlay(http(url), local())
+        const bytes = await again.read(4999, 5)
+        await again.close()
+        const other = overlay(http('/index.js', { download: true }), local(), { format: 'raw' })
+        const code = await other.catch((error) => isQcow2Error(error) && error.code)
+        return { bytes: Array.from(bytes), code }
+      },
+      server.url,
+      `overlay ${where}`,
+    )
+    expect(written).toEqual({ bytes: [disk[4999], 1, 2, 3, disk[5003]], code: 'FILE_CHANGED' })
+  })
+})
+
 describe('the package’s own worker', () => {
   it('that is gone fails what is asked of it, and is started again', async () => {
     const page = await lab.page()

@@ -229,6 +229,19 @@ it('closing aborts what is on its way, and closes the storage', async () => {
   expect(held.closed).toBe(1)
 })
 
+it('closing for one user leaves what is on its way to the others', async () => {
+  const held = new HeldStorage(1 * MiB)
+  const storage = readAhead(held)
+  await storage.open?.()
+  await storage.open?.()
+  const read = storage.read(0, 100, { signal })
+  await settle()
+  await storage.close?.()
+  held.requests[0]?.answer()
+  expect(await read).toEqual(bytesAt(0, 100))
+  expect([held.opened, held.closed]).toEqual([2, 1])
+})
+
 it('refuses options that are no numbers of bytes', () => {
   const storage = new HeldStorage(0)
   for (const name of ['budget', 'window', 'block', 'gap']) {

@@ -43,6 +43,7 @@ export class AsyncReadAhead implements AsyncStorage {
   readonly #streams: Streams
   #size: number | undefined
   #inFlight = 0
+  #users = 0
   #turn: Turn | undefined
 
   constructor(storage: AsyncStorage, limits: ReadAheadLimits) {
@@ -52,8 +53,13 @@ export class AsyncReadAhead implements AsyncStorage {
     this.#streams = new Streams(limits.window)
   }
 
-  open(): void | Promise<void> {
-    return this.#storage.open?.()
+  async open(): Promise<void> {
+    await this.#storage.open?.()
+    this.#users += 1
+  }
+
+  identity(): string | undefined {
+    return this.#storage.identity?.()
   }
 
   async size(): Promise<number> {
@@ -80,12 +86,18 @@ export class AsyncReadAhead implements AsyncStorage {
   }
 
   async close(): Promise<void> {
+    this.#users -= 1
+    if (this.#users <= 0) this.#drop()
+    await this.#storage.close?.()
+  }
+
+  /** Ends what is on its way, and forgets what is here. */
+  #drop(): void {
     for (const fetch of this.#segments.within({ start: 0, end: Number.POSITIVE_INFINITY })) {
       if (!fetch.bytes) fetch.abort.abort()
     }
     this.#segments.clear()
     this.#size = undefined
-    await this.#storage.close?.()
   }
 
   #later(range: Range, parts: Fetch[], options: Abortable): Promise<Uint8Array> {

@@ -46,6 +46,7 @@ export function fileOf(storage: Storage): Blob | undefined {
 function asyncBlob(file: Blob): AsyncStorage {
   return {
     size: () => file.size,
+    identity: () => identity(file),
     read(offset, length) {
       const bytes = slice(file, offset, length).arrayBuffer()
       return bytes.then(
@@ -61,6 +62,7 @@ function syncBlob(file: Blob): SyncStorage {
   if (!FileReaderSync) throw invalidArgument('blob() with sync: true works in workers only: here is no FileReaderSync.')
   return {
     size: () => file.size,
+    identity: () => identity(file),
     readSync(offset, into) {
       try {
         into.set(new Uint8Array(new FileReaderSync().readAsArrayBuffer(slice(file, offset, into.length))))
@@ -76,6 +78,12 @@ function slice(file: Blob, offset: number, length: number): Blob {
   // A slice would be cut short without a word.
   if (end > file.size) throw new RangeError(`The file ends at ${file.size}; ${end} was asked for.`)
   return file.slice(offset, end)
+}
+
+function identity(file: Blob & { readonly name?: string; readonly lastModified?: number }): string {
+  const state = new URLSearchParams({ size: String(file.size) })
+  if (file.lastModified !== undefined) state.set('modified', String(file.lastModified))
+  return `${file.name ?? 'blob'}#${state}`
 }
 
 /** Browsers say NotReadableError or NotFoundError, and differ in why. */

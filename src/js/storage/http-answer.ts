@@ -79,6 +79,15 @@ export function judge(answer: Answer, file: RemoteFile, { start, end }: Range): 
   if (range && (range.start !== start || range.end !== end)) throw wrongRange(start)
 }
 
+/** Names a file in a state. The address is without what may be secret in it. */
+export function identity(url: string, { size, version }: RemoteFile): string {
+  const { origin, pathname } = new URL(url, globalThis.location?.href)
+  const state = new URLSearchParams({ size: String(size) })
+  if (version.etag) state.set('etag', version.etag)
+  else if (version.modified) state.set('modified', version.modified)
+  return `${origin}${pathname}#${state}`
+}
+
 /** The error where ranges are asked for in vain. */
 export function noRanges(why: string): Qcow2Error {
   const reason = `The server can't give parts of the file: ${why}. With download: true the whole file is fetched first.`

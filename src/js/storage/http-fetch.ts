@@ -1,4 +1,4 @@
-import { judge } from './http-answer.js'
+import { identity, judge } from './http-answer.js'
 import { answerOf, body, connect, discard, type HttpAccess, send } from './http-connection.js'
 import { Limit } from './limit.js'
 import { retry } from './retry.js'
@@ -43,6 +43,10 @@ export class FetchStorage implements AsyncStorage {
         }
       }),
     )
+  }
+
+  identity(): string {
+    return identity(this.#access.url, this.#connection.current.file)
   }
 
   close(): Promise<void> {

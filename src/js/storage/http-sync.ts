@@ -1,5 +1,5 @@
 import { isQcow2Error } from '../errors.js'
-import { type Answer, cut, judge, type RemoteFile, rangeHeader, unreachable } from './http-answer.js'
+import { type Answer, cut, identity, judge, type RemoteFile, rangeHeader, unreachable } from './http-answer.js'
 import { connect, type HttpAccess } from './http-connection.js'
 import { Transient } from './retry.js'
 import type { Range } from './segments.js'
@@ -32,6 +32,10 @@ export class SyncHttpStorage implements SyncStorage {
     const range = { start: offset, end: offset + into.length }
     if (range.end > file.size) throw new RangeError(`The file ends at ${file.size}; ${range.end} was asked for.`)
     into.set(range.end <= here.length ? here.subarray(range.start, range.end) : this.#fetch(file, range))
+  }
+
+  identity(): string {
+    return identity(this.#access.url, this.#connection.current.file)
   }
 
   close(): Promise<void> {

@@ -9,6 +9,7 @@ export class SyncReadAhead implements SyncStorage {
   readonly #limits: ReadAheadLimits
   readonly #segments: Segments<Segment>
   readonly #streams: Streams
+  #users = 0
 
   constructor(storage: SyncStorage, limits: ReadAheadLimits) {
     this.#storage = storage
@@ -17,8 +18,13 @@ export class SyncReadAhead implements SyncStorage {
     this.#streams = new Streams(limits.window)
   }
 
-  open(): void | Promise<void> {
-    return this.#storage.open?.()
+  async open(): Promise<void> {
+    await this.#storage.open?.()
+    this.#users += 1
+  }
+
+  identity(): string | undefined {
+    return this.#storage.identity?.()
   }
 
   size(): number {
@@ -45,7 +51,8 @@ export class SyncReadAhead implements SyncStorage {
   }
 
   close(): void | Promise<void> {
-    this.#segments.clear()
+    this.#users -= 1
+    if (this.#users <= 0) this.#segments.clear()
     return this.#storage.close?.()
   }
 

@@ -17,6 +17,11 @@ export interface SyncStorage {
    * method of an image meanwhile.
    */
   readSync(offset: number, into: Uint8Array): void
+  /**
+   * Names the file and the state that it is in, once it is open: `name#size=…`, and what else of it changes with its
+   * bytes, as a query. {@link overlay} records it.
+   */
+  identity?(): string | undefined
   /** Releases what `open` took; called once for each `open`. */
   close?(): void | Promise<void>
 }
@@ -34,6 +39,11 @@ export interface AsyncStorage {
    * `signal` aborts when nobody waits for the answer any more: then any answer does.
    */
   read(offset: number, length: number, options: { readonly signal: AbortSignal }): Promise<Uint8Array>
+  /**
+   * Names the file and the state that it is in, once it is open: `name#size=…`, and what else of it changes with its
+   * bytes, as a query. {@link overlay} records it.
+   */
+  identity?(): string | undefined
   /** Releases what `open` took; called once for each `open`. */
   close?(): void | Promise<void>
 }

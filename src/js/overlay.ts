@@ -1,0 +1,105 @@
+import type { Backing, BackingRequest, BackingResolver } from './backing.js'
+import { storage as checkedStorage } from './checks.js'
+import type { CreateOptions } from './create.js'
+import { isQcow2Error, Qcow2Error } from './errors.js'
+import { Qcow2 } from './image.js'
+import type { Storage, WritableStorage } from './storage/types.js'
+
+/** How {@link overlay} makes and opens an overlay. */
+export interface OverlayOptions
+  extends Pick<CreateOptions, 'clusterSize' | 'extendedL2' | 'compression' | 'cache' | 'cacheSize' | 'signal'> {
+  /** The base's format. Default: the recorded one, and for a new overlay what the base's first bytes show. */
+  readonly format?: 'qcow2' | 'raw' | undefined
+  /** The size of a new overlay's disk in bytes, at least the base's. Default: that. */
+  readonly size?: number | undefined
+  /** The base's name, to record it in a new overlay. Default: its address, or what else its storage knows; else `base`. */
+  readonly name?: string | undefined
+  /** The base's own backing files, if it has any: as {@link OpenOptions.backing} of the base. */
+  readonly backing?: readonly Backing[] | undefined
+}
+
+/**
+ * Opens an image over a base that is only read, such as one on a server: what is written goes into `local`, which becomes a
+ * standard qcow2 image with the base as its backing file. It is made if `local` is empty.
+ *
+ * What the base is (its address, its length, its `ETag` or date) is recorded as the backing file's name. If the base is
+ * another one when the overlay is opened again, that is refused with code `FILE_CHANGED`: the two would be mixed.
+ *
+ * Both storages are taken over, and closed with the image or when this fails.
+ *
+ * @throws {@link Qcow2Error} `FILE_CHANGED`, and what opening and creating lead to; or the signal's reason.
+ */
+export async function overlay(base: Storage, local: WritableStorage, options: OverlayOptions = {}): Promise<Qcow2> {
+  checkedStorage(base, 'The base')
+  checkedStorage(local, 'The overlay')
+  // Open all the while, so that it is asked only once what it is.
+  await base.open?.()
+  try {
+    const identity = await identify(base, options.name)
+    return (await isEmpty(local))
+      ? await create(base, local, identity, options)
+      : await open(base, local, identity, options)
+  } finally {
+    await base.close?.()
+  }
+}
+
+async function create(base: Storage, local: WritableStorage, name: string, options: OverlayOptions): Promise<Qcow2> {
+  const { format: given, size: wanted, name: _, backing = [], ...rest } = options
+  const seen = await look(base, options)
+  const chain = { name, format: seen.format, storage: [base, ...backing] }
+  return Qcow2.create(local, { ...rest, size: wanted ?? seen.size, backing: chain })
+}
+
+function open(base: Storage, local: WritableStorage, identity: string, options: OverlayOptions): Promise<Qcow2> {
+  const { format, backing: deeper = [], cache, cacheSize, signal } = options
+  const backing: BackingResolver = ({ name, depth }: BackingRequest) => {
+    if (depth > 1) return deeper[depth - 2]
+    if (differ(name, identity)) {
+      const reason = `The base is another than the one that the overlay was made over (${name}).`
+      throw new Qcow2Error('FILE_CHANGED', reason)
+    }
+    return { storage: base, format }
+  }
+  return Qcow2.open(local, { writable: true, backing, cache, cacheSize, signal })
+}
+
+/** The base's format, and the size of its disk. */
+async function look(base: Storage, options: OverlayOptions): Promise<{ format: 'qcow2' | 'raw'; size: number }> {
+  if (options.format !== 'raw') {
+    try {
+      const image = await Qcow2.open(base, { backing: options.backing, signal: options.signal })
+      const { size } = image
+      await image.close()
+      return { format: 'qcow2', size }
+    } catch (error) {
+      if (options.format || !isQcow2Error(error) || error.code !== 'NOT_QCOW2') throw error
+    }
+  }
+  return { format: 'raw', size: await base.size() }
+}
+
+async function identify(base: Storage, name: string | undefined): Promise<string> {
+  const known = base.identity?.() ?? `base#size=${await base.size()}`
+  return name === undefined ? known : known.replace(/^[^#]*/, () => name)
+}
+
+async function isEmpty(local: Storage): Promise<boolean> {
+  await local.open?.()
+  try {
+    return (await local.size()) === 0
+  } finally {
+    await local.close?.()
+  }
+}
+
+/** True if two names say of a file that it is in different states; where it is may differ. */
+function differ(one: string, other: string): boolean {
+  const [was, is] = [state(one), state(other)]
+  return [...was].some(([key, value]) => is.has(key) && is.get(key) !== value)
+}
+
+function state(identity: string): URLSearchParams {
+  const at = identity.lastIndexOf('#')
+  return new URLSearchParams(at < 0 ? '' : identity.slice(at + 1))
+}

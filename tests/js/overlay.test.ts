@@ -1,0 +1,133 @@
+import { readFileSync } from 'node:fs'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { blob, http, isQcow2Error, memory, overlay, type Qcow2 } from '../../src/js/index.js'
+import { check, contents, convert, create, difference, disk, qemuImg, save } from './helpers/qemu.js'
+import { FileServer } from './helpers/server.js'
+
+const size = 2 * 1024 * 1024
+const bytes = contents(size, 3)
+const base = convert('base.qcow2', bytes)
+let server: FileServer
+
+beforeEach(async () => {
+  server = await new FileServer(readFileSync(base)).start()
+})
+afterEach(() => server.stop())
+
+/** Writes something; the disk that should come of it. */
+async function change(image: Qcow2): Promise<Uint8Array> {
+  await image.write(100_000, new Uint8Array(50_000).fill(7))
+  await image.writeZeroes(1_000_000, 70_000)
+  const changed = bytes.slice()
+  changed.fill(7, 100_000, 150_000)
+  changed.fill(0, 1_000_000, 1_070_000)
+  return changed
+}
+
+/** What QEMU reads when the base is the given file. */
+function seen(local: { bytes(): Uint8Array }, base: string, format: string): Uint8Array {
+  const path = save('overlay.qcow2', local.bytes())
+  qemuImg('rebase', '-u', '-b', base, '-F', format, path)
+  expect(check(path)).toBe('clean')
+  return disk(path)
+}
+
+async function code(promise: Promise<unknown>): Promise<string> {
+  return promise.then(
+    () => 'fine',
+    (error) => (isQcow2Error(error) ? error.code : String(error)),
+  )
+}
+
+describe('an overlay', () => {
+  it('over an image on a server is made, written, and opened again', async () => {
+    const local = memory()
+    const image = await overlay(http(server.url), local)
+    expect([image.size, image.writable]).toEqual([size, true])
+    expect(difference(await image.read(0, size), bytes)).toBe(-1)
+    const changed = await change(image)
+    await image.close()
+
+    const again = await overlay(http(server.url), local)
+    expect(difference(await again.read(0, size), changed)).toBe(-1)
+    const { backingFile } = await again.info()
+    await again.close()
+    expect(backingFile).toBe(`${server.url}#size=${server.file.length}&etag=%221%22`)
+    expect(difference(seen(local, base, 'qcow2'), changed)).toBe(-1)
+  })
+
+  it('over a raw disk is larger if that is wanted', async () => {
+    server.file = bytes
+    const local = memory()
+    const image = await overlay(http(server.url), local, { size: 2 * size, clusterSize: 4096 })
+    expect(image.size).toBe(2 * size)
+    const changed = new Uint8Array(2 * size)
+    changed.set(await change(image))
+    await image.close()
+    expect(difference(seen(local, save('base.raw', bytes), 'raw'), changed)).toBe(-1)
+  })
+
+  it('over a base that has a base takes both', async () => {
+    const top = create('top.qcow2', size, '-b', base, '-F', 'qcow2')
+    const [one, two] = [blob(new Blob([readFileSync(top)])), blob(new Blob([readFileSync(base)]))]
+    const local = memory()
+    const options = { backing: [two] }
+    await (await overlay(one, local, options)).close()
+    const image = await overlay(one, local, options)
+    expect(difference(await image.read(0, size), bytes)).toBe(-1)
+    await image.close()
+  })
+
+  it.each<[string, () => void]>([
+    ['by its tag', () => (server.etag = '"2"')],
+    ['by its length', () => (server.file = new Uint8Array([...server.file, 0]))],
+  ])('whose base is another now, %s, is refused', async (_, becomeAnother) => {
+    const local = memory()
+    await (await overlay(http(server.url), local)).close()
+    const before = local.bytes().slice()
+    becomeAnother()
+    expect(await code(overlay(http(server.url), local))).toBe('FILE_CHANGED')
+    expect(local.bytes()).toEqual(before)
+  })
+
+  it('whose base has moved is opened', async () => {
+    const local = memory()
+    await (await overlay(http(`${server.url}?token=secret`), local)).close()
+    expect(Buffer.from(local.bytes()).includes('secret')).toBe(false)
+    const image = await overlay(http(server.url.replace('127.0.0.1', 'localhost')), local)
+    expect(difference(await image.read(0, size), bytes)).toBe(-1)
+    await image.close()
+  })
+
+  it('over a file knows it by its date', async () => {
+    const local = memory()
+    const at = (lastModified: number) => blob(new File([readFileSync(base)], 'base.qcow2', { lastModified }))
+    await (await overlay(at(1), local)).close()
+    expect(await code(overlay(at(1), local).then((image) => image.close()))).toBe('fine')
+    expect(await code(overlay(at(2), local))).toBe('FILE_CHANGED')
+  })
+
+  it('records the name that it is given', async () => {
+    const image = await overlay(blob(new Blob([readFileSync(base)])), memory(), { name: 'base.qcow2' })
+    expect((await image.info()).backingFile).toBe(`base.qcow2#size=${readFileSync(base).length}`)
+    await image.close()
+  })
+
+  it('that fails leaves both storages closed', async () => {
+    const opened: string[] = []
+    const counted = (name: string, content: Uint8Array) => {
+      const inner = memory(content, { writable: true })
+      return Object.assign(inner, {
+        open: () => void opened.push(name),
+        close: () => void opened.splice(opened.indexOf(name), 1),
+      })
+    }
+    const local = counted('local', new Uint8Array())
+    expect(await code(overlay(counted('base', new Uint8Array(100)), local, { format: 'qcow2' }))).toBe('NOT_QCOW2')
+    expect(opened).toEqual([])
+    const other = counted('local', new Uint8Array(5000))
+    expect(await code(overlay(counted('base', new Uint8Array(512)), other))).toBe('NOT_QCOW2')
+    expect(opened).toEqual([])
+    expect(await code(overlay({} as never, memory()))).toBe('INVALID_ARGUMENT')
+  })
+})
