@@ -3,7 +3,6 @@
 use alloc::rc::Rc;
 use alloc::vec::Vec;
 
-use crate::format::snapshot::Snapshot;
 use crate::storage::Storage;
 use layer::{Layer, Qcow2File};
 
@@ -23,11 +22,18 @@ pub(crate) mod map;
 pub(crate) mod open;
 mod open_writable;
 mod preallocate;
+pub(crate) mod progress;
 mod read;
 mod rebuild;
 mod references;
 pub(crate) mod repair;
+pub(crate) mod resize;
+mod rewrite;
 mod snapshot;
+mod snapshot_apply;
+pub(crate) mod snapshot_create;
+mod snapshot_delete;
+mod snapshot_table;
 mod vm_state;
 mod write;
 mod write_compressed;
@@ -40,7 +46,6 @@ pub struct Image<S: Storage> {
     top: Rc<Qcow2File<S>>,
     /// The image itself, then its backing file, and so on.
     layers: Rc<[Layer<S>]>,
-    snapshots: Rc<[Snapshot]>,
     /// Bytes of VM state behind the disk: those of the snapshot that is open, else 0.
     vm_state_size: u64,
 }
@@ -74,18 +79,13 @@ impl<S: Storage> Image<S> {
     fn with_disk(&self, disk: Layer<S>, vm_state_size: u64) -> Self {
         let mut layers: Vec<_> = self.layers.to_vec();
         layers[0] = disk;
-        Self { top: self.top.clone(), layers: layers.into(), snapshots: self.snapshots.clone(), vm_state_size }
+        Self { top: self.top.clone(), layers: layers.into(), vm_state_size }
     }
 }
 
 impl<S: Storage> Clone for Image<S> {
     fn clone(&self) -> Self {
-        Self {
-            top: self.top.clone(),
-            layers: self.layers.clone(),
-            snapshots: self.snapshots.clone(),
-            vm_state_size: self.vm_state_size,
-        }
+        Self { top: self.top.clone(), layers: self.layers.clone(), vm_state_size: self.vm_state_size }
     }
 }
 
@@ -94,7 +94,7 @@ impl<S: Storage> core::fmt::Debug for Image<S> {
         f.debug_struct("Image")
             .field("size", &self.size())
             .field("layers", &self.layers.len())
-            .field("snapshots", &self.snapshots.len())
+            .field("snapshots", &self.snapshots().len())
             .finish_non_exhaustive()
     }
 }

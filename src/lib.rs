@@ -61,5 +61,7 @@ pub use image::locate::{Location, LocationKind};
 pub use image::map::{Extent, Map, Step};
 pub use image::open::OpenOptions;
 pub use image::repair::{Repair, RepairOptions, RepairReport, repair};
+pub use image::resize::ResizeOptions;
+pub use image::snapshot_create::SnapshotOptions;
 pub use ready::now_or_never;
 pub use storage::{Storage, StorageMut};

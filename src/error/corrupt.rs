@@ -167,6 +167,11 @@ pub enum Corrupt {
         /// Where it puts the cluster in the data file.
         cluster: u64,
     },
+    /// A cluster that a table refers to is counted as free.
+    Uncounted {
+        /// Where the cluster begins.
+        offset: u64,
+    },
     /// A table points past the end of the file.
     PastEnd {
         /// Where it points to.
@@ -249,6 +254,7 @@ impl Corrupt {
             | Self::Subclusters { .. }
             | Self::CompressedWithDataFile { .. }
             | Self::MovedInDataFile { .. } => "CORRUPT_L2_ENTRY",
+            Self::Uncounted { .. } => "CORRUPT_REFCOUNT",
             Self::PastEnd { .. } => "CORRUPT_REFERENCE",
             Self::Overlap { .. } => "CORRUPT_OVERLAP",
             Self::Compressed { .. } => "CORRUPT_COMPRESSED_CLUSTER",
@@ -283,6 +289,7 @@ impl Corrupt {
             | Self::SnapshotTruncated { offset, .. }
             | Self::SnapshotExtraData { offset, .. }
             | Self::SnapshotL1TooSmall { offset, .. }
+            | Self::Uncounted { offset }
             | Self::PastEnd { offset }
             | Self::Overlap { offset }
             | Self::Compressed { offset, .. } => offset,
@@ -405,6 +412,9 @@ impl fmt::Display for Corrupt {
                     "the L2 entry at offset {entry_offset} puts its cluster at {cluster:#x} of the external data file, \
                      not where it is on the disk"
                 )
+            }
+            Self::Uncounted { offset } => {
+                write!(f, "the cluster at offset {offset} is in use, but its reference count says that it is free")
             }
             Self::PastEnd { offset } => {
                 write!(f, "a table points to offset {offset}, past the end of the file")

@@ -57,6 +57,38 @@ pub enum Misuse {
     },
     /// A check finds the image corrupt; repair it first.
     NeedsRepair,
+    /// A cluster would have more references than its count can hold: snapshots need wider counts.
+    TooManyReferences {
+        /// The width of the counts in bits.
+        bits: u32,
+    },
+    /// A snapshot that is to be deleted, but is open to be read.
+    SnapshotInUse {
+        /// Its id.
+        id: String,
+    },
+    /// The format can't hold more snapshots, or no larger table of them.
+    TooManySnapshots,
+    /// A snapshot's name has more than 255 bytes.
+    SnapshotNameTooLong(usize),
+    /// An image with an external data file can't have snapshots.
+    SnapshotsWithDataFile,
+    /// A disk that is to become smaller, which has to be asked for.
+    WouldShrink {
+        /// The size that was asked for, in bytes.
+        size: u64,
+        /// The size that the disk has.
+        current: u64,
+    },
+    /// A disk larger than clusters of this size can map.
+    DiskTooLarge {
+        /// The size that was asked for, in bytes.
+        size: u64,
+        /// The largest one.
+        largest: u64,
+    },
+    /// The disk of an image of version 2 with snapshots can't get another size, for they don't record theirs.
+    ResizeNeedsVersion3,
 }
 
 impl Misuse {
@@ -75,6 +107,14 @@ impl Misuse {
             Self::Cancelled => "CANCELLED",
             Self::RefcountOverflow { .. } => "REFCOUNT_OVERFLOW",
             Self::NeedsRepair => "NEEDS_REPAIR",
+            Self::TooManyReferences { .. } => "REFCOUNT_LIMIT",
+            Self::SnapshotInUse { .. } => "SNAPSHOT_IN_USE",
+            Self::TooManySnapshots => "TOO_MANY_SNAPSHOTS",
+            Self::SnapshotNameTooLong(_) => "BAD_SNAPSHOT_NAME",
+            Self::SnapshotsWithDataFile => "NO_SNAPSHOTS",
+            Self::WouldShrink { .. } => "WOULD_SHRINK",
+            Self::DiskTooLarge { .. } => "DISK_TOO_LARGE",
+            Self::ResizeNeedsVersion3 => "RESIZE_NEEDS_VERSION_3",
         }
     }
 
@@ -92,7 +132,15 @@ impl Misuse {
             | Self::UsesVersion3(_)
             | Self::RefcountOverflow { .. }
             | Self::NeedsRepair
-            | Self::Cancelled => None,
+            | Self::Cancelled
+            | Self::TooManyReferences { .. }
+            | Self::SnapshotInUse { .. }
+            | Self::TooManySnapshots
+            | Self::SnapshotNameTooLong(_)
+            | Self::SnapshotsWithDataFile
+            | Self::WouldShrink { .. }
+            | Self::DiskTooLarge { .. }
+            | Self::ResizeNeedsVersion3 => None,
         }
     }
 }
@@ -122,6 +170,24 @@ impl fmt::Display for Misuse {
                 "{count} refer to the cluster at offset {offset}, but a reference count would hold {limit} at most"
             ),
             Self::NeedsRepair => f.write_str("the image is corrupt; repair it first"),
+            Self::TooManyReferences { bits } => {
+                write!(f, "reference counts of {bits} bits can't count more snapshots; the image needs wider ones")
+            }
+            Self::SnapshotInUse { id } => write!(f, "the snapshot with the id {id:?} is open; close it first"),
+            Self::TooManySnapshots => f.write_str("the image can't hold more snapshots"),
+            Self::SnapshotNameTooLong(length) => {
+                write!(f, "a snapshot's name has at most 255 bytes, not {length}")
+            }
+            Self::SnapshotsWithDataFile => f.write_str("an image with an external data file can't have snapshots"),
+            Self::WouldShrink { size, current } => {
+                write!(f, "a disk of {size} bytes is smaller than now ({current}): what is behind it would be lost")
+            }
+            Self::DiskTooLarge { size, largest } => {
+                write!(f, "a disk of {size} bytes is too large for clusters of this size: at most {largest}")
+            }
+            Self::ResizeNeedsVersion3 => {
+                f.write_str("an image of version 2 that has snapshots can't be resized; upgrade it to version 3")
+            }
             Self::UnneededDataFile => f.write_str("a data file was supplied, but the image keeps its data in itself"),
         }
     }

@@ -97,6 +97,19 @@ pub(crate) struct Header {
     compression: CompressionType,
 }
 
+/// The fields of the header from which all metadata are found, and the size of the disk: the bytes 24 to 71, which are in
+/// one sector, so that one write changes them all or none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Roots {
+    pub(crate) size: u64,
+    pub(crate) crypt_method: u32,
+    pub(crate) l1: L1Table,
+    pub(crate) refcount_table: HostOffset,
+    pub(crate) refcount_table_clusters: u32,
+    pub(crate) nb_snapshots: u32,
+    pub(crate) snapshots: HostOffset,
+}
+
 /// Where an L1 table is, and how many entries it has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct L1Table {
@@ -283,6 +296,36 @@ impl RawHeader {
     }
 }
 
+impl Roots {
+    /// The bytes from [`field::SIZE`] on.
+    pub(crate) fn to_bytes(self) -> [u8; 48] {
+        let fields = [
+            self.size,
+            u64::from(self.crypt_method) << 32 | u64::from(self.l1_entries()),
+            self.l1.offset.0,
+            self.refcount_table.0,
+            u64::from(self.refcount_table_clusters) << 32 | u64::from(self.nb_snapshots),
+            self.snapshots.0,
+        ];
+        let mut bytes = [0; 48];
+        for (place, field) in bytes.chunks_exact_mut(8).zip(fields) {
+            place.copy_from_slice(&field.to_be_bytes());
+        }
+        bytes
+    }
+
+    /// The clusters of the refcount table.
+    pub(crate) fn refcount_table_place(self, geometry: Geometry) -> core::ops::Range<u64> {
+        let first = self.refcount_table.0 >> geometry.cluster_bits();
+        first..first + u64::from(self.refcount_table_clusters)
+    }
+
+    /// At most [`MAX_L1_ENTRIES`].
+    fn l1_entries(self) -> u32 {
+        u32::try_from(self.l1.entries).unwrap_or(u32::MAX)
+    }
+}
+
 impl Header {
     /// The header, or the first thing that is wrong with it.
     pub(crate) fn check(raw: RawHeader, features: &[FeatureBit]) -> Result<Self, Problem> {
@@ -309,6 +352,32 @@ impl Header {
         rebuilt.raw.refcount_table_clusters = clusters;
         rebuilt.raw.incompatible_features &= !feature::DIRTY;
         rebuilt
+    }
+
+    pub(crate) fn roots(&self) -> Roots {
+        Roots {
+            size: self.raw.size,
+            crypt_method: self.raw.crypt_method,
+            l1: self.l1_table(),
+            refcount_table: HostOffset(self.raw.refcount_table_offset),
+            refcount_table_clusters: self.raw.refcount_table_clusters,
+            nb_snapshots: self.raw.nb_snapshots,
+            snapshots: HostOffset(self.raw.snapshots_offset),
+        }
+    }
+
+    /// The header with other roots.
+    pub(crate) fn with_roots(&self, roots: Roots) -> Self {
+        let mut changed = self.clone();
+        let raw = &mut changed.raw;
+        raw.size = roots.size;
+        raw.l1_size = roots.l1_entries();
+        raw.l1_table_offset = roots.l1.offset.0;
+        raw.refcount_table_offset = roots.refcount_table.0;
+        raw.refcount_table_clusters = roots.refcount_table_clusters;
+        raw.nb_snapshots = roots.nb_snapshots;
+        raw.snapshots_offset = roots.snapshots.0;
+        changed
     }
 
     pub(crate) fn compression(&self) -> CompressionType {

@@ -3,6 +3,8 @@
 //! A standard entry describes a cluster of one subcluster, an extended one a cluster of 32; behind
 //! [`L2Entry::decode`] both are the same [`Cluster`].
 
+use core::ops::Range;
+
 use super::geometry::Geometry;
 use super::units::HostOffset;
 
@@ -219,6 +221,21 @@ impl L2Entry {
     }
 }
 
+impl Cluster {
+    /// The host clusters of which each holds a reference for this one.
+    pub(crate) fn counted(self, rules: L2Rules) -> Range<u64> {
+        match self {
+            Self::Compressed(span) => span.clusters(rules.geometry),
+            // A data file counts nothing.
+            Self::Subclusters(_) if rules.data_file => 0..0,
+            Self::Subclusters(subclusters) => subclusters.host.map_or(0..0, |host| {
+                let cluster = host.0 >> rules.geometry.cluster_bits();
+                cluster..cluster + 1
+            }),
+        }
+    }
+}
+
 impl Subclusters {
     /// The kind of subcluster `index`, and how many from there on, within the cluster, are of the same kind.
     pub(crate) fn run_at(self, index: u32, subclusters: u32) -> (SubclusterKind, u32) {
@@ -243,7 +260,7 @@ impl CompressedSpan {
     }
 
     /// The host clusters that it touches; each holds a reference for it.
-    pub(crate) fn clusters(self, geometry: Geometry) -> core::ops::Range<u64> {
+    pub(crate) fn clusters(self, geometry: Geometry) -> Range<u64> {
         let bits = geometry.cluster_bits();
         self.start.0 >> bits..((self.end().0 - 1) >> bits) + 1
     }

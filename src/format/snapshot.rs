@@ -54,6 +54,29 @@ impl Snapshot {
     pub(crate) fn l1_table(&self) -> L1Table {
         L1Table { offset: HostOffset(self.l1_table_offset), entries: u64::from(self.l1_entries) }
     }
+
+    /// The entry of a new snapshot, whose name and id have at most 65,535 bytes each.
+    pub(crate) fn to_entry(&self) -> Vec<u8> {
+        let mut entry = Vec::new();
+        let mut put = |field: &[u8]| entry.extend_from_slice(field);
+        let length = |text: &str| u16::try_from(text.len()).unwrap_or(u16::MAX).to_be_bytes();
+        put(&self.l1_table_offset.to_be_bytes());
+        put(&self.l1_entries.to_be_bytes());
+        put(&length(&self.id));
+        put(&length(&self.name));
+        put(&self.date_sec.to_be_bytes());
+        put(&self.date_nsec.to_be_bytes());
+        put(&self.vm_clock_nsec.to_be_bytes());
+        // The 32-bit size is 0 where the real one doesn't fit.
+        put(&u32::try_from(self.vm_state_size).unwrap_or(0).to_be_bytes());
+        put(&u32::try_from(KNOWN_EXTRA_BYTES).unwrap_or(u32::MAX).to_be_bytes());
+        put(&self.vm_state_size.to_be_bytes());
+        put(&self.disk_size.unwrap_or(0).to_be_bytes());
+        put(&self.icount.unwrap_or(NO_ICOUNT).to_be_bytes());
+        put(self.id.as_bytes());
+        put(self.name.as_bytes());
+        entry
+    }
 }
 
 /// The lengths of the variable parts of an entry, from its fixed part.
@@ -88,6 +111,14 @@ impl EntryLayout {
     /// The length of the whole entry in bytes, without padding: at most 40 + 1024 + 2 × 65535.
     pub(crate) fn length(self) -> u64 {
         FIXED_BYTES + u64::from(self.extra) + u64::from(self.id) + u64::from(self.name)
+    }
+
+    /// The same entry with another name, which has at most 65,535 bytes.
+    pub(crate) fn renamed(self, entry: &[u8], name: &str) -> Option<Vec<u8>> {
+        let before_name = Record(entry).slice(0, self.length() - u64::from(self.name))?;
+        let mut renamed = [before_name, name.as_bytes()].concat();
+        renamed.get_mut(14..16)?.copy_from_slice(&u16::try_from(name.len()).ok()?.to_be_bytes());
+        Some(renamed)
     }
 
     /// The snapshot that the whole entry describes; `None` where `entry` is shorter than [`EntryLayout::length`].

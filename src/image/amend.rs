@@ -16,7 +16,7 @@ use super::repair::behind::Behind;
 use super::repair::rewrite::{Policy, rewrite};
 use super::repair::structure::{highest_count, write_structure};
 use super::repair::{Repair, RepairOptions, give_flags, repair_file};
-use super::snapshot::SnapshotTable;
+use super::snapshot_table::SnapshotTable;
 use crate::error::{CreateFault, Error, Misuse};
 use crate::format::emit::{ChangedHead, emit_changed_head};
 use crate::format::feature;

@@ -9,21 +9,25 @@
 use alloc::vec::Vec;
 use core::ops::Range;
 
-use super::layer::{Layer, Qcow2File};
+use super::Image;
+use super::layer::Qcow2File;
 use crate::error::{Corrupt, Error, Misuse};
 use crate::format::geometry::Geometry;
 use crate::format::header::L1Table;
 use crate::format::l1::L1Entry;
 use crate::format::l2::{BadL2Entry, Cluster, CompressedSpan, L2Entry};
 use crate::format::units::{GuestOffset, HostOffset};
+use crate::meta::gate::{Closed, Inside};
 use crate::meta::writeback::Writeback;
 use crate::storage::{Storage, StorageMut};
 
-/// The image's own disk, to be changed.
+/// The image's own disk, to be changed: while this is held, the L1 table stays where it is.
 pub(super) struct Disk<'a, S> {
     pub(super) file: &'a Qcow2File<S>,
     pub(super) l1: L1Table,
     pub(super) writeback: &'a Writeback,
+    /// `None` where the caller keeps the gate closed.
+    _inside: Option<Inside<'a>>,
 }
 
 /// Clusters that are allocated and not linked yet. Dropped, they are given back.
@@ -59,16 +63,9 @@ impl Drop for Reservation<'_> {
 }
 
 impl<'a, S: Storage> Disk<'a, S> {
-    pub(super) fn of(layer: &'a Layer<S>) -> Result<Self, Misuse> {
-        match layer {
-            // A snapshot is seen through a table of its own.
-            Layer::Qcow2 { file, l1, .. } if *l1 == file.header().l1_table() => {
-                let writeback = file.writeback.get().ok_or(Misuse::ReadOnly)?;
-                writeback.check_writable()?;
-                Ok(Self { file, l1: *l1, writeback })
-            }
-            Layer::Qcow2 { .. } | Layer::Raw(_) => Err(Misuse::ReadOnly),
-        }
+    /// The disk, for somebody who keeps the gate closed.
+    pub(super) fn alone(file: &'a Qcow2File<S>, writeback: &'a Writeback, _closed: &Closed<'_>) -> Self {
+        Self { file, l1: file.active.l1(), writeback, _inside: None }
     }
 
     /// Fails where `length` bytes at `place` of the data file are not for data.
@@ -78,7 +75,7 @@ impl<'a, S: Storage> Disk<'a, S> {
     }
 
     pub(super) fn geometry(&self) -> Geometry {
-        self.file.header().geometry()
+        self.file.tables.geometry()
     }
 
     /// The guest clusters that the `length` bytes at `start` touch.
@@ -149,18 +146,24 @@ impl<'a, S: Storage> Disk<'a, S> {
 
     /// Gives up what `entry` refers to.
     pub(super) fn free_cluster(&self, entry: &Entry) {
-        let bits = self.geometry().cluster_bits();
-        match entry.meaning {
-            Cluster::Compressed(span) => self.writeback.free(span.clusters(self.geometry())),
-            Cluster::Subclusters(subclusters) => {
-                let counted = subclusters.host.filter(|_| self.file.files.data_file.is_none());
-                self.writeback.free(counted.map(|host| host.0 >> bits));
-            }
-        }
+        self.writeback.free(entry.meaning.counted(self.file.tables.rules()));
     }
 }
 
-impl<S: StorageMut> Disk<'_, S> {
+impl<'a, S: StorageMut> Disk<'a, S> {
+    /// Waits for whoever changes the tables as a whole, and keeps the next one waiting.
+    pub(super) async fn enter(image: &'a Image<S>) -> Result<Self, Error<S::Error>> {
+        let writeback = image.writable()?;
+        let inside = writeback.gate.enter().await;
+        writeback.check_writable()?;
+        let file = &*image.top;
+        if writeback.is_header_in_doubt() {
+            let _guard = writeback.lock.acquire().await;
+            writeback.settle_header(&file.files).await?;
+        }
+        Ok(Self { file, l1: file.active.l1(), writeback, _inside: Some(inside) })
+    }
+
     /// What a change came to. One that met damage marks the image, so that it is not written again before it is
     /// repaired.
     pub(super) async fn conclude<T>(&self, result: Result<T, Error<S::Error>>) -> Result<T, Error<S::Error>> {
@@ -169,7 +172,7 @@ impl<S: StorageMut> Disk<'_, S> {
             && !matches!(corrupt, Corrupt::Compressed { .. })
         {
             let _guard = self.writeback.lock.acquire().await;
-            self.writeback.mark_corrupt(&self.file.files, self.file.header().raw()).await?;
+            self.writeback.mark_corrupt(&self.file.files).await?;
         }
         if result.is_ok() && self.writeback.write_through {
             let _guard = self.writeback.lock.acquire().await;
@@ -221,6 +224,16 @@ impl<S: StorageMut> Disk<'_, S> {
             self.writeback.free([shared.0 >> geometry.cluster_bits()]);
         }
         Ok(table)
+    }
+}
+
+impl Entry {
+    /// The cluster that it has, whether or not that holds anything.
+    pub(super) fn place(&self) -> Option<HostOffset> {
+        match self.meaning {
+            Cluster::Compressed(span) => Some(span.start),
+            Cluster::Subclusters(subclusters) => subclusters.host,
+        }
     }
 }
 

@@ -32,7 +32,6 @@ use self::examination::examine;
 use self::snapshots::SnapshotTables;
 use self::subject::Subject;
 use super::Image;
-use super::change::Disk;
 use crate::error::{Error, Misuse};
 use crate::format::feature;
 use crate::meta::host_file::{FileId, HostFile};
@@ -176,8 +175,7 @@ impl<S: StorageMut> Image<S> {
             return check_file(file, options).await;
         }
         self.close().await?;
-        let disk = Disk::of(self.disk())?;
-        let _guard = disk.writeback.lock.acquire().await;
+        let _guard = self.writable()?.lock.acquire().await;
         check_file(file, options).await
     }
 }

@@ -47,28 +47,35 @@ impl<S: StorageMut> Image<S> {
     ///
     /// In an image of version 2 with a backing file, and in one with a raw data file, nothing can be given back.
     pub async fn discard(&self, offset: u64, length: u64) -> Result<(), Error<S::Error>> {
+        let disk = Disk::enter(self).await?;
         check_range(offset, length, self.size())?;
-        self.change(offset, length, Change::Discard).await?;
+        let result = self.change_entries(&disk, offset, length, Change::Discard).await;
+        disk.conclude(result).await?;
         Ok(())
     }
 
     /// Makes the `length` bytes at `offset` read as zeros; with `unmap`, whole clusters are given back.
     pub async fn write_zeroes(&self, offset: u64, length: u64, unmap: bool) -> Result<(), Error<S::Error>> {
+        let disk = Disk::enter(self).await?;
         check_range(offset, length, self.size())?;
         let change = if unmap { Change::ZeroAndUnmap } else { Change::Zero };
-        for literal in self.change(offset, length, change).await? {
-            self.write_literal_zeros(literal).await?;
+        let result = self.zero(&disk, offset, length, change).await;
+        disk.conclude(result).await
+    }
+
+    async fn zero(&self, disk: &Disk<'_, S>, offset: u64, length: u64, change: Change) -> Result<(), Error<S::Error>> {
+        for literal in self.change_entries(disk, offset, length, change).await? {
+            self.write_literal_zeros(disk, literal).await?;
         }
         Ok(())
     }
 
-    /// Changes the entries of the range; what of it has to be written as data.
-    async fn change(&self, offset: u64, length: u64, change: Change) -> Result<Vec<Range<u64>>, Error<S::Error>> {
-        let disk = Disk::of(self.disk())?;
-        let result = self.change_entries(&disk, offset, length, change).await;
-        disk.conclude(result).await
+    /// Makes a range behind the disk read as zeros.
+    pub(super) async fn zero_behind(&self, disk: &Disk<'_, S>, range: Range<u64>) -> Result<(), Error<S::Error>> {
+        self.zero(disk, range.start, range.end - range.start, Change::Zero).await
     }
 
+    /// Changes the entries of the range; what of it has to be written as data.
     async fn change_entries(
         &self,
         disk: &Disk<'_, S>,
@@ -145,15 +152,16 @@ impl<S: StorageMut> Image<S> {
         }
     }
 
-    async fn write_literal_zeros(&self, range: Range<u64>) -> Result<(), Error<S::Error>> {
+    async fn write_literal_zeros(&self, disk: &Disk<'_, S>, range: Range<u64>) -> Result<(), Error<S::Error>> {
         let zeros = vec![0; ZEROS.min(usize::try_from(range.end - range.start).unwrap_or(ZEROS))];
         let mut at = range.start;
         while at < range.end {
             // Up to a multiple, so that a crash between two of them doesn't come between two parts of a sector.
             let length = (range.end - at).min(ZEROS as u64 - at % ZEROS as u64);
             let part = zeros.get(..usize::try_from(length).unwrap_or(zeros.len())).unwrap_or(&zeros);
-            if self.top.header().is_data_file_raw() || !self.is_zero(GuestOffset(at), part.len()).await? {
-                self.write_at(at, part).await?;
+            let is_behind = at >= self.size();
+            if is_behind || self.top.header().is_data_file_raw() || !self.is_zero(GuestOffset(at), part.len()).await? {
+                self.write_parts(disk, GuestOffset(at), part).await?;
             }
             at += length;
         }

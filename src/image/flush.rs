@@ -1,8 +1,11 @@
 //! Making durable what was written.
 
+use alloc::rc::Rc;
+
 use super::Image;
-use super::change::Disk;
-use crate::error::Error;
+use super::layer::Layer;
+use crate::error::{Error, Misuse};
+use crate::meta::writeback::Writeback;
 use crate::storage::StorageMut;
 
 impl<S: StorageMut> Image<S> {
@@ -11,24 +14,24 @@ impl<S: StorageMut> Image<S> {
     /// One barrier of the storage where only clusters were rewritten in place, two where some were allocated, three where
     /// the refcount table changed. When dropped, nothing is known of what is durable.
     pub async fn flush(&self) -> Result<(), Error<S::Error>> {
-        let disk = Disk::of(self.disk())?;
-        let _guard = disk.writeback.lock.acquire().await;
-        disk.writeback.flush(&disk.file.files).await
+        let writeback = self.writable()?;
+        let _guard = writeback.lock.acquire().await;
+        writeback.flush(&self.top.files).await
     }
 
     /// Flushes, and brings the reference counts up to date: a handle that is dropped without it leaves what a crash
     /// would leave. The handle, and its clones, can still be used.
     pub async fn close(&self) -> Result<(), Error<S::Error>> {
-        let disk = Disk::of(self.disk())?;
-        let _guard = disk.writeback.lock.acquire().await;
-        disk.writeback.flush(&disk.file.files).await?;
-        // What was freed by then is counted down now; and once more, where the refcount table was moved by it.
-        for _ in 0..2 {
-            if disk.writeback.owes_nothing() {
-                break;
-            }
-            disk.writeback.flush(&disk.file.files).await?;
-        }
-        Ok(())
+        let writeback = self.writable()?;
+        let _guard = writeback.lock.acquire().await;
+        writeback.settle(&self.top.files).await
+    }
+
+    /// What is not written yet, of an image that may be written.
+    pub(super) fn writable(&self) -> Result<&Writeback, Misuse> {
+        let is_active = matches!(self.disk(), Layer::Qcow2 { file, view } if Rc::ptr_eq(view, &file.active));
+        let writeback = self.top.writeback.get().filter(|_| is_active).ok_or(Misuse::ReadOnly)?;
+        writeback.check_writable()?;
+        Ok(writeback)
     }
 }

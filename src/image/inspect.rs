@@ -4,7 +4,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::head::Head;
-use super::snapshot::SnapshotTable;
+use super::snapshot_table::SnapshotTable;
 use crate::error::{Error, FileFormat, Problem};
 use crate::format::extension::Extension;
 use crate::format::feature::{FeatureBit, set_bits};

@@ -52,9 +52,10 @@ pub enum LocationKind {
 impl<S: Storage> Image<S> {
     /// How the image itself, whatever its backing files, maps the byte at `offset` of the disk.
     pub async fn locate(&self, offset: u64) -> Result<Location, Error<S::Error>> {
+        let _request = self.top.begin_request().await;
         let size = self.size();
         let out_of_bounds = Misuse::OutOfBounds { offset, length: 1, size };
-        let Layer::Qcow2 { file, l1, .. } = self.disk() else {
+        let Layer::Qcow2 { file, view } = self.disk() else {
             // The first layer is the image itself.
             return Err(out_of_bounds.into());
         };
@@ -62,15 +63,15 @@ impl<S: Storage> Image<S> {
             return Err(out_of_bounds.into());
         }
         let guest = GuestOffset(offset);
-        let walk = file.tables.walk(&file.files.image, *l1, guest).await?;
-        let run = file.tables.run_at(&file.files.image, *l1, guest, 1).await?;
+        let walk = file.tables.walk(&file.files.image, view.l1(), guest).await?;
+        let run = file.tables.run_at(&file.files.image, view.l1(), guest, 1).await?;
         let (kind, host_offset, compressed_length) = match run.mapping {
             Mapping::Unallocated(place) => (LocationKind::Unallocated, place, None),
             Mapping::Zero(place) => (LocationKind::Zero, place, None),
             Mapping::Data(place) => (LocationKind::Data, Some(place), None),
             Mapping::Compressed(span) => (LocationKind::Compressed, Some(span.start), Some(span.length)),
         };
-        let extended = file.header().geometry().extended_l2();
+        let extended = file.tables.geometry().extended_l2();
         Ok(Location {
             guest_offset: offset,
             l1_index: walk.l1_index,

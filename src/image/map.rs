@@ -101,6 +101,9 @@ impl<S: Storage> Map<S> {
     ///
     /// An error doesn't move the map; dropping the future neither.
     pub async fn step(&mut self) -> Result<Step, Error<S::Error>> {
+        let _request = self.image.top.begin_request().await;
+        // The disk may have become smaller.
+        self.end = self.end.min(self.image.size());
         if self.position >= self.end {
             return Ok(self.pending.take().map_or(Step::Done, Step::Extent));
         }

@@ -8,14 +8,15 @@ use core::cell::{OnceCell, RefCell};
 use super::Image;
 use super::backing::{BackingFile, BackingFormat, BackingRequest, BackingResolver, NoBacking, Supply};
 use super::head::Head;
-use super::layer::{Layer, Qcow2File};
-use super::snapshot::read_snapshot_table;
+use super::layer::{Layer, Qcow2File, View};
+use super::snapshot_table::read_snapshot_table;
 use crate::codec::Codecs;
 use crate::error::{Error, FileFormat, Missing, Misuse, Unsupported};
 use crate::format::header::{CompressionType, Header};
 use crate::format::probe::{PROBE_BYTES, format_of};
 use crate::format::units::HostOffset;
 use crate::meta::compressed::{ClusterCache, CodecSlot, Compressed};
+use crate::meta::current_header::CurrentHeader;
 use crate::meta::host_file::{FileId, Files, HostFile};
 use crate::meta::mapping::Tables;
 use crate::meta::table_cache::TableCache;
@@ -111,6 +112,7 @@ impl<S: Storage> Image<S> {
         };
         let (top, mut backing) = opener.open_qcow2(storage, data_file, 0).await?;
         let snapshots = read_snapshot_table(&top).await?;
+        top.snapshots.replace(snapshots.into());
         let top = Rc::new(top);
         let mut layers = Vec::from([Layer::of(top.clone())]);
         let mut depth = 0;
@@ -131,7 +133,7 @@ impl<S: Storage> Image<S> {
             layers.push(layer);
             backing = next;
         }
-        Ok(Self { top, layers: layers.into(), snapshots: snapshots.into(), vm_state_size: 0 })
+        Ok(Self { top, layers: layers.into(), vm_state_size: 0 })
     }
 }
 
@@ -197,11 +199,17 @@ impl Opener {
         let tables = Tables::new(&header, self.tables.clone());
         let compressed = self.compressed(&header);
         let files = Files { image: file, data_file };
-        let (opened_header, repaired_header) = (header, OnceCell::new());
-        Ok((
-            Qcow2File { files, opened_header, repaired_header, tables, compressed, writeback: OnceCell::new() },
-            backing,
-        ))
+        let file = Qcow2File {
+            files,
+            active: Rc::new(View::new(header.l1_table(), header.disk_size())),
+            current_header: Rc::new(CurrentHeader::new(header)),
+            snapshots: RefCell::default(),
+            open_snapshots: RefCell::default(),
+            tables,
+            compressed,
+            writeback: OnceCell::new(),
+        };
+        Ok((file, backing))
     }
 
     fn compressed(&self, header: &Header) -> Compressed {
@@ -221,8 +229,8 @@ impl Opener {
 impl<S: Storage> Layer<S> {
     /// The active disk of `file`.
     fn of(file: Rc<Qcow2File<S>>) -> Self {
-        let (l1, size) = (file.header().l1_table(), file.header().disk_size());
-        Self::Qcow2 { file, l1, size }
+        let view = file.active.clone();
+        Self::Qcow2 { file, view }
     }
 }
 

@@ -4,7 +4,8 @@ use super::Image;
 use super::backing::BackingResolver;
 use super::layer::Qcow2File;
 use super::open::OpenOptions;
-use super::snapshot::{SnapshotTable, checked_l1_table};
+use super::snapshot::checked_l1_table;
+use super::snapshot_table::SnapshotTable;
 use crate::error::{Error, Misuse};
 use crate::format::header::L1Table;
 use crate::format::l1::{L1_ENTRY_SIZE, L1Entry};
@@ -30,12 +31,11 @@ impl<S: StorageMut> Image<S> {
         if image.is_dirty() {
             image.top.rebuild_refcounts().await?;
         }
-        let Qcow2File { files, tables, writeback, .. } = &*image.top;
-        let header = image.top.header();
-        let opened = Writeback::open(&files.image, header, tables.cache(), table_cache, write_through).await?;
+        let Qcow2File { files, tables, writeback, current_header, .. } = &*image.top;
+        let opened =
+            Writeback::open(&files.image, current_header.clone(), tables.cache(), table_cache, write_through).await?;
         image.top.find_metadata(&opened, &image).await?;
-        let features = header.maintained_autoclear_features();
-        opened.set_autoclear(files, header.raw(), features).await?;
+        opened.set_autoclear(files, image.top.header().maintained_autoclear_features()).await?;
         // It was just made, so nothing is in it.
         let _ = writeback.set(opened);
         Ok(image)
@@ -45,13 +45,14 @@ impl<S: StorageMut> Image<S> {
 impl<S: Storage> Qcow2File<S> {
     /// Tells `writeback` where the tables of the mapping and of the snapshots are. It knows its own.
     async fn find_metadata(&self, writeback: &Writeback, image: &Image<S>) -> Result<(), Error<S::Error>> {
-        let (geometry, raw) = (self.header().geometry(), self.header().raw());
+        let header = self.header();
+        let (geometry, raw) = (header.geometry(), header.raw());
         let clusters = |start: HostOffset, length: u64| {
             let bits = geometry.cluster_bits();
             start.0 >> bits..start.plus(length).0.div_ceil(geometry.cluster_size())
         };
         let l1_clusters = |table: L1Table| clusters(table.offset, table.entries * L1_ENTRY_SIZE);
-        let l1 = self.header().l1_table();
+        let l1 = header.l1_table();
         writeback.refcounts.occupied.add(l1_clusters(l1));
         for index in 0..l1.entries {
             let entry = L1Entry(writeback.entry(&self.files.image, l1.offset.plus(index * L1_ENTRY_SIZE)).await?);
@@ -61,7 +62,7 @@ impl<S: Storage> Qcow2File<S> {
         }
         let (_, length) = SnapshotTable::of(raw).read(&self.files.image).await?;
         writeback.refcounts.occupied.add(clusters(HostOffset(raw.snapshots_offset), length));
-        for snapshot in image.snapshots.iter() {
+        for snapshot in image.snapshots().iter() {
             writeback.refcounts.occupied.add(l1_clusters(checked_l1_table(snapshot, geometry)?));
         }
         Ok(())

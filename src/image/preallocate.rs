@@ -1,6 +1,7 @@
-//! Mapping the whole disk of a new image.
+//! Mapping a part of the disk that was never written.
 
 use alloc::vec;
+use core::ops::Range;
 
 use super::Image;
 use super::change::Disk;
@@ -18,23 +19,41 @@ impl<S: StorageMut> Image<S> {
     /// Allocates every cluster of a new image, so that later writes change no table. With `shown`, the clusters are the
     /// disk's, of zeros; without, a backing file shows until they are written. With `filled`, the zeros are written.
     pub(super) async fn preallocate(&self, shown: bool, filled: bool) -> Result<(), Error<S::Error>> {
-        let disk = Disk::of(self.disk())?;
-        let geometry = disk.geometry();
+        let disk = Disk::enter(self).await?;
         let clusters = disk.clusters(GuestOffset(0), self.size());
+        self.preallocate_clusters(&disk, clusters, shown, filled).await
+    }
+
+    /// As [`Image::preallocate`], for those of `clusters` that have no place yet, and hold nothing but zeros.
+    pub(super) async fn preallocate_clusters(
+        &self,
+        disk: &Disk<'_, S>,
+        clusters: Range<u64>,
+        shown: bool,
+        filled: bool,
+    ) -> Result<(), Error<S::Error>> {
+        let geometry = disk.geometry();
         let allocated = if shown { u32::MAX >> (32 - geometry.subclusters()) } else { 0 };
         let mut first = clusters.start;
         while first < clusters.end {
-            let (mut reservation, count) = disk.reserve(first, CHUNK.min(clusters.end - first)).await?;
+            let entries = disk.entries(first..clusters.end.min(first + CHUNK)).await?;
+            let wanted = entries.iter().take_while(|entry| entry.place().is_none()).count() as u64;
+            if wanted == 0 {
+                first += 1;
+                continue;
+            }
+            let (mut reservation, count) = disk.reserve(first, wanted).await?;
             let place = reservation.start();
             let (data, length) = (disk.file.files.data(), count << geometry.cluster_bits());
-            if filled {
-                let zeros = vec![0; usize::try_from(length.min(ZEROS)).unwrap_or(0)];
-                for at in (0..length).step_by(zeros.len().max(1)) {
-                    let part = zeros.get(..usize::try_from(length - at).unwrap_or(zeros.len())).unwrap_or(&zeros);
-                    disk.writeback.watch(data.write(place.plus(at), part)).await?;
-                }
-            } else if data.size() < place.plus(length).0 {
-                // The file must reach as far as its clusters do; what it grows by is zeros.
+            // What the file grows by is zeros; what it had before may be anything.
+            let written = if filled { length } else { data.untouched().saturating_sub(place.0).min(length) };
+            let zeros = vec![0; usize::try_from(written.min(ZEROS)).unwrap_or(0)];
+            for at in (0..written).step_by(zeros.len().max(1)) {
+                let part = zeros.get(..usize::try_from(written - at).unwrap_or(zeros.len())).unwrap_or(&zeros);
+                disk.writeback.watch(data.write(place.plus(at), part)).await?;
+            }
+            if data.size() < place.plus(length).0 {
+                // The file must reach as far as its clusters do.
                 disk.writeback.watch(data.set_size(place.plus(length).0)).await?;
             }
             let entry = |index: u64| {

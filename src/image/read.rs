@@ -25,8 +25,8 @@ impl<S: Storage> Image<S> {
     /// Contiguous clusters are read by one request of the storage. After an error, or when the future is dropped, the
     /// contents of `buf` are unspecified.
     pub async fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<(), Error<S::Error>> {
+        let _request = self.top.begin_request().await;
         check_bounds(offset, buf.len(), self.size())?;
-        let _request = self.top.writeback.get().map(|writeback| writeback.requests.begin());
         read_layers(&self.layers, GuestOffset(offset), buf).await
     }
 }

@@ -38,8 +38,7 @@ impl<S: StorageMut> Qcow2File<S> {
         let features = rebuilt.raw().incompatible_features.to_be_bytes();
         self.write(HostOffset(field::INCOMPATIBLE_FEATURES), &features).await?;
         self.flush().await?;
-        // An image is rebuilt only while it is opened, hence once.
-        let _ = self.repaired_header.set(rebuilt);
+        self.current_header.set(rebuilt);
         Ok(())
     }
 

@@ -6,7 +6,8 @@ use hashbrown::HashMap;
 
 use super::head::Head;
 use super::layer::Qcow2File;
-use super::snapshot::{SnapshotTable, checked_l1_table};
+use super::snapshot::checked_l1_table;
+use super::snapshot_table::SnapshotTable;
 use crate::error::{Corrupt, Error};
 use crate::format::bitmap::{BITMAP_ENTRY_SIZE, BITMAP_OFFSET_MASK};
 use crate::format::geometry::Geometry;
@@ -77,11 +78,12 @@ impl<'a, S: Storage> Finder<'a, S> {
 
     /// Every reference but those to the refcount structure itself.
     pub(super) async fn find(mut self) -> Result<References, Error<S::Error>> {
-        let raw = self.image.header().raw();
+        let header = self.image.header();
+        let raw = header.raw();
         self.add_area(HostOffset(0), self.geometry.cluster_size())?;
         let (snapshots, length) = SnapshotTable::of(raw).read(&self.image.files.image).await?;
         self.add_area(HostOffset(raw.snapshots_offset), length)?;
-        self.add_mapping(self.image.header().l1_table()).await?;
+        self.add_mapping(header.l1_table()).await?;
         for snapshot in &snapshots {
             self.add_mapping(checked_l1_table(snapshot, self.geometry)?).await?;
         }

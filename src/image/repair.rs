@@ -33,7 +33,6 @@ use self::in_place::{Counts, mend_counts, mend_flags, take_flags};
 use self::rewrite::{Policy, rewrite};
 use self::structure::{switching_fields, without_refcounts, write_structure};
 use super::Image;
-use super::change::Disk;
 use super::check::subject::Subject;
 use super::check::{CheckOptions, CheckReport, check_subject};
 
@@ -100,13 +99,15 @@ pub async fn repair<S: StorageMut>(storage: &S, options: RepairOptions<'_>) -> R
 impl<S: StorageMut> Image<S> {
     /// Repairs the image, as [`repair`] does, flushed before. It has to be open for writing.
     ///
-    /// The handle can't write any more then ([`Misuse::Poisoned`]): open the image again. No other request may be under
+    /// The handle can't write any more then ([`Misuse::Poisoned`]): open the image again. Waits for the requests under
     /// way.
     pub async fn repair(&self, options: RepairOptions<'_>) -> Result<RepairReport, Error<S::Error>> {
-        self.close().await?;
-        let disk = Disk::of(self.disk())?;
-        let _guard = disk.writeback.lock.acquire().await;
-        disk.writeback.poison();
+        let writeback = self.writable()?;
+        let _closed = writeback.gate.close().await;
+        let _guard = writeback.lock.acquire().await;
+        writeback.check_writable()?;
+        writeback.settle(&self.top.files).await?;
+        writeback.poison();
         let report = repair_file(&self.top.files.image, options).await;
         self.top.tables.cache().clear();
         report

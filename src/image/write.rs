@@ -23,8 +23,8 @@ impl<S: StorageMut> Image<S> {
     ///
     /// After an error, and when the future is dropped, each byte is either as before or as written.
     pub async fn write_at(&self, offset: u64, buf: &[u8]) -> Result<(), Error<S::Error>> {
+        let disk = Disk::enter(self).await?;
         check_bounds(offset, buf.len(), self.size())?;
-        let disk = Disk::of(self.disk())?;
         // Most writes are in place, and of one run that the tables in memory tell: they wait for nothing but the data.
         let result = match disk.held_place(GuestOffset(offset), buf.len() as u64) {
             Ok(Some(place)) => {
@@ -37,7 +37,7 @@ impl<S: StorageMut> Image<S> {
         disk.conclude(result).await
     }
 
-    async fn write_parts(
+    pub(super) async fn write_parts(
         &self,
         disk: &Disk<'_, S>,
         mut start: GuestOffset,

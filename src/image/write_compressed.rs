@@ -16,8 +16,8 @@ impl<S: StorageMut> Image<S> {
     /// `offset` and the length must be multiples of the cluster size; the end may also be the end of the disk. Otherwise
     /// as [`write_at`](Self::write_at). Later writes to a part of such a cluster unpack and replace it.
     pub async fn write_compressed(&self, offset: u64, buf: &[u8]) -> Result<(), Error<S::Error>> {
+        let disk = Disk::enter(self).await?;
         self.check_compressed_write(offset, buf.len() as u64)?;
-        let disk = Disk::of(self.disk())?;
         let result = self.write_compressed_clusters(&disk, GuestOffset(offset), buf).await;
         disk.conclude(result).await
     }
@@ -25,12 +25,12 @@ impl<S: StorageMut> Image<S> {
     /// Fails where `length` bytes at `offset` can't be written in compressed clusters.
     pub(crate) fn check_compressed_write(&self, offset: u64, length: u64) -> Result<(), Error<S::Error>> {
         check_range(offset, length, self.size())?;
-        let disk = Disk::of(self.disk())?;
-        let (geometry, end) = (disk.geometry(), offset + length);
+        self.writable()?;
+        let (geometry, end) = (self.top.tables.geometry(), offset + length);
         if !geometry.is_cluster_aligned(offset) || !(geometry.is_cluster_aligned(end) || end == self.size()) {
             return Err(Misuse::UnalignedCompressedWrite { offset, length }.into());
         }
-        if disk.file.files.data_file.is_some() {
+        if self.top.files.data_file.is_some() {
             return Err(Misuse::CompressedDataFile.into());
         }
         Ok(())
@@ -68,7 +68,7 @@ impl<S: StorageMut> Image<S> {
     ) -> Result<(), Error<S::Error>> {
         let Some(packed) = disk.file.compressed.pack(whole)? else {
             let data = whole.get(..length).unwrap_or(whole);
-            return self.write_at(start.0, data).await;
+            return self.write_parts(disk, start, data).await;
         };
         let cluster = start.0 >> disk.geometry().cluster_bits();
         let _held = disk.writeback.in_flight.hold(cluster..cluster + 1).await;

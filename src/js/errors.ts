@@ -27,6 +27,14 @@
  * - `REFCOUNT_OVERFLOW`: a cluster is referred to more often than a narrower reference count could hold.
  * - `NEEDS_REPAIR`: the image is corrupt, and has to be repaired first.
  * - `CANCELLED`: a progress callback ended what it was told of.
+ * - `REFCOUNT_LIMIT`: the image's reference counts are too narrow for one more snapshot.
+ * - `SNAPSHOT_IN_USE`: a snapshot that is open can't be deleted.
+ * - `TOO_MANY_SNAPSHOTS`: the format has no room for more snapshots.
+ * - `BAD_SNAPSHOT_NAME`: the name has more than 255 bytes.
+ * - `NO_SNAPSHOTS`: an image with an external data file can't have snapshots.
+ * - `WOULD_SHRINK`: the disk would become smaller, which has to be asked for.
+ * - `DISK_TOO_LARGE`: clusters of this size can't map a disk so large.
+ * - `RESIZE_NEEDS_VERSION_3`: an image of version 2 that has snapshots can't be resized.
  * - `INVALID_ARGUMENT`: a parameter is not what it must be.
  * - `NOT_SYNC`: a synchronous request to an image one of whose storages is asynchronous.
  * - `CLOSED`: the image was closed before the request, or during it.
@@ -59,6 +67,7 @@ export type Qcow2ErrorCode =
   | 'CORRUPT_L2_ENTRY'
   | 'CORRUPT_COMPRESSED_CLUSTER'
   | 'CORRUPT_REFCOUNT_TABLE'
+  | 'CORRUPT_REFCOUNT'
   | 'CORRUPT_REFERENCE'
   | 'CORRUPT_OVERLAP'
   | 'OUT_OF_BOUNDS'
@@ -75,6 +84,14 @@ export type Qcow2ErrorCode =
   | 'REFCOUNT_OVERFLOW'
   | 'NEEDS_REPAIR'
   | 'CANCELLED'
+  | 'REFCOUNT_LIMIT'
+  | 'SNAPSHOT_IN_USE'
+  | 'TOO_MANY_SNAPSHOTS'
+  | 'BAD_SNAPSHOT_NAME'
+  | 'NO_SNAPSHOTS'
+  | 'WOULD_SHRINK'
+  | 'DISK_TOO_LARGE'
+  | 'RESIZE_NEEDS_VERSION_3'
   | 'INVALID_ARGUMENT'
   | 'NOT_SYNC'
   | 'CLOSED'

@@ -44,6 +44,11 @@ impl Dirty {
         self.slices.borrow().len()
     }
 
+    /// Nothing of it is to be written any more, for nothing in the file will point to it.
+    pub(super) fn forget(&self) {
+        self.mark_written(self.len());
+    }
+
     /// The first `count` slices are written as they are now.
     pub(super) fn mark_written(&self, count: usize) {
         let mut slices = self.slices.borrow_mut();

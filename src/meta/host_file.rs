@@ -102,6 +102,8 @@ impl<S: StorageMut> HostFile<S> {
     /// Makes the file longer, with zeros, or shorter.
     pub(crate) async fn set_size(&self, size: u64) -> Result<(), S::Error> {
         let _written = self.written();
+        // What a cut that was dropped has taken away must not be asked for.
+        self.size.set(self.size().min(size));
         self.storage.set_size(size).await?;
         self.size.set(size);
         Ok(())

@@ -251,6 +251,20 @@ impl Tables {
         run.transpose()
     }
 
+    /// The length of a slice.
+    pub(crate) fn slice_bytes(&self) -> usize {
+        self.slice_size.bytes()
+    }
+
+    /// The slice of a table that begins at `start`.
+    pub(crate) async fn slice<S: Storage>(
+        &self,
+        file: &HostFile<S>,
+        start: HostOffset,
+    ) -> Result<SliceRef, Error<S::Error>> {
+        Ok(self.slice_at(file, start).await?.0)
+    }
+
     /// The word of a table at `place`.
     pub(crate) async fn word<S: Storage>(&self, file: &HostFile<S>, place: HostOffset) -> Result<u64, Error<S::Error>> {
         let (slice, at) = self.slice_at(file, place).await?;

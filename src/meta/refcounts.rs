@@ -28,20 +28,20 @@ const MAX_HOST_OFFSET: u64 = 1 << 56;
 
 /// The counts of all clusters of a file.
 pub(crate) struct Refcounts {
-    geometry: Geometry,
-    width: RefcountWidth,
-    slice_size: SliceSize,
-    cache: Rc<TableCache>,
+    pub(super) geometry: Geometry,
+    pub(super) width: RefcountWidth,
+    pub(super) slice_size: SliceSize,
+    pub(super) cache: Rc<TableCache>,
     /// Where each refcount block is; 0 where there is none. A whole number of clusters' worth of entries.
-    table: RefCell<Vec<u64>>,
+    pub(super) table: RefCell<Vec<u64>>,
     /// Which entries of the table differ from the file.
-    dirty_entries: RefCell<BTreeSet<usize>>,
+    pub(super) dirty_entries: RefCell<BTreeSet<usize>>,
     /// Changed refcount blocks.
     pub(super) dirty: Dirty,
     /// Where nothing but metadata may be, whatever the counts say.
     pub(crate) occupied: Occupied,
     /// No cluster before this one is free.
-    first_candidate: Cell<u64>,
+    pub(super) first_candidate: Cell<u64>,
 }
 
 impl Refcounts {
@@ -182,14 +182,59 @@ impl Refcounts {
     }
 
     async fn take<S: Storage>(&self, file: &HostFile<S>, clusters: Range<u64>) -> Result<(), Error<S::Error>> {
-        if clusters.end > MAX_HOST_OFFSET >> self.geometry.cluster_bits() {
-            return Err(Misuse::ImageFull.into());
-        }
-        self.occupied.check(clusters.clone(), self.geometry.cluster_bits())?;
+        self.check_new(clusters.clone())?;
         for cluster in clusters {
             self.set(file, cluster, 1).await?;
         }
         Ok(())
+    }
+
+    /// Fails where `clusters`, which are free, can't be used.
+    pub(super) fn check_new<E>(&self, clusters: Range<u64>) -> Result<(), Error<E>> {
+        if clusters.end > MAX_HOST_OFFSET >> self.geometry.cluster_bits() {
+            return Err(Misuse::ImageFull.into());
+        }
+        Ok(self.occupied.check(clusters, self.geometry.cluster_bits())?)
+    }
+
+    /// The first of `wanted` free clusters that follow each other, from `from` on. Nothing is taken.
+    pub(super) async fn free_run<S: Storage>(
+        &self,
+        file: &HostFile<S>,
+        from: u64,
+        wanted: u64,
+    ) -> Result<u64, Error<S::Error>> {
+        let mut first = self.next_free(file, from).await?;
+        let mut end = first + 1;
+        while end - first < wanted {
+            if self.block_of(end).is_none() || self.count(file, end).await? == 0 {
+                end += 1;
+            } else {
+                first = self.next_free(file, end + 1).await?;
+                end = first + 1;
+            }
+        }
+        Ok(first)
+    }
+
+    /// The cluster behind the last one of the file that is in use.
+    pub(super) async fn end_of_use<S: Storage>(&self, file: &HostFile<S>) -> Result<u64, Error<S::Error>> {
+        let mut end = file.size().div_ceil(self.geometry.cluster_size());
+        while end > 0 {
+            if self.block_of(end - 1).is_none() {
+                end = (end - 1) >> self.block_bits() << self.block_bits();
+            } else if self.count(file, end - 1).await? == 0 {
+                end -= 1;
+            } else {
+                break;
+            }
+        }
+        Ok(end)
+    }
+
+    /// How many counts there are in so many bytes.
+    pub(super) fn counts_in(&self, bytes: usize) -> u64 {
+        bytes as u64 * 8 / u64::from(self.width.bits())
     }
 
     /// The first free cluster from `from` on. Clusters without a refcount block are free.
@@ -201,7 +246,7 @@ impl Refcounts {
                 return Ok(cluster);
             }
             // The rest of the slice, without looking it up again for each count.
-            let in_slice = (slice.len() - word_at) as u64 * 8 / u64::from(self.width.bits());
+            let in_slice = self.counts_in(slice.len() - word_at);
             let first_in_word = cluster - self.index_in_word(cluster);
             let end = (first_in_word + in_slice).min(self.end_of_block(cluster));
             cluster = (cluster + 1..end)
@@ -254,12 +299,7 @@ impl Refcounts {
     /// Gives the table half as many entries again, in memory.
     pub(super) fn enlarge_table<E>(&self) -> Result<(), Error<E>> {
         let mut table = self.table.borrow_mut();
-        // At most 2 MiB.
-        let per_cluster = usize::try_from(self.geometry.cluster_size() / TABLE_ENTRY_SIZE).unwrap_or(usize::MAX);
-        let length = (table.len() + table.len() / 2 + 2).next_multiple_of(per_cluster);
-        if length > MAX_TABLE_ENTRIES {
-            return Err(Misuse::ImageFull.into());
-        }
+        let length = larger_table(table.len(), self.geometry).ok_or(Misuse::ImageFull)?;
         table.resize(length, 0);
         Ok(())
     }
@@ -294,7 +334,7 @@ impl Refcounts {
         Ok(())
     }
 
-    async fn slice_at<S: Storage>(
+    pub(super) async fn slice_at<S: Storage>(
         &self,
         file: &HostFile<S>,
         offset: HostOffset,
@@ -313,19 +353,19 @@ impl Refcounts {
         (block != 0).then_some(HostOffset(block))
     }
 
-    fn block_index(&self, cluster: u64) -> usize {
+    pub(super) fn block_index(&self, cluster: u64) -> usize {
         usize::try_from(cluster >> self.block_bits()).unwrap_or(usize::MAX)
     }
 
-    fn place_of(&self, cluster: u64) -> CountPlace {
+    pub(super) fn place_of(&self, cluster: u64) -> CountPlace {
         self.width.place(cluster & ((1 << self.block_bits()) - 1))
     }
 
-    fn index_in_word(&self, cluster: u64) -> u64 {
+    pub(super) fn index_in_word(&self, cluster: u64) -> u64 {
         cluster % (64 / u64::from(self.width.bits()))
     }
 
-    fn end_of_block(&self, cluster: u64) -> u64 {
+    pub(super) fn end_of_block(&self, cluster: u64) -> u64 {
         ((cluster >> self.block_bits()) + 1) << self.block_bits()
     }
 
@@ -333,9 +373,17 @@ impl Refcounts {
         self.width.block_bits(self.geometry.cluster_bits())
     }
 
-    fn offset_of(&self, cluster: u64) -> HostOffset {
+    pub(super) fn offset_of(&self, cluster: u64) -> HostOffset {
         HostOffset(cluster << self.geometry.cluster_bits())
     }
+}
+
+/// The length of a refcount table that has to have more than `length` entries: half as many again, of whole clusters;
+/// `None` where the format ends.
+pub(super) fn larger_table(length: usize, geometry: Geometry) -> Option<usize> {
+    // At most 2 MiB.
+    let per_cluster = usize::try_from(geometry.cluster_size() / TABLE_ENTRY_SIZE).unwrap_or(usize::MAX);
+    Some((length + length / 2 + 2).next_multiple_of(per_cluster)).filter(|length| *length <= MAX_TABLE_ENTRIES)
 }
 
 /// Where a count is: its word in the file, and its bits in the word.

@@ -164,6 +164,11 @@ impl TableCache {
         slice
     }
 
+    /// Forgets the slice that begins at `start`, whose place is written without it. It is not dirty, and nobody loads it.
+    pub(crate) fn forget(&self, file: FileId, start: HostOffset) {
+        self.slices.borrow_mut().remove((file, start.0));
+    }
+
     /// Forgets everything, for the tables were changed without it. Nothing may be dirty, and no request under way.
     pub(crate) fn clear(&self) {
         self.slices.borrow_mut().clear();

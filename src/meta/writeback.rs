@@ -27,8 +27,10 @@ use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
 use core::ops::Range;
 
+use super::current_header::CurrentHeader;
 use super::dirty::Dirty;
 use super::freed::FreedClusters;
+use super::gate::Gate;
 use super::host_file::{Files, HostFile};
 use super::inflight::InFlight;
 use super::lock::Lock;
@@ -39,7 +41,7 @@ use crate::error::{Corrupt, Error, Misuse};
 use crate::field;
 use crate::format::feature;
 use crate::format::geometry::Geometry;
-use crate::format::header::{Header, RawHeader};
+use crate::format::header::Roots;
 use crate::format::refcount::TABLE_ENTRY_SIZE;
 use crate::format::units::HostOffset;
 use crate::storage::{Storage, StorageMut};
@@ -50,6 +52,8 @@ pub(crate) struct Writeback {
     pub(crate) lock: Lock,
     pub(crate) refcounts: Refcounts,
     pub(crate) requests: Requests,
+    /// Held closed by whoever changes the tables as a whole.
+    pub(crate) gate: Gate,
     /// Guest clusters whose entries are about to change.
     pub(crate) in_flight: InFlight,
     geometry: Geometry,
@@ -68,45 +72,30 @@ pub(crate) struct Writeback {
     freed: FreedClusters,
     /// A write failed: nothing may be written any more.
     poisoned: Cell<bool>,
-    refcount_table: Cell<TablePlace>,
+    header: Rc<CurrentHeader>,
+    /// A write of the header was dropped: the file may have another one than `header` says.
+    header_in_doubt: Cell<bool>,
     /// Where the last compressed cluster ends, within a cluster that has room for more.
     packed_end: Cell<Option<HostOffset>>,
-}
-
-#[derive(Clone, Copy)]
-struct TablePlace {
-    offset: HostOffset,
-    clusters: u64,
-}
-
-impl TablePlace {
-    fn clusters(self, geometry: Geometry) -> Range<u64> {
-        let first = self.offset.0 >> geometry.cluster_bits();
-        first..first + self.clusters
-    }
 }
 
 impl Writeback {
     pub(crate) async fn open<S: Storage>(
         file: &HostFile<S>,
-        header: &Header,
+        header: Rc<CurrentHeader>,
         cache: Rc<TableCache>,
         cache_budget: usize,
         write_through: bool,
     ) -> Result<Self, Error<S::Error>> {
-        let geometry = header.geometry();
+        let geometry = header.get().geometry();
         let slice_size = SliceSize::of(geometry);
-        let raw = header.raw();
-        let refcount_table = TablePlace {
-            offset: HostOffset(raw.refcount_table_offset),
-            clusters: u64::from(raw.refcount_table_clusters),
-        };
-        let refcounts = Refcounts::open(file, header, cache.clone()).await?;
+        let refcounts = Refcounts::open(file, &header.get(), cache.clone()).await?;
         // The header, and the table itself.
         refcounts.occupied.add([0]);
-        refcounts.occupied.add(refcount_table.clusters(geometry));
+        refcounts.occupied.add(header.get().roots().refcount_table_place(geometry));
         Ok(Self {
             lock: Lock::default(),
+            gate: Gate::default(),
             refcounts,
             requests: Requests::default(),
             in_flight: InFlight::default(),
@@ -120,7 +109,8 @@ impl Writeback {
             links: Dirty::default(),
             freed: FreedClusters::default(),
             poisoned: Cell::new(false),
-            refcount_table: Cell::new(refcount_table),
+            header,
+            header_in_doubt: Cell::new(false),
             packed_end: Cell::new(None),
         })
     }
@@ -285,6 +275,25 @@ impl Writeback {
         Ok(counted)
     }
 
+    pub(crate) fn geometry(&self) -> Geometry {
+        self.geometry
+    }
+
+    /// At most 2 MiB.
+    pub(super) fn cluster_size(&self) -> usize {
+        usize::try_from(self.geometry.cluster_size()).unwrap_or(usize::MAX)
+    }
+
+    /// Where the cluster begins.
+    pub(super) fn offset_of(&self, cluster: u64) -> HostOffset {
+        HostOffset(cluster << self.geometry.cluster_bits())
+    }
+
+    /// The next compressed cluster begins a cluster of its own: what the last one is in may be free now.
+    pub(super) fn forget_packed(&self) {
+        self.packed_end.set(None);
+    }
+
     fn cluster_of(&self, offset: HostOffset) -> u64 {
         offset.0 >> self.geometry.cluster_bits()
     }
@@ -301,12 +310,18 @@ impl Writeback {
     /// Writes back, if much is dirty.
     pub(crate) async fn relieve<S: StorageMut>(&self, files: &Files<S>) -> Result<(), Error<S::Error>> {
         let dirty = self.refcounts.dirty.len() + self.new_tables.len() + self.links.len();
-        if dirty > self.max_dirty { self.write_back(files).await } else { Ok(()) }
+        if self.is_much(dirty) { self.write_back(files).await } else { Ok(()) }
+    }
+
+    /// Whether so many dirty slices are to be written.
+    pub(super) fn is_much(&self, dirty: usize) -> bool {
+        dirty > self.max_dirty
     }
 
     /// Makes durable all that was written before, and then frees what was unlinked.
     pub(crate) async fn flush<S: StorageMut>(&self, files: &Files<S>) -> Result<(), Error<S::Error>> {
         self.check_writable()?;
+        self.settle_header(files).await?;
         // What is freed while this waits is not covered by its barrier.
         let covered = self.freed.len();
         self.write_back(files).await?;
@@ -315,8 +330,20 @@ impl Writeback {
         self.count_down(&files.image).await
     }
 
-    /// Whether the counts in the file are those of its tables.
-    pub(crate) fn owes_nothing(&self) -> bool {
+    /// Flushes until the counts in the file are those of its tables, unless requests still use what was freed.
+    pub(crate) async fn settle<S: StorageMut>(&self, files: &Files<S>) -> Result<(), Error<S::Error>> {
+        self.flush(files).await?;
+        // What was freed by then is counted down now; and once more, where the refcount table was moved by it.
+        for _ in 0..2 {
+            if self.owes_nothing() {
+                break;
+            }
+            self.flush(files).await?;
+        }
+        Ok(())
+    }
+
+    fn owes_nothing(&self) -> bool {
         self.freed.len() == 0 && self.refcounts.dirty.is_empty()
     }
 
@@ -346,7 +373,8 @@ impl Writeback {
     }
 
     async fn write_refcounts<S: StorageMut>(&self, files: &Files<S>) -> Result<(), Error<S::Error>> {
-        if self.refcounts.table_bytes() > self.refcount_table.get().clusters * self.geometry.cluster_size() {
+        let roots = self.header.get().roots();
+        if self.refcounts.table_bytes() > u64::from(roots.refcount_table_clusters) * self.geometry.cluster_size() {
             return self.move_refcount_table(files).await;
         }
         self.write_dirty(&files.image, &self.refcounts.dirty).await?;
@@ -356,7 +384,7 @@ impl Writeback {
         }
         self.barrier(files).await?;
         for (index, block) in entries {
-            let place = self.refcount_table.get().offset.plus(index * TABLE_ENTRY_SIZE);
+            let place = roots.refcount_table.plus(index * TABLE_ENTRY_SIZE);
             self.watch(files.image.write(place, &block.to_be_bytes())).await?;
         }
         self.refcounts.table_is_written();
@@ -370,19 +398,20 @@ impl Writeback {
     async fn move_refcount_table<S: StorageMut>(&self, files: &Files<S>) -> Result<(), Error<S::Error>> {
         let file = &files.image;
         let clusters = self.refcounts.table_bytes() / self.geometry.cluster_size();
+        let header = self.header.get();
         let place = self.refcounts.allocate_contiguous(file, clusters).await?;
         let offset = HostOffset(place.start << self.geometry.cluster_bits());
         // The blocks first: the table must not point to one that isn't there.
         self.write_dirty(file, &self.refcounts.dirty).await?;
         self.watch(file.write(offset, &self.refcounts.whole_table())).await?;
         self.barrier(files).await?;
-        // The offset and the number of clusters stand side by side in the header.
-        let mut fields = Vec::from(offset.0.to_be_bytes());
-        fields.extend_from_slice(&u32::try_from(clusters).unwrap_or(u32::MAX).to_be_bytes());
-        self.watch(file.write(HostOffset(field::REFCOUNT_TABLE_OFFSET), &fields)).await?;
+        let refcount_table_clusters = u32::try_from(clusters).unwrap_or(u32::MAX);
+        let roots = Roots { refcount_table: offset, refcount_table_clusters, ..header.roots() };
+        self.watch(file.write(HostOffset(field::SIZE), &roots.to_bytes())).await?;
         self.refcounts.table_is_written();
         self.refcounts.occupied.add(place);
-        let old = self.refcount_table.replace(TablePlace { offset, clusters }).clusters(self.geometry);
+        let old = header.roots().refcount_table_place(self.geometry);
+        self.header.set(header.with_roots(roots));
         self.refcounts.occupied.remove(old.clone());
         self.free(old);
         Ok(())
@@ -390,7 +419,11 @@ impl Writeback {
 
     /// Writes the dirty sectors of slices, neighbours by one request. Nobody else changes them meanwhile, for the caller
     /// holds the lock. When it fails or is dropped, what was not written is still dirty.
-    async fn write_dirty<S: StorageMut>(&self, file: &HostFile<S>, dirty: &Dirty) -> Result<(), Error<S::Error>> {
+    pub(super) async fn write_dirty<S: StorageMut>(
+        &self,
+        file: &HostFile<S>,
+        dirty: &Dirty,
+    ) -> Result<(), Error<S::Error>> {
         let mut buf = Vec::new();
         loop {
             let (offset, count) = dirty.gather(&mut buf);
@@ -402,20 +435,74 @@ impl Writeback {
         }
     }
 
+    /// What the header says.
+    pub(crate) fn roots(&self) -> Roots {
+        self.header.get().roots()
+    }
+
+    /// Writes tables, or parts of one, to clusters to which nothing in the file points.
+    pub(super) async fn write_table<S: StorageMut>(
+        &self,
+        files: &Files<S>,
+        place: HostOffset,
+        bytes: &[u8],
+    ) -> Result<(), Error<S::Error>> {
+        for at in (0..bytes.len() as u64).step_by(self.slice_size.bytes()) {
+            self.cache.forget(files.image.id(), place.plus(at));
+        }
+        self.watch(files.image.write(place, bytes)).await
+    }
+
+    /// Makes durable what was written, switches the header to other roots, and makes that durable.
+    pub(super) async fn switch_roots<S: StorageMut>(
+        &self,
+        files: &Files<S>,
+        roots: Roots,
+    ) -> Result<(), Error<S::Error>> {
+        self.barrier(files).await?;
+        self.header_in_doubt.set(true);
+        self.watch(files.image.write(HostOffset(field::SIZE), &roots.to_bytes())).await?;
+        self.barrier(files).await?;
+        self.header_in_doubt.set(false);
+        self.header.set(self.header.get().with_roots(roots));
+        Ok(())
+    }
+
+    /// Cuts off what the file has behind the last cluster that is in use. Nobody uses the image.
+    pub(crate) async fn cut_file<S: StorageMut>(&self, files: &Files<S>) -> Result<(), Error<S::Error>> {
+        let end = self.refcounts.end_of_use(&files.image).await? << self.geometry.cluster_bits();
+        if end < files.image.size() {
+            self.watch(files.image.set_size(end)).await?;
+        }
+        self.barrier(files).await
+    }
+
+    pub(crate) fn is_header_in_doubt(&self) -> bool {
+        self.header_in_doubt.get()
+    }
+
+    /// Makes the header what it should be, where a write of it was dropped.
+    pub(crate) async fn settle_header<S: StorageMut>(&self, files: &Files<S>) -> Result<(), Error<S::Error>> {
+        if self.header_in_doubt.get() {
+            let roots = self.header.get().roots();
+            self.watch(files.image.write(HostOffset(field::SIZE), &roots.to_bytes())).await?;
+            self.barrier(files).await?;
+            self.header_in_doubt.set(false);
+        }
+        Ok(())
+    }
+
     async fn barrier<S: StorageMut>(&self, files: &Files<S>) -> Result<(), Error<S::Error>> {
         self.watch(files.flush()).await
     }
 
     /// Marks the image as corrupt, so that it is not written again before it is repaired.
-    pub(crate) async fn mark_corrupt<S: StorageMut>(
-        &self,
-        files: &Files<S>,
-        header: &RawHeader,
-    ) -> Result<(), Error<S::Error>> {
-        if self.poisoned.replace(true) || header.version < 3 {
+    pub(crate) async fn mark_corrupt<S: StorageMut>(&self, files: &Files<S>) -> Result<(), Error<S::Error>> {
+        let header = self.header.get();
+        if self.poisoned.replace(true) || !header.is_version_3() {
             return Ok(());
         }
-        let features = header.incompatible_features | feature::CORRUPT;
+        let features = header.raw().incompatible_features | feature::CORRUPT;
         let place = HostOffset(field::INCOMPATIBLE_FEATURES);
         files.image.write(place, &features.to_be_bytes()).await.map_err(Error::Storage)?;
         files.flush().await.map_err(Error::Storage)
@@ -425,10 +512,10 @@ impl Writeback {
     pub(crate) async fn set_autoclear<S: StorageMut>(
         &self,
         files: &Files<S>,
-        header: &RawHeader,
         features: u64,
     ) -> Result<(), Error<S::Error>> {
-        if header.version < 3 || header.autoclear_features == features {
+        let header = self.header.get();
+        if !header.is_version_3() || header.raw().autoclear_features == features {
             return Ok(());
         }
         let place = HostOffset(field::AUTOCLEAR_FEATURES);

@@ -64,7 +64,7 @@ fn ask_everything(disk: &Disk) -> Result<Vec<u8>, DiskError> {
     for offset in (0..readable).step_by(16 << 10) {
         let _ = now(image.locate(offset));
     }
-    for snapshot in image.snapshots() {
+    for snapshot in image.snapshots().iter() {
         if let Ok(view) = image.open_snapshot(&snapshot.id) {
             let _ = now(range(&view, 0, view.size().min(1 << 20)));
             let state = view.vm_state_size().min(4096);

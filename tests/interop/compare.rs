@@ -86,7 +86,7 @@ pub fn compare_map_and_info(lab: &Lab, folder: &Folder, name: &str) {
     let image = folder.open(name);
     let theirs = lab.info(name);
     compare_info(&now(image.info()).unwrap(), &theirs);
-    compare_snapshot_lists(image.snapshots(), &theirs["snapshots"]);
+    compare_snapshot_lists(&image.snapshots(), &theirs["snapshots"]);
 }
 
 /// One read of everything, then reads here and there, over a storage that is always ready.

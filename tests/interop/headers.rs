@@ -173,5 +173,5 @@ fn an_image_without_any_trouble_has_no_problems() {
     let disk = Disk::file(lab.path("disk.qcow2"));
     let inspection = now(inspect(&disk)).unwrap();
     assert!(inspection.problems.is_empty(), "{:?}", inspection.problems);
-    assert_eq!(inspection.snapshots, open(&disk).unwrap().snapshots());
+    assert_eq!(*inspection.snapshots, *open(&disk).unwrap().snapshots());
 }

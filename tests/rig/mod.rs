@@ -3,6 +3,7 @@
 
 pub mod checker;
 pub mod history;
+pub mod life;
 pub mod machine;
 pub mod operation;
 pub mod registers;

@@ -28,7 +28,7 @@ pub fn header(input: &[u8]) {
         match opened {
             Ok(image) => {
                 assert_eq!(inspection.problems, []);
-                assert_eq!(image.snapshots(), inspection.snapshots);
+                assert_eq!(*image.snapshots(), *inspection.snapshots);
                 look_at(&image);
             }
             Err(error) => {
@@ -65,7 +65,7 @@ fn look_at(image: &Image<Input>) {
         }
         Err(error) => check_error(&error),
     }
-    for snapshot in image.snapshots() {
+    for snapshot in image.snapshots().iter() {
         for selector in [&snapshot.id, &snapshot.name] {
             match image.open_snapshot(selector) {
                 Ok(view) => assert_eq!(view.size() % 512, 0),

@@ -94,7 +94,8 @@ fn explore(image: &Image<File>, file: &File, header: &RawHeader) {
             }
         };
         // Another one may have the same id, and come first.
-        let Some(found) = image.snapshots().iter().find(|each| each.id == snapshot.id) else { continue };
+        let snapshots = image.snapshots();
+        let Some(found) = snapshots.iter().find(|each| each.id == snapshot.id) else { continue };
         let disk = Disk {
             l1_offset: found.l1_table_offset,
             l1_entries: found.l1_entries.into(),

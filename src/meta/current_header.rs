@@ -1,0 +1,25 @@
+//! The header as the file has it now.
+
+use alloc::rc::Rc;
+use core::cell::RefCell;
+
+use crate::format::header::Header;
+
+/// What is known of the header, by all who share the file. It changes where a write of the header has become durable.
+pub(crate) struct CurrentHeader {
+    header: RefCell<Rc<Header>>,
+}
+
+impl CurrentHeader {
+    pub(crate) fn new(header: Header) -> Self {
+        Self { header: RefCell::new(Rc::new(header)) }
+    }
+
+    pub(crate) fn get(&self) -> Rc<Header> {
+        self.header.borrow().clone()
+    }
+
+    pub(crate) fn set(&self, header: Header) {
+        self.header.replace(Rc::new(header));
+    }
+}

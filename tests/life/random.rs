@@ -1,0 +1,121 @@
+//! Random lives of images, against a model, with QEMU looking on and taking part.
+//!
+//! `LIFE_RUNS` is how many images there are, `LIFE_SEED` repeats one.
+
+use crate::common::lab::Lab;
+use crate::common::random::Random;
+use crate::common::reading::{assert_same, now, whole};
+use crate::rig::checker::check;
+use crate::rig::life::{LifeMix, Model, Step};
+use crate::rig::machine::Machine;
+use crate::rig::operation::Operation;
+use crate::rig::setup::{DataFile, IMAGE, Setup, put};
+
+const RUNS: u64 = 40;
+const STEPS: usize = 120;
+/// One structural step in so many is shown to QEMU.
+const SHOWN_TO_QEMU: u64 = 12;
+
+struct Run {
+    setup: Setup,
+    random: Random,
+    machine: Machine,
+    image: qcow2_web::Image<crate::rig::machine::File>,
+    mix: LifeMix,
+    model: Model,
+    lab: Lab,
+}
+
+impl Run {
+    fn new(seed: u64) -> Self {
+        let mut random = Random::seeded(seed);
+        let (bits, clusters) = random.pick(&[(9, 150), (9, 30), (10, 60), (12, 30), (14, 9), (16, 6)]);
+        let setup = Setup { snapshot: false, ..Setup::random(bits, clusters, &mut random) };
+        let (machine, disk) = setup.make(&mut random);
+        let image = setup.open(&machine).unwrap();
+        Self { mix: LifeMix::of(&setup), setup, random, machine, image, model: Model::new(disk), lab: Lab::new() }
+    }
+
+    fn live(&mut self) {
+        for number in 0..STEPS {
+            let step = self.mix.pick(&self.model, self.setup.version, number, &mut self.random);
+            let what = format!("{:?}: step {number} {step:?}", self.setup);
+            now(step.run(&self.image)).unwrap_or_else(|error| panic!("{what}: {error}"));
+            self.model
+                .apply(&step, || now(whole(&self.image)).unwrap())
+                .unwrap_or_else(|fault| panic!("{what}: {fault}"));
+            if let Step::Guest(Operation::Reopen { table_cache }) = step {
+                self.setup.table_cache = table_cache;
+                self.image = self.setup.open(&self.machine).unwrap();
+            }
+            assert_same(&now(whole(&self.image)).unwrap(), &self.model.disk, &what);
+            if step.is_structural() {
+                self.model.has_these_snapshots(&self.image).unwrap_or_else(|fault| panic!("{what}: {fault}"));
+                let findings = self.machine.with_files(|files| check(&files[IMAGE]));
+                assert_eq!(findings.exit_code(), 0, "{what}: {findings}");
+                assert_eq!(findings.leaks_past_end, 0, "{what}");
+                if self.random.one_in(SHOWN_TO_QEMU) {
+                    self.show_to_qemu(&what);
+                }
+            }
+        }
+        now(self.image.close()).unwrap();
+        self.show_to_qemu("at the end");
+    }
+
+    /// QEMU finds the same; and does something of its own with the image.
+    fn show_to_qemu(&mut self, what: &str) {
+        now(self.image.close()).unwrap();
+        put(&self.lab, &self.machine.files());
+        self.lab.check("image");
+        assert_same(&self.lab.contents("image"), &self.model.disk, &format!("{what}: to QEMU"));
+        for shot in &self.model.snapshots {
+            let contents = self.lab.snapshot_contents("image", &shot.name);
+            let length = contents.len().min(shot.disk.len());
+            assert_same(&contents[..length], &shot.disk[..length], &format!("{what}: {shot:?} to QEMU"));
+        }
+        if self.setup.data_file == DataFile::None {
+            self.let_qemu();
+            self.lab.check("image");
+            let mut files = self.machine.files();
+            files[IMAGE] = self.lab.bytes("image");
+            self.machine = Machine::new(files);
+        }
+        self.image = self.setup.open(&self.machine).unwrap();
+        assert_same(&now(whole(&self.image)).unwrap(), &self.model.disk, &format!("{what}: after QEMU"));
+        self.model.has_these_snapshots(&self.image).unwrap_or_else(|fault| panic!("{what}: after QEMU: {fault}"));
+    }
+
+    fn let_qemu(&mut self) {
+        let one = (!self.model.snapshots.is_empty()).then(|| self.random.pick(&self.model.snapshots).name);
+        let room = self.model.snapshots.len() < self.mix.most_snapshots;
+        let step = match (self.random.below(3), one) {
+            (0, Some(name)) => Step::Delete(name),
+            // QEMU adds the references before it takes others away, for which there may be no room in between.
+            (1, Some(name)) if room => Step::Apply(name),
+            _ if room => Step::Take { name: format!("q{}", self.random.next()), vm_state: 0, seed: 0 },
+            _ => return,
+        };
+        let command = match &step {
+            Step::Take { name, .. } => ["-c", name],
+            Step::Apply(name) => ["-a", name],
+            Step::Delete(name) => ["-d", name],
+            _ => return,
+        };
+        self.lab.qemu_img(&["snapshot", command[0], command[1], "image"]);
+        self.model.apply(&step, Vec::new).unwrap();
+    }
+}
+
+#[test]
+fn random_lives() {
+    let number = |name: &str| std::env::var(name).ok().map(|value| value.parse::<u64>().expect("a number"));
+    let runs = number("LIFE_RUNS").unwrap_or(RUNS);
+    for seed in number("LIFE_SEED").map_or(0..runs, |seed| seed..seed + 1) {
+        let outcome = std::panic::catch_unwind(|| Run::new(seed).live());
+        if let Err(cause) = outcome {
+            eprintln!("the image that failed: LIFE_SEED={seed}");
+            std::panic::resume_unwind(cause);
+        }
+    }
+}

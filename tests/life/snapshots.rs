@@ -1,0 +1,103 @@
+//! Snapshots made, applied, renamed and deleted by us and by QEMU, in turns.
+
+use std::ops::ControlFlow;
+
+use qcow2_web::{Error, Image, ResizeOptions, SnapshotOptions};
+
+use crate::common::KIB;
+use crate::common::lab::Lab;
+use crate::common::random::Random;
+use crate::common::reading::{assert_same, now, whole};
+use crate::rig::checker::check;
+use crate::rig::machine::{File, Machine};
+use crate::rig::setup::{IMAGE, Setup, put};
+
+/// An image, and the folder in which QEMU looks at it.
+struct Bench {
+    setup: Setup,
+    machine: Machine,
+    image: Image<File>,
+    lab: Lab,
+}
+
+impl Bench {
+    fn new(setup: Setup) -> Self {
+        let machine = setup.make_empty(&mut Random::seeded(1));
+        let image = setup.open(&machine).unwrap();
+        Self { setup, machine, image, lab: Lab::new() }
+    }
+
+    fn take(&self, name: &str) {
+        now(self.image.create_snapshot(&SnapshotOptions::new(name), |_| ControlFlow::Continue(()))).unwrap();
+    }
+
+    /// What QEMU and our own check make of the file as it is.
+    #[track_caller]
+    fn is_sound(&self) {
+        let findings = self.machine.with_files(|files| check(&files[IMAGE]));
+        assert_eq!(findings.exit_code(), 0, "{findings}");
+        put(&self.lab, &self.machine.files());
+        self.lab.check("image");
+    }
+}
+
+#[test]
+fn a_snapshot_of_ours_is_what_qemu_says() {
+    for setup in [
+        Setup::plain(16, 4 << 20),
+        Setup::plain(9, 300 * KIB),
+        Setup { version: 2, ..Setup::plain(12, 600 * KIB) },
+        Setup { extended_l2: true, ..Setup::plain(14, 600 * KIB) },
+    ] {
+        let bench = Bench::new(setup);
+        let size = bench.image.size();
+        let first = Random::seeded(1).noise(150_000);
+        now(bench.image.write_at(5000, &first)).unwrap();
+        let before = now(whole(&bench.image)).unwrap();
+        bench.take("before");
+        bench.is_sound();
+        now(bench.image.write_at(0, &Random::seeded(2).noise(70_000))).unwrap();
+        now(bench.image.close()).unwrap();
+        bench.is_sound();
+        let after = now(whole(&bench.image)).unwrap();
+        assert_same(&bench.lab.contents("image"), &after, "the disk");
+        assert_same(&bench.lab.snapshot_contents("image", "before"), &before, "the snapshot, to QEMU");
+        let view = bench.image.open_snapshot("before").unwrap();
+        assert_same(&now(whole(&view)).unwrap(), &before, "the snapshot");
+        let refused = now(bench.image.delete_snapshot("before", |_| ControlFlow::Continue(()))).unwrap_err();
+        assert_eq!(refused.code(), "SNAPSHOT_IN_USE");
+        assert_eq!(now(view.write_at(0, &[1])).unwrap_err().code(), "READ_ONLY", "a snapshot can't be written");
+        drop(view);
+        now(bench.image.apply_snapshot("1", |_| ControlFlow::Continue(()))).unwrap();
+        assert_eq!(bench.image.size(), size);
+        bench.is_sound();
+        assert_same(&now(whole(&bench.image)).unwrap(), &before, "the disk, gone back");
+        now(bench.image.rename_snapshot("1", "another name")).unwrap();
+        bench.is_sound();
+        now(bench.image.delete_snapshot("another name", |_| ControlFlow::Continue(()))).unwrap();
+        bench.is_sound();
+        assert!(bench.image.snapshots().is_empty());
+        assert_same(&bench.lab.contents("image"), &before, "the disk, without the snapshot");
+    }
+}
+
+#[test]
+fn a_disk_that_grows_and_shrinks() {
+    for setup in [Setup::plain(16, 4 << 20), Setup::plain(9, 300 * KIB)] {
+        let bench = Bench::new(setup);
+        let noise = Random::seeded(1).noise(300_000);
+        now(bench.image.write_at(0, &noise)).unwrap();
+        now(bench.image.resize(100_000, &ResizeOptions::new().shrink(true))).unwrap();
+        assert_eq!(bench.image.size(), 100_352);
+        bench.is_sound();
+        assert_same(&bench.lab.contents("image"), &noise[..100_352], "shrunk");
+        now(bench.image.resize(9 << 20, &ResizeOptions::new())).unwrap();
+        bench.is_sound();
+        let contents = bench.lab.contents("image");
+        assert_same(&contents[..100_352], &noise[..100_352], "grown");
+        assert!(contents[100_352..].iter().all(|byte| *byte == 0), "grown by zeros");
+        let refused = now(bench.image.resize(512, &ResizeOptions::new())).unwrap_err();
+        assert!(matches!(refused, Error::Misuse(_)));
+        assert_eq!(refused.code(), "WOULD_SHRINK");
+    }
+}
