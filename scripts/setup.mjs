@@ -1,10 +1,11 @@
 // Installs what is missing, and says so. `npm run setup` brings everything; a task asks for the groups it needs.
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { chromedriver, chromium } from './browser.mjs'
 import { inRoot, main, npm, output, run, Stop, say, which, windows } from './lib.mjs'
 import * as wasm from './wasm.mjs'
 
-const groups = { rust, packages, wasm: wasmTarget, browser, qemu, fuzz }
+const groups = { rust, packages, wasm: wasmTarget, browser, qemu, machine, fuzz }
 
 /** Makes sure that everything in the named groups is there. */
 export async function setup(names = Object.keys(groups)) {
@@ -105,6 +106,35 @@ function browser() {
 function qemu() {
   if (which('qemu-img') && which('qemu-io')) return
   apt('qemu-img and qemu-io', ['qemu-utils'], 'install qemu-img and qemu-io (QEMU 7 or later), then try again')
+}
+
+/** The emulator that boots from our images. Where its package can't stand beside what is installed, it is unpacked. */
+function machine() {
+  const folder = inRoot('target', 'tools', 'machine')
+  const program = join(folder, 'qemu-system-x86_64')
+  if (which('qemu-system-x86_64') || existsSync(program)) return
+  const byHand = 'install qemu-system-x86_64 (QEMU 7 or later), then try again'
+  const names = ['qemu-system-x86']
+  const simulated = output('apt-get', ['install', '--simulate', '--no-install-recommends', ...names])
+  if (!/^Remv /m.test(simulated ?? '')) return apt('qemu-system-x86_64', names, byHand)
+  say('unpacking qemu-system-x86_64 into target/tools, for its package would remove others')
+  const unpacked = join(folder, 'packages')
+  mkdirSync(unpacked, { recursive: true })
+  const packages = [...simulated.matchAll(/^Inst (\S+)/gm)].map(([, name]) => name)
+  const options = {
+    cwd: unpacked,
+    otherwise: `apt-get could not fetch ${packages.join(' ')}: check the network, or ${byHand}.`,
+  }
+  run('apt-get', ['download', '-qq', '-o', 'APT::Sandbox::User=root', ...packages], options)
+  for (const file of readdirSync(unpacked)) run('dpkg-deb', ['-x', join(unpacked, file), folder])
+  rmSync(unpacked, { recursive: true })
+  const library = (path) => `$here/${path}/x86_64-linux-gnu`
+  const script = `#!/bin/sh
+here=$(dirname "$0")
+export LD_LIBRARY_PATH="${library('usr/lib')}:${library('lib')}"
+exec "$here/usr/bin/qemu-system-x86_64" -L "$here/usr/share/qemu" -L "$here/usr/share/seabios" "$@"
+`
+  writeFileSync(program, script, { mode: 0o755 })
 }
 
 /** libFuzzer is C++. */

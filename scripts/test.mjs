@@ -9,7 +9,7 @@ import { bareTarget, bindgen, hasTarget, toolchain, wasmCargo } from './wasm.mjs
 /** Every step in its order: what it does, the groups that setup brings for it, and how it runs. */
 const steps = {
   check: { title: 'format and lint', needs: ['rust', 'packages'], run: check },
-  rust: { title: 'Rust, with QEMU on the other side', needs: ['rust', 'qemu'], run: rust },
+  rust: { title: 'Rust, with QEMU on the other side', needs: ['rust', 'qemu', 'machine'], run: rust },
   bare: { title: 'the core without std', needs: ['wasm'], run: bare },
   wasm: { title: 'the bridge in Chromium', needs: ['wasm', 'browser'], run: wasm },
   build: { title: 'the package and its size', needs: ['packages', 'wasm'], run: packageAndSize },
