@@ -1,4 +1,4 @@
-// `npm run bench`: the native benchmark, then the one in Chromium; `npm run bench -- native` or `browser` for one.
+// `npm run bench`: the native benchmark, then those in Chromium; `npm run bench -- native`, `browser` or `storages` for one.
 // Everything is compared within one run: figures of two runs, or of two machines, say nothing.
 import { build } from './build.mjs'
 import { inRoot, main, run, Stop, say } from './lib.mjs'
@@ -25,9 +25,16 @@ const parts = {
     say('\n=== in Chromium')
     run(process.execPath, [inRoot('tests', 'bench', 'browser.mjs'), ...args])
   },
+  async storages(args) {
+    await setup(['rust', 'packages', 'wasm', 'browser', 'qemu'])
+    build()
+    say('\n=== the storages of Chromium')
+    run(process.execPath, [inRoot('tests', 'bench', 'browser-storages.mjs'), ...args])
+  },
 }
 
 await main(import.meta.url, async ([name, ...args]) => {
-  if (name && !Object.hasOwn(parts, name)) throw new Stop('There are two benchmarks: `native` and `browser`.')
+  if (name && !Object.hasOwn(parts, name))
+    throw new Stop('There are three benchmarks: `native`, `browser` and `storages`.')
   for (const part of name ? [name] : Object.keys(parts)) await parts[part](args)
 })

@@ -1,73 +1,6 @@
 // What tests/bench/browser.mjs runs in a worker of Chromium.
 import { blob, Qcow2 } from '../../dist/index.js'
-
-const rounds = 9
-/** Rounds before those, until the JavaScript of both sides has been compiled. */
-const warming = 3
-
-const median = (numbers) => numbers.toSorted((a, b) => a - b)[Math.floor(numbers.length / 2)]
-
-/** Lets two sides take turns, and returns how much per second each did. */
-async function compare(amount, ours, theirs) {
-  const speed = async (work) => {
-    const start = performance.now()
-    await work()
-    return (amount * 1000) / (performance.now() - start)
-  }
-  const result = { ours: [], theirs: [] }
-  for (let round = -1; round < rounds; round += 1) {
-    const [own, their] =
-      round % 2 ? [await speed(ours), await speed(theirs)] : [await speed(theirs), await speed(ours)].reverse()
-    if (round < 0) continue
-    result.ours.push(own)
-    result.theirs.push(their)
-  }
-  return result
-}
-
-/**
- * As `compare`, for two sides that leave nothing going on behind them: they take turns at every operation, and their
- * speed is that of the median one, since on a machine that does other things too the mean tells of these.
- */
-async function compareEach(count, ours, theirs) {
-  const result = { ours: [], theirs: [] }
-  for (let round = -warming; round < rounds; round += 1) {
-    const spent = [[], []]
-    for (let operation = 0; operation < count; operation += 1) {
-      const sides = operation % 2 ? [0, 1] : [1, 0]
-      for (const side of sides) {
-        const start = performance.now()
-        await (side === 0 ? ours() : theirs())
-        spent[side].push(performance.now() - start)
-      }
-    }
-    if (round < 0) continue
-    result.ours.push(1000 / median(spent[0]))
-    result.theirs.push(1000 / median(spent[1]))
-  }
-  return result
-}
-
-/** Where a round begins, so that no round finds what another has left. */
-function places(file, total) {
-  let next = 0
-  return () => {
-    const start = next
-    next = (next + total) % (file.size - (file.size % total))
-    return start
-  }
-}
-
-/** Offsets of a seeded random walk. */
-function* random(file, size) {
-  let state = 12345
-  while (true) {
-    state ^= state << 13
-    state ^= state >>> 17
-    state ^= state << 5
-    yield ((state >>> 0) % Math.floor(file.size / size)) * size
-  }
-}
+import { compare, compareEach, places, random, serve } from './browser-measure.mjs'
 
 const measurements = {
   async sequential({ raw, open, size, total }) {
@@ -165,12 +98,8 @@ const measurements = {
   },
 }
 
-addEventListener('message', async ({ data: { name, options, files } }) => {
-  try {
-    const open = (how) => Qcow2.open(blob(files['disk.qcow2'], how))
-    const context = { raw: files['disk.raw'], large: files['large.qcow2'], open, ...options }
-    postMessage(await measurements[name](context))
-  } catch (error) {
-    postMessage({ error: String(error?.stack ?? error) })
-  }
-})
+serve(measurements, (files) => ({
+  raw: files['disk.raw'],
+  large: files['large.qcow2'],
+  open: (how) => Qcow2.open(blob(files['disk.qcow2'], how)),
+}))
