@@ -11,7 +11,7 @@ import { inRoot, main, output, run, Stop, say } from './lib.mjs'
 import { setup } from './setup.mjs'
 
 /** So many inputs take each target some ten seconds. */
-const smokeInputs = { header: 100_000, tables: 5_000, overlap: 10_000, image: 20_000, streams: 20_000 }
+const smokeInputs = { header: 100_000, tables: 5_000, overlap: 10_000, image: 20_000, repair: 5_000, streams: 20_000 }
 /** The longest turn in seconds. */
 const turn = 300
 const crate = inRoot('tests', 'fuzz')
@@ -61,7 +61,8 @@ function buildTargets() {
 function fuzz(folder, target, limits, { corpus = join(crate, 'corpus', target), quiet = false } = {}) {
   const artifacts = join(crate, 'artifacts', target)
   for (const each of [corpus, artifacts]) mkdirSync(each, { recursive: true })
-  const seeds = [join(crate, 'seeds', target)].filter(existsSync)
+  // What is repaired is an image.
+  const seeds = [join(crate, 'seeds', target === 'repair' ? 'image' : target)].filter(existsSync)
   const words = join(crate, 'qcow2.dict')
   const options = [
     `-artifact_prefix=${artifacts}/`,

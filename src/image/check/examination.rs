@@ -93,7 +93,7 @@ struct Stray {
 impl<S: Storage> Sink<S::Error> for Examination<'_, '_, S> {
     fn refer(&mut self, reference: Reference) {
         let Reference { place, start, length, what } = reference;
-        let lost = matches!(what, Referred::Compressed | Referred::Bitmap);
+        let lost = matches!(what, Referred::Compressed | Referred::Bitmap | Referred::SnapshotL1);
         match self.subject.area(start, length) {
             Some(clusters) => self.references.add(clusters),
             None => self.find(Finding::PastEnd { place: place.0, offset: start.0, length, lost }),

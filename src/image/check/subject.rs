@@ -103,8 +103,17 @@ impl<'a, S: Storage> Subject<'a, S> {
         (end.0 < self.file_end.saturating_add(size)).then(|| self.cluster_of(start)..end.0.div_ceil(size))
     }
 
+    /// How many bytes there are from `place` to the end of the file, in whole entries of a table.
+    pub(in crate::image) fn bytes_from(&self, place: HostOffset) -> u64 {
+        const LONGEST_ENTRY: u64 = 16;
+        self.file.size().saturating_sub(place.0).next_multiple_of(LONGEST_ENTRY)
+    }
+
     /// Fills `buf` with what is at `place`: zeros where the file ends before it, as QEMU reads.
     pub(in crate::image) async fn fill(&self, place: HostOffset, buf: &mut [u8]) -> Result<(), Error<S::Error>> {
+        if buf.is_empty() {
+            return Ok(());
+        }
         self.file.read(place, buf).await.map_err(Error::Storage)
     }
 

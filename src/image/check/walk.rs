@@ -36,6 +36,7 @@ pub(in crate::image) enum Referred {
     Compressed,
     /// A bitmap, its table, or their directory.
     Bitmap,
+    SnapshotL1,
     Other,
 }
 
@@ -93,7 +94,7 @@ pub(in crate::image) async fn walk<S: Storage>(
         refer(place, crypto.offset, crypto.length);
     }
     bitmaps::walk(subject, sink).await?;
-    let mut walker = Walker { subject, table: subject.cluster_buffer() };
+    let mut walker = Walker { subject, table: Vec::new() };
     walker.walk_l1(Owner::Active, HostOffset(field::L1_TABLE_OFFSET), subject.active_l1(), sink).await?;
     for (index, snapshot) in snapshots.entries.iter().enumerate().filter(|(_, snapshot)| snapshot.is_readable) {
         walker.walk_l1(Owner::Snapshot(index), snapshot.place, snapshot.l1, sink).await?;
@@ -116,8 +117,11 @@ impl<S: Storage> Walker<'_, '_, S> {
     ) -> Result<(), Error<S::Error>> {
         let length = l1.entries * L1_ENTRY_SIZE;
         if length > 0 {
-            sink.refer(Reference { place, start: l1.offset, length, what: Referred::Other });
+            let what = if owner == Owner::Active { Referred::Other } else { Referred::SnapshotL1 };
+            sink.refer(Reference { place, start: l1.offset, length, what });
         }
+        // What is past the end reads as zeros, which refer to nothing.
+        let length = length.min(self.subject.bytes_from(l1.offset));
         let mut bytes = Vec::new();
         for at in (0..length).step_by(L1_READ) {
             bytes.resize(L1_READ.min(usize::try_from(length - at).unwrap_or(L1_READ)), 0);
@@ -157,6 +161,8 @@ impl<S: Storage> Walker<'_, '_, S> {
             sink.find(Finding::L2TableUnaligned { entry_offset, table: table.0 });
         }
         sink.l1_entry(owner, place, entry).await?;
+        let length = length.min(self.subject.bytes_from(table));
+        self.table.resize(usize::try_from(length).unwrap_or(0), 0);
         self.subject.fill(table, &mut self.table).await?;
         self.walk_l2(owner, table, sink);
         sink.end_of_table().await

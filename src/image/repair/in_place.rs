@@ -101,7 +101,7 @@ async fn mend_flags_in<S: StorageMut>(
     let l1 = subject.active_l1();
     let mut table = subject.cluster_buffer();
     let mut word = [0; 8];
-    for index in 0..l1.entries {
+    for index in 0..l1.entries.min(subject.bytes_from(l1.offset) / L1_ENTRY_SIZE) {
         let place = l1.offset.plus(index * L1_ENTRY_SIZE);
         subject.fill(place, &mut word).await?;
         let entry = L1Entry(u64::from_be_bytes(word));

@@ -46,8 +46,14 @@ pub(in crate::image) async fn rewrite<S: StorageMut>(
 ) -> Result<(RawHeader, Behind), Error<S::Error>> {
     let mut snapshots = SnapshotTables::salvage(subject).await?;
     let Surroundings { contested, behind, .. } = Surroundings::find(subject, &snapshots).await?;
-    let mut rewriter =
-        Rewriter { subject, policy, behind, moved: HashMap::new(), contested: contested.unwrap_or_default() };
+    let mut rewriter = Rewriter {
+        subject,
+        policy,
+        behind,
+        moved: HashMap::new(),
+        contested: contested.unwrap_or_default(),
+        zeros: None,
+    };
     let mut raw = subject.raw.clone();
     let l1 = rewriter.l1(subject.active_l1()).await?;
     raw.l1_table_offset = l1.offset.0;
@@ -66,6 +72,8 @@ struct Rewriter<'a, S> {
     /// Where the L2 tables are that were written anew.
     moved: HashMap<u64, u64>,
     contested: HashSet<u64>,
+    /// A cluster of zeros, and how many entries use it.
+    zeros: Option<(HostOffset, u64)>,
 }
 
 impl<S: StorageMut> Rewriter<'_, S> {
@@ -120,8 +128,7 @@ impl<S: StorageMut> Rewriter<'_, S> {
             }
             let new = match mended(entry, rules, self.policy, self.reaches_past_end(entry)) {
                 Mended::Entry(new) => new,
-                // What lies behind the end of a file is zeros, once the file is so long.
-                Mended::ZeroCluster => L2Entry::owned(self.take(1), 1, 0, rules.geometry),
+                Mended::ZeroCluster => L2Entry::owned(self.zero_cluster(), 1, 0, rules.geometry).with_owned(false),
             };
             if new != entry {
                 changed = true;
@@ -163,10 +170,13 @@ impl<S: StorageMut> Rewriter<'_, S> {
             changed |=
                 is_cut || table.findings.iter().any(|finding| matches!(finding, Finding::SnapshotExtraData { .. }));
             let before = table.entries.len();
-            table.entries.retain(|entry| entry.is_readable);
+            table.entries.retain(|entry| entry.is_readable && self.is_there(entry.l1));
             changed |= table.entries.len() != before;
         }
-        for entry in table.entries.iter_mut().filter(|entry| entry.is_readable) {
+        for entry in &mut table.entries {
+            if !entry.is_readable || !self.is_there(entry.l1) {
+                continue;
+            }
             let l1 = self.l1(entry.l1).await?;
             changed |= l1 != entry.l1;
             entry.l1 = l1;
@@ -176,6 +186,10 @@ impl<S: StorageMut> Rewriter<'_, S> {
             (raw.snapshots_offset, raw.nb_snapshots) = (offset.0, count);
         }
         Ok(())
+    }
+
+    fn is_there(&self, l1: L1Table) -> bool {
+        l1.entries == 0 || self.subject.area(l1.offset, l1.entries * L1_ENTRY_SIZE).is_some()
     }
 
     async fn snapshot_table(&mut self, entries: &[SnapshotEntry]) -> Result<(HostOffset, u32), Error<S::Error>> {
@@ -198,6 +212,24 @@ impl<S: StorageMut> Rewriter<'_, S> {
         let place = self.take(clusters);
         self.subject.file.write(place, bytes).await.map_err(Error::Storage)?;
         Ok(place)
+    }
+
+    /// A cluster of zeros, for as many entries as a count of version 2 can hold.
+    fn zero_cluster(&mut self) -> HostOffset {
+        // Each snapshot may count each entry once more.
+        let most = (u64::from(u16::MAX) / (u64::from(self.subject.raw.nb_snapshots) + 1)).max(1);
+        match &mut self.zeros {
+            Some((cluster, uses)) if *uses < most => {
+                *uses += 1;
+                *cluster
+            }
+            _ => {
+                // What lies behind the end of a file is zeros, once the file is so long.
+                let cluster = self.take(1);
+                self.zeros = Some((cluster, 1));
+                cluster
+            }
+        }
     }
 
     fn take(&mut self, clusters: u64) -> HostOffset {
