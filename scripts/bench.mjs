@@ -1,4 +1,4 @@
-// `npm run bench`: the native benchmark, then those in Chromium; `npm run bench -- native`, `browser` or `storages` for one.
+// `npm run bench`: the native benchmark, then those in Chromium; `npm run bench -- native`, `check`, `browser` or `storages` for one.
 // Everything is compared within one run: figures of two runs, or of two machines, say nothing.
 import { build } from './build.mjs'
 import { inRoot, main, run, Stop, say } from './lib.mjs'
@@ -19,6 +19,20 @@ const parts = {
       ...args,
     ])
   },
+  async check() {
+    await setup(['rust', 'qemu'])
+    say('\n=== checking, against qemu-img')
+    run('cargo', [
+      'run',
+      '--locked',
+      '--quiet',
+      '--release',
+      '--manifest-path',
+      'tests/bench/Cargo.toml',
+      '--bin',
+      'check',
+    ])
+  },
   async browser(args) {
     await setup(['rust', 'packages', 'wasm', 'browser', 'qemu'])
     build()
@@ -35,6 +49,6 @@ const parts = {
 
 await main(import.meta.url, async ([name, ...args]) => {
   if (name && !Object.hasOwn(parts, name))
-    throw new Stop('There are three benchmarks: `native`, `browser` and `storages`.')
+    throw new Stop('There are four benchmarks: `native`, `check`, `browser` and `storages`.')
   for (const part of name ? [name] : Object.keys(parts)) await parts[part](args)
 })
