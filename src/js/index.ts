@@ -38,6 +38,7 @@ export { type Memory, type MemoryOptions, memory } from './storage/memory.js'
 export { type NodeFileOptions, nodeFile } from './storage/node-file.js'
 export { type Opfs, type OpfsOptions, opfs } from './storage/opfs.js'
 export type { OpfsEntry, OpfsImportOptions, TransferOptions } from './storage/opfs-files.js'
+export { type PrefetchList, type PrefetchOptions, prefetched, type Recorded, recorded } from './storage/prefetch.js'
 export { type ReadAheadOptions, readAhead } from './storage/read-ahead.js'
 export type {
   AsyncStorage,

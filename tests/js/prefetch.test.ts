@@ -1,0 +1,139 @@
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { http, type PrefetchList, prefetched, recorded } from '../../src/js/index.js'
+import { Random } from './helpers/random.js'
+import { FileServer } from './helpers/server.js'
+import { bytesAt, CountedStorage, HeldStorage, settle } from './helpers/storages.js'
+
+const KiB = 1024
+const MiB = 1024 * KiB
+const { signal } = new AbortController()
+
+describe('a recorded storage', () => {
+  it('lists what was read, in order and once', async () => {
+    const storage = recorded(new CountedStorage(new Uint8Array(1 * MiB)))
+    for (const [offset, length] of [
+      [300 * KiB, 10],
+      [0, 70 * KiB],
+      [128 * KiB, 1],
+      [301 * KiB, 10],
+    ] as const) {
+      await storage.read(offset, length, { signal })
+    }
+    const list = [
+      [256 * KiB, 64 * KiB],
+      [0, 192 * KiB],
+    ]
+    expect(storage.list()).toEqual(list)
+    expect(JSON.parse(JSON.stringify(storage.list()))).toEqual(list)
+  })
+})
+
+describe('a prefetched storage', () => {
+  it('fetches along the list, in few requests at one time, and no further ahead than it may', async () => {
+    const held = new HeldStorage(64 * MiB)
+    const storage = prefetched(held, [[10 * MiB, 8 * MiB]], { ahead: 4 * MiB })
+    await storage.open?.()
+    const answer = async () => {
+      for (const request of held.requests.splice(0)) request.answer()
+      await settle()
+    }
+    expect(held.ranges).toEqual([10, 11, 12].map((at) => [at * MiB, 1 * MiB]))
+    await answer()
+    expect(held.ranges).toEqual([[13 * MiB, 1 * MiB]])
+    await answer()
+    // The reader has not come; elsewhere doesn't count.
+    void storage.read(0, 10, { signal })
+    expect(held.ranges).toEqual([[0, 10]])
+    await answer()
+    void storage.read(11 * MiB, 10, { signal })
+    expect(held.ranges).toEqual([
+      [14 * MiB, 1 * MiB],
+      [15 * MiB, 1 * MiB],
+      [11 * MiB, 10],
+    ])
+  })
+
+  it('leaves out what a reader is past, and what the file does not have', async () => {
+    const held = new HeldStorage(3 * MiB)
+    const list: PrefetchList = [
+      [0, 64 * KiB],
+      [2 * MiB, 4 * MiB],
+    ]
+    const storage = prefetched(held, list)
+    await storage.open?.()
+    expect(held.ranges).toEqual([
+      [0, 64 * KiB],
+      [2 * MiB, 1 * MiB],
+    ])
+  })
+
+  it('fetches neighbours together that are needed at about the same time', async () => {
+    const held = new HeldStorage(64 * MiB)
+    const near: PrefetchList = [5, 1, 3].map((at) => [at * 128 * KiB, 64 * KiB])
+    const storage = prefetched(held, [...near, [9 * MiB, 64 * KiB], [2 * 128 * KiB, 4 * MiB], [0, 1]])
+    await storage.open?.()
+    expect(held.ranges[0]).toEqual([1 * 128 * KiB, 1 * MiB])
+    expect(held.requests.every(({ offset }) => offset > 0)).toBe(true)
+    await storage.close?.()
+  })
+
+  it('stops when it is closed, and where something fails', async () => {
+    const held = new HeldStorage(64 * MiB)
+    const storage = prefetched(held, [[0, 8 * MiB]])
+    await storage.open?.()
+    await storage.open?.()
+    await storage.close?.()
+    expect(held.requests.map((request) => request.signal.aborted)).toEqual([false, false, false])
+    held.requests[0]?.fail(new Error('gone'))
+    await settle()
+    expect(held.requests.map((request) => request.signal.aborted)).toEqual([true, true, true])
+    await storage.close?.()
+    // The next user begins anew.
+    await storage.open?.()
+    expect(held.requests.length).toBe(6)
+    await storage.close?.()
+    expect(held.requests.at(-1)?.signal.aborted).toBe(true)
+    expect([held.opened, held.closed]).toEqual([3, 3])
+  })
+
+  it.each([
+    ['no list', 'text'],
+    ['no pair', [5]],
+    ['no number', [['a', 5]]],
+  ])('takes a list, not %s', (_, list) => {
+    expect(() => prefetched(new HeldStorage(1), list as unknown as PrefetchList)).toThrow(/INVALID_ARGUMENT/)
+  })
+})
+
+describe('over HTTP', () => {
+  let server: FileServer
+  beforeEach(async () => {
+    server = await new FileServer(bytesAt(0, 24 * MiB)).start()
+  })
+  afterEach(() => server.stop())
+
+  it('a start takes few requests, and larger ones ahead of need the next time', async () => {
+    // As machines start: clusters here and there, in small reads.
+    const random = new Random(11)
+    const reads = Array.from({ length: 60 }, () => random.below(300) * 64 * KiB).flatMap((at) =>
+      Array.from({ length: 16 }, (_, index) => at + index * 4 * KiB),
+    )
+    const start = async (storage: ReturnType<typeof http>) => {
+      await storage.open?.()
+      for (const offset of reads) {
+        expect(Buffer.compare(await storage.read(offset, 4 * KiB, { signal }), bytesAt(offset, 4 * KiB))).toBe(0)
+      }
+      await storage.close?.()
+      return server.requests.splice(0).length
+    }
+    const recording = recorded(http(server.url))
+    expect(await start(recording)).toBeLessThan(reads.length / 10)
+    const again = prefetched(http(server.url), recording.list())
+    await again.open?.()
+    // The largest piece is there before the first read, with the file's beginning.
+    const ahead = () => server.requests.map((request) => request.split('=')[1]?.split('-').map(Number) ?? [])
+    await expect.poll(() => ahead().some(([from = 0, to = 0]) => to - from > 300 * KiB)).toBe(true)
+    await start(again)
+    await again.close?.()
+  })
+})
