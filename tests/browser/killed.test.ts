@@ -34,6 +34,8 @@ function operation(number: number): { offset: number; sectors: number } {
   return { offset: below(8192 - sectors) * 512, sectors }
 }
 
+/** How often the browser is killed. */
+const kills = Number(process.env.KILLS ?? 20)
 /** Numbers between two flushes, at most. */
 const between = 8
 /** Flushes that are not known to the test yet, at most. */
@@ -129,38 +131,42 @@ function found(): number[] {
   })
 }
 
-it('an image holds what was flushed, and is sound, however often the browser is killed', async () => {
-  let victim = new Victim()
-  let page = await victim.page()
-  await inWorker(page, create, size)
+it(
+  'an image holds what was flushed, and is sound, however often the browser is killed',
+  async () => {
+    let victim = new Victim()
+    let page = await victim.page()
+    await inWorker(page, create, size)
 
-  let held: number[] = Array(size / sector).fill(0)
-  let next = 1
-  for (let round = 0; round < 20; round += 1) {
-    let flushed = next - 1
-    let left = 1 + random.below(60)
-    const dead = new Promise<void>((resolve) => {
-      lab.listen = (pathname, search) => {
-        if (pathname !== '/flushed') return
-        flushed = Math.max(flushed, Number(search.slice(1)))
-        left -= 1
-        if (left === 0) void victim.kill().then(resolve)
-      }
-    })
-    const killed = inWorker(page, write, String(operation), next, between, ahead).catch((error) => error)
-    await dead
-    expect(String(await killed)).toMatch(/closed|crashed/)
+    let held: number[] = Array(size / sector).fill(0)
+    let next = 1
+    for (let round = 0; round < kills; round += 1) {
+      let flushed = next - 1
+      let left = 1 + random.below(60)
+      const dead = new Promise<void>((resolve) => {
+        lab.listen = (pathname, search) => {
+          if (pathname !== '/flushed') return
+          flushed = Math.max(flushed, Number(search.slice(1)))
+          left -= 1
+          if (left === 0) void victim.kill().then(resolve)
+        }
+      })
+      const killed = inWorker(page, write, String(operation), next, between, ahead).catch((error) => error)
+      await dead
+      expect(String(await killed)).toMatch(/closed|crashed/)
 
-    victim = new Victim()
-    page = await victim.page()
-    await inWorker(page, upload)
-    const now = found()
-    const last = flushed + between * (ahead + 2)
-    const allowed = expected(held, next, flushed, last)
-    const wrong = now.flatMap((number, index) => (allowed[index]?.has(number) ? [] : [[index, number]]))
-    expect(wrong, `round ${round}`).toEqual([])
-    held = now
-    next = last + 1
-  }
-  await victim.kill()
-}, 600_000)
+      victim = new Victim()
+      page = await victim.page()
+      await inWorker(page, upload)
+      const now = found()
+      const last = flushed + between * (ahead + 2)
+      const allowed = expected(held, next, flushed, last)
+      const wrong = now.flatMap((number, index) => (allowed[index]?.has(number) ? [] : [[index, number]]))
+      expect(wrong, `round ${round}`).toEqual([])
+      held = now
+      next = last + 1
+    }
+    await victim.kill()
+  },
+  kills * 30_000,
+)

@@ -254,6 +254,17 @@ describe('the package’s own worker', () => {
     expect(seen).toEqual({ pending: 'WORKER_DIED', later: 'WORKER_DIED', size: 0, started: 2 })
   })
 
+  it('whose script does not come is as one that is gone', async () => {
+    const page = await lab.page()
+    await page.route('**/worker/worker.js', (route) => route.abort())
+    const code = await onPage(page, async ({ isQcow2Error, opfs }) => {
+      const storage = opfs('never', { create: true })
+      return Promise.resolve(storage.open?.()).catch((error) => isQcow2Error(error) && error.code)
+    })
+    await page.close()
+    expect(code).toBe('WORKER_DIED')
+  })
+
   it('serves several files, and lets aborted requests go', async () => {
     const seen = await lab.onPage(async ({ opfs }) => {
       const storages = ['a', 'b'].map((name) => opfs(`several/${name}`, { create: true }))
