@@ -9,7 +9,7 @@ import { bindgen, bindgenVersion, required, target, wasmCargo } from './wasm.mjs
 
 /** What the package ships, and the variant that the size limit holds for. */
 const shipped = 'deflate,zstd,wasm'
-const limited = { features: 'deflate,wasm', gzipped: 200_000 }
+const limited = { features: 'deflate,wasm', gzipped: 280_000 }
 
 /** Proposals that rustc uses for this target; wasm-opt wants them named. */
 const proposals = [
@@ -56,11 +56,11 @@ function module(features, folder) {
   if (stampOf(folder) === stamp) return false
 
   say(`building the wasm (${features})`)
-  wasmCargo(['build', '--quiet', '--release', '--lib', '--no-default-features', '--features', features])
+  wasmCargo(['build', '--quiet', '--profile=wasm', '--lib', '--no-default-features', '--features', features])
   const program = bindgen()
   if (!program) throw new Stop(`wasm-bindgen ${bindgenVersion()} is missing: run \`npm run setup\`.`)
   staged(folder, stamp, (stage) => {
-    const built = join(cargoFolder, target, 'release', 'qcow2_web.wasm')
+    const built = join(cargoFolder, target, 'wasm', 'qcow2_web.wasm')
     // The default path would be a second reference to the .wasm that bundlers follow: src/js/wasm.ts has the one.
     const glue = ['--target', 'web', '--omit-default-module-path', '--out-dir', stage, '--out-name', 'qcow2_web']
     run(program, [...glue, built])

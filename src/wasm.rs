@@ -15,13 +15,17 @@
 #![allow(unsafe_code, reason = "wasm-bindgen's macros write the glue, and it is unsafe")]
 
 mod buffers;
+mod check;
 mod create;
 mod engine;
 mod error;
 mod host;
 mod image;
+mod life;
 mod map;
+mod mend;
 mod object;
+mod progress;
 mod requests;
 mod resolver;
 mod storage;
@@ -29,6 +33,6 @@ mod tasks;
 mod values;
 
 pub use engine::WasmEngine;
-pub use host::{Host, HostCreateOptions, HostStorage};
+pub use host::{Host, HostAmendOptions, HostCreateOptions, HostProgress, HostSnapshotOptions, HostStorage};
 pub use image::WasmImage;
 pub use map::WasmMap;

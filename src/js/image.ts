@@ -1,5 +1,15 @@
 import { resolver } from './backing.js'
-import { type ByteCount, byteArray, byteCount, storage as checkedStorage, integer, within } from './checks.js'
+import { type CheckOptions, type CheckReport, described, findings } from './check.js'
+import {
+  type ByteCount,
+  byteArray,
+  byteCount,
+  storage as checkedStorage,
+  integer,
+  oneOf,
+  text,
+  within,
+} from './checks.js'
 import { type CreateOptions, createdBacking, hostCreateOptions } from './create.js'
 import { Engine } from './engine.js'
 import { invalidArgument, Qcow2Error } from './errors.js'
@@ -9,26 +19,17 @@ import {
   type OpenOptions,
   type ReadableOptions,
   type RequestOptions,
+  type ResizeOptions,
   type WriteZeroesOptions,
 } from './options.js'
+import { hostSnapshotOptions, type SnapshotMethods, type Snapshots, snapshotList, writeVmState } from './snapshots.js'
 import type { Storage, WritableStorage } from './storage/types.js'
 import { Storages } from './storages.js'
 import { stream } from './stream.js'
 import { Tasks } from './tasks.js'
 import type { ImageInfo, Location, Snapshot } from './types.js'
 import { init, type WasmImage } from './wasm.js'
-
-/** The snapshots of an image, in the order of its table. */
-export interface Snapshots extends ReadonlyArray<Snapshot> {
-  /**
-   * Opens one read-only, side by side with the image; it has its own size, and is closed on its own. Also where the image is
-   * written meanwhile: a snapshot doesn't change.
-   *
-   * @param idOrName an id, or else a name, as QEMU looks them up.
-   * @throws {@link Qcow2Error} `NO_SUCH_SNAPSHOT`, or what reading its tables leads to.
-   */
-  open(idOrName: string, options?: RequestOptions): Promise<Qcow2>
-}
+import { type HostProgress, type LongOptions, watched } from './watch.js'
 
 /**
  * An open qcow2 image, or one of its snapshots, as the disk that a guest sees.
@@ -37,20 +38,19 @@ export interface Snapshots extends ReadonlyArray<Snapshot> {
  * `Number.MAX_SAFE_INTEGER` or bigints.
  */
 export class Qcow2 {
-  /** The disk's size in bytes. */
-  readonly size: number
   /** True if it can be written: it was opened so, and is no snapshot. */
   readonly writable: boolean
   /** True if all storages of the chain are synchronous, so that {@link Qcow2.readSync} and its like work. */
   readonly sync: boolean
-  /** The image's snapshots. */
-  readonly snapshots: Snapshots
   /** The length of the machine's saved state that goes with this view, in bytes; 0 where there is none. */
   readonly vmStateSize: number
   readonly #image: WasmImage
   readonly #storages: Storages
   readonly #tasks: Tasks
   readonly #engine: Engine
+  readonly #methods: SnapshotMethods
+  #size: number
+  #snapshots: Snapshots | undefined
   #closing: Promise<void> | undefined
 
   private constructor(image: WasmImage, engine: Engine, storages: Storages, writable: boolean) {
@@ -59,10 +59,10 @@ export class Qcow2 {
     this.#storages = storages
     this.#tasks = new Tasks(engine)
     this.writable = writable
-    this.size = image.size
+    this.#size = image.size
     this.sync = image.sync
     this.vmStateSize = image.vm_state_size
-    this.snapshots = this.#list(image.snapshots())
+    this.#methods = this.#snapshotMethods()
   }
 
   /**
@@ -130,6 +130,20 @@ export class Qcow2 {
       await storages.release().catch(() => {})
       throw error
     }
+  }
+
+  /** The disk's size in bytes. It changes when the disk is resized, and when a snapshot is applied. */
+  get size(): number {
+    return this.#size
+  }
+
+  /** The image's snapshots, as they are now. */
+  get snapshots(): Snapshots {
+    this.#snapshots ??= snapshotList(
+      this.#tasks.now(() => this.#image.snapshots()),
+      this.#methods,
+    )
+    return this.#snapshots
   }
 
   /** True from the moment that {@link Qcow2.close} was called. */
@@ -319,6 +333,35 @@ export class Qcow2 {
   }
 
   /**
+   * Gives the disk another size; a longer one reads as zeros in its new part. Snapshots keep the size that they have. Waits
+   * for the requests under way, and lets new ones wait. Durable when it is done; when it fails, or is aborted, the disk has its
+   * old size or the new one.
+   *
+   * @param size in bytes, rounded up to a multiple of 512.
+   * @throws {@link Qcow2Error} `WOULD_SHRINK` unless that is asked for, `DISK_TOO_LARGE`, `RESIZE_NEEDS_VERSION_3` for an
+   * image of version 2 that has snapshots, and what {@link Qcow2.write} rejects with.
+   */
+  async resize(size: ByteCount, options: ResizeOptions = {}): Promise<void> {
+    const to = BigInt(byteCount(size, 'The size'))
+    const allocate = oneOf(options.preallocation ?? 'off', ['off', 'metadata', 'full'], 'preallocation')
+    await this.#change(options, () => this.#image.resize(to, options.shrink ?? false, allocate))
+  }
+
+  /**
+   * Checks the image as `qemu-img check` does: whether its reference counts, flags and tables agree. Where it is open for
+   * writing it is flushed before, and no cluster is allocated meanwhile.
+   *
+   * @throws {@link Qcow2Error} what reading leads to, and where it is open for writing what {@link Qcow2.flush} rejects with;
+   * or the signal's reason.
+   */
+  async check(options: CheckOptions = {}): Promise<CheckReport> {
+    const limit = findings(options)
+    const run = (watch: HostProgress | undefined) =>
+      this.#tasks.run<CheckReport>(() => this.#image.check(limit, watch), options.signal)
+    return described(await watched(options, run))
+  }
+
+  /**
    * Closes this handle. What is in flight, and all that is asked later, fails with code `CLOSED`; await your writes before.
    * Where the image is {@link Qcow2.writable}, what was written is made durable, and reference counts are brought up to date:
    * an image that is never closed is as after a crash. The storages are closed with the last handle on the image: snapshots
@@ -352,15 +395,49 @@ export class Qcow2 {
     return this.#storages.release()
   }
 
-  #list(snapshots: Snapshot[]): Snapshots {
-    const open = async (idOrName: string, options: RequestOptions = {}) => {
-      if (typeof idOrName !== 'string') throw invalidArgument('A snapshot is opened by its id or name, a string.')
-      options.signal?.throwIfAborted()
-      const view = this.#tasks.now(() => this.#image.open_snapshot(idOrName))
-      return new Qcow2(view, this.#engine, this.#storages.share(), false)
+  #snapshotMethods(): SnapshotMethods {
+    const change = <T>(options: LongOptions, start: (watch: HostProgress | undefined) => T | number) =>
+      this.#change(options, start)
+    return {
+      open: async (idOrName, { signal } = {}) => {
+        if (typeof idOrName !== 'string') throw invalidArgument('A snapshot is opened by its id or name, a string.')
+        signal?.throwIfAborted()
+        const view = this.#tasks.now(() => this.#image.open_snapshot(idOrName))
+        return new Qcow2(view, this.#engine, this.#storages.share(), false)
+      },
+      create: async (name, options = {}) => {
+        // Whatever is wrong with them is said before anything is written.
+        hostSnapshotOptions(name, options, 0)
+        const write = async (offset: ByteCount, bytes: Uint8Array) => {
+          await this.#tasks.run(() => this.#image.write_vm_state(BigInt(offset), bytes), options.signal)
+        }
+        const length = await writeVmState(options.vmState, write)
+        const what = hostSnapshotOptions(name, options, length)
+        return Object.freeze(await change<Snapshot>(options, (watch) => this.#image.create_snapshot(what, watch)))
+      },
+      apply: async (idOrName, options = {}) => {
+        const id = text(idOrName, 'A snapshot')
+        await change(options, (watch) => this.#image.apply_snapshot(id, watch))
+      },
+      delete: async (idOrName, options = {}) => {
+        const id = text(idOrName, 'A snapshot')
+        await change(options, (watch) => this.#image.delete_snapshot(id, watch))
+      },
+      rename: async (idOrName, name, options = {}) => {
+        const [id, to] = [text(idOrName, 'A snapshot'), text(name, 'The name')]
+        await change(options, () => this.#image.rename_snapshot(id, to))
+      },
     }
-    const list = snapshots.map((each) => Object.freeze(each))
-    return Object.freeze(Object.defineProperty(list, 'open', { value: open })) as unknown as Snapshots
+  }
+
+  /** Runs a call that changes what the image is, and looks at that again. */
+  async #change<T>(options: LongOptions, start: (watch: HostProgress | undefined) => T | number): Promise<T> {
+    try {
+      return await watched(options, (watch) => this.#tasks.run<T>(() => start(watch), options.signal))
+    } finally {
+      this.#snapshots = undefined
+      if (!this.closed) this.#size = this.#image.size
+    }
   }
 
   #range({ offset = 0, length }: { offset?: ByteCount | undefined; length?: ByteCount | undefined }) {

@@ -3,6 +3,8 @@
  *
  * @packageDocumentation
  */
+
+export { type AmendBacking, type AmendOptions, amend } from './amend.js'
 export type { Backing, BackingFile, BackingRequest, BackingResolver } from './backing.js'
 export {
   type BestStorage,
@@ -13,10 +15,11 @@ export {
   estimate,
   persist,
 } from './browser.js'
+export { type CheckOptions, type CheckReport, check, type Finding } from './check.js'
 export type { ByteCount } from './checks.js'
 export type { CreateBacking, CreateDataFile, CreateOptions } from './create.js'
 export { isQcow2Error, type MissingFile, Qcow2Error, type Qcow2ErrorCode, type Qcow2ErrorDetails } from './errors.js'
-export { Qcow2, type Snapshots } from './image.js'
+export { Qcow2 } from './image.js'
 export { inspect } from './inspect.js'
 export type { Extent, MapOptions } from './map.js'
 export type {
@@ -25,9 +28,12 @@ export type {
   OpenOptions,
   ReadableOptions,
   RequestOptions,
+  ResizeOptions,
   WriteZeroesOptions,
 } from './options.js'
 export { type OverlayOptions, overlay } from './overlay.js'
+export { type RepairOptions, type RepairReport, repair } from './repair.js'
+export type { SnapshotOptions, Snapshots } from './snapshots.js'
 export { type BlobOptions, blob } from './storage/blob.js'
 export { type Draft, draft } from './storage/draft.js'
 export { type FileHandleOptions, fileHandle } from './storage/file-handle.js'
@@ -51,3 +57,4 @@ export type {
 export type { Progress } from './stream.js'
 export type * from './types.js'
 export { type InitOptions, init, type ModuleSource } from './wasm.js'
+export type { LongOptions } from './watch.js'

@@ -59,6 +59,14 @@ export interface WriteZeroesOptions extends RequestOptions {
   readonly unmap?: boolean | undefined
 }
 
+/** How {@link Qcow2.resize} resizes. */
+export interface ResizeOptions extends RequestOptions {
+  /** Lets the disk become smaller: what it holds behind its new end is lost. Default: false. */
+  readonly shrink?: boolean | undefined
+  /** What of a new part is allocated at once, as in {@link CreateOptions.preallocation}. Default: `off`, nothing. */
+  readonly preallocation?: 'off' | 'metadata' | 'full' | undefined
+}
+
 /** What {@link Qcow2.readable} reads. */
 export interface ReadableOptions {
   /** Where to begin, in bytes. Default: 0. */

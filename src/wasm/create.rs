@@ -14,11 +14,7 @@ pub(crate) fn create_options(host: &HostCreateOptions, data_file: bool) -> Creat
         .lazy_refcounts(host.lazy_refcounts())
         .extended_l2(host.extended_l2())
         .compression(if host.zstd() { CompressionType::Zstd } else { CompressionType::Deflate })
-        .preallocation(match host.preallocation().as_str() {
-            "metadata" => Preallocation::Metadata,
-            "full" => Preallocation::Full,
-            _ => Preallocation::Off,
-        });
+        .preallocation(preallocation(&host.preallocation()));
     if let Some(name) = host.backing_name() {
         options =
             options.backing_file(name, if host.backing_is_raw() { BackingFormat::Raw } else { BackingFormat::Qcow2 });
@@ -27,4 +23,13 @@ pub(crate) fn create_options(host: &HostCreateOptions, data_file: bool) -> Creat
         options = options.data_file(host.data_file_name(), host.data_file_raw());
     }
     options
+}
+
+/// What is to be allocated at once, by its name.
+pub(crate) fn preallocation(name: &str) -> Preallocation {
+    match name {
+        "metadata" => Preallocation::Metadata,
+        "full" => Preallocation::Full,
+        _ => Preallocation::Off,
+    }
 }

@@ -22,7 +22,7 @@ use crate::image::open::OpenOptions;
 
 /// Runs an image, its snapshots and their requests.
 #[wasm_bindgen]
-pub struct WasmEngine(Rc<Engine>);
+pub struct WasmEngine(pub(super) Rc<Engine>);
 
 /// See [`WasmEngine`].
 pub(crate) struct Engine {

@@ -62,6 +62,44 @@ extern "C" {
     #[wasm_bindgen(method, structural)]
     pub(crate) fn abort(this: &HostStorage, request: u32);
 
+    /// Who is told how far something long has come.
+    pub type HostProgress;
+    /// So much of so much is done. False ends it.
+    #[wasm_bindgen(method, structural)]
+    pub(crate) fn tell(this: &HostProgress, done: f64, total: f64) -> bool;
+
+    /// What a snapshot that is to be taken records: `src/js/snapshots.ts` says what its members mean.
+    pub type HostSnapshotOptions;
+    #[wasm_bindgen(method, structural, getter)]
+    pub(crate) fn name(this: &HostSnapshotOptions) -> String;
+    #[wasm_bindgen(method, structural, getter)]
+    pub(crate) fn seconds(this: &HostSnapshotOptions) -> u32;
+    #[wasm_bindgen(method, structural, getter)]
+    pub(crate) fn nanoseconds(this: &HostSnapshotOptions) -> u32;
+    #[wasm_bindgen(method, structural, getter, js_name = vmClockNsec)]
+    pub(crate) fn vm_clock_nsec(this: &HostSnapshotOptions) -> u64;
+    #[wasm_bindgen(method, structural, getter)]
+    pub(crate) fn icount(this: &HostSnapshotOptions) -> Option<u64>;
+    #[wasm_bindgen(method, structural, getter, js_name = vmStateSize)]
+    pub(crate) fn vm_state_size(this: &HostSnapshotOptions) -> u64;
+
+    /// What is to be changed of an image: `src/js/amend.ts` says what its members mean.
+    pub type HostAmendOptions;
+    #[wasm_bindgen(method, structural, getter)]
+    pub(crate) fn version(this: &HostAmendOptions) -> Option<u32>;
+    #[wasm_bindgen(method, structural, getter, js_name = lazyRefcounts)]
+    pub(crate) fn lazy_refcounts(this: &HostAmendOptions) -> Option<bool>;
+    #[wasm_bindgen(method, structural, getter, js_name = refcountBits)]
+    pub(crate) fn refcount_bits(this: &HostAmendOptions) -> Option<u32>;
+    #[wasm_bindgen(method, structural, getter, js_name = backingName)]
+    pub(crate) fn backing_name(this: &HostAmendOptions) -> Option<String>;
+    #[wasm_bindgen(method, structural, getter, js_name = backingIsRaw)]
+    pub(crate) fn backing_is_raw(this: &HostAmendOptions) -> bool;
+    #[wasm_bindgen(method, structural, getter, js_name = withoutBacking)]
+    pub(crate) fn without_backing(this: &HostAmendOptions) -> bool;
+    #[wasm_bindgen(method, structural, getter, js_name = dataFileName)]
+    pub(crate) fn data_file_name(this: &HostAmendOptions) -> Option<String>;
+
     /// A backing file.
     pub(crate) type Supplied;
     #[wasm_bindgen(method, structural, getter)]

@@ -18,8 +18,8 @@ use crate::ready::now_or_never;
 /// An open image, or one of its snapshots. Freeing it does not end what is under way.
 #[wasm_bindgen]
 pub struct WasmImage {
-    image: Image<JsStorage>,
-    engine: Rc<Engine>,
+    pub(super) image: Image<JsStorage>,
+    pub(super) engine: Rc<Engine>,
 }
 
 impl WasmImage {
@@ -125,14 +125,6 @@ impl WasmImage {
         self.engine.start(async move { done(image.close().await) })
     }
 
-    /// Fills an array with the VM state's bytes from `offset` on.
-    pub fn read_vm_state(&self, offset: u64, into: Bytes) -> Result<JsValue, JsValue> {
-        let (image, engine) = (self.image.clone(), self.engine.clone());
-        self.engine.start(async move {
-            engine.buffers.fill(&into, offset, async |at, buf| image.read_vm_state(at, buf).await).await
-        })
-    }
-
     /// What the image is.
     pub fn info(&self) -> Result<JsValue, JsValue> {
         let image = self.image.clone();
@@ -150,20 +142,9 @@ impl WasmImage {
         let map = self.image.map(offset, length).map_err(to_js)?;
         Ok(WasmMap::new(map, offset, self.engine.clone()))
     }
-
-    /// The snapshots.
-    pub fn snapshots(&self) -> JsValue {
-        self.image.snapshots().to_vec().to_js()
-    }
-
-    /// Opens a snapshot.
-    pub fn open_snapshot(&self, id_or_name: &str) -> Result<WasmImage, JsValue> {
-        let image = self.image.open_snapshot(id_or_name).map_err(to_js)?;
-        Ok(Self { image, engine: self.engine.clone() })
-    }
 }
 
-fn done(result: Result<(), Error<Fault>>) -> Outcome {
+pub(super) fn done(result: Result<(), Error<Fault>>) -> Outcome {
     result.map(|()| JsValue::UNDEFINED).map_err(to_js)
 }
 
