@@ -1,7 +1,7 @@
 import { Dialog } from './ui/dialog'
 
 const KEYS: [string[], string][] = [
-  [['1', '2', '3', '4'], 'Overview, map, bytes, snapshots'],
+  [['1', '…', '5'], 'Overview, map, bytes, snapshots, check'],
   [['←', '→', '↑', '↓'], 'Move in the map and in the bytes'],
   [['Enter'], 'Map: the bytes of the selected cell'],
   [['+', '−'], 'Map: zoom in and out'],

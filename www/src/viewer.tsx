@@ -1,4 +1,5 @@
 import { useEffect, useState } from 'preact/hooks'
+import { CheckPanel } from './check/panel'
 import { Lock } from './edit/lock'
 import { EditOutcome } from './edit/outcome'
 import type { OpenedImage } from './engine/protocol'
@@ -20,7 +21,13 @@ import { ThemeButton } from './ui/theme-button'
 import { formatSize } from './values/size'
 import { Warnings } from './warnings'
 
-const LABELS: Record<Panel, string> = { overview: 'Overview', map: 'Map', hex: 'Bytes', snapshots: 'Snapshots' }
+const LABELS: Record<Panel, string> = {
+  overview: 'Overview',
+  map: 'Map',
+  hex: 'Bytes',
+  snapshots: 'Snapshots',
+  check: 'Check',
+}
 
 export function Viewer({ image }: { image: OpenedImage }) {
   const { panel } = route.value
@@ -86,6 +93,7 @@ export function Viewer({ image }: { image: OpenedImage }) {
           {panel === 'map' && <MapPanel key={shown.snapshot} image={image} disk={shown} />}
           {panel === 'hex' && <HexPanel image={image} disk={shown} />}
           {panel === 'snapshots' && <SnapshotList image={image} />}
+          {panel === 'check' && <CheckPanel repairable={image.notEditable === null || image.info.corrupt} />}
         </div>
       </main>
       {help && <KeyboardHelp onClose={() => setHelp(false)} />}

@@ -9,7 +9,7 @@ export function Warnings({ image }: { image: OpenedImage }) {
       {info.corrupt && (
         <Notice tone="bad">
           <strong>Marked as corrupt.</strong> QEMU met damage in this image and refuses to write to it until it is
-          repaired. What can be read is shown. To find out more, run <code>qemu-img check</code> on a copy.
+          repaired. What can be read is shown. The Check panel finds out more, and repairs.
         </Notice>
       )}
       {info.dirty && (

@@ -1,6 +1,7 @@
 /** The page's side of the worker: the same calls, cancelled by AbortSignals instead of by task numbers. */
 
 import { proxy, wrap } from 'comlink'
+import type { CheckReport, RepairReport } from 'qcow2-web'
 import type { PartitionTable } from '../partitions'
 import type {
   AskForFile,
@@ -11,6 +12,8 @@ import type {
   NewImage,
   OpenedImage,
   OpenOutcome,
+  Progress,
+  SnapshotChange,
   Survey,
   SurveyRequest,
 } from './protocol'
@@ -53,6 +56,30 @@ export const engine = {
   save: (signal?: AbortSignal): Promise<{ file: File; image: OpenedImage }> => run(signal, (task) => remote.save(task)),
 
   saved: (file: File): Promise<OpenedImage> => run(undefined, (task) => remote.saved(task, file)),
+
+  changeSnapshots: (
+    change: SnapshotChange,
+    onProgress: (progress: Progress) => void,
+    signal?: AbortSignal,
+  ): Promise<OpenedImage> => run(signal, (task) => remote.changeSnapshots(task, change, proxy(onProgress))),
+
+  check: (onProgress: (progress: Progress) => void, signal?: AbortSignal): Promise<CheckReport> =>
+    run(signal, (task) => remote.check(task, proxy(onProgress)) as Promise<CheckReport>),
+
+  repair: (
+    what: 'leaks' | 'all',
+    acceptLoss: boolean,
+    onProgress: (progress: Progress) => void,
+    signal?: AbortSignal,
+  ): Promise<{ report: RepairReport; image: OpenedImage | null }> =>
+    run(
+      signal,
+      (task) =>
+        remote.repair(task, what, acceptLoss, proxy(onProgress)) as Promise<{
+          report: RepairReport
+          image: OpenedImage | null
+        }>,
+    ),
 
   openDisk: (snapshot: string | null): Promise<Disk> => run(undefined, (task) => remote.openDisk(task, snapshot)),
 

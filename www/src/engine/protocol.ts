@@ -1,6 +1,15 @@
 /** What crosses between the page and its worker. Only values that structured clone keeps. */
 
-import type { CreateOptions, Extent, ImageInfo, Inspection, Location, Snapshot } from 'qcow2-web'
+import type {
+  CheckReport,
+  CreateOptions,
+  Extent,
+  ImageInfo,
+  Inspection,
+  Location,
+  RepairReport,
+  Snapshot,
+} from 'qcow2-web'
 import type { PartitionTable } from '../partitions'
 
 /** A file that the worker holds: the image, its data file, its backing files with theirs. */
@@ -36,6 +45,18 @@ export interface OpenedImage {
   editing: boolean
   /** Why it can't be edited, as a sentence; `null` where it can be. */
   notEditable: string | null
+}
+
+/** What is to become of the snapshots. */
+export type SnapshotChange =
+  | { kind: 'create'; name: string }
+  | { kind: 'apply' | 'delete'; id: string }
+  | { kind: 'rename'; id: string; name: string }
+
+/** How far something long has come. */
+export interface Progress {
+  done: number
+  total: number
 }
 
 /** An image that is to be made. */
@@ -118,6 +139,16 @@ export interface Engine {
   save(task: number): Promise<{ file: File; image: OpenedImage }>
   /** Goes on with `file` in the place of the image's: the same bytes, saved elsewhere. */
   saved(task: number, file: File): Promise<OpenedImage>
+  changeSnapshots(task: number, change: SnapshotChange, onProgress: (progress: Progress) => void): Promise<OpenedImage>
+  /** Checks the image as it is now, with its changes; also one that can't be opened. */
+  check(task: number, onProgress: (progress: Progress) => void): Promise<CheckReport>
+  /** Repairs the image, with its changes, in memory; also one that can't be opened. What is open of it is closed before. */
+  repair(
+    task: number,
+    what: 'leaks' | 'all',
+    acceptLoss: boolean,
+    onProgress: (progress: Progress) => void,
+  ): Promise<{ report: RepairReport; image: OpenedImage | null }>
   openDisk(task: number, snapshot: string | null): Promise<Disk>
   partitions(task: number, snapshot: string | null): Promise<PartitionTable>
   explain(task: number, snapshot: string | null, start: number, end: number): Promise<Explained>

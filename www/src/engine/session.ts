@@ -2,6 +2,8 @@
 
 import {
   blob,
+  type CheckReport,
+  check,
   type Draft,
   draft,
   type Extent,
@@ -9,6 +11,8 @@ import {
   inspect,
   isQcow2Error,
   Qcow2,
+  type RepairReport,
+  repair,
   type WritableAsyncStorage,
 } from 'qcow2-web'
 import { type PartitionTable, readPartitions } from '../partitions'
@@ -22,6 +26,8 @@ import type {
   NewImage,
   OpenedImage,
   OpenOutcome,
+  Progress,
+  SnapshotChange,
   Survey,
   SurveyRequest,
 } from './protocol'
@@ -87,6 +93,57 @@ export class Session {
 
   async write(offset: bigint, bytes: Uint8Array, signal: AbortSignal): Promise<void> {
     await (await this.image(null)).write(offset, bytes, { signal })
+  }
+
+  async changeSnapshots(
+    change: SnapshotChange,
+    signal: AbortSignal,
+    onProgress: (progress: Progress) => void,
+  ): Promise<void> {
+    const { snapshots } = await this.image(null)
+    const options = { signal, onProgress: seldom(onProgress) }
+    if (change.kind === 'create') {
+      await snapshots.create(change.name, options)
+    } else if (change.kind === 'rename') {
+      await snapshots.rename(change.id, change.name, { signal })
+    } else if (change.kind === 'apply') {
+      await snapshots.apply(change.id, options)
+    } else {
+      // It may have been looked at.
+      await this.closeSnapshot(change.id)
+      await snapshots.delete(change.id, options)
+    }
+  }
+
+  /** Checks the image as it is now. */
+  async check(signal: AbortSignal, onProgress: (progress: Progress) => void): Promise<CheckReport> {
+    const options = { signal, onProgress: seldom(onProgress) }
+    return this.active ? this.active.check(options) : check(this.changes ?? blob(this.supplies.image), options)
+  }
+
+  /** Repairs the image; a session over what it is then, for editing if it opens. This one is closed. */
+  async repair(
+    what: 'leaks' | 'all',
+    acceptLoss: boolean,
+    signal: AbortSignal,
+    onProgress: (progress: Progress) => void,
+  ): Promise<[RepairReport, Session]> {
+    await this.close()
+    const changes = this.changes ?? draft(blob(this.supplies.image))
+    const report = await repair(changes, what, { acceptLoss, signal, onProgress: seldom(onProgress) })
+    const image = await openWithFiles(this.supplies, changes, signal).catch(() => null)
+    return [report, new Session(this.supplies, image, changes)]
+  }
+
+  /** True if the image could be opened as a disk. */
+  get isOpen(): boolean {
+    return this.active !== null
+  }
+
+  private async closeSnapshot(id: string): Promise<void> {
+    const open = this.snapshots.get(id)
+    this.snapshots.delete(id)
+    await open?.then((image) => image.close())
   }
 
   /** The image with its changes, as a file, and a session over it. This one is closed then. */
@@ -191,6 +248,16 @@ export class Session {
       editing: this.changes !== null,
       notEditable: notEditable(info),
     }
+  }
+}
+
+/** Tells now and then only, for each time crosses to the page. */
+function seldom(onProgress: (progress: Progress) => void): (progress: Progress) => void {
+  let told = performance.now()
+  return (progress) => {
+    if (performance.now() - told < TELL_EVERY) return
+    told = performance.now()
+    onProgress({ ...progress })
   }
 }
 

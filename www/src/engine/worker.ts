@@ -58,6 +58,22 @@ const engine: Engine = {
       return next.describe()
     }),
 
+  changeSnapshots: (task, change, onProgress) =>
+    cancellable(task, async (signal) => {
+      const now = opened()
+      await now.changeSnapshots(change, signal, onProgress)
+      return now.describe()
+    }),
+
+  check: (task, onProgress) => cancellable(task, (signal) => opened().check(signal, onProgress)),
+
+  repair: (task, what, acceptLoss, onProgress) =>
+    cancellable(task, async (signal) => {
+      const [report, next] = await opened().repair(what, acceptLoss, signal, onProgress)
+      session = next
+      return { report, image: next.isOpen ? await next.describe() : null }
+    }),
+
   write: (task, offset, bytes) => cancellable(task, (signal) => opened().write(offset, bytes, signal)),
 
   save: (task) =>

@@ -1,3 +1,4 @@
+import { CheckPanel } from '../check/panel'
 import type { HeldFile } from '../engine/protocol'
 import { Bytes } from '../hex/panel'
 import { enterFile, leave } from '../state/enter'
@@ -72,6 +73,7 @@ export function Problem({ refused, retry }: { refused: Refused; retry(): void })
             </button>
           </div>
         </section>
+        {inspection?.format === 'qcow2' && !inBacking && <CheckPanel repairable before={showBytes} />}
         {inspection?.header && <Header header={inspection.header} />}
         {size > 0 && (
           <section id="file-bytes" aria-label="The file's bytes" class="bytes">
@@ -81,6 +83,10 @@ export function Problem({ refused, retry }: { refused: Refused; retry(): void })
       </main>
     </div>
   )
+}
+
+function showBytes(): void {
+  document.getElementById('file-bytes')?.scrollIntoView({ block: 'nearest' })
 }
 
 /** What the engine stopped at, and whatever else is wrong; each thing once. */
@@ -106,7 +112,7 @@ function Findings({ findings, inBacking }: { findings: Finding[]; inBacking: boo
               class="link"
               onClick={() => {
                 go({ at: BigInt(finding.offset ?? 0) })
-                document.getElementById('file-bytes')?.scrollIntoView({ block: 'nearest' })
+                showBytes()
               }}
             >
               Show byte <span class="mono">{formatOffset(finding.offset)}</span>

@@ -1,56 +1,103 @@
+import { useState } from 'preact/hooks'
 import type { Snapshot } from 'qcow2-web'
 import type { OpenedImage } from '../engine/protocol'
+import { unlock } from '../state/edit'
 import { go, route } from '../state/route'
+import { type SnapshotAction, snapshotWork, takeSnapshot } from '../state/snapshots'
+import { Icon } from '../ui/icon'
+import { Notice } from '../ui/notice'
 import { Size } from '../ui/size'
 import { useLimit } from '../ui/use-limit'
 import { formatDate, formatVmClock, isoDate } from '../values/time'
+import { ActionDialog } from './action'
+import { TakeForm } from './take'
 
+/** The states of the disk that the image keeps: to look at, to compare, and, unlocked, to take and go back to. */
 export function SnapshotList({ image }: { image: OpenedImage }) {
   const [shown, more] = useLimit(image.snapshots)
-  if (image.snapshots.length === 0) {
-    return (
-      <div class="card empty">
-        <h2>No snapshots</h2>
-        <p>
-          This image holds one disk and no earlier states of it. <code>qemu-img snapshot -c NAME</code> makes one.
-        </p>
-      </div>
-    )
-  }
+  const [asked, setAsked] = useState<SnapshotAction | null>(null)
   return (
-    <div class="card wide-table">
-      <table class="list stacks">
-        <caption class="visually-hidden">Snapshots</caption>
-        <thead>
-          <tr>
-            <th scope="col">Id</th>
-            <th scope="col">Name</th>
-            <th scope="col">Date</th>
-            <th scope="col" class="end">
-              VM clock
-            </th>
-            <th scope="col" class="end">
-              VM state
-            </th>
-            <th scope="col" class="end">
-              Disk size
-            </th>
-            <td />
-          </tr>
-        </thead>
-        <tbody>
-          {shown.map((snapshot) => (
-            <Row key={snapshot.id} snapshot={snapshot} diskSize={image.info.virtualSize} />
-          ))}
-        </tbody>
-      </table>
-      {more}
+    <>
+      {image.editing ? <TakeForm onTake={(name) => void takeSnapshot(name)} /> : <Locked image={image} />}
+      <Working />
+      {image.snapshots.length === 0 ? (
+        <div class="card empty">
+          <h2>No snapshots</h2>
+          <p>This image holds one disk and no earlier states of it.</p>
+        </div>
+      ) : (
+        <div class="card wide-table">
+          <table class="list stacks">
+            <caption class="visually-hidden">Snapshots</caption>
+            <thead>
+              <tr>
+                <th scope="col">Id</th>
+                <th scope="col">Name</th>
+                <th scope="col">Date</th>
+                <th scope="col" class="end">
+                  VM clock
+                </th>
+                <th scope="col" class="end">
+                  VM state
+                </th>
+                <th scope="col" class="end">
+                  Disk size
+                </th>
+                <td />
+              </tr>
+            </thead>
+            <tbody>
+              {shown.map((snapshot) => (
+                <Row key={snapshot.id} snapshot={snapshot} image={image} ask={setAsked} />
+              ))}
+            </tbody>
+          </table>
+          {more}
+        </div>
+      )}
+      {asked && <ActionDialog action={asked} onClose={() => setAsked(null)} />}
+    </>
+  )
+}
+
+function Locked({ image }: { image: OpenedImage }) {
+  if (image.notEditable !== null) return null
+  const open = (
+    <button type="button" class="button small" onClick={() => void unlock()}>
+      <Icon name="unlock" /> Unlock
+    </button>
+  )
+  return (
+    <Notice tone="info" action={open}>
+      Unlock the image to take a snapshot, or to go back to one. The file stays as it is until you save.
+    </Notice>
+  )
+}
+
+/** What is being done, which may take a while where there are many tables. */
+function Working() {
+  const now = snapshotWork.value
+  if (!now) return null
+  if ('problem' in now) return <Notice tone="bad">{now.problem}</Notice>
+  return (
+    <div class="progress" role="status">
+      <progress value={now.progress?.done} max={now.progress?.total || 1} /> {now.what}…
+      <button type="button" class="button small" onClick={now.cancel}>
+        Cancel
+      </button>
     </div>
   )
 }
 
-function Row({ snapshot, diskSize }: { snapshot: Snapshot; diskSize: number }) {
+interface RowProps {
+  snapshot: Snapshot
+  image: OpenedImage
+  ask(action: SnapshotAction): void
+}
+
+function Row({ snapshot, image, ask }: RowProps) {
   const shown = route.value.snapshot === snapshot.id
+  const name = snapshot.name || snapshot.id
   return (
     <tr class={shown ? 'current' : ''}>
       <td class="number" data-label="Id">
@@ -65,18 +112,43 @@ function Row({ snapshot, diskSize }: { snapshot: Snapshot; diskSize: number }) {
         {snapshot.vmStateSize ? <Size bytes={snapshot.vmStateSize} /> : <span class="soft">none</span>}
       </td>
       <td class="end" data-label="Disk">
-        <Size bytes={snapshot.diskSize ?? diskSize} />
+        <Size bytes={snapshot.diskSize ?? image.info.virtualSize} />
       </td>
       <td class="end">
-        <button
-          type="button"
-          class="button small"
-          aria-label={shown ? `Leave snapshot ${snapshot.name}` : `Open snapshot ${snapshot.name}`}
-          onClick={() => go({ snapshot: shown ? null : snapshot.id, of: 'disk' }, 'push')}
-        >
-          {shown ? 'Leave' : 'Open'}
-        </button>
+        <span class="row-actions">
+          {image.editing && (
+            <>
+              <Action label={`Go back to snapshot ${name}`} onClick={() => ask({ kind: 'apply', snapshot })}>
+                Go back
+              </Action>
+              <Action label={`Rename snapshot ${name}`} onClick={() => ask({ kind: 'rename', snapshot })}>
+                Rename
+              </Action>
+              <Action label={`Delete snapshot ${name}`} onClick={() => ask({ kind: 'delete', snapshot })}>
+                Delete
+              </Action>
+            </>
+          )}
+          <Action
+            label={shown ? `Leave snapshot ${snapshot.name}` : `Open snapshot ${snapshot.name}`}
+            onClick={() => go({ snapshot: shown ? null : snapshot.id, of: 'disk' }, 'push')}
+          >
+            {shown ? 'Leave' : 'Open'}
+          </Action>
+        </span>
       </td>
     </tr>
   )
+}
+
+function Action({ label, children, onClick }: { label: string; children: string; onClick(): void }) {
+  return (
+    <button type="button" class="button small" aria-label={label} disabled={isBusy()} onClick={onClick}>
+      {children}
+    </button>
+  )
+}
+
+function isBusy(): boolean {
+  return snapshotWork.value !== null && !('problem' in snapshotWork.value)
 }

@@ -70,6 +70,11 @@ export function undo(): bigint | null {
   return last.at
 }
 
+/** What was typed can't be undone any more: the disk is another one. */
+export function forgetSteps(): void {
+  steps.value = []
+}
+
 /** Nothing is left to be saved: the image was saved, or is no longer shown. */
 export function forgetChanges(): void {
   steps.value = []

@@ -2,6 +2,7 @@
 
 import { signal } from '@preact/signals'
 import type { NewImage } from '../engine/protocol'
+import { forgetCheck } from './check'
 import { forgetChanges, unsaved } from './edit'
 import { setOrigin } from './save'
 import { closeImage, createImage, openFile, openSample } from './stage'
@@ -47,6 +48,7 @@ export function guardPage(): void {
 
 function begin(origin: FileSystemFileHandle | null): void {
   forgetChanges()
+  forgetCheck()
   setOrigin(origin)
 }
 

@@ -3,7 +3,7 @@
 import { effect, signal } from '@preact/signals'
 import { formatOffset, parseOffset } from '../values/offset'
 
-export const PANELS = ['overview', 'map', 'hex', 'snapshots'] as const
+export const PANELS = ['overview', 'map', 'hex', 'snapshots', 'check'] as const
 export type Panel = (typeof PANELS)[number]
 
 export interface Route {

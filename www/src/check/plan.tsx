@@ -1,0 +1,49 @@
+import { asked, repairNow } from '../state/check'
+import { Dialog } from '../ui/dialog'
+import { formatCount } from '../values/size'
+
+/** Says what a repair would do, before it does it. */
+export function PlanDialog() {
+  const now = asked.value
+  if (!now) return null
+  const { repair, report } = now
+  const { leaks, corruptions, checkErrors, lossy } = report
+  const cancel = () => {
+    asked.value = null
+  }
+  return (
+    <Dialog title={repair === 'leaks' ? 'Free lost space?' : 'Repair the image?'} onClose={cancel}>
+      <ul class="plan">
+        {leaks > 0 && <li>{formatCount(leaks)} clusters that nothing uses become free.</li>}
+        {repair === 'all' && corruptions + checkErrors - lossy > 0 && (
+          <li>Reference counts, flags and tables are mended so that what can be read stays as it is.</li>
+        )}
+        {repair === 'all' && (report.dirty || report.markedCorrupt) && (
+          <li>The mark as {report.markedCorrupt ? 'corrupt' : 'not closed'} is cleared.</li>
+        )}
+      </ul>
+      {repair === 'all' && lossy > 0 ? (
+        <p class="problem-text" role="alert">
+          {formatCount(lossy)} of what was found takes a loss: clusters whose place is unknown become zeros, snapshots
+          without tables are dropped. None of that can be read now. Keep a copy of the file as it is.
+        </p>
+      ) : (
+        <p>Nothing that can be read is lost by it.</p>
+      )}
+      <p>The file itself stays as it is until you save.</p>
+      <div class="actions">
+        <button type="button" class="button primary" autofocus onClick={() => void repairNow(repair, false)}>
+          {lossy > 0 && repair === 'all' ? 'Repair without loss' : 'Repair'}
+        </button>
+        {lossy > 0 && repair === 'all' && (
+          <button type="button" class="button" onClick={() => void repairNow(repair, true)}>
+            Repair all
+          </button>
+        )}
+        <button type="button" class="button quiet" onClick={cancel}>
+          Cancel
+        </button>
+      </div>
+    </Dialog>
+  )
+}
