@@ -6,6 +6,7 @@ use core::fmt;
 mod corrupt;
 mod create;
 mod decompress;
+mod luks;
 mod missing;
 mod misuse;
 mod problem;
@@ -14,6 +15,7 @@ mod unsupported;
 pub use corrupt::{Corrupt, HeaderTable};
 pub use create::CreateFault;
 pub use decompress::DecompressError;
+pub use luks::LuksFault;
 pub use missing::Missing;
 pub use misuse::Misuse;
 pub use problem::Problem;
@@ -29,7 +31,7 @@ pub enum Error<E> {
     Corrupt(Corrupt),
     /// The image is not one that this crate reads.
     Unsupported(Unsupported),
-    /// The image names another file, which the caller has to supply.
+    /// The image needs another file, or a passphrase, which the caller has to supply.
     Missing(Missing),
     /// The caller asked for what can't be.
     Misuse(Misuse),

@@ -2,6 +2,8 @@
 
 pub(crate) mod bitmap;
 pub(crate) mod bytes;
+#[cfg(feature = "luks")]
+pub(crate) mod cipher_spec;
 pub(crate) mod emit;
 pub(crate) mod extension;
 pub(crate) mod feature;
@@ -10,6 +12,7 @@ pub(crate) mod geometry;
 pub(crate) mod header;
 pub(crate) mod l1;
 pub(crate) mod l2;
+pub(crate) mod luks;
 pub(crate) mod probe;
 pub(crate) mod refcount;
 pub(crate) mod snapshot;

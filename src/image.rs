@@ -11,16 +11,25 @@ pub(crate) mod backing;
 mod change;
 pub(crate) mod check;
 pub(crate) mod create;
+#[cfg_attr(not(feature = "luks"), path = "image/create_plain.rs")]
+pub(crate) mod create_encrypted;
 mod discard;
+pub(crate) mod encryption;
 mod flush;
 mod head;
 pub(crate) mod info;
 pub(crate) mod inspect;
+#[cfg(feature = "luks")]
+mod key_slots;
 mod layer;
 pub(crate) mod locate;
+#[cfg(feature = "luks")]
+mod luks;
 pub(crate) mod map;
 pub(crate) mod open;
 mod open_writable;
+#[cfg(feature = "luks")]
+mod passphrase_options;
 mod preallocate;
 pub(crate) mod progress;
 mod read;
@@ -29,11 +38,15 @@ mod references;
 pub(crate) mod repair;
 pub(crate) mod resize;
 mod rewrite;
+#[cfg(feature = "luks")]
+pub(crate) mod secrets;
 mod snapshot;
 mod snapshot_apply;
 pub(crate) mod snapshot_create;
 mod snapshot_delete;
 mod snapshot_table;
+#[cfg_attr(not(feature = "luks"), path = "image/locked.rs")]
+pub(crate) mod unlock;
 mod vm_state;
 mod write;
 mod write_compressed;

@@ -20,7 +20,7 @@
 //! 1. `field`, `error`, `storage`, `ready`: where the header's fields are, what can go wrong, what the engine asks of a
 //!    storage, and how it is polled where nothing waits.
 //! 2. `format`: bytes ⇄ values, pure; no I/O, no async.
-//! 3. `codec`: compressed bytes to a cluster's bytes.
+//! 3. `codec`, `crypto`: compressed bytes to a cluster's bytes, encrypted sectors to sectors.
 //! 4. `meta`: cached tables over a storage, and the mapping that they hold.
 //! 5. `image`: one public operation a file.
 //! 6. `wasm`: the bridge to JavaScript, without product logic.
@@ -29,6 +29,7 @@
 extern crate alloc;
 
 mod codec;
+mod crypto;
 mod error;
 mod field;
 mod format;
@@ -40,13 +41,21 @@ pub mod storage;
 pub mod wasm;
 
 pub use codec::{Codecs, Compress, Decompress};
+#[cfg(feature = "luks")]
+pub use crypto::passphrase::Passphrase;
+#[cfg(feature = "luks")]
+pub use crypto::pbkdf2::{Derivation, Pbkdf2};
 pub use error::{
-    Corrupt, CreateFault, DecompressError, Error, FileFormat, HeaderTable, Missing, Misuse, Problem, Unsupported,
+    Corrupt, CreateFault, DecompressError, Error, FileFormat, HeaderTable, LuksFault, Missing, Misuse, Problem,
+    Unsupported,
 };
 pub use format::bitmap::BitmapInfo;
+#[cfg(feature = "luks")]
+pub use format::cipher_spec::{CipherAlgorithm, CipherMode, CipherSpec, HashAlgorithm, IvGenerator};
 pub use format::extension::Extension;
 pub use format::feature::{FeatureBit, FeatureKind};
 pub use format::header::{CompressionType, Encryption, RawHeader};
+pub use format::luks::{KeySlotInfo, LuksInfo};
 pub use format::snapshot::Snapshot;
 pub use image::Image;
 pub use image::amend::{AmendOptions, amend};
@@ -55,6 +64,9 @@ pub use image::backing::{
 };
 pub use image::check::{CheckOptions, CheckReport, Finding, Progress, Remedy, Severity, Verdict, check};
 pub use image::create::{CreateOptions, Preallocation};
+#[cfg(feature = "luks")]
+pub use image::create_encrypted::EncryptOptions;
+pub use image::encryption::EncryptionInfo;
 pub use image::info::{ChainLink, Info};
 pub use image::inspect::{Inspection, inspect};
 pub use image::locate::{Location, LocationKind};
@@ -62,6 +74,10 @@ pub use image::map::{Extent, Map, Step};
 pub use image::open::OpenOptions;
 pub use image::repair::{Repair, RepairOptions, RepairReport, repair};
 pub use image::resize::ResizeOptions;
+#[cfg(feature = "luks")]
+pub use image::secrets::{Entropy, KeyOptions, NoEntropy, calibrate};
 pub use image::snapshot_create::SnapshotOptions;
+#[cfg(feature = "luks")]
+pub use image::unlock::{KeyDerivation, PassphraseRequest};
 pub use ready::now_or_never;
 pub use storage::{Storage, StorageMut};

@@ -1,8 +1,10 @@
 //! Metadata over a storage: cached tables, and the mapping that they hold.
 
+pub(crate) mod buffers;
 pub(crate) mod compressed;
 pub(crate) mod current_header;
 pub(crate) mod dirty;
+pub(crate) mod encrypted;
 mod freed;
 pub(crate) mod gate;
 pub(crate) mod host_file;

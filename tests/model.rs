@@ -9,7 +9,10 @@ use std::process::Command;
 use std::rc::Rc;
 
 use qcow2_web::storage::MemoryStorage;
-use qcow2_web::{BackingFile, BackingFormat, CompressionType, CreateOptions, Image, OpenOptions, now_or_never};
+use qcow2_web::{
+    BackingFile, BackingFormat, CipherMode, CipherSpec, CompressionType, CreateOptions, EncryptOptions, Encryption,
+    Image, IvGenerator, KeyOptions, OpenOptions, now_or_never,
+};
 
 const STEPS: u32 = 300;
 const CACHES: [usize; 4] = [1, 8 << 10, 64 << 10, 4 << 20];
@@ -45,8 +48,11 @@ struct Shape {
     extended_l2: bool,
     refcount_bits: u32,
     compression: CompressionType,
+    encryption: Option<Encryption>,
     size: u64,
 }
+
+const PASSPHRASE: &str = "open sesame";
 
 impl Shape {
     fn random(random: &mut Random) -> Self {
@@ -61,6 +67,7 @@ impl Shape {
             refcount_bits: if version == 2 { 16 } else { 1 << random.below(7) },
             compression: if zstd { CompressionType::Zstd } else { CompressionType::Deflate },
             size: ((clusters << cluster_bits) - random.below(1 << cluster_bits)).next_multiple_of(512),
+            encryption: [None, None, Some(Encryption::Aes), Some(Encryption::Luks)][random.below(4) as usize],
         }
     }
 
@@ -71,7 +78,25 @@ impl Shape {
             .refcount_bits(self.refcount_bits)
             .extended_l2(self.extended_l2)
             .compression(self.compression);
+        let options = match self.encryption {
+            None => options,
+            Some(Encryption::Aes) => options.encryption(EncryptOptions::legacy_aes(PASSPHRASE)),
+            Some(_) => options.encryption(self.luks()),
+        };
         if has_backing { options.backing_file("base.raw", BackingFormat::Raw) } else { options }
+    }
+
+    /// One of the quicker kinds.
+    fn luks(&self) -> EncryptOptions {
+        let keys = KeyOptions::new(|bytes: &mut [u8]| {
+            bytes.fill(0x5a);
+            Ok(())
+        });
+        let spec = match self.version {
+            2 => CipherSpec { mode: CipherMode::Cbc, iv: IvGenerator::Plain, ..CipherSpec::default() },
+            _ => CipherSpec::default(),
+        };
+        EncryptOptions::luks(PASSPHRASE, keys.iterations(1000)).cipher(spec, 128)
     }
 
     /// The smallest part that can be given back.
@@ -104,8 +129,8 @@ impl Run {
         let offset = range.start as u64;
         let length = range.len() as u64;
         match self.random.below(12) {
-            0 => self.write_compressed(&range),
-            1..=5 => {
+            0 if self.shape.encryption.is_none() => self.write_compressed(&range),
+            0..=5 => {
                 let first = self.random.next() as u8 | 1;
                 let data: Vec<u8> = (0..length).map(|at| first.wrapping_add(at as u8)).collect();
                 now(self.image.write_at(offset, &data)).unwrap();
@@ -185,11 +210,20 @@ impl Run {
         if let Some(backing) = &backing {
             std::fs::write(folder.path().join("base.raw"), backing).unwrap();
         }
-        let check = Command::new("qemu-img").arg("check").arg(&path).output().unwrap();
+        let qemu =
+            |arguments: &[&str]| Command::new("qemu-img").args(arguments).current_dir(folder.path()).output().unwrap();
+        let raw = folder.path().join("out.raw");
+        let secret = format!("secret,id=key,data={PASSPHRASE}");
+        let unlocked = "driver=qcow2,file.filename=image.qcow2,encrypt.key-secret=key";
+        let (check, convert) = match shape.encryption {
+            None => (qemu(&["check", "image.qcow2"]), qemu(&["convert", "-O", "raw", "image.qcow2", "out.raw"])),
+            Some(_) => (
+                qemu(&["check", "--object", &secret, "--image-opts", unlocked]),
+                qemu(&["convert", "-O", "raw", "--object", &secret, "--image-opts", unlocked, "out.raw"]),
+            ),
+        };
         let said = String::from_utf8_lossy(&check.stdout);
         assert!(check.status.success(), "seed {seed}, {shape:?}: {said}");
-        let raw = folder.path().join("out.raw");
-        let convert = Command::new("qemu-img").args(["convert", "-O", "raw"]).arg(&path).arg(&raw).output().unwrap();
         assert!(convert.status.success(), "seed {seed}: {}", String::from_utf8_lossy(&convert.stderr));
         assert!(std::fs::read(&raw).unwrap() == model, "seed {seed}, {shape:?}: qemu-img reads something else");
     }
@@ -202,7 +236,8 @@ fn open(storage: &Rc<MemoryStorage>, backing: Option<&Vec<u8>>, random: &mut Ran
     };
     let chain: Vec<_> = backing.map(raw).into_iter().collect();
     let cache = CACHES[random.below(4) as usize];
-    now(Image::open_writable(storage.clone(), OpenOptions::new().backing(chain).table_cache(cache))).unwrap()
+    let options = OpenOptions::new().backing(chain).table_cache(cache).passphrase(PASSPHRASE);
+    now(Image::open_writable(storage.clone(), options)).unwrap()
 }
 
 fn now<F: Future>(future: F) -> F::Output {

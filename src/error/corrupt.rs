@@ -1,6 +1,6 @@
 use core::fmt;
 
-use super::DecompressError;
+use super::{DecompressError, LuksFault};
 use crate::field;
 
 /// A rule of the format that the image breaks, and where.
@@ -189,6 +189,20 @@ pub enum Corrupt {
         /// What the codec found.
         error: DecompressError,
     },
+    /// The image is encrypted by LUKS, and doesn't say where the LUKS header is.
+    NoCryptoHeader,
+    /// The LUKS header doesn't begin at a cluster.
+    CryptoHeaderUnaligned {
+        /// Where it should begin.
+        offset: u64,
+    },
+    /// The LUKS header is broken.
+    Luks {
+        /// Where in the file the fault is.
+        offset: u64,
+        /// What is wrong.
+        fault: LuksFault,
+    },
 }
 
 /// A table that is found from the header, or from a snapshot.
@@ -241,8 +255,12 @@ impl Corrupt {
             | Self::TableUnaligned { .. }
             | Self::TableTooLarge { .. }
             | Self::NoRefcountTable
-            | Self::L1TooSmall { .. } => "CORRUPT_HEADER",
-            Self::ExtensionTooLong { .. } | Self::ExtensionLength { .. } => "CORRUPT_EXTENSION",
+            | Self::L1TooSmall { .. }
+            | Self::NoCryptoHeader => "CORRUPT_HEADER",
+            Self::ExtensionTooLong { .. } | Self::ExtensionLength { .. } | Self::CryptoHeaderUnaligned { .. } => {
+                "CORRUPT_EXTENSION"
+            }
+            Self::Luks { .. } => "CORRUPT_ENCRYPTION",
             Self::SnapshotTruncated { .. } | Self::SnapshotExtraData { .. } | Self::SnapshotL1TooSmall { .. } => {
                 "CORRUPT_SNAPSHOT"
             }
@@ -284,8 +302,11 @@ impl Corrupt {
             },
             Self::NoRefcountTable => field::REFCOUNT_TABLE_CLUSTERS,
             Self::L1TooSmall { .. } => field::L1_SIZE,
+            Self::NoCryptoHeader => field::CRYPT_METHOD,
             Self::ExtensionTooLong { offset, .. }
             | Self::ExtensionLength { offset, .. }
+            | Self::CryptoHeaderUnaligned { offset }
+            | Self::Luks { offset, .. }
             | Self::SnapshotTruncated { offset, .. }
             | Self::SnapshotExtraData { offset, .. }
             | Self::SnapshotL1TooSmall { offset, .. }
@@ -361,6 +382,13 @@ impl fmt::Display for Corrupt {
             Self::ExtensionLength { kind, offset, length } => {
                 write!(f, "the header extension {kind:#010x} at offset {offset} can't be {length} bytes long")
             }
+            Self::NoCryptoHeader => {
+                f.write_str("the image is encrypted by LUKS, but doesn't say where the LUKS header is")
+            }
+            Self::CryptoHeaderUnaligned { offset } => {
+                write!(f, "the LUKS header should be at offset {offset}, which is not the beginning of a cluster")
+            }
+            Self::Luks { offset, fault } => write!(f, "the LUKS header is broken, at offset {offset}: {fault}"),
             Self::SnapshotTruncated { index, offset } => {
                 write!(f, "the file ends within entry {index} of the snapshot table, at offset {offset}")
             }

@@ -36,6 +36,11 @@ pub enum CreateFault {
     RawDataFileWithBacking,
     /// With a backing file, only subclusters can be allocated and not shown: that takes extended L2 entries.
     PreallocationWithBacking,
+    /// The cipher takes no key of that length, or QEMU can't open an image that has one.
+    CipherKey {
+        /// The length in bits.
+        key_bits: u32,
+    },
     /// A data file was supplied without a name for it, or a name without the file.
     DataFileAndName,
 }
@@ -68,6 +73,7 @@ impl fmt::Display for CreateFault {
             Self::PreallocationWithBacking => {
                 f.write_str("an image with a backing file can be preallocated only with extended L2 entries")
             }
+            Self::CipherKey { key_bits } => write!(f, "the cipher can't be used with a key of {key_bits} bits"),
             Self::DataFileAndName => f.write_str("a data file needs a name to record, and a name the file itself"),
         }
     }

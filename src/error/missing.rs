@@ -1,7 +1,8 @@
 use alloc::string::String;
 use core::fmt;
 
-/// The image names another file. Names are never followed: the caller supplies the storage, or says to do without.
+/// The image needs something that it doesn't hold: another file, or a passphrase. Names are never followed: the caller
+/// supplies the storage, or says to do without.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Missing {
@@ -17,6 +18,8 @@ pub enum Missing {
         /// The name that the image records.
         name: Option<String>,
     },
+    /// The passphrase of an encrypted image.
+    Passphrase,
 }
 
 impl Missing {
@@ -24,6 +27,7 @@ impl Missing {
         match self {
             Self::BackingFile { .. } => "MISSING_BACKING_FILE",
             Self::DataFile { .. } => "MISSING_DATA_FILE",
+            Self::Passphrase => "PASSPHRASE_NEEDED",
         }
     }
 }
@@ -43,6 +47,7 @@ impl fmt::Display for Missing {
             Self::DataFile { name: None } => f.write_str(
                 "the image keeps its data in an external data file, whose name it doesn't record; supply it",
             ),
+            Self::Passphrase => f.write_str("the image is encrypted; supply its passphrase"),
         }
     }
 }

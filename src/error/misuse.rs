@@ -34,6 +34,23 @@ pub enum Misuse {
     },
     /// A compressed write to an image with an external data file, which holds no compressed clusters.
     CompressedDataFile,
+    /// A compressed write to an encrypted image: compressed clusters can't be encrypted.
+    CompressedEncryption,
+    /// No key slot of the image is opened by this passphrase.
+    WrongPassphrase,
+    /// The source of random bytes had none.
+    NoEntropy,
+    /// Key slots of an image that has none: one that is not encrypted by LUKS.
+    NoKeySlots,
+    /// All key slots are active.
+    KeySlotsFull,
+    /// The image has no such key slot.
+    NoSuchKeySlot {
+        /// Its number.
+        slot: usize,
+    },
+    /// The only key slot that is active: without it, nothing opens the image any more.
+    LastKeySlot,
     /// A write to an image that was opened for reading, or to a snapshot.
     ReadOnly,
     /// The image is marked as corrupt: it can be read, and has to be repaired before it is written.
@@ -99,7 +116,12 @@ impl Misuse {
             Self::UnneededDataFile => "UNNEEDED_DATA_FILE",
             Self::Create(_) | Self::UsesVersion3(_) => "BAD_OPTIONS",
             Self::UnalignedCompressedWrite { .. } => "UNALIGNED",
-            Self::CompressedDataFile => "NO_COMPRESSION",
+            Self::CompressedDataFile | Self::CompressedEncryption => "NO_COMPRESSION",
+            Self::WrongPassphrase => "WRONG_PASSPHRASE",
+            Self::NoEntropy => "NO_ENTROPY",
+            Self::NoKeySlots | Self::NoSuchKeySlot { .. } => "NO_SUCH_KEY_SLOT",
+            Self::KeySlotsFull => "KEY_SLOTS_FULL",
+            Self::LastKeySlot => "LAST_KEY_SLOT",
             Self::ReadOnly => "READ_ONLY",
             Self::MarkedCorrupt => "MARKED_CORRUPT",
             Self::Poisoned => "POISONED",
@@ -125,6 +147,13 @@ impl Misuse {
             | Self::UnneededDataFile
             | Self::Create(_)
             | Self::CompressedDataFile
+            | Self::CompressedEncryption
+            | Self::WrongPassphrase
+            | Self::NoEntropy
+            | Self::NoKeySlots
+            | Self::KeySlotsFull
+            | Self::NoSuchKeySlot { .. }
+            | Self::LastKeySlot
             | Self::ReadOnly
             | Self::MarkedCorrupt
             | Self::Poisoned
@@ -159,6 +188,15 @@ impl fmt::Display for Misuse {
                 write!(f, "{length} bytes at offset {offset} are not whole clusters, which a compressed write takes")
             }
             Self::CompressedDataFile => f.write_str("an external data file can't hold compressed clusters"),
+            Self::CompressedEncryption => f.write_str("an encrypted image can't hold compressed clusters"),
+            Self::NoEntropy => f.write_str("there are no random bytes to make a key of"),
+            Self::NoKeySlots => f.write_str("the image has no key slots, for it is not encrypted by LUKS"),
+            Self::KeySlotsFull => f.write_str("all key slots are in use; erase one first"),
+            Self::NoSuchKeySlot { slot } => write!(f, "there is no key slot {slot}"),
+            Self::LastKeySlot => {
+                f.write_str("it is the last key slot in use: without it, nothing opens the image any more")
+            }
+            Self::WrongPassphrase => f.write_str("the passphrase is wrong"),
             Self::ReadOnly => f.write_str("the image is open for reading only"),
             Self::MarkedCorrupt => f.write_str("the image is marked as corrupt; repair it before writing to it"),
             Self::Poisoned => f.write_str("an earlier write failed; open the image again before writing to it"),
@@ -190,5 +228,11 @@ impl fmt::Display for Misuse {
             }
             Self::UnneededDataFile => f.write_str("a data file was supplied, but the image keeps its data in itself"),
         }
+    }
+}
+
+impl From<CreateFault> for Misuse {
+    fn from(fault: CreateFault) -> Self {
+        Self::Create(fault)
     }
 }

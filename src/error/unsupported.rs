@@ -17,10 +17,33 @@ pub enum Unsupported {
         /// Their names, from the image's own feature table, in the order of the bits; unnamed ones are left out.
         names: Vec<String>,
     },
-    /// The guest's data is encrypted by QEMU's first method, AES in CBC mode.
+    /// The guest's data is encrypted by QEMU's first method, AES in CBC mode, and this build has no ciphers.
     EncryptionAes,
-    /// The guest's data is encrypted by LUKS.
+    /// The guest's data is encrypted by LUKS, and this build has no ciphers.
     EncryptionLuks,
+    /// A version of LUKS other than 1.
+    LuksVersion(u16),
+    /// A cipher of LUKS that this crate doesn't have, or not with keys of that length.
+    LuksCipher {
+        /// The cipher's name in the header, such as `cast5`.
+        cipher: String,
+        /// The mode there, such as `cbc-plain64`.
+        mode: String,
+        /// The length of the key in bits.
+        key_bits: u32,
+    },
+    /// A hash of LUKS that this crate doesn't have.
+    LuksHash {
+        /// The hash's name in the header.
+        name: String,
+    },
+    /// To derive the key takes more iterations than the caller allows.
+    LuksIterations {
+        /// How many it takes.
+        iterations: u32,
+        /// How many are allowed.
+        limit: u32,
+    },
     /// The guest's data is encrypted by a method that the format doesn't define.
     EncryptionMethod(u32),
     /// A compression type that the format doesn't define.
@@ -45,7 +68,13 @@ impl Unsupported {
             Self::Format(_) => "NOT_QCOW2",
             Self::Version(_) => "UNSUPPORTED_VERSION",
             Self::Features { .. } => "UNSUPPORTED_FEATURES",
-            Self::EncryptionAes | Self::EncryptionLuks | Self::EncryptionMethod(_) => "UNSUPPORTED_ENCRYPTION",
+            Self::EncryptionAes
+            | Self::EncryptionLuks
+            | Self::EncryptionMethod(_)
+            | Self::LuksVersion(_)
+            | Self::LuksCipher { .. }
+            | Self::LuksHash { .. } => "UNSUPPORTED_ENCRYPTION",
+            Self::LuksIterations { .. } => "TOO_MANY_ITERATIONS",
             Self::CompressionType(_) | Self::NoCodec { .. } => "UNSUPPORTED_COMPRESSION",
             Self::BackingFormat { .. } => "UNSUPPORTED_BACKING_FORMAT",
             Self::ChainTooLong => "BACKING_CHAIN_TOO_LONG",
@@ -73,9 +102,20 @@ impl fmt::Display for Unsupported {
                 write!(f, " (bits {bits:#x})")
             }
             Self::EncryptionAes => {
-                f.write_str("the image is encrypted (AES, QEMU's legacy method), which is not supported yet")
+                f.write_str("the image is encrypted (AES, QEMU's legacy method), and this build has no ciphers")
             }
-            Self::EncryptionLuks => f.write_str("the image is encrypted (LUKS), which is not supported yet"),
+            Self::EncryptionLuks => f.write_str("the image is encrypted (LUKS), and this build has no ciphers"),
+            Self::LuksVersion(version) => write!(f, "version {version} of LUKS is not supported; version 1 is"),
+            Self::LuksCipher { cipher, mode, key_bits } => {
+                write!(
+                    f,
+                    "the image is encrypted by {cipher} {mode} with a key of {key_bits} bits, which is not supported"
+                )
+            }
+            Self::LuksHash { name } => write!(f, "the image's keys are derived by {name}, which is not supported"),
+            Self::LuksIterations { iterations, limit } => {
+                write!(f, "to derive the key takes {iterations} iterations; {limit} are allowed")
+            }
             Self::EncryptionMethod(method) => {
                 write!(f, "the image is encrypted by method {method}, which is not known")
             }

@@ -3,7 +3,9 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::extension::{BACKING_FORMAT, BITMAPS, DATA_FILE_NAME, Extensions, FEATURE_NAMES};
+use super::extension::{
+    BACKING_FORMAT, BITMAPS, CRYPTO_HEADER, CryptoHeader, DATA_FILE_NAME, Extensions, FEATURE_NAMES,
+};
 use super::feature::FEATURE_NAME_TABLE;
 use super::header::RawHeader;
 use super::probe::MAGIC;
@@ -19,6 +21,7 @@ const NO_NAMES_UP_TO: u64 = 4096;
 pub(crate) struct HeadTail<'a> {
     pub(crate) backing_format: Option<&'a str>,
     pub(crate) data_file_name: Option<&'a str>,
+    pub(crate) crypto_header: Option<CryptoHeader>,
     pub(crate) backing_name: Option<&'a str>,
 }
 
@@ -31,6 +34,9 @@ pub(crate) fn emit_head(header: &mut RawHeader, tail: &HeadTail<'_>) -> Vec<u8> 
     }
     if let Some(name) = tail.data_file_name {
         push_extension(&mut extensions, DATA_FILE_NAME, name.as_bytes());
+    }
+    if let Some(CryptoHeader { offset, length }) = tail.crypto_header {
+        push_extension(&mut extensions, CRYPTO_HEADER, &[offset.to_be_bytes(), length.to_be_bytes()].concat());
     }
     if header.version >= 3 && 1u64 << header.cluster_bits > NO_NAMES_UP_TO {
         push_extension(&mut extensions, FEATURE_NAMES, &feature_names());

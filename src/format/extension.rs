@@ -20,6 +20,7 @@ const ALIGNMENT: u64 = 8;
 /// QEMU takes at most 15 bytes for a format's name.
 const MAX_BACKING_FORMAT: usize = 15;
 const BITMAPS_LENGTH: usize = 24;
+const CRYPTO_HEADER_LENGTH: usize = 16;
 
 /// A header extension, whether or not its type is known.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -144,6 +145,7 @@ impl Extension {
         match self.kind {
             BACKING_FORMAT => self.data.len() <= MAX_BACKING_FORMAT,
             BITMAPS => self.data.len() == BITMAPS_LENGTH,
+            CRYPTO_HEADER => self.data.len() == CRYPTO_HEADER_LENGTH,
             _ => true,
         }
     }

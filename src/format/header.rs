@@ -228,6 +228,7 @@ impl RawHeader {
         }
         match self.crypt_method {
             0 => {}
+            1 | 2 if cfg!(feature = "luks") => {}
             1 => problems.push(Unsupported::EncryptionAes.into()),
             2 => problems.push(Unsupported::EncryptionLuks.into()),
             method => problems.push(Unsupported::EncryptionMethod(method).into()),

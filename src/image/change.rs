@@ -91,6 +91,10 @@ impl<'a, S: Storage> Disk<'a, S> {
     /// Where all of the `length` bytes at `start` can be written in place, by what is in memory; `None` where that doesn't
     /// tell it, or they can't.
     pub(super) fn held_place(&self, start: GuestOffset, length: u64) -> Result<Option<HostOffset>, Corrupt> {
+        // Encrypted sectors have to be held.
+        if self.file.encrypted.is_some() {
+            return Ok(None);
+        }
         match self.file.tables.held_owned_run(self.file.files.image.id(), self.l1, start, length)? {
             Some((run, place)) if run == length => self.check_place(place, length).map(|()| Some(place)),
             _ => Ok(None),
@@ -179,6 +183,20 @@ impl<'a, S: StorageMut> Disk<'a, S> {
             self.writeback.flush(&self.file.files).await?;
         }
         result
+    }
+
+    /// Writes the guest's bytes at `guest` to `place`.
+    pub(super) async fn write_data(
+        &self,
+        guest: GuestOffset,
+        place: HostOffset,
+        buf: &[u8],
+    ) -> Result<(), Error<S::Error>> {
+        let data = self.file.files.data();
+        match &self.file.encrypted {
+            None => self.writeback.watch(data.write(place, buf)).await,
+            Some(encrypted) => encrypted.write(self.writeback, data, guest, place, buf).await,
+        }
     }
 
     /// Sets the entry of the guest cluster, all of it or nothing. The caller holds it, and the metadata lock.

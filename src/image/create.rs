@@ -5,9 +5,11 @@ use alloc::vec;
 
 use super::Image;
 use super::backing::{BackingFormat, WithoutBacking};
+use super::create_encrypted::{EncryptOptions, Sealed};
 use super::open::OpenOptions;
 use crate::error::{CreateFault, Error};
 use crate::format::emit::{HeadTail, emit_head};
+use crate::format::extension::CryptoHeader;
 use crate::format::feature;
 use crate::format::geometry::Geometry;
 use crate::format::header::{CompressionType, RawHeader};
@@ -32,6 +34,7 @@ pub struct CreateOptions {
     data_file: Option<String>,
     data_file_raw: bool,
     preallocation: Preallocation,
+    encryption: Option<EncryptOptions>,
 }
 
 /// What of a new image is allocated at once.
@@ -62,6 +65,7 @@ impl CreateOptions {
             data_file: None,
             data_file_raw: false,
             preallocation: Preallocation::Off,
+            encryption: None,
         }
     }
 
@@ -120,6 +124,13 @@ impl CreateOptions {
         Self { preallocation, ..self }
     }
 
+    /// Encrypts the disk.
+    #[cfg(feature = "luks")]
+    #[must_use]
+    pub fn encryption(self, encryption: EncryptOptions) -> Self {
+        Self { encryption: Some(encryption), ..self }
+    }
+
     /// Makes `storage`, and the data file's where there is one, hold this image; what they held is gone. Often they are
     /// references.
     ///
@@ -135,7 +146,11 @@ impl CreateOptions {
             data_file.set_size(plan.header.size).await.map_err(Error::Storage)?;
             data_file.flush().await.map_err(Error::Storage)?;
         }
-        plan.write(&storage).await.map_err(Error::Storage)?;
+        let sealed = match &self.encryption {
+            Some(encryption) => Some(encryption.seal().await?),
+            None => None,
+        };
+        plan.write(&storage, sealed.as_ref()).await.map_err(Error::Storage)?;
         self.preallocate(storage, data_file).await
     }
 
@@ -149,6 +164,9 @@ impl CreateOptions {
         let mut options = OpenOptions::new().backing(WithoutBacking);
         if let Some(data_file) = data_file {
             options = options.data_file(data_file);
+        }
+        if let Some(encryption) = &self.encryption {
+            options = encryption.unlock(options);
         }
         let image = Image::open_writable(storage, options).await?;
         // Extended entries say it for each subcluster, and QEMU leaves that to the writes that come.
@@ -174,7 +192,7 @@ impl CreateOptions {
             backing_file_size: 0,
             cluster_bits,
             size,
-            crypt_method: 0,
+            crypt_method: self.encryption.as_ref().map_or(0, EncryptOptions::method),
             // At most the limit, which fits.
             l1_size: u32::try_from(geometry.l1_entries_for(size)).unwrap_or(u32::MAX),
             l1_table_offset: 0,
@@ -189,10 +207,14 @@ impl CreateOptions {
             header_length: 0,
             compression_type: u8::from(self.compression == CompressionType::Zstd),
         };
-        let layout = Counted::new(geometry, RefcountWidth::new(refcount_order), u64::from(header.l1_size));
+        let crypto_bytes = self.encryption.as_ref().map_or(Ok(0), EncryptOptions::area)?;
+        let crypto = crypto_bytes.div_ceil(self.cluster_size);
+        let layout = Counted::new(geometry, RefcountWidth::new(refcount_order), u64::from(header.l1_size), crypto);
         header.refcount_table_clusters = u32::try_from(layout.table).unwrap_or(u32::MAX);
         header.l1_table_offset = (1 + layout.table + layout.blocks) << cluster_bits;
+        let crypto_start = (layout.total - crypto) << cluster_bits;
         let tail = HeadTail {
+            crypto_header: (crypto > 0).then_some(CryptoHeader { offset: crypto_start, length: crypto_bytes }),
             backing_format: self.backing.as_ref().map(|(_, format)| format.name()),
             data_file_name: self.data_file.as_deref().filter(|name| !name.is_empty()),
             backing_name: self.backing.as_ref().map(|(name, _)| name.as_str()),
@@ -201,7 +223,7 @@ impl CreateOptions {
         if head.len() as u64 > self.cluster_size {
             return Err(CreateFault::NamesTooLong { length: head.len() as u64, cluster_size: self.cluster_size });
         }
-        Ok(Layout { header, head, geometry, counted: layout })
+        Ok(Layout { header, head, geometry, counted: layout, crypto_start })
     }
 
     fn check(&self) -> Result<(), CreateFault> {
@@ -260,14 +282,14 @@ struct Counted {
 }
 
 impl Counted {
-    fn new(geometry: Geometry, width: RefcountWidth, l1_entries: u64) -> Self {
+    fn new(geometry: Geometry, width: RefcountWidth, l1_entries: u64, crypto: u64) -> Self {
         let l1 = (l1_entries * L1_ENTRY_SIZE).div_ceil(geometry.cluster_size());
         let per_block = 1 << width.block_bits(geometry.cluster_bits());
         let per_table_cluster = geometry.cluster_size() / TABLE_ENTRY_SIZE;
         let (mut table, mut blocks) = (1, 1);
         // Each round needs no fewer than the last; a block counts at least 64 clusters, so it soon comes to rest.
         loop {
-            let total = 1 + table + blocks + l1;
+            let total = 1 + table + blocks + l1 + crypto;
             let needed = total.div_ceil(per_block);
             let table_needed = needed.div_ceil(per_table_cluster);
             if needed <= blocks && table_needed <= table {
@@ -284,10 +306,12 @@ struct Layout {
     head: alloc::vec::Vec<u8>,
     geometry: Geometry,
     counted: Counted,
+    /// Where the LUKS header goes: behind all else.
+    crypto_start: u64,
 }
 
 impl Layout {
-    async fn write<S: StorageMut>(&self, storage: &S) -> Result<(), S::Error> {
+    async fn write<S: StorageMut>(&self, storage: &S, sealed: Option<&Sealed>) -> Result<(), S::Error> {
         let (counted, cluster_size) = (self.counted, self.geometry.cluster_size());
         // Everything that isn't written below is zero: the L1 table above all.
         storage.set_size(0).await?;
@@ -297,6 +321,9 @@ impl Layout {
             let place = (first_block + index) * cluster_size;
             storage.write_at(place, &self.refcount_block(index)).await?;
             storage.write_at(cluster_size + index * TABLE_ENTRY_SIZE, &place.to_be_bytes()).await?;
+        }
+        if let Some(sealed) = sealed {
+            sealed.write(storage, self.crypto_start).await?;
         }
         storage.flush().await?;
         storage.write_at(0, &self.head).await?;

@@ -4,9 +4,9 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use crate::error::{Corrupt, Problem};
-use crate::format::extension::{Extensions, RECORD_HEADER};
+use crate::format::extension::{CryptoHeader, Extensions, RECORD_HEADER};
 use crate::format::feature::FeatureBit;
-use crate::format::header::RawHeader;
+use crate::format::header::{Encryption, RawHeader};
 use crate::format::units::HostOffset;
 use crate::meta::host_file::HostFile;
 use crate::storage::Storage;
@@ -50,8 +50,23 @@ impl Head {
     /// Everything that is wrong with the head.
     pub(crate) fn problems(&self) -> Vec<Problem> {
         let mut problems = self.header.problems(&self.feature_names);
-        problems.extend(self.extension_error.map(Problem::from));
+        problems.extend(self.extension_error.or(self.crypto_header().err()).map(Problem::from));
         problems
+    }
+
+    /// Where the LUKS header is, for an image that has one.
+    pub(crate) fn crypto_header(&self) -> Result<Option<CryptoHeader>, Corrupt> {
+        // In another image nothing follows what the extension says.
+        if self.header.encryption() != Some(Encryption::Luks) {
+            return Ok(None);
+        }
+        let (_, place) = self.extensions.crypto_header().ok_or(Corrupt::NoCryptoHeader)?;
+        // A cluster size that can't be is a problem of its own.
+        let cluster_size = 1u64.checked_shl(self.header.cluster_bits).unwrap_or(0);
+        if !place.offset.is_multiple_of(cluster_size) {
+            return Err(Corrupt::CryptoHeaderUnaligned { offset: place.offset });
+        }
+        Ok(Some(place))
     }
 
     /// The name of the backing file, if there is one. Only for a header without problems, which bounds its length.

@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 
 use super::Image;
 use super::backing::BackingFormat;
+use super::encryption::{EncryptionInfo, read_encryption};
 use super::head::Head;
 use super::layer::Layer;
 use crate::error::{Error, Problem};
@@ -40,6 +41,8 @@ pub struct Info {
     pub dirty: bool,
     /// A program found the image damaged and marked it.
     pub corrupt: bool,
+    /// How the guest's data is encrypted, if it is.
+    pub encryption: Option<EncryptionInfo>,
     /// The name of the backing file.
     pub backing_file: Option<String>,
     /// The format of the backing file.
@@ -97,6 +100,7 @@ impl<S: Storage> Image<S> {
             extended_l2: header.geometry().extended_l2(),
             dirty: header.is_dirty(),
             corrupt: header.is_corrupt(),
+            encryption: read_encryption(file, &head).await?,
             backing_file: head.backing_name(file).await.map_err(Error::Storage)?,
             backing_format: head.extensions.backing_format(),
             external_data_file: header.has_data_file(),

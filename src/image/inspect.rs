@@ -3,6 +3,7 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use super::encryption::{EncryptionInfo, read_encryption};
 use super::head::Head;
 use super::snapshot_table::SnapshotTable;
 use crate::error::{Error, FileFormat, Problem};
@@ -28,6 +29,8 @@ pub struct Inspection {
     pub features: Vec<FeatureBit>,
     /// The header extensions.
     pub extensions: Vec<Extension>,
+    /// How the guest's data is encrypted, if it is and the header is sound.
+    pub encryption: Option<EncryptionInfo>,
     /// The name of the backing file, if the header is sound.
     pub backing_file: Option<String>,
     /// The format of the backing file.
@@ -52,6 +55,7 @@ pub async fn inspect<S: Storage>(storage: &S) -> Result<Inspection, S::Error> {
         header: None,
         features: Vec::new(),
         extensions: Vec::new(),
+        encryption: None,
         backing_file: None,
         backing_format: None,
         data_file: None,
@@ -73,10 +77,23 @@ impl Inspection {
         self.data_file = head.extensions.data_file_name();
         if self.problems.iter().all(|problem| matches!(problem, Problem::Unsupported(_))) {
             self.backing_file = head.backing_name(file).await?;
+            self.read_encryption(&head, file).await?;
             self.read_snapshots(&head.header, file).await?;
         }
         self.extensions = head.extensions.into_vec();
         self.header = Some(head.header);
+        Ok(())
+    }
+
+    async fn read_encryption<S: Storage>(&mut self, head: &Head, file: &HostFile<S>) -> Result<(), S::Error> {
+        match read_encryption(file, head).await {
+            Ok(encryption) => self.encryption = encryption,
+            Err(Error::Storage(error)) => return Err(error),
+            Err(Error::Corrupt(corrupt)) => self.problems.push(corrupt.into()),
+            Err(Error::Unsupported(unsupported)) => self.problems.push(unsupported.into()),
+            // Reading the header has no other way to fail.
+            Err(_) => {}
+        }
         Ok(())
     }
 

@@ -10,6 +10,7 @@ use crate::format::snapshot::Snapshot;
 use crate::format::units::{GuestOffset, HostOffset};
 use crate::meta::compressed::Compressed;
 use crate::meta::current_header::CurrentHeader;
+use crate::meta::encrypted::Encrypted;
 use crate::meta::gate::Inside;
 use crate::meta::host_file::{Files, HostFile};
 use crate::meta::mapping::{Mapping, Run, Tables};
@@ -28,6 +29,8 @@ pub(crate) struct Qcow2File<S> {
     pub(crate) open_snapshots: RefCell<Vec<Weak<View>>>,
     pub(crate) tables: Tables,
     pub(crate) compressed: Compressed,
+    /// `None` where the data is as it is.
+    pub(crate) encrypted: Option<Encrypted>,
     /// What is not written yet; empty where the file is open for reading.
     pub(crate) writeback: OnceCell<Writeback>,
 }
@@ -127,12 +130,21 @@ impl<S: Storage> Layer<S> {
         }
     }
 
-    /// The file that holds the data of its runs.
-    pub(crate) fn data(&self) -> &HostFile<S> {
-        match self {
+    /// Fills `buf` with the data at `place`, which shows at `guest`: both of one run.
+    pub(crate) async fn read_data(
+        &self,
+        guest: GuestOffset,
+        place: HostOffset,
+        buf: &mut [u8],
+    ) -> Result<(), Error<S::Error>> {
+        let file = match self {
             Self::Raw(file) => file,
-            Self::Qcow2 { file, .. } => file.files.data(),
-        }
+            Self::Qcow2 { file, .. } => match &file.encrypted {
+                None => file.files.data(),
+                Some(encrypted) => return encrypted.read(file.files.data(), guest, place, buf).await,
+            },
+        };
+        file.read(place, buf).await.map_err(Error::Storage)
     }
 }
 

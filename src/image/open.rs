@@ -10,6 +10,7 @@ use super::backing::{BackingFile, BackingFormat, BackingRequest, BackingResolver
 use super::head::Head;
 use super::layer::{Layer, Qcow2File, View};
 use super::snapshot_table::read_snapshot_table;
+use super::unlock::Keys;
 use crate::codec::Codecs;
 use crate::error::{Error, FileFormat, Missing, Misuse, Unsupported};
 use crate::format::header::{CompressionType, Header};
@@ -36,6 +37,7 @@ pub struct OpenOptions<S, R = NoBacking> {
     pub(super) write_through: bool,
     cluster_cache: usize,
     codecs: Codecs,
+    pub(super) keys: Keys,
 }
 
 impl<S> OpenOptions<S> {
@@ -48,6 +50,7 @@ impl<S> OpenOptions<S> {
             write_through: false,
             cluster_cache: DEFAULT_CLUSTER_CACHE,
             codecs: Codecs::default(),
+            keys: Keys::default(),
         }
     }
 }
@@ -68,8 +71,8 @@ impl<S, R> OpenOptions<S, R> {
     /// Sets who supplies the backing files.
     #[must_use]
     pub fn backing<T>(self, backing: T) -> OpenOptions<S, T> {
-        let Self { data_file, backing: _, table_cache, write_through, cluster_cache, codecs } = self;
-        OpenOptions { data_file, backing, table_cache, write_through, cluster_cache, codecs }
+        let Self { data_file, backing: _, table_cache, write_through, cluster_cache, codecs, keys } = self;
+        OpenOptions { data_file, backing, table_cache, write_through, cluster_cache, codecs, keys }
     }
 
     /// Bounds the cached tables of the whole chain, in bytes. Default 4 MiB; one slice (at most 4 KiB) is always kept.
@@ -104,13 +107,14 @@ impl<S: Storage> Image<S> {
     /// Takes three requests at most (four where the head is longer than 64 KiB) for each image of the chain, whatever
     /// its size. Dropping the future drops the storages.
     pub async fn open<R: BackingResolver<S>>(storage: S, options: OpenOptions<S, R>) -> Result<Self, Error<S::Error>> {
-        let OpenOptions { data_file, backing: mut resolver, table_cache, cluster_cache, codecs, .. } = options;
+        let OpenOptions { data_file, backing: mut resolver, table_cache, cluster_cache, codecs, mut keys, .. } =
+            options;
         let opener = Opener {
             codecs,
             tables: Rc::new(TableCache::new(table_cache)),
             clusters: Rc::new(ClusterCache::new(cluster_cache)),
         };
-        let (top, mut backing) = opener.open_qcow2(storage, data_file, 0).await?;
+        let (top, mut backing) = opener.open_qcow2(storage, data_file, 0, &mut keys).await?;
         let snapshots = read_snapshot_table(&top).await?;
         top.snapshots.replace(snapshots.into());
         let top = Rc::new(top);
@@ -128,7 +132,7 @@ impl<S: Storage> Image<S> {
                 Supply::Absent => break,
                 Supply::File(file) => file,
             };
-            let result = opener.open_backing(supplied, request).await;
+            let result = opener.open_backing(supplied, request, &mut keys).await;
             let (layer, next) = result.map_err(|error| error.at_depth(depth))?;
             layers.push(layer);
             backing = next;
@@ -155,6 +159,7 @@ impl Opener {
         &self,
         supplied: BackingFile<S>,
         request: BackingRequest<'_>,
+        keys: &mut Keys,
     ) -> Result<(Layer<S>, Option<BackingReference>), Error<S::Error>> {
         let BackingFile { storage, format, data_file } = supplied;
         let format = match (format, request.format) {
@@ -170,7 +175,7 @@ impl Opener {
                 Ok((Layer::Raw(Rc::new(file)), None))
             }
             BackingFormat::Qcow2 => {
-                let (file, backing) = self.open_qcow2(storage, data_file, request.depth).await?;
+                let (file, backing) = self.open_qcow2(storage, data_file, request.depth, keys).await?;
                 Ok((Layer::of(Rc::new(file)), backing))
             }
         }
@@ -181,6 +186,7 @@ impl Opener {
         storage: S,
         data_file: Option<S>,
         depth: u32,
+        keys: &mut Keys,
     ) -> Result<(Qcow2File<S>, Option<BackingReference>), Error<S::Error>> {
         let file = HostFile::open(storage, FileId::image(depth)).await.map_err(Error::Storage)?;
         let head = Head::read(&file).await.map_err(Error::Storage)??;
@@ -188,6 +194,7 @@ impl Opener {
         if let Some(corrupt) = head.extension_error {
             return Err(corrupt.into());
         }
+        head.crypto_header()?;
         let data_file = match (header.has_data_file(), data_file) {
             (true, Some(storage)) => Some(HostFile::open(storage, FileId::data(depth)).await.map_err(Error::Storage)?),
             (true, None) => return Err(Missing::DataFile { name: head.extensions.data_file_name() }.into()),
@@ -199,6 +206,7 @@ impl Opener {
         let tables = Tables::new(&header, self.tables.clone());
         let compressed = self.compressed(&header);
         let files = Files { image: file, data_file };
+        let encrypted = keys.unlock(&files.image, &head, depth).await?;
         let file = Qcow2File {
             files,
             active: Rc::new(View::new(header.l1_table(), header.disk_size())),
@@ -207,6 +215,7 @@ impl Opener {
             open_snapshots: RefCell::default(),
             tables,
             compressed,
+            encrypted,
             writeback: OnceCell::new(),
         };
         Ok((file, backing))

@@ -2,6 +2,7 @@
 
 use super::Image;
 use super::backing::BackingResolver;
+use super::head::Head;
 use super::layer::Qcow2File;
 use super::open::OpenOptions;
 use super::snapshot::checked_l1_table;
@@ -58,6 +59,12 @@ impl<S: Storage> Qcow2File<S> {
             let entry = L1Entry(writeback.entry(&self.files.image, l1.offset.plus(index * L1_ENTRY_SIZE)).await?);
             if let Ok(Some(table)) = entry.l2_table(geometry) {
                 writeback.refcounts.occupied.add(clusters(table, geometry.cluster_size()));
+            }
+        }
+        if self.encrypted.is_some() {
+            let head = Head::read(&self.files.image).await.map_err(Error::Storage)??;
+            if let Some(place) = head.crypto_header()? {
+                writeback.refcounts.occupied.add(clusters(HostOffset(place.offset), place.length));
             }
         }
         let (_, length) = SnapshotTable::of(raw).read(&self.files.image).await?;

@@ -33,7 +33,12 @@ impl<S: StorageMut> Image<S> {
         filled: bool,
     ) -> Result<(), Error<S::Error>> {
         let geometry = disk.geometry();
-        let allocated = if shown { u32::MAX >> (32 - geometry.subclusters()) } else { 0 };
+        let all = if shown { u32::MAX >> (32 - geometry.subclusters()) } else { 0 };
+        // What an encrypted image's file is filled up with would be decrypted: its clusters have to say that they are
+        // zero, or to hold it.
+        let encrypted = disk.file.encrypted.is_some();
+        let filled = filled || encrypted && !disk.file.header().is_version_3();
+        let (allocated, zero) = if encrypted && !filled { (0, all) } else { (all, 0) };
         let mut first = clusters.start;
         while first < clusters.end {
             let entries = disk.entries(first..clusters.end.min(first + CHUNK)).await?;
@@ -46,11 +51,15 @@ impl<S: StorageMut> Image<S> {
             let place = reservation.start();
             let (data, length) = (disk.file.files.data(), count << geometry.cluster_bits());
             // What the file grows by is zeros; what it had before may be anything.
-            let written = if filled { length } else { data.untouched().saturating_sub(place.0).min(length) };
+            let written = match (filled, encrypted) {
+                (true, _) => length,
+                (false, true) => 0,
+                (false, false) => data.untouched().saturating_sub(place.0).min(length),
+            };
             let zeros = vec![0; usize::try_from(written.min(ZEROS)).unwrap_or(0)];
             for at in (0..written).step_by(zeros.len().max(1)) {
                 let part = zeros.get(..usize::try_from(written - at).unwrap_or(zeros.len())).unwrap_or(&zeros);
-                disk.writeback.watch(data.write(place.plus(at), part)).await?;
+                disk.write_data(disk.guest_offset(first).plus(at), place.plus(at), part).await?;
             }
             if data.size() < place.plus(length).0 {
                 // The file must reach as far as its clusters do.
@@ -58,7 +67,7 @@ impl<S: StorageMut> Image<S> {
             }
             let entry = |index: u64| {
                 let host = place.plus(index << geometry.cluster_bits());
-                L2Entry::owned(host, allocated, 0, geometry)
+                L2Entry::owned(host, allocated, zero, geometry)
             };
             let _guard = disk.writeback.lock.acquire().await;
             for index in 0..count {

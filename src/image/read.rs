@@ -65,7 +65,7 @@ pub(super) async fn read_layers<S: Storage>(
                 buf.fill(0);
                 return Ok(());
             }
-            Mapping::Data(place) => return top.data().read(place, buf).await.map_err(Error::Storage),
+            Mapping::Data(place) => return top.read_data(offset, place, buf).await,
             _ => {}
         }
     }
@@ -121,7 +121,7 @@ impl<'a> Part<'a> {
                 buf.fill(0);
                 First::Filled
             }
-            Mapping::Data(place) => First::Read(Job::Data { depth, place, buf }),
+            Mapping::Data(place) => First::Read(Job::Data { depth, guest: offset, place, buf }),
             Mapping::Compressed(span) => {
                 let piece = Piece { span, skip: layer.offset_in_cluster(offset), buf };
                 First::Read(Job::Compressed { depth, pieces: Pieces::One([piece]) })
@@ -133,7 +133,7 @@ impl<'a> Part<'a> {
 
 /// A request of the storage: of the layer at `depth`.
 enum Job<'a> {
-    Data { depth: usize, place: HostOffset, buf: &'a mut [u8] },
+    Data { depth: usize, guest: GuestOffset, place: HostOffset, buf: &'a mut [u8] },
     Compressed { depth: usize, pieces: Pieces<'a> },
 }
 
@@ -146,10 +146,7 @@ enum Pieces<'a> {
 impl<'a> Job<'a> {
     async fn run<S: Storage>(self, layers: &[Layer<S>]) -> Result<(), Error<S::Error>> {
         let (depth, result) = match self {
-            Self::Data { depth, place, buf } => {
-                let result = layers[depth].data().read(place, buf).await;
-                (depth, result.map_err(Error::Storage))
-            }
+            Self::Data { depth, guest, place, buf } => (depth, layers[depth].read_data(guest, place, buf).await),
             Self::Compressed { depth, mut pieces } => {
                 let result = match &layers[depth] {
                     Layer::Qcow2 { file, .. } => file.compressed.read(&file.files.image, pieces.as_mut_slice()).await,

@@ -87,6 +87,7 @@ impl<'a, S: Storage> Finder<'a, S> {
         for snapshot in &snapshots {
             self.add_mapping(checked_l1_table(snapshot, self.geometry)?).await?;
         }
+        self.add_crypto_header().await?;
         self.add_bitmaps().await?;
         Ok(self.found)
     }
@@ -98,6 +99,16 @@ impl<'a, S: Storage> Finder<'a, S> {
             if let Some(table) = self.l2_table(place).await? {
                 self.add_area(table, self.geometry.cluster_size())?;
                 self.add_l2_table(table).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn add_crypto_header(&mut self) -> Result<(), Error<S::Error>> {
+        if self.image.encrypted.is_some() {
+            let head = Head::read(&self.image.files.image).await.map_err(Error::Storage)??;
+            if let Some(place) = head.crypto_header()? {
+                self.add_area(HostOffset(place.offset), place.length)?;
             }
         }
         Ok(())

@@ -43,6 +43,11 @@ impl<S: StorageMut> Image<S> {
         mut start: GuestOffset,
         mut rest: &[u8],
     ) -> Result<(), Error<S::Error>> {
+        // An encrypted sector is written whole.
+        let _sectors = match &disk.file.encrypted {
+            Some(encrypted) => Some(encrypted.hold(start, rest.len() as u64).await),
+            None => None,
+        };
         while !rest.is_empty() {
             let mut written = self.write_in_place(disk, start, rest).await?;
             if written == 0 {
@@ -67,7 +72,7 @@ impl<S: StorageMut> Image<S> {
         let (buf, _) = buf.split_at(usize_of(length));
         if !buf.is_empty() {
             disk.check_place(place, length)?;
-            disk.writeback.watch(files.data().write(place, buf)).await?;
+            disk.write_data(start, place, buf).await?;
         }
         Ok(buf.len())
     }
@@ -117,16 +122,16 @@ impl<S: StorageMut> Image<S> {
         let head = usize_of(fill.data_start.0 - fill.start.0);
         let tail = usize_of(fill.end.0 - fill.data_end.0);
         let nothing_around = head == 0 && tail == 0;
-        // Past the end of the file there are zeros already.
-        let fresh = place.0 >= data.untouched();
+        // Past the end of the file there are zeros already, unless they would be decrypted.
+        let fresh = place.0 >= data.untouched() && disk.file.encrypted.is_none();
         if nothing_around || (fresh && self.is_zero_around(fill, head, tail).await?) {
-            return disk.writeback.watch(data.write(place_of(fill.data_start), buf)).await;
+            return disk.write_data(fill.data_start, place_of(fill.data_start), buf).await;
         }
         let mut whole = vec![0; head + buf.len() + tail];
         self.read_old(fill.start, &mut whole[..head]).await?;
         whole[head..head + buf.len()].copy_from_slice(buf);
         self.read_old(fill.data_end, &mut whole[head + buf.len()..]).await?;
-        disk.writeback.watch(data.write(place_of(fill.start), &whole)).await
+        disk.write_data(fill.start, place_of(fill.start), &whole).await
     }
 
     /// Whether what completes the clusters is known to be zeros.

@@ -33,6 +33,9 @@ impl<S: StorageMut> Image<S> {
         if self.top.files.data_file.is_some() {
             return Err(Misuse::CompressedDataFile.into());
         }
+        if self.top.encrypted.is_some() {
+            return Err(Misuse::CompressedEncryption.into());
+        }
         Ok(())
     }
 

@@ -2,10 +2,10 @@
 
 use alloc::boxed::Box;
 use alloc::rc::Rc;
-use alloc::vec;
 use alloc::vec::Vec;
 use core::cell::RefCell;
 
+use super::buffers::Buffers;
 use super::host_file::{FileId, HostFile};
 use super::second_chance::{Evictable, SecondChance};
 use crate::codec::{Compress, Decompress};
@@ -13,14 +13,10 @@ use crate::error::{Corrupt, Error, Unsupported};
 use crate::format::l2::CompressedSpan;
 use crate::storage::Storage;
 
-/// How many buffers are kept for the next requests.
-const POOLED_BUFFERS: usize = 4;
-
 /// The last clusters that were unpacked only to read parts of them, of all files of a chain.
 pub(crate) struct ClusterCache {
     clusters: RefCell<SecondChance<Place, Rc<Vec<u8>>>>,
-    /// Buffers to use again, so that a request allocates nothing once the engine is warm.
-    buffers: RefCell<Vec<Vec<u8>>>,
+    buffers: Buffers,
 }
 
 /// Which cluster: a file's, with these compressed bytes.
@@ -60,7 +56,7 @@ impl Evictable for Rc<Vec<u8>> {
 impl ClusterCache {
     /// A cache that holds at most `budget` bytes of clusters, but one cluster at the least.
     pub(crate) fn new(budget: usize) -> Self {
-        Self { clusters: RefCell::new(SecondChance::new(budget)), buffers: RefCell::new(Vec::new()) }
+        Self { clusters: RefCell::new(SecondChance::new(budget)), buffers: Buffers::default() }
     }
 
     /// Copies the part that `piece` wants, if its cluster is held.
@@ -74,28 +70,9 @@ impl ClusterCache {
         let bytes = cluster.len();
         self.clusters.borrow_mut().insert((file, span), Rc::new(cluster), bytes, |evicted| {
             if let Ok(buffer) = Rc::try_unwrap(evicted) {
-                self.put_buffer(buffer);
+                self.buffers.put(buffer);
             }
         });
-    }
-
-    /// A buffer of `length` bytes of unspecified contents.
-    fn take_buffer(&self, length: usize) -> Vec<u8> {
-        let pooled = self.buffers.borrow_mut().pop();
-        match pooled {
-            Some(mut buffer) => {
-                buffer.resize(length, 0);
-                buffer
-            }
-            None => vec![0; length],
-        }
-    }
-
-    fn put_buffer(&self, buffer: Vec<u8>) {
-        let mut buffers = self.buffers.borrow_mut();
-        if buffers.len() < POOLED_BUFFERS {
-            buffers.push(buffer);
-        }
     }
 }
 
@@ -118,7 +95,7 @@ impl Compressed {
     /// Packs a whole cluster; `None` where that doesn't make it smaller.
     pub(crate) fn pack(&self, cluster: &[u8]) -> Result<Option<Vec<u8>>, Unsupported> {
         let make = self.codec.make_writer.ok_or(Unsupported::NoCodec { name: self.codec.name })?;
-        let mut packed = self.cache.take_buffer(cluster.len().saturating_sub(1));
+        let mut packed = self.cache.buffers.take(cluster.len().saturating_sub(1));
         let length = self.codec.writer.borrow_mut().get_or_insert_with(make).compress(cluster, &mut packed);
         Ok(length.map(|length| {
             packed.truncate(length);
@@ -128,7 +105,7 @@ impl Compressed {
 
     /// Gives the buffer of [`Compressed::pack`] back, to be used again.
     pub(crate) fn put_packed(&self, packed: Vec<u8>) {
-        self.cache.put_buffer(packed);
+        self.cache.buffers.put(packed);
     }
 
     /// Forgets the cluster at `span`, which is written anew.
@@ -153,7 +130,7 @@ impl Compressed {
         };
         let end = pieces.iter().map(|piece| piece.span.end()).max().unwrap_or(start);
         // The caller bounds the group, and a span is at most 4 MiB.
-        let mut packed = self.cache.take_buffer(usize::try_from(end.0 - start.0).unwrap_or(usize::MAX));
+        let mut packed = self.cache.buffers.take(usize::try_from(end.0 - start.0).unwrap_or(usize::MAX));
         file.read(start, &mut packed).await.map_err(Error::Storage)?;
         for piece in pieces.iter_mut() {
             let at = usize::try_from(piece.span.start.0 - start.0).unwrap_or(usize::MAX);
@@ -162,7 +139,7 @@ impl Compressed {
             let stream = packed.get(at..at.saturating_add(length)).unwrap_or(&[]);
             self.unpack(file.id(), stream, piece)?;
         }
-        self.cache.put_buffer(packed);
+        self.cache.buffers.put(packed);
         Ok(())
     }
 
@@ -173,7 +150,7 @@ impl Compressed {
         if self.cache.copy_to(file, piece) {
             return Ok(());
         }
-        let mut cluster = self.cache.take_buffer(self.cluster_size);
+        let mut cluster = self.cache.buffers.take(self.cluster_size);
         self.codec.decompress(piece.span, stream, &mut cluster)?;
         piece.copy_from(&cluster);
         self.cache.keep(file, piece.span, cluster);

@@ -493,7 +493,11 @@ impl Writeback {
     }
 
     async fn barrier<S: StorageMut>(&self, files: &Files<S>) -> Result<(), Error<S::Error>> {
-        self.watch(files.flush()).await
+        // One by one: a write may fail while the data file's barrier is waited for.
+        if let Some(data_file) = &files.data_file {
+            self.watch(data_file.flush()).await?;
+        }
+        self.watch(files.image.flush()).await
     }
 
     /// Marks the image as corrupt, so that it is not written again before it is repaired.

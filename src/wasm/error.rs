@@ -69,10 +69,11 @@ fn innermost(error: Error<Fault>) -> Error<Fault> {
     }
 }
 
-fn file(missing: Missing) -> Object {
+fn file(missing: Missing) -> Option<Object> {
     let (name, format) = match missing {
         Missing::BackingFile { name, format } => (Some(name), format),
         Missing::DataFile { name } => (name, None),
+        Missing::Passphrase => return None,
     };
-    Object::new().with("name", name).with("format", format)
+    Some(Object::new().with("name", name).with("format", format))
 }

@@ -151,7 +151,8 @@ impl Lab {
         serde_json::from_str(&said).expect("qemu-img prints JSON")
     }
 
-    fn run(&self, program: &str, arguments: &[&str]) -> Output {
+    /// Runs a program of QEMU's, whatever comes of it.
+    pub fn run(&self, program: &str, arguments: &[&str]) -> Output {
         Command::new(program)
             .args(arguments)
             .current_dir(self.folder())

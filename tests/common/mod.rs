@@ -8,6 +8,7 @@ pub mod executor;
 pub mod lab;
 pub mod random;
 pub mod reading;
+pub mod secret;
 pub mod zstd;
 
 pub const KIB: u64 = 1 << 10;

@@ -9,6 +9,7 @@ use crate::common::index;
 use crate::common::lab::Lab;
 use crate::common::random::Random;
 use crate::common::reading::{now, whole};
+use crate::common::secret::{PASSPHRASE, options, secret};
 use crate::rig::checker::{Findings, Problem, check};
 use crate::rig::history::{Changes, History, changes};
 use crate::rig::machine::{Event, Machine};
@@ -279,7 +280,14 @@ fn exit_code_of_check(files: &[Vec<u8>]) -> i32 {
     let lab = Lab::new();
     put(&lab, files);
     let mut command = Command::new("qemu-img");
-    let output = command.args(["check", "-q", "-f", "qcow2", "image"]).current_dir(lab.folder()).output();
+    let [object, secret] = secret(PASSPHRASE);
+    let unlocked = options("image");
+    // The header's `crypt_method`.
+    let arguments = match files[IMAGE][32..36] {
+        [0, 0, 0, 0] => vec!["-f", "qcow2", "image"],
+        _ => vec![&*object, &secret, "--image-opts", &unlocked],
+    };
+    let output = command.args(["check", "-q"]).args(arguments).current_dir(lab.folder()).output();
     output.expect("qemu-img runs").status.code().expect("it wasn't killed")
 }
 

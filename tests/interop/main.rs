@@ -15,6 +15,8 @@ mod chains;
 mod compare;
 mod compressed;
 mod data_files;
+mod encrypted;
+mod encrypted_chains;
 mod headers;
 mod locate;
 mod matrix;

@@ -1,4 +1,4 @@
-//! What is not read, and says so by name: encrypted images, and other formats.
+//! What is not read, and says so by name: other formats.
 
 use qcow2_web::{Error, FileFormat, Unsupported, inspect};
 
@@ -16,22 +16,6 @@ fn assert_refused(lab: &Lab, name: &str, expected: &Unsupported) {
 }
 
 const SECRET: [&str; 2] = ["--object", "secret,id=key,data=open sesame"];
-
-#[test]
-fn images_encrypted_by_aes() {
-    let lab = Lab::new();
-    let options = "encrypt.format=aes,encrypt.key-secret=key";
-    lab.qemu_img(&[&["create", "-q", "-f", "qcow2"], &SECRET[..], &["-o", options, "aes.qcow2", "1M"]].concat());
-    assert_refused(&lab, "aes.qcow2", &Unsupported::EncryptionAes);
-}
-
-#[test]
-fn images_encrypted_by_luks() {
-    let lab = Lab::new();
-    let options = "encrypt.format=luks,encrypt.key-secret=key,encrypt.iter-time=10";
-    lab.qemu_img(&[&["create", "-q", "-f", "qcow2"], &SECRET[..], &["-o", options, "luks.qcow2", "1M"]].concat());
-    assert_refused(&lab, "luks.qcow2", &Unsupported::EncryptionLuks);
-}
 
 #[test]
 fn other_formats_by_their_names() {

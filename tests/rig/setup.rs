@@ -1,7 +1,8 @@
 //! The images on which the tests of writing begin: every kind, small.
 
 use qcow2_web::{
-    BackingFile, BackingFormat, CompressionType, CreateOptions, Error, Image, OpenOptions, Preallocation, Storage,
+    BackingFile, BackingFormat, CompressionType, CreateOptions, EncryptOptions, Error, Image, OpenOptions,
+    Preallocation, Storage,
 };
 
 use super::machine::{Failure, File, Machine};
@@ -10,6 +11,7 @@ use crate::common::index;
 use crate::common::lab::Lab;
 use crate::common::random::Random;
 use crate::common::reading::{now, whole};
+use crate::common::secret::PASSPHRASE;
 
 /// The machine's files.
 pub const IMAGE: usize = 0;
@@ -35,6 +37,8 @@ pub struct Setup {
     pub table_cache: usize,
     /// Every request is durable when it ends.
     pub write_through: bool,
+    /// By the legacy method, whose header is as short as any.
+    pub encrypted: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,6 +77,7 @@ impl Setup {
             preallocation: Preallocation::Off,
             table_cache: 4 << 20,
             write_through: false,
+            encrypted: false,
         }
     }
 
@@ -89,6 +94,7 @@ impl Setup {
         if version == 2 {
             setup.snapshot = random.one_in(4);
             setup.preallocate(random);
+            setup.encrypt(random);
             return setup;
         }
         setup.refcount_bits = 1 << random.below(7);
@@ -104,7 +110,13 @@ impl Setup {
         }
         setup.lazy_refcounts = random.one_in(6);
         setup.preallocate(random);
+        setup.encrypt(random);
         setup
+    }
+
+    /// One in five, but for those whose snapshot QEMU makes: it would ask for the passphrase.
+    fn encrypt(&mut self, random: &mut Random) {
+        self.encrypted = random.one_in(5) && !self.snapshot;
     }
 
     /// One in six, where QEMU allows it.
@@ -125,7 +137,7 @@ impl Setup {
             cluster_size: self.cluster_size(),
             longest: 3 * self.cluster_size(),
             // Where compressed bytes are packed, a cluster has a reference for each stream.
-            compressed: self.data_file == DataFile::None && self.refcount_bits >= 8,
+            compressed: self.data_file == DataFile::None && self.refcount_bits >= 8 && !self.encrypted,
             flushes: 6,
             reopens: 40,
         }
@@ -141,6 +153,9 @@ impl Setup {
             .preallocation(self.preallocation);
         if self.zstd {
             options = options.compression(CompressionType::Zstd);
+        }
+        if self.encrypted {
+            options = options.encryption(EncryptOptions::legacy_aes(PASSPHRASE));
         }
         if let Some(backing) = self.backing {
             options = options.backing_file("base", backing.format());
@@ -190,7 +205,8 @@ impl Setup {
         let backing = self
             .backing
             .map(|backing| BackingFile { format: Some(backing.format()), ..BackingFile::from(machine.file(BACKING)) });
-        let options = OpenOptions::new().table_cache(self.table_cache).write_through(self.write_through);
+        let options =
+            OpenOptions::new().passphrase(PASSPHRASE).table_cache(self.table_cache).write_through(self.write_through);
         let options = if self.data_file == DataFile::None { options } else { options.data_file(machine.file(DATA)) };
         options.backing(backing.into_iter().collect())
     }
@@ -212,7 +228,7 @@ impl Setup {
         let backing = self
             .backing
             .map(|backing| BackingFile { format: Some(backing.format()), ..BackingFile::from(files[BACKING].clone()) });
-        let options = OpenOptions::new();
+        let options = OpenOptions::new().passphrase(PASSPHRASE);
         let options = if self.data_file == DataFile::None { options } else { options.data_file(files[DATA].clone()) };
         let backing: Vec<_> = backing.into_iter().collect();
         now(Image::open(files[IMAGE].clone(), options.backing(backing)))

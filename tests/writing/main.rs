@@ -24,6 +24,7 @@ mod concurrent;
 mod costs;
 mod creating;
 mod dropped;
+mod encrypted;
 mod found;
 mod lazy_refcounts;
 mod matrix;

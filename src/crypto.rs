@@ -1,0 +1,34 @@
+//! Encrypted sectors, and the keys that open them: bytes to bytes.
+//!
+//! The ciphers and hashes are those of the `RustCrypto` project. AES and the hashes take the same time whatever the key; Twofish is of
+//! tables, as everywhere.
+
+#[cfg(feature = "luks")]
+mod block;
+#[cfg(feature = "luks")]
+mod cbc;
+#[cfg(feature = "luks")]
+pub(crate) mod hash;
+#[cfg(feature = "luks")]
+mod iv;
+#[cfg(feature = "luks")]
+pub(crate) mod key_slot;
+#[cfg(feature = "luks")]
+pub(crate) mod passphrase;
+#[cfg(feature = "luks")]
+pub(crate) mod pbkdf2;
+pub(crate) mod sector;
+#[cfg(feature = "luks")]
+mod split;
+#[cfg(feature = "luks")]
+mod xts;
+
+#[cfg(all(test, feature = "luks"))]
+mod tests {
+    use alloc::vec::Vec;
+
+    pub(super) fn hex(digits: &str) -> Vec<u8> {
+        let pair = |at| u8::from_str_radix(&digits[at..at + 2], 16).expect("hexadecimal digits");
+        (0..digits.len()).step_by(2).map(pair).collect()
+    }
+}

@@ -1,0 +1,112 @@
+//! Block ciphers of 16-byte blocks, many at once: that is where their speed is.
+
+use alloc::boxed::Box;
+
+use aes::{Aes128, Aes192, Aes256};
+use cipher::consts::U16;
+use cipher::{Array, BlockCipherDecrypt, BlockCipherEncrypt, BlockSizeUser, KeyInit};
+use serpent::Serpent;
+use twofish::Twofish;
+
+use crate::format::cipher_spec::CipherAlgorithm;
+
+pub(super) const BLOCK: usize = 16;
+
+/// A block, as the ciphers' crates have it.
+pub(super) type Block = Array<u8, U16>;
+
+/// A cipher with its key, which is wiped when this is dropped.
+pub(super) trait BlockCipher {
+    fn encrypt(&self, blocks: &mut [Block]);
+    fn decrypt(&self, blocks: &mut [Block]);
+}
+
+impl<C> BlockCipher for C
+where
+    C: BlockCipherEncrypt + BlockCipherDecrypt + BlockSizeUser<BlockSize = U16>,
+{
+    fn encrypt(&self, blocks: &mut [Block]) {
+        self.encrypt_blocks(blocks);
+    }
+
+    fn decrypt(&self, blocks: &mut [Block]) {
+        self.decrypt_blocks(blocks);
+    }
+}
+
+/// The cipher with this key; `None` where it takes no key of that length.
+pub(super) fn block_cipher(algorithm: CipherAlgorithm, key: &[u8]) -> Option<Box<dyn BlockCipher>> {
+    match (algorithm, key.len()) {
+        (CipherAlgorithm::Aes, 16) => keyed::<Aes128>(key),
+        (CipherAlgorithm::Aes, 24) => keyed::<Aes192>(key),
+        (CipherAlgorithm::Aes, 32) => keyed::<Aes256>(key),
+        (CipherAlgorithm::Serpent, 16 | 24 | 32) => keyed::<Serpent>(key),
+        (CipherAlgorithm::Twofish, 16 | 24 | 32) => keyed::<Twofish>(key),
+        _ => None,
+    }
+}
+
+fn keyed<C: BlockCipher + KeyInit + 'static>(key: &[u8]) -> Option<Box<dyn BlockCipher>> {
+    C::new_from_slice(key).ok().map(|cipher| -> Box<dyn BlockCipher> { Box::new(cipher) })
+}
+
+/// Adds `other` to `block`, bit by bit.
+pub(super) fn xor(block: &mut Block, other: &Block) {
+    for (byte, other) in block.iter_mut().zip(other) {
+        *byte ^= other;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::crypto::tests::hex;
+
+    #[track_caller]
+    fn check(algorithm: CipherAlgorithm, key: &str, plain: &str, encrypted: &str) {
+        let cipher = block_cipher(algorithm, &hex(key)).expect("a key of that length");
+        let mut blocks = [Block::try_from(&*hex(plain)).expect("a block"); 9];
+        cipher.encrypt(&mut blocks);
+        assert!(blocks.iter().all(|block| block[..] == hex(encrypted)), "encrypted");
+        cipher.decrypt(&mut blocks);
+        assert!(blocks.iter().all(|block| block[..] == hex(plain)), "decrypted");
+    }
+
+    /// FIPS 197, appendix C.
+    #[test]
+    fn aes() {
+        let plain = "00112233445566778899aabbccddeeff";
+        let key = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
+        check(CipherAlgorithm::Aes, &key[..32], plain, "69c4e0d86a7b0430d8cdb78070b4c55a");
+        check(CipherAlgorithm::Aes, &key[..48], plain, "dda97ca4864cdfe06eaf70a0ec0d7191");
+        check(CipherAlgorithm::Aes, key, plain, "8ea2b7ca516745bfeafc49904b496089");
+    }
+
+    /// Twofish: A 128-Bit Block Cipher (1998), section B.2.
+    #[test]
+    fn twofish() {
+        let zero = "00000000000000000000000000000000";
+        let key = "0123456789abcdeffedcba987654321000112233445566778899aabbccddeeff";
+        check(CipherAlgorithm::Twofish, zero, zero, "9f589f5cf6122c32b6bfec2f2ae8c35a");
+        check(CipherAlgorithm::Twofish, &key[..48], zero, "cfd1d2e5a9be9cdf501f13b892bd2248");
+        check(CipherAlgorithm::Twofish, key, zero, "37527be0052334b89f0cfccae87cfa20");
+    }
+
+    /// The NESSIE test vectors of Serpent: set 1, vector 0.
+    #[test]
+    fn serpent() {
+        let zero = "00000000000000000000000000000000";
+        let key = "8000000000000000000000000000000000000000000000000000000000000000";
+        check(CipherAlgorithm::Serpent, &key[..48], zero, "9e274ead9b737bb21efcfca548602689");
+        check(CipherAlgorithm::Serpent, key, zero, "a223aa1288463c0e2be38ebd825616c0");
+    }
+
+    #[test]
+    fn keys_of_other_lengths() {
+        for length in [0, 8, 15, 17, 20, 33, 64] {
+            for algorithm in [CipherAlgorithm::Aes, CipherAlgorithm::Serpent, CipherAlgorithm::Twofish] {
+                assert!(block_cipher(algorithm, &vec![0; length]).is_none(), "{algorithm:?} {length}");
+            }
+        }
+    }
+}

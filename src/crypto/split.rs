@@ -1,0 +1,87 @@
+//! The anti-forensic split of LUKS: a key spread over so many bytes that to lose any of them is to lose it.
+
+use alloc::vec;
+use alloc::vec::Vec;
+
+use zeroize::Zeroizing;
+
+use super::hash;
+use crate::format::cipher_spec::HashAlgorithm;
+use crate::format::luks::STRIPES;
+
+/// Spreads `key`; `fill` makes bytes random.
+pub(super) fn split<E>(
+    hash: HashAlgorithm,
+    key: &[u8],
+    fill: impl FnOnce(&mut [u8]) -> Result<(), E>,
+) -> Result<Zeroizing<Vec<u8>>, E> {
+    let mut material = Zeroizing::new(vec![0; key.len() * STRIPES as usize]);
+    let (random, last) = material.split_at_mut(key.len() * (STRIPES as usize - 1));
+    fill(random)?;
+    let mixed = mix(hash, random, key.len());
+    last.copy_from_slice(key);
+    xor(last, &mixed);
+    Ok(material)
+}
+
+/// The key that was spread over `material`.
+pub(super) fn merge(hash: HashAlgorithm, material: &[u8]) -> Zeroizing<Vec<u8>> {
+    let length = material.len() / STRIPES as usize;
+    let (random, last) = material.split_at(length * (STRIPES as usize - 1));
+    let mut key = mix(hash, random, length);
+    xor(&mut key, last);
+    key
+}
+
+fn mix(hash: HashAlgorithm, stripes: &[u8], length: usize) -> Zeroizing<Vec<u8>> {
+    let mut mixed = Zeroizing::new(vec![0; length]);
+    for stripe in stripes.chunks_exact(length.max(1)) {
+        xor(&mut mixed, stripe);
+        diffuse(hash, &mut mixed);
+    }
+    mixed
+}
+
+/// Replaces each part, as long as a digest, by the digest of its number and itself.
+fn diffuse(hash: HashAlgorithm, block: &mut [u8]) {
+    for (part, number) in block.chunks_mut(hash.length()).zip(0u32..) {
+        let digest = hash::digest(hash, &[&number.to_be_bytes(), part]);
+        part.copy_from_slice(&digest[..part.len()]);
+    }
+}
+
+fn xor(bytes: &mut [u8], others: &[u8]) {
+    for (byte, other) in bytes.iter_mut().zip(others) {
+        *byte ^= other;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use core::convert::Infallible;
+
+    use super::*;
+
+    #[test]
+    fn what_was_split_merges() {
+        for hash in HashAlgorithm::ALL {
+            for length in [16, 24, 32, 48, 64] {
+                let key: Vec<u8> = (1..=length).collect();
+                let noise = |bytes: &mut [u8]| {
+                    for (byte, number) in bytes.iter_mut().zip(0u32..) {
+                        *byte = (number.wrapping_mul(2_654_435_761) >> 24) as u8;
+                    }
+                    Ok::<_, Infallible>(())
+                };
+                let Ok(mut material) = split(hash, &key, noise);
+                assert_eq!(*merge(hash, &material), key, "{hash:?} {length}");
+                material[usize::from(length) * 5] ^= 1;
+                let changed = merge(hash, &material);
+                // As far as a digest reaches: each part of the key is diffused on its own.
+                let reach = hash.length().min(key.len());
+                let same = changed[..reach].iter().zip(&key).filter(|(byte, other)| byte == other).count();
+                assert!(same < 8, "one bit changes all of them");
+            }
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! Unlocking an encrypted file: who knows the passphrase, and who derives the keys.
+
+use alloc::boxed::Box;
+use alloc::rc::Rc;
+use core::fmt;
+
+use futures_util::future::LocalBoxFuture;
+
+use super::head::Head;
+use super::luks::Luks;
+use crate::crypto::passphrase::Passphrase;
+use crate::crypto::pbkdf2::Derivation;
+use crate::crypto::sector::SectorCipher;
+use crate::error::{Error, Missing};
+use crate::format::header::Encryption;
+use crate::meta::encrypted::{Encrypted, SectorNumber};
+use crate::meta::host_file::HostFile;
+use crate::storage::Storage;
+
+/// Some minutes in a browser.
+const DEFAULT_MAX_ITERATIONS: u32 = 100_000_000;
+
+/// An encrypted file of the chain, whose passphrase is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PassphraseRequest {
+    /// 0 for the image that is opened, 1 for its backing file, and so on.
+    pub depth: u32,
+    /// How the file is encrypted. QEMU's legacy method can't tell a wrong passphrase.
+    pub encryption: Encryption,
+}
+
+/// Derives keys in the place of this crate: by a faster library, or piece by piece ([`Pbkdf2`](crate::Pbkdf2)).
+pub trait KeyDerivation {
+    /// Fills `key` by PBKDF2. Dropping the future cancels it.
+    fn derive<'a>(&'a self, derivation: Derivation<'a>, key: &'a mut [u8]) -> LocalBoxFuture<'a, ()>;
+}
+
+/// Derives in Rust and in one go, so that what waits for nothing else is ready at once.
+pub(super) struct AtOnce;
+
+impl KeyDerivation for AtOnce {
+    fn derive<'a>(&'a self, derivation: Derivation<'a>, key: &'a mut [u8]) -> LocalBoxFuture<'a, ()> {
+        derivation.run(key);
+        Box::pin(core::future::ready(()))
+    }
+}
+
+/// How the files of a chain are unlocked.
+pub(super) struct Keys {
+    pub(super) source: Source,
+    pub(super) derivation: Rc<dyn KeyDerivation>,
+    pub(super) max_iterations: u32,
+}
+
+/// Who knows the passphrases.
+pub(super) enum Source {
+    Nobody,
+    /// Nobody, and it doesn't matter.
+    NotNeeded,
+    Given(Passphrase),
+    Asked(Box<Ask>),
+}
+
+pub(super) type Ask = dyn FnMut(PassphraseRequest) -> LocalBoxFuture<'static, Option<Passphrase>>;
+
+impl Default for Keys {
+    fn default() -> Self {
+        Self { source: Source::Nobody, derivation: Rc::new(AtOnce), max_iterations: DEFAULT_MAX_ITERATIONS }
+    }
+}
+
+impl fmt::Debug for Keys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Keys").field("max_iterations", &self.max_iterations).finish_non_exhaustive()
+    }
+}
+
+impl Keys {
+    /// What reads the data of the file with this head; `None` where it is not encrypted.
+    pub(super) async fn unlock<S: Storage>(
+        &mut self,
+        file: &HostFile<S>,
+        head: &Head,
+        depth: u32,
+    ) -> Result<Option<Encrypted>, Error<S::Error>> {
+        let Some(encryption) = head.header.encryption() else {
+            return Ok(None);
+        };
+        let luks = match head.crypto_header()? {
+            Some(place) => Some(Luks::read(file, place).await?),
+            None => None,
+        };
+        let number = if luks.is_some() { SectorNumber::Host } else { SectorNumber::Guest };
+        if matches!(self.source, Source::NotNeeded) {
+            return Ok(Some(Encrypted::new(None, number)));
+        }
+        if let Some(luks) = &luks {
+            luks.check_openable()?;
+        }
+        let passphrase = self.passphrase(PassphraseRequest { depth, encryption }).await.ok_or(Missing::Passphrase)?;
+        let cipher = match luks {
+            None => SectorCipher::legacy(passphrase.bytes()),
+            Some(luks) => Some(luks.open(file, &passphrase, self).await?.cipher),
+        };
+        Ok(Some(Encrypted::new(cipher, number)))
+    }
+
+    async fn passphrase(&mut self, request: PassphraseRequest) -> Option<Passphrase> {
+        match &mut self.source {
+            Source::Nobody | Source::NotNeeded => None,
+            Source::Given(passphrase) => Some(passphrase.clone()),
+            Source::Asked(ask) => ask(request).await,
+        }
+    }
+}
