@@ -13,6 +13,7 @@ pub(crate) mod check;
 pub(crate) mod create;
 #[cfg_attr(not(feature = "luks"), path = "image/create_plain.rs")]
 pub(crate) mod create_encrypted;
+pub(crate) mod diff;
 mod discard;
 pub(crate) mod encryption;
 mod flush;

@@ -2,6 +2,9 @@
 //!
 //! `LIFE_RUNS` is how many images there are, `LIFE_SEED` repeats one.
 
+use qcow2_web::DiffExtent;
+
+use crate::common::index;
 use crate::common::lab::Lab;
 use crate::common::random::Random;
 use crate::common::reading::{assert_same, now, whole};
@@ -51,6 +54,7 @@ impl Run {
             assert_same(&now(whole(&self.image)).unwrap(), &self.model.disk, &what);
             if step.is_structural() {
                 self.model.has_these_snapshots(&self.image).unwrap_or_else(|fault| panic!("{what}: {fault}"));
+                self.differs_where_it_says(&what);
                 let findings = self.machine.with_files(|files| check(&files[IMAGE]));
                 assert_eq!(findings.exit_code(), 0, "{what}: {findings}");
                 assert_eq!(findings.leaks_past_end, 0, "{what}");
@@ -61,6 +65,26 @@ impl Run {
         }
         now(self.image.close()).unwrap();
         self.show_to_qemu("at the end");
+    }
+
+    /// Outside of what is said to differ the disk is as the snapshots are.
+    fn differs_where_it_says(&self, what: &str) {
+        for shot in &self.model.snapshots {
+            let view = self.image.open_snapshot(&shot.name).unwrap();
+            let mut diff = self.image.diff(&view).unwrap();
+            let mut at = 0;
+            while let Some(DiffExtent { start, length }) = now(diff.next()).unwrap() {
+                let same = at..index(start);
+                assert!(self.model.disk[same.clone()] == shot.disk[same], "{what}: up to {start}, and {shot:?}");
+                at = index(start + length);
+            }
+            // What one has more than the other differs.
+            let end = self.model.disk.len().min(shot.disk.len());
+            assert!(
+                self.model.disk[at.min(end)..end] == shot.disk[at.min(end)..end],
+                "{what}: from {at} on, and {shot:?}"
+            );
+        }
     }
 
     /// QEMU finds the same; and does something of its own with the image.

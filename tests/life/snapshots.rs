@@ -71,6 +71,16 @@ fn a_snapshot_of_ours_is_what_qemu_says() {
         now(bench.image.apply_snapshot("1", |_| ControlFlow::Continue(()))).unwrap();
         assert_eq!(bench.image.size(), size);
         bench.is_sound();
+        let view = bench.image.open_snapshot("1").unwrap();
+        assert_eq!(now(bench.image.diff(&view).unwrap().next()).unwrap(), None, "nothing was written since");
+        now(bench.image.write_at(5000, &[7])).unwrap();
+        let mut diff = bench.image.diff(&view).unwrap();
+        let found = now(diff.next()).unwrap().unwrap();
+        assert!(found.start <= 5000 && 5001 <= found.start + found.length, "{found:?}");
+        assert!(found.length <= bench.setup.cluster_size(), "{found:?}");
+        assert_eq!(now(diff.next()).unwrap(), None);
+        drop((diff, view));
+        now(bench.image.apply_snapshot("1", |_| ControlFlow::Continue(()))).unwrap();
         assert_same(&now(whole(&bench.image)).unwrap(), &before, "the disk, gone back");
         now(bench.image.rename_snapshot("1", "another name")).unwrap();
         bench.is_sound();
