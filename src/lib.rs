@@ -66,8 +66,8 @@ pub use image::check::{CheckOptions, CheckReport, Finding, Progress, Remedy, Sev
 pub use image::create::{CreateOptions, Preallocation};
 #[cfg(feature = "luks")]
 pub use image::create_encrypted::EncryptOptions;
-pub use image::encryption::EncryptionInfo;
 pub use image::diff::{Diff, DiffExtent, DiffStep};
+pub use image::encryption::EncryptionInfo;
 pub use image::info::{ChainLink, Info};
 pub use image::inspect::{Inspection, inspect};
 pub use image::locate::{Location, LocationKind};

@@ -17,6 +17,7 @@
 mod buffers;
 mod check;
 mod create;
+mod diff;
 mod engine;
 mod error;
 mod host;
@@ -32,6 +33,7 @@ mod storage;
 mod tasks;
 mod values;
 
+pub use diff::WasmDiff;
 pub use engine::WasmEngine;
 pub use host::{Host, HostAmendOptions, HostCreateOptions, HostProgress, HostSnapshotOptions, HostStorage};
 pub use image::WasmImage;

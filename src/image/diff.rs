@@ -77,16 +77,12 @@ impl<S: Storage> Diff<S> {
             if shared == 0 { (end - start, true) } else { compare(one, other, start, shared).await? };
         self.position += length;
         let complete = if differs {
-            match &mut self.pending {
-                Some(pending) => {
-                    pending.length += length;
-                    None
-                }
-                None => {
-                    self.pending = Some(DiffExtent { start, length });
-                    None
-                }
+            if let Some(pending) = &mut self.pending {
+                pending.length += length;
+            } else {
+                self.pending = Some(DiffExtent { start, length });
             }
+            None
         } else {
             self.pending.take()
         };

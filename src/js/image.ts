@@ -11,6 +11,7 @@ import {
   within,
 } from './checks.js'
 import { type CreateOptions, createdBacking, hostCreateOptions } from './create.js'
+import { type DiffExtent, diffExtents } from './diff.js'
 import { Engine } from './engine.js'
 import { invalidArgument, Qcow2Error } from './errors.js'
 import { type Extent, extents, type MapOptions } from './map.js'
@@ -307,6 +308,21 @@ export class Qcow2 {
     const { offset, length } = this.#range(options)
     const map = this.#tasks.now(() => this.#image.map(BigInt(offset), BigInt(length)))
     return extents(map, length, this.#tasks, options)
+  }
+
+  /**
+   * What may differ between two states of the disk, in order. It is told from the tables alone: what both states have in the
+   * same place is the same, and what was written is taken to differ, whatever was written. Where one state is larger, what
+   * it has more differs.
+   *
+   * @param from a snapshot by its id or name, or `null` for the disk as it is now.
+   * @param to the same. Default: `null`.
+   * @throws {@link Qcow2Error} `NO_SUCH_SNAPSHOT` at once; while it is walked what reading tables leads to, or the signal's
+   * reason.
+   */
+  diff(from: string | null, to: string | null = null, options: LongOptions = {}): AsyncIterableIterator<DiffExtent> {
+    const diff = this.#tasks.now(() => this.#image.diff(from ?? undefined, to ?? undefined))
+    return diffExtents(diff, this.size, this.#tasks, options)
   }
 
   /**

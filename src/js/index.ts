@@ -18,6 +18,7 @@ export {
 export { type CheckOptions, type CheckReport, check, type Finding } from './check.js'
 export type { ByteCount } from './checks.js'
 export type { CreateBacking, CreateDataFile, CreateOptions } from './create.js'
+export type { DiffExtent } from './diff.js'
 export { isQcow2Error, type MissingFile, Qcow2Error, type Qcow2ErrorCode, type Qcow2ErrorDetails } from './errors.js'
 export { Qcow2 } from './image.js'
 export { inspect } from './inspect.js'

@@ -1,3 +1,4 @@
+import { batches } from './batches.js'
 import type { ByteCount } from './checks.js'
 import type { Progress } from './stream.js'
 import type { Tasks } from './tasks.js'
@@ -35,30 +36,13 @@ export interface MapOptions {
   readonly onProgress?: (progress: Progress) => void
 }
 
-/** Extents that cross from the engine at a time. */
-const batch = 512
-/** After so many milliseconds of work the event loop gets its turn, so that a page stays alive and can abort. */
-const turn = 25
 /** Numbers an extent is made of on its way. */
 const fields = 5
 
 /** Walks what `map` walks, a batch at a time. */
 export async function* extents(map: WasmMap, total: number, tasks: Tasks, options: MapOptions): AsyncGenerator<Extent> {
-  const { signal, onProgress } = options
-  let began = performance.now()
-  try {
-    while (true) {
-      const [done = 0, ended, ...numbers] = await tasks.run<Float64Array>(() => map.next(batch), signal)
-      for (let at = 0; at < numbers.length; at += fields) yield extent(numbers, at)
-      onProgress?.({ done, total })
-      if (ended) return
-      if (performance.now() - began > turn) {
-        await new Promise((resolve) => setTimeout(resolve))
-        began = performance.now()
-      }
-    }
-  } finally {
-    map.free()
+  for await (const numbers of batches(map, total, tasks, options)) {
+    for (let at = 0; at < numbers.length; at += fields) yield extent(numbers, at)
   }
 }
 

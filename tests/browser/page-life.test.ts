@@ -47,6 +47,8 @@ test('snapshots are taken, gone back to, renamed and deleted, as QEMU sees them 
   await page.keyboard.type('22')
   await page.getByText('Editing, not saved').waitFor()
   await page.getByRole('tab', { name: /Snapshots/ }).click()
+  await page.getByRole('button', { name: 'Compare snapshot before with the disk' }).click()
+  await page.getByText('64 KiB may have changed, in 1 place.').waitFor()
   await page.getByRole('button', { name: 'Rename snapshot old' }).click()
   await page.getByRole('dialog').getByLabel('Name').fill('older')
   await page.getByRole('dialog').getByRole('button', { name: 'Rename' }).click()

@@ -1,6 +1,14 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { expect, test } from 'vitest'
-import { type CheckReport, check, memory, nodeFile, Qcow2, type Qcow2Error } from '../../src/js/index.js'
+import {
+  type CheckReport,
+  check,
+  type DiffExtent,
+  memory,
+  nodeFile,
+  Qcow2,
+  type Qcow2Error,
+} from '../../src/js/index.js'
 import { create, difference, disk, file, qemuImg, qemuIo } from './helpers/qemu.js'
 
 const MiB = 2 ** 20
@@ -121,6 +129,29 @@ test('a disk grows and shrinks; a snapshot has the size that it had', async () =
   await image.close()
   qemuImg('check', path)
   expect(difference(disk(path), filled(7, 4 * MiB))).toBe(-1)
+})
+
+test('what differs between states is told from the tables', async () => {
+  const image = await Qcow2.create(memory(), { size: 8 * MiB })
+  await image.write(0, filled(1, 2 * MiB))
+  await image.snapshots.create('one')
+  await image.write(MiB, filled(2, 65536))
+  await image.snapshots.create('two')
+  await image.write(4 * MiB, filled(3, 65536))
+  const walk = async (from: string | null, to?: string | null) => {
+    const found: DiffExtent[] = []
+    for await (const extent of image.diff(from, to)) found.push(extent)
+    return found
+  }
+  expect(await walk('one', 'two')).toEqual([{ start: MiB, length: 65536 }])
+  expect(await walk('two')).toEqual([{ start: 4 * MiB, length: 65536 }])
+  expect(await walk('one')).toEqual([
+    { start: MiB, length: 65536 },
+    { start: 4 * MiB, length: 65536 },
+  ])
+  expect(await walk(null)).toEqual([])
+  expect(() => image.diff('three')).toThrow(expect.objectContaining({ code: 'NO_SUCH_SNAPSHOT' }))
+  await image.close()
 })
 
 test('progress is told, and an exception of its listener ends what it listens to', async () => {

@@ -1,7 +1,7 @@
 /** The page's side of the worker: the same calls, cancelled by AbortSignals instead of by task numbers. */
 
 import { proxy, wrap } from 'comlink'
-import type { CheckReport, RepairReport } from 'qcow2-web'
+import type { CheckReport, DiffExtent, RepairReport } from 'qcow2-web'
 import type { PartitionTable } from '../partitions'
 import type {
   AskForFile,
@@ -62,6 +62,9 @@ export const engine = {
     onProgress: (progress: Progress) => void,
     signal?: AbortSignal,
   ): Promise<OpenedImage> => run(signal, (task) => remote.changeSnapshots(task, change, proxy(onProgress))),
+
+  diff: (snapshot: string, onProgress: (progress: Progress) => void, signal?: AbortSignal): Promise<DiffExtent[]> =>
+    run(signal, (task) => remote.diff(task, snapshot, proxy(onProgress)) as Promise<DiffExtent[]>),
 
   check: (onProgress: (progress: Progress) => void, signal?: AbortSignal): Promise<CheckReport> =>
     run(signal, (task) => remote.check(task, proxy(onProgress)) as Promise<CheckReport>),

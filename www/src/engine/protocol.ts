@@ -3,6 +3,7 @@
 import type {
   CheckReport,
   CreateOptions,
+  DiffExtent,
   Extent,
   ImageInfo,
   Inspection,
@@ -140,6 +141,8 @@ export interface Engine {
   /** Goes on with `file` in the place of the image's: the same bytes, saved elsewhere. */
   saved(task: number, file: File): Promise<OpenedImage>
   changeSnapshots(task: number, change: SnapshotChange, onProgress: (progress: Progress) => void): Promise<OpenedImage>
+  /** What may differ between a snapshot and the disk as it is now. */
+  diff(task: number, snapshot: string, onProgress: (progress: Progress) => void): Promise<DiffExtent[]>
   /** Checks the image as it is now, with its changes; also one that can't be opened. */
   check(task: number, onProgress: (progress: Progress) => void): Promise<CheckReport>
   /** Repairs the image, with its changes, in memory; also one that can't be opened. What is open of it is closed before. */

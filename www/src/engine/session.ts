@@ -4,6 +4,7 @@ import {
   blob,
   type CheckReport,
   check,
+  type DiffExtent,
   type Draft,
   draft,
   type Extent,
@@ -113,6 +114,15 @@ export class Session {
       await this.closeSnapshot(change.id)
       await snapshots.delete(change.id, options)
     }
+  }
+
+  /** What may differ between a snapshot and the disk as it is now. */
+  async diff(snapshot: string, signal: AbortSignal, onProgress: (progress: Progress) => void): Promise<DiffExtent[]> {
+    const image = await this.image(null)
+    const extents: DiffExtent[] = []
+    const options = { signal, onProgress: seldom(onProgress) }
+    for await (const extent of image.diff(snapshot, null, options)) extents.push(extent)
+    return extents
   }
 
   /** Checks the image as it is now. */

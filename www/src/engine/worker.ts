@@ -65,6 +65,8 @@ const engine: Engine = {
       return now.describe()
     }),
 
+  diff: (task, snapshot, onProgress) => cancellable(task, (signal) => opened().diff(snapshot, signal, onProgress)),
+
   check: (task, onProgress) => cancellable(task, (signal) => opened().check(signal, onProgress)),
 
   repair: (task, what, acceptLoss, onProgress) =>

@@ -3,13 +3,14 @@ import type { Snapshot } from 'qcow2-web'
 import type { OpenedImage } from '../engine/protocol'
 import { unlock } from '../state/edit'
 import { go, route } from '../state/route'
-import { type SnapshotAction, snapshotWork, takeSnapshot } from '../state/snapshots'
+import { compare, type SnapshotAction, snapshotWork, takeSnapshot } from '../state/snapshots'
 import { Icon } from '../ui/icon'
 import { Notice } from '../ui/notice'
 import { Size } from '../ui/size'
 import { useLimit } from '../ui/use-limit'
 import { formatDate, formatVmClock, isoDate } from '../values/time'
 import { ActionDialog } from './action'
+import { ComparisonCard } from './comparison'
 import { TakeForm } from './take'
 
 /** The states of the disk that the image keeps: to look at, to compare, and, unlocked, to take and go back to. */
@@ -17,7 +18,7 @@ export function SnapshotList({ image }: { image: OpenedImage }) {
   const [shown, more] = useLimit(image.snapshots)
   const [asked, setAsked] = useState<SnapshotAction | null>(null)
   return (
-    <>
+    <div class="stack">
       {image.editing ? <TakeForm onTake={(name) => void takeSnapshot(name)} /> : <Locked image={image} />}
       <Working />
       {image.snapshots.length === 0 ? (
@@ -55,8 +56,9 @@ export function SnapshotList({ image }: { image: OpenedImage }) {
           {more}
         </div>
       )}
+      <ComparisonCard />
       {asked && <ActionDialog action={asked} onClose={() => setAsked(null)} />}
-    </>
+    </div>
   )
 }
 
@@ -116,6 +118,9 @@ function Row({ snapshot, image, ask }: RowProps) {
       </td>
       <td class="end">
         <span class="row-actions">
+          <Action label={`Compare snapshot ${name} with the disk`} onClick={() => void compare(snapshot)}>
+            Compare
+          </Action>
           {image.editing && (
             <>
               <Action label={`Go back to snapshot ${name}`} onClick={() => ask({ kind: 'apply', snapshot })}>

@@ -5,6 +5,7 @@ import type { NewImage } from '../engine/protocol'
 import { forgetCheck } from './check'
 import { forgetChanges, unsaved } from './edit'
 import { setOrigin } from './save'
+import { forgetSnapshotWork } from './snapshots'
 import { closeImage, createImage, openFile, openSample } from './stage'
 
 /** The question whether to leave, while it is open. */
@@ -49,6 +50,7 @@ export function guardPage(): void {
 function begin(origin: FileSystemFileHandle | null): void {
   forgetChanges()
   forgetCheck()
+  forgetSnapshotWork()
   setOrigin(origin)
 }
 

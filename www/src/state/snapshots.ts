@@ -1,7 +1,7 @@
 /** Taking snapshots, going back to them, and what follows from that for the page. */
 
 import { signal } from '@preact/signals'
-import type { Snapshot } from 'qcow2-web'
+import type { DiffExtent, Snapshot } from 'qcow2-web'
 import { engine } from '../engine/client'
 import type { OpenedImage, Progress, SnapshotChange } from '../engine/protocol'
 import { forgetSteps, unsaved } from './edit'
@@ -18,6 +18,29 @@ export const snapshotWork = signal<
   { what: string; progress: Progress | null; cancel(): void } | { problem: string } | null
 >(null)
 
+/** What may differ between a snapshot and the disk. */
+export interface Comparison {
+  snapshot: Snapshot
+  extents: readonly DiffExtent[]
+  bytes: number
+}
+
+/** The last comparison that was asked for. */
+export const comparison = signal<Comparison | null>(null)
+
+/** Finds what may differ between a snapshot and the disk. */
+export const compare = (snapshot: Snapshot): Promise<void> =>
+  work(`Comparing with “${snapshot.name}”`, async (signal, onProgress) => {
+    const extents = await engine.diff(snapshot.id, onProgress, signal)
+    comparison.value = { snapshot, extents, bytes: extents.reduce((sum, { length }) => sum + length, 0) }
+  })
+
+/** Another image is shown. */
+export function forgetSnapshotWork(): void {
+  comparison.value = null
+  snapshotWork.value = null
+}
+
 export const takeSnapshot = (name: string): Promise<void> => change(`Taking “${name}”`, { kind: 'create', name })
 
 export const applySnapshot = ({ id, name }: Snapshot): Promise<void> =>
@@ -32,6 +55,7 @@ export const renameSnapshot = ({ id, name }: Snapshot, to: string): Promise<void
 const change = (what: string, change: SnapshotChange): Promise<void> =>
   work(what, async (signal, onProgress) => {
     const image: OpenedImage = await engine.changeSnapshots(change, onProgress, signal)
+    comparison.value = null
     unsaved.value = true
     // The bytes that were typed over are others now.
     if (change.kind === 'apply') forgetSteps()
