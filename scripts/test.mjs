@@ -61,7 +61,7 @@ function bare() {
 }
 
 function wasm() {
-  const features = ['--no-default-features', '--features', 'deflate,zstd,wasm']
+  const features = ['--no-default-features', '--features', 'deflate,zstd,edit']
   // Debian's Rust for the web has no clippy.
   if (toolchain().kind === 'rustup') {
     const args = ['clippy', '--quiet', ...features, '--lib', '--test', 'wasm', '--', '-D', 'warnings']

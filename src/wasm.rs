@@ -13,26 +13,36 @@
 //! - **Errors** are plain objects with `code`, `message` and what else there is; an exception that a storage threw is
 //!   their `cause`, unchanged.
 #![allow(unsafe_code, reason = "wasm-bindgen's macros write the glue, and it is unsafe")]
+#![cfg_attr(not(feature = "edit"), allow(dead_code, reason = "a reader calls the half of it"))]
 
 mod buffers;
+#[cfg(feature = "edit")]
 mod check;
+#[cfg(feature = "edit")]
 mod create;
+#[cfg(feature = "edit")]
 mod diff;
 mod engine;
 mod error;
 mod host;
 mod image;
+#[cfg(feature = "edit")]
 mod life;
 mod map;
+#[cfg(feature = "edit")]
 mod mend;
 mod object;
+#[cfg(feature = "edit")]
 mod progress;
 mod requests;
 mod resolver;
 mod storage;
 mod tasks;
 mod values;
+#[cfg(feature = "edit")]
+mod write;
 
+#[cfg(feature = "edit")]
 pub use diff::WasmDiff;
 pub use engine::WasmEngine;
 pub use host::{Host, HostAmendOptions, HostCreateOptions, HostProgress, HostSnapshotOptions, HostStorage};

@@ -35,6 +35,8 @@
  * - `WOULD_SHRINK`: the disk would become smaller, which has to be asked for.
  * - `DISK_TOO_LARGE`: clusters of this size can't map a disk so large.
  * - `RESIZE_NEEDS_VERSION_3`: an image of version 2 that has snapshots can't be resized.
+ * - `PASSPHRASE_NEEDED`, `WRONG_PASSPHRASE`, `TOO_MANY_ITERATIONS`, `NO_SUCH_KEY_SLOT`, `KEY_SLOTS_FULL`, `LAST_KEY_SLOT`,
+ *   `NO_ENTROPY`: of encrypted images, which the engine opens but this package doesn't yet.
  * - `INVALID_ARGUMENT`: a parameter is not what it must be.
  * - `NOT_SYNC`: a synchronous request to an image one of whose storages is asynchronous.
  * - `CLOSED`: the image was closed before the request, or during it.
@@ -93,6 +95,13 @@ export type Qcow2ErrorCode =
   | 'WOULD_SHRINK'
   | 'DISK_TOO_LARGE'
   | 'RESIZE_NEEDS_VERSION_3'
+  | 'PASSPHRASE_NEEDED'
+  | 'WRONG_PASSPHRASE'
+  | 'TOO_MANY_ITERATIONS'
+  | 'NO_SUCH_KEY_SLOT'
+  | 'KEY_SLOTS_FULL'
+  | 'LAST_KEY_SLOT'
+  | 'NO_ENTROPY'
   | 'INVALID_ARGUMENT'
   | 'NOT_SYNC'
   | 'CLOSED'

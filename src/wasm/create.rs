@@ -1,12 +1,43 @@
-//! What is asked of an image to be created.
+//! Creating images, for JavaScript.
 
-use super::host::HostCreateOptions;
+use wasm_bindgen::prelude::*;
+
+use super::engine::WasmEngine;
+use super::error::to_js;
+use super::host::{HostCreateOptions, HostStorage};
+use super::image::WasmImage;
 use crate::format::header::CompressionType;
+use crate::image::Image;
 use crate::image::backing::BackingFormat;
 use crate::image::create::{CreateOptions, Preallocation};
 
+#[wasm_bindgen]
+impl WasmEngine {
+    /// Creates an image, and opens it for writing; otherwise as `open`.
+    pub fn create(
+        &self,
+        storage: HostStorage,
+        data_file: Option<HostStorage>,
+        what: &HostCreateOptions,
+        table_cache: Option<usize>,
+        cluster_cache: Option<usize>,
+        write_through: bool,
+    ) -> Result<JsValue, JsValue> {
+        let engine = self.0.clone();
+        let storage = engine.storage(storage);
+        let data_file = data_file.map(|file| engine.storage(file));
+        let what = create_options(what, data_file.is_some());
+        let options = engine.options(data_file.clone(), table_cache, cluster_cache).write_through(write_through);
+        self.0.start(async move {
+            what.create(storage.clone(), data_file).await.map_err(to_js)?;
+            let image = Image::open_writable(storage, options).await.map_err(to_js)?;
+            Ok(WasmImage::new(image, engine).into())
+        })
+    }
+}
+
 /// What the host asks for, of an image with a data file or without.
-pub(crate) fn create_options(host: &HostCreateOptions, data_file: bool) -> CreateOptions {
+fn create_options(host: &HostCreateOptions, data_file: bool) -> CreateOptions {
     let mut options = CreateOptions::new(host.size())
         .version(host.version())
         .cluster_size(host.cluster_size())

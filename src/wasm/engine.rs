@@ -6,9 +6,8 @@ use core::cell::Cell;
 use wasm_bindgen::prelude::*;
 
 use super::buffers::Buffers;
-use super::create::create_options;
 use super::error::{Fault, to_js};
-use super::host::{Host, HostCreateOptions, HostStorage};
+use super::host::{Host, HostStorage};
 use super::image::WasmImage;
 use super::object::Value;
 use super::requests::Requests;
@@ -62,33 +61,12 @@ impl WasmEngine {
         let data_file = data_file.map(|file| engine.storage(file));
         let options = engine.options(data_file, table_cache, cluster_cache).write_through(write_through);
         self.0.start(async move {
-            let opened = if storage.is_writable() {
-                Image::open_writable(storage, options).await
-            } else {
-                Image::open(storage, options).await
-            };
-            Ok(WasmImage::new(opened.map_err(to_js)?, engine).into())
-        })
-    }
-
-    /// Creates an image, and opens it for writing; otherwise as `open`.
-    pub fn create(
-        &self,
-        storage: HostStorage,
-        data_file: Option<HostStorage>,
-        what: &HostCreateOptions,
-        table_cache: Option<usize>,
-        cluster_cache: Option<usize>,
-        write_through: bool,
-    ) -> Result<JsValue, JsValue> {
-        let engine = self.0.clone();
-        let storage = engine.storage(storage);
-        let data_file = data_file.map(|file| engine.storage(file));
-        let what = create_options(what, data_file.is_some());
-        let options = engine.options(data_file.clone(), table_cache, cluster_cache).write_through(write_through);
-        self.0.start(async move {
-            what.create(storage.clone(), data_file).await.map_err(to_js)?;
-            let image = Image::open_writable(storage, options).await.map_err(to_js)?;
+            #[cfg(feature = "edit")]
+            if storage.is_writable() {
+                let image = Image::open_writable(storage, options).await.map_err(to_js)?;
+                return Ok(WasmImage::new(image, engine).into());
+            }
+            let image = Image::open(storage, options).await.map_err(to_js)?;
             Ok(WasmImage::new(image, engine).into())
         })
     }
@@ -144,7 +122,7 @@ impl Engine {
         storage
     }
 
-    fn options(
+    pub(super) fn options(
         self: &Rc<Self>,
         data_file: Option<JsStorage>,
         table_cache: Option<usize>,

@@ -6,12 +6,11 @@ use wasm_bindgen::prelude::*;
 
 use super::buffers::Bytes;
 use super::engine::Engine;
-use super::error::{Fault, other, to_js};
+use super::error::{other, to_js};
 use super::map::WasmMap;
 use super::object::Value;
 use super::storage::JsStorage;
 use super::tasks::Outcome;
-use crate::error::Error;
 use crate::image::Image;
 use crate::ready::now_or_never;
 
@@ -28,7 +27,7 @@ impl WasmImage {
     }
 
     /// What a request comes to that never waits.
-    fn now(&self, request: impl Future<Output = Outcome>) -> Outcome {
+    pub(super) fn now(&self, request: impl Future<Output = Outcome>) -> Outcome {
         if !self.engine.all_sync() {
             return Err(not_sync());
         }
@@ -71,58 +70,12 @@ impl WasmImage {
         Ok(())
     }
 
-    /// Writes the bytes of an array at `offset` of the disk.
-    pub fn write(&self, offset: u64, from: Bytes) -> Result<JsValue, JsValue> {
+    /// Fills an array with the VM state's bytes from `offset` on.
+    pub fn read_vm_state(&self, offset: u64, into: Bytes) -> Result<JsValue, JsValue> {
         let (image, engine) = (self.image.clone(), self.engine.clone());
         self.engine.start(async move {
-            engine.buffers.drain(&from, offset, async |at, buf| image.write_at(at, buf).await).await
+            engine.buffers.fill(&into, offset, async |at, buf| image.read_vm_state(at, buf).await).await
         })
-    }
-
-    /// The same, at once.
-    pub fn write_sync(&self, offset: u64, from: &Bytes) -> Result<(), JsValue> {
-        let write = self.engine.buffers.drain(from, offset, async |at, buf| self.image.write_at(at, buf).await);
-        self.now(write)?;
-        Ok(())
-    }
-
-    /// Writes the bytes of an array at `offset` of the disk in compressed clusters.
-    pub fn write_compressed(&self, offset: u64, from: Bytes) -> Result<JsValue, JsValue> {
-        let (image, engine) = (self.image.clone(), self.engine.clone());
-        self.engine.start(async move {
-            image.check_compressed_write(offset, from.byte_count()).map_err(to_js)?;
-            engine.buffers.drain(&from, offset, async |at, buf| image.write_compressed(at, buf).await).await
-        })
-    }
-
-    /// Makes a part of the disk read as zeros.
-    pub fn write_zeroes(&self, offset: u64, length: u64, unmap: bool) -> Result<JsValue, JsValue> {
-        let image = self.image.clone();
-        self.engine.start(async move { done(image.write_zeroes(offset, length, unmap).await) })
-    }
-
-    /// Gives back the clusters of a part of the disk.
-    pub fn discard(&self, offset: u64, length: u64) -> Result<JsValue, JsValue> {
-        let image = self.image.clone();
-        self.engine.start(async move { done(image.discard(offset, length).await) })
-    }
-
-    /// Makes durable what was written.
-    pub fn flush(&self) -> Result<JsValue, JsValue> {
-        let image = self.image.clone();
-        self.engine.start(async move { done(image.flush().await) })
-    }
-
-    /// The same, at once.
-    pub fn flush_sync(&self) -> Result<(), JsValue> {
-        self.now(async { done(self.image.flush().await) })?;
-        Ok(())
-    }
-
-    /// Flushes, and settles what else there is to be settled.
-    pub fn close(&self) -> Result<JsValue, JsValue> {
-        let image = self.image.clone();
-        self.engine.start(async move { done(image.close().await) })
     }
 
     /// What the image is.
@@ -142,10 +95,17 @@ impl WasmImage {
         let map = self.image.map(offset, length).map_err(to_js)?;
         Ok(WasmMap::new(map, offset, self.engine.clone()))
     }
-}
 
-pub(super) fn done(result: Result<(), Error<Fault>>) -> Outcome {
-    result.map(|()| JsValue::UNDEFINED).map_err(to_js)
+    /// The snapshots.
+    pub fn snapshots(&self) -> JsValue {
+        self.image.snapshots().to_vec().to_js()
+    }
+
+    /// Opens a snapshot.
+    pub fn open_snapshot(&self, id_or_name: &str) -> Result<WasmImage, JsValue> {
+        let image = self.image.open_snapshot(id_or_name).map_err(to_js)?;
+        Ok(Self { image, engine: self.engine.clone() })
+    }
 }
 
 fn not_sync() -> JsValue {

@@ -8,25 +8,15 @@ use super::buffers::Bytes;
 use super::create::preallocation;
 use super::error::to_js;
 use super::host::{HostProgress, HostSnapshotOptions};
-use super::image::{WasmImage, done};
+use super::image::WasmImage;
 use super::object::Value;
 use super::progress::tell;
+use super::write::done;
 use crate::image::resize::ResizeOptions;
 use crate::image::snapshot_create::SnapshotOptions;
 
 #[wasm_bindgen]
 impl WasmImage {
-    /// The snapshots.
-    pub fn snapshots(&self) -> JsValue {
-        self.image.snapshots().to_vec().to_js()
-    }
-
-    /// Opens a snapshot.
-    pub fn open_snapshot(&self, id_or_name: &str) -> Result<WasmImage, JsValue> {
-        let image = self.image.open_snapshot(id_or_name).map_err(to_js)?;
-        Ok(Self { image, engine: self.engine.clone() })
-    }
-
     /// Takes a snapshot: the value is what is listed of it.
     pub fn create_snapshot(
         &self,
@@ -61,14 +51,6 @@ impl WasmImage {
     pub fn rename_snapshot(&self, id_or_name: String, name: String) -> Result<JsValue, JsValue> {
         let image = self.image.clone();
         self.engine.start(async move { done(image.rename_snapshot(&id_or_name, &name).await) })
-    }
-
-    /// Fills an array with the VM state's bytes from `offset` on.
-    pub fn read_vm_state(&self, offset: u64, into: Bytes) -> Result<JsValue, JsValue> {
-        let (image, engine) = (self.image.clone(), self.engine.clone());
-        self.engine.start(async move {
-            engine.buffers.fill(&into, offset, async |at, buf| image.read_vm_state(at, buf).await).await
-        })
     }
 
     /// Writes the bytes of an array at `offset` of the VM state of the snapshot that is taken next.

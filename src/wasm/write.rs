@@ -1,0 +1,71 @@
+//! Writing to an open image, for JavaScript.
+
+use wasm_bindgen::prelude::*;
+
+use super::buffers::Bytes;
+use super::error::{Fault, to_js};
+use super::image::WasmImage;
+use super::tasks::Outcome;
+use crate::error::Error;
+
+#[wasm_bindgen]
+impl WasmImage {
+    /// Writes the bytes of an array at `offset` of the disk.
+    pub fn write(&self, offset: u64, from: Bytes) -> Result<JsValue, JsValue> {
+        let (image, engine) = (self.image.clone(), self.engine.clone());
+        self.engine.start(async move {
+            engine.buffers.drain(&from, offset, async |at, buf| image.write_at(at, buf).await).await
+        })
+    }
+
+    /// The same, at once.
+    pub fn write_sync(&self, offset: u64, from: &Bytes) -> Result<(), JsValue> {
+        let write = self.engine.buffers.drain(from, offset, async |at, buf| self.image.write_at(at, buf).await);
+        self.now(write)?;
+        Ok(())
+    }
+
+    /// Writes the bytes of an array at `offset` of the disk in compressed clusters.
+    pub fn write_compressed(&self, offset: u64, from: Bytes) -> Result<JsValue, JsValue> {
+        let (image, engine) = (self.image.clone(), self.engine.clone());
+        self.engine.start(async move {
+            image.check_compressed_write(offset, from.byte_count()).map_err(to_js)?;
+            engine.buffers.drain(&from, offset, async |at, buf| image.write_compressed(at, buf).await).await
+        })
+    }
+
+    /// Makes a part of the disk read as zeros.
+    pub fn write_zeroes(&self, offset: u64, length: u64, unmap: bool) -> Result<JsValue, JsValue> {
+        let image = self.image.clone();
+        self.engine.start(async move { done(image.write_zeroes(offset, length, unmap).await) })
+    }
+
+    /// Gives back the clusters of a part of the disk.
+    pub fn discard(&self, offset: u64, length: u64) -> Result<JsValue, JsValue> {
+        let image = self.image.clone();
+        self.engine.start(async move { done(image.discard(offset, length).await) })
+    }
+
+    /// Makes durable what was written.
+    pub fn flush(&self) -> Result<JsValue, JsValue> {
+        let image = self.image.clone();
+        self.engine.start(async move { done(image.flush().await) })
+    }
+
+    /// The same, at once.
+    pub fn flush_sync(&self) -> Result<(), JsValue> {
+        self.now(async { done(self.image.flush().await) })?;
+        Ok(())
+    }
+
+    /// Flushes, and settles what else there is to be settled.
+    pub fn close(&self) -> Result<JsValue, JsValue> {
+        let image = self.image.clone();
+        self.engine.start(async move { done(image.close().await) })
+    }
+}
+
+/// What a request comes to that has nothing to tell.
+pub(super) fn done(result: Result<(), Error<Fault>>) -> Outcome {
+    result.map(|()| JsValue::UNDEFINED).map_err(to_js)
+}
