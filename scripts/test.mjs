@@ -48,7 +48,7 @@ function rust() {
   cargo(['test', '--quiet'])
   // The other deflate: alone, and through the tests of compressed clusters.
   cargo(['test', '--quiet', '--lib', '--no-default-features', '--features', 'std,miniz'])
-  const other = ['--no-default-features', '--features', 'std,miniz,zstd', '--test', 'interop', '--test', 'hostile']
+  const other = ['--no-default-features', '--features', 'std,miniz,zstd,luks', '--test', 'interop', '--test', 'hostile']
   cargo(['test', '--quiet', ...other, '--', 'compressed'])
 }
 
