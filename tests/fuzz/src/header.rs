@@ -50,7 +50,8 @@ fn requests_for_snapshots(inspection: &Inspection, length: usize) -> u64 {
 type Input = Rc<Counted<Vec<u8>>>;
 
 fn open(file: &Input, inspection: &Inspection) -> Result<Image<Input>, Error<Infallible>> {
-    let mut options = OpenOptions::new();
+    // What the header says of an encrypted image takes no passphrase.
+    let mut options = OpenOptions::new().without_passphrase();
     if inspection.header.as_ref().is_some_and(|header| header.incompatible_features & 1 << 2 != 0) {
         options = options.data_file(file.clone());
     }
