@@ -2,7 +2,7 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import type { Page } from 'playwright-core'
 import { expect, test } from 'vitest'
 import { create, file, json, qemuImg, qemuIo } from '../js/helpers/qemu.js'
-import { chooseFile, eventually, fact, qemuRead, shownBytes, usePageLab } from './page-lab'
+import { chooseFile, download, eventually, fact, qemuRead, shownBytes, usePageLab } from './page-lab'
 
 const lab = usePageLab()
 
@@ -11,18 +11,6 @@ async function goTo(page: Page, offset: string): Promise<void> {
   await page.getByLabel('Go to').fill(offset)
   await page.getByLabel('Go to').press('Enter')
   await shownBytes(page)
-}
-
-/** Saves the image as a download, in a folder of the test. */
-async function download(page: Page, name: string): Promise<string> {
-  const [given] = await Promise.all([
-    page.waitForEvent('download'),
-    page.getByRole('button', { name: 'Download' }).click(),
-  ])
-  const path = file(name)
-  await given.saveAs(path)
-  await page.getByText('goes to your downloads').waitFor()
-  return path
 }
 
 test('an image is read-only until it is unlocked: typing changes nothing', async () => {
@@ -54,7 +42,7 @@ test('what is typed over the bytes is in the image that is downloaded, and the f
   await page.getByText('Editing, not saved').waitFor()
   await eventually(() => page.locator('.hex-bytes .changed').count()).toBe(5)
 
-  const path = await download(page, 'typed-saved.qcow2')
+  const path = await download(page, file('typed-saved.qcow2'))
   expect(readFileSync(image).equals(before)).toBe(true)
   expect(JSON.parse(qemuImg('check', '--output=json', path))).not.toHaveProperty('leaks')
   expect(qemuRead(path, 0x100000, 8)).toEqual([0x11, 0x11, 0x11, 0x11, 0xde, 0xad, 0x11, 0x11])
@@ -76,7 +64,7 @@ test('changes are undone one by one', async () => {
   await page.keyboard.press('Control+z')
   await page.getByRole('button', { name: 'Undo' }).click()
   expect((await shownBytes(page)).bytes.slice(0, 4)).toEqual([0x01, 0x22, 0x22, 0x22])
-  const path = await download(page, 'undone-saved.qcow2')
+  const path = await download(page, file('undone-saved.qcow2'))
   expect(qemuRead(path, 0, 4)).toEqual([0x01, 0x22, 0x22, 0x22])
 })
 
@@ -146,7 +134,7 @@ test('a new image is made, edited and downloaded, with the options that were cho
   await page.getByRole('tab', { name: 'Bytes' }).click()
   await goTo(page, '100M')
   await page.keyboard.type('aa55')
-  const path = await download(page, 'fresh.qcow2')
+  const path = await download(page, file('fresh.qcow2'))
   const info = json<{ 'virtual-size': number; 'cluster-size': number; 'format-specific': { data: object } }>(
     'info',
     path,
@@ -176,7 +164,7 @@ test('a new image over another begins as that one', async () => {
   await goTo(page, '1M')
   expect((await shownBytes(page)).bytes[0]).toBe(0x44)
   await page.keyboard.type('45')
-  const path = await download(page, 'overlay.qcow2')
+  const path = await download(page, file('overlay.qcow2'))
   expect(qemuRead(path, 1 << 20, 2)).toEqual([0x45, 0x44])
   expect(json<{ 'backing-filename': string }>('info', path)['backing-filename']).toBe('base.qcow2')
 })

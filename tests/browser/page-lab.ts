@@ -95,6 +95,17 @@ export async function chooseFile(page: Page, label: string, path: string): Promi
   await page.locator(`input[type=file][aria-label="${label}"]`).setInputFiles(path)
 }
 
+/** Saves the image that the page shows as a download, at `path`. */
+export async function download(page: Page, path: string): Promise<string> {
+  const [given] = await Promise.all([
+    page.waitForEvent('download'),
+    page.getByRole('button', { name: 'Download' }).click(),
+  ])
+  await given.saveAs(path)
+  await page.getByText('goes to your downloads').waitFor()
+  return path
+}
+
 /** What the summary says of a field: its text, or the exact number of bytes where it is a size. */
 export async function fact(page: Page, field: string): Promise<string> {
   const row = page.locator(`[data-field="${field}"] dd`)

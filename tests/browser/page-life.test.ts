@@ -1,22 +1,9 @@
 import { readFileSync, writeFileSync } from 'node:fs'
-import type { Page } from 'playwright-core'
 import { expect, test } from 'vitest'
 import { create, file, qemuImg, qemuIo } from '../js/helpers/qemu.js'
-import { chooseFile, eventually, fact, qemuRead, shownBytes, usePageLab } from './page-lab'
+import { chooseFile, download, eventually, fact, qemuRead, shownBytes, usePageLab } from './page-lab'
 
 const lab = usePageLab()
-
-/** The image as the page would save it. */
-async function download(page: Page, name: string): Promise<string> {
-  const [given] = await Promise.all([
-    page.waitForEvent('download'),
-    page.getByRole('button', { name: 'Download' }).click(),
-  ])
-  const path = file(name)
-  await given.saveAs(path)
-  await page.getByText('goes to your downloads').waitFor()
-  return path
-}
 
 /** The ids and names that QEMU lists. */
 function listed(path: string): string[] {
@@ -53,7 +40,7 @@ test('snapshots are taken, gone back to, renamed and deleted, as QEMU sees them 
   await page.getByRole('dialog').getByLabel('Name').fill('older')
   await page.getByRole('dialog').getByRole('button', { name: 'Rename' }).click()
   await page.getByRole('row', { name: /1 older/ }).waitFor()
-  const changed = await download(page, 'life-changed.qcow2')
+  const changed = await download(page, file('life-changed.qcow2'))
   qemuImg('check', changed)
   expect(listed(changed)).toEqual(['1 older', '2 before'])
   expect(qemuRead(changed, 0, 2)).toEqual([0x22, 0x11])
@@ -64,7 +51,7 @@ test('snapshots are taken, gone back to, renamed and deleted, as QEMU sees them 
   await page.getByRole('button', { name: 'Delete snapshot older' }).click()
   await page.getByRole('dialog').getByRole('button', { name: 'Delete' }).click()
   await eventually(() => page.getByRole('row', { name: /older/ }).count()).toBe(0)
-  const back = await download(page, 'life-back.qcow2')
+  const back = await download(page, file('life-back.qcow2'))
   qemuImg('check', back)
   expect(listed(back)).toEqual(['2 before'])
   expect(qemuRead(back, 0, 2)).toEqual([0x11, 0x11])
@@ -109,7 +96,7 @@ test('what a check finds leads to its place, and is repaired', async () => {
   await page.getByRole('dialog').getByText('Nothing that can be read is lost by it.').waitFor()
   await page.getByRole('dialog').getByRole('button', { name: 'Repair' }).click()
   await page.getByText('Repaired:').waitFor()
-  const path = await download(page, 'damaged-repaired.qcow2')
+  const path = await download(page, file('damaged-repaired.qcow2'))
   qemuImg('check', path)
   expect(qemuRead(path, 0, 2)).toEqual([1, 1])
   expect(await page.getByText('Marked as corrupt.').count()).toBe(0)
@@ -125,7 +112,7 @@ test('a repair that takes a loss says so, and does it only when told to', async 
   await page.getByRole('dialog').getByRole('alert').waitFor()
   await page.getByRole('dialog').getByRole('button', { name: 'Repair all' }).click()
   await page.getByText('the image is sound').waitFor()
-  qemuImg('check', await download(page, 'lossy-repaired.qcow2'))
+  qemuImg('check', await download(page, file('lossy-repaired.qcow2')))
 })
 
 test('an image that can’t be opened is checked and repaired', async () => {
@@ -142,5 +129,5 @@ test('an image that can’t be opened is checked and repaired', async () => {
   await page.getByRole('button', { name: 'Repair…' }).click()
   await page.getByRole('dialog').getByRole('button', { name: 'Repair all' }).click()
   expect(await fact(page, 'virtual-size')).toBe(String(8 << 20))
-  qemuImg('check', await download(page, 'refused-repaired.qcow2'))
+  qemuImg('check', await download(page, file('refused-repaired.qcow2')))
 })
