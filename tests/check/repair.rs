@@ -8,8 +8,8 @@ use std::fmt::Write;
 
 use qcow2_web::storage::MemoryStorage;
 use qcow2_web::{
-    BackingFile, BackingFormat, BackingRequest, BackingResolver, Finding, Image, OpenOptions, Repair, RepairOptions,
-    RepairReport, Supply, Verdict, repair,
+    BackingFile, BackingFormat, BackingRequest, BackingResolver, CreateOptions, Finding, Image, OpenOptions, Repair,
+    RepairOptions, RepairReport, Supply, Verdict, repair,
 };
 
 use super::bases::{self, BACKING, DATA};
@@ -128,6 +128,28 @@ fn examine(lab: &Lab, bytes: &[u8], beside: &Beside) -> Result<&'static str, Str
         None if needs_other_files => Ok("repaired, and QEMU lacks another file"),
         None => Ok("repaired"),
     }
+}
+
+/// A table that lies past the end, and says that it is counted once, which it is: freeing that count would make a second
+/// flaw of the first.
+#[test]
+fn what_is_counted_behind_the_end_is_no_leak() {
+    let storage = MemoryStorage::default();
+    now(CreateOptions::new(4096).cluster_size(512).create(&storage, None)).unwrap();
+    let mut bytes = storage.into_bytes();
+    bytes.resize(bytes.len().next_multiple_of(512), 0);
+    let place = |bytes: &[u8], at: usize| index(u64::from_be_bytes(bytes[at..at + 8].try_into().unwrap()));
+    let behind = bytes.len() / 512;
+    let counts = place(&bytes, place(&bytes, 48));
+    let l1 = place(&bytes, 40);
+    bytes[counts..counts + 2].copy_from_slice(&5_u16.to_be_bytes());
+    bytes[counts + 2 * behind..][..2].copy_from_slice(&1_u16.to_be_bytes());
+    bytes[l1..l1 + 8].copy_from_slice(&(1 << 63 | (behind as u64) << 9).to_be_bytes());
+
+    let (_, report) = repaired(&bytes, Repair::Leaks, false);
+    let RepairReport { before, after } = report.unwrap();
+    assert_eq!((before.leaks, before.corruptions), (1, 1), "{:?}", before.findings);
+    assert_eq!((after.leaks, after.corruptions), (0, 1), "{:?}", after.findings);
 }
 
 #[test]

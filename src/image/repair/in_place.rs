@@ -31,6 +31,8 @@ pub(super) async fn mend_counts<S: StorageMut>(subject: &Subject<'_, S>, which: 
     let mut counter = Counter::new(subject, &snapshots);
     let mut counts = StoredCounts::read(subject).await?;
     let limit = subject.clusters() + 1;
+    // What is counted behind the end of the file is no leak, as in a check: a broken entry may take its flag from it.
+    let is_checked = |cluster, references| cluster < subject.clusters() || references > 0;
     let mut next = Some(0);
     while let Some(start) = next {
         let references = counter.count(start).await?;
@@ -50,6 +52,7 @@ pub(super) async fn mend_counts<S: StorageMut>(subject: &Subject<'_, S>, which: 
             let wrong: Vec<_> = counts
                 .of_held_block(clusters)
                 .map(|(cluster, count)| (cluster, count, counter.references().count(cluster).min(max)))
+                .filter(|(cluster, _, references)| is_checked(*cluster, *references))
                 .filter(|(_, count, references)| count > references || (which == Counts::All && count < references))
                 .map(|(cluster, _, references)| (cluster, references))
                 .collect();
