@@ -39,6 +39,7 @@ mod resolver;
 mod storage;
 mod tasks;
 mod values;
+mod walk;
 #[cfg(feature = "edit")]
 mod write;
 
