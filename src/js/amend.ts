@@ -38,7 +38,7 @@ export interface AmendBacking {
  */
 export async function amend(storage: WritableStorage, options: AmendOptions): Promise<void> {
   const what = hostAmendOptions(options)
-  await onFile<void>(storage, 'write', options, (engine, file) => engine.amend(file, what))
+  await onFile(storage, 'write', 'amend', [what], options)
 }
 
 /** What is to be changed, as `src/wasm/host.rs` takes it. */

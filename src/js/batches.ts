@@ -1,12 +1,5 @@
+import type { Walk } from './handle.js'
 import type { Progress } from './stream.js'
-import type { Tasks } from './tasks.js'
-
-/** A walk of the engine, which crosses in batches. */
-export interface Walk {
-  /** How many bytes have been walked, 1 if that is all, and the numbers of at most `limit` extents; or a task's number. */
-  next(limit: number): Float64Array | number
-  free(): void
-}
 
 /** How a walk is watched. */
 export interface WalkOptions {
@@ -19,17 +12,17 @@ const batch = 512
 /** After so many milliseconds of work the event loop gets its turn, so that a page stays alive and can abort. */
 const turn = 25
 
-/** The numbers of the extents that `walk` brings, a batch at a time. */
+/** The numbers of the extents that a walk brings, a batch at a time; it begins with the first one. */
 export async function* batches(
-  walk: Walk,
+  begin: () => Walk,
   total: number,
-  tasks: Tasks,
   { signal, onProgress }: WalkOptions,
 ): AsyncGenerator<readonly number[]> {
+  const walk = begin()
   let began = performance.now()
   try {
     while (true) {
-      const [done = 0, ended, ...numbers] = await tasks.run<Float64Array>(() => walk.next(batch), signal)
+      const [done = 0, ended, ...numbers] = await walk.next(batch, signal)
       yield numbers
       onProgress?.({ done, total })
       if (ended) return

@@ -72,9 +72,7 @@ export interface Finding {
  */
 export async function check(storage: Storage, options: CheckOptions = {}): Promise<CheckReport> {
   const limit = findings(options)
-  return described(
-    await onFile<CheckReport>(storage, 'read', options, (engine, file, watch) => engine.check(file, limit, watch)),
-  )
+  return described(await onFile(storage, 'read', 'check', [limit], options))
 }
 
 /** How many findings to list. */

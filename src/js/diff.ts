@@ -1,6 +1,5 @@
 import { batches, type WalkOptions } from './batches.js'
-import type { Tasks } from './tasks.js'
-import type { WasmDiff } from './wasm.js'
+import type { Walk } from './handle.js'
 
 /** A part of the disk that may differ between two of its states. */
 export interface DiffExtent {
@@ -10,14 +9,9 @@ export interface DiffExtent {
   readonly length: number
 }
 
-/** Walks what `diff` walks, a batch at a time. */
-export async function* diffExtents(
-  diff: WasmDiff,
-  total: number,
-  tasks: Tasks,
-  options: WalkOptions,
-): AsyncGenerator<DiffExtent> {
-  for await (const numbers of batches(diff, total, tasks, options)) {
+/** The extents of a walk, which begins with the first one. */
+export async function* diffExtents(begin: () => Walk, total: number, options: WalkOptions): AsyncGenerator<DiffExtent> {
+  for await (const numbers of batches(begin, total, options)) {
     for (let at = 0; at < numbers.length; at += 2) yield { start: numbers[at] ?? 0, length: numbers[at + 1] ?? 0 }
   }
 }

@@ -1,36 +1,16 @@
-import { resolver } from './backing.js'
 import { type CheckOptions, type CheckReport, described, findings } from './check.js'
-import {
-  type ByteCount,
-  byteArray,
-  byteCount,
-  storage as checkedStorage,
-  integer,
-  oneOf,
-  text,
-  within,
-} from './checks.js'
-import { type CreateOptions, createdBacking, hostCreateOptions } from './create.js'
+import { type ByteCount, byteArray, byteCount, integer, oneOf, within } from './checks.js'
+import type { CreateOptions } from './create.js'
 import { type DiffExtent, diffExtents } from './diff.js'
-import { Engine } from './engine.js'
-import { invalidArgument, Qcow2Error } from './errors.js'
+import type { Changes, Handle } from './handle.js'
 import { type Extent, extents, type MapOptions } from './map.js'
-import {
-  caches,
-  type OpenOptions,
-  type ReadableOptions,
-  type RequestOptions,
-  type ResizeOptions,
-  type WriteZeroesOptions,
-} from './options.js'
-import { hostSnapshotOptions, type SnapshotMethods, type Snapshots, snapshotList, writeVmState } from './snapshots.js'
+import { createHere, openHere } from './opening.js'
+import type { OpenOptions, ReadableOptions, RequestOptions, ResizeOptions, WriteZeroesOptions } from './options.js'
+import { type Snapshots, snapshotList, snapshotMethods } from './snapshots.js'
 import type { Storage, WritableStorage } from './storage/types.js'
-import { Storages } from './storages.js'
 import { stream } from './stream.js'
-import { Tasks } from './tasks.js'
-import type { ImageInfo, Location, Snapshot } from './types.js'
-import { init, type WasmImage } from './wasm.js'
-import { type HostProgress, type LongOptions, watched } from './watch.js'
+import type { ImageInfo, Location } from './types.js'
+import type { LongOptions } from './watch.js'
 
 /**
  * An open qcow2 image, or one of its snapshots, as the disk that a guest sees.
@@ -45,25 +25,14 @@ export class Qcow2 {
   readonly sync: boolean
   /** The length of the machine's saved state that goes with this view, in bytes; 0 where there is none. */
   readonly vmStateSize: number
-  readonly #image: WasmImage
-  readonly #storages: Storages
-  readonly #tasks: Tasks
-  readonly #engine: Engine
-  readonly #methods: SnapshotMethods
-  #size: number
+  readonly #handle: Handle
   #snapshots: Snapshots | undefined
-  #closing: Promise<void> | undefined
 
-  private constructor(image: WasmImage, engine: Engine, storages: Storages, writable: boolean) {
-    this.#image = image
-    this.#engine = engine
-    this.#storages = storages
-    this.#tasks = new Tasks(engine)
-    this.writable = writable
-    this.#size = image.size
-    this.sync = image.sync
-    this.vmStateSize = image.vm_state_size
-    this.#methods = this.#snapshotMethods()
+  private constructor(handle: Handle) {
+    this.#handle = handle
+    this.writable = handle.writable
+    this.sync = handle.sync
+    this.vmStateSize = handle.vmStateSize
   }
 
   /**
@@ -76,25 +45,7 @@ export class Qcow2 {
    * writing also `READ_ONLY` and `MARKED_CORRUPT`; or the signal's reason.
    */
   static async open(storage: Storage, options: OpenOptions = {}): Promise<Qcow2> {
-    const { backing, dataFile, writable = false, signal } = options
-    const { tables, clusters, writeThrough } = caches(options)
-    const file = checkedStorage(storage, 'The image')
-    const data = dataFile === undefined ? undefined : checkedStorage(dataFile, 'dataFile')
-    const use = writable ? 'write' : 'read'
-    const storages = new Storages()
-    const resolve = resolver(backing, (each) => storages.open(each, engine))
-    await init()
-    const engine = new Engine(resolve)
-    const tasks = new Tasks(engine)
-    try {
-      const host = await storages.open(file, engine, use)
-      const hostData = data && (await storages.open(data, engine, use))
-      const open = () => engine.wasm.open(host, hostData, tables, clusters, writeThrough)
-      return new Qcow2(await tasks.run<WasmImage>(open, signal), engine, storages, writable)
-    } catch (error) {
-      await storages.release().catch(() => {})
-      throw error
-    }
+    return new Qcow2(await openHere(storage, options))
   }
 
   /**
@@ -109,47 +60,27 @@ export class Qcow2 {
    * `QUOTA`, `STORAGE`, `IN_USE`, and with a backing file what opening leads to; or the signal's reason.
    */
   static async create(storage: WritableStorage, options: CreateOptions): Promise<Qcow2> {
-    const { dataFile, overwrite = false, signal } = options
-    const what = hostCreateOptions(options)
-    const { tables, clusters, writeThrough } = caches(options)
-    const file = checkedStorage(storage, 'The image')
-    const data = dataFile && checkedStorage(dataFile.storage, 'dataFile.storage')
-    const storages = new Storages()
-    const resolve = resolver(createdBacking(options), (each) => storages.open(each, engine))
-    await init()
-    const engine = new Engine(resolve)
-    const tasks = new Tasks(engine)
-    try {
-      const host = await storages.open(file, engine, 'write')
-      const hostData = data && (await storages.open(data, engine, 'write'))
-      for (const { size } of [host, ...(hostData ? [hostData] : [])]) {
-        if (size > 0 && !overwrite) throw new Qcow2Error('NOT_EMPTY', `The storage is not empty: it has ${size} bytes.`)
-      }
-      const create = () => engine.wasm.create(host, hostData, what, tables, clusters, writeThrough)
-      return new Qcow2(await tasks.run<WasmImage>(create, signal), engine, storages, true)
-    } catch (error) {
-      await storages.release().catch(() => {})
-      throw error
-    }
+    return new Qcow2(await createHere(storage, options))
   }
 
   /** The disk's size in bytes. It changes when the disk is resized, and when a snapshot is applied. */
   get size(): number {
-    return this.#size
+    return this.#handle.size
   }
 
   /** The image's snapshots, as they are now. */
   get snapshots(): Snapshots {
-    this.#snapshots ??= snapshotList(
-      this.#tasks.now(() => this.#image.snapshots()),
-      this.#methods,
-    )
+    if (!this.#snapshots) {
+      const open = async (idOrName: string) => new Qcow2(await this.#handle.openSnapshot(idOrName))
+      const methods = snapshotMethods(this.#handle, open, (...change) => this.#change(...change))
+      this.#snapshots = snapshotList(this.#handle.snapshots, methods)
+    }
     return this.#snapshots
   }
 
   /** True from the moment that {@link Qcow2.close} was called. */
   get closed(): boolean {
-    return this.#tasks.closed
+    return this.#handle.closed
   }
 
   /**
@@ -158,7 +89,7 @@ export class Qcow2 {
    * @throws {@link Qcow2Error} what reading leads to; or the signal's reason.
    */
   async info(options: RequestOptions = {}): Promise<ImageInfo> {
-    return this.#tasks.run(() => this.#image.info(), options.signal)
+    return this.#handle.run('info', [], options)
   }
 
   /**
@@ -171,11 +102,8 @@ export class Qcow2 {
   read(offset: ByteCount, length: number, options?: RequestOptions): Promise<Uint8Array<ArrayBuffer>>
   read<T extends Uint8Array>(offset: ByteCount, into: T, options?: RequestOptions): Promise<T>
   async read(offset: ByteCount, target: number | Uint8Array, options: RequestOptions = {}): Promise<Uint8Array> {
-    const into = room(offset, target, this.size)
-    const pending = this.#tasks.run<undefined>(() => this.#image.read(BigInt(offset), into), options.signal)
-    // What is at hand needs no promise.
-    if (pending) await pending
-    return into
+    inside(offset, target, this.size)
+    return this.#handle.read('read', BigInt(offset), target, options.signal)
   }
 
   /**
@@ -186,8 +114,9 @@ export class Qcow2 {
   readSync(offset: ByteCount, length: number): Uint8Array<ArrayBuffer>
   readSync<T extends Uint8Array>(offset: ByteCount, into: T): T
   readSync(offset: ByteCount, target: number | Uint8Array): Uint8Array {
-    const into = room(offset, target, this.size)
-    this.#tasks.now(() => this.#image.read_sync(BigInt(offset), into))
+    const length = inside(offset, target, this.size)
+    const into = typeof target === 'number' ? new Uint8Array(length) : target
+    this.#handle.readSync(BigInt(offset), into)
     return into
   }
 
@@ -207,7 +136,7 @@ export class Qcow2 {
    */
   async write(offset: ByteCount, bytes: Uint8Array, options: RequestOptions = {}): Promise<void> {
     const from = source(offset, bytes, this.size)
-    await this.#tasks.run(() => this.#image.write(BigInt(offset), from), options.signal)
+    await this.#handle.write('write', BigInt(offset), from, options.signal)
   }
 
   /**
@@ -217,7 +146,7 @@ export class Qcow2 {
    */
   writeSync(offset: ByteCount, bytes: Uint8Array): void {
     const from = source(offset, bytes, this.size)
-    this.#tasks.now(() => this.#image.write_sync(BigInt(offset), from))
+    this.#handle.writeSync(BigInt(offset), from)
   }
 
   /**
@@ -229,7 +158,7 @@ export class Qcow2 {
    */
   async writeCompressed(offset: ByteCount, bytes: Uint8Array, options: RequestOptions = {}): Promise<void> {
     const from = source(offset, bytes, this.size)
-    await this.#tasks.run(() => this.#image.write_compressed(BigInt(offset), from), options.signal)
+    await this.#handle.write('write_compressed', BigInt(offset), from, options.signal)
   }
 
   /**
@@ -240,9 +169,8 @@ export class Qcow2 {
    * @throws {@link Qcow2Error} what {@link Qcow2.write} rejects with.
    */
   async writeZeroes(offset: ByteCount, length: ByteCount, options: WriteZeroesOptions = {}): Promise<void> {
-    const { unmap = false, signal } = options
     const [start, count] = range(offset, length, this.size)
-    await this.#tasks.run(() => this.#image.write_zeroes(start, count, unmap), signal)
+    await this.#handle.run('write_zeroes', [start, count, options.unmap ?? false], options)
   }
 
   /**
@@ -256,7 +184,7 @@ export class Qcow2 {
    */
   async discard(offset: ByteCount, length: ByteCount, options: RequestOptions = {}): Promise<void> {
     const [start, count] = range(offset, length, this.size)
-    await this.#tasks.run(() => this.#image.discard(start, count), options.signal)
+    await this.#handle.run('discard', [start, count], options)
   }
 
   /**
@@ -266,7 +194,7 @@ export class Qcow2 {
    * @throws {@link Qcow2Error} `READ_ONLY`, `POISONED`, `QUOTA`, `STORAGE`, `CLOSED` and others; or the signal's reason.
    */
   async flush(options: RequestOptions = {}): Promise<void> {
-    await this.#tasks.run(() => this.#image.flush(), options.signal)
+    await this.#handle.run('flush', [], options)
   }
 
   /**
@@ -275,7 +203,7 @@ export class Qcow2 {
    * @throws {@link Qcow2Error} `NOT_SYNC`, and what `flush` rejects with.
    */
   flushSync(): void {
-    this.#tasks.now(() => this.#image.flush_sync())
+    this.#handle.flushSync()
   }
 
   /**
@@ -294,7 +222,7 @@ export class Qcow2 {
       chunkSize,
       signal,
       onProgress,
-      read: (at, into, watch) => this.read(at, into, watch),
+      read: (at, count, watch) => this.read(at, count, watch),
     })
   }
 
@@ -306,8 +234,7 @@ export class Qcow2 {
    */
   map(options: MapOptions = {}): AsyncIterableIterator<Extent> {
     const { offset, length } = this.#range(options)
-    const map = this.#tasks.now(() => this.#image.map(BigInt(offset), BigInt(length)))
-    return extents(map, length, this.#tasks, options)
+    return extents(() => this.#handle.walk('map', BigInt(offset), BigInt(length)), length, options)
   }
 
   /**
@@ -317,12 +244,10 @@ export class Qcow2 {
    *
    * @param from a snapshot by its id or name, or `null` for the disk as it is now.
    * @param to the same. Default: `null`.
-   * @throws {@link Qcow2Error} `NO_SUCH_SNAPSHOT` at once; while it is walked what reading tables leads to, or the signal's
-   * reason.
+   * @throws {@link Qcow2Error} while it is walked: `NO_SUCH_SNAPSHOT`, what reading tables leads to, or the signal's reason.
    */
   diff(from: string | null, to: string | null = null, options: LongOptions = {}): AsyncIterableIterator<DiffExtent> {
-    const diff = this.#tasks.now(() => this.#image.diff(from ?? undefined, to ?? undefined))
-    return diffExtents(diff, this.size, this.#tasks, options)
+    return diffExtents(() => this.#handle.walk('diff', from ?? undefined, to ?? undefined), this.size, options)
   }
 
   /**
@@ -332,7 +257,7 @@ export class Qcow2 {
    */
   async locate(offset: ByteCount, options: RequestOptions = {}): Promise<Location> {
     within(byteCount(offset, 'The offset'), 1, this.size)
-    return this.#tasks.run(() => this.#image.locate(BigInt(offset)), options.signal)
+    return this.#handle.run('locate', [BigInt(offset)], options)
   }
 
   /**
@@ -343,9 +268,8 @@ export class Qcow2 {
   readVmState(offset: ByteCount, length: number, options?: RequestOptions): Promise<Uint8Array<ArrayBuffer>>
   readVmState<T extends Uint8Array>(offset: ByteCount, into: T, options?: RequestOptions): Promise<T>
   async readVmState(offset: ByteCount, target: number | Uint8Array, options: RequestOptions = {}): Promise<Uint8Array> {
-    const into = room(offset, target, this.vmStateSize)
-    await this.#tasks.run(() => this.#image.read_vm_state(BigInt(offset), into), options.signal)
-    return into
+    inside(offset, target, this.vmStateSize)
+    return this.#handle.read('read_vm_state', BigInt(offset), target, options.signal)
   }
 
   /**
@@ -360,7 +284,7 @@ export class Qcow2 {
   async resize(size: ByteCount, options: ResizeOptions = {}): Promise<void> {
     const to = BigInt(byteCount(size, 'The size'))
     const allocate = oneOf(options.preallocation ?? 'off', ['off', 'metadata', 'full'], 'preallocation')
-    await this.#change(options, () => this.#image.resize(to, options.shrink ?? false, allocate))
+    await this.#change('resize', [to, options.shrink ?? false, allocate], options)
   }
 
   /**
@@ -371,10 +295,7 @@ export class Qcow2 {
    * or the signal's reason.
    */
   async check(options: CheckOptions = {}): Promise<CheckReport> {
-    const limit = findings(options)
-    const run = (watch: HostProgress | undefined) =>
-      this.#tasks.run<CheckReport>(() => this.#image.check(limit, watch), options.signal)
-    return described(await watched(options, run))
+    return described(await this.#handle.run('check', [findings(options)], options))
   }
 
   /**
@@ -386,8 +307,7 @@ export class Qcow2 {
    * @throws what {@link Qcow2.flush} rejects with, or a storage throws while it closes; the handle is closed all the same.
    */
   close(): Promise<void> {
-    this.#closing ??= this.#close()
-    return this.#closing
+    return this.#handle.close()
   }
 
   /** The same as {@link Qcow2.close}, for `await using`; where that is not known, nobody finds it. */
@@ -395,64 +315,12 @@ export class Qcow2 {
     return this.close()
   }
 
-  async #close(): Promise<void> {
-    this.#tasks.close()
+  /** Runs what changes the snapshots too. */
+  async #change<M extends keyof Changes>(method: M, args: Parameters<Changes[M]>, options: LongOptions) {
     try {
-      if (this.writable) await this.#tasks.last(() => this.#image.close())
-    } catch (error) {
-      await this.#release().catch(() => {})
-      throw error
-    }
-    await this.#release()
-  }
-
-  #release(): Promise<void> {
-    this.#image.free()
-    return this.#storages.release()
-  }
-
-  #snapshotMethods(): SnapshotMethods {
-    const change = <T>(options: LongOptions, start: (watch: HostProgress | undefined) => T | number) =>
-      this.#change(options, start)
-    return {
-      open: async (idOrName, { signal } = {}) => {
-        if (typeof idOrName !== 'string') throw invalidArgument('A snapshot is opened by its id or name, a string.')
-        signal?.throwIfAborted()
-        const view = this.#tasks.now(() => this.#image.open_snapshot(idOrName))
-        return new Qcow2(view, this.#engine, this.#storages.share(), false)
-      },
-      create: async (name, options = {}) => {
-        // Whatever is wrong with them is said before anything is written.
-        hostSnapshotOptions(name, options, 0)
-        const write = async (offset: ByteCount, bytes: Uint8Array) => {
-          await this.#tasks.run(() => this.#image.write_vm_state(BigInt(offset), bytes), options.signal)
-        }
-        const length = await writeVmState(options.vmState, write)
-        const what = hostSnapshotOptions(name, options, length)
-        return Object.freeze(await change<Snapshot>(options, (watch) => this.#image.create_snapshot(what, watch)))
-      },
-      apply: async (idOrName, options = {}) => {
-        const id = text(idOrName, 'A snapshot')
-        await change(options, (watch) => this.#image.apply_snapshot(id, watch))
-      },
-      delete: async (idOrName, options = {}) => {
-        const id = text(idOrName, 'A snapshot')
-        await change(options, (watch) => this.#image.delete_snapshot(id, watch))
-      },
-      rename: async (idOrName, name, options = {}) => {
-        const [id, to] = [text(idOrName, 'A snapshot'), text(name, 'The name')]
-        await change(options, () => this.#image.rename_snapshot(id, to))
-      },
-    }
-  }
-
-  /** Runs a call that changes what the image is, and looks at that again. */
-  async #change<T>(options: LongOptions, start: (watch: HostProgress | undefined) => T | number): Promise<T> {
-    try {
-      return await watched(options, (watch) => this.#tasks.run<T>(() => start(watch), options.signal))
+      return await this.#handle.change(method, args, options)
     } finally {
       this.#snapshots = undefined
-      if (!this.closed) this.#size = this.#image.size
     }
   }
 
@@ -465,13 +333,12 @@ export class Qcow2 {
   }
 }
 
-/** The array that a read fills, when the range is one of a disk of `size` bytes. */
-function room(offset: ByteCount, target: number | Uint8Array, size: number): Uint8Array {
+/** The length of a read, when its range is one of a disk of `size` bytes. */
+function inside(offset: ByteCount, target: number | Uint8Array, size: number): number {
   byteCount(offset, 'The offset')
-  const given = target instanceof Uint8Array
-  const length = given ? target.length : integer(target, 'The length')
+  const length = target instanceof Uint8Array ? target.length : integer(target, 'The length')
   within(offset, length, size)
-  return given ? target : new Uint8Array(length)
+  return length
 }
 
 /** The array that a write takes, when the range is one of a disk of `size` bytes. */

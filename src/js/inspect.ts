@@ -11,7 +11,7 @@ import type { Inspection } from './types.js'
  * @throws {@link Qcow2Error} `STORAGE` and others, if the file can't be read; or the signal's reason.
  */
 export async function inspect(storage: Storage, options: { readonly signal?: AbortSignal } = {}): Promise<Inspection> {
-  const found = await onFile<Inspection>(storage, 'read', options, (engine, file) => engine.inspect(file))
+  const found = await onFile(storage, 'read', 'inspect', [], options)
   const problems = found.problems.map((problem) => ({ ...problem, message: sentence(problem.message) }))
   return { ...found, problems }
 }

@@ -1,8 +1,7 @@
 import { batches } from './batches.js'
 import type { ByteCount } from './checks.js'
+import type { Walk } from './handle.js'
 import type { Progress } from './stream.js'
-import type { Tasks } from './tasks.js'
-import type { WasmMap } from './wasm.js'
 
 /** A run of the disk whose bytes are all stored in the same way; the terms are those of `qemu-img map`. */
 export interface Extent {
@@ -39,9 +38,9 @@ export interface MapOptions {
 /** Numbers an extent is made of on its way. */
 const fields = 5
 
-/** Walks what `map` walks, a batch at a time. */
-export async function* extents(map: WasmMap, total: number, tasks: Tasks, options: MapOptions): AsyncGenerator<Extent> {
-  for await (const numbers of batches(map, total, tasks, options)) {
+/** The extents of a walk, which begins with the first one. */
+export async function* extents(begin: () => Walk, total: number, options: MapOptions): AsyncGenerator<Extent> {
+  for await (const numbers of batches(begin, total, options)) {
     for (let at = 0; at < numbers.length; at += fields) yield extent(numbers, at)
   }
 }

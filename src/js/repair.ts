@@ -39,8 +39,6 @@ export async function repair(
 ): Promise<RepairReport> {
   const all = oneOf(what, ['leaks', 'all'], 'What to repair') === 'all'
   const [limit, acceptLoss] = [findings(options), options.acceptLoss ?? false]
-  const { before, after } = await onFile<RepairReport>(storage, 'write', options, (engine, file, watch) =>
-    engine.repair(file, all, acceptLoss, limit, watch),
-  )
+  const { before, after } = await onFile(storage, 'write', 'repair', [all, acceptLoss, limit], options)
   return { before: described(before), after: described(after) }
 }

@@ -1,5 +1,6 @@
 import { type ByteCount, text } from './checks.js'
 import { invalidArgument } from './errors.js'
+import type { Changes, Handle } from './handle.js'
 import type { Qcow2 } from './image.js'
 import type { RequestOptions } from './options.js'
 import type { Snapshot } from './types.js'
@@ -67,7 +68,41 @@ export interface Snapshots extends ReadonlyArray<Snapshot> {
 }
 
 /** What of {@link Snapshots} is not a list. */
-export type SnapshotMethods = Pick<Snapshots, 'open' | 'create' | 'apply' | 'delete' | 'rename'>
+type SnapshotMethods = Pick<Snapshots, 'open' | 'create' | 'apply' | 'delete' | 'rename'>
+
+/** Runs what changes the snapshots of an image. */
+type Change = <M extends keyof Changes>(
+  method: M,
+  args: Parameters<Changes[M]>,
+  options: LongOptions,
+) => Promise<ReturnType<Changes[M]>>
+
+/** The methods of an image's snapshots. */
+export function snapshotMethods(
+  handle: Handle,
+  open: (idOrName: string) => Promise<Qcow2>,
+  change: Change,
+): SnapshotMethods {
+  return {
+    open: async (idOrName, { signal } = {}) => {
+      if (typeof idOrName !== 'string') throw invalidArgument('A snapshot is opened by its id or name, a string.')
+      signal?.throwIfAborted()
+      return open(idOrName)
+    },
+    create: async (name, options = {}) => {
+      // Whatever is wrong with them is said before anything is written.
+      hostSnapshotOptions(name, options, 0)
+      const write = (offset: ByteCount, bytes: Uint8Array) =>
+        handle.write('write_vm_state', BigInt(offset), bytes, options.signal)
+      const length = await writeVmState(options.vmState, write)
+      return Object.freeze(await change('create_snapshot', [hostSnapshotOptions(name, options, length)], options))
+    },
+    apply: async (idOrName, options = {}) => change('apply_snapshot', [text(idOrName, 'A snapshot')], options),
+    delete: async (idOrName, options = {}) => change('delete_snapshot', [text(idOrName, 'A snapshot')], options),
+    rename: async (idOrName, name, options = {}) =>
+      change('rename_snapshot', [text(idOrName, 'A snapshot'), text(name, 'The name')], options),
+  }
+}
 
 /** A list with its methods. */
 export function snapshotList(snapshots: readonly Snapshot[], methods: SnapshotMethods): Snapshots {
@@ -87,7 +122,7 @@ export interface HostSnapshotOptions {
 }
 
 /** Checks what kind each option is of. */
-export function hostSnapshotOptions(name: string, options: SnapshotOptions, vmStateSize: number): HostSnapshotOptions {
+function hostSnapshotOptions(name: string, options: SnapshotOptions, vmStateSize: number): HostSnapshotOptions {
   const { date = new Date(), vmClockNsec = 0n, icount } = options
   const milliseconds = date.getTime()
   // The format counts the seconds since 1970 in 32 bits.
@@ -103,7 +138,7 @@ export function hostSnapshotOptions(name: string, options: SnapshotOptions, vmSt
 }
 
 /** Hands the parts of a VM state to `write`, each with its offset; returns its length. */
-export async function writeVmState(
+async function writeVmState(
   state: SnapshotOptions['vmState'],
   write: (offset: ByteCount, bytes: Uint8Array) => Promise<void>,
 ): Promise<number> {

@@ -1,22 +1,20 @@
 import { storage as checkedStorage } from './checks.js'
 import { Engine } from './engine.js'
+import type { FileOperations } from './handle.js'
 import type { Storage } from './storage/types.js'
-import { Storages } from './storages.js'
+import { Storages, type Use } from './storages.js'
 import { Tasks } from './tasks.js'
-import { init, type WasmEngine } from './wasm.js'
+import { init } from './wasm.js'
 import { type HostProgress, type LongOptions, watched } from './watch.js'
 
-/** What an operation on a file calls: the engine, and the file as it knows it. */
-type Start<T> = (engine: WasmEngine, file: HostFile, watch: HostProgress | undefined) => T | number
-type HostFile = Awaited<ReturnType<Storages['open']>>
-
 /** Runs an operation on a file that no image is opened for; the file is opened for it, and closed again. */
-export async function onFile<T>(
+export async function onFile<M extends keyof FileOperations>(
   storage: Storage,
-  use: 'read' | 'write',
+  use: Use,
+  method: M,
+  args: Parameters<FileOperations[M]>,
   options: LongOptions,
-  start: Start<T>,
-): Promise<T> {
+): Promise<ReturnType<FileOperations[M]>> {
   const file = checkedStorage(storage, 'The file')
   const storages = new Storages()
   await init()
@@ -24,7 +22,10 @@ export async function onFile<T>(
   try {
     const host = await storages.open(file, engine, use)
     const tasks = new Tasks(engine)
-    return await watched(options, (watch) => tasks.run(() => start(engine.wasm, host, watch), options.signal))
+    // A method that tells of no progress doesn't look at its last parameter.
+    const methods = engine.wasm as unknown as Record<M, (...all: unknown[]) => ReturnType<FileOperations[M]> | number>
+    const start = (watch: HostProgress | undefined) => methods[method](host, ...args, watch)
+    return await watched(options, (watch) => tasks.run(() => start(watch), options.signal))
   } finally {
     await storages.release()
   }

@@ -16,8 +16,8 @@ export interface StreamSource {
   readonly chunkSize: number
   readonly signal: AbortSignal | undefined
   readonly onProgress: ((progress: Progress) => void) | undefined
-  /** Fills `into` from `offset`. */
-  read(offset: ByteCount, into: Uint8Array, options: { readonly signal: AbortSignal }): Promise<unknown>
+  /** The `length` bytes at `offset`, in an array that is given away. */
+  read(offset: ByteCount, length: number, options: { readonly signal: AbortSignal }): Promise<Uint8Array<ArrayBuffer>>
 }
 
 /**
@@ -40,9 +40,10 @@ export function stream(source: StreamSource): ReadableStream<Uint8Array<ArrayBuf
         else if (length === 0) controller.close()
       },
       async pull(controller) {
-        const chunk = new Uint8Array(Math.min(chunkSize, length - done))
+        const count = Math.min(chunkSize, length - done)
+        let chunk: Uint8Array<ArrayBuffer>
         try {
-          await source.read(advance(offset, done), chunk, { signal: stop.signal })
+          chunk = await source.read(advance(offset, done), count, { signal: stop.signal })
         } catch (error) {
           forget()
           throw error

@@ -159,7 +159,7 @@ describe('close()', () => {
     await expect(image.info()).rejects.toMatchObject({ code: 'CLOSED' })
     await expect(image.locate(0)).rejects.toMatchObject({ code: 'CLOSED' })
     expect(() => image.readSync(0, 1)).toThrow(/CLOSED/)
-    expect(() => image.map()).toThrow(/CLOSED/)
+    await expect(image.map().next()).rejects.toThrow(/CLOSED/)
     await expect(new Response(image.readable()).arrayBuffer()).rejects.toMatchObject({ code: 'CLOSED' })
   })
 

@@ -150,7 +150,7 @@ test('what differs between states is told from the tables', async () => {
     { start: 4 * MiB, length: 65536 },
   ])
   expect(await walk(null)).toEqual([])
-  expect(() => image.diff('three')).toThrow(expect.objectContaining({ code: 'NO_SUCH_SNAPSHOT' }))
+  await expect(image.diff('three').next()).rejects.toMatchObject({ code: 'NO_SUCH_SNAPSHOT' })
   await image.close()
 })
 

@@ -1,0 +1,145 @@
+import type { Engine } from './engine.js'
+import type { Changes, Handle, Operations, Readable, Walk, Walks, Writable } from './handle.js'
+import type { Storages } from './storages.js'
+import { Tasks } from './tasks.js'
+import type { Snapshot } from './types.js'
+import type { WasmImage } from './wasm.js'
+import { type HostProgress, type LongOptions, watched } from './watch.js'
+
+/** An image whose engine runs here. */
+export class LocalHandle implements Handle {
+  readonly writable: boolean
+  readonly sync: boolean
+  readonly vmStateSize: number
+  readonly #image: WasmImage
+  readonly #engine: Engine
+  readonly #storages: Storages
+  readonly #tasks: Tasks
+  #size: number
+  #snapshots: readonly Snapshot[] | undefined
+  #closing: Promise<void> | undefined
+
+  /** Closes `storages` with the image. */
+  constructor(image: WasmImage, engine: Engine, storages: Storages, writable: boolean) {
+    this.#image = image
+    this.#engine = engine
+    this.#storages = storages
+    this.#tasks = new Tasks(engine)
+    this.writable = writable
+    this.sync = image.sync
+    this.vmStateSize = image.vm_state_size
+    this.#size = image.size
+  }
+
+  get size(): number {
+    return this.#size
+  }
+
+  get snapshots(): readonly Snapshot[] {
+    this.#snapshots ??= this.#tasks.now<Snapshot[]>(() => this.#image.snapshots())
+    return this.#snapshots
+  }
+
+  get closed(): boolean {
+    return this.#tasks.closed
+  }
+
+  run<M extends keyof Operations>(
+    method: M,
+    args: Parameters<Operations[M]>,
+    options: LongOptions = {},
+  ): Promise<ReturnType<Operations[M]>> {
+    return this.#call(method, args, options)
+  }
+
+  async change<M extends keyof Changes>(
+    method: M,
+    args: Parameters<Changes[M]>,
+    options: LongOptions = {},
+  ): Promise<ReturnType<Changes[M]>> {
+    try {
+      return await this.#call(method, args, options)
+    } finally {
+      this.#snapshots = undefined
+      if (!this.closed) this.#size = this.#image.size
+    }
+  }
+
+  read(
+    what: Readable,
+    offset: bigint,
+    target: number | Uint8Array,
+    signal: AbortSignal | undefined,
+  ): Uint8Array | Promise<Uint8Array> {
+    const into = typeof target === 'number' ? new Uint8Array(target) : target
+    const pending = this.#tasks.run<undefined>(() => this.#image[what](offset, into), signal)
+    return pending ? pending.then(() => into) : into
+  }
+
+  async write(how: Writable, offset: bigint, bytes: Uint8Array, signal: AbortSignal | undefined): Promise<void> {
+    await this.#tasks.run(() => this.#image[how](offset, bytes), signal)
+  }
+
+  readSync(offset: bigint, into: Uint8Array): void {
+    this.#tasks.now(() => this.#image.read_sync(offset, into))
+  }
+
+  writeSync(offset: bigint, bytes: Uint8Array): void {
+    this.#tasks.now(() => this.#image.write_sync(offset, bytes))
+  }
+
+  flushSync(): void {
+    this.#tasks.now(() => this.#image.flush_sync())
+  }
+
+  walk<M extends keyof Walks>(method: M, ...args: Parameters<Walks[M]>): Walk {
+    const begin = this.#methods[method] as (...all: unknown[]) => WasmWalk
+    const walk = this.#tasks.now(() => begin.apply(this.#image, args))
+    return {
+      next: (limit, signal) => this.#tasks.run<Float64Array>(() => walk.next(limit), signal),
+      free: () => walk.free(),
+    }
+  }
+
+  async openSnapshot(idOrName: string): Promise<Handle> {
+    const view = this.#tasks.now(() => this.#image.open_snapshot(idOrName))
+    return new LocalHandle(view, this.#engine, this.#storages.share(), false)
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#close()
+    return this.#closing
+  }
+
+  /** The image's methods by their names; those that tell of no progress don't look at one parameter more. */
+  get #methods(): Record<string, (...args: readonly unknown[]) => unknown> {
+    return this.#image as unknown as Record<string, (...args: readonly unknown[]) => unknown>
+  }
+
+  #call<T>(method: string, args: readonly unknown[], options: LongOptions): Promise<T> {
+    const start = (watch: HostProgress | undefined) => this.#methods[method]?.(...args, watch) as T | number
+    return watched(options, (watch) => this.#tasks.run<T>(() => start(watch), options.signal))
+  }
+
+  async #close(): Promise<void> {
+    this.#tasks.close()
+    try {
+      if (this.writable) await this.#tasks.last(() => this.#image.close())
+    } catch (error) {
+      await this.#release().catch(() => {})
+      throw error
+    }
+    await this.#release()
+  }
+
+  #release(): Promise<void> {
+    this.#image.free()
+    return this.#storages.release()
+  }
+}
+
+/** A walk as the engine has it. */
+interface WasmWalk {
+  next(limit: number): Float64Array | number
+  free(): void
+}
