@@ -11,7 +11,15 @@ import { inRoot, main, output, run, Stop, say } from './lib.mjs'
 import { setup } from './setup.mjs'
 
 /** So many inputs take each target some ten seconds. */
-const smokeInputs = { header: 100_000, tables: 5_000, overlap: 10_000, image: 20_000, repair: 5_000, streams: 20_000 }
+const smokeInputs = {
+  header: 100_000,
+  tables: 5_000,
+  overlap: 10_000,
+  image: 20_000,
+  repair: 5_000,
+  streams: 20_000,
+  write: 10_000,
+}
 /** The longest turn in seconds. */
 const turn = 300
 const crate = inRoot('tests', 'fuzz')

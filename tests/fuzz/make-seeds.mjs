@@ -78,6 +78,9 @@ const images = {
   },
 }
 
+/** For the target `write`: that the image is given, and what is asked of it. */
+const requests = Buffer.from([1, ...Array.from({ length: 256 }, (_, index) => (index * 37) & 255)])
+
 /** Without the zeros at the end, which the engine reads there anyway. */
 function trimmed(bytes) {
   let length = bytes.length
@@ -86,7 +89,7 @@ function trimmed(bytes) {
 }
 
 try {
-  for (const target of ['header', 'image']) {
+  for (const target of ['header', 'image', 'write']) {
     for (const folder of ['seeds', 'corpus']) mkdirSync(join(crate, folder, target), { recursive: true })
   }
   for (const [name, make] of Object.entries(images)) {
@@ -94,6 +97,7 @@ try {
     const image = trimmed(readFileSync(join(work, name)))
     writeFileSync(join(crate, image.length > largest ? 'corpus' : 'seeds', 'image', name), image)
     writeFileSync(join(crate, 'seeds', 'header', name), image.subarray(0, 4096))
+    if (image.length <= largest) writeFileSync(join(crate, 'seeds', 'write', name), Buffer.concat([requests, image]))
   }
 } finally {
   rmSync(work, { recursive: true, force: true })

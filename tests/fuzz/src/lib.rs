@@ -4,6 +4,9 @@
 //! accounts for. Where an input is understood, [`model`] says what the engine must answer.
 
 mod check;
+#[path = "../../rig/checker.rs"]
+#[expect(unreachable_pub, reason = "it is shared with the tests")]
+mod checker;
 mod header;
 mod image;
 mod input;
@@ -15,6 +18,7 @@ mod repair;
 mod storage;
 mod streams;
 mod tables;
+mod write;
 
 pub use header::header;
 pub use image::image;
@@ -22,3 +26,11 @@ pub use overlap::overlap;
 pub use repair::repairs;
 pub use streams::streams;
 pub use tables::tables;
+pub use write::write;
+
+/// What the checker of the tests takes from their common part.
+mod common {
+    pub(crate) fn index(number: u64) -> usize {
+        usize::try_from(number).expect("the fuzz targets run where an index has 64 bits")
+    }
+}

@@ -1,11 +1,12 @@
 //! Storages that count what is asked of them.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::convert::Infallible;
+use std::fmt;
 use std::rc::Rc;
 
-use qcow2_web::Storage;
+use qcow2_web::{Storage, StorageMut};
 
 /// Contents of a storage, for the engine and for the model.
 pub(crate) trait Bytes {
@@ -139,3 +140,87 @@ impl<B: Bytes> Storage for Counted<B> {
         Ok(self.bytes.size())
     }
 }
+
+/// A file in memory that can be written, and grow so much.
+pub(crate) struct Limited {
+    bytes: RefCell<Vec<u8>>,
+    most: usize,
+    failed: Cell<bool>,
+}
+
+/// The file may not grow that much.
+#[derive(Debug)]
+pub(crate) struct Full;
+
+impl Limited {
+    pub(crate) fn new(bytes: Vec<u8>, room: usize) -> Self {
+        Self { most: bytes.len() + room, bytes: RefCell::new(bytes), failed: Cell::new(false) }
+    }
+
+    pub(crate) fn with<T>(&self, look: impl FnOnce(&[u8]) -> T) -> T {
+        look(&self.bytes.borrow())
+    }
+
+    /// Sets the word at `offset`, if there is one.
+    pub(crate) fn set_word(&self, offset: u64, word: u64) {
+        let start = offset as usize;
+        if let Some(bytes) = self.bytes.borrow_mut().get_mut(start..start + 8) {
+            bytes.copy_from_slice(&word.to_be_bytes());
+        }
+    }
+
+    /// Fails where the file would have to be too long; nothing may be asked after that, until it is opened again.
+    fn check_end(&self, end: Option<u64>) -> Result<usize, Full> {
+        assert!(!self.failed.get(), "something is asked for after a failure");
+        let end = end.and_then(|end| usize::try_from(end).ok()).filter(|end| *end <= self.most);
+        self.failed.set(end.is_none());
+        end.ok_or(Full)
+    }
+}
+
+impl Storage for Limited {
+    type Error = Full;
+
+    async fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<(), Full> {
+        let bytes = self.bytes.borrow();
+        let found = usize::try_from(offset).ok().and_then(|start| bytes.get(start..start.checked_add(buf.len())?));
+        buf.copy_from_slice(found.unwrap_or_else(|| panic!("{} bytes at {offset} of {}", buf.len(), bytes.len())));
+        Ok(())
+    }
+
+    /// Asked when it is opened.
+    async fn size(&self) -> Result<u64, Full> {
+        self.failed.set(false);
+        Ok(self.bytes.borrow().len() as u64)
+    }
+}
+
+impl StorageMut for Limited {
+    async fn write_at(&self, offset: u64, buf: &[u8]) -> Result<(), Full> {
+        let end = self.check_end(offset.checked_add(buf.len() as u64))?;
+        let mut bytes = self.bytes.borrow_mut();
+        if bytes.len() < end {
+            bytes.resize(end, 0);
+        }
+        bytes[end - buf.len()..end].copy_from_slice(buf);
+        Ok(())
+    }
+
+    async fn set_size(&self, size: u64) -> Result<(), Full> {
+        let size = self.check_end(Some(size))?;
+        self.bytes.borrow_mut().resize(size, 0);
+        Ok(())
+    }
+
+    async fn flush(&self) -> Result<(), Full> {
+        self.check_end(Some(0)).map(drop)
+    }
+}
+
+impl fmt::Display for Full {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the file is full")
+    }
+}
+
+impl std::error::Error for Full {}
