@@ -89,7 +89,7 @@ impl Recorded {
     fn any(seed: u64, count: usize) -> Self {
         let mut random = Random::seeded(!seed);
         let (bits, clusters) = random.pick(&[(9, 120), (9, 20), (10, 40), (12, 16), (14, 6)]);
-        let setup = Setup { snapshot: false, encrypted: false, ..Setup::random(bits, clusters, &mut random) };
+        let setup = Setup { snapshot: false, encryption: None, ..Setup::random(bits, clusters, &mut random) };
         Self::new(seed, setup, count)
     }
 

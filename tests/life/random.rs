@@ -33,7 +33,7 @@ impl Run {
     fn new(seed: u64) -> Self {
         let mut random = Random::seeded(seed);
         let (bits, clusters) = random.pick(&[(9, 150), (9, 30), (10, 60), (12, 30), (14, 9), (16, 6)]);
-        let setup = Setup { snapshot: false, encrypted: false, ..Setup::random(bits, clusters, &mut random) };
+        let setup = Setup { snapshot: false, encryption: None, ..Setup::random(bits, clusters, &mut random) };
         let (machine, disk) = setup.make(&mut random);
         let image = setup.open(&machine).unwrap();
         Self { mix: LifeMix::of(&setup), setup, random, machine, image, model: Model::new(disk), lab: Lab::new() }

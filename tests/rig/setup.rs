@@ -1,8 +1,8 @@
 //! The images on which the tests of writing begin: every kind, small.
 
 use qcow2_web::{
-    BackingFile, BackingFormat, CompressionType, CreateOptions, EncryptOptions, Error, Image, OpenOptions,
-    Preallocation, Storage,
+    BackingFile, BackingFormat, CipherMode, CipherSpec, CompressionType, CreateOptions, EncryptOptions, Encryption,
+    Error, Image, IvGenerator, KeyOptions, OpenOptions, Preallocation, Storage,
 };
 
 use super::machine::{Failure, File, Machine};
@@ -37,8 +37,7 @@ pub struct Setup {
     pub table_cache: usize,
     /// Every request is durable when it ends.
     pub write_through: bool,
-    /// By the legacy method, whose header is as short as any.
-    pub encrypted: bool,
+    pub encryption: Option<Encryption>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,7 +76,7 @@ impl Setup {
             preallocation: Preallocation::Off,
             table_cache: 4 << 20,
             write_through: false,
-            encrypted: false,
+            encryption: None,
         }
     }
 
@@ -114,9 +113,12 @@ impl Setup {
         setup
     }
 
-    /// One in five, but for those whose snapshot QEMU makes: it would ask for the passphrase.
+    /// One in five, but for those whose snapshot QEMU makes: it would ask for the passphrase. By the legacy method, whose
+    /// header is as short as any.
     fn encrypt(&mut self, random: &mut Random) {
-        self.encrypted = random.one_in(5) && !self.snapshot;
+        if random.one_in(5) && !self.snapshot {
+            self.encryption = Some(Encryption::Aes);
+        }
     }
 
     /// One in six, where QEMU allows it.
@@ -137,7 +139,7 @@ impl Setup {
             cluster_size: self.cluster_size(),
             longest: 3 * self.cluster_size(),
             // Where compressed bytes are packed, a cluster has a reference for each stream.
-            compressed: self.data_file == DataFile::None && self.refcount_bits >= 8 && !self.encrypted,
+            compressed: self.data_file == DataFile::None && self.refcount_bits >= 8 && self.encryption.is_none(),
             flushes: 6,
             reopens: 40,
         }
@@ -154,8 +156,10 @@ impl Setup {
         if self.zstd {
             options = options.compression(CompressionType::Zstd);
         }
-        if self.encrypted {
-            options = options.encryption(EncryptOptions::legacy_aes(PASSPHRASE));
+        match self.encryption {
+            None => {}
+            Some(Encryption::Aes) => options = options.encryption(EncryptOptions::legacy_aes(PASSPHRASE)),
+            Some(_) => options = options.encryption(self.luks()),
         }
         if let Some(backing) = self.backing {
             options = options.backing_file("base", backing.format());
@@ -165,6 +169,19 @@ impl Setup {
             DataFile::Plain => options.data_file("data", false),
             DataFile::Raw => options.data_file("data", true),
         }
+    }
+
+    /// One of the quicker kinds.
+    fn luks(&self) -> EncryptOptions {
+        let keys = KeyOptions::new(|bytes: &mut [u8]| {
+            bytes.fill(0x5a);
+            Ok(())
+        });
+        let spec = match self.version {
+            2 => CipherSpec { mode: CipherMode::Cbc, iv: IvGenerator::Plain, ..CipherSpec::default() },
+            _ => CipherSpec::default(),
+        };
+        EncryptOptions::luks(PASSPHRASE, keys.iterations(1000)).cipher(spec, 128)
     }
 
     /// A machine with the image, of which nothing is written.

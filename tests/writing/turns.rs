@@ -27,7 +27,7 @@ impl Table {
         let mut random = Random::seeded(seed);
         let (bits, clusters) = random.pick(&[(9, 150), (10, 60), (12, 30), (14, 9), (16, 6), (18, 4)]);
         // What is encrypted has its own turns, in `encrypted`.
-        let setup = Setup { encrypted: false, ..Setup::random(bits, clusters, &mut random) };
+        let setup = Setup { encryption: None, ..Setup::random(bits, clusters, &mut random) };
         let (machine, disk) = setup.make(&mut random);
         let lab = Lab::new();
         put(&lab, &machine.files());
