@@ -18,6 +18,7 @@ mod discard;
 pub(crate) mod encryption;
 mod flush;
 mod head;
+mod held_place;
 pub(crate) mod info;
 pub(crate) mod inspect;
 #[cfg(feature = "luks")]

@@ -9,7 +9,8 @@
 //! - **Offsets** into a disk are bigints. Sizes and places are numbers, exact since they are multiples of 512, or below
 //!   2^53 because the files of JavaScript end there.
 //! - **Bytes** are copied once, between the caller's array and the memory of WebAssembly, on which a synchronous storage
-//!   works directly; an asynchronous one gets an array of its own to write.
+//!   works directly; an asynchronous one gets an array of its own to write. What is read from a synchronous storage, and
+//!   lies there in one piece, doesn't come here at all: see `src/js/direct.ts`.
 //! - **Errors** are plain objects with `code`, `message` and what else there is; an exception that a storage threw is
 //!   their `cause`, unchanged.
 #![allow(unsafe_code, reason = "wasm-bindgen's macros write the glue, and it is unsafe")]

@@ -1,5 +1,7 @@
+import { DirectReads } from './direct.js'
 import type { Engine } from './engine.js'
 import type { Changes, Handle, Operations, Readable, Walk, Walks, Writable } from './handle.js'
+import type { HostStorage } from './host-storage.js'
 import type { Storages } from './storages.js'
 import { Tasks } from './tasks.js'
 import type { Snapshot } from './types.js'
@@ -14,16 +16,20 @@ export class LocalHandle implements Handle {
   readonly #image: WasmImage
   readonly #engine: Engine
   readonly #storages: Storages
+  readonly #data: HostStorage
+  readonly #direct: DirectReads
   readonly #tasks: Tasks
   #size: number
   #snapshots: readonly Snapshot[] | undefined
   #closing: Promise<void> | undefined
 
-  /** Closes `storages` with the image. */
-  constructor(image: WasmImage, engine: Engine, storages: Storages, writable: boolean) {
+  /** Closes `storages` with the image; `data` is the one of them that holds the disk's data. */
+  constructor(image: WasmImage, engine: Engine, storages: Storages, data: HostStorage, writable: boolean) {
     this.#image = image
     this.#engine = engine
     this.#storages = storages
+    this.#data = data
+    this.#direct = new DirectReads(image, data)
     this.#tasks = new Tasks(engine)
     this.writable = writable
     this.sync = image.sync
@@ -72,6 +78,8 @@ export class LocalHandle implements Handle {
     signal: AbortSignal | undefined,
   ): Uint8Array | Promise<Uint8Array> {
     const into = typeof target === 'number' ? new Uint8Array(target) : target
+    signal?.throwIfAborted()
+    if (what === 'read' && this.#tasks.now(() => this.#direct.read(offset, into))) return into
     const pending = this.#tasks.run<undefined>(() => this.#image[what](offset, into), signal)
     return pending ? pending.then(() => into) : into
   }
@@ -81,7 +89,9 @@ export class LocalHandle implements Handle {
   }
 
   readSync(offset: bigint, into: Uint8Array): void {
-    this.#tasks.now(() => this.#image.read_sync(offset, into))
+    this.#tasks.now(() => {
+      if (!this.sync || !this.#direct.read(offset, into)) this.#image.read_sync(offset, into)
+    })
   }
 
   writeSync(offset: bigint, bytes: Uint8Array): void {
@@ -103,7 +113,7 @@ export class LocalHandle implements Handle {
 
   async openSnapshot(idOrName: string): Promise<Handle> {
     const view = this.#tasks.now(() => this.#image.open_snapshot(idOrName))
-    return new LocalHandle(view, this.#engine, this.#storages.share(), false)
+    return new LocalHandle(view, this.#engine, this.#storages.share(), this.#data, false)
   }
 
   close(): Promise<void> {

@@ -67,7 +67,7 @@ async function start(
     const image = await storages.open(files.image, engine, use)
     const data = files.data && (await storages.open(files.data, engine, use))
     const opened = await tasks.run<WasmImage>(() => call(engine.wasm, image, data), signal)
-    return new LocalHandle(opened, engine, storages, files.writable)
+    return new LocalHandle(opened, engine, storages, data ?? image, files.writable)
   } catch (error) {
     await storages.release().catch(() => {})
     throw error

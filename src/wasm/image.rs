@@ -8,7 +8,7 @@ use super::buffers::Bytes;
 use super::engine::Engine;
 use super::error::{other, to_js};
 use super::map::WasmMap;
-use super::object::Value;
+use super::object::{Value, integer, number};
 use super::storage::JsStorage;
 use super::tasks::Outcome;
 use crate::image::Image;
@@ -68,6 +68,12 @@ impl WasmImage {
         let read = self.engine.buffers.fill(into, offset, async |at, buf| self.image.read_at(at, buf).await);
         self.now(read)?;
         Ok(())
+    }
+
+    /// Where so many bytes of the disk are in the storage of its data, for this moment: see `Image::held_place`. -1 where they
+    /// have to be read through the engine.
+    pub fn held_place(&self, offset: u64, length: f64) -> f64 {
+        self.image.held_place(offset, integer(length)).map_or(-1.0, number)
     }
 
     /// Fills an array with the VM state's bytes from `offset` on.

@@ -54,6 +54,12 @@ pub(crate) fn number(value: u64) -> f64 {
     value as f64
 }
 
+/// What the host says of a size or a place.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the host says integers from 0")]
+pub(crate) fn integer(number: f64) -> u64 {
+    number as u64
+}
+
 impl Value for u64 {
     fn to_js(self) -> JsValue {
         number(self).into()

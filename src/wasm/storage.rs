@@ -9,7 +9,7 @@ use wasm_bindgen::{JsCast, JsValue};
 use super::engine::Engine;
 use super::error::Fault;
 use super::host::HostStorage;
-use super::object::number;
+use super::object::{integer, number};
 use crate::storage::{Storage, StorageMut};
 
 /// A storage that JavaScript provides. A clone is the same storage.
@@ -91,11 +91,6 @@ impl StorageMut for JsStorage {
         self.ask(|request| self.host.flush(request)).await?;
         Ok(())
     }
-}
-
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the host says integers from 0")]
-fn integer(number: f64) -> u64 {
-    number as u64
 }
 
 /// Copies what a storage answered to a request for `buf.len()` bytes at `offset`.

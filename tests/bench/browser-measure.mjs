@@ -6,6 +6,9 @@ const warming = 3
 
 const median = (numbers) => numbers.toSorted((a, b) => a - b)[Math.floor(numbers.length / 2)]
 
+/** How long both sides run before a comparison of short rounds, for the same reason, in milliseconds. */
+const warmingTime = 1000
+
 /** Lets two sides take turns, and returns how much per second each did. */
 export async function compare(amount, ours, theirs) {
   const speed = async (work) => {
@@ -14,10 +17,12 @@ export async function compare(amount, ours, theirs) {
     return (amount * 1000) / (performance.now() - start)
   }
   const result = { ours: [], theirs: [] }
-  for (let round = -1; round < rounds; round += 1) {
+  const begun = performance.now()
+  do for (const side of [ours, theirs]) await side()
+  while (performance.now() - begun < warmingTime)
+  for (let round = 0; round < rounds; round += 1) {
     const [own, their] =
       round % 2 ? [await speed(ours), await speed(theirs)] : [await speed(theirs), await speed(ours)].reverse()
-    if (round < 0) continue
     result.ours.push(own)
     result.theirs.push(their)
   }

@@ -18,6 +18,7 @@ mod data_files;
 mod encrypted;
 mod encrypted_chains;
 mod headers;
+mod held_place;
 mod locate;
 mod matrix;
 mod refused;

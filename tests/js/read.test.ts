@@ -107,6 +107,34 @@ describe('a read', () => {
     same(await image.read(100, into), expected.subarray(100, 200))
   })
 
+  it('is made by the storage itself, once the tables are in memory', async () => {
+    const file = new CountedStorage(readFileSync(path)).sync()
+    const targets: Uint8Array[] = []
+    const failure = new Error('the disk is gone')
+    let gone = false
+    const readSync = (offset: number, into: Uint8Array) => {
+      if (gone) throw failure
+      targets.push(into)
+      file.readSync(offset, into)
+    }
+    await using image = await Qcow2.open({ size: () => file.size(), readSync })
+    image.readSync(0, 512)
+    const into = new Uint8Array(200_000)
+    for (const read of [() => image.readSync(60_000, into), () => image.read(60_000, into)]) {
+      targets.length = 0
+      into.fill(0)
+      await read()
+      expect(targets.length).toBe(1)
+      expect(targets[0]).toBe(into)
+      same(into, expected.subarray(60_000, 260_000))
+    }
+    gone = true
+    expect(() => image.readSync(60_000, into)).toThrow(expect.objectContaining({ code: 'STORAGE', cause: failure }))
+    gone = false
+    await image.close()
+    expect(() => image.readSync(60_000, into)).toThrow(expect.objectContaining({ code: 'CLOSED' }))
+  })
+
   it('reaches the far end of the largest disk', async () => {
     const largest = create('largest.qcow2', '2E', '-o', 'cluster_size=2M')
     qemuIo(largest, `write -P 7 ${2n ** 61n - 512n} 512`)

@@ -13,8 +13,8 @@ export interface SyncStorage {
   /**
    * Fills `into` with the bytes at `offset`, all of it or an exception; past the end is an exception.
    *
-   * `into` is a view on the memory of WebAssembly, valid only during the call: write to it, don't keep it, and call no
-   * method of an image meanwhile.
+   * `into` is a view on the memory of WebAssembly, or on an array that somebody reads into, valid only during the call: write
+   * to it, don't keep it, and call no method of an image meanwhile.
    */
   readSync(offset: number, into: Uint8Array): void
   /**
