@@ -180,8 +180,10 @@ impl<'a, S: StorageMut> Rewrite<'a, S> {
                 owned.push(L1Entry(0));
                 continue;
             };
-            let table = self.rewritten(old, index * per_table, Pass::Own { keep }).await?;
-            if !table.changed {
+            let first = index * per_table;
+            let table = self.rewritten(old, first, Pass::Own { keep }).await?;
+            // One that is empty is given up all the same where the disk doesn't reach.
+            if !table.changed && first < keep {
                 let mut only = false;
                 self.new.counts(self.table_clusters(old), |count| only = count == 1).await?;
                 self.new.note_table(self.table_clusters(old));

@@ -111,3 +111,13 @@ fn a_disk_that_grows_and_shrinks() {
         assert_eq!(refused.code(), "WOULD_SHRINK");
     }
 }
+
+/// Version 2 has no zeros but by having nothing, so the last table has nothing left in it.
+#[test]
+fn a_table_without_entries_is_given_up_where_the_disk_shrinks() {
+    let bench = Bench::new(Setup { version: 2, ..Setup::plain(9, 100 * KIB) });
+    now(bench.image.write_at(90 * KIB, &[1; 512])).unwrap();
+    now(bench.image.write_zeroes(90 * KIB, 512, true)).unwrap();
+    now(bench.image.resize(512, &ResizeOptions::new().shrink(true))).unwrap();
+    bench.is_sound();
+}
