@@ -10,6 +10,7 @@ pub(crate) mod amend;
 pub(crate) mod backing;
 mod change;
 pub(crate) mod check;
+mod copy_up;
 pub(crate) mod create;
 #[cfg_attr(not(feature = "luks"), path = "image/create_plain.rs")]
 pub(crate) mod create_encrypted;

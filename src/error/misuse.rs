@@ -106,6 +106,8 @@ pub enum Misuse {
     },
     /// The disk of an image of version 2 with snapshots can't get another size, for they don't record theirs.
     ResizeNeedsVersion3,
+    /// The backing file can't be given up: a part of the disk, or a snapshot, may need it.
+    BackingNeeded,
 }
 
 impl Misuse {
@@ -137,6 +139,7 @@ impl Misuse {
             Self::WouldShrink { .. } => "WOULD_SHRINK",
             Self::DiskTooLarge { .. } => "DISK_TOO_LARGE",
             Self::ResizeNeedsVersion3 => "RESIZE_NEEDS_VERSION_3",
+            Self::BackingNeeded => "BACKING_NEEDED",
         }
     }
 
@@ -169,7 +172,8 @@ impl Misuse {
             | Self::SnapshotsWithDataFile
             | Self::WouldShrink { .. }
             | Self::DiskTooLarge { .. }
-            | Self::ResizeNeedsVersion3 => None,
+            | Self::ResizeNeedsVersion3
+            | Self::BackingNeeded => None,
         }
     }
 }
@@ -225,6 +229,9 @@ impl fmt::Display for Misuse {
             }
             Self::ResizeNeedsVersion3 => {
                 f.write_str("an image of version 2 that has snapshots can't be resized; upgrade it to version 3")
+            }
+            Self::BackingNeeded => {
+                f.write_str("a part of the disk, or a snapshot, may need the backing file; so its name stays")
             }
             Self::UnneededDataFile => f.write_str("a data file was supplied, but the image keeps its data in itself"),
         }

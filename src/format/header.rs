@@ -381,6 +381,12 @@ impl Header {
         changed
     }
 
+    pub(crate) fn without_backing(&self) -> Self {
+        let mut changed = self.clone();
+        (changed.raw.backing_file_offset, changed.raw.backing_file_size) = (0, 0);
+        changed
+    }
+
     pub(crate) fn compression(&self) -> CompressionType {
         self.compression
     }

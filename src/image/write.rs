@@ -87,7 +87,18 @@ impl<S: StorageMut> Image<S> {
         buf: &[u8],
     ) -> Result<usize, Error<S::Error>> {
         let clusters = disk.clusters(start, (buf.len() as u64).min(MAX_CHANGE));
-        let _held = disk.writeback.in_flight.hold(clusters.clone()).await;
+        let _held = disk.writeback.in_flight.hold(clusters).await;
+        self.write_held(disk, start, buf).await
+    }
+
+    /// As [`Self::write_allocating`], where the caller holds the clusters.
+    pub(super) async fn write_held(
+        &self,
+        disk: &Disk<'_, S>,
+        start: GuestOffset,
+        buf: &[u8],
+    ) -> Result<usize, Error<S::Error>> {
+        let clusters = disk.clusters(start, (buf.len() as u64).min(MAX_CHANGE));
         let request = disk.writeback.requests.begin();
         let mut entries = disk.entries(clusters.clone()).await?;
         let geometry = disk.geometry();
@@ -144,7 +155,7 @@ impl<S: StorageMut> Image<S> {
     }
 
     /// Reads what shows at `start`; past the end of the disk there are zeros.
-    async fn read_old(&self, start: GuestOffset, buf: &mut [u8]) -> Result<(), Error<S::Error>> {
+    pub(super) async fn read_old(&self, start: GuestOffset, buf: &mut [u8]) -> Result<(), Error<S::Error>> {
         read_layers(&self.layers, start, buf).await
     }
 

@@ -35,6 +35,7 @@
  * - `WOULD_SHRINK`: the disk would become smaller, which has to be asked for.
  * - `DISK_TOO_LARGE`: clusters of this size can't map a disk so large.
  * - `RESIZE_NEEDS_VERSION_3`: an image of version 2 that has snapshots can't be resized.
+ * - `BACKING_NEEDED`: the backing file can't be given up: a part of the disk, or a snapshot, may need it.
  * - `PASSPHRASE_NEEDED`, `WRONG_PASSPHRASE`, `TOO_MANY_ITERATIONS`, `NO_SUCH_KEY_SLOT`, `KEY_SLOTS_FULL`, `LAST_KEY_SLOT`,
  *   `NO_ENTROPY`: of encrypted images, which the engine opens but this package doesn't yet.
  * - `INVALID_ARGUMENT`: a parameter is not what it must be.
@@ -95,6 +96,7 @@ export type Qcow2ErrorCode =
   | 'WOULD_SHRINK'
   | 'DISK_TOO_LARGE'
   | 'RESIZE_NEEDS_VERSION_3'
+  | 'BACKING_NEEDED'
   | 'PASSPHRASE_NEEDED'
   | 'WRONG_PASSPHRASE'
   | 'TOO_MANY_ITERATIONS'

@@ -21,6 +21,8 @@ export interface Operations {
   write_zeroes(offset: bigint, length: bigint, unmap: boolean): void
   discard(offset: bigint, length: bigint): void
   flush(): void
+  copy_up(offset: bigint, length: bigint): void
+  remove_backing(): void
 }
 
 /** The operations that change what a handle shows of itself: the disk's size, and the snapshots. */

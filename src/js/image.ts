@@ -1,5 +1,6 @@
 import { type CheckOptions, type CheckReport, described, findings } from './check.js'
 import { type ByteCount, byteArray, byteCount, integer, oneOf, within } from './checks.js'
+import { type CopyUpOptions, copyUp, neededBySnapshots } from './copy-up.js'
 import type { CreateOptions } from './create.js'
 import { type DiffExtent, diffExtents } from './diff.js'
 import type { Changes, Handle } from './handle.js'
@@ -296,6 +297,22 @@ export class Qcow2 {
    */
   async check(options: CheckOptions = {}): Promise<CheckReport> {
     return described(await this.#handle.run('check', [findings(options)], options))
+  }
+
+  /**
+   * Makes the image independent of its backing file: copies what that one shows, wherever the image says nothing of its own,
+   * and removes the name in the end. The disk reads as before; requests go on meanwhile, and what they write stays. Aborted,
+   * or failed, what was copied so far stays, and the next time only the rest is copied.
+   *
+   * @throws {@link Qcow2Error} `BACKING_NEEDED` if there are snapshots, which may need the file, or if the image was opened
+   * without it; and what {@link Qcow2.write} rejects with; or the signal's reason.
+   */
+  async copyUp(options: CopyUpOptions = {}): Promise<void> {
+    if (this.snapshots.length > 0) throw neededBySnapshots()
+    const copy = ({ start, length }: { start: number; length: number }, signal: AbortSignal) =>
+      this.#handle.run('copy_up', [BigInt(start), BigInt(length)], { signal })
+    await copyUp({ map: (walk) => this.map(walk), copy }, options)
+    await this.#handle.run('remove_backing', [], { signal: options.signal })
   }
 
   /**

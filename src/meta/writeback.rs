@@ -512,6 +512,15 @@ impl Writeback {
         files.flush().await.map_err(Error::Storage)
     }
 
+    /// Removes the name of the backing file, which is then no one's, from the header: its place and its length are in one
+    /// sector.
+    pub(crate) async fn forget_backing<S: StorageMut>(&self, files: &Files<S>) -> Result<(), Error<S::Error>> {
+        self.watch(files.image.write(HostOffset(field::BACKING_FILE_OFFSET), &[0; 12])).await?;
+        self.barrier(files).await?;
+        self.header.set(self.header.get().without_backing());
+        Ok(())
+    }
+
     /// Sets the autoclear features, as a program has to do that doesn't know them all before it writes.
     pub(crate) async fn set_autoclear<S: StorageMut>(
         &self,

@@ -58,6 +58,18 @@ impl WasmImage {
         Ok(())
     }
 
+    /// Copies what the backing file shows of a part of the disk.
+    pub fn copy_up(&self, offset: u64, length: u64) -> Result<JsValue, JsValue> {
+        let image = self.image.clone();
+        self.engine.start(async move { done(image.copy_up(offset, length).await) })
+    }
+
+    /// Removes the backing file's name, where the disk doesn't need the file.
+    pub fn remove_backing(&self) -> Result<JsValue, JsValue> {
+        let image = self.image.clone();
+        self.engine.start(async move { done(image.remove_backing().await) })
+    }
+
     /// Flushes, and settles what else there is to be settled.
     pub fn close(&self) -> Result<JsValue, JsValue> {
         let image = self.image.clone();

@@ -27,6 +27,11 @@ pub enum Operation {
         offset: u64,
         length: u64,
     },
+    /// What the backing file shows of that part is copied; nothing changes.
+    CopyUp {
+        offset: u64,
+        length: u64,
+    },
     Flush,
     /// Closed, and opened again with that many bytes of cached tables.
     Reopen {
@@ -60,10 +65,11 @@ impl Mix {
         }
         let (offset, length) = self.range(random);
         let seed = random.next();
-        match random.below(12) {
+        match random.below(13) {
             0..=5 => Operation::Write { offset, length, seed },
             6 | 7 => Operation::Zeroes { offset, length, unmap: random.one_in(2) },
             8 | 9 => Operation::Discard { offset, length },
+            10 => Operation::CopyUp { offset, length },
             _ if self.compressed => {
                 let (offset, length) = self.aligned(offset, length);
                 Operation::Compressed { offset, length, seed }
@@ -100,7 +106,8 @@ impl Operation {
             Self::Write { offset, length, .. }
             | Self::Compressed { offset, length, .. }
             | Self::Zeroes { offset, length, .. }
-            | Self::Discard { offset, length } => Some((*offset, *length)),
+            | Self::Discard { offset, length }
+            | Self::CopyUp { offset, length } => Some((*offset, *length)),
             Self::Flush | Self::Reopen { .. } => None,
         }
     }
@@ -123,6 +130,7 @@ impl Operation {
             Self::Compressed { offset, .. } => image.write_compressed(*offset, &self.data()).await,
             Self::Zeroes { offset, length, unmap } => image.write_zeroes(*offset, *length, *unmap).await,
             Self::Discard { offset, length } => image.discard(*offset, *length).await,
+            Self::CopyUp { offset, length } => image.copy_up(*offset, *length).await,
             Self::Flush => image.flush().await,
             Self::Reopen { .. } => image.close().await,
         }
@@ -143,7 +151,7 @@ impl Operation {
                 }
                 disk[range].copy_from_slice(&after);
             }
-            Self::Flush | Self::Reopen { .. } => {}
+            Self::CopyUp { .. } | Self::Flush | Self::Reopen { .. } => {}
         }
         Ok(())
     }

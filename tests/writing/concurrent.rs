@@ -71,9 +71,22 @@ struct Active {
 }
 
 enum Kind {
-    Put { id: PutId, operation: Operation, done: Handle<Result<(), Error<Failure>>> },
-    Flush { done: Handle<Result<(), Error<Failure>>> },
-    Read { offset: u64, done: Handle<Result<Vec<u8>, Error<Failure>>> },
+    Put {
+        id: PutId,
+        operation: Operation,
+        done: Handle<Result<(), Error<Failure>>>,
+    },
+    Flush {
+        done: Handle<Result<(), Error<Failure>>>,
+    },
+    /// It changes nothing, whatever else is done to the same bytes.
+    CopyUp {
+        done: Handle<Result<(), Error<Failure>>>,
+    },
+    Read {
+        offset: u64,
+        done: Handle<Result<Vec<u8>, Error<Failure>>>,
+    },
 }
 
 impl<'a> Run<'a> {
@@ -189,6 +202,9 @@ impl<'a> Run<'a> {
         let image = self.image.clone();
         let kind = match operation {
             Operation::Flush => Kind::Flush { done: self.tasks.spawn(async move { image.flush().await }) },
+            Operation::CopyUp { offset, length } if !is_read => {
+                Kind::CopyUp { done: self.tasks.spawn(async move { image.copy_up(offset, length).await }) }
+            }
             operation if is_read => {
                 let (offset, length) = operation.range().expect("it is no flush");
                 self.tally.reads += 1;
@@ -210,6 +226,9 @@ impl<'a> Run<'a> {
 
     fn meets_another(&self, operation: &Operation) -> bool {
         let Some((offset, length)) = operation.range() else { return false };
+        if matches!(operation, Operation::CopyUp { .. }) {
+            return false;
+        }
         self.active.iter().any(|active| {
             let Kind::Put { operation, .. } = &active.kind else { return false };
             let (other, other_length) = operation.range().expect("a put has a range");
@@ -272,6 +291,11 @@ impl<'a> Run<'a> {
                         Err(error) => panic!("{}: flush: {error}", self.describe()),
                     }
                 }
+                Kind::CopyUp { done } => match done.take() {
+                    None => continue,
+                    Some(Err(error)) if !self.is_expected(&error) => panic!("{}: copying: {error}", self.describe()),
+                    Some(_) => {}
+                },
                 Kind::Read { offset, done } => {
                     let Some(result) = done.take() else { continue };
                     let bytes = result.unwrap_or_else(|error| panic!("{}: read: {error}", self.describe()));

@@ -38,6 +38,7 @@ fn operations(setup: &Setup) -> Vec<Operation> {
         Operation::Zeroes { offset, length: 3 * unit, unmap: false },
         Operation::Zeroes { offset, length: 3 * unit, unmap: true },
         Operation::Discard { offset, length: 4 * unit },
+        Operation::CopyUp { offset: empty, length: 3 * unit },
         Operation::Flush,
         Operation::Reopen { table_cache: 0 },
     ];

@@ -21,6 +21,7 @@ mod compare;
 mod rig;
 
 mod concurrent;
+mod copy_up;
 mod costs;
 mod creating;
 mod dropped;

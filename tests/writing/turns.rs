@@ -105,6 +105,8 @@ fn command(operation: &Operation) -> String {
         Operation::Zeroes { offset, length, unmap: true } => format!("write -q -z -u {offset} {length}"),
         Operation::Zeroes { offset, length, unmap: false } => format!("write -q -z {offset} {length}"),
         Operation::Discard { offset, length } => format!("discard -q {offset} {length}"),
+        // The nearest that QEMU has.
+        Operation::CopyUp { offset, length } => format!("read -q {offset} {length}"),
         Operation::Flush | Operation::Reopen { .. } => "flush".into(),
     }
 }
