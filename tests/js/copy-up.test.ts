@@ -59,7 +59,7 @@ describe('copyUp', () => {
 
   it('that is aborted goes on the next time', async () => {
     const local = memory()
-    const options = { readAhead: false }
+    const options = { readAhead: false } as const
     const image = await overlay(http(server.url, options), local)
     const abort = new AbortController()
     const reason = new Error('enough')
