@@ -1,4 +1,5 @@
-// `npm run bench`: the native benchmark, then those in Chromium; `npm run bench -- native`, `check`, `browser` or `storages` for one.
+// `npm run bench`: the native benchmark, then those in Chromium; `npm run bench -- native`, `check`,
+// `browser`, `workers` or `storages` for one.
 // Everything is compared within one run: figures of two runs, or of two machines, say nothing.
 import { build } from './build.mjs'
 import { inRoot, main, run, Stop, say } from './lib.mjs'
@@ -39,6 +40,12 @@ const parts = {
     say('\n=== in Chromium')
     run(process.execPath, [inRoot('tests', 'bench', 'browser.mjs'), ...args])
   },
+  async workers(args) {
+    await setup(['rust', 'packages', 'wasm', 'browser', 'qemu'])
+    build()
+    say('\n=== the engine in a worker of Chromium, against the page')
+    run(process.execPath, [inRoot('tests', 'bench', 'browser-workers.mjs'), ...args])
+  },
   async storages(args) {
     await setup(['rust', 'packages', 'wasm', 'browser', 'qemu'])
     build()
@@ -49,6 +56,6 @@ const parts = {
 
 await main(import.meta.url, async ([name, ...args]) => {
   if (name && !Object.hasOwn(parts, name))
-    throw new Stop('There are four benchmarks: `native`, `check`, `browser` and `storages`.')
+    throw new Stop('There are five benchmarks: `native`, `check`, `browser`, `workers` and `storages`.')
   for (const part of name ? [name] : Object.keys(parts)) await parts[part](args)
 })

@@ -1,10 +1,10 @@
 import { integer, oneOf, text } from './checks.js'
-import type { RequestOptions } from './options.js'
-import { onFile } from './standalone.js'
+import { onFile } from './on-file.js'
+import type { RequestOptions, WorkerOptions } from './options.js'
 import type { WritableStorage } from './storage/types.js'
 
 /** What {@link amend} changes; what is absent stays as it is. */
-export interface AmendOptions extends RequestOptions {
+export interface AmendOptions extends RequestOptions, WorkerOptions {
   /**
    * The version of the format. Version 2 has no zero clusters: where there is a backing file, each becomes a cluster of
    * zeros. An image that uses what only version 3 has is refused; bitmaps are dropped.

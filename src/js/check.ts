@@ -1,6 +1,7 @@
 import { integer } from './checks.js'
 import { sentence } from './errors.js'
-import { onFile } from './standalone.js'
+import { onFile } from './on-file.js'
+import type { WorkerOptions } from './options.js'
 import type { Storage } from './storage/types.js'
 import type { LongOptions } from './watch.js'
 
@@ -70,7 +71,7 @@ export interface Finding {
  * @throws {@link Qcow2Error} `NOT_QCOW2`, `UNSUPPORTED_…` and `CORRUPT_HEADER` where nothing can be said, `STORAGE` and
  * others; or the signal's reason.
  */
-export async function check(storage: Storage, options: CheckOptions = {}): Promise<CheckReport> {
+export async function check(storage: Storage, options: CheckOptions & WorkerOptions = {}): Promise<CheckReport> {
   const limit = findings(options)
   return described(await onFile(storage, 'read', 'check', [limit], options))
 }

@@ -55,11 +55,16 @@ export function advance(offset: ByteCount, by: number): ByteCount {
   return sum !== undefined && Number.isSafeInteger(sum) ? sum : BigInt(offset) + BigInt(by)
 }
 
-/** `value` as a storage; `what` names it in the error. */
-export function storage(value: unknown, what: string): Storage {
+/** True if `value` has what all storages have. */
+export function isStorage(value: unknown): value is Storage {
   const methods = (typeof value === 'object' || typeof value === 'function') && value ? value : {}
   const has = (name: string) => typeof (methods as Record<string, unknown>)[name] === 'function'
-  if (has('size') && (has('readSync') || has('read'))) return value as Storage
+  return has('size') && (has('readSync') || has('read'))
+}
+
+/** `value` as a storage; `what` names it in the error. */
+export function storage(value: unknown, what: string): Storage {
+  if (isStorage(value)) return value
   const hint = 'such as blob(file), memory(bytes) or nodeFile(path): an object with size() and read() or readSync()'
   throw invalidArgument(`${what} must be a storage, ${hint}.`)
 }

@@ -1,10 +1,10 @@
 import type { Backing, BackingResolver } from './backing.js'
 import { type ByteCount, byteCount, integer, oneOf, text } from './checks.js'
-import type { CacheMode, CacheSize } from './options.js'
+import type { CacheMode, CacheSize, WorkerOptions } from './options.js'
 import type { WritableStorage } from './storage/types.js'
 
 /** What {@link Qcow2.create} makes; the options of `qemu-img create` that concern the format, with its defaults. */
-export interface CreateOptions {
+export interface CreateOptions extends WorkerOptions {
   /** The disk's size in bytes; rounded up to a multiple of 512. */
   readonly size: ByteCount
   /** The version of the format: 3, or 2 for programs before QEMU 1.1, which knows less. Default: 3. */

@@ -8,7 +8,7 @@
  * - `QUOTA`: there is no room for what is written: the disk is full, or what the browser grants the page.
  * - `IN_USE`: another image has the storage, or another tab, worker or storage the file, and one of the two would write to it.
  * - `NOT_PERMITTED`: the user, or the browser, does not permit what the storage needs.
- * - `WORKER_DIED`: the worker that the package started is gone, with what it had not flushed; open the image again.
+ * - `WORKER_DIED`: the worker that has the engine, or a file, is gone, with what it had not flushed; open the image again.
  * - `NOT_QCOW2`: the file is of another format.
  * - `UNSUPPORTED_…`, `BACKING_CHAIN_TOO_LONG`: the image may be sound, but this package can't read it.
  * - `MISSING_BACKING_FILE`, `MISSING_DATA_FILE`: the image needs another file, which has to be supplied; `file` names it.
@@ -39,7 +39,7 @@
  * - `PASSPHRASE_NEEDED`, `WRONG_PASSPHRASE`, `TOO_MANY_ITERATIONS`, `NO_SUCH_KEY_SLOT`, `KEY_SLOTS_FULL`, `LAST_KEY_SLOT`,
  *   `NO_ENTROPY`: of encrypted images, which the engine opens but this package doesn't yet.
  * - `INVALID_ARGUMENT`: a parameter is not what it must be.
- * - `NOT_SYNC`: a synchronous request to an image one of whose storages is asynchronous.
+ * - `NOT_SYNC`: a synchronous request to an image one of whose storages is asynchronous, or whose engine is in a worker.
  * - `CLOSED`: the image was closed before the request, or during it.
  * - `LOAD_FAILED`: the WebAssembly module could not be loaded.
  * - `ENGINE_FAILED`: the engine broke down; a defect of this package, which should be reported.

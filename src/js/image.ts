@@ -12,6 +12,7 @@ import type { Storage, WritableStorage } from './storage/types.js'
 import { stream } from './stream.js'
 import type { ImageInfo, Location } from './types.js'
 import type { LongOptions } from './watch.js'
+import { createThere, openThere } from './worker/opening.js'
 
 /**
  * An open qcow2 image, or one of its snapshots, as the disk that a guest sees.
@@ -22,7 +23,10 @@ import type { LongOptions } from './watch.js'
 export class Qcow2 {
   /** True if it can be written: it was opened so, and is no snapshot. */
   readonly writable: boolean
-  /** True if all storages of the chain are synchronous, so that {@link Qcow2.readSync} and its like work. */
+  /**
+   * True if {@link Qcow2.readSync} and its like work: all storages of the chain are synchronous, and the engine is not in
+   * another thread.
+   */
   readonly sync: boolean
   /** The length of the machine's saved state that goes with this view, in bytes; 0 where there is none. */
   readonly vmStateSize: number
@@ -46,7 +50,8 @@ export class Qcow2 {
    * writing also `READ_ONLY` and `MARKED_CORRUPT`; or the signal's reason.
    */
   static async open(storage: Storage, options: OpenOptions = {}): Promise<Qcow2> {
-    return new Qcow2(await openHere(storage, options))
+    const { worker, ...rest } = options
+    return new Qcow2(worker ? await openThere(storage, rest, worker) : await openHere(storage, rest))
   }
 
   /**
@@ -61,7 +66,8 @@ export class Qcow2 {
    * `QUOTA`, `STORAGE`, `IN_USE`, and with a backing file what opening leads to; or the signal's reason.
    */
   static async create(storage: WritableStorage, options: CreateOptions): Promise<Qcow2> {
-    return new Qcow2(await createHere(storage, options))
+    const { worker, ...rest } = options
+    return new Qcow2(worker ? await createThere(storage, rest, worker) : await createHere(storage, rest))
   }
 
   /** The disk's size in bytes. It changes when the disk is resized, and when a snapshot is applied. */

@@ -31,6 +31,7 @@ export type {
   ReadableOptions,
   RequestOptions,
   ResizeOptions,
+  WorkerOptions,
   WriteZeroesOptions,
 } from './options.js'
 export { type OverlayOptions, overlay } from './overlay.js'

@@ -1,5 +1,6 @@
 import { sentence } from './errors.js'
-import { onFile } from './standalone.js'
+import { onFile } from './on-file.js'
+import type { RequestOptions, WorkerOptions } from './options.js'
 import type { Storage } from './storage/types.js'
 import type { Inspection } from './types.js'
 
@@ -10,7 +11,7 @@ import type { Inspection } from './types.js'
  * @param storage the file; it is opened for this, and closed again.
  * @throws {@link Qcow2Error} `STORAGE` and others, if the file can't be read; or the signal's reason.
  */
-export async function inspect(storage: Storage, options: { readonly signal?: AbortSignal } = {}): Promise<Inspection> {
+export async function inspect(storage: Storage, options: RequestOptions & WorkerOptions = {}): Promise<Inspection> {
   const found = await onFile(storage, 'read', 'inspect', [], options)
   const problems = found.problems.map((problem) => ({ ...problem, message: sentence(problem.message) }))
   return { ...found, problems }

@@ -3,8 +3,24 @@ import { type ByteCount, integer, oneOf } from './checks.js'
 import type { Storage } from './storage/types.js'
 import type { Progress } from './stream.js'
 
+/** Where the engine runs. */
+export interface WorkerOptions {
+  /**
+   * Runs the engine in a worker, so that it never holds up the page: in the one that the package starts for all who want it,
+   * which ends with the last of them, or in one of your own, whose script imports `qcow2-web/worker`. Default: false.
+   *
+   * All is the same there, but for the synchronous methods, which throw `NOT_SYNC`. Storages of `blob`, `fileHandle`, `http`
+   * (without `fetchFn`), `idb` and `opfs`, with `readAhead` and `prefetched` over them, are opened in the worker; all others,
+   * such as `memory`, `draft` and your own, stay on the page, and the worker asks for what it needs of them. If the worker
+   * ends before its time, what is asked of it fails with code `WORKER_DIED`.
+   *
+   * @throws {@link Qcow2Error} `INVALID_ARGUMENT` where there are no workers, as in Node.
+   */
+  readonly worker?: boolean | Worker | undefined
+}
+
 /** How {@link Qcow2.open} opens. */
-export interface OpenOptions {
+export interface OpenOptions extends WorkerOptions {
   /**
    * Opens the image for writing too: then its storage, and its data file's, must be writable. Backing files are only read.
    * Default: false.

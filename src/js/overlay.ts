@@ -7,7 +7,10 @@ import type { Storage, WritableStorage } from './storage/types.js'
 
 /** How {@link overlay} makes and opens an overlay. */
 export interface OverlayOptions
-  extends Pick<CreateOptions, 'clusterSize' | 'extendedL2' | 'compression' | 'cache' | 'cacheSize' | 'signal'> {
+  extends Pick<
+    CreateOptions,
+    'clusterSize' | 'extendedL2' | 'compression' | 'cache' | 'cacheSize' | 'signal' | 'worker'
+  > {
   /** The base's format. Default: the recorded one, and for a new overlay what the base's first bytes show. */
   readonly format?: 'qcow2' | 'raw' | undefined
   /** The size of a new overlay's disk in bytes, at least the base's. Default: that. */
@@ -34,25 +37,36 @@ export async function overlay(base: Storage, local: WritableStorage, options: Ov
   checkedStorage(local, 'The overlay')
   // Open all the while, so that it is asked only once what it is.
   await base.open?.()
+  let held = true
+  const letGo = async () => {
+    if (held) await base.close?.()
+    held = false
+  }
   try {
     const identity = await identify(base, options.name)
-    return (await isEmpty(local))
-      ? await create(base, local, identity, options)
-      : await open(base, local, identity, options)
+    const seen = (await isEmpty(local)) ? await look(base, options) : undefined
+    // A worker opens it by itself, and some storages only one can have.
+    if (options.worker) await letGo()
+    return seen ? await create(base, local, identity, seen, options) : await open(base, local, identity, options)
   } finally {
-    await base.close?.()
+    await letGo()
   }
 }
 
-async function create(base: Storage, local: WritableStorage, name: string, options: OverlayOptions): Promise<Qcow2> {
+async function create(
+  base: Storage,
+  local: WritableStorage,
+  name: string,
+  seen: Seen,
+  options: OverlayOptions,
+): Promise<Qcow2> {
   const { format: given, size: wanted, name: _, backing = [], ...rest } = options
-  const seen = await look(base, options)
   const chain = { name, format: seen.format, storage: [base, ...backing] }
   return Qcow2.create(local, { ...rest, size: wanted ?? seen.size, backing: chain })
 }
 
 function open(base: Storage, local: WritableStorage, identity: string, options: OverlayOptions): Promise<Qcow2> {
-  const { format, backing: deeper = [], cache, cacheSize, signal } = options
+  const { format, backing: deeper = [], cache, cacheSize, signal, worker } = options
   const backing: BackingResolver = ({ name, depth }: BackingRequest) => {
     if (depth > 1) return deeper[depth - 2]
     if (differ(name, identity)) {
@@ -61,11 +75,16 @@ function open(base: Storage, local: WritableStorage, identity: string, options: 
     }
     return { storage: base, format }
   }
-  return Qcow2.open(local, { writable: true, backing, cache, cacheSize, signal })
+  return Qcow2.open(local, { writable: true, backing, cache, cacheSize, signal, worker })
 }
 
 /** The base's format, and the size of its disk. */
-async function look(base: Storage, options: OverlayOptions): Promise<{ format: 'qcow2' | 'raw'; size: number }> {
+interface Seen {
+  readonly format: 'qcow2' | 'raw'
+  readonly size: number
+}
+
+async function look(base: Storage, options: OverlayOptions): Promise<Seen> {
   if (options.format !== 'raw') {
     try {
       const image = await Qcow2.open(base, { backing: options.backing, signal: options.signal })

@@ -1,10 +1,11 @@
 import { type CheckOptions, type CheckReport, described, findings } from './check.js'
 import { oneOf } from './checks.js'
-import { onFile } from './standalone.js'
+import { onFile } from './on-file.js'
+import type { WorkerOptions } from './options.js'
 import type { WritableStorage } from './storage/types.js'
 
 /** How an image is repaired. */
-export interface RepairOptions extends CheckOptions {
+export interface RepairOptions extends CheckOptions, WorkerOptions {
   /**
    * With `all`: repair also what can't be repaired without giving something up. What is given up can't be read before
    * either: clusters whose place is unknown become zeros, snapshots without tables and broken bitmaps are dropped. The

@@ -1,14 +1,15 @@
 import { storage as checkedStorage } from './checks.js'
 import { Engine } from './engine.js'
 import type { FileOperations } from './handle.js'
+import type { Use } from './storage/claims.js'
 import type { Storage } from './storage/types.js'
-import { Storages, type Use } from './storages.js'
+import { Storages } from './storages.js'
 import { Tasks } from './tasks.js'
 import { init } from './wasm.js'
 import { type HostProgress, type LongOptions, watched } from './watch.js'
 
-/** Runs an operation on a file that no image is opened for; the file is opened for it, and closed again. */
-export async function onFile<M extends keyof FileOperations>(
+/** As {@link onFile}, with an engine that runs here. */
+export async function onFileHere<M extends keyof FileOperations>(
   storage: Storage,
   use: Use,
   method: M,

@@ -1,25 +1,15 @@
 import type { Engine } from './engine.js'
 import { codeOf, isQcow2Error, Qcow2Error } from './errors.js'
 import { type HostStorage, hostStorage, sizeOf } from './host-storage.js'
+import { claim, disclaim, type Use } from './storage/claims.js'
 import { isWritable, type Storage } from './storage/types.js'
-
-/** What a storage is opened for. */
-export type Use = 'read' | 'write'
-
-/** How many images read a storage now; -1 where one writes to it. */
-const users = new WeakMap<Storage, number>()
 
 /** The storages that an image was opened over, its whole chain; they are closed with the last handle on them. */
 export class Storages {
   readonly #opened: { readonly storage: Storage; readonly host: HostStorage | undefined }[] = []
   #handles = 1
 
-  /**
-   * Opens a storage and takes it over; returns it as `engine` knows storages.
-   *
-   * A storage that is written is nobody else's: of two images that write to one file, or of which one writes, none would be
-   * left whole.
-   */
+  /** Opens a storage and takes it over; returns it as `engine` knows storages. */
   async open(storage: Storage, engine: Engine, use: Use = 'read'): Promise<HostStorage> {
     if (use === 'write' && !isWritable(storage)) {
       throw new Qcow2Error('READ_ONLY', 'The storage can only be read.')
@@ -64,22 +54,6 @@ export class Storages {
     })
     await Promise.all(closing)
   }
-}
-
-function claim(storage: Storage, use: Use): void {
-  const count = users.get(storage) ?? 0
-  if (use === 'write' ? count !== 0 : count < 0) {
-    throw new Qcow2Error(
-      'IN_USE',
-      'The storage belongs to another open image, and one that is written can have only one.',
-    )
-  }
-  users.set(storage, use === 'write' ? -1 : count + 1)
-}
-
-function disclaim(storage: Storage): void {
-  const count = users.get(storage) ?? 0
-  users.set(storage, count < 0 ? 0 : count - 1)
 }
 
 async function measure(storage: Storage): Promise<number> {

@@ -82,6 +82,7 @@ function call<T>(start: () => T): T {
   }
 }
 
-function closed(): Qcow2Error {
+/** The error of what is asked of a closed image. */
+export function closed(): Qcow2Error {
   return new Qcow2Error('CLOSED', 'The image is closed.')
 }

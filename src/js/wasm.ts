@@ -14,6 +14,8 @@ export interface InitOptions {
 
 /** Where the module comes from unless `init` is told otherwise. */
 let source: () => ModuleSource | Promise<ModuleSource> = besideThisFile
+/** The module, compiled, or the attempt to get it. */
+let module: Promise<WebAssembly.Module> | undefined
 /** The one instance, or the attempt to get it. */
 let instance: Promise<void> | undefined
 
@@ -32,6 +34,21 @@ export function init(options: InitOptions = {}): Promise<void> {
     throw error
   })
   return instance
+}
+
+/**
+ * The compiled module; `given` counts for the first who asks.
+ *
+ * @throws {@link Qcow2Error} `LOAD_FAILED` with the `cause`; the next call tries again.
+ */
+export function compiled(given?: InitOptions['module_or_path']): Promise<WebAssembly.Module> {
+  module ??= Promise.resolve(given ?? source())
+    .then(compile)
+    .catch((cause) => {
+      module = undefined
+      throw notLoaded(cause)
+    })
+  return module
 }
 
 /** Sets where the module comes from when `init` isn't told. */
@@ -63,13 +80,29 @@ interface EngineError {
 }
 
 async function instantiate(given: InitOptions['module_or_path']): Promise<void> {
+  const module_or_path = await compiled(given)
   try {
-    const module_or_path = await (given ?? source())
-    await load({ module_or_path: isFile(module_or_path) ? await readFile(module_or_path) : module_or_path })
+    await load({ module_or_path })
   } catch (cause) {
-    const reason = `The WebAssembly module could not be loaded: ${cause instanceof Error ? cause.message : cause}.`
-    throw new Qcow2Error('LOAD_FAILED', reason, { cause })
+    throw notLoaded(cause)
   }
+}
+
+async function compile(source: ModuleSource): Promise<WebAssembly.Module> {
+  if (source instanceof WebAssembly.Module) return source
+  if (isFile(source)) return WebAssembly.compile(await readFile(source))
+  const isAddress = typeof source === 'string' || source instanceof URL || source instanceof Request
+  const found = isAddress ? await fetch(source) : source
+  if (!(found instanceof Response)) return WebAssembly.compile(found)
+  if (!found.ok) throw new Error(`the server answers ${found.status} ${found.statusText} for ${found.url}`)
+  // Browsers take a stream only where the server says what it is.
+  if (found.headers.get('content-type') === 'application/wasm') return WebAssembly.compileStreaming(found)
+  return WebAssembly.compile(await found.arrayBuffer())
+}
+
+function notLoaded(cause: unknown): Qcow2Error {
+  const reason = `The WebAssembly module could not be loaded: ${cause instanceof Error ? cause.message : cause}.`
+  return new Qcow2Error('LOAD_FAILED', reason, { cause })
 }
 
 function besideThisFile(): URL {

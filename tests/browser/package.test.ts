@@ -103,14 +103,15 @@ describe.each(['vite', 'vite, while developing', 'webpack', 'no bundler', 'no bu
   'with %s',
   (app) => {
     it.each([
-      ['on a page', 'look', false],
-      ['in a worker', 'lookInWorker', false],
-      ['in a worker, synchronously', 'lookInWorker', true],
+      ['on a page', 'look', false, false],
+      ['in a worker', 'lookInWorker', false, false],
+      ['in a worker, synchronously', 'lookInWorker', true, false],
+      ['on a page, with the engine in a worker', 'look', false, true],
     ] as const)(
       'a file is read, edited and created %s',
-      async (_, where, sync) => {
+      async (_, where, sync, worker) => {
         const page = await open(app, image)
-        const seen = await look(page, where, { sync })
+        const seen = await look(page, where, { sync, worker })
         expect(seen).toMatchObject({ size: bytes.length, sync, whole: expected, streamed: expected })
         expect(seen).toMatchObject({ edited: inverted, created: inverted })
         expect(seen.extents).toBeGreaterThan(2)

@@ -11,7 +11,13 @@ afterAll(() => lab.stop())
 type Kind = 'opfs' | 'idb' | 'fileHandle'
 
 /** Makes an image and changes it at random, with reopenings between; then puts it and what it should hold to the server. */
-const play: Work<[Kind, string, object, number], string> = async (qcow2, kind, name, options, seed) => {
+const play: Work<[Kind, string, object & { worker?: boolean }, number], string> = async (
+  qcow2,
+  kind,
+  name,
+  options,
+  seed,
+) => {
   const { fileHandle, idb, opfs, Qcow2 } = qcow2
   const root = await navigator.storage.getDirectory()
   const storage = async () => {
@@ -62,7 +68,7 @@ const play: Work<[Kind, string, object, number], string> = async (qcow2, kind, n
     if (below(2) === 0) await image.flush()
     if (below(2) === 0) {
       await image.close()
-      image = await Qcow2.open(await storage(), { writable: true })
+      image = await Qcow2.open(await storage(), { writable: true, worker: options.worker })
       await compare(`round ${round}, reopened`)
     }
   }
@@ -85,6 +91,9 @@ it.each([
   ['opfs', 'worker', { clusterSize: 512, cache: 'writethrough' }, 'synchronous'],
   ['idb', 'page', { extendedL2: true }, 'asynchronous'],
   ['fileHandle', 'page', { clusterSize: 4096 }, 'asynchronous'],
+  ['opfs', 'page', { worker: true, clusterSize: 2048, extendedL2: false }, 'asynchronous'],
+  ['idb', 'page', { worker: true, refcountBits: 1, compression: 'zstd' }, 'asynchronous'],
+  ['fileHandle', 'page', { worker: true, lazyRefcounts: true, version: 3 }, 'asynchronous'],
 ] as const)(
   'an image written over %s() on a %s is what QEMU reads (%o)',
   async (kind, where, options, how) => {

@@ -62,7 +62,7 @@ describe('init()', () => {
 
 it('qcow2-web/inline has the module within', async () => {
   const inline = await import('../../src/js/inline.js')
-  const read = vi.spyOn(WebAssembly, 'instantiate')
+  const read = vi.spyOn(WebAssembly, 'compile')
   expect((await inline.Qcow2.open(inline.memory(image))).size).toBe(1024)
   const [bytes] = read.mock.calls[0] ?? []
   read.mockRestore()

@@ -288,6 +288,13 @@ describe('a storage that', () => {
     }
   })
 
+  it('takes no worker where there are none', async () => {
+    for (const worker of [true, {} as Worker]) {
+      const opening = Qcow2.open(memory(new Uint8Array()), { worker })
+      await expect(opening).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' })
+    }
+  })
+
   it('is a missing file says so', async () => {
     const error = await Qcow2.open(nodeFile(file('nothing-here.qcow2'))).catch((caught) => caught)
     expect(error).toMatchObject({ code: 'STORAGE', cause: { code: 'ENOENT' } })

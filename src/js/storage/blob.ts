@@ -1,5 +1,6 @@
 import { invalidArgument, Qcow2Error } from '../errors.js'
 import { type ReadAheadOptions, readAhead } from './read-ahead.js'
+import { made, recipeOf } from './recipe.js'
 import type { AsyncStorage, Storage, SyncStorage } from './types.js'
 
 /** How {@link blob} reads. */
@@ -31,16 +32,13 @@ export function blob(file: Blob, options: BlobOptions = {}): SyncStorage | Async
   const ahead = options.readAhead ?? {}
   const bare = options.sync ? syncBlob(file) : asyncBlob(file)
   const storage = ahead === false ? bare : readAhead(bare, ahead)
-  files.set(storage, file)
-  return storage
+  return made(storage, { maker: 'blob', args: () => [file, options] })
 }
-
-/** The files behind storages that {@link blob} made. */
-const files = new WeakMap<Storage, Blob>()
 
 /** The file that a storage reads, if {@link blob} made it. */
 export function fileOf(storage: Storage): Blob | undefined {
-  return files.get(storage)
+  const recipe = recipeOf(storage)
+  return recipe?.maker === 'blob' ? (recipe.args()[0] as Blob) : undefined
 }
 
 function asyncBlob(file: Blob): AsyncStorage {

@@ -3,6 +3,7 @@ import { invalidArgument, Qcow2Error } from '../errors.js'
 import { blob } from './blob.js'
 import { Buffered, type Change, chunkSize, type Store } from './buffered.js'
 import { quotaOr } from './quota.js'
+import { made } from './recipe.js'
 import { Shared } from './shared.js'
 import type { AsyncStorage, WritableAsyncStorage } from './types.js'
 
@@ -37,7 +38,10 @@ export function fileHandle(handle: FileSystemFileHandle, options?: FileHandleOpt
 export function fileHandle(handle: FileSystemFileHandle, options: FileHandleOptions = {}): AsyncStorage {
   if (typeof handle?.getFile !== 'function') throw invalidArgument('fileHandle() takes the handle of a file.')
   const budget = integer(options.budget ?? 256 * 1024 * 1024, 'budget', chunkSize)
-  return options.writable ? new Buffered(new HandleStore(handle), budget) : readOnly(handle)
+  const storage = options.writable ? new Buffered(new HandleStore(handle), budget) : readOnly(handle)
+  // Workers can't ask.
+  const prepare = () => permit(handle, options.writable ? 'readwrite' : 'read')
+  return made(storage, { maker: 'fileHandle', args: () => [handle, options], prepare })
 }
 
 function readOnly(handle: FileSystemFileHandle): AsyncStorage {

@@ -5,6 +5,7 @@ import type { HttpAccess } from './http-connection.js'
 import { FetchStorage } from './http-fetch.js'
 import { SyncHttpStorage } from './http-sync.js'
 import { type ReadAheadOptions, readAhead } from './read-ahead.js'
+import { made } from './recipe.js'
 import type { AsyncStorage, SyncStorage } from './types.js'
 
 /** How {@link http} asks a server. */
@@ -84,7 +85,8 @@ export function http(url: string | URL, options: HttpOptions = {}): SyncStorage 
   }
   if (!options.sync) {
     const file = new FetchStorage(access)
-    return ahead === false ? file : readAhead(file, { block, gap: block, ...ahead })
+    const storage = ahead === false ? file : readAhead(file, { block, gap: block, ...ahead })
+    return options.fetchFn ? storage : made(storage, { maker: 'http', args: () => [absolute(url), portable(options)] })
   }
   // On pages there is a `document`, and browsers don't let them wait.
   if (typeof XMLHttpRequest !== 'function' || typeof document !== 'undefined') {
@@ -92,6 +94,17 @@ export function http(url: string | URL, options: HttpOptions = {}): SyncStorage 
   }
   const file = new SyncHttpStorage(access)
   return ahead === false ? file : readAhead(file, { block, gap: block, ...ahead })
+}
+
+/** The address as it is from anywhere. */
+function absolute(url: string | URL): string {
+  return new Request(url).url
+}
+
+/** The options as they can be cloned. */
+function portable({ requestInit, ...options }: HttpOptions): HttpOptions {
+  if (!requestInit) return options
+  return { ...options, requestInit: { ...requestInit, headers: [...new Headers(requestInit.headers)] } }
 }
 
 /** A request costs about as much time as this many bytes: 20 ms at 100 Mbit/s. */

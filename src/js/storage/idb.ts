@@ -3,6 +3,7 @@ import { invalidArgument } from '../errors.js'
 import { Buffered, chunkSize } from './buffered.js'
 import { IdbStore, prefix, request } from './idb-store.js'
 import { type ClaimOptions, lock } from './lock.js'
+import { made } from './recipe.js'
 import type { WritableAsyncStorage } from './types.js'
 
 /** How {@link idb} opens a file. */
@@ -32,7 +33,8 @@ export const idb: Idb = /* @__PURE__ */ Object.assign(
   (name: string, options: IdbOptions = {}): WritableAsyncStorage => {
     if (typeof name !== 'string' || name === '') throw invalidArgument('idb() takes the name of a file.')
     const budget = integer(options.budget ?? 64 * 1024 * 1024, 'budget', chunkSize)
-    return new Buffered(new IdbStore(database(), name), budget, () => lock(prefix + name, false, options))
+    const storage = new Buffered(new IdbStore(database(), name), budget, () => lock(prefix + name, false, options))
+    return made(storage, { maker: 'idb', args: () => [name, options] })
   },
   {
     async list(): Promise<string[]> {

@@ -1,7 +1,7 @@
 import { Qcow2Error } from '../errors.js'
 import type { Progress } from '../stream.js'
-import { type ClaimOptions, lock } from './lock.js'
-import { hasAccessHandles, OpfsFile, type OpfsFileOptions } from './opfs-file.js'
+import { hasAccessHandles, OpfsFile } from './opfs-file.js'
+import { claiming } from './opfs-here.js'
 import { directory, explain, fileAt, type OpfsPath, parsePath } from './opfs-path.js'
 import { RemoteOpfsFile } from './opfs-remote.js'
 
@@ -31,17 +31,6 @@ export interface TransferOptions {
 export interface OpfsImportOptions extends TransferOptions {
   /** Replace a file that is there. Default: false. */
   readonly overwrite?: boolean
-}
-
-/** The file at a path as a storage: with its access handle here, or in the package's own worker. */
-export function opfsStorage(
-  path: OpfsPath,
-  options: OpfsFileOptions,
-  claim: ClaimOptions = {},
-): OpfsFile | RemoteOpfsFile {
-  const name = `qcow2-web/opfs/${namesOf(path).join('/')}`
-  const take = () => lock(name, !options.writable, claim)
-  return hasAccessHandles() ? new OpfsFile(path, options, take) : new RemoteOpfsFile(path, options, take)
 }
 
 /** See {@link Opfs.list}. */
@@ -127,7 +116,9 @@ async function copy(
 ): Promise<void> {
   signal.throwIfAborted()
   const [source, total] = from instanceof Blob ? [from.stream(), from.size] : [from, 0]
-  const storage = opfsStorage(to, { create: true, writable: true })
+  const how = { create: true, writable: true }
+  const Storage = hasAccessHandles() ? OpfsFile : RemoteOpfsFile
+  const storage = new Storage(to, how, claiming(to, how))
   await storage.open()
   try {
     await (storage instanceof OpfsFile ? storage.truncateSync(0) : storage.truncate(0))

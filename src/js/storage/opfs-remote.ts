@@ -22,7 +22,7 @@ export class RemoteOpfsFile implements WritableAsyncStorage {
         RemoteOpfsFile.#opened += 1
         const number = RemoteOpfsFile.#opened
         try {
-          await client.call('open', [number, path, options])
+          await client.port.call('open', [number, path, options])
           return { client, number }
         } catch (error) {
           client.release()
@@ -32,7 +32,7 @@ export class RemoteOpfsFile implements WritableAsyncStorage {
       async ({ client, number }) => {
         try {
           // With a worker that is gone its access handles are, too.
-          if (!client.ended) await client.call('close', [number])
+          if (!client.port.ended) await client.port.call('close', [number])
         } finally {
           client.release()
         }
@@ -47,29 +47,29 @@ export class RemoteOpfsFile implements WritableAsyncStorage {
 
   async size(): Promise<number> {
     const { client, number } = this.#file.current
-    return client.call('size', [number])
+    return client.port.call('size', [number])
   }
 
   async read(offset: number, length: number, options: Signal): Promise<Uint8Array> {
     const { client, number } = this.#file.current
-    return client.call('read', [number, offset, length], { signal: options.signal })
+    return client.port.call('read', [number, offset, length], { signal: options.signal })
   }
 
   /** Not abortable: what was sent is written, and others have to wait until it is. */
   async write(offset: number, bytes: Uint8Array<ArrayBuffer>): Promise<void> {
     const { client, number } = this.#file.current
     const own = bytes.length === bytes.buffer.byteLength ? bytes : bytes.slice()
-    await client.call('write', [number, offset, own], { transfer: [own.buffer] })
+    await client.port.call('write', [number, offset, own], { transfer: [own.buffer] })
   }
 
   async truncate(size: number): Promise<void> {
     const { client, number } = this.#file.current
-    await client.call('truncate', [number, size])
+    await client.port.call('truncate', [number, size])
   }
 
   async flush(): Promise<void> {
     const { client, number } = this.#file.current
-    await client.call('flush', [number])
+    await client.port.call('flush', [number])
   }
 
   close(): Promise<void> {

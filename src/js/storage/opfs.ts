@@ -1,6 +1,6 @@
 import { invalidArgument } from '../errors.js'
 import type { ClaimOptions } from './lock.js'
-import { OpfsFile } from './opfs-file.js'
+import { hasAccessHandles, type OpfsFileOptions } from './opfs-file.js'
 import {
   exportFile,
   file,
@@ -8,14 +8,15 @@ import {
   list,
   type OpfsEntry,
   type OpfsImportOptions,
-  opfsStorage,
   remove,
   rename,
   type TransferOptions,
 } from './opfs-files.js'
-import { parsePath } from './opfs-path.js'
-import type { RemoteOpfsFile } from './opfs-remote.js'
-import type { Storage, WritableStorage } from './types.js'
+import { claiming, opfsHere } from './opfs-here.js'
+import { type OpfsPath, parsePath } from './opfs-path.js'
+import { RemoteOpfsFile } from './opfs-remote.js'
+import { made } from './recipe.js'
+import type { AsyncStorage, Storage, WritableStorage } from './types.js'
 
 /** How {@link opfs} opens a file. */
 export interface OpfsOptions extends ClaimOptions {
@@ -89,15 +90,19 @@ function open(path: string, options?: OpfsOptions & { readonly writable?: true }
 function open(path: string, options: OpfsOptions): Storage
 function open(path: string, { create = false, writable = true, ...claim }: OpfsOptions = {}): Storage {
   if (create && !writable) throw invalidArgument('A file that is made has to be writable.')
-  const storage = opfsStorage(parsePath(path, 'The path'), { create, writable }, claim)
-  return writable ? storage : readOnly(storage)
+  const args = [parsePath(path, 'The path'), { create, writable }, claim] as const
+  const storage = hasAccessHandles() ? opfsHere(...args) : opfsRemote(...args)
+  return made(storage, { maker: 'opfs', args: () => args })
 }
 
-/** A storage without the members that make it a writable one. */
-function readOnly(storage: OpfsFile | RemoteOpfsFile): Storage {
-  const open = () => storage.open()
-  const close = () => storage.close()
-  return storage instanceof OpfsFile
-    ? { open, size: () => storage.size(), readSync: (offset, into) => storage.readSync(offset, into), close }
-    : { open, size: () => storage.size(), read: (...request) => storage.read(...request), close }
+/** The file at a path, with its access handle in the package's own worker. */
+function opfsRemote(path: OpfsPath, options: OpfsFileOptions, claim: ClaimOptions): AsyncStorage {
+  const file = new RemoteOpfsFile(path, options, claiming(path, options, claim))
+  if (options.writable) return file
+  return {
+    open: () => file.open(),
+    size: () => file.size(),
+    read: (...request) => file.read(...request),
+    close: () => file.close(),
+  }
 }

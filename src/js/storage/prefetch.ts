@@ -1,6 +1,7 @@
 import type { Abortable } from '../abort.js'
 import { integer } from '../checks.js'
 import { invalidArgument } from '../errors.js'
+import { made } from './recipe.js'
 import { type AsyncStorage, ask } from './types.js'
 
 /**
@@ -61,7 +62,7 @@ export function prefetched(storage: AsyncStorage, list: PrefetchList, options: P
   const path = new Path(list)
   let run: Run | undefined
   let users = 0
-  return {
+  const file: AsyncStorage = {
     ...through(storage),
     async open() {
       await storage.open?.()
@@ -81,6 +82,7 @@ export function prefetched(storage: AsyncStorage, list: PrefetchList, options: P
       await storage.close?.()
     },
   }
+  return made(file, { maker: 'prefetched', args: () => [storage, list, options] })
 }
 
 const block = 64 * 1024

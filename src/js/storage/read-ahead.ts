@@ -1,5 +1,6 @@
 import { integer } from '../checks.js'
 import { AsyncReadAhead } from './async-read-ahead.js'
+import { made } from './recipe.js'
 import { SyncReadAhead } from './sync-read-ahead.js'
 import { type AsyncStorage, isSync, type Storage, type SyncStorage } from './types.js'
 
@@ -43,5 +44,6 @@ export function readAhead(storage: Storage, options: ReadAheadOptions = {}): Sto
     block: integer(options.block ?? 4 * KiB, 'block', 1),
     gap: integer(options.gap ?? 64 * KiB, 'gap'),
   }
-  return isSync(storage) ? new SyncReadAhead(storage, limits) : new AsyncReadAhead(storage, limits)
+  const ahead = isSync(storage) ? new SyncReadAhead(storage, limits) : new AsyncReadAhead(storage, limits)
+  return made(ahead, { maker: 'readAhead', args: () => [storage, limits] })
 }

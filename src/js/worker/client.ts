@@ -1,105 +1,92 @@
-import { invalidArgument, isQcow2Error, Qcow2Error } from '../errors.js'
-import type { Call, Hello, Methods, Reply } from './protocol.js'
+import { invalidArgument, Qcow2Error } from '../errors.js'
+import { compiled } from '../wasm.js'
+import { pageMethods } from './page.js'
+import { Port } from './port.js'
+import type { Message, WorkerMethods } from './protocol.js'
 
-/** Whom to tell what a call has come to. */
-interface Waiting {
-  resolve(value: unknown): void
-  reject(error: unknown): void
-}
-
-/** The page's side of the package's own worker, which runs while somebody uses it. */
+/** The page's side of a worker, the package's own one, which runs while somebody uses it, or one of the caller's. */
 export class Client {
   static #shared: Client | undefined
+  static readonly #given = new WeakMap<Worker, Client>()
+  /** To call the worker. */
+  readonly port: Port<WorkerMethods>
+  /** What the worker may use of the page, by number. */
+  readonly lent = new Map<number, unknown>()
   readonly #worker: Worker
-  readonly #waiting = new Map<number, Waiting>()
+  /** Nobody else's: the package ends it. */
+  readonly #own: boolean
   /** The worker holds it for as long as it lives: nothing else tells of a worker that is gone. */
-  readonly #lock = `qcow2-web/worker/${crypto.randomUUID()}`
+  readonly #lock = globalThis.navigator?.locks ? `qcow2-web/worker/${crypto.randomUUID()}` : undefined
   readonly #watch = new AbortController()
+  #ready = false
   #users = 0
-  #calls = 0
-  #ended: Qcow2Error | undefined
+  #numbers = 0
+  #loading: Promise<void> | undefined
 
-  /** The one that runs, or a new one; whoever gets it calls `release` in the end. */
-  static acquire(): Client {
-    const client = !Client.#shared || Client.#shared.ended ? new Client() : Client.#shared
+  /** That of `worker`, or of the one that runs, or of a new one; whoever gets it calls `release` in the end. */
+  static acquire(worker?: Worker): Client {
+    const known = worker ? Client.#given.get(worker) : Client.#shared
+    const client = !known || known.port.ended ? new Client(worker) : known
     client.#users += 1
-    Client.#shared = client
+    if (worker) Client.#given.set(worker, client)
+    else Client.#shared = client
     return client
   }
 
-  private constructor() {
-    if (typeof Worker !== 'function') throw invalidArgument('There are no workers here, which access handles live in.')
+  private constructor(worker: Worker | undefined) {
+    if (typeof Worker !== 'function') throw invalidArgument('There are no workers here.')
+    this.#own = worker === undefined
     // Literally so: bundlers look for these words.
-    this.#worker = new Worker(new URL('./worker.js', import.meta.url), { type: 'module' })
-    this.#worker.addEventListener('message', ({ data }: MessageEvent<Reply>) => this.#hear(data))
-    this.#worker.addEventListener('error', ({ message }) => this.#die(message || 'its script could not be loaded'))
-    this.#worker.postMessage({ alive: this.#lock } satisfies Hello)
-  }
-
-  /** True when there is no worker behind it any more. */
-  get ended(): boolean {
-    return this.#ended !== undefined
-  }
-
-  /**
-   * Calls a method in the worker; arrays in `transfer` are gone afterwards.
-   *
-   * @throws {@link Qcow2Error} what the method throws, or `WORKER_DIED`; or the signal's reason, at once.
-   */
-  call<M extends keyof Methods>(
-    method: M,
-    args: Parameters<Methods[M]>,
-    { signal, transfer = [] }: { readonly signal?: AbortSignal; readonly transfer?: ArrayBuffer[] } = {},
-  ): Promise<Awaited<ReturnType<Methods[M]>>> {
-    return new Promise((resolve, reject) => {
-      signal?.throwIfAborted()
-      if (this.#ended) throw this.#ended
-      this.#calls += 1
-      const id = this.#calls
-      const forget = () => {
-        this.#waiting.delete(id)
-        signal?.removeEventListener('abort', abort)
-      }
-      // Nobody hears the answer then; what the worker does with an access handle can't be interrupted.
-      const abort = () => {
-        forget()
-        reject(signal?.reason)
-      }
-      signal?.addEventListener('abort', abort)
-      this.#waiting.set(id, {
-        resolve(value) {
-          forget()
-          resolve(value as Awaited<ReturnType<Methods[M]>>)
-        },
-        reject(error) {
-          forget()
-          reject(error)
-        },
-      })
-      this.#worker.postMessage({ id, method, args } satisfies Call, transfer)
+    this.#worker = worker ?? new Worker(new URL('./worker.js', import.meta.url), { type: 'module' })
+    this.port = new Port((message, transfer) => this.#worker.postMessage(message, transfer), pageMethods(this.lent))
+    this.#worker.addEventListener('message', ({ data }: MessageEvent<Message>) => this.#hear(data))
+    this.#worker.addEventListener('messageerror', () => this.#die('it was not understood'))
+    this.#worker.addEventListener('error', ({ message }) => {
+      // What goes wrong later is not in this package's part of it.
+      if (!this.#ready) this.#die(message || 'its script could not be loaded')
     })
+    this.#worker.postMessage({ qcow2: 'hello', alive: this.#lock } satisfies Message)
+  }
+
+  /** Makes the engine ready in the worker, with the module that the page has. */
+  load(): Promise<void> {
+    this.#loading ??= compiled().then((module) => this.port.call('load', [module]))
+    // The next one tries again.
+    this.#loading.catch(() => {
+      this.#loading = undefined
+    })
+    return this.#loading
+  }
+
+  /** Lets the worker use something, by a number, until that is deleted from `lent`. */
+  lend(what: unknown): number {
+    const number = this.number()
+    this.lent.set(number, what)
+    return number
+  }
+
+  /** A number that nothing else has. */
+  number(): number {
+    this.#numbers += 1
+    return this.#numbers
   }
 
   /** Lets the worker end if nobody else uses it. */
   release(): void {
     this.#users -= 1
-    if (this.#users === 0) this.#end(new Qcow2Error('CLOSED', 'The worker is not in use any more.'))
+    if (this.#users === 0 && this.#own) this.#end(new Qcow2Error('CLOSED', 'The worker is not in use any more.'))
   }
 
-  #hear(reply: Reply): void {
-    if ('ready' in reply) {
-      const gone = () => this.#die('it ended')
-      navigator.locks.request(this.#lock, { signal: this.#watch.signal }, gone).catch(() => {})
+  #hear(message: Message): void {
+    // A caller's own worker may say other things too.
+    if (message?.qcow2 !== 'ready') {
+      if (message?.qcow2) this.port.hear(message)
       return
     }
-    const waiting = this.#waiting.get(reply.id)
-    if ('value' in reply) {
-      waiting?.resolve(reply.value)
-      return
-    }
-    // For its effect: an error of this package gets its class back.
-    isQcow2Error(reply.error)
-    waiting?.reject(reply.error)
+    this.#ready = true
+    if (!this.#lock) return
+    const gone = () => this.#die('it ended')
+    navigator.locks.request(this.#lock, { signal: this.#watch.signal }, gone).catch(() => {})
   }
 
   #die(why: string): void {
@@ -107,10 +94,9 @@ export class Client {
   }
 
   #end(error: Qcow2Error): void {
-    if (this.#ended) return
-    this.#ended = error
+    if (this.port.ended) return
     this.#watch.abort()
-    this.#worker.terminate()
-    for (const { reject } of [...this.#waiting.values()]) reject(error)
+    if (this.#own) this.#worker.terminate()
+    this.port.end(error)
   }
 }

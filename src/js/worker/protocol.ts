@@ -1,32 +1,98 @@
+import type { Changes, FileOperations, Operations, Readable, Walks, Writable } from '../handle.js'
+import type { Use } from '../storage/claims.js'
 import type { OpfsFileOptions } from '../storage/opfs-file.js'
 import type { OpfsPath } from '../storage/opfs-path.js'
+import type { Progress } from '../stream.js'
+import type { Snapshot } from '../types.js'
+import type { Packed } from './packing.js'
+import type { Thrown } from './thrown.js'
 
-/** What a page may ask of the worker. Storages are numbered by the page; bytes are transferred, never copied. */
-export interface Methods {
-  /** Opens a file of the origin-private file system. */
-  open(storage: number, path: OpfsPath, options: OpfsFileOptions): Promise<void>
-  size(storage: number): number
-  read(storage: number, offset: number, length: number): Uint8Array<ArrayBuffer>
-  write(storage: number, offset: number, bytes: Uint8Array<ArrayBuffer>): void
-  truncate(storage: number, size: number): void
-  flush(storage: number): void
-  close(storage: number): Promise<void>
-}
+/** What the two sides say to each other; what has no `qcow2` is somebody else's. */
+export type Message =
+  /** The first one, from the page: the worker is to hold a Web Lock of this name, if there is one, as long as it lives. */
+  | { readonly qcow2: 'hello'; readonly alive: string | undefined }
+  /** The worker holds its lock. */
+  | { readonly qcow2: 'ready' }
+  | Call
+  /** Nobody waits for what a call comes to. */
+  | { readonly qcow2: 'cancel'; readonly id: number }
+  /** How far a call has come. */
+  | { readonly qcow2: 'progress'; readonly id: number; readonly progress: Progress }
+  | { readonly qcow2: 'value'; readonly id: number; readonly value: unknown }
+  | { readonly qcow2: 'error'; readonly id: number; readonly error: Thrown }
 
-/** The first message to the worker: it holds a Web Lock of this name for as long as it lives. */
-export interface Hello {
-  readonly alive: string
-}
-
-/** A call of one of the methods. */
+/** A call of one of the other side's methods. */
 export interface Call {
+  readonly qcow2: 'call'
+  /** A number that its caller has given to no other. */
   readonly id: number
-  readonly method: keyof Methods
+  readonly method: string
   readonly args: readonly unknown[]
+  /** It may be cancelled. */
+  readonly cancellable: boolean
+  /** The caller wants to know how far it is. */
+  readonly watched: boolean
 }
 
-/** What the worker says: that it holds its lock, or what a call has come to. */
-export type Reply =
-  | { readonly ready: true }
-  | { readonly id: number; readonly value: unknown }
-  | { readonly id: number; readonly error: unknown }
+/** What a page may ask of the worker. */
+export interface WorkerMethods extends FileMethods, ImageMethods {}
+
+/** Files of the origin-private file system, numbered by the page. */
+export interface FileMethods {
+  open(file: number, path: OpfsPath, options: OpfsFileOptions): void
+  size(file: number): number
+  read(file: number, offset: number, length: number): Uint8Array<ArrayBuffer>
+  write(file: number, offset: number, bytes: Uint8Array<ArrayBuffer>): void
+  truncate(file: number, size: number): void
+  flush(file: number): void
+  close(file: number): void
+}
+
+/** Images, snapshots of them and walks through them: all are numbered by the page. */
+export interface ImageMethods {
+  /** Comes before all others. */
+  load(module: WebAssembly.Module): void
+  openImage(image: number, storage: Packed, options: Packed): Facts
+  createImage(image: number, storage: Packed, options: Packed): Facts
+  openSnapshot(image: number, snapshot: number, idOrName: string): Facts
+  /** What is true of an image now. */
+  facts(image: number): Facts
+  run<M extends keyof Operations>(image: number, method: M, args: Parameters<Operations[M]>): unknown
+  change<M extends keyof Changes>(image: number, method: M, args: Parameters<Changes[M]>): unknown
+  readImage(image: number, what: Readable, offset: bigint, length: number): Uint8Array
+  writeImage(image: number, how: Writable, offset: bigint, bytes: Uint8Array): void
+  beginWalk<M extends keyof Walks>(image: number, walk: number, method: M, args: Parameters<Walks[M]>): void
+  continueWalk(walk: number, limit: number): Float64Array
+  endWalk(walk: number): void
+  /** Also of one that is not open. */
+  closeImage(image: number): void
+  /** Runs an operation on a file that no image is opened for. */
+  runOnFile<M extends keyof FileOperations>(
+    storage: Packed,
+    use: Use,
+    method: M,
+    args: Parameters<FileOperations[M]>,
+  ): unknown
+  /** A signal that the page has lent is aborted. */
+  abort(signal: number, reason: Thrown): void
+}
+
+/** What the worker may ask of the page: of what the page has lent it, by number. */
+export interface PageMethods {
+  invoke(callback: number, args: readonly unknown[]): Packed
+  openStorage(storage: number): void
+  sizeOfStorage(storage: number): number
+  readStorage(storage: number, offset: number, length: number): Uint8Array
+  writeStorage(storage: number, offset: number, bytes: Uint8Array<ArrayBuffer>): void
+  truncateStorage(storage: number, size: number): void
+  flushStorage(storage: number): void
+  closeStorage(storage: number): void
+}
+
+/** What an image shows of itself. */
+export interface Facts {
+  readonly writable: boolean
+  readonly vmStateSize: number
+  readonly size: number
+  readonly snapshots: readonly Snapshot[]
+}

@@ -1,3 +1,9 @@
+/**
+ * The script of a worker in which the engine runs. Import it in the script of a worker of your own, to give that to
+ * {@link WorkerOptions.worker}; it leaves alone what else such a worker is told and says.
+ *
+ * @packageDocumentation
+ */
 import { serve, type WorkerScope } from './host.js'
 
 serve(globalThis as unknown as WorkerScope)

@@ -24,9 +24,9 @@ import { blob, draft, isQcow2Error, memory, opfs, Qcow2 } from '${name}'
 const hash = async (bytes) => [...new Uint8Array(await crypto.subtle.digest('SHA-256', bytes))]
 
 /** All there is to see of an image. */
-export async function look(file, options) {
+export async function look(file, { worker, ...options }) {
   try {
-    const image = await Qcow2.open(blob(file, options))
+    const image = await Qcow2.open(blob(file, options), { worker })
     const { size, sync } = image
     const whole = await hash(sync ? image.readSync(0, size) : await image.read(0, size))
     const streamed = await hash(await new Response(image.readable()).arrayBuffer())
@@ -34,8 +34,8 @@ export async function look(file, options) {
     for await (const extent of image.map()) extents += extent.length > 0
     const { clusterSize } = await image.info()
     await image.close()
-    const inverted = await invert(file, options)
-    const created = await create(size, inverted)
+    const inverted = await invert(file, options, worker)
+    const created = await create(size, inverted, worker)
     return { size, sync, whole, streamed, extents, clusterSize, edited: await hash(inverted), created: await hash(created) }
   } catch (error) {
     return { error: isQcow2Error(error) ? error.code : String(error) }
@@ -43,9 +43,9 @@ export async function look(file, options) {
 }
 
 /** The disk after each of its bytes was inverted, in a draft that was saved. */
-async function invert(file, options) {
+async function invert(file, options, worker) {
   const edited = draft(blob(file, options))
-  const image = await Qcow2.open(edited, { writable: true })
+  const image = await Qcow2.open(edited, { writable: true, worker })
   const bytes = (await image.read(0, image.size)).map((byte) => ~byte)
   if (image.sync) image.writeSync(0, bytes)
   else await image.write(0, bytes)
@@ -58,9 +58,9 @@ async function invert(file, options) {
 }
 
 /** The disk of an image that was created in memory with these bytes. */
-async function create(size, bytes) {
+async function create(size, bytes, worker) {
   const storage = memory()
-  const image = await Qcow2.create(storage, { size })
+  const image = await Qcow2.create(storage, { size, worker })
   await image.writeCompressed(0, bytes)
   await image.close()
   const again = await Qcow2.open(memory(storage.bytes()))

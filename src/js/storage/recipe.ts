@@ -1,0 +1,26 @@
+import type { Storage } from './types.js'
+
+/** What makes storages that can be made again elsewhere. */
+export type Maker = 'blob' | 'fileHandle' | 'http' | 'idb' | 'opfs' | 'prefetched' | 'readAhead'
+
+/** How a storage is made, so that a worker can make the same one, over the same file. */
+export interface Recipe {
+  readonly maker: Maker
+  /** What the function takes; asked for when a worker is to make it. */
+  readonly args: () => readonly unknown[]
+  /** What has to be done on the page before. */
+  readonly prepare?: () => Promise<void>
+}
+
+const recipes = new WeakMap<Storage, Recipe>()
+
+/** Remembers how `storage` was made, and returns it. */
+export function made<S extends Storage>(storage: S, recipe: Recipe): S {
+  recipes.set(storage, recipe)
+  return storage
+}
+
+/** How a storage was made; `undefined` for one that holds bytes itself, or that the caller has made up. */
+export function recipeOf(storage: Storage): Recipe | undefined {
+  return recipes.get(storage)
+}

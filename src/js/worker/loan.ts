@@ -1,0 +1,101 @@
+import { whenAborted } from '../abort.js'
+import { isStorage } from '../checks.js'
+import { isQcow2Error } from '../errors.js'
+import { claim, disclaim, type Use } from '../storage/claims.js'
+import { recipeOf } from '../storage/recipe.js'
+import { isWritable, type Storage } from '../storage/types.js'
+import { Client } from './client.js'
+import { mark, type Packed, replaced, type Token } from './packing.js'
+import { toThrown } from './thrown.js'
+
+/**
+ * What an image in a worker has of the page, storages, functions and signals; and the worker itself. It is given back with
+ * the last handle.
+ */
+export class Loan {
+  readonly client: Client
+  /** The numbers of what is lent. */
+  readonly #numbers: number[] = []
+  readonly #storages = new Set<Storage>()
+  readonly #signals: AbortSignal[] = []
+  readonly #forget: (() => void)[] = []
+  /** What has to be done before what was packed is sent. */
+  readonly #preparations: (() => Promise<void>)[] = []
+  #handles = 1
+
+  constructor(worker: true | Worker) {
+    this.client = Client.acquire(worker === true ? undefined : worker)
+  }
+
+  /** Takes a storage for `use`, until this ends. */
+  claim(storage: Storage, use: Use): void {
+    if (this.#storages.has(storage)) return
+    claim(storage, use)
+    this.#storages.add(storage)
+  }
+
+  /** `value`, to be sent; storages in it that are not taken yet are taken to be read. */
+  async pack(value: unknown): Promise<Packed> {
+    const packed = this.#pack(value)
+    for (const prepare of this.#preparations.splice(0)) await prepare()
+    return packed
+  }
+
+  /** What a failure of the image is: where it comes of an abort, the signal's own reason. */
+  reasonOf(error: unknown): unknown {
+    const aborted = isQcow2Error(error) ? undefined : this.#signals.find((signal) => signal.aborted)
+    return aborted ? aborted.reason : error
+  }
+
+  /** For one more handle, which calls `release` in its turn. */
+  share(): Loan {
+    this.#handles += 1
+    return this
+  }
+
+  /** Takes everything back if no other handle is left. */
+  release(): void {
+    this.#handles -= 1
+    if (this.#handles > 0) return
+    for (const forget of this.#forget) forget()
+    for (const number of this.#numbers) this.client.lent.delete(number)
+    for (const storage of this.#storages) disclaim(storage)
+    this.client.release()
+  }
+
+  #pack(value: unknown): Packed {
+    return replaced(value, (part) => {
+      if (isStorage(part)) return this.#storage(part)
+      if (typeof part === 'function') return this.#function(part as (...args: unknown[]) => unknown)
+      if (part instanceof AbortSignal) return this.#signal(part)
+      return undefined
+    })
+  }
+
+  #storage(storage: Storage): Token {
+    this.claim(storage, 'read')
+    const recipe = recipeOf(storage)
+    if (!recipe) return { [mark]: 'storage', number: this.#lend(storage), writable: isWritable(storage) }
+    if (recipe.prepare) this.#preparations.push(recipe.prepare)
+    return { [mark]: 'recipe', maker: recipe.maker, args: this.#pack(recipe.args()) }
+  }
+
+  #function(callback: (...args: unknown[]) => unknown): Token {
+    const call = async (...args: unknown[]) => this.pack(await callback(...args))
+    return { [mark]: 'function', number: this.#lend(call) }
+  }
+
+  #signal(signal: AbortSignal): Token {
+    const number = this.#lend(signal)
+    const tell = (reason: unknown) => void this.client.port.call('abort', [number, toThrown(reason)]).catch(() => {})
+    this.#signals.push(signal)
+    this.#forget.push(whenAborted({ signal }, tell))
+    return { [mark]: 'signal', number }
+  }
+
+  #lend(what: unknown): number {
+    const number = this.client.lend(what)
+    this.#numbers.push(number)
+    return number
+  }
+}

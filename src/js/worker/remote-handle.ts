@@ -1,0 +1,156 @@
+import { invalidArgument, isQcow2Error, Qcow2Error } from '../errors.js'
+import type { Changes, Handle, Operations, Readable, Walk, Walks, Writable } from '../handle.js'
+import { closed } from '../tasks.js'
+import type { Snapshot } from '../types.js'
+import type { LongOptions } from '../watch.js'
+import type { Loan } from './loan.js'
+import type { Port } from './port.js'
+import type { Facts, WorkerMethods } from './protocol.js'
+
+/** How much of a long write crosses at a time, in bytes: a multiple of every cluster size. */
+const piece = 4 * 1024 * 1024
+
+/** An image whose engine runs in a worker. */
+export class RemoteHandle implements Handle {
+  readonly writable: boolean
+  readonly sync = false
+  readonly vmStateSize: number
+  readonly #loan: Loan
+  /** The number by which the worker has it. */
+  readonly #image: number
+  #facts: Facts
+  #closing: Promise<void> | undefined
+
+  constructor(loan: Loan, image: number, facts: Facts) {
+    this.#loan = loan
+    this.#image = image
+    this.#facts = facts
+    this.writable = facts.writable
+    this.vmStateSize = facts.vmStateSize
+  }
+
+  get size(): number {
+    return this.#facts.size
+  }
+
+  get snapshots(): readonly Snapshot[] {
+    return this.#facts.snapshots
+  }
+
+  get closed(): boolean {
+    return this.#closing !== undefined
+  }
+
+  async run<M extends keyof Operations>(
+    method: M,
+    args: Parameters<Operations[M]>,
+    { signal, onProgress }: LongOptions = {},
+  ): Promise<ReturnType<Operations[M]>> {
+    const value = await this.#port.call('run', [this.#image, method, args], { signal, onProgress })
+    return value as ReturnType<Operations[M]>
+  }
+
+  async change<M extends keyof Changes>(
+    method: M,
+    args: Parameters<Changes[M]>,
+    { signal, onProgress }: LongOptions = {},
+  ): Promise<ReturnType<Changes[M]>> {
+    try {
+      const value = await this.#port.call('change', [this.#image, method, args], { signal, onProgress })
+      return value as ReturnType<Changes[M]>
+    } finally {
+      if (!this.closed) await this.#look().catch(() => {})
+    }
+  }
+
+  async read(
+    what: Readable,
+    offset: bigint,
+    target: number | Uint8Array,
+    signal: AbortSignal | undefined,
+  ): Promise<Uint8Array> {
+    const length = typeof target === 'number' ? target : target.length
+    const bytes = await this.#port.call('readImage', [this.#image, what, offset, length], { signal })
+    if (typeof target === 'number') return bytes
+    if (target.length !== length) throw invalidArgument('The array was given away while it was to be filled.')
+    target.set(bytes)
+    return target
+  }
+
+  async write(how: Writable, offset: bigint, bytes: Uint8Array, signal: AbortSignal | undefined): Promise<void> {
+    let at = 0
+    do {
+      // The caller keeps the array.
+      const part = new Uint8Array(bytes.subarray(at, at + piece))
+      const args = [this.#image, how, offset + BigInt(at), part] as const
+      await this.#port.call('writeImage', [...args], { signal, transfer: [part.buffer] })
+      at += piece
+    } while (at < bytes.length)
+  }
+
+  readSync(): never {
+    throw notSync()
+  }
+
+  writeSync(): never {
+    throw notSync()
+  }
+
+  flushSync(): never {
+    throw notSync()
+  }
+
+  walk<M extends keyof Walks>(method: M, ...args: Parameters<Walks[M]>): Walk {
+    const port = this.#port
+    const walk = this.#loan.client.number()
+    const begun = port.call('beginWalk', [this.#image, walk, method, args])
+    return {
+      async next(limit, signal) {
+        await begun
+        return port.call('continueWalk', [walk, limit], { signal })
+      },
+      free() {
+        port.call('endWalk', [walk]).catch(() => {})
+      },
+    }
+  }
+
+  async openSnapshot(idOrName: string): Promise<Handle> {
+    const snapshot = this.#loan.client.number()
+    const facts = await this.#port.call('openSnapshot', [this.#image, snapshot, idOrName])
+    return new RemoteHandle(this.#loan.share(), snapshot, facts)
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#close()
+    return this.#closing
+  }
+
+  get #port(): Port<WorkerMethods> {
+    if (this.closed) throw closed()
+    return this.#loan.client.port
+  }
+
+  async #look(): Promise<void> {
+    this.#facts = await this.#port.call('facts', [this.#image])
+  }
+
+  async #close(): Promise<void> {
+    try {
+      await this.#loan.client.port.call('closeImage', [this.#image])
+    } catch (error) {
+      // With a worker that is gone all is closed; what was written and not flushed is lost.
+      const gone = isQcow2Error(error) && error.code === 'WORKER_DIED'
+      if (this.writable || !gone) throw error
+    } finally {
+      this.#loan.release()
+    }
+  }
+}
+
+function notSync(): Qcow2Error {
+  return new Qcow2Error(
+    'NOT_SYNC',
+    'The engine of this image is in a worker, so nothing of it can be had synchronously.',
+  )
+}
