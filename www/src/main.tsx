@@ -1,7 +1,7 @@
 import { effect } from '@preact/signals'
 import { render } from 'preact'
 import { App } from './app'
-import { enterSample, guardPage } from './state/enter'
+import { enterAddressed, guardPage } from './state/enter'
 import { beInstallable } from './state/installed'
 import { followAddress, route } from './state/route'
 import { followSnapshot, opened } from './state/stage'
@@ -32,4 +32,5 @@ effect(() => {
 
 const root = document.getElementById('app')
 if (root) render(<App />, root)
-if (route.peek().sample) void enterSample()
+const { image } = route.peek()
+if (image !== null) void enterAddressed(image)

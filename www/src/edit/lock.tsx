@@ -1,7 +1,7 @@
 import type { OpenedImage } from '../engine/protocol'
 import { canUndo, undo, unlock, unsaved } from '../state/edit'
 import { go } from '../state/route'
-import { destination, download, save, saving } from '../state/save'
+import { destination, download, save, saveHere, saving } from '../state/save'
 import { Icon } from '../ui/icon'
 
 /** Says whether the image can be changed, and lets the person change that; then also undo and save. */
@@ -52,6 +52,17 @@ export function Lock({ image }: { image: OpenedImage }) {
       >
         <Icon name="download" /> Download
       </button>
+      {destination() !== 'origin' && (
+        <button
+          type="button"
+          class="button"
+          disabled={saving.value !== null}
+          title="The browser keeps it; find it on the start page"
+          onClick={() => void saveHere()}
+        >
+          Keep here
+        </button>
+      )}
     </div>
   )
 }

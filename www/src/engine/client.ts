@@ -17,6 +17,7 @@ import type {
   Survey,
   SurveyRequest,
 } from './protocol'
+import type { Source } from './source'
 
 const worker = new Worker(new URL('./worker.ts', import.meta.url), { type: 'module', name: 'qcow2-web' })
 const remote = wrap<Engine>(worker)
@@ -42,8 +43,11 @@ async function run<T>(signal: AbortSignal | undefined, call: (task: number) => P
 }
 
 export const engine = {
-  open: (file: File, ask: AskForFile, signal?: AbortSignal): Promise<OpenOutcome> =>
-    run(signal, (task) => remote.open(task, file, proxy(ask)) as Promise<OpenOutcome>),
+  open: (source: Source, ask: AskForFile, signal?: AbortSignal): Promise<OpenOutcome> =>
+    run(signal, (task) => remote.open(task, source, proxy(ask)) as Promise<OpenOutcome>),
+
+  overlay: (url: string, path: string, signal?: AbortSignal): Promise<void> =>
+    run(signal, (task) => remote.overlay(task, url, path)),
 
   create: (image: NewImage, ask: AskForFile, signal?: AbortSignal): Promise<OpenedImage> =>
     run(signal, (task) => remote.create(task, image, proxy(ask))),

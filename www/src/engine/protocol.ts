@@ -12,6 +12,7 @@ import type {
   Snapshot,
 } from 'qcow2-web'
 import type { PartitionTable } from '../partitions'
+import type { Source } from './source'
 
 /** A file that the worker holds: the image, its data file, its backing files with theirs. */
 export interface HeldFile {
@@ -78,7 +79,7 @@ export interface Failure {
 
 export type OpenOutcome =
   | { kind: 'opened'; image: OpenedImage }
-  | { kind: 'refused'; name: string; size: number; failure: Failure; inspection: Inspection | null }
+  | { kind: 'refused'; name: string; size: number; url: string | null; failure: Failure; inspection: Inspection | null }
   | { kind: 'cancelled' }
 
 /** A file that the image names and nobody has given yet. */
@@ -92,7 +93,7 @@ export interface MissingFile {
   wantedBy: string
 }
 
-export type MissingAnswer = { kind: 'file'; file: File } | { kind: 'without' } | { kind: 'cancel' }
+export type MissingAnswer = { kind: 'file'; file: Source } | { kind: 'without' } | { kind: 'cancel' }
 
 export type AskForFile = (missing: MissingFile) => Promise<MissingAnswer>
 
@@ -130,7 +131,9 @@ export type ByteSource = { of: 'disk'; snapshot: string | null } | { of: 'file';
 
 /** The worker's face. `task` names a call, so that `cancel` can end it. */
 export interface Engine {
-  open(task: number, file: File, ask: AskForFile): Promise<OpenOutcome>
+  open(task: number, source: Source, ask: AskForFile): Promise<OpenOutcome>
+  /** Makes an image in the browser's storage at `path`, over the one at `url`, which stays as it is. */
+  overlay(task: number, url: string, path: string): Promise<void>
   /** Makes an image, which is held in memory until it is saved, and opens it for editing. */
   create(task: number, image: NewImage, ask: AskForFile): Promise<OpenedImage>
   /** Opens the image again, so that its disk can be changed. Rejects if it can't be; it then stays open as it was. */

@@ -32,6 +32,7 @@ import type {
   Survey,
   SurveyRequest,
 } from './protocol'
+import { readFrom, type Source, type SourceFile, sizeOf, sourceFile } from './source'
 import { Supplies } from './supplies'
 
 /** Milliseconds between two parts of a survey that go to the page. */
@@ -52,18 +53,20 @@ export class Session {
     private readonly changes: Changes | null,
   ) {}
 
-  static async open(file: File, ask: AskForFile, signal: AbortSignal): Promise<[OpenOutcome, Session | null]> {
+  static async open(source: Source, ask: AskForFile, signal: AbortSignal): Promise<[OpenOutcome, Session | null]> {
+    const file = sourceFile(source)
     const supplies = new Supplies(file, ask)
     try {
       const session = new Session(supplies, await openWithFiles(supplies, null, signal), null)
       return [{ kind: 'opened', image: await session.describe() }, session]
     } catch (error) {
       if (supplies.cancelled || signal.aborted) return [{ kind: 'cancelled' }, null]
-      const inspection = await inspect(blob(file)).catch(() => null)
+      const inspection = await inspect(file.storage).catch(() => null)
       const refused: OpenOutcome = {
         kind: 'refused',
         name: file.name,
-        size: file.size,
+        size: await sizeOf(file).catch(() => 0),
+        url: source instanceof File ? null : source.url,
         failure: failureOf(error),
         inspection,
       }
@@ -77,7 +80,7 @@ export class Session {
     const backing = base && { name: base.name, format: await backingFormat(base) }
     const image = await Qcow2.create(changes, { ...options, ...(backing && { backing }), signal })
     await image.close()
-    const supplies = new Supplies(new File([await changes.blob()], name), ask)
+    const supplies = new Supplies(sourceFile(new File([await changes.blob()], name)), ask)
     if (base) supplies.give(1, base)
     return Session.edit(supplies, signal)
   }
@@ -88,7 +91,7 @@ export class Session {
   }
 
   private static async edit(supplies: Supplies, signal: AbortSignal): Promise<Session> {
-    const changes = draft(blob(supplies.image))
+    const changes = draft(supplies.image.storage)
     return new Session(supplies, await openWithFiles(supplies, changes, signal), changes)
   }
 
@@ -128,7 +131,7 @@ export class Session {
   /** Checks the image as it is now. */
   async check(signal: AbortSignal, onProgress: (progress: Progress) => void): Promise<CheckReport> {
     const options = { signal, onProgress: seldom(onProgress) }
-    return this.active ? this.active.check(options) : check(this.changes ?? blob(this.supplies.image), options)
+    return this.active ? this.active.check(options) : check(this.changes ?? this.supplies.image.storage, options)
   }
 
   /** Repairs the image; a session over what it is then, for editing if it opens. This one is closed. */
@@ -139,7 +142,7 @@ export class Session {
     onProgress: (progress: Progress) => void,
   ): Promise<[RepairReport, Session]> {
     await this.close()
-    const changes = this.changes ?? draft(blob(this.supplies.image))
+    const changes = this.changes ?? draft(this.supplies.image.storage)
     const report = await repair(changes, what, { acceptLoss, signal, onProgress: seldom(onProgress) })
     const image = await openWithFiles(this.supplies, changes, signal).catch(() => null)
     return [report, new Session(this.supplies, image, changes)]
@@ -164,13 +167,14 @@ export class Session {
     await active.flush({ signal })
     await this.close()
     const { name } = this.supplies.image
-    const file = new File([await this.changes.blob()], name, { type: 'application/x-qemu-disk' })
+    const whole = await contents(this.supplies.image, this.changes, signal)
+    const file = new File([whole], name, { type: 'application/x-qemu-disk' })
     return [file, await this.continueOver(file, signal)]
   }
 
   /** A session over `file`, which holds the image by now. This one is to be closed. */
   continueOver(file: File, signal: AbortSignal): Promise<Session> {
-    this.supplies.image = file
+    this.supplies.image = sourceFile(file)
     return this.edit(signal)
   }
 
@@ -202,8 +206,7 @@ export class Session {
     if (source.of === 'disk') return (await this.image(source.snapshot)).read(offset, length, { signal })
     const file = this.supplies.file(source.key)
     if (!file) throw new Error('This file is no longer open.')
-    const start = Number(offset)
-    return new Uint8Array(await file.slice(start, start + length).arrayBuffer())
+    return readFrom(file, Number(offset), length, signal)
   }
 
   async survey(request: SurveyRequest, signal: AbortSignal, onPart: (part: Survey) => void): Promise<Survey> {
@@ -251,7 +254,7 @@ export class Session {
       generation: ++generation,
       name: this.supplies.image.name,
       info,
-      files: this.supplies.files(),
+      files: await this.supplies.files(),
       snapshots: [...image.snapshots],
       disk: { snapshot: null, size: info.virtualSize },
       without: this.supplies.without(),
@@ -276,7 +279,7 @@ async function openWithFiles(supplies: Supplies, changes: Changes | null, signal
   for (;;) {
     const dataFile = supplies.dataFile(0)
     try {
-      return await Qcow2.open(changes ?? blob(supplies.image), {
+      return await Qcow2.open(changes ?? supplies.image.storage, {
         backing: supplies.backing,
         writable: changes !== null,
         signal,
@@ -288,6 +291,14 @@ async function openWithFiles(supplies: Supplies, changes: Changes | null, signal
       if (!asked) throw error
     }
   }
+}
+
+/** The image with its changes. One on a server is read whole for that. */
+async function contents({ source }: SourceFile, changes: Changes, signal: AbortSignal): Promise<Blob> {
+  if (source instanceof File) return changes.blob()
+  const parts: BlobPart[] = []
+  await changes.stream().pipeTo(new WritableStream({ write: (part) => void parts.push(part) }), { signal })
+  return new Blob(parts)
 }
 
 async function backingFormat(file: File): Promise<'qcow2' | 'raw'> {

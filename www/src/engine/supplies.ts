@@ -3,11 +3,12 @@
  * missing, and must not ask a second time for what it has.
  */
 
-import { type BackingRequest, type BackingResolver, blob, type Storage } from 'qcow2-web'
+import { type BackingRequest, type BackingResolver, Qcow2Error, type Storage } from 'qcow2-web'
 import type { AskForFile, HeldFile, MissingFile } from './protocol'
+import { hasChanged, type Source, type SourceFile, sizeOf, sourceFile, using } from './source'
 import { zeros } from './zeros'
 
-type Given = File | 'without'
+type Given = SourceFile | 'without'
 
 export class Supplies {
   cancelled = false
@@ -17,13 +18,13 @@ export class Supplies {
 
   constructor(
     /** The image itself. Another file takes its place when it was saved there. */
-    public image: File,
+    public image: SourceFile,
     private readonly ask: AskForFile,
   ) {}
 
   /** Gives the backing file at `depth` without being asked. */
-  give(depth: number, file: File): void {
-    this.backings.set(depth, file)
+  give(depth: number, file: Source): void {
+    this.backings.set(depth, sourceFile(file))
   }
 
   /** Called by the engine for each file of the backing chain. */
@@ -39,15 +40,18 @@ export class Supplies {
     if (!given) throw new Error('Opening was cancelled.')
     this.backings.set(depth, given)
     if (given === 'without') return null
+    if (await using(given.storage, () => hasChanged(name, given.storage))) {
+      throw new Qcow2Error('FILE_CHANGED', `${given.name} is another file than the one that the image was made over.`)
+    }
     const dataFile = this.dataFile(depth)
-    return dataFile ? { storage: blob(given), dataFile } : blob(given)
+    return dataFile ? { storage: given.storage, dataFile } : given.storage
   }
 
   /** The data file of the image (depth 0) or of a backing file, if it has been asked for. */
   dataFile(depth: number): Storage | undefined {
     const given = this.dataFiles.get(depth)
     if (!given) return undefined
-    return given === 'without' ? zeros() : blob(given)
+    return given === 'without' ? zeros() : given.storage
   }
 
   /** Asks for the data file of the file at `depth`; false when it was asked for already, or not given. */
@@ -60,16 +64,17 @@ export class Supplies {
   }
 
   /** Every file in hand, the image first. */
-  files(): HeldFile[] {
-    return this.held().map(({ file, ...held }) => ({
+  files(): Promise<HeldFile[]> {
+    const described = this.held().map(async ({ file, ...held }) => ({
       ...held,
       name: file.name,
-      size: file.size,
+      size: await sizeOf(file),
       hasDataFile: held.role !== 'data' && this.dataFiles.has(held.depth),
     }))
+    return Promise.all(described)
   }
 
-  file(key: string): File | undefined {
+  file(key: string): SourceFile | undefined {
     return this.held().find((held) => held.key === key)?.file
   }
 
@@ -80,7 +85,7 @@ export class Supplies {
     return [...missing(this.backings, 'backing'), ...missing(this.dataFiles, 'data')]
   }
 
-  private held(): (Pick<HeldFile, 'key' | 'role' | 'depth'> & { file: File })[] {
+  private held(): (Pick<HeldFile, 'key' | 'role' | 'depth'> & { file: SourceFile })[] {
     const files: ReturnType<Supplies['held']> = [{ key: 'image', role: 'image', depth: 0, file: this.image }]
     for (const [depth, file] of this.backings) {
       if (file !== 'without') files.push({ key: `backing-${depth}`, role: 'backing', depth, file })
@@ -94,13 +99,13 @@ export class Supplies {
 
   private nameAt(depth: number): string {
     const given = depth === 0 ? this.image : this.backings.get(depth)
-    return given instanceof File ? given.name : ''
+    return given && given !== 'without' ? given.name : ''
   }
 
   private async request(missing: MissingFile): Promise<Given | null> {
     this.names.set(`${missing.role} ${missing.depth}`, missing.name)
     const answer = await this.ask(missing)
-    if (answer.kind === 'file') return answer.file
+    if (answer.kind === 'file') return sourceFile(answer.file)
     if (answer.kind === 'without') return 'without'
     this.cancelled = true
     return null

@@ -1,7 +1,7 @@
 /** The worker of the page: all engine work happens here, and the image's bytes stay here until they are asked for. */
 
 import { expose, transfer } from 'comlink'
-import { init } from 'qcow2-web'
+import { http, init, opfs, overlay } from 'qcow2-web'
 import type { Engine, Survey } from './protocol'
 import { Session } from './session'
 
@@ -32,9 +32,9 @@ async function goOnWith(next: Session): Promise<void> {
 const moved = (survey: Survey): Survey => transfer(survey, [survey.bytes.buffer])
 
 const engine: Engine = {
-  open: (task, file, ask) =>
+  open: (task, source, ask) =>
     cancellable(task, async (signal) => {
-      const [outcome, next] = await Session.open(file, ask, signal)
+      const [outcome, next] = await Session.open(source, ask, signal)
       if (signal.aborted) {
         await next?.close()
         return { kind: 'cancelled' }
@@ -42,6 +42,12 @@ const engine: Engine = {
       if (!next) return outcome
       await goOnWith(next)
       return outcome
+    }),
+
+  overlay: (task, url, path) =>
+    cancellable(task, async (signal) => {
+      const image = await overlay(http(url), opfs(path, { create: true }), { signal })
+      await image.close()
     }),
 
   create: (task, image, ask) =>

@@ -22,7 +22,13 @@ const CONVERTIBLE: [RegExp, string][] = [
   [/qcow.*1/i, 'qcow'],
 ]
 
-export function adviceFor(failure: Failure, inspection: Inspection | null, name: string): Advice {
+/** `url` is where the file is, if it is on a server. */
+export function adviceFor(
+  failure: Failure,
+  inspection: Inspection | null,
+  name: string,
+  url: string | null = null,
+): Advice {
   if (failure.depth) {
     return {
       title: 'A file of the backing chain can’t be opened',
@@ -33,6 +39,7 @@ export function adviceFor(failure: Failure, inspection: Inspection | null, name:
     }
   }
   const { code } = failure
+  if (url !== null && ['NO_RANGES', 'STORAGE', 'FILE_CHANGED'].includes(code)) return serverAdvice(code, url)
   if (code === 'NOT_QCOW2' || (inspection && inspection.format !== 'qcow2')) return notQcow2(inspection, name)
   if (code === 'UNSUPPORTED_ENCRYPTION') {
     return {
@@ -79,6 +86,23 @@ export function adviceFor(failure: Failure, inspection: Inspection | null, name:
   return {
     title: 'The file could not be read',
     steps: ['It may have been moved, changed or deleted since it was chosen. Choose it again.'],
+  }
+}
+
+function serverAdvice(code: string, url: string): Advice {
+  const { host } = new URL(url)
+  if (code === 'NO_RANGES') {
+    return {
+      title: 'The server can’t send parts of the file',
+      steps: [`Download the file from ${host}, and open the copy.`],
+    }
+  }
+  return {
+    title: 'The server did not give the file',
+    steps: [
+      'Compare the address with the one that you were given, and try again when you have a connection.',
+      `If it opens in a tab of its own, ${host} does not permit other pages to read it (CORS): download it, and open the copy.`,
+    ],
   }
 }
 

@@ -22,7 +22,7 @@ interface Finding {
 /** A file that can't be opened as an image: what is wrong, where, and what to do. */
 export function Problem({ refused, retry }: { refused: Refused; retry(): void }) {
   const { name, size, failure, inspection } = refused
-  const advice = adviceFor(failure, inspection, name)
+  const advice = adviceFor(failure, inspection, name, refused.url)
   const inBacking = failure.depth !== undefined && failure.depth > 0
   const file: HeldFile = { key: 'image', name, size, role: 'image', depth: 0, hasDataFile: false }
   return (

@@ -6,11 +6,13 @@ import { Icon, Mark } from '../ui/icon'
 import { Notice } from '../ui/notice'
 import { OpeningNow } from '../ui/opening'
 import { ThemeButton } from '../ui/theme-button'
+import { AddressDialog } from './address'
 import { Illustration } from './illustration'
 import { NewImageDialog } from './new-image'
+import { StoredFiles } from './stored'
 
 export function Start({ notice }: { notice: string | null }) {
-  const [making, setMaking] = useState(false)
+  const [dialog, setDialog] = useState<'new' | 'address' | null>(null)
   return (
     <div class="start">
       <header class="bar">
@@ -32,7 +34,10 @@ export function Start({ notice }: { notice: string | null }) {
             <FileButton class="primary" label="A qcow2 image" onFile={(file) => void enterFile(file)}>
               <Icon name="folder" /> Choose an image…
             </FileButton>
-            <button type="button" class="button" onClick={() => setMaking(true)}>
+            <button type="button" class="button" onClick={() => setDialog('address')}>
+              <Icon name="link" /> Open an address…
+            </button>
+            <button type="button" class="button" onClick={() => setDialog('new')}>
               <Icon name="plus" /> New image…
             </button>
             <button type="button" class="button" onClick={() => void enterSample()}>
@@ -46,7 +51,9 @@ export function Start({ notice }: { notice: string | null }) {
         </p>
         {notice && <Notice tone="bad">{notice}</Notice>}
       </main>
-      {making && <NewImageDialog onClose={() => setMaking(false)} />}
+      {dialog === 'new' && <NewImageDialog onClose={() => setDialog(null)} />}
+      {dialog === 'address' && <AddressDialog onClose={() => setDialog(null)} />}
+      <StoredFiles />
       <section class="claims" aria-label="What it reads">
         <div>
           <h2>Of any size</h2>

@@ -1,12 +1,18 @@
 /** Coming to an image and leaving it. Nothing that was not saved is lost without a question. */
 
 import { signal } from '@preact/signals'
+import { engine } from '../engine/client'
 import type { NewImage } from '../engine/protocol'
+import { nameOf } from '../engine/source'
 import { forgetCheck } from './check'
 import { forgetChanges, unsaved } from './edit'
 import { setOrigin } from './save'
 import { forgetSnapshotWork } from './snapshots'
-import { closeImage, createImage, openFile, openSample } from './stage'
+import { closeImage, createImage, messageOf, openSample, openSource, stage } from './stage'
+import { freeName, lookAtStored, storedHandle } from './stored'
+
+/** Before the name of a stored image in the page's address. */
+const STORED = 'stored:'
 
 /** The question whether to leave, while it is open. */
 export const leaving = signal<{ answer(leave: boolean): void } | null>(null)
@@ -15,8 +21,41 @@ export const leaving = signal<{ answer(leave: boolean): void } | null>(null)
 export async function enterFile(file: File, handle?: Promise<FileSystemHandle | null>): Promise<void> {
   // The browser gives it only while it handles the event.
   const origin = await handle?.catch(() => null)
-  if (!(await mayLeave()) || !(await openFile(file))) return
+  if (!(await mayLeave()) || !(await openSource(file))) return
   begin(origin instanceof FileSystemFileHandle ? origin : null)
+}
+
+/** Opens the image at `url`, in parts. */
+export async function enterUrl(url: string): Promise<void> {
+  if ((await mayLeave()) && (await openSource({ url }, url))) begin(null)
+}
+
+/** Opens an image that the browser keeps; it is saved in its place. */
+export async function enterStored(name: string): Promise<void> {
+  if (!(await mayLeave())) return
+  try {
+    const handle = await storedHandle(name)
+    if (await openSource(await handle.getFile(), STORED + name)) begin(handle)
+  } catch (error) {
+    stage.value = { kind: 'start', notice: `${name} could not be opened: ${messageOf(error)}` }
+  }
+}
+
+/** Makes an image over the one at `url`, keeps it in the browser, and opens it. Rejects with the reason why it can't be made. */
+export async function enterOverlay(url: string, signal: AbortSignal): Promise<void> {
+  if (!(await mayLeave())) return
+  await lookAtStored()
+  const stem = nameOf({ url }).replace(/\.[^.]*$/, '')
+  const name = freeName(`over ${stem}.qcow2`)
+  await engine.overlay(url, name, signal)
+  await enterStored(name)
+}
+
+/** Opens the image that the address of the page names. */
+export async function enterAddressed(address: string): Promise<void> {
+  if (address === 'sample') await enterSample()
+  else if (address.startsWith(STORED)) await enterStored(address.slice(STORED.length))
+  else if (/^https?:\/\//i.test(address) && URL.canParse(address)) await enterUrl(address)
 }
 
 /** Opens the sample. */

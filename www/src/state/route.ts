@@ -15,11 +15,14 @@ export interface Route {
   /** How many bytes a cell of the map stands for; 0 is the whole disk. */
   cell: number
   snapshot: string | null
-  /** Whether the image is the sample, which can be opened again by its address. */
-  sample: boolean
+  /**
+   * The image, where it can be opened again by its address: "sample", a URL, or "stored:" and its path in the browser's
+   * storage.
+   */
+  image: string | null
 }
 
-export const START: Route = { panel: 'overview', at: 0n, of: 'disk', cell: 0, snapshot: null, sample: false }
+export const START: Route = { panel: 'overview', at: 0n, of: 'disk', cell: 0, snapshot: null, image: null }
 
 /** Browsers refuse more than a few address changes a second. */
 const WRITE_DELAY = 250
@@ -46,13 +49,13 @@ export function parseRoute(hash: string): Route {
     of: fields.get('of') ?? START.of,
     cell: Number.isSafeInteger(cell) && cell > 0 ? cell : START.cell,
     snapshot: fields.get('snapshot'),
-    sample: fields.get('image') === 'sample',
+    image: fields.get('image'),
   }
 }
 
 export function writeRoute(to: Route): string {
   const fields = new URLSearchParams()
-  if (to.sample) fields.set('image', 'sample')
+  if (to.image !== null) fields.set('image', to.image)
   fields.set('panel', to.panel)
   if (to.at !== START.at) fields.set('at', formatOffset(to.at))
   if (to.of !== START.of) fields.set('of', to.of)

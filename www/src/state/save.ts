@@ -3,7 +3,9 @@
 import { signal } from '@preact/signals'
 import { engine } from '../engine/client'
 import { forgetChanges } from './edit'
+import { go } from './route'
 import { messageOf, opened, showAgain } from './stage'
+import { freeName, lookAtStored, storedHandle } from './stored'
 
 /** What is missing in the DOM's types, and in some browsers. */
 type Handle = FileSystemFileHandle & {
@@ -55,14 +57,29 @@ export async function save(): Promise<boolean> {
     if (!handle) return downloadNow(signal)
     const permission = await handle.requestPermission?.({ mode: 'readwrite' })
     if (permission === 'denied') throw new Error('the browser was not allowed to change the file.')
-    const { file, image } = await engine.save(signal)
-    showAgain(image)
-    await writeTo(handle, file, signal)
-    // What was read from the old file can no longer be.
-    showAgain(await engine.saved(await handle.getFile()))
-    origin.value = handle
+    await saveTo(handle, signal)
     return `Saved to ${handle.name}.`
   })
+}
+
+/** Saves the image in the browser's storage, which has it from then on. */
+export async function saveHere(): Promise<boolean> {
+  return attempt(async (signal) => {
+    await lookAtStored()
+    const name = freeName(opened.peek()?.name ?? 'disk.qcow2')
+    await saveTo(await storedHandle(name, true), signal)
+    go({ image: `stored:${name}` })
+    return `Kept in this browser as ${name}.`
+  })
+}
+
+async function saveTo(handle: FileSystemFileHandle, signal: AbortSignal): Promise<void> {
+  const { file, image } = await engine.save(signal)
+  showAgain(image)
+  await writeTo(handle, file, signal)
+  // What was read from the old file can no longer be.
+  showAgain(await engine.saved(await handle.getFile()))
+  origin.value = handle
 }
 
 /** Saves the image as a download. */

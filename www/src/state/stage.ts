@@ -12,6 +12,7 @@ import type {
   OpenedImage,
   OpenOutcome,
 } from '../engine/protocol'
+import { nameOf, type Source } from '../engine/source'
 import { go, route, START } from './route'
 
 export type Refused = Extract<OpenOutcome, { kind: 'refused' }>
@@ -47,19 +48,23 @@ export const question = signal<Question | null>(null)
 
 export const opened = computed(() => (stage.value.kind === 'viewer' ? stage.value.image : null))
 
-/** Opens `file`; asks for what it needs beside it. False if the page shows what it showed before. */
-export async function openFile(file: File, sample = false): Promise<boolean> {
+/**
+ * Opens an image; asks for what it needs beside it. `address` is what opens it again, as in the route. False if the page shows
+ * what it showed before.
+ */
+export async function openSource(source: Source, address: string | null = null): Promise<boolean> {
   opening.peek()?.cancel()
   const controller = new AbortController()
-  const attempt: Opening = { name: file.name, cancel: () => controller.abort() }
+  const name = nameOf(source)
+  const attempt: Opening = { name, cancel: () => controller.abort() }
   opening.value = attempt
   if (stage.peek().kind === 'start') stage.value = { kind: 'start', notice: null }
 
   try {
-    return show(await engine.open(file, askPerson(controller.signal), controller.signal), file, sample)
+    return show(await engine.open(source, askPerson(controller.signal), controller.signal), source, address)
   } catch (error) {
     if (controller.signal.aborted) return false
-    stage.value = { kind: 'start', notice: `${file.name} could not be opened: ${messageOf(error)}` }
+    stage.value = { kind: 'start', notice: `${name} could not be opened: ${messageOf(error)}` }
     return true
   } finally {
     if (opening.peek() === attempt) opening.value = null
@@ -79,18 +84,18 @@ function askPerson(signal: AbortSignal | null): AskForFile {
     })
 }
 
-function show(outcome: OpenOutcome, file: File, sample: boolean): boolean {
+function show(outcome: OpenOutcome, source: Source, address: string | null): boolean {
   if (outcome.kind === 'cancelled') return false
   if (outcome.kind === 'refused') {
     disk.value = null
-    stage.value = { kind: 'refused', refused: outcome, retry: () => void openFile(file, sample) }
+    stage.value = { kind: 'refused', refused: outcome, retry: () => void openSource(source, address) }
     return true
   }
   // A first image takes its place from the address; a second one begins at its own start.
   const { image } = outcome
   const known = image.snapshots.some((snapshot) => snapshot.id === route.peek().snapshot)
-  if (opened.peek()) go({ ...START, sample })
-  else go({ sample, ...(!known && { snapshot: null }) })
+  if (opened.peek()) go({ ...START, image: address })
+  else go({ image: address, ...(!known && { snapshot: null }) })
   disk.value = image.disk
   stage.value = { kind: 'viewer', image }
   return true
@@ -116,7 +121,7 @@ export async function openSample(): Promise<boolean> {
   try {
     const response = await fetch('./sample.qcow2')
     if (!response.ok) throw new Error(`the server answered ${response.status}`)
-    return await openFile(new File([await response.blob()], 'sample.qcow2'), true)
+    return await openSource(new File([await response.blob()], 'sample.qcow2'), 'sample')
   } catch (error) {
     stage.value = { kind: 'start', notice: `The sample could not be loaded: ${messageOf(error)}` }
     return true

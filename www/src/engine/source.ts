@@ -1,0 +1,62 @@
+/** Where the bytes of a file come from. */
+
+import { type AsyncStorage, blob, http } from 'qcow2-web'
+
+/** A file on a server, read in parts as they are needed. */
+export interface Remote {
+  url: string
+}
+
+/** A file that the person gave, or one on a server. */
+export type Source = File | Remote
+
+/** A source in use. */
+export interface SourceFile {
+  readonly source: Source
+  readonly name: string
+  readonly storage: AsyncStorage
+}
+
+export function sourceFile(source: Source): SourceFile {
+  return { source, name: nameOf(source), storage: source instanceof File ? blob(source) : http(source.url) }
+}
+
+/** The last part of its path. */
+export function nameOf(source: Source): string {
+  if (source instanceof File) return source.name
+  const { pathname, hostname } = new URL(source.url)
+  const last = pathname.split('/').pop()
+  return last ? decodeURIComponent(last) : hostname
+}
+
+/** Opens a storage for as long as `use` takes; nothing is asked again while an image has it open too. */
+export async function using<T>(storage: AsyncStorage, use: () => T | Promise<T>): Promise<T> {
+  await storage.open?.()
+  try {
+    return await use()
+  } finally {
+    await storage.close?.()
+  }
+}
+
+export const sizeOf = ({ storage }: SourceFile): Promise<number> => using(storage, () => storage.size())
+
+export function readFrom({ storage }: SourceFile, offset: number, length: number, signal: AbortSignal) {
+  return using(storage, async () => {
+    const count = Math.max(0, Math.min(length, (await storage.size()) - offset))
+    // A copy: a storage may answer with what it keeps.
+    return count === 0 ? new Uint8Array() : (await storage.read(offset, count, { signal })).slice()
+  })
+}
+
+/** The address in a recorded name, if it is one; without what an overlay records of the file's state. */
+export function addressIn(name: string): string | null {
+  return /^https?:\/\//i.test(name) && URL.canParse(name) ? name.replace(/#.*$/, '') : null
+}
+
+/** True if a recorded name says of the file that it was in another state than it is in now. */
+export function hasChanged(recorded: string, storage: AsyncStorage): boolean {
+  const state = (name: string) => new URLSearchParams(name.split('#')[1] ?? '')
+  const now = state(storage.identity?.() ?? '')
+  return [...state(recorded)].some(([key, value]) => now.has(key) && now.get(key) !== value)
+}
