@@ -20,6 +20,8 @@ export interface RemoteFile {
   /** In bytes. */
   readonly size: number
   readonly version: Version
+  /** What changes with every change of its bytes, if the server tells that. */
+  readonly validator: string | undefined
   /** What `If-Range` is sent, if anything. */
   readonly condition: string | undefined
 }

@@ -153,5 +153,6 @@ function remoteFile(response: Response, size: number): RemoteFile {
   const answer = answerOf(response)
   // To another origin the header takes a permission that few servers give; there each answer's version is compared alone.
   const conditional = response.type !== 'cors'
-  return { size, version: version(answer), condition: conditional ? condition(answer) : undefined }
+  const validator = condition(answer)
+  return { size, version: version(answer), validator, condition: conditional ? validator : undefined }
 }

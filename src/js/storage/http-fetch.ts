@@ -1,12 +1,13 @@
+import type { Remote } from './cached.js'
 import { identity, judge } from './http-answer.js'
 import { answerOf, body, connect, discard, type HttpAccess, send } from './http-connection.js'
 import { Limit } from './limit.js'
+import type { CachedFile } from './range-cache.js'
 import { retry } from './retry.js'
 import { Shared } from './shared.js'
-import type { AsyncStorage } from './types.js'
 
 /** A file on a server: a request for each read. */
-export class FetchStorage implements AsyncStorage {
+export class FetchStorage implements Remote {
   readonly #access: HttpAccess
   readonly #limit: Limit
   readonly #connection
@@ -47,6 +48,14 @@ export class FetchStorage implements AsyncStorage {
 
   identity(): string {
     return identity(this.#access.url, this.#connection.current.file)
+  }
+
+  state(): CachedFile | undefined {
+    const { validator, size } = this.#connection.current.file
+    const url = new URL(this.#access.url, globalThis.location?.href)
+    url.hash = ''
+    // The length too: where it is another, so is the file, whatever the server says.
+    return validator === undefined ? undefined : { url: url.href, validator: `${size} ${validator}` }
   }
 
   close(): Promise<void> {

@@ -1,6 +1,7 @@
 import { integer } from '../checks.js'
 import { invalidArgument } from '../errors.js'
 import type { Progress } from '../stream.js'
+import { CachedStorage } from './cached.js'
 import type { HttpAccess } from './http-connection.js'
 import { FetchStorage } from './http-fetch.js'
 import { SyncHttpStorage } from './http-sync.js'
@@ -28,6 +29,14 @@ export interface HttpOptions {
    * {@link ReadAheadOptions} says, but for `block` and `gap`, which are 256 KiB.
    */
   readonly readAhead?: ReadAheadOptions | false
+  /**
+   * Keep what was fetched in IndexedDB, and don't fetch it again the next time: at most this many bytes, for all files
+   * together, in blocks of 256 KiB; those that were not used for the longest time are forgotten. The server is still
+   * asked at each opening whether the file is the same: what is kept is of one address, query included, in one state. So of
+   * a server that tells no state, by a strong `ETag` or a date that is settled, nothing is kept, and neither is anything where
+   * there is no IndexedDB. Not with `sync`. Default: 0.
+   */
+  readonly persistentCache?: number
   /** How many requests are under way at one time. Default: 6. */
   readonly connections?: number
   /**
@@ -83,11 +92,14 @@ export function http(url: string | URL, options: HttpOptions = {}): SyncStorage 
     onProgress: options.onProgress,
     signal: options.signal,
   }
+  const budget = integer(options.persistentCache ?? 0, 'persistentCache')
   if (!options.sync) {
-    const file = new FetchStorage(access)
+    const remote = new FetchStorage(access)
+    const file = budget === 0 ? remote : new CachedStorage(remote, budget)
     const storage = ahead === false ? file : readAhead(file, { block, gap: block, ...ahead })
     return options.fetchFn ? storage : made(storage, { maker: 'http', args: () => [absolute(url), portable(options)] })
   }
+  if (budget > 0) throw invalidArgument('http() with sync: true has no persistentCache, for IndexedDB is asynchronous.')
   // On pages there is a `document`, and browsers don't let them wait.
   if (typeof XMLHttpRequest !== 'function' || typeof document !== 'undefined') {
     throw invalidArgument('http() with sync: true works in workers only.')

@@ -1,0 +1,137 @@
+import { createHash } from 'node:crypto'
+import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from 'vitest'
+import { FileServer, status } from '../js/helpers/server.js'
+import { bytesAt } from '../js/helpers/storages.js'
+import { StorageLab, type Work } from './storage-lab.js'
+
+const KiB = 1024
+const block = 256 * KiB
+const size = 9 * block + 1000
+const lab = new StorageLab()
+let server: FileServer
+
+beforeAll(() => lab.start(), 60_000)
+afterAll(() => lab.stop())
+beforeEach(async () => {
+  server = await new FileServer(bytesAt(0, size)).start()
+  server.exposed = 'Content-Range, ETag'
+})
+afterEach(() => server.stop())
+
+/** Reads ranges one after another of a storage of its own; their hashes. */
+const read: Work<[string, object, [number, number][]], string[]> = async ({ http }, url, options, ranges) => {
+  const storage = http(url, { retryDelay: 1, ...options })
+  await storage.open?.()
+  const found: string[] = []
+  const { signal } = new AbortController()
+  for (const [offset, length] of ranges) {
+    const bytes = new Uint8Array(await storage.read(offset, length, { signal }))
+    const hash = new Uint8Array(await crypto.subtle.digest('SHA-256', bytes))
+    found.push(Array.from(hash, (byte) => byte.toString(16).padStart(2, '0')).join(''))
+  }
+  await storage.close?.()
+  return found
+}
+
+/** How many blocks are kept of a file. */
+const kept: Work<[string], number> = (_, url) =>
+  new Promise((resolve, reject) => {
+    const opening = indexedDB.open('qcow2-web ranges')
+    opening.onerror = () => reject(opening.error)
+    opening.onsuccess = () => {
+      const database = opening.result
+      const counting = database
+        .transaction('blocks')
+        .objectStore('blocks')
+        .count(IDBKeyRange.bound([url], [url, []]))
+      counting.onsuccess = () => {
+        database.close()
+        resolve(counting.result)
+      }
+    }
+  })
+
+const whole: [number, number][] = [[0, size]]
+const some: [number, number][] = [
+  [3 * block - 10, 20],
+  [5 * block, block],
+  [size - 7, 7],
+]
+const plain = { readAhead: false, persistentCache: 64 * block }
+const expected = (ranges: [number, number][], file = server.file) =>
+  ranges.map(([offset, length]) =>
+    createHash('sha256')
+      .update(file.subarray(offset, offset + length))
+      .digest('hex'),
+  )
+
+/** How many requests something takes. */
+async function requests(work: () => Promise<unknown>): Promise<number> {
+  const before = server.requests.length
+  await work()
+  return server.requests.length - before
+}
+
+it.each([
+  ['a page', false],
+  ['a worker', true],
+])('what was fetched on %s is not fetched again', async (_, worker) => {
+  const run = (options: object, ranges: [number, number][]) =>
+    worker ? lab.inWorker(read, server.url, options, ranges) : lab.onPage(read, server.url, options, ranges)
+  expect(await run(plain, some)).toEqual(expected(some))
+  // Whether the file is the same is asked.
+  expect(await requests(async () => expect(await run(plain, some)).toEqual(expected(some)))).toBe(1)
+  const overlapping: [number, number][] = [[2 * block + 5, 4 * block]]
+  expect(await requests(async () => expect(await run(plain, overlapping)).toEqual(expected(overlapping)))).toBe(3)
+  // With read-ahead above it, too.
+  const ahead = { persistentCache: 64 * block }
+  expect(await run(ahead, whole)).toEqual(expected(whole))
+  expect(await requests(async () => expect(await run(ahead, whole)).toEqual(expected(whole)))).toBe(1)
+})
+
+it('nothing of another state of the file is mixed in, and nothing of it stays', async () => {
+  await lab.onPage(read, server.url, plain, whole)
+  expect(await lab.onPage(kept, server.url)).toBe(10)
+  server.file = bytesAt(0, size).map((byte) => byte ^ 0xff)
+  server.etag = '"2"'
+  expect(await lab.onPage(read, server.url, plain, some)).toEqual(expected(some))
+  expect(await lab.onPage(kept, server.url)).toBe(4)
+})
+
+it('of a server that tells no state nothing is kept', async () => {
+  server.etag = 'W/"1"'
+  server.modified = undefined
+  for (let time = 0; time < 2; time += 1) {
+    expect(await lab.onPage(read, server.url, plain, some)).toEqual(expected(some))
+  }
+  expect(await lab.onPage(kept, server.url)).toBe(0)
+})
+
+it('the budget holds, and what was used last stays', async () => {
+  const small = { readAhead: false, persistentCache: 4 * block }
+  const blocks = [1, 2, 3, 4].map((number): [number, number] => [number * block, 10])
+  for (const range of blocks) await lab.onPage(read, server.url, small, [range])
+  // The first is used again, so the second goes when room is needed.
+  await lab.onPage(read, server.url, small, [[block, 10]])
+  await lab.onPage(read, server.url, small, [[6 * block, 10]])
+  expect(await lab.onPage(kept, server.url)).toBe(4)
+  expect(await requests(() => lab.onPage(read, server.url, small, [[block, 10]]))).toBe(1)
+  expect(await requests(() => lab.onPage(read, server.url, small, [[2 * block, 10]]))).toBe(2)
+})
+
+it('what fails is not kept', async () => {
+  const failing: Work<[string], string> = async ({ http }, url) => {
+    const storage = http(url, { readAhead: false, persistentCache: 1 << 24, retries: 0 })
+    await storage.open?.()
+    const { signal } = new AbortController()
+    const outcome = await storage.read(1 << 20, 10, { signal }).then(
+      () => 'fine',
+      (error) => error.code,
+    )
+    await storage.close?.()
+    return outcome
+  }
+  server.faults.push((response, request) => server.serve(response, request), status(500))
+  expect(await lab.onPage(failing, server.url)).toBe('STORAGE')
+  expect(await lab.onPage(kept, server.url)).toBe(0)
+})
