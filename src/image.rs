@@ -38,6 +38,8 @@ pub(crate) mod progress;
 mod read;
 mod rebuild;
 mod references;
+#[cfg(feature = "luks")]
+pub(crate) mod remembered;
 pub(crate) mod repair;
 pub(crate) mod resize;
 mod rewrite;

@@ -73,6 +73,8 @@ pub use image::inspect::{Inspection, inspect};
 pub use image::locate::{Location, LocationKind};
 pub use image::map::{Extent, Map, Step};
 pub use image::open::OpenOptions;
+#[cfg(feature = "luks")]
+pub use image::remembered::RememberedKeys;
 pub use image::repair::{Repair, RepairOptions, RepairReport, repair};
 pub use image::resize::ResizeOptions;
 #[cfg(feature = "luks")]

@@ -11,6 +11,7 @@
 //! - **Bytes** are copied once, between the caller's array and the memory of WebAssembly, on which a synchronous storage
 //!   works directly; an asynchronous one gets an array of its own to write. What is read from a synchronous storage, and
 //!   lies there in one piece, doesn't come here at all: see `src/js/direct.ts`.
+//! - **Secrets** cross as arrays that are wiped by who takes them out.
 //! - **Errors** are plain objects with `code`, `message` and what else there is; an exception that a storage threw is
 //!   their `cause`, unchanged.
 #![allow(unsafe_code, reason = "wasm-bindgen's macros write the glue, and it is unsafe")]
@@ -23,15 +24,23 @@ mod check;
 mod create;
 #[cfg(feature = "edit")]
 mod diff;
+#[cfg(feature = "edit")]
+mod encrypt;
 mod engine;
 mod error;
 mod host;
 mod image;
 #[cfg(feature = "edit")]
+mod key_slots;
+#[cfg(feature = "luks")]
+mod keys;
+#[cfg(feature = "edit")]
 mod life;
 mod map;
 #[cfg(feature = "edit")]
 mod mend;
+#[cfg(feature = "edit")]
+mod new_key;
 mod object;
 #[cfg(feature = "edit")]
 mod progress;
@@ -47,6 +56,10 @@ mod write;
 #[cfg(feature = "edit")]
 pub use diff::WasmDiff;
 pub use engine::WasmEngine;
-pub use host::{Host, HostAmendOptions, HostCreateOptions, HostProgress, HostSnapshotOptions, HostStorage};
+pub use host::{
+    Host, HostAmendOptions, HostCreateOptions, HostOpenOptions, HostProgress, HostSnapshotOptions, HostStorage,
+};
+#[cfg(feature = "luks")]
+pub use host::{HostEncryptOptions, HostKeyOptions};
 pub use image::WasmImage;
 pub use map::WasmMap;

@@ -5,7 +5,7 @@
 use std::rc::Rc;
 
 use js_sys::{Array, Float64Array, Reflect, Uint8Array};
-use qcow2_web::wasm::{HostStorage, WasmEngine, WasmImage};
+use qcow2_web::wasm::{HostOpenOptions, HostStorage, WasmEngine, WasmImage};
 use wasm_bindgen::convert::TryFromJsValue;
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_test::{wasm_bindgen_test, wasm_bindgen_test_configure};
@@ -17,9 +17,15 @@ export class TestHost {
   done_ = []
   failed_ = []
   resolve_ = []
+  passphrase_ = []
   done(task, value) { this.done_.push([task, value]) }
   failed(task, error) { this.failed_.push([task, error]) }
   resolve(request, name, format, depth) { this.resolve_.push([request, name, format, depth]) }
+  passphrase(request, depth, format) { this.passphrase_.push([request, depth, format]) }
+}
+export class Defaults {
+  writeThrough = false
+  locked = false
 }
 export class TestStorage {
   sync = false
@@ -54,6 +60,12 @@ extern "C" {
     fn failed(this: &TestHost) -> Array;
     #[wasm_bindgen(method, getter, js_name = "resolve_")]
     fn resolve(this: &TestHost) -> Array;
+    #[wasm_bindgen(method, getter, js_name = "passphrase_")]
+    fn passphrase(this: &TestHost) -> Array;
+
+    type Defaults;
+    #[wasm_bindgen(constructor)]
+    fn new() -> Defaults;
 
     #[derive(Clone)]
     type TestStorage;
@@ -109,7 +121,8 @@ fn engine() -> (WasmEngine, TestHost) {
 }
 
 fn open(engine: &WasmEngine, storage: impl Into<JsValue>) -> Result<JsValue, JsValue> {
-    engine.open(storage.into().unchecked_into::<HostStorage>(), None, None, None, false)
+    let how = Defaults::new().unchecked_into::<HostOpenOptions>();
+    engine.open(storage.into().unchecked_into::<HostStorage>(), &how)
 }
 
 fn image(value: JsValue) -> WasmImage {
@@ -337,6 +350,31 @@ fn a_backing_file_may_be_missing_or_done_without() {
     engine.refuse(request(), "no".into());
     let error = host.failed().pop().unchecked_into::<Array>().get(1);
     assert_eq!((get(&error, "code"), get(&error, "cause")), ("STORAGE".into(), "no".into()));
+}
+
+#[wasm_bindgen_test]
+fn passphrases_are_asked_of_the_host_and_wiped() {
+    let (engine, host) = engine();
+    let mut file = qcow2(None);
+    file[32..36].copy_from_slice(&1_u32.to_be_bytes());
+    let task = open(&engine, SyncStorage::new(&file)).unwrap();
+    let asked: Array = host.passphrase().get(0).unchecked_into();
+    assert_eq!((asked.get(1), asked.get(2)), (0.into(), "aes".into()));
+    let passphrase = Uint8Array::from(&b"open sesame"[..]);
+    engine.answer(number(&asked.get(0)), passphrase.clone().into());
+    assert_eq!(passphrase.to_vec(), [0; 11]);
+    let done: Array = host.done().get(0).unchecked_into();
+    assert_eq!(done.get(0), task);
+    let into = target(16);
+    image(done.get(1)).read_sync(0, into.unchecked_ref()).unwrap();
+    assert_ne!(into.to_vec(), [1; 16]);
+
+    for none in [JsValue::UNDEFINED, "text".into()] {
+        open(&engine, SyncStorage::new(&file)).unwrap();
+        engine.answer(number(&host.passphrase().pop().unchecked_into::<Array>().get(0)), none);
+        let error = host.failed().pop().unchecked_into::<Array>().get(1);
+        assert_eq!(get(&error, "code"), "PASSPHRASE_NEEDED");
+    }
 }
 
 #[wasm_bindgen_test]

@@ -93,7 +93,7 @@ impl HashAlgorithm {
         }
     }
 
-    pub(super) fn from_name(name: &str) -> Option<Self> {
+    pub(crate) fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|hash| hash.name() == name)
     }
 
@@ -111,7 +111,7 @@ impl HashAlgorithm {
 
 impl CipherSpec {
     /// By the names of a header: `aes` and `xts-plain64`.
-    pub(super) fn from_names(cipher: &str, mode: &str) -> Option<Self> {
+    pub(crate) fn from_names(cipher: &str, mode: &str) -> Option<Self> {
         let algorithm = CipherAlgorithm::ALL.into_iter().find(|algorithm| algorithm.name() == cipher)?;
         let (mode, iv) = mode.split_once('-')?;
         let mode = match mode {

@@ -10,6 +10,7 @@ use zeroize::Zeroizing;
 use super::luks::fill_slot;
 use super::open::OpenOptions;
 use super::secrets::{Entropy, KeyOptions, NoEntropy};
+use super::unlock::derive;
 use crate::crypto::key_slot;
 use crate::crypto::passphrase::Passphrase;
 use crate::crypto::sector::SectorCipher;
@@ -149,7 +150,7 @@ impl LuksOptions {
     /// A new key, in a header whose first slot `passphrase` opens.
     async fn seal(&self, passphrase: &Passphrase) -> Result<NewLuks, Misuse> {
         self.area()?;
-        let (entropy, derivation) = (&*self.keys.entropy, &*self.keys.derivation);
+        let entropy = &*self.keys.entropy;
         let mut header = LuksHeader::new(self.spec, self.hash, self.key_bytes());
         let mut key = Zeroizing::new(vec![0; usize::try_from(self.key_bytes()).unwrap_or(0)]);
         entropy.fill(&mut key)?;
@@ -157,7 +158,7 @@ impl LuksOptions {
         header.uuid = uuid(entropy)?;
         header.digest_iterations = (self.keys.iterations / DIGEST_RATIO).max(MIN_DIGEST_ITERATIONS);
         let mut digest = header.digest;
-        derivation.derive(key_slot::digest_of(&header, self.hash, &key), &mut digest).await;
+        derive(&*self.keys.derivation, key_slot::digest_of(&header, self.hash, &key), &mut digest).await?;
         header.digest = digest;
         let algorithms = (self.spec, self.hash);
         let (slot, material) = fill_slot(header.slots[0], algorithms, &key, passphrase, &self.keys)

@@ -103,8 +103,7 @@ impl<'a, S: StorageMut> KeySlots<'a, S> {
         let free = header.slots.iter().position(|slot| !slot.active).ok_or(Misuse::KeySlotsFull)?;
         let algorithms = header.algorithms()?;
         let (slot, material) = fill_slot(header.slots[free], algorithms, &opened.key, passphrase, options)
-            .await
-            .map_err(Misuse::from)?
+            .await?
             .ok_or_else(|| header.unknown_cipher())?;
         self.write(header.material(&slot).start, &material).await?;
         self.write(LuksHeader::slot_place(free), &KeySlot { active: false, ..slot }.emit()).await?;

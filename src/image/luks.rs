@@ -6,8 +6,8 @@ use alloc::vec::Vec;
 use zeroize::Zeroizing;
 
 use super::encryption::read_luks_header;
-use super::secrets::{KeyOptions, NoEntropy};
-use super::unlock::{KeyDerivation, Keys};
+use super::secrets::KeyOptions;
+use super::unlock::{KeyDerivation, Keys, derive};
 use crate::crypto::key_slot;
 use crate::crypto::passphrase::Passphrase;
 use crate::crypto::pbkdf2::Derivation;
@@ -65,7 +65,7 @@ impl Luks {
                 continue;
             }
             let key = self.key_in(file, slot, passphrase, &*keys.derivation).await?;
-            if self.is_key(hash, &key, &*keys.derivation).await {
+            if self.is_key(hash, &key, &*keys.derivation).await? {
                 let cipher = self.cipher(spec, &key)?;
                 return Ok(Opened { slot: index, key, cipher });
             }
@@ -88,14 +88,14 @@ impl Luks {
         file.read(self.start.plus(range.start), &mut material).await.map_err(Error::Storage)?;
         let mut slot_key = Zeroizing::new(vec![0; self.key_length()]);
         let (password, salt, iterations) = (passphrase.bytes(), &slot.salt, slot.iterations);
-        derivation.derive(Derivation { hash, password, salt, iterations }, &mut slot_key).await;
+        derive(derivation, Derivation { hash, password, salt, iterations }, &mut slot_key).await?;
         Ok(key_slot::open(spec, hash, &slot_key, material).ok_or_else(|| self.header.unknown_cipher())?)
     }
 
-    async fn is_key(&self, hash: HashAlgorithm, key: &[u8], derivation: &dyn KeyDerivation) -> bool {
+    async fn is_key(&self, hash: HashAlgorithm, key: &[u8], derivation: &dyn KeyDerivation) -> Result<bool, Misuse> {
         let mut digest = [0; DIGEST_BYTES];
-        derivation.derive(key_slot::digest_of(&self.header, hash, key), &mut digest).await;
-        key_slot::is_same(&digest, &self.header.digest)
+        derive(derivation, key_slot::digest_of(&self.header, hash, key), &mut digest).await?;
+        Ok(key_slot::is_same(&digest, &self.header.digest))
     }
 
     fn cipher(&self, spec: CipherSpec, key: &[u8]) -> Result<SectorCipher, Unsupported> {
@@ -116,12 +116,12 @@ pub(super) async fn fill_slot(
     key: &[u8],
     passphrase: &Passphrase,
     options: &KeyOptions,
-) -> Result<Option<(KeySlot, Zeroizing<Vec<u8>>)>, NoEntropy> {
+) -> Result<Option<(KeySlot, Zeroizing<Vec<u8>>)>, Misuse> {
     (slot.active, slot.iterations) = (true, options.iterations);
     options.entropy.fill(&mut slot.salt)?;
     let mut slot_key = Zeroizing::new(vec![0; key.len()]);
     let (password, salt, iterations) = (passphrase.bytes(), &slot.salt, slot.iterations);
-    options.derivation.derive(Derivation { hash, password, salt, iterations }, &mut slot_key).await;
+    derive(&*options.derivation, Derivation { hash, password, salt, iterations }, &mut slot_key).await?;
     let material = key_slot::seal(spec, hash, &slot_key, key, |bytes| options.entropy.fill(bytes))?;
     Ok(material.map(|material| (slot, material)))
 }

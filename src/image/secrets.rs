@@ -2,6 +2,7 @@
 
 use alloc::rc::Rc;
 use core::fmt;
+use core::ops::ControlFlow;
 
 use super::unlock::{AtOnce, KeyDerivation};
 use crate::crypto::pbkdf2::Derivation;
@@ -65,26 +66,26 @@ impl fmt::Debug for KeyOptions {
 
 /// How many iterations take about `milliseconds` to derive a key of `key_bytes`, by `derivation` and on this machine.
 ///
-/// `clock` gives milliseconds from any moment on. It takes a fifth of that time itself.
+/// `clock` gives milliseconds from any moment on. It takes a fifth of that time itself; a break is that of `derivation`.
 pub async fn calibrate(
     derivation: &dyn KeyDerivation,
     hash: HashAlgorithm,
     key_bytes: usize,
     milliseconds: f64,
     clock: impl Fn() -> f64,
-) -> u32 {
+) -> ControlFlow<(), u32> {
     let mut key = alloc::vec![0; key_bytes];
     let mut iterations = MIN_ITERATIONS;
     loop {
         let start = clock();
         let trial = Derivation { hash, password: b"a passphrase to measure with", salt: &[0x5a; 32], iterations };
-        derivation.derive(trial, &mut key).await;
+        derivation.derive(trial, &mut key).await?;
         let taken = clock() - start;
         // A clock that stands still ends it too.
         if taken * 8.0 >= milliseconds || iterations > u32::MAX / 4 {
             let wanted = f64::from(iterations) * milliseconds / taken.max(f64::MIN_POSITIVE);
             #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it saturates")]
-            return (wanted as u32).max(MIN_ITERATIONS);
+            return ControlFlow::Continue((wanted as u32).max(MIN_ITERATIONS));
         }
         iterations *= 2;
     }

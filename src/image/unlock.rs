@@ -3,6 +3,7 @@
 use alloc::boxed::Box;
 use alloc::rc::Rc;
 use core::fmt;
+use core::ops::ControlFlow;
 
 use futures_util::future::LocalBoxFuture;
 
@@ -11,7 +12,7 @@ use super::luks::Luks;
 use crate::crypto::passphrase::Passphrase;
 use crate::crypto::pbkdf2::Derivation;
 use crate::crypto::sector::SectorCipher;
-use crate::error::{Error, Missing};
+use crate::error::{Error, Missing, Misuse};
 use crate::format::header::Encryption;
 use crate::meta::encrypted::{Encrypted, SectorNumber};
 use crate::meta::host_file::HostFile;
@@ -31,17 +32,25 @@ pub struct PassphraseRequest {
 
 /// Derives keys in the place of this crate: by a faster library, or piece by piece ([`Pbkdf2`](crate::Pbkdf2)).
 pub trait KeyDerivation {
-    /// Fills `key` by PBKDF2. Dropping the future cancels it.
-    fn derive<'a>(&'a self, derivation: Derivation<'a>, key: &'a mut [u8]) -> LocalBoxFuture<'a, ()>;
+    /// Fills `key` by PBKDF2. Dropping the future cancels it; a break ends what it was for, with [`Misuse::Cancelled`].
+    fn derive<'a>(&'a self, derivation: Derivation<'a>, key: &'a mut [u8]) -> LocalBoxFuture<'a, ControlFlow<()>>;
 }
 
 /// Derives in Rust and in one go, so that what waits for nothing else is ready at once.
 pub(super) struct AtOnce;
 
 impl KeyDerivation for AtOnce {
-    fn derive<'a>(&'a self, derivation: Derivation<'a>, key: &'a mut [u8]) -> LocalBoxFuture<'a, ()> {
+    fn derive<'a>(&'a self, derivation: Derivation<'a>, key: &'a mut [u8]) -> LocalBoxFuture<'a, ControlFlow<()>> {
         derivation.run(key);
-        Box::pin(core::future::ready(()))
+        Box::pin(core::future::ready(ControlFlow::Continue(())))
+    }
+}
+
+/// Fills `key`, unless `by` is told to end.
+pub(super) async fn derive(by: &dyn KeyDerivation, derivation: Derivation<'_>, key: &mut [u8]) -> Result<(), Misuse> {
+    match by.derive(derivation, key).await {
+        ControlFlow::Continue(()) => Ok(()),
+        ControlFlow::Break(()) => Err(Misuse::Cancelled),
     }
 }
 

@@ -1,4 +1,4 @@
-import { integer, oneOf, text } from './checks.js'
+import { oneOf, small, text } from './checks.js'
 import { onFile } from './on-file.js'
 import type { RequestOptions, WorkerOptions } from './options.js'
 import type { WritableStorage } from './storage/types.js'
@@ -59,12 +59,10 @@ function hostAmendOptions({
   backing,
   dataFileName,
 }: AmendOptions): HostAmendOptions {
-  const small = (value: number | undefined, what: string) =>
-    value === undefined ? undefined : Math.min(integer(value, what), 0xffff_ffff)
   return {
-    version: small(version, 'version'),
+    version: version === undefined ? undefined : small(version, 'version'),
     lazyRefcounts,
-    refcountBits: small(refcountBits, 'refcountBits'),
+    refcountBits: refcountBits === undefined ? undefined : small(refcountBits, 'refcountBits'),
     backingName: backing ? text(backing.name, 'backing.name') : undefined,
     backingIsRaw: backing ? oneOf(backing.format, ['qcow2', 'raw'], 'backing.format') === 'raw' : false,
     withoutBacking: backing === null,

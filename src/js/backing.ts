@@ -1,6 +1,7 @@
 import { storage } from './checks.js'
 import { invalidArgument } from './errors.js'
 import type { HostStorage } from './host-storage.js'
+import { checkPassphrase, type Passphrase, type Passphrases } from './passphrase.js'
 import type { Storage } from './storage/types.js'
 
 /** What an image records of its backing file. Names are never followed: what they mean is up to the resolver. */
@@ -21,6 +22,8 @@ export interface BackingFile {
   readonly format?: 'qcow2' | 'raw' | undefined
   /** Its external data file, if it has one. */
   readonly dataFile?: Storage | undefined
+  /** Its passphrase, if it is encrypted. Default: {@link OpenOptions.passphrase}. */
+  readonly passphrase?: Passphrase | undefined
 }
 
 /**
@@ -53,12 +56,14 @@ export type EngineResolver = (
 export function resolver(
   backing: Backing | readonly Backing[] | BackingResolver | null | undefined,
   open: (storage: Storage) => Promise<HostStorage>,
+  passphrases: Passphrases,
 ): EngineResolver {
   const answer = byPosition(backing)
   return async (name, format, depth) => {
     const found = await answer({ name, format, depth })
     if (!found) return found
     const file = checked(found, depth)
+    passphrases.found(depth, name, file.passphrase)
     const storage = await open(file.storage)
     const dataFile = file.dataFile && (await open(file.dataFile))
     return { storage, format: file.format, dataFile }
@@ -85,6 +90,8 @@ function checked(backing: Backing, depth: number): BackingFile {
   const file: BackingFile = isFile ? backing : { storage: backing }
   storage(file.storage, what)
   if (file.dataFile !== undefined) storage(file.dataFile, `The data file of the backing file at depth ${depth}`)
+  if (file.passphrase !== undefined)
+    checkPassphrase(file.passphrase, `The passphrase of the backing file at depth ${depth}`)
   if (file.format !== undefined && file.format !== 'qcow2' && file.format !== 'raw') {
     throw invalidArgument(`${what} can have the format 'qcow2' or 'raw', not ${String(file.format)}.`)
   }

@@ -20,6 +20,11 @@ export function integer(value: unknown, what: string, least = 0): number {
   throw invalidArgument(`${what} must be an integer of at least ${least}; it is ${show(value)}.`)
 }
 
+/** `value` as a number that 32 bits hold; a larger one as the largest. */
+export function small(value: unknown, what: string, least = 0): number {
+  return Math.min(integer(value, what, least), 0xffff_ffff)
+}
+
 /** `value` as one of `values`. */
 export function oneOf<T extends string>(value: unknown, values: readonly T[], what: string): T {
   const found = values.find((each) => each === value)

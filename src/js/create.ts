@@ -1,10 +1,12 @@
 import type { Backing, BackingResolver } from './backing.js'
-import { type ByteCount, byteCount, integer, oneOf, text } from './checks.js'
+import { type ByteCount, byteCount, integer, oneOf, small, text } from './checks.js'
+import type { EncryptionOptions, HostEncryptOptions } from './encryption.js'
 import type { CacheMode, CacheSize, WorkerOptions } from './options.js'
 import type { WritableStorage } from './storage/types.js'
+import type { LongOptions } from './watch.js'
 
 /** What {@link Qcow2.create} makes; the options of `qemu-img create` that concern the format, with its defaults. */
-export interface CreateOptions extends WorkerOptions {
+export interface CreateOptions extends WorkerOptions, Pick<LongOptions, 'onProgress'> {
   /** The disk's size in bytes; rounded up to a multiple of 512. */
   readonly size: ByteCount
   /** The version of the format: 3, or 2 for programs before QEMU 1.1, which knows less. Default: 3. */
@@ -28,6 +30,8 @@ export interface CreateOptions extends WorkerOptions {
    * zeros. Default: `off`, nothing.
    */
   readonly preallocation?: 'off' | 'metadata' | 'full' | undefined
+  /** Encrypts the disk. Default: it is not encrypted. */
+  readonly encryption?: EncryptionOptions | undefined
   /** Makes the image also in a storage that isn't empty. What that held is gone, also if this fails. Default: false. */
   readonly overwrite?: boolean | undefined
   /** When what is written is durable. Default: `writeback`. */
@@ -76,9 +80,10 @@ export interface HostCreateOptions {
   readonly dataFileName: string
   readonly dataFileRaw: boolean
   readonly preallocation: string
+  readonly encryption: HostEncryptOptions | undefined
 }
 
-/** Checks what kind each option is of; what goes together, the engine knows. */
+/** Checks what kind each option is of; what goes together, the engine knows. The keys come when there is an engine. */
 export function hostCreateOptions(options: CreateOptions): HostCreateOptions {
   const { version = 3, clusterSize = 64 * 1024, refcountBits = 16, backing, dataFile } = options
   return {
@@ -94,15 +99,11 @@ export function hostCreateOptions(options: CreateOptions): HostCreateOptions {
     dataFileName: text(dataFile?.name ?? '', 'dataFile.name'),
     dataFileRaw: dataFile?.raw ?? false,
     preallocation: oneOf(options.preallocation ?? 'off', ['off', 'metadata', 'full'], 'preallocation'),
+    encryption: undefined,
   }
 }
 
 /** What the image's backing files are, as {@link OpenOptions.backing} says it. */
 export function createdBacking({ backing }: CreateOptions): Backing | readonly Backing[] | BackingResolver | null {
   return backing?.storage ?? null
-}
-
-/** `value` as a number that 32 bits hold. */
-function small(value: unknown, what: string): number {
-  return Math.min(integer(value, what), 0xffff_ffff)
 }

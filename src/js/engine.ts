@@ -1,4 +1,6 @@
 import type { EngineResolver } from './backing.js'
+import { deriveKey, fillRandom, nextTurn } from './derive.js'
+import { Passphrases } from './passphrase.js'
 import { fromEngine, WasmEngine } from './wasm.js'
 
 /** Whom to tell what a task has come to. */
@@ -16,12 +18,14 @@ export class Engine {
   /** The engine itself. */
   readonly wasm: WasmEngine
   readonly #resolve: EngineResolver
+  readonly #passphrases: Passphrases
   readonly #waiting = new Map<number, Waiting>()
 
   /** The module must have been loaded. */
-  constructor(resolve: EngineResolver) {
+  constructor(resolve: EngineResolver, passphrases = new Passphrases()) {
     this.wasm = new WasmEngine(this)
     this.#resolve = resolve
+    this.#passphrases = passphrases
   }
 
   /** Tells `waiting` when a task is over, unless it is cancelled. */
@@ -57,8 +61,44 @@ export class Engine {
 
   /** Called by the engine: it needs a backing file. */
   resolve(request: number, name: string, format: string | undefined, depth: number): void {
-    this.#resolve(name, format ?? undefined, depth).then(
-      (file) => this.answer(request, file),
+    this.#reply(request, this.#resolve(name, format ?? undefined, depth))
+  }
+
+  /** Called by the engine: it needs a passphrase, in an array that it wipes. */
+  passphrase(request: number, depth: number, format: 'luks' | 'aes'): void {
+    this.#reply(request, this.#passphrases.answer(depth, format))
+  }
+
+  /** Called by the engine: it needs a key, in an array that it wipes; `undefined` makes it derive the key itself. */
+  derive(
+    request: number,
+    hash: string,
+    password: Uint8Array<ArrayBuffer>,
+    salt: Uint8Array<ArrayBuffer>,
+    iterations: number,
+    length: number,
+  ): void {
+    this.#reply(request, deriveKey(hash, password, salt, iterations, length))
+  }
+
+  /** Called by the engine: it has worked for a while, and lets others have their turn. */
+  pause(request: number): void {
+    this.#reply(request, nextTurn())
+  }
+
+  /** Called by the engine: it needs random bytes. */
+  random(into: Uint8Array<ArrayBuffer>): void {
+    fillRandom(into)
+  }
+
+  /** Called by the engine: milliseconds since any moment. */
+  now(): number {
+    return performance.now()
+  }
+
+  #reply(request: number, answer: Promise<unknown>): void {
+    answer.then(
+      (value) => this.answer(request, value),
       (exception) => this.refuse(request, exception),
     )
   }

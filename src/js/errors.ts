@@ -19,7 +19,7 @@
  * - `BAD_OPTIONS`: an image can't be made as was asked for.
  * - `NOT_EMPTY`: an image was to be made in a storage that holds something.
  * - `UNALIGNED`: a compressed write that is not of whole clusters.
- * - `NO_COMPRESSION`: an image with an external data file has no compressed clusters.
+ * - `NO_COMPRESSION`: an image that is encrypted, or has an external data file, takes no compressed clusters.
  * - `READ_ONLY`: a write to an image that is open for reading, or to a snapshot; or a storage that can't be written.
  * - `MARKED_CORRUPT`: the image is marked as damaged; it can be read, and has to be repaired before it is written.
  * - `POISONED`: a write after one that failed: what the file holds is not known. Open it again.
@@ -36,8 +36,13 @@
  * - `DISK_TOO_LARGE`: clusters of this size can't map a disk so large.
  * - `RESIZE_NEEDS_VERSION_3`: an image of version 2 that has snapshots can't be resized.
  * - `BACKING_NEEDED`: the backing file can't be given up: a part of the disk, or a snapshot, may need it.
- * - `PASSPHRASE_NEEDED`, `WRONG_PASSPHRASE`, `TOO_MANY_ITERATIONS`, `NO_SUCH_KEY_SLOT`, `KEY_SLOTS_FULL`, `LAST_KEY_SLOT`,
- *   `NO_ENTROPY`: of encrypted images, which the engine opens but this package doesn't yet.
+ * - `PASSPHRASE_NEEDED`: the image, or the file of its chain at `depth`, is encrypted, and no passphrase was given.
+ * - `WRONG_PASSPHRASE`: the passphrase opens no key slot. Of QEMU's legacy encryption nothing tells it: the disk is noise then.
+ * - `TOO_MANY_ITERATIONS`: deriving a key would take longer than is allowed; `maxIterations` allows more.
+ * - `NO_SUCH_KEY_SLOT`: the image has no key slot of this number, or none at all, for it is not encrypted by LUKS.
+ * - `KEY_SLOTS_FULL`: all key slots are active; one has to be erased first.
+ * - `LAST_KEY_SLOT`: nothing would open the image any more.
+ * - `NO_ENTROPY`: there are no random bytes to make a key of.
  * - `INVALID_ARGUMENT`: a parameter is not what it must be.
  * - `NOT_SYNC`: a synchronous request to an image one of whose storages is asynchronous, or whose engine is in a worker.
  * - `CLOSED`: the image was closed before the request, or during it.

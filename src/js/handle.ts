@@ -1,5 +1,6 @@
 import type { HostAmendOptions } from './amend.js'
 import type { CheckReport } from './check.js'
+import type { HostKeyOptions } from './encryption.js'
 import type { RepairReport } from './repair.js'
 import type { HostSnapshotOptions } from './snapshots.js'
 import type { ImageInfo, Inspection, Location, Snapshot } from './types.js'
@@ -23,6 +24,14 @@ export interface Operations {
   flush(): void
   copy_up(offset: bigint, length: bigint): void
   remove_backing(): void
+  add_passphrase(existing: Uint8Array, added: Uint8Array, keys: HostKeyOptions): FilledSlot
+  change_passphrase(old: Uint8Array, changed: Uint8Array, keys: HostKeyOptions): FilledSlot
+  erase_key_slot(slot: number): void
+}
+
+/** A key slot that was filled. */
+export interface FilledSlot {
+  readonly slot: number
 }
 
 /** The operations that change what a handle shows of itself: the disk's size, and the snapshots. */

@@ -4,6 +4,7 @@ import { type CopyUpOptions, copyUp, neededBySnapshots } from './copy-up.js'
 import type { CreateOptions } from './create.js'
 import { type DiffExtent, diffExtents } from './diff.js'
 import type { Changes, Handle } from './handle.js'
+import { type KeySlots, keySlots } from './key-slots.js'
 import { type Extent, extents, type MapOptions } from './map.js'
 import { createHere, openHere } from './opening.js'
 import type { OpenOptions, ReadableOptions, RequestOptions, ResizeOptions, WriteZeroesOptions } from './options.js'
@@ -30,6 +31,8 @@ export class Qcow2 {
   readonly sync: boolean
   /** The length of the machine's saved state that goes with this view, in bytes; 0 where there is none. */
   readonly vmStateSize: number
+  /** The key slots, where the image is encrypted by LUKS. */
+  readonly keySlots: KeySlots
   readonly #handle: Handle
   #snapshots: Snapshots | undefined
 
@@ -38,6 +41,7 @@ export class Qcow2 {
     this.writable = handle.writable
     this.sync = handle.sync
     this.vmStateSize = handle.vmStateSize
+    this.keySlots = keySlots(handle)
   }
 
   /**
@@ -47,7 +51,8 @@ export class Qcow2 {
    *
    * @param storage the image file: `blob(file)`, `memory(bytes)`, `nodeFile(path)`, or an object of your own.
    * @throws {@link Qcow2Error} `NOT_QCOW2`, `UNSUPPORTED_…`, `MISSING_…`, `CORRUPT_…`, `STORAGE`, `IN_USE` and others, for
-   * writing also `READ_ONLY` and `MARKED_CORRUPT`; or the signal's reason.
+   * writing also `READ_ONLY` and `MARKED_CORRUPT`, for an encrypted one `PASSPHRASE_NEEDED`, `WRONG_PASSPHRASE` and
+   * `TOO_MANY_ITERATIONS`; or the signal's reason.
    */
   static async open(storage: Storage, options: OpenOptions = {}): Promise<Qcow2> {
     const { worker, ...rest } = options

@@ -20,9 +20,11 @@ export type { ByteCount } from './checks.js'
 export type { CopyUpOptions } from './copy-up.js'
 export type { CreateBacking, CreateDataFile, CreateOptions } from './create.js'
 export type { DiffExtent } from './diff.js'
+export type { EncryptionOptions, KeyOptions, LegacyAesOptions, LuksHash, LuksOptions } from './encryption.js'
 export { isQcow2Error, type MissingFile, Qcow2Error, type Qcow2ErrorCode, type Qcow2ErrorDetails } from './errors.js'
 export { Qcow2 } from './image.js'
 export { inspect } from './inspect.js'
+export type { KeySlotOptions, KeySlots } from './key-slots.js'
 export type { Extent, MapOptions } from './map.js'
 export type {
   CacheMode,
@@ -35,6 +37,7 @@ export type {
   WriteZeroesOptions,
 } from './options.js'
 export { type OverlayOptions, overlay } from './overlay.js'
+export type { Passphrase, PassphraseRequest, PassphraseResolver } from './passphrase.js'
 export { type RepairOptions, type RepairReport, repair } from './repair.js'
 export type { SnapshotOptions, Snapshots } from './snapshots.js'
 export { type BlobOptions, blob } from './storage/blob.js'

@@ -1,5 +1,7 @@
 import type { Backing, BackingResolver } from './backing.js'
-import { type ByteCount, integer, oneOf } from './checks.js'
+import { type ByteCount, integer, oneOf, small } from './checks.js'
+import type { HostStorage } from './host-storage.js'
+import type { Passphrase, PassphraseResolver } from './passphrase.js'
 import type { Storage } from './storage/types.js'
 import type { Progress } from './stream.js'
 
@@ -40,6 +42,17 @@ export interface OpenOptions extends WorkerOptions {
   readonly backing?: Backing | readonly Backing[] | BackingResolver | null | undefined
   /** The image's external data file, if it has one. */
   readonly dataFile?: Storage | undefined
+  /**
+   * The passphrase of the image, and of backing files that are encrypted and have none of their own ({@link BackingFile}); or a
+   * function that is asked for each, once it is needed. `null`: open encrypted files without; what they are, and their
+   * tables, can be told then, but reading their data fails with `PASSPHRASE_NEEDED`.
+   */
+  readonly passphrase?: Passphrase | PassphraseResolver | null | undefined
+  /**
+   * The most iterations that deriving a key may take: an image that asks for more is refused with `TOO_MANY_ITERATIONS`, for
+   * it would keep the machine busy as long as it likes. Default: 100 million, some minutes.
+   */
+  readonly maxIterations?: number | undefined
   /** Memory for what was read before, in bytes, for each file of the chain. */
   readonly cacheSize?: CacheSize | undefined
   /** Gives up opening; it then rejects with the signal's reason. */
@@ -97,19 +110,28 @@ export interface ReadableOptions {
   readonly onProgress?: ((progress: Progress) => void) | undefined
 }
 
-/** The caches of an image, as the engine takes them. */
-export interface Caches {
-  readonly tables: number | undefined
-  readonly clusters: number | undefined
+/** How an image is opened, as `src/wasm/host.rs` takes it. */
+export interface HostOpenOptions {
+  readonly dataFile: HostStorage | undefined
+  readonly tableCache: number | undefined
+  readonly clusterCache: number | undefined
   readonly writeThrough: boolean
+  readonly locked: boolean
+  readonly maxIterations: number | undefined
 }
 
-/** Checks what the options say of caches. */
-export function caches({ cache = 'writeback', cacheSize = {} }: Pick<OpenOptions, 'cache' | 'cacheSize'>): Caches {
+/** Checks what the options say of how an image is opened; its data file comes when that is open. */
+export function hostOpenOptions(
+  options: Pick<OpenOptions, 'cache' | 'cacheSize' | 'passphrase' | 'maxIterations'>,
+): HostOpenOptions {
+  const { cache = 'writeback', cacheSize = {}, passphrase, maxIterations } = options
   const { tables, clusters } = cacheSize
   return {
-    tables: tables === undefined ? undefined : integer(tables, 'cacheSize.tables'),
-    clusters: clusters === undefined ? undefined : integer(clusters, 'cacheSize.clusters'),
+    dataFile: undefined,
+    tableCache: tables === undefined ? undefined : integer(tables, 'cacheSize.tables'),
+    clusterCache: clusters === undefined ? undefined : integer(clusters, 'cacheSize.clusters'),
     writeThrough: oneOf(cache, ['writeback', 'writethrough'], 'cache') === 'writethrough',
+    locked: passphrase === null,
+    maxIterations: maxIterations === undefined ? undefined : small(maxIterations, 'maxIterations'),
   }
 }

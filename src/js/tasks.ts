@@ -60,6 +60,8 @@ export class Tasks {
       const abort = () => end(signal?.reason)
       this.#inFlight.set(task, end)
       signal?.addEventListener('abort', abort)
+      // By what the call told on its way.
+      if (signal?.aborted) return abort()
       this.#engine.wait(task, {
         resolve(value) {
           forget()

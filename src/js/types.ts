@@ -24,6 +24,8 @@ export interface ImageInfo {
   readonly dirty: boolean
   /** True if a program found the image damaged, so that it may not be written before it is repaired. */
   readonly corrupt: boolean
+  /** How the guest's data is encrypted; `undefined` where it is not. */
+  readonly encryption: EncryptionInfo | undefined
   /** The recorded name of the backing file. */
   readonly backingFile: string | undefined
   /** The recorded format of the backing file. */
@@ -42,6 +44,47 @@ export interface ImageInfo {
   readonly unknownExtensions: readonly UnknownExtension[]
   /** The files of the backing chain: the image itself first. */
   readonly chain: readonly ChainLink[]
+}
+
+/** How an image is encrypted; nothing of it is secret. */
+export type EncryptionInfo = LegacyAesInfo | LuksInfo
+
+/** QEMU's legacy method, AES-128 in CBC mode: the passphrase is the key, and a wrong one is not noticed. */
+export interface LegacyAesInfo {
+  /** The method. */
+  readonly format: 'aes'
+}
+
+/** What a LUKS header says; the names are the header's. */
+export interface LuksInfo {
+  /** The method. */
+  readonly format: 'luks'
+  /** The cipher, such as `aes`. */
+  readonly cipher: string
+  /** Its mode and what each sector begins from, such as `xts-plain64`. */
+  readonly mode: string
+  /** The hash by which keys are derived, such as `sha256`. */
+  readonly hash: string
+  /** The length of the key in bits; for XTS, of both keys. */
+  readonly keyBits: number
+  /** The identity of the header. */
+  readonly uuid: string
+  /** The iterations of the key's own digest. */
+  readonly digestIterations: number
+  /** The eight key slots. */
+  readonly keySlots: readonly KeySlot[]
+}
+
+/** A key slot of LUKS. */
+export interface KeySlot {
+  /** True if a passphrase opens it. */
+  readonly active: boolean
+  /** How many iterations it takes to try a passphrase. */
+  readonly iterations: number
+  /** Where the key's material is, in bytes from the beginning of the LUKS header. */
+  readonly offset: number
+  /** Into how many stripes the key is split. */
+  readonly stripes: number
 }
 
 /** A file of a backing chain. */
@@ -146,6 +189,8 @@ export interface Inspection {
   readonly features: readonly FeatureBit[]
   /** The header extensions. */
   readonly extensions: readonly Extension[]
+  /** How the guest's data is encrypted, if it is and the header is sound. */
+  readonly encryption: EncryptionInfo | undefined
   /** The recorded name of the backing file, if the header is sound. */
   readonly backingFile: string | undefined
   /** The recorded format of the backing file. */

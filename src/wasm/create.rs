@@ -2,9 +2,10 @@
 
 use wasm_bindgen::prelude::*;
 
+use super::encrypt::NewEncryption;
 use super::engine::WasmEngine;
 use super::error::to_js;
-use super::host::{HostCreateOptions, HostStorage};
+use super::host::{HostCreateOptions, HostOpenOptions, HostProgress, HostStorage};
 use super::image::WasmImage;
 use crate::format::header::CompressionType;
 use crate::image::Image;
@@ -17,18 +18,21 @@ impl WasmEngine {
     pub fn create(
         &self,
         storage: HostStorage,
-        data_file: Option<HostStorage>,
         what: &HostCreateOptions,
-        table_cache: Option<usize>,
-        cluster_cache: Option<usize>,
-        write_through: bool,
+        how: &HostOpenOptions,
+        progress: Option<HostProgress>,
     ) -> Result<JsValue, JsValue> {
         let engine = self.0.clone();
         let storage = engine.storage(storage);
-        let data_file = data_file.map(|file| engine.storage(file));
-        let what = create_options(what, data_file.is_some());
-        let options = engine.options(data_file.clone(), table_cache, cluster_cache).write_through(write_through);
+        let data_file = how.data_file().map(|file| engine.storage(file));
+        let encryption = what.encryption().map(|host| NewEncryption::new(&engine, &host, progress)).transpose()?;
+        let mut what = create_options(what, data_file.is_some());
+        let mut options = engine.options(data_file.clone(), how);
         self.0.start(async move {
+            if let Some(encryption) = encryption {
+                options = options.key_derivation(encryption.derivation.clone());
+                what = what.encryption(encryption.options().await);
+            }
             what.create(storage.clone(), data_file).await.map_err(to_js)?;
             let image = Image::open_writable(storage, options).await.map_err(to_js)?;
             Ok(WasmImage::new(image, engine).into())

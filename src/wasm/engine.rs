@@ -7,7 +7,7 @@ use wasm_bindgen::prelude::*;
 
 use super::buffers::Buffers;
 use super::error::{Fault, to_js};
-use super::host::{Host, HostStorage};
+use super::host::{Host, HostOpenOptions, HostStorage};
 use super::image::WasmImage;
 use super::object::Value;
 use super::requests::Requests;
@@ -47,19 +47,12 @@ impl WasmEngine {
     }
 
     /// Opens an image, for writing where its storage is writable: the value is a [`WasmImage`]. Backing files are asked of
-    /// the host. The caches are in bytes.
-    pub fn open(
-        &self,
-        storage: HostStorage,
-        data_file: Option<HostStorage>,
-        table_cache: Option<usize>,
-        cluster_cache: Option<usize>,
-        write_through: bool,
-    ) -> Result<JsValue, JsValue> {
+    /// the host, and passphrases.
+    pub fn open(&self, storage: HostStorage, how: &HostOpenOptions) -> Result<JsValue, JsValue> {
         let engine = self.0.clone();
         let storage = engine.storage(storage);
-        let data_file = data_file.map(|file| engine.storage(file));
-        let options = engine.options(data_file, table_cache, cluster_cache).write_through(write_through);
+        let data_file = how.data_file().map(|file| engine.storage(file));
+        let options = engine.options(data_file, how);
         self.0.start(async move {
             #[cfg(feature = "edit")]
             if storage.is_writable() {
@@ -125,19 +118,20 @@ impl Engine {
     pub(super) fn options(
         self: &Rc<Self>,
         data_file: Option<JsStorage>,
-        table_cache: Option<usize>,
-        cluster_cache: Option<usize>,
+        how: &HostOpenOptions,
     ) -> OpenOptions<JsStorage, Resolver> {
-        let mut options = OpenOptions::new().backing(Resolver(self.clone()));
+        let mut options = OpenOptions::new().backing(Resolver(self.clone())).write_through(how.write_through());
         if let Some(file) = data_file {
             options = options.data_file(file);
         }
-        if let Some(bytes) = table_cache {
+        if let Some(bytes) = how.table_cache() {
             options = options.table_cache(bytes);
         }
-        if let Some(bytes) = cluster_cache {
+        if let Some(bytes) = how.cluster_cache() {
             options = options.cluster_cache(bytes);
         }
+        #[cfg(feature = "luks")]
+        let options = self.unlocking(options, how);
         options
     }
 

@@ -100,6 +100,19 @@ extern "C" {
     #[wasm_bindgen(method, structural, getter, js_name = dataFileName)]
     pub(crate) fn data_file_name(this: &HostAmendOptions) -> Option<String>;
 
+    /// How an image is opened: `src/js/options.ts` says what its members mean.
+    pub type HostOpenOptions;
+    #[wasm_bindgen(method, structural, getter, js_name = dataFile)]
+    pub(crate) fn data_file(this: &HostOpenOptions) -> Option<HostStorage>;
+    /// In bytes.
+    #[wasm_bindgen(method, structural, getter, js_name = tableCache)]
+    pub(crate) fn table_cache(this: &HostOpenOptions) -> Option<usize>;
+    /// In bytes.
+    #[wasm_bindgen(method, structural, getter, js_name = clusterCache)]
+    pub(crate) fn cluster_cache(this: &HostOpenOptions) -> Option<usize>;
+    #[wasm_bindgen(method, structural, getter, js_name = writeThrough)]
+    pub(crate) fn write_through(this: &HostOpenOptions) -> bool;
+
     /// A backing file.
     pub(crate) type Supplied;
     #[wasm_bindgen(method, structural, getter)]
@@ -137,4 +150,70 @@ extern "C" {
     /// `off`, `metadata` or `full`.
     #[wasm_bindgen(method, structural, getter)]
     pub(crate) fn preallocation(this: &HostCreateOptions) -> String;
+}
+
+#[cfg(feature = "luks")]
+#[wasm_bindgen]
+extern "C" {
+    /// Asks for the passphrase of a file of the chain, by the name of its encryption. The answer is an array of it that is
+    /// wiped, or something else where there is none.
+    #[wasm_bindgen(method, structural)]
+    pub(crate) fn passphrase(this: &Host, request: u32, depth: u32, encryption: &str);
+    /// Asks for a key by PBKDF2. The arrays are the host's own; that of the password it wipes. The answer is an array that is
+    /// wiped, or something else where the host can't derive it.
+    #[wasm_bindgen(method, structural)]
+    pub(crate) fn derive(
+        this: &Host,
+        request: u32,
+        hash: &str,
+        password: Uint8Array,
+        salt: Uint8Array,
+        iterations: u32,
+        length: u32,
+    );
+    /// Asks for an answer when others had their turn.
+    #[wasm_bindgen(method, structural)]
+    pub(crate) fn pause(this: &Host, request: u32);
+    /// Fills an array with random bytes that nobody can guess.
+    #[wasm_bindgen(method, structural, catch)]
+    pub(crate) fn random(this: &Host, into: &mut [u8]) -> Result<(), JsValue>;
+    /// Milliseconds since any moment.
+    #[wasm_bindgen(method, structural)]
+    pub(crate) fn now(this: &Host) -> f64;
+
+    /// Files are opened without their passphrases.
+    #[wasm_bindgen(method, structural, getter)]
+    pub(crate) fn locked(this: &HostOpenOptions) -> bool;
+    #[wasm_bindgen(method, structural, getter, js_name = maxIterations)]
+    pub(crate) fn max_iterations(this: &HostOpenOptions) -> Option<u32>;
+
+    #[wasm_bindgen(method, structural, getter)]
+    pub(crate) fn encryption(this: &HostCreateOptions) -> Option<HostEncryptOptions>;
+
+    /// How an image is to be encrypted: `src/js/encryption.ts` says what its members mean.
+    pub type HostEncryptOptions;
+    #[wasm_bindgen(method, structural, getter)]
+    pub(crate) fn legacy(this: &HostEncryptOptions) -> bool;
+    /// An array that is wiped.
+    #[wasm_bindgen(method, structural, getter)]
+    pub(crate) fn passphrase(this: &HostEncryptOptions) -> Uint8Array;
+    /// `aes`, `serpent` or `twofish`.
+    #[wasm_bindgen(method, structural, getter)]
+    pub(crate) fn cipher(this: &HostEncryptOptions) -> String;
+    #[wasm_bindgen(method, structural, getter, js_name = keyBits)]
+    pub(crate) fn key_bits(this: &HostEncryptOptions) -> u32;
+    /// Such as `xts-plain64`.
+    #[wasm_bindgen(method, structural, getter)]
+    pub(crate) fn mode(this: &HostEncryptOptions) -> String;
+    #[wasm_bindgen(method, structural, getter)]
+    pub(crate) fn hash(this: &HostEncryptOptions) -> String;
+    #[wasm_bindgen(method, structural, getter)]
+    pub(crate) fn keys(this: &HostEncryptOptions) -> HostKeyOptions;
+
+    /// How a key is made: `src/js/encryption.ts` says what its members mean.
+    pub type HostKeyOptions;
+    #[wasm_bindgen(method, structural, getter)]
+    pub(crate) fn iterations(this: &HostKeyOptions) -> Option<u32>;
+    #[wasm_bindgen(method, structural, getter, js_name = iterationTime)]
+    pub(crate) fn iteration_time(this: &HostKeyOptions) -> Option<f64>;
 }

@@ -12,7 +12,9 @@ use crate::format::bitmap::BitmapInfo;
 use crate::format::extension::Extension;
 use crate::format::feature::FeatureBit;
 use crate::format::header::RawHeader;
+use crate::format::luks::KeySlotInfo;
 use crate::format::snapshot::Snapshot;
+use crate::image::encryption::EncryptionInfo;
 use crate::image::info::{ChainLink, Info};
 use crate::image::inspect::Inspection;
 use crate::image::locate::{Location, LocationKind};
@@ -35,6 +37,7 @@ impl Value for Info {
             .with("extendedL2", self.extended_l2)
             .with("dirty", self.dirty)
             .with("corrupt", self.corrupt)
+            .with("encryption", self.encryption)
             .with("backingFile", self.backing_file)
             .with("backingFormat", self.backing_format)
             .with("externalDataFile", self.external_data_file)
@@ -44,6 +47,35 @@ impl Value for Info {
             .with("features", self.features)
             .with("unknownExtensions", unknown)
             .with("chain", self.chain)
+            .into()
+    }
+}
+
+impl Value for EncryptionInfo {
+    fn to_js(self) -> JsValue {
+        let object = Object::new().with("format", self.method().name());
+        match self {
+            Self::Aes => object,
+            Self::Luks(luks) => object
+                .with("cipher", luks.cipher)
+                .with("mode", luks.mode)
+                .with("hash", luks.hash)
+                .with("keyBits", luks.key_bits)
+                .with("uuid", luks.uuid)
+                .with("digestIterations", luks.digest_iterations)
+                .with("keySlots", luks.slots),
+        }
+        .into()
+    }
+}
+
+impl Value for KeySlotInfo {
+    fn to_js(self) -> JsValue {
+        Object::new()
+            .with("active", self.active)
+            .with("iterations", self.iterations)
+            .with("offset", self.offset)
+            .with("stripes", self.stripes)
             .into()
     }
 }
@@ -130,6 +162,7 @@ impl Value for Inspection {
             .with("header", self.header)
             .with("features", self.features)
             .with("extensions", self.extensions)
+            .with("encryption", self.encryption)
             .with("backingFile", self.backing_file)
             .with("backingFormat", self.backing_format)
             .with("dataFile", self.data_file)

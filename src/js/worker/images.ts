@@ -24,12 +24,12 @@ export function imageMethods(page: Port<PageMethods>): Served<ImageMethods> {
     open: (storage: S, options: O) => Promise<Handle>,
     storage: Packed,
     options: Packed,
-    { signal }: LongOptions,
+    watch: LongOptions,
   ): Promise<Facts> => {
     const numbers: number[] = []
     const unpacked = borrowed.unpack([storage, options], numbers) as [S, O]
     try {
-      const handle = await open(unpacked[0], { ...unpacked[1], signal })
+      const handle = await open(unpacked[0], { ...unpacked[1], ...watch })
       images.set(image, { handle, numbers })
       return factsOf(handle)
     } catch (error) {

@@ -52,7 +52,7 @@ async function keep(
   storage: Storage,
   data: Storage | undefined,
   use: Use,
-  { signal, ...options }: OpenOptions | CreateOptions,
+  { signal, onProgress, ...options }: (OpenOptions | CreateOptions) & LongOptions,
   worker: true | Worker,
 ): Promise<RemoteHandle> {
   const loan = new Loan(worker)
@@ -63,7 +63,7 @@ async function keep(
     // First of all, for a user who is to be asked has just clicked.
     const [file, rest] = [await loan.pack(storage), await loan.pack(options)]
     await client.load()
-    const facts = await client.port.call(method, [image, file, rest], { signal, patient: true })
+    const facts = await client.port.call(method, [image, file, rest], { signal, onProgress, patient: true })
     return new RemoteHandle(loan, image, facts)
   } catch (error) {
     // It may have been opened just before the signal aborted.

@@ -41,7 +41,7 @@ export function adviceFor(
   const { code } = failure
   if (url !== null && ['NO_RANGES', 'STORAGE', 'FILE_CHANGED'].includes(code)) return serverAdvice(code, url)
   if (code === 'NOT_QCOW2' || (inspection && inspection.format !== 'qcow2')) return notQcow2(inspection, name)
-  if (code === 'UNSUPPORTED_ENCRYPTION') {
+  if (code === 'PASSPHRASE_NEEDED') {
     return {
       title: 'This image is encrypted',
       steps: [
