@@ -88,17 +88,18 @@ impl<'a, S: Storage> Disk<'a, S> {
         GuestOffset(cluster << self.geometry().cluster_bits())
     }
 
-    /// Where all of the `length` bytes at `start` can be written in place, by what is in memory; `None` where that doesn't
-    /// tell it, or they can't.
-    pub(super) fn held_place(&self, start: GuestOffset, length: u64) -> Result<Option<HostOffset>, Corrupt> {
+    /// How many of the `length` bytes at `start` can be written in place by one request, 0 where none can, and where: by
+    /// what is in memory; `None` where that doesn't tell it.
+    pub(super) fn held_place(&self, start: GuestOffset, length: u64) -> Result<Option<(u64, HostOffset)>, Corrupt> {
         // Encrypted sectors have to be held.
         if self.file.encrypted.is_some() {
             return Ok(None);
         }
-        match self.file.tables.held_owned_run(self.file.files.image.id(), self.l1, start, length)? {
-            Some((run, place)) if run == length => self.check_place(place, length).map(|()| Some(place)),
-            _ => Ok(None),
+        let held = self.file.tables.held_owned_run(self.file.files.image.id(), self.l1, start, length)?;
+        if let Some((length, place)) = held {
+            self.check_place(place, length)?;
         }
+        Ok(held)
     }
 
     /// The entry of a guest cluster; whether its L2 table may be changed in place is another matter.
@@ -218,7 +219,7 @@ impl<'a, S: StorageMut> Disk<'a, S> {
     async fn owned_table(&self, guest: GuestOffset) -> Result<HostOffset, Error<S::Error>> {
         let geometry = self.geometry();
         let image = &self.file.files.image;
-        let walk = self.file.tables.walk(image, self.l1, guest).await?;
+        let walk = self.file.tables.walk_l1(image, self.l1, guest).await?;
         let Some((l1_place, l1_entry)) = walk.l1_entry else {
             // The disk ends before the L1 table does.
             return Err(Misuse::ImageFull.into());

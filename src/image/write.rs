@@ -1,7 +1,6 @@
 //! Writing the disk.
 
 use alloc::vec;
-use alloc::vec::Vec;
 
 use super::Image;
 use super::change::{Disk, Entry, Reservation};
@@ -25,16 +24,25 @@ impl<S: StorageMut> Image<S> {
     pub async fn write_at(&self, offset: u64, buf: &[u8]) -> Result<(), Error<S::Error>> {
         let disk = Disk::enter(self).await?;
         check_bounds(offset, buf.len(), self.size())?;
+        let length = buf.len() as u64;
         // Most writes are in place, and of one run that the tables in memory tell: they wait for nothing but the data.
-        let result = match disk.held_place(GuestOffset(offset), buf.len() as u64) {
-            Ok(Some(place)) => {
+        let result = match disk.held_place(GuestOffset(offset), length) {
+            Ok(Some((run, place))) if run == length => {
                 let _request = disk.writeback.requests.begin();
                 disk.writeback.watch(disk.file.files.data().write(place, buf)).await
             }
-            Ok(None) => self.write_parts(&disk, GuestOffset(offset), buf).await,
+            Ok(Some((0, _))) => self.write_new_parts(&disk, GuestOffset(offset), buf).await,
+            Ok(_) => self.write_parts(&disk, GuestOffset(offset), buf).await,
             Err(corrupt) => Err(corrupt.into()),
         };
         disk.conclude(result).await
+    }
+
+    /// As [`Image::write_parts`], where nothing can be in place at `start`, by what is in memory.
+    async fn write_new_parts(&self, disk: &Disk<'_, S>, start: GuestOffset, buf: &[u8]) -> Result<(), Error<S::Error>> {
+        let written = self.write_allocating(disk, start, buf).await?;
+        let rest = buf.get(written..).unwrap_or_default();
+        self.write_parts(disk, start.plus(written as u64), rest).await
     }
 
     pub(super) async fn write_parts(
@@ -104,14 +112,16 @@ impl<S: StorageMut> Image<S> {
         let geometry = disk.geometry();
         let (count, place, reservation) = match Plan::new(geometry, &entries, start) {
             Plan::InPlace => return Ok(0),
-            Plan::Own(count, place) => (count, place, None),
+            Plan::Own(count, place) => {
+                disk.check_place(place, count << geometry.cluster_bits())?;
+                (count, place, None)
+            }
             Plan::New(wanted) => {
                 let (reservation, count) = disk.reserve(clusters.start, wanted).await?;
                 (count, reservation.start(), Some(reservation))
             }
         };
         entries.truncate(usize_of(count));
-        disk.check_place(place, count << geometry.cluster_bits())?;
         let fill = Fill::new(geometry, &entries, start, buf.len() as u64);
         let (buf, _) = buf.split_at(usize_of(fill.data_end.0 - start.0));
         self.fill(disk, &fill, place, buf).await?;
@@ -183,18 +193,14 @@ impl<S: StorageMut> Image<S> {
         mut reservation: Option<Reservation<'_>>,
     ) -> Result<(), Error<S::Error>> {
         let geometry = disk.geometry();
-        let first = fill.clusters_start.0 >> geometry.cluster_bits();
-        let mut entries = Vec::with_capacity(old.len());
-        for (index, entry) in old.iter().enumerate() {
+        let _guard = disk.writeback.lock.acquire().await;
+        for (index, old) in old.iter().enumerate() {
             let cluster = fill.clusters_start.plus((index as u64) << geometry.cluster_bits());
             let filled = fill.subclusters(geometry, cluster);
-            let (allocated, zero) = entry.kept_masks();
+            let (allocated, zero) = old.kept_masks();
             let host = place.plus(cluster.0 - fill.clusters_start.0);
-            entries.push(L2Entry::owned(host, allocated | filled, zero & !filled, geometry));
-        }
-        let _guard = disk.writeback.lock.acquire().await;
-        for ((cluster, new), old) in (first..).zip(entries).zip(old) {
-            disk.set_entry(cluster, new).await?;
+            let new = L2Entry::owned(host, allocated | filled, zero & !filled, geometry);
+            disk.set_entry(cluster.0 >> geometry.cluster_bits(), new).await?;
             // One by one: when this is dropped, what is linked must not be given back.
             if let Some(reservation) = &mut reservation {
                 reservation.keep_first();

@@ -295,14 +295,25 @@ impl Tables {
         if let Some(walk) = self.held_walk(file.id(), l1, start)? {
             return Ok(walk);
         }
-        let mut walk = self.no_walk(start);
-        let Some(place) = self.l1_place(l1, start) else {
-            return Ok(walk);
-        };
-        let (slice, at) = self.slice_at(file, place).await?;
-        if let Some(place) = self.step_l1(&mut walk, place, slice.word(at))? {
+        let mut walk = self.walk_l1(file, l1, start).await?;
+        if let Some(place) = self.l2_place(&walk) {
             let (slice, at) = self.slice_at(file, place).await?;
             self.step_l2(&mut walk, place, &slice, at);
+        }
+        Ok(walk)
+    }
+
+    /// As [`Tables::walk`], as far as the L1 entry tells.
+    pub(crate) async fn walk_l1<S: Storage>(
+        &self,
+        file: &HostFile<S>,
+        l1: L1Table,
+        start: GuestOffset,
+    ) -> Result<Walk, Error<S::Error>> {
+        let mut walk = self.no_walk(start);
+        if let Some(place) = self.l1_place(l1, start) {
+            let (slice, at) = self.slice_at(file, place).await?;
+            self.step_l1(&mut walk, place, slice.word(at))?;
         }
         Ok(walk)
     }
@@ -313,10 +324,11 @@ impl Tables {
         let Some(place) = self.l1_place(l1, start) else {
             return Ok(Some(walk));
         };
-        let Some(word) = self.cache.with_held(file, self.slice_size, place, Slice::word) else {
+        let Some(word) = self.cache.with_held(file, self.slice_size, place, |slice, at| slice.word(at)) else {
             return Ok(None);
         };
-        let Some(place) = self.step_l1(&mut walk, place, word)? else {
+        self.step_l1(&mut walk, place, word)?;
+        let Some(place) = self.l2_place(&walk) else {
             return Ok(Some(walk));
         };
         let held =
@@ -329,11 +341,16 @@ impl Tables {
         Walk { l1_index, l1_entry: None, l2_table: None, l2_index, l2_entry: None }
     }
 
-    /// Takes in the L1 entry at `place`; where the L2 entry is.
-    fn step_l1(&self, walk: &mut Walk, place: HostOffset, word: u64) -> Result<Option<HostOffset>, Corrupt> {
+    /// Takes in the L1 entry at `place`.
+    fn step_l1(&self, walk: &mut Walk, place: HostOffset, word: u64) -> Result<(), Corrupt> {
         walk.l1_entry = Some((place, L1Entry(word)));
         walk.l2_table = self.l2_table(L1Entry(word), place)?;
-        Ok(walk.l2_table.map(|table| table.plus(walk.l2_index * self.geometry().l2_entry_size())))
+        Ok(())
+    }
+
+    /// Where the L2 entry of a walk is.
+    fn l2_place(&self, walk: &Walk) -> Option<HostOffset> {
+        walk.l2_table.map(|table| table.plus(walk.l2_index * self.geometry().l2_entry_size()))
     }
 
     fn step_l2(&self, walk: &mut Walk, place: HostOffset, slice: &Slice, at: usize) {

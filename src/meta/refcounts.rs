@@ -11,7 +11,7 @@ use core::cell::{Cell, RefCell};
 use core::ops::Range;
 
 use super::dirty::Dirty;
-use super::host_file::HostFile;
+use super::host_file::{FileId, HostFile};
 use super::occupied::Occupied;
 use super::table_cache::{SliceRef, SliceSize, TableCache};
 use crate::error::{Corrupt, Error, Misuse};
@@ -120,27 +120,46 @@ impl Refcounts {
         Ok(count <= 1)
     }
 
-    /// Takes free clusters that follow each other: as many as there are in the first free place, at most `wanted`,
-    /// which is not 0. Each then has one reference.
+    /// Takes free clusters that follow each other: as many as there are in the first free place, as far as is in memory,
+    /// at most `wanted`, which is not 0. Each then has one reference.
     pub(crate) async fn allocate<S: Storage>(
         &self,
         file: &HostFile<S>,
         wanted: u64,
     ) -> Result<Range<u64>, Error<S::Error>> {
-        loop {
-            let first = self.next_free(file, self.first_candidate.get()).await?;
+        let mut first = self.first_candidate.get();
+        while !self.take_held(file.id(), first)? {
+            first = self.next_free(file, first).await?;
             if self.block_of(first).is_none() {
+                self.make_room_in_table(first)?;
                 self.add_block(file, first)?;
-                continue;
             }
-            let mut end = first + 1;
-            while end - first < wanted && self.block_of(end).is_some() && self.count(file, end).await? == 0 {
-                end += 1;
-            }
-            self.take(file, first..end).await?;
-            self.first_candidate.set(end);
-            return Ok(first..end);
         }
+        // Nothing is waited for once something is taken: dropped then, this would lose it.
+        let mut end = first + 1;
+        while end - first < wanted && matches!(self.take_held::<S::Error>(file.id(), end), Ok(true)) {
+            end += 1;
+        }
+        self.first_candidate.set(end);
+        Ok(first..end)
+    }
+
+    /// Takes `cluster`, if what is in memory tells that it is free; whether it did.
+    fn take_held<E>(&self, file: FileId, cluster: u64) -> Result<bool, Error<E>> {
+        let Some(at) = self.find(cluster) else {
+            return Ok(false);
+        };
+        let (start, _) = self.slice_size.split(at.word);
+        let taken = self.cache.with_held(file, self.slice_size, at.word, |slice, word_at| {
+            let word = slice.word(word_at);
+            if self.width.get(word, at.place) != 0 {
+                return Ok(false);
+            }
+            self.check_new(cluster..cluster + 1)?;
+            self.dirty.set_word(start, slice, word_at, self.width.set(word, at.place, 1));
+            Ok(true)
+        });
+        taken.unwrap_or(Ok(false))
     }
 
     /// Takes `cluster`, if it is free; whether it was.
@@ -289,18 +308,14 @@ impl Refcounts {
         Ok(())
     }
 
-    /// Whether the table has an entry for the block of the first free cluster, which is what the next allocation needs.
-    pub(super) async fn needs_larger_table<S: Storage>(&self, file: &HostFile<S>) -> Result<bool, Error<S::Error>> {
-        let first = self.next_free(file, self.first_candidate.get()).await?;
-        // Some room is kept, for blocks that an allocation of several clusters may need.
-        Ok(self.block_index(first) + 2 > self.table.borrow().len())
-    }
-
-    /// Gives the table half as many entries again, in memory.
-    pub(super) fn enlarge_table<E>(&self) -> Result<(), Error<E>> {
+    /// Sees to it that the table, in memory, has an entry for the block of `cluster`, and some more: where the table is
+    /// put to another place, its own clusters need blocks.
+    fn make_room_in_table(&self, cluster: u64) -> Result<(), Misuse> {
         let mut table = self.table.borrow_mut();
-        let length = larger_table(table.len(), self.geometry).ok_or(Misuse::ImageFull)?;
-        table.resize(length, 0);
+        if self.block_index(cluster) + 2 > table.len() {
+            let length = larger_table(table.len(), self.geometry).ok_or(Misuse::ImageFull)?;
+            table.resize(length, 0);
+        }
         Ok(())
     }
 

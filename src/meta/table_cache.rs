@@ -181,7 +181,7 @@ impl TableCache {
         file: FileId,
         size: SliceSize,
         offset: HostOffset,
-        body: impl FnOnce(&Slice, usize) -> T,
+        body: impl FnOnce(&SliceRef, usize) -> T,
     ) -> Option<T> {
         let (start, within) = size.split(offset);
         let mut slices = self.slices.borrow_mut();

@@ -226,7 +226,7 @@ impl Writeback {
         file: &HostFile<S>,
         wanted: u64,
     ) -> Result<Range<u64>, Error<S::Error>> {
-        self.make_room(file).await?;
+        self.count_down(file).await?;
         self.refcounts.allocate(file, wanted).await
     }
 
@@ -243,7 +243,7 @@ impl Writeback {
         file: &HostFile<S>,
         length: u64,
     ) -> Result<HostOffset, Error<S::Error>> {
-        self.make_room(file).await?;
+        self.count_down(file).await?;
         let start = match self.packed_end.get() {
             Some(end) if self.extend_packed(file, end, length).await? => end,
             _ => {
@@ -296,15 +296,6 @@ impl Writeback {
 
     fn cluster_of(&self, offset: HostOffset) -> u64 {
         offset.0 >> self.geometry.cluster_bits()
-    }
-
-    /// Sees to it that the next allocation finds what is free, and a refcount table that is large enough.
-    pub(crate) async fn make_room<S: Storage>(&self, file: &HostFile<S>) -> Result<(), Error<S::Error>> {
-        self.count_down(file).await?;
-        if self.refcounts.needs_larger_table(file).await? {
-            self.refcounts.enlarge_table()?;
-        }
-        Ok(())
     }
 
     /// Writes back, if much is dirty.
