@@ -12,8 +12,10 @@ mod common;
 #[path = "../rig/mod.rs"]
 mod rig;
 
+mod bench;
 mod crash;
 mod dropped;
 mod expected;
+mod limits;
 mod random;
 mod snapshots;

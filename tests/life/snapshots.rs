@@ -2,44 +2,13 @@
 
 use std::ops::ControlFlow;
 
-use qcow2_web::{Error, Image, ResizeOptions, SnapshotOptions};
+use qcow2_web::{Error, ResizeOptions};
 
+use super::bench::Bench;
 use crate::common::KIB;
-use crate::common::lab::Lab;
 use crate::common::random::Random;
 use crate::common::reading::{assert_same, now, whole};
-use crate::rig::checker::check;
-use crate::rig::machine::{File, Machine};
-use crate::rig::setup::{IMAGE, Setup, put};
-
-/// An image, and the folder in which QEMU looks at it.
-struct Bench {
-    setup: Setup,
-    machine: Machine,
-    image: Image<File>,
-    lab: Lab,
-}
-
-impl Bench {
-    fn new(setup: Setup) -> Self {
-        let machine = setup.make_empty(&mut Random::seeded(1));
-        let image = setup.open(&machine).unwrap();
-        Self { setup, machine, image, lab: Lab::new() }
-    }
-
-    fn take(&self, name: &str) {
-        now(self.image.create_snapshot(&SnapshotOptions::new(name), |_| ControlFlow::Continue(()))).unwrap();
-    }
-
-    /// What QEMU and our own check make of the file as it is.
-    #[track_caller]
-    fn is_sound(&self) {
-        let findings = self.machine.with_files(|files| check(&files[IMAGE]));
-        assert_eq!(findings.exit_code(), 0, "{findings}");
-        put(&self.lab, &self.machine.files());
-        self.lab.check("image");
-    }
-}
+use crate::rig::setup::Setup;
 
 #[test]
 fn a_snapshot_of_ours_is_what_qemu_says() {
