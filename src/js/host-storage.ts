@@ -10,6 +10,7 @@ import {
   type WritableAsyncStorage,
   type WritableSyncStorage,
 } from './storage/types.js'
+import { isThreadShared, isTurnOver, nextTurn } from './turns.js'
 
 /** A storage as the engine knows it: `src/wasm/host.rs` says what it calls. */
 export type HostStorage = SyncHostStorage | AsyncHostStorage
@@ -34,13 +35,33 @@ class SyncHostStorage {
   readonly sync = true
   readonly size: number
   readonly writable: boolean
+  readonly takesTurns = isThreadShared()
   readonly #storage: WritableSyncStorage
+  readonly #engine: Engine
+  /** The requests that wait for a turn. */
+  readonly #waiting = new Set<number>()
 
-  constructor(storage: SyncStorage, size: number, writable: boolean) {
+  constructor(storage: SyncStorage, size: number, writable: boolean, engine: Engine) {
     // Where it isn't writable, the engine calls none of the methods for it.
     this.#storage = storage as WritableSyncStorage
     this.size = size
     this.writable = writable
+    this.#engine = engine
+  }
+
+  isTurnOver(): boolean {
+    return isTurnOver()
+  }
+
+  nextTurn(number: number): void {
+    this.#waiting.add(number)
+    void nextTurn().then(() => {
+      if (this.#waiting.delete(number)) this.#engine.answer(number, undefined)
+    })
+  }
+
+  abort(number: number): void {
+    this.#waiting.delete(number)
   }
 
   sizeSync(): number {

@@ -31,6 +31,15 @@ extern "C" {
     /// The length that it had when it was opened, in bytes: an integer from 0.
     #[wasm_bindgen(method, structural, getter)]
     pub(crate) fn size(this: &HostStorage) -> f64;
+    /// True if the host wants to be asked `isTurnOver` before each request, where `sync`.
+    #[wasm_bindgen(method, structural, getter, js_name = takesTurns)]
+    pub(crate) fn takes_turns(this: &HostStorage) -> bool;
+    /// True if the engine has to wait for the host's next turn.
+    #[wasm_bindgen(method, structural, js_name = isTurnOver)]
+    pub(crate) fn is_turn_over(this: &HostStorage) -> bool;
+    /// Asks for the host's next turn. The answer says nothing.
+    #[wasm_bindgen(method, structural, js_name = nextTurn)]
+    pub(crate) fn next_turn(this: &HostStorage, request: u32);
     #[wasm_bindgen(method, structural, catch, js_name = readSync)]
     pub(crate) fn read_sync(this: &HostStorage, offset: f64, into: &mut [u8]) -> Result<(), JsValue>;
     /// Its length now.

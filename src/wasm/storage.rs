@@ -18,6 +18,7 @@ pub(crate) struct JsStorage {
     host: HostStorage,
     engine: Rc<Engine>,
     sync: bool,
+    takes_turns: bool,
     writable: bool,
     /// Of one that isn't written, which has this length as long as it is open.
     size: u64,
@@ -26,7 +27,8 @@ pub(crate) struct JsStorage {
 impl JsStorage {
     pub(crate) fn new(host: HostStorage, engine: Rc<Engine>) -> Self {
         let (sync, writable, size) = (host.sync(), host.writable(), integer(host.size()));
-        Self { host, engine, sync, writable, size }
+        let takes_turns = sync && host.takes_turns();
+        Self { host, engine, sync, takes_turns, writable, size }
     }
 
     pub(crate) fn is_sync(&self) -> bool {
@@ -37,7 +39,15 @@ impl JsStorage {
         self.writable
     }
 
-    /// Asks an asynchronous storage, by a request of this number.
+    /// Waits, before a request to a synchronous storage, where others want the thread.
+    async fn take_turn(&self) -> Result<(), Fault> {
+        if self.takes_turns && self.host.is_turn_over() {
+            self.ask(|request| self.host.next_turn(request)).await?;
+        }
+        Ok(())
+    }
+
+    /// Asks the host, by a request of this number.
     async fn ask(&self, ask: impl FnOnce(u32)) -> Result<JsValue, Fault> {
         Ok(self.engine.requests.ask(Some(&self.host), ask).await?)
     }
@@ -48,6 +58,7 @@ impl Storage for JsStorage {
 
     async fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<(), Fault> {
         if self.sync {
+            self.take_turn().await?;
             return Ok(self.host.read_sync(number(offset), buf)?);
         }
         let length = number(buf.len() as u64);
@@ -70,6 +81,7 @@ impl Storage for JsStorage {
 impl StorageMut for JsStorage {
     async fn write_at(&self, offset: u64, buf: &[u8]) -> Result<(), Fault> {
         if self.sync {
+            self.take_turn().await?;
             return Ok(self.host.write_sync(number(offset), buf)?);
         }
         self.ask(|request| self.host.write(request, number(offset), Uint8Array::from(buf))).await?;
@@ -78,6 +90,7 @@ impl StorageMut for JsStorage {
 
     async fn set_size(&self, size: u64) -> Result<(), Fault> {
         if self.sync {
+            self.take_turn().await?;
             return Ok(self.host.truncate_sync(number(size))?);
         }
         self.ask(|request| self.host.truncate(request, number(size))).await?;
@@ -86,6 +99,7 @@ impl StorageMut for JsStorage {
 
     async fn flush(&self) -> Result<(), Fault> {
         if self.sync {
+            self.take_turn().await?;
             return Ok(self.host.flush_sync()?);
         }
         self.ask(|request| self.host.flush(request)).await?;

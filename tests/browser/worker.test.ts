@@ -507,6 +507,36 @@ describe('in a worker', () => {
     expect(seen).toEqual([true, 12, 1])
   })
 
+  it('what takes long lets others have their turn, and ends when it is aborted', async () => {
+    const seen = await lab.onPage(async ({ opfs, Qcow2 }) => {
+      const [large, small] = await Promise.all(
+        ['large', 'small'].map((name) =>
+          Qcow2.create(opfs(`turns/${name}`, { create: true }), { size: 65536, worker: true }),
+        ),
+      )
+      if (!large || !small) throw new Error('two')
+      const controller = new AbortController()
+      const GiB = 1024 ** 3
+      const growing = large.resize(4 * GiB, { preallocation: 'full', signal: controller.signal })
+      const outcome = growing.then(
+        () => 'grown',
+        (error) => error.name,
+      )
+      // Of another image, asked for and answered while the first one is at work.
+      const others = []
+      for (let count = 0; count < 3; count += 1) others.push((await small.read(0, 1))[0])
+      const before = (await large.info()).fileSize
+      controller.abort()
+      const aborted = await outcome
+      await large.close()
+      await small.close()
+      const { size } = await opfs.file('turns/large')
+      await opfs.remove('turns')
+      return [others, before < GiB, aborted, size < GiB]
+    })
+    expect(seen).toEqual([[0, 0, 0], true, 'AbortError', true])
+  })
+
   it('nothing is synchronous', async () => {
     const codes = await lab.onPage(async ({ isQcow2Error, memory, Qcow2 }) => {
       const image = await Qcow2.create(memory(), { size: 65536, worker: true })

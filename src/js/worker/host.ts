@@ -1,3 +1,4 @@
+import { beginTurn, shareThread } from '../turns.js'
 import { fileMethods } from './files.js'
 import { imageMethods } from './images.js'
 import { Port } from './port.js'
@@ -11,10 +12,12 @@ export interface WorkerScope {
 
 /** The worker's side: serves a page's calls. */
 export function serve(scope: WorkerScope): void {
+  shareThread()
   const methods = {}
   const page = new Port<PageMethods>((message, transfer) => scope.postMessage(message, transfer), methods)
   Object.assign(methods, fileMethods(), imageMethods(page))
   scope.addEventListener('message', ({ data }) => {
+    beginTurn()
     if (data?.qcow2 === 'hello') void hold(data.alive, () => scope.postMessage({ qcow2: 'ready' }, []))
     else if (data?.qcow2) page.hear(data)
   })
