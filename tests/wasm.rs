@@ -41,6 +41,7 @@ export class TestStorage {
 }
 export class SyncStorage {
   sync = true
+  takesTurns = false
   writable = false
   constructor(bytes) { this.bytes = bytes.slice(); this.size = bytes.length }
   readSync(offset, into) {

@@ -575,6 +575,7 @@ describe('in a worker', () => {
       const codes = await Promise.all([...pending, opening].map((each) => each.then(() => 'done', code)))
       codes.push(await image.read(0, 1).then(() => 'done', code), await other.flush().then(() => 'done', code))
       codes.push(await image.close().then(() => 'done', code), await other.close().then(() => 'done', code))
+      codes.push(await Qcow2.open(opfs('dying.qcow2'), { worker: first }).then(() => 'done', code))
       const alive = await elsewhere.read(0, 1).then(() => 'alive', code)
       await elsewhere.close()
       const again = await Qcow2.open(opfs('dying.qcow2'), { worker: true })
@@ -583,7 +584,34 @@ describe('in a worker', () => {
       second.terminate()
       return [codes, alive, [1, 4].includes(bytes[0] ?? 0), bytes.slice(1)]
     })
-    expect(seen).toEqual([Array(9).fill('WORKER_DIED'), 'alive', true, [2, 3]])
+    expect(seen).toEqual([Array(10).fill('WORKER_DIED'), 'alive', true, [2, 3]])
+  })
+
+  it('that is gone, a storage that stayed on the page is closed', async () => {
+    const seen = await lab.onPage(async ({ isQcow2Error, memory, Qcow2 }) => {
+      const file = memory()
+      await (await Qcow2.create(file, { size: 65536 })).close()
+      const seen: string[] = []
+      const storage = {
+        open: () => void seen.push('opened'),
+        size: () => file.size(),
+        // A part of an array that is its own.
+        read: async (offset: number, length: number) => file.bytes().subarray(offset, offset + length),
+        close: () => void seen.push('closed'),
+      }
+      const worker = new Worker('/worker/worker.js', { type: 'module' })
+      const image = await Qcow2.open(storage, { worker })
+      worker.terminate()
+      seen.push(
+        await image.read(0, 1).then(
+          () => 'done',
+          (error) => (isQcow2Error(error) ? error.code : String(error)),
+        ),
+      )
+      await image.close()
+      return [...seen, file.bytes().length > 0]
+    })
+    expect(seen).toEqual(['opened', 'WORKER_DIED', 'closed', true])
   })
 
   it('whose script does not come, opening fails', async () => {

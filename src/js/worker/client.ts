@@ -25,11 +25,20 @@ export class Client {
 
   /** That of `worker`, or of the one that runs, or of a new one; whoever gets it calls `release` in the end. */
   static acquire(worker?: Worker): Client {
-    const known = worker ? Client.#given.get(worker) : Client.#shared
-    const client = !known || known.port.ended ? new Client(worker) : known
+    const client = worker ? Client.#of(worker) : Client.#running()
     client.#users += 1
-    if (worker) Client.#given.set(worker, client)
-    else Client.#shared = client
+    return client
+  }
+
+  static #running(): Client {
+    if (!Client.#shared || Client.#shared.port.ended) Client.#shared = new Client(undefined)
+    return Client.#shared
+  }
+
+  /** Also if it has ended: it does not begin again. */
+  static #of(worker: Worker): Client {
+    const client = Client.#given.get(worker) ?? new Client(worker)
+    Client.#given.set(worker, client)
     return client
   }
 

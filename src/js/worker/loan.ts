@@ -5,6 +5,7 @@ import { claim, disclaim, type Use } from '../storage/claims.js'
 import { recipeOf } from '../storage/recipe.js'
 import { isWritable, type Storage } from '../storage/types.js'
 import { Client } from './client.js'
+import { LentStorage } from './lent-storage.js'
 import { mark, type Packed, replaced, type Token } from './packing.js'
 import { toThrown } from './thrown.js'
 
@@ -16,7 +17,10 @@ export class Loan {
   readonly client: Client
   /** The numbers of what is lent. */
   readonly #numbers: number[] = []
+  /** All storages that are taken. */
   readonly #storages = new Set<Storage>()
+  /** Those of them that stay here. */
+  readonly #lent: LentStorage[] = []
   readonly #signals: AbortSignal[] = []
   readonly #forget: (() => void)[] = []
   /** What has to be done before what was packed is sent. */
@@ -54,11 +58,12 @@ export class Loan {
   }
 
   /** Takes everything back if no other handle is left. */
-  release(): void {
+  async release(): Promise<void> {
     this.#handles -= 1
     if (this.#handles > 0) return
     for (const forget of this.#forget) forget()
     for (const number of this.#numbers) this.client.lent.delete(number)
+    for (const storage of this.#lent) await storage.end()
     for (const storage of this.#storages) disclaim(storage)
     this.client.release()
   }
@@ -75,9 +80,16 @@ export class Loan {
   #storage(storage: Storage): Token {
     this.claim(storage, 'read')
     const recipe = recipeOf(storage)
-    if (!recipe) return { [mark]: 'storage', number: this.#lend(storage), writable: isWritable(storage) }
+    if (!recipe) return this.#stays(storage)
     if (recipe.prepare) this.#preparations.push(recipe.prepare)
     return { [mark]: 'recipe', maker: recipe.maker, args: this.#pack(recipe.args()) }
+  }
+
+  #stays(storage: Storage): Token {
+    const writable = isWritable(storage)
+    const lent = new LentStorage(storage)
+    this.#lent.push(lent)
+    return { [mark]: 'storage', number: this.#lend(lent), writable }
   }
 
   #function(callback: (...args: unknown[]) => unknown): Token {

@@ -43,7 +43,7 @@ export async function onFileThere<M extends keyof FileOperations>(
   } catch (error) {
     throw loan.reasonOf(error)
   } finally {
-    loan.release()
+    await loan.release()
   }
 }
 
@@ -68,7 +68,7 @@ async function keep(
   } catch (error) {
     // It may have been opened just before the signal aborted.
     await client.port.call('closeImage', [image]).catch(() => {})
-    loan.release()
+    await loan.release()
     throw loan.reasonOf(error)
   }
 }

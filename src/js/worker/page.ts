@@ -1,30 +1,19 @@
-import { ask, isSync, type Storage, type WritableAsyncStorage, type WritableSyncStorage } from '../storage/types.js'
-import { moved, type Served } from './port.js'
+import type { LentStorage } from './lent-storage.js'
+import type { Served } from './port.js'
 import type { PageMethods } from './protocol.js'
 
 /** What a page does for its worker, with what it has `lent` by number. */
 export function pageMethods(lent: ReadonlyMap<number, unknown>): Served<PageMethods> {
-  const storage = (number: number) => lent.get(number) as Storage
-  /** Where the storage isn't writable, the worker calls none of the methods for it. */
-  const sync = (number: number) => lent.get(number) as WritableSyncStorage
-  const async = (number: number) => lent.get(number) as WritableAsyncStorage
+  const storage = (number: number) => lent.get(number) as LentStorage
+  const none = new AbortController().signal
   return {
     invoke: (callback, args) => (lent.get(callback) as (...all: readonly unknown[]) => unknown)(...args),
-    openStorage: (number) => storage(number).open?.(),
+    openStorage: (number) => storage(number).open(),
     sizeOfStorage: (number) => storage(number).size(),
-    async readStorage(number, offset, length, { signal = new AbortController().signal }) {
-      const from = storage(number)
-      // Not moved: it may be the storage's own array.
-      if (!isSync(from)) return ask(from, offset, length, { signal })
-      const bytes = new Uint8Array(length)
-      from.readSync(offset, bytes)
-      return moved(bytes)
-    },
-    writeStorage: (number, offset, bytes, { signal = new AbortController().signal }) =>
-      isSync(storage(number)) ? sync(number).writeSync(offset, bytes) : async(number).write(offset, bytes, { signal }),
-    truncateStorage: (number, size) =>
-      isSync(storage(number)) ? sync(number).truncateSync(size) : async(number).truncate(size),
-    flushStorage: (number) => (isSync(storage(number)) ? sync(number).flushSync() : async(number).flush()),
-    closeStorage: (number) => storage(number).close?.(),
+    readStorage: (number, offset, length, { signal = none }) => storage(number).read(offset, length, signal),
+    writeStorage: (number, offset, bytes, { signal = none }) => storage(number).write(offset, bytes, signal),
+    truncateStorage: (number, size) => storage(number).truncate(size),
+    flushStorage: (number) => storage(number).flush(),
+    closeStorage: (number) => storage(number).close(),
   }
 }

@@ -143,7 +143,7 @@ export class RemoteHandle implements Handle {
       const gone = isQcow2Error(error) && error.code === 'WORKER_DIED'
       if (this.writable || !gone) throw error
     } finally {
-      this.#loan.release()
+      await this.#loan.release()
     }
   }
 }
