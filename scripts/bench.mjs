@@ -1,39 +1,21 @@
-// `npm run bench`: the native benchmark, then those in Chromium; `npm run bench -- native`, `check`,
-// `browser`, `workers` or `storages` for one.
+// `npm run bench`: the native benchmarks, then those in Chromium; `npm run bench -- native` and so on for one of `parts`.
 // Everything is compared within one run: figures of two runs, or of two machines, say nothing.
 import { build } from './build.mjs'
 import { inRoot, main, run, Stop, say } from './lib.mjs'
 import { setup } from './setup.mjs'
 
+/** Runs a program of tests/bench, by default the native benchmark. */
+async function native(title, args) {
+  await setup(['rust', 'qemu'])
+  say(`\n=== ${title}`)
+  run('cargo', ['run', '--locked', '--quiet', '--release', '--manifest-path', 'tests/bench/Cargo.toml', ...args])
+}
+
 const parts = {
-  async native(args) {
-    await setup(['rust', 'qemu'])
-    say('\n=== native')
-    run('cargo', [
-      'run',
-      '--locked',
-      '--quiet',
-      '--release',
-      '--manifest-path',
-      'tests/bench/Cargo.toml',
-      '--',
-      ...args,
-    ])
-  },
-  async check() {
-    await setup(['rust', 'qemu'])
-    say('\n=== checking, against qemu-img')
-    run('cargo', [
-      'run',
-      '--locked',
-      '--quiet',
-      '--release',
-      '--manifest-path',
-      'tests/bench/Cargo.toml',
-      '--bin',
-      'check',
-    ])
-  },
+  native: (args) => native('native', ['--', ...args]),
+  cost: (args) => native('requests, bytes and allocations', ['--bin', 'cost', '--', ...args]),
+  check: () => native('checking, against qemu-img', ['--bin', 'check']),
+  snapshots: (args) => native('snapshots, against qemu-img', ['--bin', 'snapshot', '--', ...args]),
   async browser(args) {
     await setup(['rust', 'packages', 'wasm', 'browser', 'qemu'])
     build()
@@ -56,6 +38,6 @@ const parts = {
 
 await main(import.meta.url, async ([name, ...args]) => {
   if (name && !Object.hasOwn(parts, name))
-    throw new Stop('There are five benchmarks: `native`, `check`, `browser`, `workers` and `storages`.')
+    throw new Stop(`There are these benchmarks: ${Object.keys(parts).join(', ')}.`)
   for (const part of name ? [name] : Object.keys(parts)) await parts[part](args)
 })
