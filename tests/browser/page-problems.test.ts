@@ -48,23 +48,6 @@ test('of an empty file it says that it is empty', async () => {
   expect(await page.locator('.problem-title').innerText()).toBe('This file is empty')
 })
 
-test('of an encrypted image it says that it is encrypted, never showing ciphertext', async () => {
-  const secret = ['--object', 'secret,id=key,data=pass']
-  qemuImg(
-    'create',
-    '-q',
-    ...secret,
-    '-f',
-    'qcow2',
-    '-o',
-    'encrypt.format=luks,encrypt.key-secret=key,encrypt.iter-time=10',
-    'luks.qcow2',
-    '1M',
-  )
-  const page = await refused(file('luks.qcow2'))
-  expect(await page.locator('.problem-title').innerText()).toBe('This image is encrypted')
-})
-
 test('of a damaged header it says what is wrong and leads to the byte', async () => {
   const page = await refused(damaged('clusters.qcow2', 20, 40))
   expect(await page.locator('.problem-title').innerText()).toBe('This image is damaged')

@@ -2,10 +2,11 @@ import { useEffect, useState } from 'preact/hooks'
 import { LeaveDialog } from './edit/leave'
 import { workerFailure } from './engine/client'
 import { MissingFileDialog } from './missing-file'
+import { MissingPassphraseDialog } from './missing-passphrase'
 import { Problem } from './problem/problem'
 import { Start } from './start/start'
 import { enterFile } from './state/enter'
-import { question, stage } from './state/stage'
+import { type Question, question, stage } from './state/stage'
 import { Viewer } from './viewer'
 
 export function App() {
@@ -25,12 +26,20 @@ export function App() {
       ) : (
         <Start notice={now.notice} />
       )}
-      {question.value && (
-        <MissingFileDialog key={`${question.value.missing.role}${question.value.missing.depth}`} {...question.value} />
-      )}
+      {question.value && <QuestionDialog {...question.value} />}
       <LeaveDialog />
       {dragging && <div class="drop-target">Drop the image to open it</div>}
     </>
+  )
+}
+
+/** Begins anew with each question. */
+function QuestionDialog({ missing, answer }: Question) {
+  const key = `${missing.role}${missing.depth}`
+  return missing.role === 'passphrase' ? (
+    <MissingPassphraseDialog key={`${key}${missing.wrong}`} missing={missing} answer={answer} />
+  ) : (
+    <MissingFileDialog key={key} missing={missing} answer={answer} />
   )
 }
 
@@ -55,8 +64,9 @@ function useDrop(onFile: (file: File, handle?: Promise<FileSystemHandle | null>)
       setDragging(false)
       const file = event.dataTransfer?.files[0]
       if (!file) return
-      if (question.peek()) question.peek()?.answer({ kind: 'file', file })
-      else onFile(file, handleOf(event.dataTransfer?.items[0]))
+      const asked = question.peek()
+      if (asked && asked.missing.role !== 'passphrase') asked.answer({ kind: 'file', file })
+      else if (!asked) onFile(file, handleOf(event.dataTransfer?.items[0]))
     })
     return () => controller.abort()
   }, [])

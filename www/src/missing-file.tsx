@@ -1,3 +1,4 @@
+import type { MissingFile } from './engine/protocol'
 import { addressIn } from './engine/source'
 import type { Question } from './state/stage'
 import { Dialog } from './ui/dialog'
@@ -6,7 +7,7 @@ import { FileButton } from './ui/file-button'
 const fileName = (path: string) => path.split(/[\\/]/).pop() || path
 
 /** Asks for a file that the image names. A name is never followed unless the person says so. */
-export function MissingFileDialog({ missing, answer }: Question) {
+export function MissingFileDialog({ missing, answer }: Question<MissingFile>) {
   const backing = missing.role === 'backing'
   const role = backing ? 'backing file' : 'data file'
   const address = backing ? addressIn(missing.name) : null

@@ -4,7 +4,7 @@ import { proxy, wrap } from 'comlink'
 import type { CheckReport, DiffExtent, RepairReport } from 'qcow2-web'
 import type { PartitionTable } from '../partitions'
 import type {
-  AskForFile,
+  Ask,
   ByteSource,
   Disk,
   Engine,
@@ -43,13 +43,13 @@ async function run<T>(signal: AbortSignal | undefined, call: (task: number) => P
 }
 
 export const engine = {
-  open: (source: Source, ask: AskForFile, signal?: AbortSignal): Promise<OpenOutcome> =>
+  open: (source: Source, ask: Ask, signal?: AbortSignal): Promise<OpenOutcome> =>
     run(signal, (task) => remote.open(task, source, proxy(ask)) as Promise<OpenOutcome>),
 
   overlay: (url: string, path: string, signal?: AbortSignal): Promise<void> =>
     run(signal, (task) => remote.overlay(task, url, path)),
 
-  create: (image: NewImage, ask: AskForFile, signal?: AbortSignal): Promise<OpenedImage> =>
+  create: (image: NewImage, ask: Ask, signal?: AbortSignal): Promise<OpenedImage> =>
     run(signal, (task) => remote.create(task, image, proxy(ask))),
 
   edit: (signal?: AbortSignal): Promise<OpenedImage> => run(signal, (task) => remote.edit(task)),

@@ -4,6 +4,7 @@ import type {
   CheckReport,
   CreateOptions,
   DiffExtent,
+  EncryptionInfo,
   Extent,
   ImageInfo,
   Inspection,
@@ -64,7 +65,10 @@ export interface Progress {
 /** An image that is to be made. */
 export interface NewImage {
   name: string
-  options: Pick<CreateOptions, 'size' | 'version' | 'clusterSize' | 'refcountBits' | 'extendedL2' | 'compression'>
+  options: Pick<CreateOptions, 'size' | 'version' | 'clusterSize' | 'refcountBits' | 'extendedL2' | 'compression'> & {
+    /** Encrypts the image by LUKS. */
+    encryption?: { passphrase: string } | undefined
+  }
   /** What the new disk is to begin as: its name is recorded as that of the backing file. */
   base: File | null
 }
@@ -93,9 +97,28 @@ export interface MissingFile {
   wantedBy: string
 }
 
-export type MissingAnswer = { kind: 'file'; file: Source } | { kind: 'without' } | { kind: 'cancel' }
+/** An encrypted file of the chain, whose passphrase nobody has given yet. */
+export interface MissingPassphrase {
+  role: 'passphrase'
+  /** 0 is the opened image, 1 its backing file, and so on. */
+  depth: number
+  /** The file's name. */
+  wantedBy: string
+  /** How it is encrypted, if that can be told. */
+  encryption: EncryptionInfo | undefined
+  /** The one that was given before is not right. */
+  wrong: boolean
+}
 
-export type AskForFile = (missing: MissingFile) => Promise<MissingAnswer>
+export type Missing = MissingFile | MissingPassphrase
+
+export type MissingAnswer =
+  | { kind: 'file'; file: Source }
+  | { kind: 'passphrase'; passphrase: string }
+  | { kind: 'without' }
+  | { kind: 'cancel' }
+
+export type Ask = (missing: Missing) => Promise<MissingAnswer>
 
 /** What a survey finds in each of its buckets; the order is that of its columns. */
 export const KINDS = ['unallocated', 'zero', 'data', 'compressed', 'backing1', 'backing2', 'backing3'] as const
@@ -131,11 +154,11 @@ export type ByteSource = { of: 'disk'; snapshot: string | null } | { of: 'file';
 
 /** The worker's face. `task` names a call, so that `cancel` can end it. */
 export interface Engine {
-  open(task: number, source: Source, ask: AskForFile): Promise<OpenOutcome>
+  open(task: number, source: Source, ask: Ask): Promise<OpenOutcome>
   /** Makes an image in the browser's storage at `path`, over the one at `url`, which stays as it is. */
   overlay(task: number, url: string, path: string): Promise<void>
   /** Makes an image, which is held in memory until it is saved, and opens it for editing. */
-  create(task: number, image: NewImage, ask: AskForFile): Promise<OpenedImage>
+  create(task: number, image: NewImage, ask: Ask): Promise<OpenedImage>
   /** Opens the image again, so that its disk can be changed. Rejects if it can't be; it then stays open as it was. */
   edit(task: number): Promise<OpenedImage>
   write(task: number, offset: bigint, bytes: Uint8Array): Promise<void>

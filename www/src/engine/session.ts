@@ -19,7 +19,7 @@ import {
 import { type PartitionTable, readPartitions } from '../partitions'
 import { Buckets } from './buckets'
 import type {
-  AskForFile,
+  Ask,
   ByteSource,
   Disk,
   Explained,
@@ -53,7 +53,7 @@ export class Session {
     private readonly changes: Changes | null,
   ) {}
 
-  static async open(source: Source, ask: AskForFile, signal: AbortSignal): Promise<[OpenOutcome, Session | null]> {
+  static async open(source: Source, ask: Ask, signal: AbortSignal): Promise<[OpenOutcome, Session | null]> {
     const file = sourceFile(source)
     const supplies = new Supplies(file, ask)
     try {
@@ -75,13 +75,14 @@ export class Session {
   }
 
   /** Makes an image in memory, over `base` if there is one, and opens it for editing. */
-  static async create({ name, options, base }: NewImage, ask: AskForFile, signal: AbortSignal): Promise<Session> {
+  static async create({ name, options, base }: NewImage, ask: Ask, signal: AbortSignal): Promise<Session> {
     const changes = draft(blob(new Blob([])))
     const backing = base && { name: base.name, format: await backingFormat(base) }
     const image = await Qcow2.create(changes, { ...options, ...(backing && { backing }), signal })
     await image.close()
     const supplies = new Supplies(sourceFile(new File([await changes.blob()], name)), ask)
     if (base) supplies.give(1, base)
+    if (options.encryption) supplies.givePassphrase(0, options.encryption.passphrase)
     return Session.edit(supplies, signal)
   }
 
@@ -274,19 +275,25 @@ function seldom(onProgress: (progress: Progress) => void): (progress: Progress) 
   }
 }
 
-/** Opens the image; begins again with a data file each time one turns out to be missing. */
+/** Opens the image; begins again each time a data file turns out to be missing, or a passphrase to be wrong. */
 async function openWithFiles(supplies: Supplies, changes: Changes | null, signal: AbortSignal): Promise<Qcow2> {
   for (;;) {
     const dataFile = supplies.dataFile(0)
     try {
       return await Qcow2.open(changes ?? supplies.image.storage, {
         backing: supplies.backing,
+        passphrase: supplies.passphrase,
         writable: changes !== null,
         signal,
         ...(dataFile && { dataFile }),
       })
     } catch (error) {
-      if (!isQcow2Error(error) || error.code !== 'MISSING_DATA_FILE') throw error
+      if (!isQcow2Error(error)) throw error
+      if (error.code === 'WRONG_PASSPHRASE') {
+        supplies.refusePassphrase(error.depth ?? 0)
+        continue
+      }
+      if (error.code !== 'MISSING_DATA_FILE') throw error
       const asked = await supplies.askForData(error.depth ?? 0, error.file?.name ?? '')
       if (!asked) throw error
     }

@@ -1,10 +1,17 @@
 /**
- * The files that an image names and the person gives. Each is asked for once: opening starts again when a data file is
+ * The files that an image names and the person gives, and the passphrases. Each is asked for once: opening starts again when a data file is
  * missing, and must not ask a second time for what it has.
  */
 
-import { type BackingRequest, type BackingResolver, Qcow2Error, type Storage } from 'qcow2-web'
-import type { AskForFile, HeldFile, MissingFile } from './protocol'
+import {
+  type BackingRequest,
+  type BackingResolver,
+  inspect,
+  type PassphraseResolver,
+  Qcow2Error,
+  type Storage,
+} from 'qcow2-web'
+import type { Ask, HeldFile, MissingFile } from './protocol'
 import { hasChanged, type Source, type SourceFile, sizeOf, sourceFile, using } from './source'
 import { zeros } from './zeros'
 
@@ -15,16 +22,47 @@ export class Supplies {
   private readonly backings = new Map<number, Given>()
   private readonly dataFiles = new Map<number, Given>()
   private readonly names = new Map<string, string>()
+  private readonly passphrases = new Map<number, string>()
+  /** The files whose passphrase was wrong. */
+  private readonly refused = new Set<number>()
 
   constructor(
     /** The image itself. Another file takes its place when it was saved there. */
     public image: SourceFile,
-    private readonly ask: AskForFile,
+    private readonly ask: Ask,
   ) {}
 
   /** Gives the backing file at `depth` without being asked. */
   give(depth: number, file: Source): void {
     this.backings.set(depth, sourceFile(file))
+  }
+
+  /** Gives the passphrase of the file at `depth` without being asked. */
+  givePassphrase(depth: number, passphrase: string): void {
+    this.passphrases.set(depth, passphrase)
+  }
+
+  /** Called by the engine for each file that is encrypted. */
+  readonly passphrase: PassphraseResolver = async ({ depth }) => {
+    const known = this.passphrases.get(depth)
+    if (known !== undefined) return known
+    const given = depth === 0 ? this.image : this.backings.get(depth)
+    const found = given && given !== 'without' && (await inspect(given.storage))
+    const encryption = found ? found.encryption : undefined
+    const wrong = this.refused.has(depth)
+    const answer = await this.ask({ role: 'passphrase', depth, wantedBy: this.nameAt(depth), encryption, wrong })
+    if (answer.kind !== 'passphrase') {
+      this.cancelled = true
+      return null
+    }
+    this.passphrases.set(depth, answer.passphrase)
+    return answer.passphrase
+  }
+
+  /** The passphrase of the file at `depth` is wrong: it is asked for again. */
+  refusePassphrase(depth: number): void {
+    this.passphrases.delete(depth)
+    this.refused.add(depth)
   }
 
   /** Called by the engine for each file of the backing chain. */

@@ -1,6 +1,7 @@
 import type { ComponentChildren } from 'preact'
-import type { ImageInfo } from 'qcow2-web'
+import type { EncryptionInfo, ImageInfo } from 'qcow2-web'
 import type { Disk, OpenedImage } from '../engine/protocol'
+import { cipherOf } from '../values/cipher'
 import { exactBytes, formatSize } from '../values/size'
 
 const COMPRESSION: Record<string, string> = { zlib: 'zlib (deflate)', zstd: 'zstd' }
@@ -26,6 +27,9 @@ export function Facts({ image, disk }: { image: OpenedImage; disk: Disk }) {
         </Fact>
         <Flag name="Lazy refcounts" field="lazy-refcounts" on={info.lazyRefcounts} />
         <Flag name="Extended L2" field="extended-l2" on={info.extendedL2} note="32 subclusters a cluster" />
+        <Fact name="Encryption" field="encryption" {...note(encryptionNote(info.encryption))}>
+          {info.encryption ? cipherOf(info.encryption) : 'none'}
+        </Fact>
         <Flag name="Dirty" field="dirty" on={info.dirty} note="was not closed properly" />
         <Flag name="Corrupt" field="corrupt" on={info.corrupt} note="damage was met" />
         <Fact name="Backing file" field="backing-file" {...note(backingNote(info))}>
@@ -40,6 +44,12 @@ export function Facts({ image, disk }: { image: OpenedImage; disk: Disk }) {
 }
 
 const note = (text: string | undefined): { note?: string } => (text ? { note: text } : {})
+
+function encryptionNote(encryption: EncryptionInfo | undefined): string | undefined {
+  if (encryption?.format !== 'luks') return undefined
+  const active = encryption.keySlots.filter((slot) => slot.active).length
+  return `${encryption.hash}, ${active} of ${encryption.keySlots.length} key slots`
+}
 
 function backingNote(info: ImageInfo): string | undefined {
   if (info.backingFile === undefined) return undefined

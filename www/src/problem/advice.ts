@@ -41,11 +41,11 @@ export function adviceFor(
   const { code } = failure
   if (url !== null && ['NO_RANGES', 'STORAGE', 'FILE_CHANGED'].includes(code)) return serverAdvice(code, url)
   if (code === 'NOT_QCOW2' || (inspection && inspection.format !== 'qcow2')) return notQcow2(inspection, name)
-  if (code === 'PASSPHRASE_NEEDED') {
+  if (code === 'UNSUPPORTED_ENCRYPTION') {
     return {
-      title: 'This image is encrypted',
+      title: 'This image is encrypted in a way that this page does not know',
       steps: [
-        'This page can’t read encrypted images yet. With its passphrase, QEMU makes a copy that is not encrypted; keep that copy safe, and delete it afterwards.',
+        'With its passphrase, QEMU makes a copy that is not encrypted; keep that copy safe, and delete it afterwards.',
       ],
       command: [
         'qemu-img convert -O qcow2 --object secret,id=key,file=PASSPHRASE_FILE --image-opts',

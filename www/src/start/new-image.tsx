@@ -21,6 +21,9 @@ interface Wishes {
   refcountBits: number
   compression: 'deflate' | 'zstd'
   extendedL2: boolean
+  encrypted: boolean
+  passphrase: string
+  again: string
 }
 
 const FIRST: Wishes = {
@@ -32,6 +35,9 @@ const FIRST: Wishes = {
   refcountBits: 16,
   compression: 'deflate',
   extendedL2: false,
+  encrypted: false,
+  passphrase: '',
+  again: '',
 }
 
 /** Asks what a new image is to be like, and makes it. */
@@ -45,6 +51,10 @@ export function NewImageDialog({ onClose }: { onClose(): void }) {
     event.preventDefault()
     const size = parseOffset(wishes.size, 0n)
     if (size === null || size < 0n) return setProblem('Write the size of the disk as 20 GiB, 512M or 1474560.')
+    if (wishes.encrypted && wishes.passphrase === '') return setProblem('Write a passphrase.')
+    if (wishes.encrypted && wishes.passphrase !== wishes.again) {
+      return setProblem('The passphrase is not the same the second time.')
+    }
     setBusy(true)
     setProblem(null)
     try {
@@ -78,6 +88,7 @@ export function NewImageDialog({ onClose }: { onClose(): void }) {
             </button>
           )}
         </div>
+        <Encryption wishes={wishes} change={change} />
         <details>
           <summary>Format</summary>
           <div class="new-image">
@@ -99,6 +110,36 @@ export function NewImageDialog({ onClose }: { onClose(): void }) {
         </div>
       </form>
     </Dialog>
+  )
+}
+
+/** Whether the disk is encrypted, and by what. */
+function Encryption({ wishes, change }: { wishes: Wishes; change(part: Partial<Wishes>): void }) {
+  return (
+    <>
+      <label for="new-encrypted">Encrypted</label>
+      <span>
+        <input
+          id="new-encrypted"
+          type="checkbox"
+          checked={wishes.encrypted}
+          onChange={(event) => change({ encrypted: event.currentTarget.checked })}
+        />{' '}
+        <span class="soft">by LUKS, AES-256; nobody opens it without the passphrase</span>
+      </span>
+      {wishes.encrypted && (
+        <>
+          <Text
+            id="new-passphrase"
+            label="Passphrase"
+            secret
+            value={wishes.passphrase}
+            onChange={(passphrase) => change({ passphrase })}
+          />
+          <Text id="new-again" label="Once more" secret value={wishes.again} onChange={(again) => change({ again })} />
+        </>
+      )}
+    </>
   )
 }
 
@@ -171,12 +212,15 @@ function Format({ wishes, change }: { wishes: Wishes; change(part: Partial<Wishe
   )
 }
 
-function optionsOf({ version, clusterSize, refcountBits, compression, extendedL2 }: Wishes, size: bigint) {
-  if (version === 2) return { size, version, clusterSize }
+function optionsOf(wishes: Wishes, size: bigint) {
+  const { version, clusterSize, refcountBits, compression, extendedL2, encrypted, passphrase } = wishes
+  const encryption = encrypted ? { passphrase } : undefined
+  if (version === 2) return { size, version, clusterSize, encryption }
   return {
     size,
     version,
     clusterSize,
+    encryption,
     refcountBits,
     compression,
     extendedL2: extendedL2 && clusterSize >= SMALLEST_DIVIDED,
@@ -188,19 +232,21 @@ interface TextProps {
   label: string
   value: string
   autofocus?: boolean
+  secret?: boolean
   onChange(value: string): void
 }
 
-function Text({ id, label, value, autofocus = false, onChange }: TextProps) {
+function Text({ id, label, value, autofocus = false, secret = false, onChange }: TextProps) {
   return (
     <>
       <label for={id}>{label}</label>
       <input
         id={id}
         class="field"
+        {...(secret ? { type: 'password' } : { type: 'text' })}
         value={value}
         autofocus={autofocus}
-        autocomplete="off"
+        autocomplete={secret ? 'new-password' : 'off'}
         spellcheck={false}
         onInput={(event) => onChange(event.currentTarget.value)}
       />

@@ -3,15 +3,7 @@
 import { computed, signal } from '@preact/signals'
 import { isQcow2Error } from 'qcow2-web'
 import { engine } from '../engine/client'
-import type {
-  AskForFile,
-  Disk,
-  MissingAnswer,
-  MissingFile,
-  NewImage,
-  OpenedImage,
-  OpenOutcome,
-} from '../engine/protocol'
+import type { Ask, Disk, Missing, MissingAnswer, NewImage, OpenedImage, OpenOutcome } from '../engine/protocol'
 import { nameOf, type Source } from '../engine/source'
 import { go, route, START } from './route'
 
@@ -38,12 +30,12 @@ export const disk = signal<Disk | null>(null)
 /** Why a snapshot could not be opened, until another is chosen. */
 export const diskProblem = signal<string | null>(null)
 
-export interface Question {
-  missing: MissingFile
+export interface Question<M extends Missing = Missing> {
+  missing: M
   answer(answer: MissingAnswer): void
 }
 
-/** The dialog that asks for a file, while it is open. */
+/** The dialog that asks for a file or a passphrase, while it is open. */
 export const question = signal<Question | null>(null)
 
 export const opened = computed(() => (stage.value.kind === 'viewer' ? stage.value.image : null))
@@ -71,8 +63,8 @@ export async function openSource(source: Source, address: string | null = null):
   }
 }
 
-/** Asks the person for a file, until `signal` aborts. */
-function askPerson(signal: AbortSignal | null): AskForFile {
+/** Asks the person for a file or a passphrase, until `signal` aborts. */
+function askPerson(signal: AbortSignal | null): Ask {
   return (missing) =>
     new Promise<MissingAnswer>((resolve) => {
       const answer = (given: MissingAnswer) => {
