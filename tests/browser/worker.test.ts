@@ -142,6 +142,32 @@ describe.each([
     expect(seen).toEqual([[all.split(' ')], true])
   })
 
+  it('fills the arrays that it is given, whatever their lengths', async () => {
+    const wrong = await lab.onPage(
+      async ({ http, Qcow2 }, worker, url) => {
+        const image = await Qcow2.open(http(url), { worker })
+        const whole = await image.read(0, image.size)
+        const wrong: number[] = []
+        const lengths = [1, 4096, 65536, 0, 65537]
+        for (let round = 0; round < 40; round += 1) {
+          const reads = lengths.map(async (length, index) => {
+            const offset = (round * 70_001 + index * 500_009) % (image.size - length)
+            const room = new Uint8Array(length + 2).fill(round)
+            const into = await image.read(offset, room.subarray(1, length + 1))
+            const same = into.every((byte, at) => byte === whole[offset + at])
+            if (!same || room[0] !== round || room[length + 1] !== round) wrong.push(offset)
+          })
+          await Promise.all(reads)
+        }
+        await image.close()
+        return wrong
+      },
+      worker,
+      server.url,
+    )
+    expect(wrong).toEqual([])
+  })
+
   it('writes to what stays on the page', async () => {
     const seen = await lab.onPage(async ({ draft, memory, Qcow2 }, worker) => {
       const file = memory()

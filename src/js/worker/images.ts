@@ -51,8 +51,10 @@ export function imageMethods(page: Port<PageMethods>): Served<ImageMethods> {
     facts: (image) => factsOf(images.get(image).handle),
     run: (image, method, args, watch) => images.get(image).handle.run(method, args, watch),
     change: (image, method, args, watch) => images.get(image).handle.change(method, args, watch),
-    async readImage(image, what, offset, length, { signal }) {
-      return moved(await images.get(image).handle.read(what, offset, length, signal))
+    async readImage(image, what, offset, target, { signal }) {
+      const into = new Uint8Array(target as ArrayBuffer)
+      await images.get(image).handle.read(what, offset, into, signal)
+      return moved(into)
     },
     writeImage: (image, how, offset, bytes, { signal }) => images.get(image).handle.write(how, offset, bytes, signal),
     beginWalk(image, walk, method, args) {

@@ -59,7 +59,8 @@ export interface ImageMethods {
   facts(image: number): Facts
   run<M extends keyof Operations>(image: number, method: M, args: Parameters<Operations[M]>): unknown
   change<M extends keyof Changes>(image: number, method: M, args: Parameters<Changes[M]>): unknown
-  readImage(image: number, what: Readable, offset: bigint, length: number): Uint8Array
+  /** Into new memory of a length, or into some that is given for it. */
+  readImage(image: number, what: Readable, offset: bigint, target: number | ArrayBuffer): Uint8Array<ArrayBuffer>
   writeImage(image: number, how: Writable, offset: bigint, bytes: Uint8Array): void
   beginWalk<M extends keyof Walks>(image: number, walk: number, method: M, args: Parameters<Walks[M]>): void
   continueWalk(walk: number, limit: number): Float64Array

@@ -6,6 +6,7 @@ import type { LongOptions } from '../watch.js'
 import type { Loan } from './loan.js'
 import type { Port } from './port.js'
 import type { Facts, WorkerMethods } from './protocol.js'
+import { Spares } from './spares.js'
 
 /** How much of a long write crosses at a time, in bytes: a multiple of every cluster size. */
 const piece = 4 * 1024 * 1024
@@ -18,6 +19,7 @@ export class RemoteHandle implements Handle {
   readonly #loan: Loan
   /** The number by which the worker has it. */
   readonly #image: number
+  readonly #spares = new Spares()
   #facts: Facts
   #closing: Promise<void> | undefined
 
@@ -69,11 +71,16 @@ export class RemoteHandle implements Handle {
     target: number | Uint8Array,
     signal: AbortSignal | undefined,
   ): Promise<Uint8Array> {
-    const length = typeof target === 'number' ? target : target.length
-    const bytes = await this.#port.call('readImage', [this.#image, what, offset, length], { signal })
-    if (typeof target === 'number') return bytes
+    if (typeof target === 'number') {
+      return this.#port.call('readImage', [this.#image, what, offset, target], { signal })
+    }
+    const { length } = target
+    const spare = this.#spares.take(length)
+    const options = { signal, transfer: spare ? [spare] : [] }
+    const bytes = await this.#port.call('readImage', [this.#image, what, offset, spare ?? length], options)
     if (target.length !== length) throw invalidArgument('The array was given away while it was to be filled.')
     target.set(bytes)
+    this.#spares.keep(bytes.buffer)
     return target
   }
 
