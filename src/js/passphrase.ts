@@ -2,7 +2,7 @@ import { invalidArgument } from './errors.js'
 
 /**
  * A passphrase: a text, which becomes bytes as UTF-8, or the bytes themselves. Bytes are copied when they are needed, and the
- * package wipes its copies; a text can't be wiped.
+ * package wipes its copies; a text can't be wiped, nor can what the browser copies on the way to a worker.
  */
 export type Passphrase = string | Uint8Array
 

@@ -356,7 +356,7 @@ describe.each([
   })
 
   it('lets go of what is aborted, and says why', async () => {
-    const seen = await lab.onPage(async ({ blob, memory, Qcow2 }, worker) => {
+    const seen = await lab.onPage(async ({ blob, isQcow2Error, memory, Qcow2 }, worker) => {
       const file = memory()
       const made = await Qcow2.create(file, { size: 1_000_000 })
       made.writeSync(0, new Uint8Array(1_000_000).fill(1))
@@ -397,7 +397,13 @@ describe.each([
         controller.abort(reason)
         seen.push(await pending.then(() => 'done', is))
       }
-      await image.close()
+      const closing = asked()
+      const left = image.read(0, 1000)
+      await closing
+      await Promise.all([
+        left.catch((error) => seen.push(isQcow2Error(error) && error.code)),
+        image.close().then(() => seen.push(image.closed)),
+      ])
       // Opening is over when all is closed again.
       const controller = new AbortController()
       const under = asked()
@@ -409,7 +415,8 @@ describe.each([
       return seen
     }, worker)
     expect(seen.filter((each) => each === 'the reason')).toHaveLength(6)
-    expect(seen.filter((each) => each === 'the storage knows')).toHaveLength(4)
+    expect(seen.filter((each) => each === 'the storage knows')).toHaveLength(5)
+    expect(seen).toContain('CLOSED')
     expect(seen.filter((each) => each === 'opened').length).toBe(seen.filter((each) => each === 'closed').length)
   })
 

@@ -27,8 +27,8 @@ export function imageMethods(page: Port<PageMethods>): Served<ImageMethods> {
     watch: LongOptions,
   ): Promise<Facts> => {
     const numbers: number[] = []
-    const unpacked = borrowed.unpack([storage, options], numbers) as [S, O]
     try {
+      const unpacked = borrowed.unpack([storage, options], numbers) as [S, O]
       const handle = await open(unpacked[0], { ...unpacked[1], ...watch })
       images.set(image, { handle, numbers })
       return factsOf(handle)

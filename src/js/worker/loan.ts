@@ -1,6 +1,5 @@
 import { whenAborted } from '../abort.js'
 import { isStorage } from '../checks.js'
-import { isQcow2Error } from '../errors.js'
 import { claim, disclaim, type Use } from '../storage/claims.js'
 import { recipeOf } from '../storage/recipe.js'
 import { isWritable, type Storage } from '../storage/types.js'
@@ -21,7 +20,6 @@ export class Loan {
   readonly #storages = new Set<Storage>()
   /** Those of them that stay here. */
   readonly #lent: LentStorage[] = []
-  readonly #signals: AbortSignal[] = []
   readonly #forget: (() => void)[] = []
   /** What has to be done before what was packed is sent. */
   readonly #preparations: (() => Promise<void>)[] = []
@@ -43,12 +41,6 @@ export class Loan {
     const packed = this.#pack(value)
     for (const prepare of this.#preparations.splice(0)) await prepare()
     return packed
-  }
-
-  /** What a failure of the image is: where it comes of an abort, the signal's own reason. */
-  reasonOf(error: unknown): unknown {
-    const aborted = isQcow2Error(error) ? undefined : this.#signals.find((signal) => signal.aborted)
-    return aborted ? aborted.reason : error
   }
 
   /** For one more handle, which calls `release` in its turn. */
@@ -100,7 +92,6 @@ export class Loan {
   #signal(signal: AbortSignal): Token {
     const number = this.#lend(signal)
     const tell = (reason: unknown) => void this.client.port.call('abort', [number, toThrown(reason)]).catch(() => {})
-    this.#signals.push(signal)
     this.#forget.push(whenAborted({ signal }, tell))
     return { [mark]: 'signal', number }
   }

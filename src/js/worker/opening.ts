@@ -40,8 +40,6 @@ export async function onFileThere<M extends keyof FileOperations>(
     const watch = { signal, onProgress, patient: true }
     const value = await loan.client.port.call('runOnFile', [packed, use, method, args], watch)
     return value as ReturnType<FileOperations[M]>
-  } catch (error) {
-    throw loan.reasonOf(error)
   } finally {
     await loan.release()
   }
@@ -69,6 +67,6 @@ async function keep(
     // It may have been opened just before the signal aborted.
     await client.port.call('closeImage', [image]).catch(() => {})
     await loan.release()
-    throw loan.reasonOf(error)
+    throw error
   }
 }
