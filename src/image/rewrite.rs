@@ -224,7 +224,7 @@ impl<'a, S: StorageMut> Rewrite<'a, S> {
         let mut references = Vec::new();
         for place in self.slices_of(table) {
             let entries = self.entries(place).await?;
-            references.extend(runs(entries.iter().map(|entry| entry.counted(self.rules))));
+            references.extend(self.counted(&entries)?);
         }
         Ok(references)
     }
@@ -249,7 +249,7 @@ impl<'a, S: StorageMut> Rewrite<'a, S> {
     }
 
     async fn share_entries(&self, entries: &mut [Entry]) -> Result<(), Error<S::Error>> {
-        for clusters in runs(entries.iter().map(|entry| entry.counted(self.rules))) {
+        for clusters in self.counted(entries)? {
             self.new.add_references(clusters).await?;
         }
         entries.iter_mut().filter(|entry| entry.has_flag(self.rules)).for_each(|entry| entry.set_owned(false));
@@ -259,7 +259,7 @@ impl<'a, S: StorageMut> Rewrite<'a, S> {
     /// The first `keep` entries stay.
     async fn own_entries(&self, entries: &mut [Entry], keep: u64) -> Result<(), Error<S::Error>> {
         let (kept, dropped) = entries.split_at_mut(usize_of(keep).min(entries.len()));
-        for clusters in runs(dropped.iter().map(|entry| entry.counted(self.rules))) {
+        for clusters in self.counted(dropped)? {
             self.new.remove_references(clusters).await?;
         }
         dropped.iter_mut().for_each(Entry::clear);
@@ -271,6 +271,13 @@ impl<'a, S: StorageMut> Rewrite<'a, S> {
         let flagged = kept.iter_mut().filter(|entry| entry.has_flag(self.rules));
         flagged.zip(counts).for_each(|(entry, count)| entry.set_owned(count == 1));
         Ok(())
+    }
+
+    /// The clusters that entries refer to. Fails where one is known to hold metadata: its count is not theirs to change.
+    fn counted(&self, entries: &[Entry]) -> Result<Vec<Range<u64>>, Corrupt> {
+        let counted = runs(entries.iter().map(|entry| entry.counted(self.rules)));
+        counted.iter().try_for_each(|clusters| self.new.check_data(clusters.clone()))?;
+        Ok(counted)
     }
 
     fn slices_of(&self, table: HostOffset) -> impl Iterator<Item = HostOffset> + use<S> {

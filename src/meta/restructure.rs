@@ -22,7 +22,7 @@ use super::host_file::Files;
 use super::lock::Guard;
 use super::new_counts::NewCounts;
 use super::writeback::Writeback;
-use crate::error::Error;
+use crate::error::{Corrupt, Error};
 use crate::format::header::Roots;
 use crate::format::units::HostOffset;
 use crate::storage::StorageMut;
@@ -73,6 +73,11 @@ impl<'a, S: StorageMut> Restructure<'a, S> {
     /// Tells `found` the new count of each of `clusters`, in order.
     pub(crate) async fn counts(&self, clusters: Range<u64>, found: impl FnMut(u64)) -> Result<(), Error<S::Error>> {
         self.counts.counts(&self.files.image, clusters, found).await
+    }
+
+    /// Fails where one of `clusters` is not for data.
+    pub(crate) fn check_data(&self, clusters: Range<u64>) -> Result<(), Corrupt> {
+        self.writeback.refcounts.occupied.check(clusters, self.writeback.geometry().cluster_bits())
     }
 
     /// Writes `bytes` to clusters that are free, side by side, each with one reference from now on.

@@ -23,6 +23,7 @@ mod header;
 mod memory;
 mod mutation;
 mod random_images;
+mod snapshot_changes;
 mod snapshots;
 mod tables;
 mod verdict;
