@@ -9,8 +9,8 @@
 //! - **Offsets** into a disk are bigints. Sizes and places are numbers, exact since they are multiples of 512, or below
 //!   2^53 because the files of JavaScript end there.
 //! - **Bytes** are copied once, between the caller's array and the memory of WebAssembly, on which a synchronous storage
-//!   works directly; an asynchronous one gets an array of its own to write. What is read from a synchronous storage, and
-//!   lies there in one piece, doesn't come here at all: see `src/js/direct.ts`.
+//!   works directly; an asynchronous one gets an array of its own to write. What is read from a synchronous storage, or
+//!   written there in place, and lies there in one piece, doesn't come here at all: see `src/js/direct.ts` for reads.
 //! - **Secrets** cross as arrays that are wiped by who takes them out.
 //! - **Errors** are plain objects with `code`, `message` and what else there is; an exception that a storage threw is
 //!   their `cause`, unchanged.

@@ -169,6 +169,14 @@ impl<'a, S: StorageMut> Disk<'a, S> {
         Ok(Self { file, l1: file.active.l1(), writeback, _inside: Some(inside) })
     }
 
+    /// The disk, where nothing has to be waited for or settled, and nothing keeps it from being written.
+    pub(super) fn try_enter(image: &'a Image<S>) -> Option<Self> {
+        let writeback = image.writable().ok()?;
+        let inside = writeback.gate.try_enter()?;
+        let file = &*image.top;
+        (!writeback.is_header_in_doubt()).then(|| Self { file, l1: file.active.l1(), writeback, _inside: Some(inside) })
+    }
+
     /// What a change came to. One that met damage marks the image, so that it is not written again before it is
     /// repaired.
     pub(super) async fn conclude<T>(&self, result: Result<T, Error<S::Error>>) -> Result<T, Error<S::Error>> {

@@ -1,10 +1,12 @@
-//! Where data are, for callers who read the storage themselves.
+//! Where data are, for callers who read and write the storage themselves.
 
 use super::Image;
+use super::change::Disk;
 use super::layer::Layer;
+use crate::error::Error;
 use crate::format::units::GuestOffset;
 use crate::meta::mapping::Mapping;
-use crate::storage::Storage;
+use crate::storage::{Storage, StorageMut};
 
 impl<S: Storage> Image<S> {
     /// Where the `length` bytes at `offset` of the disk begin in the data file, or in the image file where there is none;
@@ -26,5 +28,33 @@ impl<S: Storage> Image<S> {
         let Mapping::Data(place) = run.mapping else { return None };
         let all_there = run.length == length && place.plus(length).0 <= file.files.data().size();
         all_there.then_some(place.0)
+    }
+}
+
+impl<S: StorageMut> Image<S> {
+    /// Writes in place by one call of `write`, which gets the data file (or the image file where there is none) and the place
+    /// in it for the `length` bytes at `offset` of the disk; otherwise as [`write_at`](Self::write_at).
+    ///
+    /// `None` where they can't be written so, or the tables in memory don't tell; `write` is not called then.
+    pub fn write_at_held_place(
+        &self,
+        offset: u64,
+        length: u64,
+        write: impl FnOnce(&S, u64) -> Result<(), S::Error>,
+    ) -> Option<Result<(), Error<S::Error>>> {
+        let disk = Disk::try_enter(self)?;
+        let within = length != 0 && offset.checked_add(length).is_some_and(|end| end <= self.size());
+        if !within || disk.writeback.write_through {
+            return None;
+        }
+        let (run, place) = disk.held_place(GuestOffset(offset), length).ok()??;
+        if run != length {
+            return None;
+        }
+        let written = disk.file.files.data().write_by(place, length, |storage| write(storage, place.0));
+        Some(written.map_err(|error| {
+            disk.writeback.poison();
+            Error::Storage(error)
+        }))
     }
 }

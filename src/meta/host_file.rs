@@ -99,6 +99,21 @@ impl<S: StorageMut> HostFile<S> {
         Ok(())
     }
 
+    /// As [`Self::write`], of `length` bytes, by a call that needs not wait.
+    pub(crate) fn write_by(
+        &self,
+        offset: HostOffset,
+        length: u64,
+        write: impl FnOnce(&S) -> Result<(), S::Error>,
+    ) -> Result<(), S::Error> {
+        let end = offset.plus(length).0;
+        self.untouched.set(self.untouched().max(end));
+        let _written = self.written();
+        write(&self.storage)?;
+        self.size.set(self.size().max(end));
+        Ok(())
+    }
+
     /// Makes the file longer, with zeros, or shorter.
     pub(crate) async fn set_size(&self, size: u64) -> Result<(), S::Error> {
         let _written = self.written();

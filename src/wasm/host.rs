@@ -5,6 +5,8 @@ use alloc::string::String;
 use js_sys::Uint8Array;
 use wasm_bindgen::prelude::*;
 
+use super::buffers::Bytes;
+
 #[wasm_bindgen]
 extern "C" {
     /// The side of an engine that is in JavaScript.
@@ -47,6 +49,9 @@ extern "C" {
     pub(crate) fn size_sync(this: &HostStorage) -> Result<f64, JsValue>;
     #[wasm_bindgen(method, structural, catch, js_name = writeSync)]
     pub(crate) fn write_sync(this: &HostStorage, offset: f64, bytes: &[u8]) -> Result<(), JsValue>;
+    /// The same, from an array of JavaScript.
+    #[wasm_bindgen(method, structural, catch, js_name = writeSync)]
+    pub(crate) fn write_from(this: &HostStorage, offset: f64, bytes: &Bytes) -> Result<(), JsValue>;
     #[wasm_bindgen(method, structural, catch, js_name = truncateSync)]
     pub(crate) fn truncate_sync(this: &HostStorage, size: f64) -> Result<(), JsValue>;
     #[wasm_bindgen(method, structural, catch, js_name = flushSync)]

@@ -6,6 +6,7 @@ use alloc::rc::Rc;
 use js_sys::Uint8Array;
 use wasm_bindgen::{JsCast, JsValue};
 
+use super::buffers::Bytes;
 use super::engine::Engine;
 use super::error::Fault;
 use super::host::HostStorage;
@@ -37,6 +38,11 @@ impl JsStorage {
 
     pub(crate) fn is_writable(&self) -> bool {
         self.writable
+    }
+
+    /// Writes the bytes of an array to a synchronous storage, which takes them from there.
+    pub(crate) fn write_from(&self, offset: u64, bytes: &Bytes) -> Result<(), Fault> {
+        Ok(self.host.write_from(number(offset), bytes)?)
     }
 
     /// Waits, before a request to a synchronous storage, where others want the thread.

@@ -12,6 +12,9 @@ use crate::error::Error;
 impl WasmImage {
     /// Writes the bytes of an array at `offset` of the disk.
     pub fn write(&self, offset: u64, from: Bytes) -> Result<JsValue, JsValue> {
+        if let Some(written) = self.write_directly(offset, &from) {
+            return written;
+        }
         let (image, engine) = (self.image.clone(), self.engine.clone());
         self.engine.start(async move {
             engine.buffers.drain(&from, offset, async |at, buf| image.write_at(at, buf).await).await
@@ -20,6 +23,10 @@ impl WasmImage {
 
     /// The same, at once.
     pub fn write_sync(&self, offset: u64, from: &Bytes) -> Result<(), JsValue> {
+        if let Some(written) = self.write_directly(offset, from) {
+            written?;
+            return Ok(());
+        }
         let write = self.engine.buffers.drain(from, offset, async |at, buf| self.image.write_at(at, buf).await);
         self.now(write)?;
         Ok(())
@@ -74,6 +81,18 @@ impl WasmImage {
     pub fn close(&self) -> Result<JsValue, JsValue> {
         let image = self.image.clone();
         self.engine.start(async move { done(image.close().await) })
+    }
+}
+
+impl WasmImage {
+    /// Writes in place straight from the caller's array, where that can be done at once.
+    fn write_directly(&self, offset: u64, from: &Bytes) -> Option<Outcome> {
+        if !self.engine.all_sync() {
+            return None;
+        }
+        let written =
+            self.image.write_at_held_place(offset, from.byte_count(), |storage, place| storage.write_from(place, from));
+        written.map(done)
     }
 }
 

@@ -65,6 +65,40 @@ describe.each(storages)('over %s', (_, open) => {
   })
 })
 
+it('a write in place is made by the storage itself, and poisons the image when it fails', async () => {
+  const inner = memory()
+  await (await Qcow2.create(inner, { size: MiB, preallocation: 'full' })).close()
+  const sources: Uint8Array[] = []
+  let full = false
+  const storage: WritableStorage = {
+    size: () => inner.size(),
+    readSync: (offset, into) => inner.readSync(offset, into),
+    writeSync(offset, bytes) {
+      if (full) throw new DOMException('no room', 'QuotaExceededError')
+      sources.push(bytes)
+      inner.writeSync(offset, bytes)
+    },
+    truncateSync: (length) => inner.truncateSync(length),
+    flushSync: () => inner.flushSync(),
+  }
+  const image = await Qcow2.open(storage, { writable: true })
+  image.readSync(0, 512)
+  const bytes = contents(200_000)
+  for (const write of [() => image.writeSync(1000, bytes), () => image.write(1000, bytes)]) {
+    sources.length = 0
+    await write()
+    expect(sources.length).toBe(1)
+    expect(sources[0]).toBe(bytes)
+  }
+  image.flushSync()
+  expect(difference(image.readSync(1000, bytes.length), bytes)).toBe(-1)
+  full = true
+  expect(() => image.writeSync(0, bytes)).toThrow(expect.objectContaining({ code: 'QUOTA' }))
+  full = false
+  expect(() => image.writeSync(0, bytes)).toThrow(expect.objectContaining({ code: 'POISONED' }))
+  await expect(image.close()).rejects.toMatchObject({ code: 'POISONED' })
+})
+
 describe('what is created', () => {
   const shapes: [string, Omit<CreateOptions, 'size'>, Record<string, unknown>][] = [
     ['as by default', {}, { compat: '1.1', 'refcount-bits': 16, 'lazy-refcounts': false, 'extended-l2': false }],

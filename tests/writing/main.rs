@@ -27,6 +27,7 @@ mod creating;
 mod dropped;
 mod encrypted;
 mod found;
+mod held_place;
 mod lazy_refcounts;
 mod matrix;
 mod turns;

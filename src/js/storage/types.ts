@@ -56,8 +56,8 @@ export interface WritableSyncStorage extends SyncStorage {
    * Puts `bytes` at `offset`, all of them or an exception. Past the end the storage grows, and what lies between the old
    * end and `offset` reads as zeros.
    *
-   * `bytes` is a view on the memory of WebAssembly, valid only during the call: don't change it, don't keep it, and call
-   * no method of an image meanwhile.
+   * `bytes` is a view on the memory of WebAssembly, or an array of the caller's, valid only during the call: don't change it,
+   * don't keep it, and call no method of an image meanwhile.
    */
   writeSync(offset: number, bytes: Uint8Array): void
   /** Makes the storage `size` bytes long: cuts it, or lets it grow with zeros. */
