@@ -25,10 +25,26 @@ await withPage(async (page) => {
   const far = await measure(page, worker, 'far', { total: 32 * MiB })
   console.log('                                          qcow2        fetch   ratio  target')
   good = report('http, 100 Mbit/s, 20 ms, streamed', far, 'MB/s', 0.9) && good
+  const cold = await measure(page, worker, 'boot', {})
+  good = reportBoot('http, a start from there, cold', cold) && good
+  // With room for what is fetched ahead.
+  const roomy = { readAhead: { budget: 64 * MiB }, ahead: 16 * MiB }
+  const known = await measure(page, worker, 'boot', { list: cold.list, ...roomy })
+  good = reportBoot('http, the same, prefetched', known) && good
   const { microseconds, megabytes } = await page.evaluate(onPage)
   console.log(`opfs on the page: ${microseconds.toFixed(0)} µs for 4 KiB, ${megabytes.toFixed(0)} MB/s by 64 KiB`)
   return good
 })
+
+/** Prints how many requests the reads of a start took: at most a tenth as many. */
+function reportBoot(title, { reads, requests, milliseconds }) {
+  const verdict = requests * 10 <= reads ? '≤ 0.1 ok' : '≤ 0.1 MISSED'
+  const ratio = (requests / reads).toFixed(2)
+  console.log(
+    `${title.padEnd(34)} ${reads} reads, ${requests} requests, ${ratio} ${verdict}, ${milliseconds.toFixed(0)} ms`,
+  )
+  return requests * 10 <= reads
+}
 
 /** The engine on the page, with the access handle in the package's own worker. */
 async function onPage() {
