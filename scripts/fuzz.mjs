@@ -16,6 +16,7 @@ const smokeInputs = {
   tables: 5_000,
   overlap: 10_000,
   image: 20_000,
+  luks: 3_000,
   repair: 5_000,
   streams: 20_000,
   write: 10_000,

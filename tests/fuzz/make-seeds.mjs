@@ -78,6 +78,15 @@ const images = {
   },
 }
 
+/** The LUKS headers that QEMU writes, for the target `luks`. */
+const headers = {
+  'aes-256-xts': '',
+  'aes-128-cbc-essiv':
+    ',encrypt.cipher-alg=aes-128,encrypt.cipher-mode=cbc,encrypt.ivgen-alg=essiv,encrypt.ivgen-hash-alg=sha256',
+  'serpent-256-xts': ',encrypt.cipher-alg=serpent-256,encrypt.hash-alg=sha512',
+  'twofish-256-cbc': ',encrypt.cipher-alg=twofish-256,encrypt.cipher-mode=cbc,encrypt.hash-alg=ripemd160',
+}
+
 /** For the target `write`: that the image is given, and what is asked of it. */
 const requests = Buffer.from([1, ...Array.from({ length: 256 }, (_, index) => (index * 37) & 255)])
 
@@ -89,7 +98,7 @@ function trimmed(bytes) {
 }
 
 try {
-  for (const target of ['header', 'image', 'write']) {
+  for (const target of ['header', 'image', 'luks', 'write']) {
     for (const folder of ['seeds', 'corpus']) mkdirSync(join(crate, folder, target), { recursive: true })
   }
   for (const [name, make] of Object.entries(images)) {
@@ -98,6 +107,14 @@ try {
     writeFileSync(join(crate, image.length > largest ? 'corpus' : 'seeds', 'image', name), image)
     writeFileSync(join(crate, 'seeds', 'header', name), image.subarray(0, 4096))
     if (image.length <= largest) writeFileSync(join(crate, 'seeds', 'write', name), Buffer.concat([requests, image]))
+  }
+  for (const [name, options] of Object.entries(headers)) {
+    const secret = ['--object', 'secret,id=s,data=open sesame']
+    const all = `encrypt.format=luks,encrypt.key-secret=s,encrypt.iter-time=10${options}`
+    img('create', '-q', ...secret, '-f', 'qcow2', '-o', all, name, '1k')
+    const image = readFileSync(join(work, name))
+    const start = image.indexOf('LUKS\xba\xbe', 0, 'latin1')
+    writeFileSync(join(crate, 'seeds', 'luks', name), image.subarray(start, start + 592))
   }
 } finally {
   rmSync(work, { recursive: true, force: true })

@@ -20,6 +20,7 @@ mod caches;
 mod compressed;
 mod extensions;
 mod header;
+mod luks;
 mod memory;
 mod mutation;
 mod random_images;

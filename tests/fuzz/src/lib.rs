@@ -11,6 +11,7 @@ mod header;
 mod image;
 mod input;
 mod limits;
+mod luks;
 mod model;
 mod overlap;
 mod plan;
@@ -22,6 +23,7 @@ mod write;
 
 pub use header::header;
 pub use image::image;
+pub use luks::luks;
 pub use overlap::overlap;
 pub use repair::repairs;
 pub use streams::streams;
