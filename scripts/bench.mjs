@@ -22,6 +22,12 @@ const parts = {
     say('\n=== in Chromium')
     run(process.execPath, [inRoot('tests', 'bench', 'browser.mjs'), ...args])
   },
+  async codecs(args) {
+    await setup(['rust', 'packages', 'wasm', 'browser', 'qemu'])
+    build()
+    say('\n=== ciphers and codecs in Chromium')
+    run(process.execPath, [inRoot('tests', 'bench', 'browser-codecs.mjs'), ...args])
+  },
   async workers(args) {
     await setup(['rust', 'packages', 'wasm', 'browser', 'qemu'])
     build()

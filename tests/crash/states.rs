@@ -5,6 +5,8 @@
 
 use std::process::Command;
 
+use qcow2_web::Encryption;
+
 use crate::common::index;
 use crate::common::lab::Lab;
 use crate::common::random::Random;
@@ -68,6 +70,15 @@ impl Recorded {
         let (bits, clusters) = random.pick(&[(9, 60), (10, 40), (12, 20), (14, 8), (16, 4)]);
         let setup = Setup { write_through: true, ..Setup::random(bits, clusters, &mut random) };
         Self::with(setup, random, 50)
+    }
+
+    /// On an image that is encrypted by LUKS: each sector by its place in the file.
+    fn luks(seed: u64) -> Self {
+        let mut random = Random::seeded(seed);
+        let (bits, clusters) = random.pick(&[(9, 60), (10, 40), (12, 20), (14, 8), (16, 4)]);
+        let any = Setup::random(bits, clusters, &mut random);
+        let setup = Setup { encryption: Some(Encryption::Luks), snapshot: false, ..any };
+        Self::with(setup, random, 40)
     }
 
     /// On an image that was not closed by a program that writes counts late: opening it rebuilds them.
@@ -369,6 +380,7 @@ crashes! {
     clusters_of_128k_and_256k: 2_000 of |seed| Recorded::any(seed, 17 + (seed % 2) as u32, 3, 40);
     clusters_of_512k_to_2m: 1_000 of |seed| Recorded::any(seed, 19 + (seed % 3) as u32, 2, 20);
     written_through: 12_000 of Recorded::written_through;
+    encrypted_by_luks: 6_000 of Recorded::luks;
     opened_dirty: 8_000 of Recorded::dirty;
     refcount_table_that_grows: 12_000 of Recorded::growing_table;
 }

@@ -51,27 +51,13 @@ impl Broken {
         Self(SOUND.clone())
     }
 
-    /// Where the LUKS header begins.
-    fn place(&self) -> u64 {
-        self.find(b"LUKS\xba\xbe")
-    }
-
-    /// Where the data of the extension begins that points to it.
-    fn pointer(&self) -> u64 {
-        self.find(&CRYPTO_HEADER) + 8
-    }
-
-    fn find(&self, bytes: &[u8]) -> u64 {
-        SOUND.windows(bytes.len()).position(|window| window == bytes).unwrap() as u64
-    }
-
     fn at(mut self, place: u64, bytes: &[u8]) -> Self {
         self.0[place as usize..][..bytes.len()].copy_from_slice(bytes);
         self
     }
 
     fn set(self, field: u64, value: u32) -> Self {
-        let place = self.place() + field;
+        let place = header_place() + field;
         self.at(place, &value.to_be_bytes())
     }
 
@@ -80,14 +66,14 @@ impl Broken {
     }
 
     fn text(self, field: u64, text: &str) -> Self {
-        let place = self.place() + field;
+        let place = header_place() + field;
         let mut bytes = [0; 32];
         bytes[..text.len()].copy_from_slice(text.as_bytes());
         self.at(place, &bytes)
     }
 
     fn flip(mut self, field: u64) -> Self {
-        let place = self.place() + field;
+        let place = header_place() + field;
         self.0[place as usize] ^= 1;
         self
     }
@@ -140,6 +126,20 @@ impl Broken {
     }
 }
 
+/// Where the LUKS header begins.
+fn header_place() -> u64 {
+    find(b"LUKS\xba\xbe")
+}
+
+/// Where the data of the extension begins that points to it.
+fn pointer_place() -> u64 {
+    find(&CRYPTO_HEADER) + 8
+}
+
+fn find(bytes: &[u8]) -> u64 {
+    SOUND.windows(bytes.len()).position(|window| window == bytes).unwrap() as u64
+}
+
 fn is_of_opening(corrupt: Corrupt) -> bool {
     matches!(corrupt, Corrupt::Luks { fault: LuksFault::NoActiveSlot, .. })
 }
@@ -150,7 +150,7 @@ fn slot_place(slot: u64) -> u64 {
 
 /// A fault of the header, at a field.
 fn fault(field: u64, fault: LuksFault) -> Corrupt {
-    Corrupt::Luks { offset: Broken::new().place() + field, fault }
+    Corrupt::Luks { offset: header_place() + field, fault }
 }
 
 #[test]
@@ -161,11 +161,11 @@ fn the_image_is_sound() {
 #[test]
 fn the_magic_number_and_the_version() {
     for byte in 0..6 {
-        let place = Broken::new().place();
+        let place = header_place();
         Broken::new().at(place + byte, b"?").both_refuse(fault(0, LuksFault::Magic));
     }
     for version in [0, 2, u16::MAX] {
-        let place = Broken::new().place() + field::VERSION;
+        let place = header_place() + field::VERSION;
         Broken::new().at(place, &version.to_be_bytes()).both_refuse(Unsupported::LuksVersion(version));
     }
 }
@@ -274,10 +274,10 @@ fn what_the_key_is_made_of() {
 
 #[test]
 fn a_pointer_that_lies() {
-    let pointer = Broken::new().pointer();
+    let pointer = pointer_place();
     let to =
         |offset: u64, length: u64| Broken::new().at(pointer, &[offset.to_be_bytes(), length.to_be_bytes()].concat());
-    let place = Broken::new().place();
+    let place = header_place();
     let at = |offset: u64, fault: LuksFault| Corrupt::Luks { offset, fault };
     to(place, 0).both_refuse(at(place, LuksFault::Magic));
     for length in [6, 591] {
@@ -295,7 +295,7 @@ fn a_pointer_that_lies() {
 
 #[test]
 fn a_file_that_ends_too_soon() {
-    let place = Broken::new().place();
+    let place = header_place();
     for length in [6, 591] {
         let mut short = Broken::new();
         short.0.truncate((place + length) as usize);

@@ -58,6 +58,10 @@ pub enum Problem {
     },
 }
 
+/// The `crypt_method` of LUKS, and the extension that says where its header is.
+const LUKS: u32 = 2;
+const CRYPTO_HEADER: u32 = 0x0537_be77;
+
 /// What a cluster is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Use {
@@ -67,6 +71,7 @@ pub enum Use {
     RefcountBlock,
     L1,
     SnapshotTable,
+    LuksHeader,
     /// An L2 table; a snapshot may share it.
     L2,
     Data,
@@ -92,7 +97,7 @@ impl fmt::Display for Findings {
     }
 }
 
-/// Checks the image in `bytes`. Bitmaps and encryption are beyond it.
+/// Checks the image in `bytes`. Bitmaps are beyond it.
 pub fn check(bytes: &[u8]) -> Findings {
     let mut check = match Check::new(bytes) {
         Ok(check) => check,
@@ -182,6 +187,28 @@ impl<'a> Check<'a> {
         let entries = u64::from(u32_at(self.bytes, 36));
         self.walk_l1(&L1 { offset: u64_at(self.bytes, 40), entries, number: 0 });
         self.walk_snapshots();
+        if u32_at(self.bytes, 32) == LUKS {
+            self.walk_luks();
+        }
+    }
+
+    /// The header with its key material, to which an extension points.
+    fn walk_luks(&mut self) {
+        let mut at = if self.version_3 { index(u64::from(u32_at(self.bytes, 100))) } else { 72 };
+        while let Some(extension) = self.bytes.get(at..).filter(|rest| rest.len() >= 24) {
+            match (u32_at(extension, 0), u64::from(u32_at(extension, 4))) {
+                (0, _) => return,
+                (CRYPTO_HEADER, 16) => {
+                    let (offset, length) = (u64_at(extension, 8), u64_at(extension, 16));
+                    let room = (self.clusters.len() as u64) << self.cluster_bits;
+                    return match offset.checked_add(length) {
+                        Some(end) if end <= room => self.refer(offset, length, Use::LuksHeader, "LUKS header", 0),
+                        _ => self.problem(Problem::PastEnd { what: "LUKS header", offset }),
+                    };
+                }
+                (_, length) => at += 8 + index(length.next_multiple_of(8)),
+            }
+        }
     }
 
     fn walk_snapshots(&mut self) {
