@@ -23,6 +23,7 @@ const parts = {
     run(process.execPath, [inRoot('tests', 'bench', 'browser.mjs'), ...args])
   },
   async codecs(args) {
+    await native('ciphers and codecs, against the plain crates and qemu-img', ['--bin', 'codecs'])
     await setup(['rust', 'packages', 'wasm', 'browser', 'qemu'])
     build()
     say('\n=== ciphers and codecs in Chromium')
