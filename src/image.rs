@@ -36,8 +36,6 @@ mod passphrase_options;
 mod preallocate;
 pub(crate) mod progress;
 mod read;
-mod rebuild;
-mod references;
 #[cfg(feature = "luks")]
 pub(crate) mod remembered;
 pub(crate) mod repair;

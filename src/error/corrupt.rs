@@ -172,11 +172,6 @@ pub enum Corrupt {
         /// Where the cluster begins.
         offset: u64,
     },
-    /// A table points past the end of the file.
-    PastEnd {
-        /// Where it points to.
-        offset: u64,
-    },
     /// Data, or a new table, should be written where the image's metadata are.
     Overlap {
         /// Where those metadata are.
@@ -273,7 +268,6 @@ impl Corrupt {
             | Self::CompressedWithDataFile { .. }
             | Self::MovedInDataFile { .. } => "CORRUPT_L2_ENTRY",
             Self::Uncounted { .. } => "CORRUPT_REFCOUNT",
-            Self::PastEnd { .. } => "CORRUPT_REFERENCE",
             Self::Overlap { .. } => "CORRUPT_OVERLAP",
             Self::Compressed { .. } => "CORRUPT_COMPRESSED_CLUSTER",
         }
@@ -311,7 +305,6 @@ impl Corrupt {
             | Self::SnapshotExtraData { offset, .. }
             | Self::SnapshotL1TooSmall { offset, .. }
             | Self::Uncounted { offset }
-            | Self::PastEnd { offset }
             | Self::Overlap { offset }
             | Self::Compressed { offset, .. } => offset,
             Self::BitmapEntry { directory, .. } => directory,
@@ -443,9 +436,6 @@ impl fmt::Display for Corrupt {
             }
             Self::Uncounted { offset } => {
                 write!(f, "the cluster at offset {offset} is in use, but its reference count says that it is free")
-            }
-            Self::PastEnd { offset } => {
-                write!(f, "a table points to offset {offset}, past the end of the file")
             }
             Self::Overlap { offset } => {
                 write!(f, "the image is damaged: data would be written over its metadata at offset {offset}")

@@ -346,15 +346,6 @@ impl Header {
         self.geometry
     }
 
-    /// The header with its refcount table in another place, and without the mark that the counts may be wrong.
-    pub(crate) fn with_rebuilt_refcounts(&self, offset: HostOffset, clusters: u32) -> Self {
-        let mut rebuilt = self.clone();
-        rebuilt.raw.refcount_table_offset = offset.0;
-        rebuilt.raw.refcount_table_clusters = clusters;
-        rebuilt.raw.incompatible_features &= !feature::DIRTY;
-        rebuilt
-    }
-
     pub(crate) fn roots(&self) -> Roots {
         Roots {
             size: self.raw.size,

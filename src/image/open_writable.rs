@@ -5,10 +5,11 @@ use super::backing::BackingResolver;
 use super::head::Head;
 use super::layer::Qcow2File;
 use super::open::OpenOptions;
+use super::repair::{Repair, RepairOptions, repair_file};
 use super::snapshot::checked_l1_table;
-use super::snapshot_table::SnapshotTable;
+use super::snapshot_table::{SnapshotTable, read_snapshot_table};
 use crate::error::{Error, Misuse};
-use crate::format::header::L1Table;
+use crate::format::header::{Header, L1Table};
 use crate::format::l1::{L1_ENTRY_SIZE, L1Entry};
 use crate::format::units::HostOffset;
 use crate::meta::writeback::Writeback;
@@ -18,8 +19,9 @@ impl<S: StorageMut> Image<S> {
     /// Opens the image in `storage` for reading and writing, and the backing files under it for reading.
     ///
     /// Nobody else may write to the storage meanwhile. Reads the refcount table and the L1 table whole. Clears the
-    /// autoclear features that this crate doesn't maintain. Reference counts that a program left behind that writes them
-    /// late and was not closed properly are rebuilt. An image that is marked as corrupt is refused.
+    /// autoclear features that this crate doesn't maintain. An image that a program left behind that writes the reference
+    /// counts late and was not closed properly is repaired, or refused where that would take a loss
+    /// ([`Misuse::NeedsRepair`]). One that is marked as corrupt is refused.
     pub async fn open_writable<R: BackingResolver<S>>(
         storage: S,
         options: OpenOptions<S, R>,
@@ -30,7 +32,7 @@ impl<S: StorageMut> Image<S> {
             return Err(Misuse::MarkedCorrupt.into());
         }
         if image.is_dirty() {
-            image.top.rebuild_refcounts().await?;
+            image.top.repair_left_behind().await?;
         }
         let Qcow2File { files, tables, writeback, current_header, .. } = &*image.top;
         let opened =
@@ -40,6 +42,24 @@ impl<S: StorageMut> Image<S> {
         // It was just made, so nothing is in it.
         let _ = writeback.set(opened);
         Ok(image)
+    }
+}
+
+impl<S: StorageMut> Qcow2File<S> {
+    /// Repairs an image that was not closed properly, as far as that loses nothing, and takes in what it is then.
+    async fn repair_left_behind(&self) -> Result<(), Error<S::Error>> {
+        let report = repair_file(&self.files.image, RepairOptions::new(Repair::All)).await?;
+        if report.after.is_dirty {
+            return Err(Misuse::NeedsRepair.into());
+        }
+        // What was read before is out of date.
+        self.tables.cache().clear();
+        let head = Head::read(&self.files.image).await.map_err(Error::Storage)??;
+        let header = Header::check(head.header, &head.feature_names)?;
+        self.active.set(header.l1_table(), header.disk_size());
+        self.current_header.set(header);
+        self.snapshots.replace(read_snapshot_table(self).await?.into());
+        Ok(())
     }
 }
 

@@ -265,22 +265,6 @@ impl Tables {
         Ok(self.slice_at(file, start).await?.0)
     }
 
-    /// The word of a table at `place`.
-    pub(crate) async fn word<S: Storage>(&self, file: &HostFile<S>, place: HostOffset) -> Result<u64, Error<S::Error>> {
-        let (slice, at) = self.slice_at(file, place).await?;
-        Ok(slice.word(at))
-    }
-
-    /// The L2 entry at `place`.
-    pub(crate) async fn l2_entry<S: Storage>(
-        &self,
-        file: &HostFile<S>,
-        place: HostOffset,
-    ) -> Result<L2Entry, Error<S::Error>> {
-        let (slice, at) = self.slice_at(file, place).await?;
-        Ok(L2Entries { slice: &slice, at, offset: place, rules: self.rules }.entry(0))
-    }
-
     pub(crate) fn rules(&self) -> L2Rules {
         self.rules
     }
