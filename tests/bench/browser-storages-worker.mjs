@@ -119,7 +119,7 @@ const measurements = {
    * and length, as QEMU's trace event `blk_co_preadv` told them of a disk of 512 MiB with ext4: Debian's kernel mounts it, and
    * runs a shell, Perl, Python, Git and others. The guest's own read-ahead is in them.
    */
-  async boot({ list, readAhead = {}, ahead }) {
+  async boot({ list, readAhead = {} }) {
     const trace = (await (await fetch('/tests/bench/boot-trace.txt')).text()).trim().split('\n')
     const reads = trace.map((line) => line.split(' ').map(Number))
     let requests = 0
@@ -128,7 +128,7 @@ const measurements = {
       return fetch(url, init)
     }
     const far = http('/far/disk.qcow2', { fetchFn: counted, readAhead })
-    const recorder = recorded(list ? prefetched(far, list, ahead ? { ahead } : {}) : far)
+    const recorder = recorded(list ? prefetched(far, list) : far)
     const image = await Qcow2.open(recorder)
     const begun = performance.now()
     // A machine that starts waits for each of them.

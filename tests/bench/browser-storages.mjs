@@ -27,8 +27,8 @@ await withPage(async (page) => {
   good = report('http, 100 Mbit/s, 20 ms, streamed', far, 'MB/s', 0.9) && good
   const cold = await measure(page, worker, 'boot', {})
   good = reportBoot('http, a start from there, cold', cold) && good
-  // With room for what is fetched ahead.
-  const roomy = { readAhead: { budget: 64 * MiB }, ahead: 16 * MiB }
+  // With room for all that the list has.
+  const roomy = { readAhead: { budget: 128 * MiB } }
   const known = await measure(page, worker, 'boot', { list: cold.list, ...roomy })
   good = reportBoot('http, the same, prefetched', known) && good
   const { microseconds, megabytes } = await page.evaluate(onPage)

@@ -31,29 +31,43 @@ describe('a recorded storage', () => {
 describe('a prefetched storage', () => {
   it('fetches along the list, in few requests at one time, and no further ahead than it may', async () => {
     const held = new HeldStorage(64 * MiB)
-    const storage = prefetched(held, [[10 * MiB, 8 * MiB]], { ahead: 4 * MiB })
+    const storage = prefetched(held, [[10 * MiB, 16 * MiB]], { ahead: 8 * MiB })
     await storage.open?.()
     const answer = async () => {
       for (const request of held.requests.splice(0)) request.answer()
       await settle()
     }
-    expect(held.ranges).toEqual([10, 11, 12].map((at) => [at * MiB, 1 * MiB]))
+    expect(held.ranges).toEqual([10, 12, 14].map((at) => [at * MiB, 2 * MiB]))
     await answer()
-    expect(held.ranges).toEqual([[13 * MiB, 1 * MiB]])
+    expect(held.ranges).toEqual([[16 * MiB, 2 * MiB]])
     await answer()
     // The reader has not come; elsewhere doesn't count.
     void storage.read(0, 10, { signal })
     expect(held.ranges).toEqual([[0, 10]])
     await answer()
-    void storage.read(11 * MiB, 10, { signal })
+    void storage.read(14 * MiB, 10, { signal })
     expect(held.ranges).toEqual([
-      [14 * MiB, 1 * MiB],
-      [15 * MiB, 1 * MiB],
-      [11 * MiB, 10],
+      [18 * MiB, 2 * MiB],
+      [14 * MiB, 10],
     ])
   })
 
-  it('leaves out what a reader is past, and what the file does not have', async () => {
+  it('fetches at once what a reader needs before its turn, and whole', async () => {
+    const held = new HeldStorage(64 * MiB)
+    const storage = prefetched(held, [[10 * MiB, 16 * MiB]])
+    await storage.open?.()
+    held.requests.splice(0)
+    void storage.read(23 * MiB, 10, { signal })
+    void storage.read(22 * MiB, 10, { signal })
+    expect(held.ranges).toEqual([
+      [22 * MiB, 2 * MiB],
+      [23 * MiB, 10],
+      [22 * MiB, 10],
+    ])
+    await storage.close?.()
+  })
+
+  it('leaves out what the file does not have', async () => {
     const held = new HeldStorage(3 * MiB)
     const list: PrefetchList = [
       [0, 64 * KiB],
@@ -67,13 +81,19 @@ describe('a prefetched storage', () => {
     ])
   })
 
-  it('fetches neighbours together that are needed at about the same time', async () => {
+  it('fetches neighbours together, in the order of the first need', async () => {
     const held = new HeldStorage(64 * MiB)
-    const near: PrefetchList = [5, 1, 3].map((at) => [at * 128 * KiB, 64 * KiB])
-    const storage = prefetched(held, [...near, [9 * MiB, 64 * KiB], [2 * 128 * KiB, 4 * MiB], [0, 1]])
+    const near = [5, 1, 3].map((at) => [at * 128 * KiB, 64 * KiB] as const)
+    const storage = prefetched(held, [[9 * MiB, 64 * KiB], ...near, [30 * MiB, 1], [0, 1], [3 * 128 * KiB, 2 * MiB]])
     await storage.open?.()
-    expect(held.ranges[0]).toEqual([1 * 128 * KiB, 1 * MiB])
-    expect(held.requests.every(({ offset }) => offset > 0)).toBe(true)
+    expect(held.ranges).toEqual([
+      [9 * MiB, 64 * KiB],
+      [0, 2 * MiB],
+      [30 * MiB, 1],
+    ])
+    held.requests[0]?.answer()
+    await settle()
+    expect(held.ranges.at(-1)).toEqual([2 * MiB, 3 * 128 * KiB])
     await storage.close?.()
   })
 

@@ -50,8 +50,10 @@ export function recorded(storage: AsyncStorage): Recorded {
 /**
  * A storage whose parts are fetched in the order of a list, in large requests, before they are needed: for a machine that
  * starts from an image on a server, and reads much the same each time. The storage must be one that keeps what it has
- * fetched, as `http` does.
+ * fetched, as `http` does: with a `persistentCache`, or with a `readAhead.budget` of the list's length, nothing is fetched
+ * twice.
  *
+ * Parts that lie near each other come together, whenever they are needed; what a reader needs before its turn comes at once.
  * It goes no further ahead than `ahead`, so where a reader leaves the path of the list, it stops. What can't be fetched is
  * left to those who need it.
  *
@@ -70,7 +72,7 @@ export function prefetched(storage: AsyncStorage, list: PrefetchList, options: P
       run ??= new Run(storage, path, ahead, await storage.size())
     },
     read(offset, length, request) {
-      run?.pass(path.after(offset, length))
+      run?.need(offset, length)
       return ask(storage, offset, length, request)
     },
     async close() {
@@ -87,74 +89,77 @@ export function prefetched(storage: AsyncStorage, list: PrefetchList, options: P
 
 const block = 64 * 1024
 /** The largest request, in bytes. */
-const largest = 1024 * 1024
-/** How much of the list counts as needed at about the same time, in bytes. */
-const together = 4 * 1024 * 1024
+const largest = 2 * 1024 * 1024
 /** A hole that is fetched rather than that there are two requests, in bytes. */
 const gap = 256 * 1024
 /** Requests under way at one time, so that the link is never idle. */
 const atOnce = 3
 
-/** A list in another order, so that neighbours that are needed at about the same time come in one request. */
-function joined(list: PrefetchList): [number, number][] {
-  if (!Array.isArray(list)) throw invalidArgument('A prefetch list is an array of pairs of offset and length.')
-  const ranges: [number, number][] = []
-  let group: [number, number][] = []
-  let length = 0
-  const end = () => {
-    for (const [offset, count] of group.sort((a, b) => a[0] - b[0])) {
-      const before = ranges.at(-1)
-      const last = before ? before[0] + before[1] : Number.NEGATIVE_INFINITY
-      if (before && offset >= before[0] && offset - last <= gap) before[1] = Math.max(last, offset + count) - before[0]
-      else ranges.push([offset, count])
-    }
-    group = []
-    length = 0
-  }
-  for (const entry of list) {
-    group.push([integer(entry?.[0], 'An offset'), integer(entry?.[1], 'A length')])
-    length += entry[1]
-    if (length >= together) end()
-  }
-  end()
-  return ranges
+/** A part of the file that is fetched by one request. */
+interface Piece {
+  readonly offset: number
+  readonly length: number
+  /** The first entry of the list that needs it. */
+  readonly first: number
 }
 
-/** The pieces of a list, and how long the way is to the end of each. */
+/** The pieces that a list comes to. */
 class Path {
-  readonly pieces: { readonly offset: number; readonly length: number; readonly end: number }[] = []
-  /** By number of block: the piece in which it comes first. */
-  readonly #blocks = new Map<number, number>()
+  /** By offset. */
+  readonly #sorted: readonly Piece[]
+  /** In the order in which they are needed. */
+  readonly pieces: readonly Piece[]
 
   constructor(list: PrefetchList) {
-    let end = 0
-    for (const [start, whole] of joined(list)) {
-      for (let offset = start; offset < start + whole; offset += largest) {
-        const length = Math.min(largest, start + whole - offset)
-        end += length
-        this.#add(offset, length)
-        this.pieces.push({ offset, length, end })
-      }
+    this.#sorted = pieces(list)
+    this.pieces = [...this.#sorted].sort((a, b) => a.first - b.first)
+  }
+
+  /** The pieces that a range touches. */
+  *over(offset: number, length: number): Iterable<Piece> {
+    for (let index = this.#after(offset); ; index += 1) {
+      const piece = this.#sorted[index]
+      if (!piece || piece.offset >= offset + length) return
+      yield piece
     }
   }
 
-  /** How far along a reader of a range is. */
-  after(offset: number, length: number): number {
-    let furthest = 0
-    const last = Math.ceil((offset + length) / block)
-    for (let number = Math.floor(offset / block); number < last; number += 1) {
-      const index = this.#blocks.get(number)
-      if (index !== undefined) furthest = Math.max(furthest, this.pieces[index]?.end ?? 0)
+  /** The index of the first piece that ends after `offset`. */
+  #after(offset: number): number {
+    let [low, high] = [0, this.#sorted.length]
+    while (low < high) {
+      const middle = (low + high) >>> 1
+      const { offset: start, length } = this.#sorted[middle] as Piece
+      if (start + length <= offset) low = middle + 1
+      else high = middle
     }
-    return furthest
+    return low
   }
+}
 
-  #add(offset: number, length: number): void {
-    const last = Math.ceil((offset + length) / block)
-    for (let number = Math.floor(offset / block); number < last; number += 1) {
-      if (!this.#blocks.has(number)) this.#blocks.set(number, this.pieces.length)
+/** Neighbours together, and what is long in parts; by offset. */
+function pieces(list: PrefetchList): Piece[] {
+  if (!Array.isArray(list)) throw invalidArgument('A prefetch list is an array of pairs of offset and length.')
+  const entries = list.map((entry, first) => {
+    const [offset, length] = [integer(entry?.[0], 'An offset'), integer(entry?.[1], 'A length')]
+    return { offset, length, first }
+  })
+  const found: Piece[] = []
+  for (const entry of entries.sort((a, b) => a.offset - b.offset)) {
+    const end = entry.offset + entry.length
+    let at = entry.offset
+    const last = found.at(-1)
+    if (last && at - (last.offset + last.length) <= gap) {
+      // As much of it as there is room for in the piece before.
+      const room = Math.min(last.offset + largest, end)
+      const first = at < room ? Math.min(last.first, entry.first) : last.first
+      const length = Math.max(last.length, room - last.offset)
+      found[found.length - 1] = { offset: last.offset, length, first }
+      at = Math.max(at, last.offset + length)
     }
+    for (; at < end; at += largest) found.push({ offset: at, length: Math.min(largest, end - at), first: entry.first })
   }
+  return found
 }
 
 /** One walk along a path. */
@@ -164,11 +169,13 @@ class Run {
   readonly #ahead: number
   readonly #size: number
   readonly #stop = new AbortController()
+  readonly #begun = new Set<Piece>()
+  readonly #needed = new Set<Piece>()
   /** The next piece. */
   #next = 0
   #inFlight = 0
-  /** How far the reader has come. */
-  #passed = 0
+  /** How many bytes of what was begun nobody has needed yet. */
+  #unread = 0
 
   constructor(storage: AsyncStorage, path: Path, ahead: number, size: number) {
     this.#storage = storage
@@ -178,9 +185,13 @@ class Run {
     this.#go()
   }
 
-  pass(way: number): void {
-    if (way <= this.#passed) return
-    this.#passed = way
+  need(offset: number, length: number): void {
+    for (const piece of this.#path.over(offset, length)) {
+      if (this.#needed.has(piece)) continue
+      this.#needed.add(piece)
+      if (this.#begun.has(piece)) this.#unread -= piece.length
+      else this.#begin(piece)
+    }
     this.#go()
   }
 
@@ -189,20 +200,25 @@ class Run {
   }
 
   #go(): void {
-    while (this.#inFlight < atOnce && !this.#stop.signal.aborted) {
+    while (this.#inFlight < atOnce) {
       const piece = this.#path.pieces[this.#next]
-      if (!piece || piece.end - this.#passed > this.#ahead) return
+      if (!piece || (!this.#begun.has(piece) && this.#unread + piece.length > this.#ahead)) return
       this.#next += 1
-      // The file may be shorter than the one that the list was recorded of.
-      const length = Math.min(piece.length, this.#size - piece.offset)
-      if (length > 0 && piece.end > this.#passed) this.#fetch(piece.offset, length)
+      if (this.#begun.has(piece)) continue
+      this.#unread += piece.length
+      this.#begin(piece)
     }
   }
 
-  #fetch(offset: number, length: number): void {
+  #begin(piece: Piece): void {
+    if (this.#stop.signal.aborted) return
+    this.#begun.add(piece)
+    // The file may be shorter than the one that the list was recorded of.
+    const length = Math.min(piece.length, this.#size - piece.offset)
+    if (length <= 0) return
     this.#inFlight += 1
     const request: Abortable = { signal: this.#stop.signal }
-    ask(this.#storage, offset, length, request).then(
+    ask(this.#storage, piece.offset, length, request).then(
       () => {
         this.#inFlight -= 1
         this.#go()
