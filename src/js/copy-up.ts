@@ -1,3 +1,4 @@
+import { whenAborted } from './abort.js'
 import { integer } from './checks.js'
 import { Qcow2Error } from './errors.js'
 import type { Extent } from './map.js'
@@ -30,15 +31,28 @@ export async function copyUp(source: Source, { requests = 4, signal, onProgress 
   const most = integer(requests, 'requests', 1)
   // The first failure ends the others.
   const stop = new AbortController()
-  const watched = signal ? AbortSignal.any([signal, stop.signal]) : stop.signal
+  const ignore = signal ? whenAborted({ signal }, (reason) => stop.abort(reason)) : () => {}
+  try {
+    await copyAll(source, most, stop, onProgress)
+  } finally {
+    ignore()
+  }
+}
+
+async function copyAll(
+  source: Source,
+  most: number,
+  stop: AbortController,
+  onProgress: LongOptions['onProgress'],
+): Promise<void> {
   let total = 0
-  for await (const { length } of pieces(source, watched)) total += length
+  for await (const { length } of pieces(source, stop.signal)) total += length
   let done = 0
   onProgress?.({ done, total })
-  const left = pieces(source, watched)
+  const left = pieces(source, stop.signal)
   const copy = async () => {
     for await (const piece of left) {
-      await source.copy(piece, watched)
+      await source.copy(piece, stop.signal)
       done += piece.length
       // Others write, and what they write is not counted.
       onProgress?.({ done: Math.min(done, total), total })
@@ -54,7 +68,7 @@ export async function copyUp(source: Source, { requests = 4, signal, onProgress 
   })
   // Nothing is under way when this is over.
   const failed = (await Promise.allSettled(copying)).find((each) => each.status === 'rejected')
-  if (failed) throw signal?.aborted ? signal.reason : stop.signal.reason
+  if (failed) throw stop.signal.reason
 }
 
 /** The pieces of the disk that come from backing files, in order. */
