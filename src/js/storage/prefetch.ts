@@ -61,7 +61,7 @@ export function recorded(storage: AsyncStorage): Recorded {
  */
 export function prefetched(storage: AsyncStorage, list: PrefetchList, options: PrefetchOptions = {}): AsyncStorage {
   const ahead = integer(options.ahead ?? 8 * 1024 * 1024, 'ahead')
-  const path = new Path(list)
+  const entries = checked(list)
   let run: Run | undefined
   let users = 0
   const file: AsyncStorage = {
@@ -69,7 +69,7 @@ export function prefetched(storage: AsyncStorage, list: PrefetchList, options: P
     async open() {
       await storage.open?.()
       users += 1
-      run ??= new Run(storage, path, ahead, await storage.size())
+      run ??= new Run(storage, new Path(entries, await storage.size()), ahead)
     },
     read(offset, length, request) {
       run?.need(offset, length)
@@ -99,8 +99,6 @@ const atOnce = 3
 interface Piece {
   readonly offset: number
   readonly length: number
-  /** The first entry of the list that needs it. */
-  readonly first: number
 }
 
 /** The pieces that a list comes to. */
@@ -110,9 +108,12 @@ class Path {
   /** In the order in which they are needed. */
   readonly pieces: readonly Piece[]
 
-  constructor(list: PrefetchList) {
-    this.#sorted = pieces(list)
-    this.pieces = [...this.#sorted].sort((a, b) => a.first - b.first)
+  /** For a file of `size` bytes, which may be shorter than the one that the list was recorded of. */
+  constructor(list: PrefetchList, size: number) {
+    this.#sorted = joined(list)
+      .map(({ offset, length }) => ({ offset, length: Math.min(length, size - offset) }))
+      .flatMap(cut)
+    this.pieces = [...new Set(list.flatMap(([offset, length]) => [...this.over(offset, length)]))]
   }
 
   /** The pieces that a range touches. */
@@ -137,29 +138,31 @@ class Path {
   }
 }
 
-/** Neighbours together, and what is long in parts; by offset. */
-function pieces(list: PrefetchList): Piece[] {
+/** A copy of a list, if it is one. */
+function checked(list: PrefetchList): PrefetchList {
   if (!Array.isArray(list)) throw invalidArgument('A prefetch list is an array of pairs of offset and length.')
-  const entries = list.map((entry, first) => {
-    const [offset, length] = [integer(entry?.[0], 'An offset'), integer(entry?.[1], 'A length')]
-    return { offset, length, first }
-  })
-  const found: Piece[] = []
-  for (const entry of entries.sort((a, b) => a.offset - b.offset)) {
-    const end = entry.offset + entry.length
-    let at = entry.offset
-    const last = found.at(-1)
-    if (last && at - (last.offset + last.length) <= gap) {
-      // As much of it as there is room for in the piece before.
-      const room = Math.min(last.offset + largest, end)
-      const first = at < room ? Math.min(last.first, entry.first) : last.first
-      const length = Math.max(last.length, room - last.offset)
-      found[found.length - 1] = { offset: last.offset, length, first }
-      at = Math.max(at, last.offset + length)
-    }
-    for (; at < end; at += largest) found.push({ offset: at, length: Math.min(largest, end - at), first: entry.first })
+  return list.map((entry) => [integer(entry?.[0], 'An offset'), integer(entry?.[1], 'A length')])
+}
+
+/** Neighbours as one; by offset. */
+function joined(entries: PrefetchList): Piece[] {
+  const ranges: { offset: number; length: number }[] = []
+  for (const [offset, length] of [...entries].sort((a, b) => a[0] - b[0])) {
+    const last = ranges.at(-1)
+    if (last && offset - (last.offset + last.length) <= gap) {
+      last.length = Math.max(last.length, offset + length - last.offset)
+    } else ranges.push({ offset, length })
   }
-  return found
+  return ranges
+}
+
+/** The parts of what is long. */
+function cut({ offset, length }: Piece): Piece[] {
+  const count = Math.max(0, Math.ceil(length / largest))
+  return Array.from({ length: count }, (_, index) => {
+    const start = index * largest
+    return { offset: offset + start, length: Math.min(largest, length - start) }
+  })
 }
 
 /** One walk along a path. */
@@ -167,7 +170,6 @@ class Run {
   readonly #storage: AsyncStorage
   readonly #path: Path
   readonly #ahead: number
-  readonly #size: number
   readonly #stop = new AbortController()
   readonly #begun = new Set<Piece>()
   readonly #needed = new Set<Piece>()
@@ -177,11 +179,10 @@ class Run {
   /** How many bytes of what was begun nobody has needed yet. */
   #unread = 0
 
-  constructor(storage: AsyncStorage, path: Path, ahead: number, size: number) {
+  constructor(storage: AsyncStorage, path: Path, ahead: number) {
     this.#storage = storage
     this.#path = path
     this.#ahead = ahead
-    this.#size = size
     this.#go()
   }
 
@@ -213,12 +214,9 @@ class Run {
   #begin(piece: Piece): void {
     if (this.#stop.signal.aborted) return
     this.#begun.add(piece)
-    // The file may be shorter than the one that the list was recorded of.
-    const length = Math.min(piece.length, this.#size - piece.offset)
-    if (length <= 0) return
     this.#inFlight += 1
     const request: Abortable = { signal: this.#stop.signal }
-    ask(this.#storage, piece.offset, length, request).then(
+    ask(this.#storage, piece.offset, piece.length, request).then(
       () => {
         this.#inFlight -= 1
         this.#go()
