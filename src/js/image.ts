@@ -10,7 +10,7 @@ import { createHere, openHere } from './opening.js'
 import type { OpenOptions, ReadableOptions, RequestOptions, ResizeOptions, WriteZeroesOptions } from './options.js'
 import { type Snapshots, snapshotList, snapshotMethods } from './snapshots.js'
 import type { Storage, WritableStorage } from './storage/types.js'
-import { stream } from './stream.js'
+import { type StreamSource, stream } from './stream.js'
 import type { ImageInfo, Location } from './types.js'
 import type { LongOptions } from './watch.js'
 import { createThere, openThere } from './worker/opening.js'
@@ -225,17 +225,7 @@ export class Qcow2 {
    * @throws {@link Qcow2Error} `OUT_OF_BOUNDS`, `INVALID_ARGUMENT`.
    */
   readable(options: ReadableOptions = {}): ReadableStream<Uint8Array<ArrayBuffer>> {
-    const { offset, length } = this.#range(options)
-    const chunkSize = integer(options.chunkSize ?? 1024 * 1024, 'chunkSize', 1)
-    const { signal, onProgress } = options
-    return stream({
-      offset,
-      length,
-      chunkSize,
-      signal,
-      onProgress,
-      read: (at, count, watch) => this.read(at, count, watch),
-    })
+    return this.#stream(options, this.size, (at, count, watch) => this.read(at, count, watch))
   }
 
   /**
@@ -245,7 +235,7 @@ export class Qcow2 {
    * leads to, or the signal's reason.
    */
   map(options: MapOptions = {}): AsyncIterableIterator<Extent> {
-    const { offset, length } = this.#range(options)
+    const { offset, length } = rangeOf(options, this.size)
     return extents(() => this.#handle.walk('map', BigInt(offset), BigInt(length)), length, options)
   }
 
@@ -282,6 +272,15 @@ export class Qcow2 {
   async readVmState(offset: ByteCount, target: number | Uint8Array, options: RequestOptions = {}): Promise<Uint8Array> {
     inside(offset, target, this.vmStateSize)
     return this.#handle.read('read_vm_state', BigInt(offset), target, options.signal)
+  }
+
+  /**
+   * The machine's saved state, or a part of it, as a stream; otherwise as `readable`.
+   *
+   * @throws {@link Qcow2Error} as {@link Qcow2.readable}.
+   */
+  readableVmState(options: ReadableOptions = {}): ReadableStream<Uint8Array<ArrayBuffer>> {
+    return this.#stream(options, this.vmStateSize, (at, count, watch) => this.readVmState(at, count, watch))
   }
 
   /**
@@ -352,13 +351,23 @@ export class Qcow2 {
     }
   }
 
-  #range({ offset = 0, length }: { offset?: ByteCount | undefined; length?: ByteCount | undefined }) {
-    const start = byteCount(offset, 'offset')
-    const count = length === undefined ? undefined : byteCount(length, 'length')
-    within(start, count ?? 0, this.size)
-    const rest = typeof start === 'bigint' ? Number(BigInt(this.size) - start) : this.size - start
-    return { offset: start, length: count === undefined ? rest : Number(count) }
+  #stream(options: ReadableOptions, size: number, read: StreamSource['read']): ReadableStream<Uint8Array<ArrayBuffer>> {
+    const chunkSize = integer(options.chunkSize ?? 1024 * 1024, 'chunkSize', 1)
+    const { signal, onProgress } = options
+    return stream({ ...rangeOf(options, size), chunkSize, signal, onProgress, read })
   }
+}
+
+/** The range that is asked for of so many bytes: all of them, unless it says otherwise. */
+function rangeOf(
+  { offset = 0, length }: { offset?: ByteCount | undefined; length?: ByteCount | undefined },
+  size: number,
+) {
+  const start = byteCount(offset, 'offset')
+  const count = length === undefined ? undefined : byteCount(length, 'length')
+  within(start, count ?? 0, size)
+  const rest = typeof start === 'bigint' ? Number(BigInt(size) - start) : size - start
+  return { offset: start, length: count === undefined ? rest : Number(count) }
 }
 
 /** The length of a read, when its range is one of a disk of `size` bytes. */

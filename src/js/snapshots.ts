@@ -19,6 +19,8 @@ export interface SnapshotOptions extends LongOptions {
    * written.
    */
   readonly vmState?: Uint8Array | ReadableStream<Uint8Array> | undefined
+  /** Called with how many bytes of the state are written; `onProgress` tells of the tables, which come after it. */
+  readonly onVmState?: ((bytes: number) => void) | undefined
 }
 
 /**
@@ -94,7 +96,7 @@ export function snapshotMethods(
       hostSnapshotOptions(name, options, 0)
       const write = (offset: ByteCount, bytes: Uint8Array) =>
         handle.write('write_vm_state', BigInt(offset), bytes, options.signal)
-      const length = await writeVmState(options.vmState, write)
+      const length = await writeVmState(options, write)
       return Object.freeze(await change('create_snapshot', [hostSnapshotOptions(name, options, length)], options))
     },
     apply: async (idOrName, options = {}) => change('apply_snapshot', [text(idOrName, 'A snapshot')], options),
@@ -139,21 +141,23 @@ function hostSnapshotOptions(name: string, options: SnapshotOptions, vmStateSize
 
 /** Hands the parts of a VM state to `write`, each with its offset; returns its length. */
 async function writeVmState(
-  state: SnapshotOptions['vmState'],
+  { vmState, onVmState }: SnapshotOptions,
   write: (offset: ByteCount, bytes: Uint8Array) => Promise<void>,
 ): Promise<number> {
-  if (state === undefined) return 0
-  if (state instanceof Uint8Array) {
-    await write(0, state)
-    return state.length
-  }
-  const reader = state.getReader()
+  if (vmState === undefined) return 0
   let length = 0
+  const take = async (bytes: Uint8Array) => {
+    await write(length, bytes)
+    length += bytes.length
+    onVmState?.(length)
+  }
+  if (vmState instanceof Uint8Array) {
+    await take(vmState)
+    return length
+  }
+  const reader = vmState.getReader()
   try {
-    for (let next = await reader.read(); !next.done; next = await reader.read()) {
-      await write(length, next.value)
-      length += next.value.length
-    }
+    for (let next = await reader.read(); !next.done; next = await reader.read()) await take(next.value)
   } catch (error) {
     await reader.cancel(error).catch(() => {})
     throw error

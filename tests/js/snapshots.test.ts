@@ -77,11 +77,18 @@ test('a VM state goes in as bytes or as a stream, and comes out again', async ()
     },
   })
   await image.snapshots.create('bytes', { vmState: state })
-  await image.snapshots.create('stream', { vmState: parts })
+  const written: number[] = []
+  await image.snapshots.create('stream', { vmState: parts, onVmState: (bytes) => written.push(bytes) })
+  expect(written).toEqual([70_000, 140_000, 210_000, 280_000, 300_000])
   for (const name of ['bytes', 'stream']) {
     const view = await image.snapshots.open(name)
     expect(view.vmStateSize).toBe(state.length)
     expect(difference(await view.readVmState(0, state.length), state)).toBe(-1)
+    const read: number[] = []
+    const stream = view.readableVmState({ chunkSize: 131_072, onProgress: ({ done }) => read.push(done) })
+    expect(difference(new Uint8Array(await new Response(stream).arrayBuffer()), state)).toBe(-1)
+    expect(read).toEqual([131_072, 262_144, 300_000])
+    expect(() => view.readableVmState({ offset: state.length + 1 })).toThrow(/OUT_OF_BOUNDS/)
     await view.close()
   }
   await image.close()
