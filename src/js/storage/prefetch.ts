@@ -51,7 +51,7 @@ export function recorded(storage: AsyncStorage): Recorded {
  * A storage whose parts are fetched in the order of a list, in large requests, before they are needed: for a machine that
  * starts from an image on a server, and reads much the same each time. The storage must be one that keeps what it has
  * fetched, as `http` does: with a `persistentCache`, or with a `readAhead.budget` of the list's length, nothing is fetched
- * twice.
+ * twice. The list knows better than a forecast what is next: with a `readAhead.window` of 0 there are the fewest requests.
  *
  * Parts that lie near each other come together, whenever they are needed; what a reader needs before its turn comes at once.
  * It goes no further ahead than `ahead`, so where a reader leaves the path of the list, it stops. What can't be fetched is
