@@ -2,6 +2,7 @@ import type { Abortable } from '../abort.js'
 import { integer } from '../checks.js'
 import { invalidArgument } from '../errors.js'
 import { made } from './recipe.js'
+import { firstAfter, type Range } from './segments.js'
 import { type AsyncStorage, ask } from './types.js'
 
 /**
@@ -95,46 +96,28 @@ const gap = 256 * 1024
 /** Requests under way at one time, so that the link is never idle. */
 const atOnce = 3
 
-/** A part of the file that is fetched by one request. */
-interface Piece {
-  readonly offset: number
-  readonly length: number
-}
-
-/** The pieces that a list comes to. */
+/** The pieces that a list comes to: each is fetched by one request. */
 class Path {
   /** By offset. */
-  readonly #sorted: readonly Piece[]
+  readonly #sorted: readonly Range[]
   /** In the order in which they are needed. */
-  readonly pieces: readonly Piece[]
+  readonly pieces: readonly Range[]
 
   /** For a file of `size` bytes, which may be shorter than the one that the list was recorded of. */
   constructor(list: PrefetchList, size: number) {
     this.#sorted = joined(list)
-      .map(({ offset, length }) => ({ offset, length: Math.min(length, size - offset) }))
+      .map(({ start, end }) => ({ start, end: Math.min(end, size) }))
       .flatMap(cut)
     this.pieces = [...new Set(list.flatMap(([offset, length]) => [...this.over(offset, length)]))]
   }
 
   /** The pieces that a range touches. */
-  *over(offset: number, length: number): Iterable<Piece> {
-    for (let index = this.#after(offset); ; index += 1) {
+  *over(offset: number, length: number): Iterable<Range> {
+    for (let index = firstAfter(this.#sorted, offset); ; index += 1) {
       const piece = this.#sorted[index]
-      if (!piece || piece.offset >= offset + length) return
+      if (!piece || piece.start >= offset + length) return
       yield piece
     }
-  }
-
-  /** The index of the first piece that ends after `offset`. */
-  #after(offset: number): number {
-    let [low, high] = [0, this.#sorted.length]
-    while (low < high) {
-      const middle = (low + high) >>> 1
-      const { offset: start, length } = this.#sorted[middle] as Piece
-      if (start + length <= offset) low = middle + 1
-      else high = middle
-    }
-    return low
   }
 }
 
@@ -145,24 +128,21 @@ function checked(list: PrefetchList): PrefetchList {
 }
 
 /** Neighbours as one; by offset. */
-function joined(entries: PrefetchList): Piece[] {
-  const ranges: { offset: number; length: number }[] = []
-  for (const [offset, length] of [...entries].sort((a, b) => a[0] - b[0])) {
+function joined(entries: PrefetchList): Range[] {
+  const ranges: { start: number; end: number }[] = []
+  for (const [start, length] of [...entries].sort((a, b) => a[0] - b[0])) {
     const last = ranges.at(-1)
-    if (last && offset - (last.offset + last.length) <= gap) {
-      last.length = Math.max(last.length, offset + length - last.offset)
-    } else ranges.push({ offset, length })
+    if (last && start - last.end <= gap) last.end = Math.max(last.end, start + length)
+    else ranges.push({ start, end: start + length })
   }
   return ranges
 }
 
 /** The parts of what is long. */
-function cut({ offset, length }: Piece): Piece[] {
-  const count = Math.max(0, Math.ceil(length / largest))
-  return Array.from({ length: count }, (_, index) => {
-    const start = index * largest
-    return { offset: offset + start, length: Math.min(largest, length - start) }
-  })
+function cut({ start, end }: Range): Range[] {
+  const parts: Range[] = []
+  for (let at = start; at < end; at += largest) parts.push({ start: at, end: Math.min(at + largest, end) })
+  return parts
 }
 
 /** One walk along a path. */
@@ -171,8 +151,8 @@ class Run {
   readonly #path: Path
   readonly #ahead: number
   readonly #stop = new AbortController()
-  readonly #begun = new Set<Piece>()
-  readonly #needed = new Set<Piece>()
+  readonly #begun = new Set<Range>()
+  readonly #needed = new Set<Range>()
   /** The next piece. */
   #next = 0
   #inFlight = 0
@@ -190,7 +170,7 @@ class Run {
     for (const piece of this.#path.over(offset, length)) {
       if (this.#needed.has(piece)) continue
       this.#needed.add(piece)
-      if (this.#begun.has(piece)) this.#unread -= piece.length
+      if (this.#begun.has(piece)) this.#unread -= piece.end - piece.start
       else this.#begin(piece)
     }
     this.#go()
@@ -203,20 +183,20 @@ class Run {
   #go(): void {
     while (this.#inFlight < atOnce) {
       const piece = this.#path.pieces[this.#next]
-      if (!piece || (!this.#begun.has(piece) && this.#unread + piece.length > this.#ahead)) return
+      if (!piece || (!this.#begun.has(piece) && this.#unread + piece.end - piece.start > this.#ahead)) return
       this.#next += 1
       if (this.#begun.has(piece)) continue
-      this.#unread += piece.length
+      this.#unread += piece.end - piece.start
       this.#begin(piece)
     }
   }
 
-  #begin(piece: Piece): void {
+  #begin(piece: Range): void {
     if (this.#stop.signal.aborted) return
     this.#begun.add(piece)
     this.#inFlight += 1
     const request: Abortable = { signal: this.#stop.signal }
-    ask(this.#storage, piece.offset, piece.length, request).then(
+    ask(this.#storage, piece.start, piece.end - piece.start, request).then(
       () => {
         this.#inFlight -= 1
         this.#go()

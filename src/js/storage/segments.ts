@@ -46,7 +46,7 @@ export class Segments<S extends Segment> {
   /** The segments that overlap a range, in order. */
   within({ start, end }: Range): S[] {
     const found: S[] = []
-    for (let index = this.#after(start); ; index += 1) {
+    for (let index = firstAfter(this.#sorted, start); ; index += 1) {
       const segment = this.#sorted[index]
       if (!segment || segment.start >= end) return found
       found.push(segment)
@@ -68,7 +68,7 @@ export class Segments<S extends Segment> {
 
   /** `range` made wider on both sides as far as `outer` allows and no other segment is in the way. */
   widen(range: Range, outer: Range): Range {
-    const index = this.#after(range.start)
+    const index = firstAfter(this.#sorted, range.start)
     const before = this.#sorted[index - 1]?.end ?? 0
     const after = this.#sorted[index]?.start ?? Number.POSITIVE_INFINITY
     return { start: Math.max(outer.start, before), end: Math.min(outer.end, after) }
@@ -76,7 +76,7 @@ export class Segments<S extends Segment> {
 
   /** Adds a segment, which must not overlap another, and drops old ones to make room. */
   add(segment: S): void {
-    this.#sorted.splice(this.#after(segment.start), 0, segment)
+    this.#sorted.splice(firstAfter(this.#sorted, segment.start), 0, segment)
     this.#size += segment.end - segment.start
     this.#settle(segment)
   }
@@ -124,7 +124,7 @@ export class Segments<S extends Segment> {
   delete(segment: S): void {
     if (segment.dropped) return
     segment.dropped = true
-    this.#sorted.splice(this.#after(segment.start), 1)
+    this.#sorted.splice(firstAfter(this.#sorted, segment.start), 1)
     this.#used.delete(segment)
     this.#passed.delete(segment)
     this.#size -= segment.end - segment.start
@@ -153,19 +153,18 @@ export class Segments<S extends Segment> {
   #fits(): boolean {
     return this.#size <= this.#budget && this.#sorted.length <= maximum
   }
+}
 
-  /** The index of the first segment that ends after `offset`. */
-  #after(offset: number): number {
-    const sorted = this.#sorted
-    let low = 0
-    let high = sorted.length
-    while (low < high) {
-      const middle = (low + high) >>> 1
-      if ((sorted[middle] as S).end <= offset) low = middle + 1
-      else high = middle
-    }
-    return low
+/** The index of the first of ranges, which are in order and don't overlap, that ends after `offset`. */
+export function firstAfter(sorted: readonly Range[], offset: number): number {
+  let low = 0
+  let high = sorted.length
+  while (low < high) {
+    const middle = (low + high) >>> 1
+    if ((sorted[middle] as Range).end <= offset) low = middle + 1
+    else high = middle
   }
+  return low
 }
 
 /** True if segments, which overlap a range, cover it. */
