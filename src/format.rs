@@ -2,6 +2,7 @@
 
 pub(crate) mod bitmap;
 pub(crate) mod bytes;
+pub(crate) mod changed_head;
 #[cfg(feature = "luks")]
 pub(crate) mod cipher_spec;
 pub(crate) mod emit;

@@ -39,6 +39,7 @@ mod read;
 #[cfg(feature = "luks")]
 pub(crate) mod remembered;
 pub(crate) mod repair;
+mod replace_head;
 pub(crate) mod resize;
 mod rewrite;
 #[cfg(feature = "luks")]

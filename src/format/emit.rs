@@ -1,20 +1,17 @@
 //! Writing the head of an image: the header, its extensions, and the backing file's name.
 
-use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::extension::{
-    BACKING_FORMAT, BITMAPS, CRYPTO_HEADER, CryptoHeader, DATA_FILE_NAME, Extensions, FEATURE_NAMES,
-};
+use super::extension::{BACKING_FORMAT, CRYPTO_HEADER, CryptoHeader, DATA_FILE_NAME, FEATURE_NAMES};
 use super::feature::FEATURE_NAME_TABLE;
 use super::header::RawHeader;
 use super::probe::MAGIC;
 
 /// The header that QEMU writes: with the compression type and its padding.
-const V3_HEADER_LENGTH: u32 = 112;
-const V2_HEADER_LENGTH: u32 = 72;
+pub(super) const V3_HEADER_LENGTH: u32 = 112;
+pub(super) const V2_HEADER_LENGTH: u32 = 72;
 /// QEMU leaves the names of the features out where clusters are as small as this, to leave room for other things.
-const NO_NAMES_UP_TO: u64 = 4096;
+pub(super) const NO_NAMES_UP_TO: u64 = 4096;
 
 /// What stands behind the header's fields.
 #[derive(Clone, Debug, Default)]
@@ -54,69 +51,7 @@ pub(crate) fn emit_head(header: &mut RawHeader, tail: &HeadTail<'_>) -> Vec<u8> 
     bytes
 }
 
-/// The head of an image that exists, with changes.
-pub(crate) struct ChangedHead<'a> {
-    /// The first cluster, as far as the file has it.
-    pub(crate) old: &'a [u8],
-    pub(crate) extensions: &'a Extensions,
-    /// The backing file's name; empty where there is none.
-    pub(crate) name: &'a [u8],
-    pub(crate) format: Option<String>,
-    pub(crate) data_file_name: Option<String>,
-}
-
-/// As [`emit_head`], with what of the old head is not known kept: bytes of the header, and extensions.
-pub(crate) fn emit_changed_head(header: &mut RawHeader, changed: &ChangedHead<'_>) -> Vec<u8> {
-    let version_3 = header.version >= 3;
-    let old_length = usize::try_from(header.header_length).unwrap_or(0);
-    let known = if version_3 { V3_HEADER_LENGTH } else { V2_HEADER_LENGTH };
-    header.header_length = if version_3 { header.header_length.max(known) } else { known };
-    let old_end = changed.extensions.end().max(old_length + 8);
-    let mut extensions = Vec::new();
-    if let Some(format) = changed.format.as_deref().filter(|_| !changed.name.is_empty()) {
-        push_extension(&mut extensions, BACKING_FORMAT, format.as_bytes());
-    }
-    if let Some(name) = &changed.data_file_name {
-        push_extension(&mut extensions, DATA_FILE_NAME, name.as_bytes());
-    }
-    let mut has_names = false;
-    for extension in changed.extensions.iter() {
-        match extension.kind {
-            BACKING_FORMAT | DATA_FILE_NAME => {}
-            // They are about version 3.
-            FEATURE_NAMES | BITMAPS if !version_3 => {}
-            kind => {
-                has_names |= kind == FEATURE_NAMES;
-                push_extension(&mut extensions, kind, &extension.data);
-            }
-        }
-    }
-    if version_3
-        && !has_names
-        && old_length <= V2_HEADER_LENGTH as usize
-        && 1u64 << header.cluster_bits > NO_NAMES_UP_TO
-    {
-        push_extension(&mut extensions, FEATURE_NAMES, &feature_names());
-    }
-    extensions.extend_from_slice(&[0; 8]);
-    (header.backing_file_offset, header.backing_file_size) = (0, 0);
-    if !changed.name.is_empty() {
-        header.backing_file_offset = u64::from(header.header_length) + extensions.len() as u64;
-        header.backing_file_size = u32::try_from(changed.name.len()).unwrap_or(u32::MAX);
-    }
-    let mut bytes = emit_fields(header);
-    if version_3 {
-        let unknown = changed.old.get(bytes.len()..old_length).unwrap_or_default();
-        bytes.extend_from_slice(unknown);
-    }
-    bytes.extend_from_slice(&extensions);
-    bytes.extend_from_slice(changed.name);
-    // What is left of the old head means nothing any more.
-    bytes.resize(bytes.len().max(old_end.min(changed.old.len())), 0);
-    bytes
-}
-
-fn emit_fields(header: &RawHeader) -> Vec<u8> {
+pub(super) fn emit_fields(header: &RawHeader) -> Vec<u8> {
     let mut bytes = Vec::new();
     let mut put = |field: &[u8]| bytes.extend_from_slice(field);
     put(&MAGIC.to_be_bytes());
@@ -143,14 +78,14 @@ fn emit_fields(header: &RawHeader) -> Vec<u8> {
     bytes
 }
 
-fn push_extension(bytes: &mut Vec<u8>, kind: u32, data: &[u8]) {
+pub(super) fn push_extension(bytes: &mut Vec<u8>, kind: u32, data: &[u8]) {
     bytes.extend_from_slice(&kind.to_be_bytes());
     bytes.extend_from_slice(&u32::try_from(data.len()).unwrap_or(u32::MAX).to_be_bytes());
     bytes.extend_from_slice(data);
     bytes.resize(bytes.len().next_multiple_of(8), 0);
 }
 
-fn feature_names() -> Vec<u8> {
+pub(super) fn feature_names() -> Vec<u8> {
     const NAME_BYTES: usize = 46;
     let mut bytes = Vec::new();
     for (kind, bit, name) in FEATURE_NAME_TABLE {

@@ -14,6 +14,8 @@ pub(crate) const FEATURE_NAMES: u32 = 0x6803_f857;
 pub(crate) const BITMAPS: u32 = 0x2385_2875;
 pub(crate) const CRYPTO_HEADER: u32 = 0x0537_be77;
 pub(crate) const DATA_FILE_NAME: u32 = 0x4441_5441;
+/// Not of the format, but unknown to every program, which keeps it and passes over it: "skip".
+pub(crate) const SKIPPED: u32 = 0x736b_6970;
 
 pub(crate) const RECORD_HEADER: u64 = 8;
 const ALIGNMENT: u64 = 8;

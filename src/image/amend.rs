@@ -1,9 +1,9 @@
 //! Changing an image's options in place, as `qemu-img amend` and `qemu-img rebase -u` do.
 //!
-//! Everything that changes is one write of the header's cluster: the fields, the extensions and the backing file's name.
-//! Where tables or counts change as well they are written anew behind the end of the file before that, as a repair does
-//! it (see [`repair`](super::repair)), and that write switches to them: so a crash leaves the image as it was, or as it
-//! should be. What the old tables took is free then.
+//! Everything that changes is in the header's cluster: the fields, the extensions and the backing file's name, which
+//! [`replace_head`](super::replace_head) replaces as a whole. Where tables or counts change as well they are written
+//! anew behind the end of the file before that, as a repair does it (see [`repair`](super::repair)), and the new head
+//! switches to them: so a crash leaves the image as it was, or as it should be. What the old tables took is free then.
 
 use alloc::string::String;
 
@@ -16,9 +16,10 @@ use super::repair::behind::Behind;
 use super::repair::rewrite::{Policy, rewrite};
 use super::repair::structure::{highest_count, write_structure};
 use super::repair::{Repair, RepairOptions, give_flags, repair_file};
+use super::replace_head::replace_head;
 use super::snapshot_table::SnapshotTable;
 use crate::error::{CreateFault, Error, Misuse};
-use crate::format::emit::{ChangedHead, emit_changed_head};
+use crate::format::changed_head::ChangedHead;
 use crate::format::feature;
 use crate::format::header::RawHeader;
 use crate::format::refcount::RefcountWidth;
@@ -122,7 +123,7 @@ pub async fn amend<S: StorageMut>(storage: &S, options: &AmendOptions) -> Result
     }
     let moved = move_tables(&subject, &wanted, options).await?;
     let has_new_tables = moved.is_some();
-    write_head(&subject, moved.unwrap_or(wanted), options).await?;
+    write_head(&subject, &moved.unwrap_or(wanted), options).await?;
     if has_new_tables { give_flags(&Subject::read(&file).await?).await } else { Ok(()) }
 }
 
@@ -247,7 +248,7 @@ async fn move_tables<S: StorageMut>(
 
 async fn write_head<S: StorageMut>(
     subject: &Subject<'_, S>,
-    mut raw: RawHeader,
+    raw: &RawHeader,
     options: &AmendOptions,
 ) -> Result<(), Error<S::Error>> {
     let cluster_size = subject.geometry.cluster_size();
@@ -263,12 +264,13 @@ async fn write_head<S: StorageMut>(
         Backing::Named(name, format) => (name.as_bytes(), Some(String::from(format.name()))),
     };
     let data_file_name = options.data_file_name.clone().or_else(|| subject.extensions.data_file_name());
-    let changed = ChangedHead { old: &old, extensions: &subject.extensions, name, format, data_file_name };
-    let head = emit_changed_head(&mut raw, &changed);
-    if head.len() as u64 > cluster_size {
-        return Err(CreateFault::NamesTooLong { length: head.len() as u64, cluster_size }.into());
-    }
-    file.flush().await.map_err(Error::Storage)?;
-    file.write(HostOffset(0), &head).await.map_err(Error::Storage)?;
-    file.flush().await.map_err(Error::Storage)
+    let changed = ChangedHead {
+        old: &old,
+        old_header: &subject.raw,
+        extensions: &subject.extensions,
+        name,
+        format,
+        data_file_name,
+    };
+    replace_head(file, raw, &changed).await
 }

@@ -151,38 +151,82 @@ fn a_data_file_is_renamed() {
     assert_eq!(amended(&plain, &AmendOptions::new().data_file_name("x")), Err("UNNEEDED_DATA_FILE"));
 }
 
+/// The backing file's name that QEMU finds, and its format.
+fn backing_of(lab: &Lab, bytes: &[u8]) -> (Option<String>, Option<String>) {
+    lab.put(IMAGE, bytes);
+    let info = lab.info(IMAGE);
+    let text = |key: &str| info[key].as_str().map(String::from);
+    (text("backing-filename"), text("backing-filename-format"))
+}
+
 #[test]
 fn a_crash_leaves_the_image_as_it_was_or_as_it_should_be() {
     let lab = Lab::new();
+    lab.put("other.raw", &vec![0x77; 1 << 20]);
+    let long_name = "./".repeat(500) + "other.raw";
+    let changes = [
+        ("version 2", AmendOptions::new().version(2)),
+        ("64 bits", AmendOptions::new().refcount_bits(64)),
+        ("a backing file", AmendOptions::new().backing_file("other.raw", BackingFormat::Raw)),
+        ("a long name", AmendOptions::new().backing_file(&long_name, BackingFormat::Raw)),
+        ("no backing file", AmendOptions::new().without_backing_file()),
+    ];
     let mut states = 0;
     for (base, contents) in with_contents(&lab).into_iter().filter(|(base, _)| base.name != "dirty") {
         let mut random = Random::seeded(base.bytes.len() as u64);
-        for options in [AmendOptions::new().version(2), AmendOptions::new().refcount_bits(64)] {
-            let machine = Machine::new(vec![base.bytes.clone()]);
-            if now(amend(&machine.file(0), &options)).is_err() {
+        let mut bytes = base.bytes.clone();
+        for (change, options) in &changes {
+            let machine = Machine::new(vec![bytes.clone()]);
+            if now(amend(&machine.file(0), options)).is_err() {
                 continue;
             }
-            let mut replay = Replay::new(vec![base.bytes.clone()]);
+            let log = machine.take_log();
+            let after = machine.files().remove(0);
+            let (old, new) = (backing_of(&lab, &bytes), backing_of(&lab, &after));
+            let mut replay = Replay::new(vec![bytes.clone()]);
             let views = replay.views();
-            for (position, event) in machine.take_log().iter().enumerate() {
+            for (position, event) in log.iter().enumerate() {
                 replay.step(event);
-                // The one write of the header is whole or not there: see the module's documentation.
-                for loss in [Loss::OnlyUnderWay, Loss::One, Loss::AllButOne, Loss::Some] {
+                for loss in [&[Loss::OnlyUnderWay], &Loss::RANDOM[..], &[Loss::Torn; 8]].concat() {
                     if !matches!(event, Event::Note(_)) && replay.show(loss, &mut random) {
+                        let context = || format!("{}, {change}, event {position}, {loss:?}", base.name);
                         let state = views[0].files().remove(0);
-                        let report = check_bytes(state.clone()).unwrap();
+                        let report =
+                            check_bytes(state.clone()).unwrap_or_else(|error| panic!("{}: {error}", context()));
                         let harmless = report.findings.iter().all(|finding| finding.code().ends_with("_COPIED"));
-                        assert!(harmless, "{}, {options:?}, event {position}: {:?}", base.name, report.findings);
+                        assert!(harmless, "{}: {:?}", context(), report.findings);
                         states += 1;
-                        if random.one_in(60) {
+                        if old != new {
+                            let found = backing_of(&lab, &state);
+                            assert!(found == old || found == new, "{}: {found:?}", context());
+                        } else if random.one_in(60) {
                             lab.put(IMAGE, &state);
-                            assert_same(&lab.contents(IMAGE), &contents, &format!("{}, event {position}", base.name));
+                            assert_same(&lab.contents(IMAGE), &contents, &context());
                         }
                     }
                     replay.restore();
                 }
             }
+            // From no name to a short one, to a long one, to none.
+            if old != new {
+                bytes = after;
+            }
         }
     }
-    assert!(states > 200, "{states}");
+    assert!(states > 500, "{states}");
+}
+
+#[test]
+fn a_head_without_room_beside_it() {
+    let lab = Lab::new();
+    let image = Builder::new(1024, 1 << 20).with_data(3, 7).build().bytes;
+    let long = "n".repeat(700);
+    let named = |bytes: &[u8], name: &str| amended(bytes, &AmendOptions::new().backing_file(name, BackingFormat::Raw));
+    let first = named(&image, &long).unwrap();
+    let second = named(&first, &"m".repeat(800)).unwrap();
+    assert_eq!(backing_of(&lab, &second), (Some("m".repeat(800)), Some("raw".into())));
+    let third = named(&second, "short").unwrap();
+    assert_eq!(backing_of(&lab, &third), (Some("short".into()), Some("raw".into())));
+    assert!(!third.windows(3).any(|window| window == b"mmm"), "nothing is left of the long name");
+    assert_eq!(check_bytes(third).unwrap().verdict(), Verdict::Clean);
 }
