@@ -5,7 +5,7 @@ import { chromedriver, chromium } from './browser.mjs'
 import { inRoot, main, npm, output, run, Stop, say, which, windows } from './lib.mjs'
 import * as wasm from './wasm.mjs'
 
-const groups = { rust, packages, wasm: wasmTarget, browser, qemu, machine, fuzz }
+const groups = { rust, packages, wasm: wasmTarget, browser, qemu, server, machine, fuzz }
 
 /** Makes sure that everything in the named groups is there. */
 export async function setup(names = Object.keys(groups)) {
@@ -106,6 +106,13 @@ function browser() {
 function qemu() {
   if (which('qemu-img') && which('qemu-io')) return
   apt('qemu-img and qemu-io', ['qemu-utils'], 'install qemu-img and qemu-io (QEMU 7 or later), then try again')
+}
+
+/** The web server that the tests of `http` start. Debian's package starts another of its own, which is left alone. */
+function server() {
+  // Debian's folder for servers is not on the PATH of all users.
+  if (which('nginx') || existsSync('/usr/sbin/nginx')) return
+  apt('nginx', ['nginx-light'], 'install nginx, then try again')
 }
 
 /** The emulator that boots from our images. Where its package can't stand beside what is installed, it is unpacked. */

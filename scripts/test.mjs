@@ -14,10 +14,10 @@ const steps = {
   wasm: { title: 'the bridge in Chromium', needs: ['wasm', 'browser'], run: wasm },
   build: { title: 'the package and its size', needs: ['packages', 'wasm'], run: packageAndSize },
   types: { title: 'types of the tests and the page', needs: ['packages', 'wasm'], run: types },
-  js: { title: 'the package in Node and in bundlers', needs: ['packages', 'wasm', 'qemu'], run: js },
+  js: { title: 'the package in Node and in bundlers', needs: ['packages', 'wasm', 'qemu', 'server'], run: js },
   browser: {
     title: 'the package and the page in Chromium',
-    needs: ['packages', 'wasm', 'qemu', 'browser'],
+    needs: ['packages', 'wasm', 'qemu', 'browser', 'server'],
     run: browser,
   },
   package: { title: 'what npm would publish', needs: ['packages', 'wasm'], run: packed },

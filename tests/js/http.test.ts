@@ -60,15 +60,6 @@ describe('a file on a server', () => {
     await expect(storage.read(2 * MiB - 1, 2, { signal })).rejects.toThrow(RangeError)
   })
 
-  it('is an image', async () => {
-    const disk = contents(3 * MiB)
-    server.file = readFileSync(convert('image.qcow2', disk, '-c'))
-    const image = await Qcow2.open(http(server.url))
-    expect(Buffer.compare(await image.read(0, disk.length), disk)).toBe(0)
-    await image.close()
-    expect(server.requests.length).toBeLessThan(12)
-  })
-
   it('may be used by several images, and again after they were closed', async () => {
     server.file = readFileSync(convert('image.qcow2', contents(100_000)))
     const storage = http(server.url)
@@ -207,11 +198,6 @@ describe('what fails and may pass', () => {
     expect(server.requests.length).toBe(2)
   })
 
-  it('does not pass: no such file', async () => {
-    server.faults.push(status(404))
-    expect(await failure(opened())).toMatchObject({ code: 'STORAGE', reason: 'The server answered with status 404.' })
-  })
-
   it('does not pass: another part than was asked for', async () => {
     const storage = await opened()
     server.faults.push((response) => {
@@ -266,22 +252,6 @@ describe('a server without ranges', () => {
     server.ranges = false
   })
 
-  it('is refused by name', async () => {
-    expect((await failure(opened())).code).toBe('NO_RANGES')
-  })
-
-  it('is downloaded from if the caller says so', async () => {
-    const seen: number[] = []
-    const onProgress = ({ done, total }: { done: number; total: number }) => {
-      expect(total).toBe(2 * MiB)
-      seen.push(done)
-    }
-    const storage = await opened({ download: true, onProgress })
-    expect(Buffer.compare(await storage.read(0, 2 * MiB, { signal }), file)).toBe(0)
-    expect(seen.at(-1)).toBe(2 * MiB)
-    expect(seen).toEqual(seen.toSorted((a, b) => a - b))
-  })
-
   it('is downloaded from once more if it breaks off', async () => {
     const half: Fault = (response) => {
       response.writeHead(200, { 'content-length': 2 * MiB })
@@ -323,8 +293,21 @@ describe('a server that does not show the length', () => {
     expect(server.requests).toEqual(['GET bytes=0-262143', 'HEAD bytes=0-'])
   })
 
+  it.each<[string, Fault]>([
+    ['refuses that', status(405)],
+    ['breaks off', reset],
+  ])('is asked for all, and only its first words are heard, if it %s', async (_, fault) => {
+    server.faults.push(unseen, fault)
+    const storage = await opened()
+    expect(await storage.size()).toBe(2 * MiB)
+    expect(server.requests).toEqual(['GET bytes=0-262143', 'HEAD bytes=0-', 'GET bytes=0-'])
+  })
+
   it('is refused if it does not tell', async () => {
-    server.faults.push(unseen, status(405))
+    const silent: Fault = (response) => {
+      response.writeHead(206, { 'content-range': `bytes 0-${2 * MiB - 1}/*` }).end(file)
+    }
+    server.faults.push(unseen, status(405), silent)
     expect((await failure(opened())).code).toBe('NO_RANGES')
   })
 })

@@ -109,21 +109,29 @@ async function begin(access: HttpAccess, response: Response): Promise<Connection
   return { file: remoteFile(response, size), here }
 }
 
-/** Asks for the length alone. `Content-Length` may be seen of every server's answers, `Content-Range` not. */
+/** Asks for the length alone; where that is refused, for everything, of which nothing is waited for but the length. */
 async function measure(access: HttpAccess): Promise<number> {
+  const length = (await lengthBy('HEAD', access).catch(() => undefined)) ?? (await lengthBy('GET', access))
+  if (length !== undefined) return length
+  throw noRanges('it does not say how long the file is (across origins: expose the header Content-Range)')
+}
+
+/** The length that an answer tells. `Content-Length` may be seen of every server's answers, `Content-Range` not. */
+async function lengthBy(method: 'GET' | 'HEAD', access: HttpAccess): Promise<number | undefined> {
   // Browsers ask for the length of a compressed file unless there is a range.
   const range = { start: 0, end: Number.POSITIVE_INFINITY }
-  const response = await send(access, { method: 'HEAD', range }, access.signal)
+  const response = await send(access, { method, range }, access.signal)
+  discard(response)
+  if (!response.ok) throw refused(answerOf(response))
   const length = response.headers.get('content-length')
-  if (response.ok && length) return Number(length)
-  throw noRanges('it does not say how long the file is (across origins: expose the header Content-Range)')
+  return length ? Number(length) : undefined
 }
 
 /** Takes the whole file. It becomes a Blob, which browsers keep on the disk if it is large. */
 async function download({ signal, onProgress }: HttpAccess, response: Response): Promise<Connection> {
   if (response.status !== 200 || !response.body) throw refused(answerOf(response))
   // Of compressed answers it tells the length before they are unpacked.
-  const encoded = response.headers.get('content-encoding')
+  const encoded = response.headers.has('content-encoding')
   const announced = encoded ? 0 : Number(response.headers.get('content-length') ?? 0)
   let file = new Blob()
   let chunks: BlobPart[] = []
@@ -142,7 +150,8 @@ async function download({ signal, onProgress }: HttpAccess, response: Response):
     signal?.throwIfAborted()
     throw unreachable(error, done)
   }
-  if (done < announced) throw cut(done, { start: 0, end: announced })
+  // Other origins don't show whether an answer is compressed; there the browser alone sees to it that all of it comes.
+  if (done < announced && response.type !== 'cors') throw cut(done, { start: 0, end: announced })
   return { file: remoteFile(response, done), here: new Blob([file, ...chunks]) }
 }
 
