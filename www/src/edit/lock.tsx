@@ -1,7 +1,9 @@
 import type { OpenedImage } from '../engine/protocol'
+import { copying } from '../state/copy-up'
 import { canUndo, undo, unlock, unsaved } from '../state/edit'
 import { go } from '../state/route'
 import { destination, download, save, saveHere, saving } from '../state/save'
+import { isRunning } from '../state/work'
 import { Icon } from '../ui/icon'
 
 /** Says whether the image can be changed, and lets the person change that; then also undo and save. */
@@ -11,7 +13,7 @@ export function Lock({ image }: { image: OpenedImage }) {
       <button
         type="button"
         class="button lock"
-        disabled={image.notEditable !== null}
+        disabled={image.notEditable !== null || isRunning(copying.value)}
         title={image.notEditable ?? 'Unlock it to change its bytes. The file stays as it is until you save.'}
         onClick={() => void unlock()}
       >
@@ -19,7 +21,8 @@ export function Lock({ image }: { image: OpenedImage }) {
       </button>
     )
   }
-  const nothingToSave = !unsaved.value || saving.value !== null
+  const busy = saving.value !== null || isRunning(copying.value)
+  const nothingToSave = !unsaved.value || busy
   const onUndo = () => {
     const at = undo()
     if (at !== null) go({ panel: 'hex', of: 'disk', at })
@@ -47,7 +50,7 @@ export function Lock({ image }: { image: OpenedImage }) {
       <button
         type="button"
         class={destination() === 'download' ? 'button primary' : 'button'}
-        disabled={saving.value !== null}
+        disabled={busy}
         onClick={() => void download()}
       >
         <Icon name="download" /> Download
@@ -56,7 +59,7 @@ export function Lock({ image }: { image: OpenedImage }) {
         <button
           type="button"
           class="button"
-          disabled={saving.value !== null}
+          disabled={busy}
           title="The browser keeps it; find it on the start page"
           onClick={() => void saveHere()}
         >

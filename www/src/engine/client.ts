@@ -9,6 +9,7 @@ import type {
   Disk,
   Engine,
   Explained,
+  KeySlotChange,
   NewImage,
   OpenedImage,
   OpenOutcome,
@@ -54,6 +55,9 @@ export const engine = {
 
   edit: (signal?: AbortSignal): Promise<OpenedImage> => run(signal, (task) => remote.edit(task)),
 
+  copyUp: (path: string | null, onProgress: (progress: Progress) => void, signal?: AbortSignal): Promise<OpenedImage> =>
+    run(signal, (task) => remote.copyUp(task, path, proxy(onProgress))),
+
   write: (offset: bigint, bytes: Uint8Array): Promise<void> =>
     run(undefined, (task) => remote.write(task, offset, bytes)),
 
@@ -66,6 +70,12 @@ export const engine = {
     onProgress: (progress: Progress) => void,
     signal?: AbortSignal,
   ): Promise<OpenedImage> => run(signal, (task) => remote.changeSnapshots(task, change, proxy(onProgress))),
+
+  changeKeySlots: (
+    change: KeySlotChange,
+    onProgress: (progress: Progress) => void,
+    signal?: AbortSignal,
+  ): Promise<OpenedImage> => run(signal, (task) => remote.changeKeySlots(task, change, proxy(onProgress))),
 
   diff: (snapshot: string, onProgress: (progress: Progress) => void, signal?: AbortSignal): Promise<DiffExtent[]> =>
     run(signal, (task) => remote.diff(task, snapshot, proxy(onProgress)) as Promise<DiffExtent[]>),

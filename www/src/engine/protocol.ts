@@ -56,6 +56,11 @@ export type SnapshotChange =
   | { kind: 'apply' | 'delete'; id: string }
   | { kind: 'rename'; id: string; name: string }
 
+/** What is to become of the key slots. `known` is a passphrase that opens one: for a change the one that is replaced. */
+export type KeySlotChange =
+  | { kind: 'add' | 'change'; known: string; passphrase: string }
+  | { kind: 'erase'; slot: number }
+
 /** How far something long has come. */
 export interface Progress {
   done: number
@@ -161,12 +166,18 @@ export interface Engine {
   create(task: number, image: NewImage, ask: Ask): Promise<OpenedImage>
   /** Opens the image again, so that its disk can be changed. Rejects if it can't be; it then stays open as it was. */
   edit(task: number): Promise<OpenedImage>
+  /**
+   * Copies what the backing files show into the image: in place where it is kept in the browser at `path`, else in memory,
+   * and it is then open for editing. Given up or failed, what was copied stays.
+   */
+  copyUp(task: number, path: string | null, onProgress: (progress: Progress) => void): Promise<OpenedImage>
   write(task: number, offset: bigint, bytes: Uint8Array): Promise<void>
   /** Completes the image, and returns it with its changes as a file that shares what did not change with the original. */
   save(task: number): Promise<{ file: File; image: OpenedImage }>
   /** Goes on with `file` in the place of the image's: the same bytes, saved elsewhere. */
   saved(task: number, file: File): Promise<OpenedImage>
   changeSnapshots(task: number, change: SnapshotChange, onProgress: (progress: Progress) => void): Promise<OpenedImage>
+  changeKeySlots(task: number, change: KeySlotChange, onProgress: (progress: Progress) => void): Promise<OpenedImage>
   /** What may differ between a snapshot and the disk as it is now. */
   diff(task: number, snapshot: string, onProgress: (progress: Progress) => void): Promise<DiffExtent[]>
   /** Checks the image as it is now, with its changes; also one that can't be opened. */

@@ -11,10 +11,11 @@ import {
   type ImageInfo,
   inspect,
   isQcow2Error,
+  opfs,
   Qcow2,
   type RepairReport,
   repair,
-  type WritableAsyncStorage,
+  type WritableStorage,
 } from 'qcow2-web'
 import { type PartitionTable, readPartitions } from '../partitions'
 import { Buckets } from './buckets'
@@ -24,6 +25,7 @@ import type {
   Disk,
   Explained,
   Failure,
+  KeySlotChange,
   NewImage,
   OpenedImage,
   OpenOutcome,
@@ -41,7 +43,7 @@ const TELL_EVERY = 80
 let generation = 0
 
 /** A file with what was changed of it. */
-type Changes = WritableAsyncStorage & Draft
+type Changes = WritableStorage & Draft
 
 export class Session {
   private readonly snapshots = new Map<string, Promise<Qcow2>>()
@@ -51,6 +53,8 @@ export class Session {
     private readonly active: Qcow2 | null,
     /** What differs from the file by now; `null` where nothing can be changed. */
     private readonly changes: Changes | null,
+    /** Where the file is in the browser's storage, if the image is changed there, in place. */
+    private readonly stored: string | null = null,
   ) {}
 
   static async open(source: Source, ask: Ask, signal: AbortSignal): Promise<[OpenOutcome, Session | null]> {
@@ -96,6 +100,31 @@ export class Session {
     return new Session(supplies, await openWithFiles(supplies, changes, signal), changes)
   }
 
+  /** The same image, kept in the browser at `path`, so that it is changed there. It can't be saved meanwhile. */
+  async editInPlace(path: string, signal: AbortSignal): Promise<Session> {
+    const { image } = this.supplies
+    const storage = opfs(path)
+    this.supplies.image = { ...image, storage }
+    try {
+      return new Session(this.supplies, await openWithFiles(this.supplies, storage, signal), null, path)
+    } catch (error) {
+      this.supplies.image = image
+      throw error
+    }
+  }
+
+  /** The same image over its file as it is now, after it was changed in place. This one is closed. */
+  async leavePlace(signal: AbortSignal): Promise<Session> {
+    await this.close()
+    return new Session(this.supplies, await openWithFiles(this.supplies, null, signal), null)
+  }
+
+  /** Copies what the backing files show into the image, which needs them no longer. */
+  async copyUp(signal: AbortSignal, onProgress: (progress: Progress) => void): Promise<void> {
+    await (await this.image(null)).copyUp({ signal, onProgress: seldom(onProgress) })
+    this.supplies.forgetBackings()
+  }
+
   async write(offset: bigint, bytes: Uint8Array, signal: AbortSignal): Promise<void> {
     await (await this.image(null)).write(offset, bytes, { signal })
   }
@@ -118,6 +147,19 @@ export class Session {
       await this.closeSnapshot(change.id)
       await snapshots.delete(change.id, options)
     }
+  }
+
+  async changeKeySlots(
+    change: KeySlotChange,
+    signal: AbortSignal,
+    onProgress: (progress: Progress) => void,
+  ): Promise<void> {
+    const { keySlots } = await this.image(null)
+    if (change.kind === 'erase') return keySlots.erase(change.slot, { signal })
+    const { kind, known, passphrase } = change
+    await keySlots[kind](known, passphrase, { signal, onProgress: seldom(onProgress) })
+    // The one by which the image was opened may be gone.
+    if (kind === 'change') this.supplies.givePassphrase(0, passphrase)
   }
 
   /** What may differ between a snapshot and the disk as it is now. */
@@ -147,6 +189,10 @@ export class Session {
     const report = await repair(changes, what, { acceptLoss, signal, onProgress: seldom(onProgress) })
     const image = await openWithFiles(this.supplies, changes, signal).catch(() => null)
     return [report, new Session(this.supplies, image, changes)]
+  }
+
+  get isEditing(): boolean {
+    return this.changes !== null
   }
 
   /** True if the image could be opened as a disk. */
@@ -236,6 +282,8 @@ export class Session {
   async close(): Promise<void> {
     for (const snapshot of this.snapshots.values()) await snapshot.then((image) => image.close()).catch(() => {})
     await this.active?.close()
+    // What was read from the file as it was can no longer be.
+    if (this.stored !== null) this.supplies.image = sourceFile(await opfs.file(this.stored))
   }
 
   private async image(snapshot: string | null): Promise<Qcow2> {
@@ -276,7 +324,7 @@ function seldom(onProgress: (progress: Progress) => void): (progress: Progress) 
 }
 
 /** Opens the image; begins again each time a data file turns out to be missing, or a passphrase to be wrong. */
-async function openWithFiles(supplies: Supplies, changes: Changes | null, signal: AbortSignal): Promise<Qcow2> {
+async function openWithFiles(supplies: Supplies, changes: WritableStorage | null, signal: AbortSignal): Promise<Qcow2> {
   for (;;) {
     const dataFile = supplies.dataFile(0)
     try {

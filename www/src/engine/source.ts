@@ -1,6 +1,6 @@
 /** Where the bytes of a file come from. */
 
-import { type AsyncStorage, blob, http } from 'qcow2-web'
+import { blob, http, type Storage } from 'qcow2-web'
 
 /** A file on a server, read in parts as they are needed. */
 export interface Remote {
@@ -14,7 +14,7 @@ export type Source = File | Remote
 export interface SourceFile {
   readonly source: Source
   readonly name: string
-  readonly storage: AsyncStorage
+  readonly storage: Storage
 }
 
 export function sourceFile(source: Source): SourceFile {
@@ -30,7 +30,7 @@ export function nameOf(source: Source): string {
 }
 
 /** Opens a storage for as long as `use` takes; nothing is asked again while an image has it open too. */
-export async function using<T>(storage: AsyncStorage, use: () => T | Promise<T>): Promise<T> {
+export async function using<T>(storage: Storage, use: () => T | Promise<T>): Promise<T> {
   await storage.open?.()
   try {
     return await use()
@@ -44,8 +44,11 @@ export const sizeOf = ({ storage }: SourceFile): Promise<number> => using(storag
 export function readFrom({ storage }: SourceFile, offset: number, length: number, signal: AbortSignal) {
   return using(storage, async () => {
     const count = Math.max(0, Math.min(length, (await storage.size()) - offset))
-    // A copy: a storage may answer with what it keeps.
-    return count === 0 ? new Uint8Array() : (await storage.read(offset, count, { signal })).slice()
+    const bytes = new Uint8Array(count)
+    if (count === 0) return bytes
+    if ('readSync' in storage) storage.readSync(offset, bytes)
+    else bytes.set(await storage.read(offset, count, { signal }))
+    return bytes
   })
 }
 
@@ -55,7 +58,7 @@ export function addressIn(name: string): string | null {
 }
 
 /** True if a recorded name says of the file that it was in another state than it is in now. */
-export function hasChanged(recorded: string, storage: AsyncStorage): boolean {
+export function hasChanged(recorded: string, storage: Storage): boolean {
   const state = (name: string) => new URLSearchParams(name.split('#')[1] ?? '')
   const now = state(storage.identity?.() ?? '')
   return [...state(recorded)].some(([key, value]) => now.has(key) && now.get(key) !== value)

@@ -42,6 +42,14 @@ export class Supplies {
     this.passphrases.set(depth, passphrase)
   }
 
+  /** The image needs its backing files no longer. */
+  forgetBackings(): void {
+    this.backings.clear()
+    for (const given of [this.dataFiles, this.passphrases]) {
+      for (const depth of given.keys()) if (depth > 0) given.delete(depth)
+    }
+  }
+
   /** Called by the engine for each file that is encrypted. */
   readonly passphrase: PassphraseResolver = async ({ depth }) => {
     const known = this.passphrases.get(depth)

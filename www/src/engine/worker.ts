@@ -64,10 +64,32 @@ const engine: Engine = {
       return next.describe()
     }),
 
+  copyUp: (task, path, onProgress) =>
+    cancellable(task, async (signal) => {
+      const before = opened()
+      if (path !== null) await goOnWith(await before.editInPlace(path, signal))
+      else if (!before.isEditing) await goOnWith(await before.edit(signal))
+      const now = opened()
+      try {
+        await now.copyUp(signal, onProgress)
+      } finally {
+        // The person may have gone to another image.
+        if (path !== null && session === now) session = await now.leavePlace(new AbortController().signal)
+      }
+      return opened().describe()
+    }),
+
   changeSnapshots: (task, change, onProgress) =>
     cancellable(task, async (signal) => {
       const now = opened()
       await now.changeSnapshots(change, signal, onProgress)
+      return now.describe()
+    }),
+
+  changeKeySlots: (task, change, onProgress) =>
+    cancellable(task, async (signal) => {
+      const now = opened()
+      await now.changeKeySlots(change, signal, onProgress)
       return now.describe()
     }),
 

@@ -1,36 +1,16 @@
-import type { ImageInfo, LuksInfo } from 'qcow2-web'
+import type { ImageInfo } from 'qcow2-web'
 import { Size } from '../ui/size'
 import { useLimit } from '../ui/use-limit'
 import { formatOffset } from '../values/offset'
 
-/** Key slots, bitmaps, feature bits and extensions, where there are any. */
+/** Bitmaps, feature bits and extensions, where there are any. */
 export function Extras({ info }: { info: ImageInfo }) {
   return (
     <>
-      {info.encryption?.format === 'luks' && <KeySlots luks={info.encryption} />}
       {info.bitmaps.length > 0 && <Bitmaps info={info} />}
       {info.features.length > 0 && <Features info={info} />}
       {info.unknownExtensions.length > 0 && <Extensions info={info} />}
     </>
-  )
-}
-
-function KeySlots({ luks }: { luks: LuksInfo }) {
-  return (
-    <section class="card" aria-labelledby="key-slots-title">
-      <h2 id="key-slots-title">Key slots</h2>
-      <table class="list">
-        <tbody>
-          {luks.keySlots.map((slot, index) => (
-            <tr key={index}>
-              <th scope="row">Slot {index}</th>
-              <td class={slot.active ? '' : 'soft'}>{slot.active ? 'a passphrase opens it' : 'empty'}</td>
-              <td class="end soft">{slot.active && `${slot.iterations.toLocaleString('en')} iterations`}</td>
-            </tr>
-          ))}
-        </tbody>
-      </table>
-    </section>
   )
 }
 

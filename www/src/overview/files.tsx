@@ -1,5 +1,6 @@
 import type { HeldFile, OpenedImage } from '../engine/protocol'
 import { Size } from '../ui/size'
+import { CopyUp } from './copy-up'
 
 /** The files that the disk is made of, from the image down its backing chain. */
 export function Files({ image }: { image: OpenedImage }) {
@@ -19,6 +20,7 @@ export function Files({ image }: { image: OpenedImage }) {
           </li>
         ))}
       </ol>
+      <CopyUp image={image} />
     </section>
   )
 }

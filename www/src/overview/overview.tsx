@@ -1,4 +1,5 @@
 import type { Disk, OpenedImage } from '../engine/protocol'
+import { KeySlots } from '../key-slots/panel'
 import { Extras } from './extras'
 import { Facts } from './facts'
 import { Files } from './files'
@@ -15,6 +16,7 @@ export function Overview({ image, disk }: { image: OpenedImage; disk: Disk }) {
         <Files image={image} />
       </div>
       <Partitions disk={disk} />
+      {image.info.encryption?.format === 'luks' && <KeySlots image={image} luks={image.info.encryption} />}
       <Extras info={image.info} />
     </div>
   )

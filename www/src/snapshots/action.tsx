@@ -7,7 +7,7 @@ import { formatDate } from '../values/time'
 export function ActionDialog({ action, onClose }: { action: SnapshotAction; onClose(): void }) {
   const { snapshot } = action
   const [name, setName] = useState(snapshot.name)
-  const act = (run: () => Promise<void>) => (event: Event) => {
+  const act = (run: () => Promise<boolean>) => (event: Event) => {
     event.preventDefault()
     onClose()
     void run()

@@ -1,13 +1,13 @@
 import { useState } from 'preact/hooks'
 import type { Snapshot } from 'qcow2-web'
+import { Locked } from '../edit/locked'
 import type { OpenedImage } from '../engine/protocol'
-import { unlock } from '../state/edit'
 import { go, route } from '../state/route'
 import { compare, type SnapshotAction, snapshotWork, takeSnapshot } from '../state/snapshots'
-import { Icon } from '../ui/icon'
-import { Notice } from '../ui/notice'
+import { isRunning } from '../state/work'
 import { Size } from '../ui/size'
 import { useLimit } from '../ui/use-limit'
+import { WorkShown } from '../ui/work'
 import { formatDate, formatVmClock, isoDate } from '../values/time'
 import { ActionDialog } from './action'
 import { ComparisonCard } from './comparison'
@@ -19,8 +19,14 @@ export function SnapshotList({ image }: { image: OpenedImage }) {
   const [asked, setAsked] = useState<SnapshotAction | null>(null)
   return (
     <div class="stack">
-      {image.editing ? <TakeForm onTake={(name) => void takeSnapshot(name)} /> : <Locked image={image} />}
-      <Working />
+      {image.editing ? (
+        <TakeForm onTake={(name) => void takeSnapshot(name)} />
+      ) : (
+        <Locked image={image}>
+          Unlock the image to take a snapshot, or to go back to one. The file stays as it is until you save.
+        </Locked>
+      )}
+      <WorkShown work={snapshotWork.value} />
       {image.snapshots.length === 0 ? (
         <div class="card empty">
           <h2>No snapshots</h2>
@@ -58,35 +64,6 @@ export function SnapshotList({ image }: { image: OpenedImage }) {
       )}
       <ComparisonCard />
       {asked && <ActionDialog action={asked} onClose={() => setAsked(null)} />}
-    </div>
-  )
-}
-
-function Locked({ image }: { image: OpenedImage }) {
-  if (image.notEditable !== null) return null
-  const open = (
-    <button type="button" class="button small" onClick={() => void unlock()}>
-      <Icon name="unlock" /> Unlock
-    </button>
-  )
-  return (
-    <Notice tone="info" action={open}>
-      Unlock the image to take a snapshot, or to go back to one. The file stays as it is until you save.
-    </Notice>
-  )
-}
-
-/** What is being done, which may take a while where there are many tables. */
-function Working() {
-  const now = snapshotWork.value
-  if (!now) return null
-  if ('problem' in now) return <Notice tone="bad">{now.problem}</Notice>
-  return (
-    <div class="progress" role="status">
-      <progress value={now.progress?.done} max={now.progress?.total || 1} /> {now.what}…
-      <button type="button" class="button small" onClick={now.cancel}>
-        Cancel
-      </button>
     </div>
   )
 }
@@ -148,12 +125,14 @@ function Row({ snapshot, image, ask }: RowProps) {
 
 function Action({ label, children, onClick }: { label: string; children: string; onClick(): void }) {
   return (
-    <button type="button" class="button small" aria-label={label} disabled={isBusy()} onClick={onClick}>
+    <button
+      type="button"
+      class="button small"
+      aria-label={label}
+      disabled={isRunning(snapshotWork.value)}
+      onClick={onClick}
+    >
       {children}
     </button>
   )
-}
-
-function isBusy(): boolean {
-  return snapshotWork.value !== null && !('problem' in snapshotWork.value)
 }

@@ -4,6 +4,7 @@ import { enterNew } from '../state/enter'
 import { messageOf } from '../state/stage'
 import { Dialog } from '../ui/dialog'
 import { FileButton } from '../ui/file-button'
+import { TextField } from '../ui/text-field'
 import { parseOffset } from '../values/offset'
 import { formatSize } from '../values/size'
 
@@ -68,8 +69,8 @@ export function NewImageDialog({ onClose }: { onClose(): void }) {
   return (
     <Dialog title="New image" onClose={onClose}>
       <form class="new-image" onSubmit={(event) => void onSubmit(event)}>
-        <Text id="new-name" label="Name" value={wishes.name} onChange={(name) => change({ name })} />
-        <Text
+        <TextField id="new-name" label="Name" value={wishes.name} onChange={(name) => change({ name })} />
+        <TextField
           id="new-size"
           label="Size of the disk"
           value={wishes.size}
@@ -129,14 +130,20 @@ function Encryption({ wishes, change }: { wishes: Wishes; change(part: Partial<W
       </span>
       {wishes.encrypted && (
         <>
-          <Text
+          <TextField
             id="new-passphrase"
             label="Passphrase"
             secret
             value={wishes.passphrase}
             onChange={(passphrase) => change({ passphrase })}
           />
-          <Text id="new-again" label="Once more" secret value={wishes.again} onChange={(again) => change({ again })} />
+          <TextField
+            id="new-again"
+            label="Once more"
+            secret
+            value={wishes.again}
+            onChange={(again) => change({ again })}
+          />
         </>
       )}
     </>
@@ -225,33 +232,6 @@ function optionsOf(wishes: Wishes, size: bigint) {
     compression,
     extendedL2: extendedL2 && clusterSize >= SMALLEST_DIVIDED,
   }
-}
-
-interface TextProps {
-  id: string
-  label: string
-  value: string
-  autofocus?: boolean
-  secret?: boolean
-  onChange(value: string): void
-}
-
-function Text({ id, label, value, autofocus = false, secret = false, onChange }: TextProps) {
-  return (
-    <>
-      <label for={id}>{label}</label>
-      <input
-        id={id}
-        class="field"
-        {...(secret ? { type: 'password' } : { type: 'text' })}
-        value={value}
-        autofocus={autofocus}
-        autocomplete={secret ? 'new-password' : 'off'}
-        spellcheck={false}
-        onInput={(event) => onChange(event.currentTarget.value)}
-      />
-    </>
-  )
 }
 
 interface ChoiceProps {

@@ -5,14 +5,14 @@ import { engine } from '../engine/client'
 import type { NewImage } from '../engine/protocol'
 import { nameOf } from '../engine/source'
 import { forgetCheck } from './check'
+import { forgetCopyUp } from './copy-up'
 import { forgetChanges, unsaved } from './edit'
+import { forgetKeySlotWork } from './key-slots'
+import { STORED } from './route'
 import { setOrigin } from './save'
 import { forgetSnapshotWork } from './snapshots'
 import { closeImage, createImage, messageOf, openSample, openSource, stage } from './stage'
 import { freeName, lookAtStored, storedHandle } from './stored'
-
-/** Before the name of a stored image in the page's address. */
-const STORED = 'stored:'
 
 /** The question whether to leave, while it is open. */
 export const leaving = signal<{ answer(leave: boolean): void } | null>(null)
@@ -90,6 +90,8 @@ function begin(origin: FileSystemFileHandle | null): void {
   forgetChanges()
   forgetCheck()
   forgetSnapshotWork()
+  forgetCopyUp()
+  forgetKeySlotWork()
   setOrigin(origin)
 }
 

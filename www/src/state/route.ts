@@ -24,6 +24,9 @@ export interface Route {
 
 export const START: Route = { panel: 'overview', at: 0n, of: 'disk', cell: 0, snapshot: null, image: null }
 
+/** Before the path of an image that the browser keeps. */
+export const STORED = 'stored:'
+
 /** Browsers refuse more than a few address changes a second. */
 const WRITE_DELAY = 250
 

@@ -3,7 +3,7 @@
 import { signal } from '@preact/signals'
 import { engine } from '../engine/client'
 import { forgetChanges } from './edit'
-import { go } from './route'
+import { go, STORED } from './route'
 import { messageOf, opened, showAgain } from './stage'
 import { freeName, lookAtStored, storedHandle } from './stored'
 
@@ -68,7 +68,7 @@ export async function saveHere(): Promise<boolean> {
     await lookAtStored()
     const name = freeName(opened.peek()?.name ?? 'disk.qcow2')
     await saveTo(await storedHandle(name, true), signal)
-    go({ image: `stored:${name}` })
+    go({ image: STORED + name })
     return `Kept in this browser as ${name}.`
   })
 }

@@ -3,9 +3,10 @@
 import { signal } from '@preact/signals'
 import type { DiffExtent, Snapshot } from 'qcow2-web'
 import { engine } from '../engine/client'
-import type { OpenedImage, Progress, SnapshotChange } from '../engine/protocol'
+import type { OpenedImage, SnapshotChange } from '../engine/protocol'
 import { forgetSteps, unsaved } from './edit'
-import { messageOf, showAgain } from './stage'
+import { showAgain } from './stage'
+import { type Work, work } from './work'
 
 /** What the person is asked about. */
 export interface SnapshotAction {
@@ -14,9 +15,7 @@ export interface SnapshotAction {
 }
 
 /** What is being done to the snapshots, or why it failed. */
-export const snapshotWork = signal<
-  { what: string; progress: Progress | null; cancel(): void } | { problem: string } | null
->(null)
+export const snapshotWork = signal<Work | null>(null)
 
 /** What may differ between a snapshot and the disk. */
 export interface Comparison {
@@ -29,8 +28,8 @@ export interface Comparison {
 export const comparison = signal<Comparison | null>(null)
 
 /** Finds what may differ between a snapshot and the disk. */
-export const compare = (snapshot: Snapshot): Promise<void> =>
-  work(`Comparing with “${snapshot.name}”`, async (signal, onProgress) => {
+export const compare = (snapshot: Snapshot): Promise<boolean> =>
+  work(snapshotWork, `Comparing with “${snapshot.name}”`, async (signal, onProgress) => {
     const extents = await engine.diff(snapshot.id, onProgress, signal)
     comparison.value = { snapshot, extents, bytes: extents.reduce((sum, { length }) => sum + length, 0) }
   })
@@ -41,19 +40,19 @@ export function forgetSnapshotWork(): void {
   snapshotWork.value = null
 }
 
-export const takeSnapshot = (name: string): Promise<void> => change(`Taking “${name}”`, { kind: 'create', name })
+export const takeSnapshot = (name: string): Promise<boolean> => change(`Taking “${name}”`, { kind: 'create', name })
 
-export const applySnapshot = ({ id, name }: Snapshot): Promise<void> =>
+export const applySnapshot = ({ id, name }: Snapshot): Promise<boolean> =>
   change(`Going back to “${name}”`, { kind: 'apply', id })
 
-export const deleteSnapshot = ({ id, name }: Snapshot): Promise<void> =>
+export const deleteSnapshot = ({ id, name }: Snapshot): Promise<boolean> =>
   change(`Deleting “${name}”`, { kind: 'delete', id })
 
-export const renameSnapshot = ({ id, name }: Snapshot, to: string): Promise<void> =>
+export const renameSnapshot = ({ id, name }: Snapshot, to: string): Promise<boolean> =>
   change(`Renaming “${name}”`, { kind: 'rename', id, name: to })
 
-const change = (what: string, change: SnapshotChange): Promise<void> =>
-  work(what, async (signal, onProgress) => {
+const change = (what: string, change: SnapshotChange): Promise<boolean> =>
+  work(snapshotWork, what, async (signal, onProgress) => {
     const image: OpenedImage = await engine.changeSnapshots(change, onProgress, signal)
     comparison.value = null
     unsaved.value = true
@@ -61,20 +60,3 @@ const change = (what: string, change: SnapshotChange): Promise<void> =>
     if (change.kind === 'apply') forgetSteps()
     showAgain(image)
   })
-
-async function work(
-  what: string,
-  run: (signal: AbortSignal, onProgress: (progress: Progress) => void) => Promise<void>,
-): Promise<void> {
-  const controller = new AbortController()
-  const cancel = () => controller.abort()
-  snapshotWork.value = { what, progress: null, cancel }
-  try {
-    await run(controller.signal, (progress) => {
-      if (!controller.signal.aborted) snapshotWork.value = { what, progress, cancel }
-    })
-    snapshotWork.value = null
-  } catch (error) {
-    snapshotWork.value = controller.signal.aborted ? null : { problem: `${what} failed: ${messageOf(error)}` }
-  }
-}

@@ -1,0 +1,108 @@
+import { readFileSync, writeFileSync } from 'node:fs'
+import type { Page } from 'playwright-core'
+import { expect, test } from 'vitest'
+import { file } from '../js/helpers/qemu.js'
+import { checkEncrypted, createEncrypted, luks, opens, passphrase } from '../js/helpers/secret.js'
+import { chooseFile, download, eventually, usePageLab } from './page-lab'
+
+const lab = usePageLab()
+
+/** A page that shows an image that QEMU made, unlocked. */
+async function unlocked(path: string): Promise<Page> {
+  const page = await lab.open()
+  await chooseFile(page, 'A qcow2 image', path)
+  await page.getByLabel('Passphrase').fill(passphrase)
+  await page.getByLabel('Passphrase').press('Enter')
+  await page.getByText('Unlock the image to add, change or erase passphrases.').waitFor()
+  await panel(page).getByRole('button', { name: 'Unlock' }).click()
+  await page.getByText('Editing', { exact: true }).waitFor()
+  return page
+}
+
+const panel = (page: Page) => page.getByRole('region', { name: 'Key slots' })
+
+/** Which slots are active. */
+const active = (page: Page) =>
+  panel(page)
+    .getByRole('row')
+    .evaluateAll((rows) =>
+      rows.flatMap((row, slot) => (row.textContent?.includes('a passphrase opens it') ? [slot] : [])),
+    )
+
+/** Fills in a passphrase that opens the image, the new one, and that again. */
+async function fill(page: Page, known: string, added: string, again = added): Promise<void> {
+  await page.getByLabel(/^(One that opens it|The old one)$/).fill(known)
+  await page.getByLabel('The new one').fill(added)
+  await page.getByLabel('Once more').fill(again)
+  await page.keyboard.press('Enter')
+}
+
+async function erase(page: Page, slot: number): Promise<void> {
+  await page.getByRole('button', { name: `Erase slot ${slot}` }).click()
+  await page.getByRole('dialog').getByRole('button', { name: 'Erase' }).click()
+  await page.getByText(`Slot ${slot} is erased.`).waitFor()
+}
+
+test('passphrases are added, changed and erased, and QEMU opens the image by those that it has then', async () => {
+  const page = await unlocked(createEncrypted('slots.qcow2', luks))
+  await page.getByRole('button', { name: 'Add a passphrase' }).press('Enter')
+  await fill(page, passphrase, 'second', 'secnod')
+  await page.getByText('not the same the second time').waitFor()
+  await fill(page, passphrase, 'second')
+  await page.getByText('The new passphrase opens the image, too.').waitFor()
+  expect(await active(page)).toEqual([0, 1])
+
+  await page.getByRole('button', { name: 'Change a passphrase' }).click()
+  await fill(page, 'second', 'third')
+  await page.getByText('The new passphrase opens the image in place of the old one.').waitFor()
+  expect(await active(page)).toEqual([0, 2])
+  await erase(page, 0)
+  expect(await active(page)).toEqual([2])
+
+  const path = await download(page, file('slots-saved.qcow2'))
+  expect([passphrase, 'second', 'third'].filter((key) => opens(path, key))).toEqual(['third'])
+  checkEncrypted(path, 'third')
+})
+
+test('the last slot is kept, and why is said', async () => {
+  const page = await unlocked(createEncrypted('last.qcow2', luks))
+  await page.getByRole('button', { name: 'Erase slot 0' }).click()
+  const dialog = page.getByRole('dialog', { name: 'Slot 0 is the only one' })
+  await dialog.getByText('Add another passphrase first').waitFor()
+  expect(await dialog.getByRole('button', { name: 'Erase' }).count()).toBe(0)
+  await page.keyboard.press('Escape')
+  expect(await active(page)).toEqual([0])
+})
+
+test('a passphrase that opens nothing adds none, and what was typed can be mended', async () => {
+  const page = await unlocked(createEncrypted('wrong.qcow2', luks))
+  await page.getByRole('button', { name: 'Add a passphrase' }).click()
+  await fill(page, 'Open Sesame', 'second')
+  await page.getByText('opens none of the key slots. Type it again').waitFor()
+  await page.getByLabel('One that opens it').fill(passphrase)
+  await page.getByRole('button', { name: 'Add', exact: true }).click()
+  await page.getByText('The new passphrase opens the image, too.').waitFor()
+  expect(await active(page)).toEqual([0, 1])
+})
+
+test('to derive the keys can be given up', async () => {
+  const path = createEncrypted('long.qcow2', luks)
+  // A second slot, whose key takes the better part of a minute: of LUKS1 the slots are after 208 bytes, with 48 each.
+  const bytes = readFileSync(path)
+  const header = bytes.indexOf('LUKS')
+  bytes.copy(bytes, header + 208 + 48, header + 208, header + 208 + 40)
+  bytes.writeUInt32BE(50_000_000, header + 208 + 48 + 4)
+  writeFileSync(path, bytes)
+  const page = await unlocked(path)
+  await page.getByRole('button', { name: 'Add a passphrase' }).click()
+  await fill(page, 'wrong', 'second')
+  await page
+    .getByRole('status')
+    .filter({ hasText: 'Deriving the keys' })
+    .getByRole('button', { name: 'Cancel' })
+    .click()
+  await eventually(() => page.getByRole('status').filter({ hasText: 'Deriving' }).count()).toBe(0)
+  await page.getByRole('dialog').getByRole('button', { name: 'Close' }).click()
+  expect(await active(page)).toEqual([0, 1])
+  await page.getByText('Editing', { exact: true }).waitFor()
+})

@@ -1,0 +1,47 @@
+/** Copying what the backing files still supply into the image, until it needs them no longer. */
+
+import { computed, signal } from '@preact/signals'
+import { engine } from '../engine/client'
+import { unsaved } from './edit'
+import { route, STORED } from './route'
+import { opened, showAgain } from './stage'
+import { isRunning, type Work, work } from './work'
+
+/** The copying that is under way, or what came of it. */
+export const copying = signal<Work | null>(null)
+
+/** Where the browser keeps the image, if it does: it is changed there, in place. */
+export const storedPath = computed(() => {
+  const { image } = route.value
+  return image?.startsWith(STORED) ? image.slice(STORED.length) : null
+})
+
+/** Why the image can't be made independent of its backing file now, as a sentence; `null` where it can be. */
+export const notCopyable = computed(() => {
+  const image = opened.value
+  if (image?.notEditable) return image.notEditable
+  if (image?.without.length) return 'A file of the chain was not given: open the image again, and choose it.'
+  if (image?.snapshots.length) return 'Its snapshots may need the base, too. Delete them first.'
+  if (storedPath.value !== null && unsaved.value) return 'Save the changes first.'
+  return null
+})
+
+/** Copies in the background: the image can be looked at meanwhile. */
+export async function copyUp(): Promise<void> {
+  const path = storedPath.peek()
+  const base = opened.peek()?.files.find(({ key }) => key === 'backing-1')?.name ?? 'its base'
+  const run = async (signal: AbortSignal, onProgress: (progress: { done: number; total: number }) => void) => {
+    const image = await engine.copyUp(path, onProgress, signal)
+    if (path === null) unsaved.value = true
+    showAgain(image)
+    return `The image needs ${base} no longer.${path === null ? ' Save it to keep that.' : ''}`
+  }
+  await work(copying, 'Copying', run)
+}
+
+/** Another image is shown. */
+export function forgetCopyUp(): void {
+  const now = copying.peek()
+  if (isRunning(now)) now.cancel()
+  copying.value = null
+}
