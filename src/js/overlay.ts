@@ -3,6 +3,7 @@ import { storage as checkedStorage } from './checks.js'
 import type { CreateOptions } from './create.js'
 import { isQcow2Error, Qcow2Error } from './errors.js'
 import { Qcow2 } from './image.js'
+import type { Passphrase, PassphraseResolver } from './passphrase.js'
 import type { Storage, WritableStorage } from './storage/types.js'
 
 /** How {@link overlay} makes and opens an overlay. */
@@ -19,6 +20,8 @@ export interface OverlayOptions
   readonly name?: string | undefined
   /** The base's own backing files, if it has any: as {@link OpenOptions.backing} of the base. */
   readonly backing?: readonly Backing[] | undefined
+  /** As {@link OpenOptions.passphrase} of the overlay: a function is asked for the base with depth 1, once. */
+  readonly passphrase?: Passphrase | PassphraseResolver | null | undefined
 }
 
 /**
@@ -27,6 +30,8 @@ export interface OverlayOptions
  *
  * What the base is (its address, its length, its `ETag` or date) is recorded as the backing file's name. If the base is
  * another one when the overlay is opened again, that is refused with code `FILE_CHANGED`: the two would be mixed.
+ *
+ * The overlay itself is not encrypted, also over a base that is: what is written is in plain text in `local`.
  *
  * Both storages are taken over, and closed with the image or when this fails.
  *
@@ -44,29 +49,25 @@ export async function overlay(base: Storage, local: WritableStorage, options: Ov
   }
   try {
     const identity = await identify(base, options.name)
-    const seen = (await isEmpty(local)) ? await look(base, options) : undefined
+    if (await isEmpty(local)) await create(local, identity, await look(base, options), options)
     // A worker opens it by itself, and some storages only one can have.
     if (options.worker) await letGo()
-    return seen ? await create(base, local, identity, seen, options) : await open(base, local, identity, options)
+    return await open(base, local, identity, options)
   } finally {
     await letGo()
   }
 }
 
-async function create(
-  base: Storage,
-  local: WritableStorage,
-  name: string,
-  seen: Seen,
-  options: OverlayOptions,
-): Promise<Qcow2> {
-  const { format: given, size: wanted, name: _, backing = [], ...rest } = options
-  const chain = { name, format: seen.format, storage: [base, ...backing] }
-  return Qcow2.create(local, { ...rest, size: wanted ?? seen.size, backing: chain })
+/** Only makes it, on the page: the base is not needed for that, nor its passphrase. */
+async function create(local: WritableStorage, name: string, seen: Seen, options: OverlayOptions): Promise<void> {
+  const { clusterSize, extendedL2, compression, signal, size = seen.size } = options
+  const backing = { name, format: seen.format }
+  const image = await Qcow2.create(local, { size, clusterSize, extendedL2, compression, backing, signal })
+  await image.close()
 }
 
 function open(base: Storage, local: WritableStorage, identity: string, options: OverlayOptions): Promise<Qcow2> {
-  const { format, backing: deeper = [], cache, cacheSize, signal, worker } = options
+  const { format, backing: deeper = [], passphrase, cache, cacheSize, signal, worker } = options
   const backing: BackingResolver = ({ name, depth }: BackingRequest) => {
     if (depth > 1) return deeper[depth - 2]
     if (differ(name, identity)) {
@@ -75,7 +76,7 @@ function open(base: Storage, local: WritableStorage, identity: string, options: 
     }
     return { storage: base, format }
   }
-  return Qcow2.open(local, { writable: true, backing, cache, cacheSize, signal, worker })
+  return Qcow2.open(local, { writable: true, backing, passphrase, cache, cacheSize, signal, worker })
 }
 
 /** The base's format, and the size of its disk. */
@@ -87,7 +88,7 @@ interface Seen {
 async function look(base: Storage, options: OverlayOptions): Promise<Seen> {
   if (options.format !== 'raw') {
     try {
-      const image = await Qcow2.open(base, { backing: options.backing, signal: options.signal })
+      const image = await Qcow2.open(base, { backing: options.backing, passphrase: null, signal: options.signal })
       const { size } = image
       await image.close()
       return { format: 'qcow2', size }

@@ -1,7 +1,8 @@
 import { readFileSync } from 'node:fs'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { blob, http, isQcow2Error, memory, overlay, type Qcow2 } from '../../src/js/index.js'
-import { check, contents, convert, create, difference, disk, qemuImg, save } from './helpers/qemu.js'
+import { blob, http, isQcow2Error, memory, overlay, type PassphraseRequest, type Qcow2 } from '../../src/js/index.js'
+import { check, contents, convert, create, difference, disk, file, qemuImg, save } from './helpers/qemu.js'
+import { createEncrypted, decrypted, ioEncrypted, luks, passphrase } from './helpers/secret.js'
 import { FileServer } from './helpers/server.js'
 
 const size = 2 * 1024 * 1024
@@ -75,6 +76,52 @@ describe('an overlay', () => {
     await (await overlay(one, local, options)).close()
     const image = await overlay(one, local, options)
     expect(difference(await image.read(0, size), bytes)).toBe(-1)
+    await image.close()
+  })
+
+  it.each([luks, 'encrypt.format=aes'])('over a base that is encrypted (%s) asks for its passphrase', async (how) => {
+    const secret = createEncrypted('secret.qcow2', how)
+    ioEncrypted('secret.qcow2', ['write -q -P 1 0 64k', 'write -q -P 2 1000k 20k'])
+    server.file = readFileSync(secret)
+    const expected = decrypted('secret.qcow2')
+    const asked: PassphraseRequest[] = []
+    const ask = (request: PassphraseRequest) => {
+      asked.push(request)
+      return passphrase
+    }
+    const local = memory()
+    const image = await overlay(http(server.url), local, { passphrase: ask })
+    expect(difference(await image.read(0, image.size), expected)).toBe(-1)
+    await image.write(60_000, new Uint8Array(10_000).fill(7))
+    expected.fill(7, 60_000, 70_000)
+    const { backingFile: name } = await image.info()
+    await image.close()
+    expect(asked).toEqual([{ depth: 1, format: how === luks ? 'luks' : 'aes', name }])
+
+    const again = await overlay(http(server.url), local, { passphrase })
+    expect(difference(await again.read(0, again.size), expected)).toBe(-1)
+    await again.close()
+    expect(await code(overlay(http(server.url), local))).toBe('PASSPHRASE_NEEDED')
+
+    const path = save('overlay.qcow2', local.bytes())
+    qemuImg('rebase', '-u', '-b', secret, '-F', 'qcow2', path)
+    const object = ['--object', `secret,id=key,data=${passphrase}`]
+    const described = `driver=qcow2,file.filename=${path},backing.encrypt.key-secret=key`
+    qemuImg('check', '-q', ...object, '--image-opts', described)
+    qemuImg('convert', '-O', 'raw', ...object, '--image-opts', described, file('overlay.disk'))
+    expect(difference(readFileSync(file('overlay.disk')), expected)).toBe(-1)
+  })
+
+  it('over an encrypted base that is locked can be made, and unlocked later', async () => {
+    const secret = createEncrypted('secret.qcow2', luks)
+    ioEncrypted('secret.qcow2', ['write -q -P 3 0 64k'])
+    const base = () => blob(new Blob([readFileSync(secret)]))
+    const local = memory()
+    const locked = await overlay(base(), local, { passphrase: null })
+    expect(await code(locked.read(0, 512))).toBe('PASSPHRASE_NEEDED')
+    await locked.close()
+    const image = await overlay(base(), local, { passphrase })
+    expect((await image.read(0, 2)).join()).toBe('3,3')
     await image.close()
   })
 
