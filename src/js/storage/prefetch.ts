@@ -3,6 +3,7 @@ import { integer } from '../checks.js'
 import { invalidArgument } from '../errors.js'
 import { made } from './recipe.js'
 import { firstAfter, type Range } from './segments.js'
+import { Shared } from './shared.js'
 import { type AsyncStorage, ask } from './types.js'
 
 /**
@@ -63,27 +64,29 @@ export function recorded(storage: AsyncStorage): Recorded {
 export function prefetched(storage: AsyncStorage, list: PrefetchList, options: PrefetchOptions = {}): AsyncStorage {
   const ahead = integer(options.ahead ?? 8 * 1024 * 1024, 'ahead')
   const entries = checked(list)
-  let run: Run | undefined
-  let users = 0
+  const run = new Shared(
+    async () => {
+      await storage.open?.()
+      try {
+        return new Run(storage, new Path(entries, await storage.size()), ahead)
+      } catch (error) {
+        await storage.close?.()
+        throw error
+      }
+    },
+    (run) => {
+      run.stop()
+      return storage.close?.()
+    },
+  )
   const file: AsyncStorage = {
     ...through(storage),
-    async open() {
-      await storage.open?.()
-      users += 1
-      run ??= new Run(storage, new Path(entries, await storage.size()), ahead)
-    },
+    open: () => run.open(),
     read(offset, length, request) {
-      run?.need(offset, length)
+      run.current.need(offset, length)
       return ask(storage, offset, length, request)
     },
-    async close() {
-      users -= 1
-      if (users === 0) {
-        run?.stop()
-        run = undefined
-      }
-      await storage.close?.()
-    },
+    close: () => run.close(),
   }
   return made(file, { maker: 'prefetched', args: () => [storage, list, options] })
 }
