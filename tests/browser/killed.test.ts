@@ -18,7 +18,7 @@ beforeAll(() => lab.serve())
 afterAll(async () => {
   await lab.stop()
   rmSync(profile, { recursive: true, force: true })
-})
+}, 120_000)
 
 /** The write with a number: where, and how many sectors, each of which then holds the number. */
 function operation(number: number): { offset: number; sectors: number } {
