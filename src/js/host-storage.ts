@@ -4,7 +4,9 @@ import { Qcow2Error } from './errors.js'
 import {
   type AsyncStorage,
   ask,
+  isKeeping,
   isSync,
+  type KeepingStorage,
   type Storage,
   type SyncStorage,
   type WritableAsyncStorage,
@@ -33,6 +35,7 @@ function checkedSize(size: number): number {
 
 class SyncHostStorage {
   readonly sync = true
+  readonly keeps = true
   readonly size: number
   readonly writable: boolean
   readonly takesTurns = isThreadShared()
@@ -70,6 +73,16 @@ class SyncHostStorage {
 
   readSync(offset: number, into: Uint8Array): void {
     this.#storage.readSync(offset, into)
+  }
+
+  readKept(offset: number, into: Uint8Array): boolean {
+    try {
+      this.#storage.readSync(offset, into)
+      return true
+    } catch {
+      // The engine asks for the same, and says what is wrong in its words.
+      return false
+    }
   }
 
   writeSync(offset: number, bytes: Uint8Array): void {
@@ -112,6 +125,7 @@ class AsyncHostStorage {
   readonly size: number
   readonly writable: boolean
   readonly #storage: WritableAsyncStorage
+  readonly #kept: KeepingStorage | undefined
   readonly #engine: Engine
   /** The requests under way; those that were aborted are no longer among them, and their answers are not heard. */
   readonly #requests = new Map<number, Request>()
@@ -121,9 +135,20 @@ class AsyncHostStorage {
   constructor(storage: AsyncStorage, size: number, writable: boolean, engine: Engine) {
     // Where it isn't writable, the engine calls none of the methods for it.
     this.#storage = storage as WritableAsyncStorage
+    this.#kept = isKeeping(storage) ? storage : undefined
     this.size = size
     this.writable = writable
     this.#engine = engine
+  }
+
+  /** True if some of it may be at hand. */
+  get keeps(): boolean {
+    return this.#kept !== undefined
+  }
+
+  /** Fills `into` with the bytes at `offset` if they are at hand; if not, the result is false, and `into` anything. */
+  readKept(offset: number, into: Uint8Array): boolean {
+    return this.#kept?.readKept(offset, into) ?? false
   }
 
   measure(number: number): void {

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { isQcow2Error } from '../../src/js/errors.js'
 import { type ReadAheadOptions, readAhead } from '../../src/js/storage/read-ahead.js'
+import { isKeeping } from '../../src/js/storage/types.js'
 import { Random } from './helpers/random.js'
 import { bytesAt, CountedStorage, HeldStorage, settle } from './helpers/storages.js'
 
@@ -63,6 +64,26 @@ describe('requests', () => {
     await storage.read(0, 4 * KiB, { signal })
     expect(await storage.read(100, 1000, { signal })).toEqual(bytesAt(100, 1000))
     expect(counted.requests).toBe(1)
+  })
+
+  it('for what is kept can be had at once, and tell what is next like all others', async () => {
+    const held = new HeldStorage(64 * MiB)
+    const storage = readAhead(held, { window: 1 * MiB })
+    if (!isKeeping(storage)) throw new Error('it keeps nothing')
+    const into = new Uint8Array(64 * KiB)
+    expect(storage.readKept(0, into)).toBe(false)
+    for (const offset of [0, 64 * KiB]) void storage.read(offset, 64 * KiB, { signal })
+    await settle()
+    expect(storage.readKept(0, into)).toBe(false)
+    for (const request of held.requests.splice(0)) request.answer()
+    await settle()
+    expect(storage.readKept(32 * KiB, into)).toBe(true)
+    expect(into).toEqual(bytesAt(32 * KiB, 64 * KiB))
+    expect(storage.readKept(128 * KiB, into)).toBe(true)
+    expect(into).toEqual(bytesAt(128 * KiB, 64 * KiB))
+    await settle()
+    expect(held.ranges[0]?.[0]).toBe(256 * KiB)
+    expect(storage.readKept(256 * KiB, into)).toBe(false)
   })
 
   it('past the end are left to the storage', async () => {

@@ -313,6 +313,17 @@ describe('a storage that', () => {
   })
 })
 
+it('what a storage has at hand goes past the engine', async () => {
+  const image = await Qcow2.open(readAhead(new CountedStorage(raw), { window: 0 }))
+  await image.read(0, bytes.length)
+  const answers = vi.spyOn(Engine.prototype, 'answer')
+  const place = bytes.findIndex((byte, at) => at % 65_536 === 0 && byte !== 0)
+  expect(await image.read(place, 4096)).toEqual(bytes.slice(place, place + 4096))
+  expect(answers).not.toHaveBeenCalled()
+  answers.mockRestore()
+  await image.close()
+})
+
 it('an engine that breaks down leaves nobody waiting', async () => {
   await init()
   const engine = new Engine(async () => undefined)

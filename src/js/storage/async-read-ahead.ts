@@ -1,9 +1,9 @@
 import { type Abortable, LazyAbort, whenAborted } from '../abort.js'
 import { exact } from '../checks.js'
 import type { ReadAheadLimits } from './read-ahead.js'
-import { covers, join, type Range, type Segment, Segments } from './segments.js'
+import { copy, covers, join, type Range, type Segment, Segments } from './segments.js'
 import { Streams } from './streams.js'
-import { type AsyncStorage, ask } from './types.js'
+import { type AsyncStorage, ask, type KeepingStorage } from './types.js'
 
 /** A segment that is here or on its way. */
 interface Fetch extends Segment {
@@ -36,7 +36,7 @@ interface Turn {
 }
 
 /** Read-ahead in the background. Not made of async functions: where there are many small reads, each promise counts. */
-export class AsyncReadAhead implements AsyncStorage {
+export class AsyncReadAhead implements KeepingStorage {
   readonly #storage: AsyncStorage
   readonly #limits: ReadAheadLimits
   readonly #segments: Segments<Fetch>
@@ -75,14 +75,22 @@ export class AsyncReadAhead implements AsyncStorage {
     if (foreign) return this.#storage.read(offset, length, options)
 
     const parts = this.#segments.within(range)
-    if (covers(parts, range) && parts.every(({ bytes }) => bytes)) {
-      this.#segments.use(parts)
-      this.#thisTurn().ranges.push(range)
+    if (isHere(parts, range)) {
+      this.#use(parts, range)
       return Promise.resolve(join(parts, range))
     }
     if (parts.length > 0 || this.#turn) return this.#later(range, parts, options)
     // Where nothing of it is here, and nobody has asked before in this turn, the storage is asked before anything else.
     return this.#later(range, [this.#fetch(this.#segments.widen(range, this.#blocks(range)))], options)
+  }
+
+  readKept(offset: number, into: Uint8Array): boolean {
+    const range = { start: offset, end: offset + into.length }
+    const parts = this.#segments.within(range)
+    if (!isHere(parts, range)) return false
+    this.#use(parts, range)
+    copy(parts, offset, into)
+    return true
   }
 
   async close(): Promise<void> {
@@ -98,6 +106,11 @@ export class AsyncReadAhead implements AsyncStorage {
     }
     this.#segments.clear()
     this.#size = undefined
+  }
+
+  #use(parts: readonly Fetch[], range: Range): void {
+    this.#segments.use(parts)
+    this.#thisTurn().ranges.push(range)
   }
 
   #later(range: Range, parts: Fetch[], options: Abortable): Promise<Uint8Array> {
@@ -263,4 +276,9 @@ export class AsyncReadAhead implements AsyncStorage {
       this.#segments.delete(part)
     }
   }
+}
+
+/** True if the bytes of segments have come, and cover a range. */
+function isHere(parts: readonly Segment[], range: Range): boolean {
+  return covers(parts, range) && parts.every(({ bytes }) => bytes)
 }

@@ -113,6 +113,17 @@ export function isWritable(storage: Storage): storage is WritableStorage {
   throw new Qcow2Error('STORAGE_CONTRACT', `A storage that can be written has ${missing.join(' and ')} too.`)
 }
 
+/** An asynchronous storage that keeps some of its bytes, as those of this package do that fetch ahead. */
+export interface KeepingStorage extends AsyncStorage {
+  /** Fills `into` with the bytes at `offset` if all of them are kept; if not, the result is false, and `into` anything. */
+  readKept(offset: number, into: Uint8Array): boolean
+}
+
+/** True if there is more to `storage` than its contract. */
+export function isKeeping(storage: Storage): storage is KeepingStorage {
+  return 'readKept' in storage
+}
+
 /** `storage.read`, with an exception that it throws as a rejection. No more promises than needed, as reads may be many. */
 export function ask(
   storage: AsyncStorage,
