@@ -35,6 +35,15 @@ export class LazyAbort {
   }
 }
 
+/** What a promise comes to, unless `signal` aborts before that. */
+export function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (!signal) return promise
+  return new Promise((resolve, reject) => {
+    const ignore = whenAborted({ signal }, reject)
+    promise.then(resolve, reject).finally(ignore)
+  })
+}
+
 /** What a storage gets with each request. */
 export type Abortable = LazyAbort | { readonly signal: AbortSignal }
 

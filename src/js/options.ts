@@ -14,7 +14,8 @@ export interface WorkerOptions {
    * All is the same there, but for the synchronous methods, which throw `NOT_SYNC`. Storages of `blob`, `fileHandle`, `http`
    * (without `fetchFn`), `idb` and `opfs`, with `readAhead` and `prefetched` over them, are opened in the worker; all others,
    * such as `memory`, `draft` and your own, stay on the page, and the worker asks for what it needs of them; what they throw
-   * comes back as a copy. If the worker ends before its time, what is asked of it fails with code `WORKER_DIED`.
+   * comes back as a copy. If the worker ends before its time, what is asked of it fails with code `WORKER_DIED`; so it does if
+   * one of your own does not answer within a minute, for it may have ended before.
    *
    * @throws {@link Qcow2Error} `INVALID_ARGUMENT` where there are no workers, as in Node.
    */

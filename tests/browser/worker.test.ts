@@ -620,6 +620,41 @@ describe('in a worker', () => {
     expect(seen).toEqual([Array(10).fill('WORKER_DIED'), 'alive', true, [2, 3]])
   })
 
+  it('of one’s own that was ended before, opening fails', async () => {
+    const page = await lab.page()
+    await page.clock.install()
+    type Opening = { opening: Promise<string> }
+    await onPage(page, ({ isQcow2Error, memory, Qcow2 }) => {
+      const worker = new Worker('/worker/worker.js', { type: 'module' })
+      worker.terminate()
+      const opening = Qcow2.create(memory(), { size: 1, worker })
+      const code = opening.then(
+        () => 'open',
+        (error) => (isQcow2Error(error) ? error.code : String(error)),
+      )
+      Object.assign(globalThis, { opening: code } satisfies Opening)
+    })
+    await page.clock.runFor('01:00')
+    expect(await onPage(page, () => (globalThis as unknown as Opening).opening)).toBe('WORKER_DIED')
+    await page.close()
+  })
+
+  it('of one’s own that was ended before, opening can be aborted', async () => {
+    const seen = await lab.onPage(async ({ memory, Qcow2 }) => {
+      const worker = new Worker('/worker/worker.js', { type: 'module' })
+      worker.terminate()
+      const storage = memory()
+      const controller = new AbortController()
+      const opening = Qcow2.create(storage, { size: 1, worker, signal: controller.signal })
+      controller.abort(new Error('enough'))
+      const reason = await opening.catch((error) => error.message)
+      // The storage is free again.
+      await (await Qcow2.create(storage, { size: 1 })).close()
+      return reason
+    })
+    expect(seen).toBe('enough')
+  })
+
   it('that is gone, a storage that stayed on the page is closed', async () => {
     const seen = await lab.onPage(async ({ isQcow2Error, memory, Qcow2 }) => {
       const file = memory()

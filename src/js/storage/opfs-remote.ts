@@ -22,6 +22,7 @@ export class RemoteOpfsFile implements WritableAsyncStorage {
         RemoteOpfsFile.#opened += 1
         const number = RemoteOpfsFile.#opened
         try {
+          await client.begun
           await client.port.call('open', [number, path, options])
           return { client, number }
         } catch (error) {

@@ -4,6 +4,9 @@ import { pageMethods } from './page.js'
 import { Port } from './port.js'
 import type { Message, WorkerMethods } from './protocol.js'
 
+/** How long a worker of the caller's may take until it answers, in milliseconds: its script may come over a slow network. */
+const patience = 60_000
+
 /** The page's side of a worker, the package's own one, which runs while somebody uses it, or one of the caller's. */
 export class Client {
   static #shared: Client | undefined
@@ -15,10 +18,12 @@ export class Client {
   readonly #worker: Worker
   /** Nobody else's: the package ends it. */
   readonly #own: boolean
-  /** The worker holds it for as long as it lives: nothing else tells of a worker that is gone. */
+  /** The worker holds it for as long as it lives: nothing else tells of a worker that is gone. It may be gone before it does. */
   readonly #lock = globalThis.navigator?.locks ? `qcow2-web/worker/${crypto.randomUUID()}` : undefined
   readonly #watch = new AbortController()
-  #ready = false
+  /** Resolves when the worker answers, and its end is noticed; rejects if that comes first. Awaited before all other calls. */
+  readonly begun: Promise<void>
+  #answers = false
   #users = 0
   #numbers = 0
   #loading: Promise<void> | undefined
@@ -48,18 +53,22 @@ export class Client {
     // Literally so: bundlers look for these words.
     this.#worker = worker ?? new Worker(new URL('./worker.js', import.meta.url), { type: 'module' })
     this.port = new Port((message, transfer) => this.#worker.postMessage(message, transfer), pageMethods(this.lent))
-    this.#worker.addEventListener('message', ({ data }: MessageEvent<Message>) => this.#hear(data))
+    this.#worker.addEventListener('message', ({ data }: MessageEvent<Message>) => {
+      // A caller's own worker may say other things too.
+      if (data?.qcow2) this.port.hear(data)
+    })
     this.#worker.addEventListener('messageerror', () => this.#die('it was not understood'))
     this.#worker.addEventListener('error', ({ message }) => {
       // What goes wrong later is not in this package's part of it.
-      if (!this.#ready) this.#die(message || 'its script could not be loaded')
+      if (!this.#answers) this.#die(message || 'its script could not be loaded')
     })
-    this.#worker.postMessage({ qcow2: 'hello', alive: this.#lock } satisfies Message)
+    this.begun = this.#begin()
+    this.begun.catch(() => {})
   }
 
   /** Makes the engine ready in the worker, with the module that the page has. */
   load(): Promise<void> {
-    this.#loading ??= compiled().then((module) => this.port.call('load', [module]))
+    this.#loading ??= Promise.all([compiled(), this.begun]).then(([module]) => this.port.call('load', [module]))
     // The next one tries again.
     this.#loading.catch(() => {
       this.#loading = undefined
@@ -86,13 +95,15 @@ export class Client {
     if (this.#users === 0 && this.#own) this.#end(new Qcow2Error('CLOSED', 'The worker is not in use any more.'))
   }
 
-  #hear(message: Message): void {
-    // A caller's own worker may say other things too.
-    if (message?.qcow2 !== 'ready') {
-      if (message?.qcow2) this.port.hear(message)
-      return
+  async #begin(): Promise<void> {
+    // One of the caller's may have ended long ago, which nothing tells.
+    const timer = this.#own ? undefined : setTimeout(() => this.#die('it does not answer'), patience)
+    try {
+      await this.port.call('begin', [this.#lock])
+    } finally {
+      clearTimeout(timer)
     }
-    this.#ready = true
+    this.#answers = true
     if (!this.#lock) return
     const gone = () => this.#die('it ended')
     navigator.locks.request(this.#lock, { signal: this.#watch.signal }, gone).catch(() => {})

@@ -13,21 +13,23 @@ export interface WorkerScope {
 /** The worker's side: serves a page's calls. */
 export function serve(scope: WorkerScope): void {
   shareThread()
-  const methods = {}
+  const methods = { begin: hold }
   const page = new Port<PageMethods>((message, transfer) => scope.postMessage(message, transfer), methods)
   Object.assign(methods, fileMethods(), imageMethods(page))
   scope.addEventListener('message', ({ data }) => {
     beginTurn()
-    if (data?.qcow2 === 'hello') void hold(data.alive, () => scope.postMessage({ qcow2: 'ready' }, []))
-    else if (data?.qcow2) page.hear(data)
+    if (data?.qcow2) page.hear(data)
   })
 }
 
-/** Holds a lock for as long as the worker lives. */
-async function hold(name: string | undefined, ready: () => void): Promise<void> {
-  if (!name) return ready()
-  await navigator.locks.request(name, () => {
-    ready()
-    return new Promise(() => {})
+/** Takes a lock, and holds it for as long as the worker lives. */
+function hold(name: string | undefined): void | Promise<void> {
+  if (!name) return
+  return new Promise((resolve, reject) => {
+    const held = () => {
+      resolve()
+      return new Promise(() => {})
+    }
+    navigator.locks.request(name, held).catch(reject)
   })
 }

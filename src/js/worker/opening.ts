@@ -1,3 +1,4 @@
+import { unlessAborted } from '../abort.js'
 import { isStorage } from '../checks.js'
 import type { CreateOptions } from '../create.js'
 import type { FileOperations } from '../handle.js'
@@ -36,7 +37,7 @@ export async function onFileThere<M extends keyof FileOperations>(
   try {
     if (isStorage(storage)) loan.claim(storage, use)
     const packed = await loan.pack(storage)
-    await loan.client.load()
+    await unlessAborted(loan.client.load(), signal)
     const watch = { signal, onProgress, patient: true }
     const value = await loan.client.port.call('runOnFile', [packed, use, method, args], watch)
     return value as ReturnType<FileOperations[M]>
@@ -60,12 +61,16 @@ async function keep(
     for (const each of [storage, data]) if (isStorage(each)) loan.claim(each, use)
     // First of all, for a user who is to be asked has just clicked.
     const [file, rest] = [await loan.pack(storage), await loan.pack(options)]
-    await client.load()
-    const facts = await client.port.call(method, [image, file, rest], { signal, onProgress, patient: true })
-    return new RemoteHandle(loan, image, facts)
+    await unlessAborted(client.load(), signal)
+    try {
+      const facts = await client.port.call(method, [image, file, rest], { signal, onProgress, patient: true })
+      return new RemoteHandle(loan, image, facts)
+    } catch (error) {
+      // It may have been opened just before the signal aborted.
+      await client.port.call('closeImage', [image]).catch(() => {})
+      throw error
+    }
   } catch (error) {
-    // It may have been opened just before the signal aborted.
-    await client.port.call('closeImage', [image]).catch(() => {})
     await loan.release()
     throw error
   }

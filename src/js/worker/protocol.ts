@@ -9,10 +9,6 @@ import type { Thrown } from './thrown.js'
 
 /** What the two sides say to each other; what has no `qcow2` is somebody else's. */
 export type Message =
-  /** The first one, from the page: the worker is to hold a Web Lock of this name, if there is one, as long as it lives. */
-  | { readonly qcow2: 'hello'; readonly alive: string | undefined }
-  /** The worker holds its lock. */
-  | { readonly qcow2: 'ready' }
   | Call
   /** Nobody waits for what a call comes to. */
   | { readonly qcow2: 'cancel'; readonly id: number }
@@ -35,7 +31,10 @@ export interface Call {
 }
 
 /** What a page may ask of the worker. */
-export interface WorkerMethods extends FileMethods, ImageMethods {}
+export interface WorkerMethods extends FileMethods, ImageMethods {
+  /** The first of all calls: the worker is to hold a Web Lock of this name, if there is one, for as long as it lives. */
+  begin(lock: string | undefined): void
+}
 
 /** Files of the origin-private file system, numbered by the page. */
 export interface FileMethods {
