@@ -29,6 +29,12 @@ const parts = {
     say('\n=== ciphers and codecs in Chromium')
     run(process.execPath, [inRoot('tests', 'bench', 'browser-codecs.mjs'), ...args])
   },
+  async convert(args) {
+    await setup(['rust', 'packages', 'wasm', 'browser', 'qemu'])
+    build()
+    say('\n=== conversion in Chromium, by workers')
+    run(process.execPath, [inRoot('tests', 'bench', 'browser-convert.mjs'), ...args])
+  },
   async workers(args) {
     await setup(['rust', 'packages', 'wasm', 'browser', 'qemu'])
     build()

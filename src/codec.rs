@@ -5,10 +5,13 @@ use core::fmt;
 
 use crate::error::DecompressError;
 
+pub use packer::{PackedClusters, Packer};
+
 #[cfg(feature = "deflate")]
 mod deflate;
 #[cfg(feature = "miniz")]
 mod miniz;
+mod packer;
 #[cfg(feature = "zstd")]
 mod zstd;
 #[cfg(feature = "zstd")]

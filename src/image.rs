@@ -54,6 +54,7 @@ pub(crate) mod unlock;
 mod vm_state;
 mod write;
 mod write_compressed;
+mod write_packed;
 
 /// An open image, or one of its snapshots, with the chain of its backing files.
 ///

@@ -40,7 +40,7 @@ pub mod storage;
 #[cfg(feature = "wasm")]
 pub mod wasm;
 
-pub use codec::{Codecs, Compress, Decompress};
+pub use codec::{Codecs, Compress, Decompress, PackedClusters, Packer};
 #[cfg(feature = "luks")]
 pub use crypto::passphrase::Passphrase;
 #[cfg(feature = "luks")]

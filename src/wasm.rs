@@ -43,6 +43,8 @@ mod mend;
 mod new_key;
 mod object;
 #[cfg(feature = "edit")]
+mod pack;
+#[cfg(feature = "edit")]
 mod progress;
 mod requests;
 mod resolver;
@@ -63,3 +65,5 @@ pub use host::{
 pub use host::{HostEncryptOptions, HostKeyOptions};
 pub use image::WasmImage;
 pub use map::WasmMap;
+#[cfg(feature = "edit")]
+pub use pack::WasmPacker;

@@ -73,6 +73,18 @@ impl<S: StorageMut> Image<S> {
             let data = whole.get(..length).unwrap_or(whole);
             return self.write_parts(disk, start, data).await;
         };
+        self.write_packed_cluster(disk, start, &packed).await?;
+        disk.file.compressed.put_packed(packed);
+        Ok(())
+    }
+
+    /// Writes the cluster at `start`, which packs to `packed`.
+    pub(super) async fn write_packed_cluster(
+        &self,
+        disk: &Disk<'_, S>,
+        start: GuestOffset,
+        packed: &[u8],
+    ) -> Result<(), Error<S::Error>> {
         let cluster = start.0 >> disk.geometry().cluster_bits();
         let _held = disk.writeback.in_flight.hold(cluster..cluster + 1).await;
         let old = disk.entry(cluster).await?;
@@ -81,10 +93,9 @@ impl<S: StorageMut> Image<S> {
         disk.check_place(place, packed.len() as u64)?;
         let image = &disk.file.files.image;
         let span = CompressedSpan::of_bytes(place, packed.len() as u64);
-        disk.writeback.watch(image.write(place, &packed)).await?;
+        disk.writeback.watch(image.write(place, packed)).await?;
         // What was there before is not read any more: no cluster is reused while a request may still use it.
         disk.file.compressed.forget(image.id(), span);
-        disk.file.compressed.put_packed(packed);
         let _guard = disk.writeback.lock.acquire().await;
         disk.set_entry(cluster, L2Entry::compressed(span, disk.geometry())).await?;
         reservation.keep();

@@ -20,6 +20,7 @@ export interface Operations {
   locate(offset: bigint): Location
   check(maxFindings: number): CheckReport
   write_zeroes(offset: bigint, length: bigint, unmap: boolean): void
+  write_packed(offset: bigint, lengths: Uint32Array, bytes: Uint8Array): void
   discard(offset: bigint, length: bigint): void
   flush(): void
   copy_up(offset: bigint, length: bigint): void

@@ -17,6 +17,7 @@ export {
 } from './browser.js'
 export { type CheckOptions, type CheckReport, check, type Finding } from './check.js'
 export type { ByteCount } from './checks.js'
+export { type ConvertOptions, convert } from './convert.js'
 export type { CopyUpOptions } from './copy-up.js'
 export type { CreateBacking, CreateDataFile, CreateOptions } from './create.js'
 export type { DiffExtent } from './diff.js'

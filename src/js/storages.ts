@@ -11,9 +11,7 @@ export class Storages {
 
   /** Opens a storage and takes it over; returns it as `engine` knows storages. */
   async open(storage: Storage, engine: Engine, use: Use = 'read'): Promise<HostStorage> {
-    if (use === 'write' && !isWritable(storage)) {
-      throw new Qcow2Error('READ_ONLY', 'The storage can only be read.')
-    }
+    if (use === 'write') checkWritable(storage)
     claim(storage, use)
     try {
       await storage.open?.()
@@ -64,7 +62,13 @@ async function measure(storage: Storage): Promise<number> {
   }
 }
 
-function explain(what: string, cause: unknown): unknown {
+/** Throws unless a storage can be written. */
+export function checkWritable(storage: Storage): void {
+  if (!isWritable(storage)) throw new Qcow2Error('READ_ONLY', 'The storage can only be read.')
+}
+
+/** What a storage threw while it was opened, say, as what this package throws. */
+export function explain(what: string, cause: unknown): unknown {
   if (isQcow2Error(cause)) return cause
   const message = cause instanceof Error ? cause.message : String(cause)
   return new Qcow2Error(codeOf(cause), `The storage can't be ${what}: ${message}.`, { cause })

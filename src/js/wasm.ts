@@ -1,7 +1,7 @@
 import { codeOf, isQcow2Error, Qcow2Error, type Qcow2ErrorCode, sentence } from './errors.js'
-import load, { type WasmDiff, WasmEngine, type WasmImage, type WasmMap } from './generated/qcow2_web.js'
+import load, { type WasmDiff, WasmEngine, type WasmImage, type WasmMap, WasmPacker } from './generated/qcow2_web.js'
 
-export { type WasmDiff, WasmEngine, type WasmImage, type WasmMap }
+export { type WasmDiff, WasmEngine, type WasmImage, type WasmMap, WasmPacker }
 
 /** Where the WebAssembly module comes from: its address, an answer to a request for it, its bytes, or it itself. */
 export type ModuleSource = URL | Request | string | Response | BufferSource | WebAssembly.Module

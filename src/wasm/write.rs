@@ -1,11 +1,14 @@
 //! Writing to an open image, for JavaScript.
 
+use alloc::vec::Vec;
+
 use wasm_bindgen::prelude::*;
 
 use super::buffers::Bytes;
 use super::error::{Fault, to_js};
 use super::image::WasmImage;
 use super::tasks::Outcome;
+use crate::codec::PackedClusters;
 use crate::error::Error;
 
 #[wasm_bindgen]
@@ -39,6 +42,12 @@ impl WasmImage {
             image.check_compressed_write(offset, from.byte_count()).map_err(to_js)?;
             engine.buffers.drain(&from, offset, async |at, buf| image.write_compressed(at, buf).await).await
         })
+    }
+
+    /// Writes clusters that a `WasmPacker` has packed, from `offset` of the disk on.
+    pub fn write_packed(&self, offset: u64, lengths: Vec<u32>, bytes: Vec<u8>) -> Result<JsValue, JsValue> {
+        let (image, clusters) = (self.image.clone(), PackedClusters { lengths, bytes });
+        self.engine.start(async move { done(image.write_packed(offset, &clusters).await) })
     }
 
     /// Makes a part of the disk read as zeros.

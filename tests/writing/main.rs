@@ -30,5 +30,6 @@ mod found;
 mod held_place;
 mod lazy_refcounts;
 mod matrix;
+mod packed;
 mod turns;
 mod waiting;

@@ -35,6 +35,13 @@ export class Client {
     return client
   }
 
+  /** A worker of the package that nobody else uses; whoever gets it calls `release` in the end. */
+  static start(): Client {
+    const client = new Client(undefined)
+    client.#users = 1
+    return client
+  }
+
   static #running(): Client {
     if (!Client.#shared || Client.#shared.port.ended) Client.#shared = new Client(undefined)
     return Client.#shared

@@ -1,6 +1,7 @@
 import { beginTurn, shareThread } from '../turns.js'
 import { fileMethods } from './files.js'
 import { imageMethods } from './images.js'
+import { packMethods } from './packs.js'
 import { Port } from './port.js'
 import type { Message, PageMethods } from './protocol.js'
 
@@ -15,7 +16,7 @@ export function serve(scope: WorkerScope): void {
   shareThread()
   const methods = { begin: hold }
   const page = new Port<PageMethods>((message, transfer) => scope.postMessage(message, transfer), methods)
-  Object.assign(methods, fileMethods(), imageMethods(page))
+  Object.assign(methods, fileMethods(), imageMethods(page), packMethods())
   scope.addEventListener('message', ({ data }) => {
     beginTurn()
     if (data?.qcow2) page.hear(data)

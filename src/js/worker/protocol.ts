@@ -1,4 +1,5 @@
 import type { Changes, FileOperations, Operations, Readable, Walks, Writable } from '../handle.js'
+import type { PackedClusters, Packing } from '../pack.js'
 import type { Use } from '../storage/claims.js'
 import type { OpfsFileOptions } from '../storage/opfs-file.js'
 import type { OpfsPath } from '../storage/opfs-path.js'
@@ -31,7 +32,7 @@ export interface Call {
 }
 
 /** What a page may ask of the worker. */
-export interface WorkerMethods extends FileMethods, ImageMethods {
+export interface WorkerMethods extends FileMethods, ImageMethods, PackMethods {
   /** The first of all calls: the worker is to hold a Web Lock of this name, if there is one, for as long as it lives. */
   begin(lock: string | undefined): void
 }
@@ -75,6 +76,11 @@ export interface ImageMethods {
   ): unknown
   /** A signal that the page has lent is aborted. */
   abort(signal: number, reason: Thrown): void
+}
+
+/** Packing clusters for an image that is elsewhere. */
+export interface PackMethods {
+  pack(packing: Packing, disk: Uint8Array<ArrayBuffer>): PackedClusters
 }
 
 /** What the worker may ask of the page: of what the page has lent it, by number. */

@@ -1,0 +1,15 @@
+import { type Packer, packer } from '../pack.js'
+import { Moved, type Served } from './port.js'
+import type { PackMethods } from './protocol.js'
+
+/** Packs clusters: in this worker, which does so for one image. */
+export function packMethods(): Served<PackMethods> {
+  let packing: Packer | undefined
+  return {
+    pack(how, disk) {
+      packing ??= packer(how)
+      const packed = packing.pack(disk)
+      return new Moved(packed, [packed.lengths.buffer, packed.bytes.buffer])
+    },
+  }
+}

@@ -1,0 +1,124 @@
+import { afterAll, beforeAll, expect, it } from 'vitest'
+import { check, contents, qemuImg, save } from '../js/helpers/qemu.js'
+import { FileServer } from '../js/helpers/server.js'
+import { StorageLab } from './storage-lab.js'
+
+const bytes = contents(12 * 2 ** 20 + 512, 9)
+const raw = save('source.raw', bytes)
+const lab = new StorageLab()
+const server = new FileServer(bytes)
+
+beforeAll(async () => {
+  server.exposed = ''
+  await server.start()
+  await lab.start()
+}, 60_000)
+afterAll(async () => {
+  server.stop()
+  await lab.stop()
+})
+
+it.each([
+  ['deflate', 65536],
+  ['zstd', 65536],
+  ['deflate', 4096],
+  ['zstd', 2 ** 21],
+] as const)(
+  'workers pack by %s, clusters of %d bytes, what comes out without them too',
+  async (compression, clusterSize) => {
+    const started = await lab.onPage(
+      async ({ convert, http, opfs }, url, compression, clusterSize) => {
+        const Native = globalThis.Worker
+        let started = 0
+        globalThis.Worker = class extends Native {
+          constructor(...args: ConstructorParameters<typeof Worker>) {
+            super(...args)
+            started += 1
+          }
+        }
+        const counts: number[] = []
+        for (const workers of [0, 2, 3]) {
+          const name = `${workers}.qcow2`
+          started = 0
+          const options = { compressed: true, compression, clusterSize, workers, overwrite: true }
+          await convert(http(url), opfs(name, { create: true }), options)
+          // The file's own worker is one.
+          counts.push(started - 1)
+          await fetch(`/${name}`, { method: 'PUT', body: await opfs.file(name) })
+        }
+        return counts
+      },
+      server.url,
+      compression,
+      clusterSize,
+    )
+    expect(started).toEqual([0, 2, 3])
+    const [none = '', ...some] = [0, 2, 3].map((workers) => lab.file(`${workers}.qcow2`))
+    qemuImg('compare', '-q', '-f', 'raw', '-F', 'qcow2', raw, none)
+    expect(check(none)).toBe('clean')
+    // Byte by byte, as raw files.
+    for (const other of some) qemuImg('compare', '-q', '-s', '-f', 'raw', '-F', 'raw', none, other)
+  },
+)
+
+it('the engine of the new image may be in a worker, and the conversion too', async () => {
+  await lab.onPage(async ({ convert, http, memory, opfs, Qcow2 }, url) => {
+    const once = memory()
+    await convert(http(url), once)
+    const image = await Qcow2.open(once, { worker: true })
+    const options = { compressed: true, worker: true, workers: 2 } as const
+    await convert(image, opfs('there.qcow2', { create: true }), options)
+    await image.close()
+    await fetch('/there.qcow2', { method: 'PUT', body: await opfs.file('there.qcow2') })
+  }, server.url)
+  await lab.inWorker(async ({ convert, http, opfs }, url) => {
+    await convert(http(url), opfs('inside.qcow2', { create: true }), { compressed: true })
+    await fetch('/inside.qcow2', { method: 'PUT', body: await opfs.file('inside.qcow2') })
+  }, server.url)
+  for (const name of ['there.qcow2', 'inside.qcow2']) {
+    expect(check(lab.file(name))).toBe('clean')
+    qemuImg('compare', '-q', '-f', 'raw', '-F', 'qcow2', raw, lab.file(name))
+  }
+})
+
+it('a worker that dies, and an abort, end it; the target is empty, and free', async () => {
+  const seen = await lab.onPage(async ({ convert, http, isQcow2Error, memory }, url) => {
+    const Native = globalThis.Worker
+    const workers: Worker[] = []
+    globalThis.Worker = class extends Native {
+      constructor(...args: ConstructorParameters<typeof Worker>) {
+        super(...args)
+        workers.push(this)
+      }
+    }
+    const stop = new AbortController()
+    const ends = [
+      () => workers[1]?.terminate(),
+      () => workers.at(-1)?.terminate(),
+      () => stop.abort(new Error('enough')),
+    ]
+    const target = memory()
+    const seen: unknown[] = []
+    for (const end of ends) {
+      let ended = false
+      const onProgress = ({ done }: { done: number }) => {
+        if (done > 0 && !ended) end()
+        ended = done > 0
+      }
+      const options = { compressed: true, workers: 2, signal: stop.signal, onProgress }
+      const error = await convert(http(url), target, options).catch((error) => error)
+      seen.push([isQcow2Error(error) ? error.code : error.message, target.size()])
+    }
+    await convert(http(url), target, { compressed: true, workers: 2 })
+    return [seen, target.size() > 1_000_000, workers.length]
+  }, server.url)
+  expect(seen).toEqual([
+    [
+      ['WORKER_DIED', 0],
+      ['WORKER_DIED', 0],
+      ['enough', 0],
+    ],
+    true,
+    8,
+  ])
+})
