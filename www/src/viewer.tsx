@@ -1,5 +1,6 @@
 import { useEffect, useState } from 'preact/hooks'
 import { CheckPanel } from './check/panel'
+import { ConvertDialog } from './edit/convert'
 import { Lock } from './edit/lock'
 import { EditOutcome } from './edit/outcome'
 import type { OpenedImage } from './engine/protocol'
@@ -8,6 +9,7 @@ import { KeyboardHelp } from './keyboard-help'
 import { MapPanel } from './map/panel'
 import { Overview } from './overview/overview'
 import { SnapshotList } from './snapshots/list'
+import { asksToConvert, askToConvert } from './state/convert'
 import { enterFile, leave } from './state/enter'
 import { go, PANELS, type Panel, route } from './state/route'
 import { disk, diskProblem, opening } from './state/stage'
@@ -55,6 +57,9 @@ export function Viewer({ image }: { image: OpenedImage }) {
           </p>
         </div>
         <Lock image={image} />
+        <button type="button" class="button" onClick={askToConvert}>
+          Convert…
+        </button>
         <FileButton label="Another qcow2 image" onFile={(file) => void enterFile(file)}>
           <Icon name="folder" /> Open…
         </FileButton>
@@ -96,6 +101,7 @@ export function Viewer({ image }: { image: OpenedImage }) {
           {panel === 'check' && <CheckPanel repairable={image.notEditable === null || image.info.corrupt} />}
         </div>
       </main>
+      {asksToConvert.value && <ConvertDialog />}
       {help && <KeyboardHelp onClose={() => setHelp(false)} />}
     </div>
   )

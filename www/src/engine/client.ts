@@ -6,6 +6,7 @@ import type { PartitionTable } from '../partitions'
 import type {
   Ask,
   ByteSource,
+  Conversion,
   Disk,
   Engine,
   Explained,
@@ -97,6 +98,14 @@ export const engine = {
           image: OpenedImage | null
         }>,
     ),
+
+  convert: (
+    snapshot: string | null,
+    path: string,
+    how: Conversion,
+    onProgress: (progress: Progress) => void,
+    signal?: AbortSignal,
+  ): Promise<void> => run(signal, (task) => remote.convert(task, snapshot, path, how, proxy(onProgress))),
 
   openDisk: (snapshot: string | null): Promise<Disk> => run(undefined, (task) => remote.openDisk(task, snapshot)),
 

@@ -2,6 +2,7 @@
 
 import type {
   CheckReport,
+  ConvertOptions,
   CreateOptions,
   DiffExtent,
   EncryptionInfo,
@@ -60,6 +61,9 @@ export type SnapshotChange =
 export type KeySlotChange =
   | { kind: 'add' | 'change'; known: string; passphrase: string }
   | { kind: 'erase'; slot: number }
+
+/** What a disk is converted to. */
+export type Conversion = Pick<ConvertOptions, 'format' | 'compressed' | 'compression'>
 
 /** How far something long has come. */
 export interface Progress {
@@ -189,6 +193,14 @@ export interface Engine {
     acceptLoss: boolean,
     onProgress: (progress: Progress) => void,
   ): Promise<{ report: RepairReport; image: OpenedImage | null }>
+  /** Makes a file in the browser's storage at `path` that shows a disk. There is none if it fails. */
+  convert(
+    task: number,
+    snapshot: string | null,
+    path: string,
+    how: Conversion,
+    onProgress: (progress: Progress) => void,
+  ): Promise<void>
   openDisk(task: number, snapshot: string | null): Promise<Disk>
   partitions(task: number, snapshot: string | null): Promise<PartitionTable>
   explain(task: number, snapshot: string | null, start: number, end: number): Promise<Explained>

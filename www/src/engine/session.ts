@@ -4,6 +4,7 @@ import {
   blob,
   type CheckReport,
   check,
+  convert,
   type DiffExtent,
   type Draft,
   draft,
@@ -22,6 +23,7 @@ import { Buckets } from './buckets'
 import type {
   Ask,
   ByteSource,
+  Conversion,
   Disk,
   Explained,
   Failure,
@@ -193,6 +195,23 @@ export class Session {
 
   get isEditing(): boolean {
     return this.changes !== null
+  }
+
+  /** Makes a file in the browser's storage that shows a disk. There is none if that fails. */
+  async convert(
+    snapshot: string | null,
+    path: string,
+    how: Conversion,
+    signal: AbortSignal,
+    onProgress: (progress: Progress) => void,
+  ): Promise<void> {
+    const image = await this.image(snapshot)
+    try {
+      await convert(image, opfs(path, { create: true }), { ...how, signal, onProgress: seldom(onProgress) })
+    } catch (error) {
+      await opfs.remove(path).catch(() => {})
+      throw error
+    }
   }
 
   /** True if the image could be opened as a disk. */

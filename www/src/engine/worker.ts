@@ -120,6 +120,9 @@ const engine: Engine = {
       return next.describe()
     }),
 
+  convert: (task, snapshot, path, how, onProgress) =>
+    cancellable(task, (signal) => opened().convert(snapshot, path, how, signal, onProgress)),
+
   openDisk: (_task, snapshot) => opened().openDisk(snapshot),
   partitions: (task, snapshot) => cancellable(task, (signal) => opened().partitions(snapshot, signal)),
   explain: (task, snapshot, start, end) =>

@@ -5,6 +5,7 @@ import { engine } from '../engine/client'
 import type { NewImage } from '../engine/protocol'
 import { nameOf } from '../engine/source'
 import { forgetCheck } from './check'
+import { forgetConversion } from './convert'
 import { forgetCopyUp } from './copy-up'
 import { forgetChanges, unsaved } from './edit'
 import { forgetKeySlotWork } from './key-slots'
@@ -91,6 +92,7 @@ function begin(origin: FileSystemFileHandle | null): void {
   forgetCheck()
   forgetSnapshotWork()
   forgetCopyUp()
+  forgetConversion()
   forgetKeySlotWork()
   setOrigin(origin)
 }

@@ -1,0 +1,66 @@
+/** Making another image, or a raw file, of the disk that is shown. */
+
+import { signal } from '@preact/signals'
+import { engine } from '../engine/client'
+import type { Conversion } from '../engine/protocol'
+import { disk, opened } from './stage'
+import { freeName, lookAtStored } from './stored'
+import { isRunning, type Work, work } from './work'
+
+/** True while the person is asked what to make, or sees it being made. */
+export const asksToConvert = signal(false)
+
+/** The conversion that is under way, or what came of it. */
+export const converting = signal<Work | null>(null)
+
+/** The name of what was made, which the browser keeps. */
+export const converted = signal<string | null>(null)
+
+/** What a disk can be converted to, with what ends its name. */
+export const CONVERSIONS: Record<string, Conversion & { label: string; ending: string }> = {
+  zstd: {
+    label: 'qcow2, compressed by zstd',
+    ending: '.qcow2',
+    format: 'qcow2',
+    compressed: true,
+    compression: 'zstd',
+  },
+  deflate: {
+    label: 'qcow2, compressed by deflate, for QEMU before 5.1 too',
+    ending: '.qcow2',
+    format: 'qcow2',
+    compressed: true,
+    compression: 'deflate',
+  },
+  plain: { label: 'qcow2, not compressed', ending: '.qcow2', format: 'qcow2' },
+  raw: { label: 'raw: the bytes of the disk', ending: '.raw', format: 'raw' },
+}
+
+/** Converts the disk that is shown into a file of the browser's storage. */
+export async function convert(name: string): Promise<void> {
+  const [image, shown, conversion] = [opened.peek(), disk.peek(), CONVERSIONS[name]]
+  if (!image || !shown || !conversion) return
+  const { label: _, ending, ...how } = conversion
+  await work(converting, 'Converting', async (signal, onProgress) => {
+    await lookAtStored()
+    const path = freeName(image.name.replace(/(\.[^.]*)?$/, ending))
+    await engine.convert(shown.snapshot, path, how, onProgress, signal)
+    converted.value = path
+    return `Kept in this browser as ${path}.`
+  })
+}
+
+/** Begins to ask. */
+export function askToConvert(): void {
+  converting.value = null
+  converted.value = null
+  asksToConvert.value = true
+}
+
+/** Asks no more; what is under way is given up. */
+export function forgetConversion(): void {
+  const now = converting.peek()
+  if (isRunning(now)) now.cancel()
+  converting.value = null
+  asksToConvert.value = false
+}
