@@ -33,6 +33,21 @@ const read: Work<[string, object, [number, number][]], string[]> = async ({ http
   return found
 }
 
+/** How many blocks are noted as used. */
+const uses: Work<[], number> = () =>
+  new Promise((resolve, reject) => {
+    const opening = indexedDB.open('qcow2-web ranges')
+    opening.onerror = () => reject(opening.error)
+    opening.onsuccess = () => {
+      const database = opening.result
+      const counting = database.transaction('uses').objectStore('uses').count()
+      counting.onsuccess = () => {
+        database.close()
+        resolve(counting.result)
+      }
+    }
+  })
+
 /** How many blocks are kept of a file. */
 const kept: Work<[string], number> = (_, url) =>
   new Promise((resolve, reject) => {
@@ -134,4 +149,39 @@ it('what fails is not kept', async () => {
   server.faults.push((response, request) => server.serve(response, request), status(500))
   expect(await lab.onPage(failing, server.url)).toBe('STORAGE')
   expect(await lab.onPage(kept, server.url)).toBe(0)
+})
+
+it('what is kept is listed by file, and forgotten on demand', async () => {
+  const other = await new FileServer(bytesAt(0, size)).start()
+  other.exposed = 'Content-Range, ETag'
+  for (const url of [server.url, other.url]) await lab.onPage(read, url, plain, some)
+  const addresses = [server.url, other.url]
+  const mine: Work<[string[]], unknown> = async ({ http }, addresses) =>
+    (await http.kept()).filter(({ url }) => addresses.includes(url)).toSorted((a, b) => (a.url < b.url ? -1 : 1))
+  const sizes = await Promise.all(addresses.map((url) => lab.onPage(kept, url)))
+  const both = addresses.map((url, index) => ({ url, size: (sizes[index] ?? 0) * block }))
+  expect(await lab.onPage(mine, addresses)).toEqual(both.toSorted((a, b) => (a.url < b.url ? -1 : 1)))
+
+  await lab.onPage(({ http }, url) => http.forget(`${url}#fragment`), server.url)
+  expect(await lab.inWorker(mine, addresses)).toEqual(both.slice(1))
+  await lab.inWorker(({ http }) => http.forget())
+  expect(await lab.onPage(({ http }) => http.kept())).toEqual([])
+  other.stop()
+})
+
+it('what is forgotten while an image is open is kept anew, and counts once', async () => {
+  const forgetting: Work<[string], unknown> = async ({ http }, url) => {
+    const storage = http(url, { readAhead: false, persistentCache: 1 << 24 })
+    await storage.open?.()
+    const { signal } = new AbortController()
+    const block = 256 * 1024
+    await storage.read(2 * block, 10, { signal })
+    await storage.read(2 * block, 10, { signal })
+    await http.forget()
+    await storage.read(4 * block, 10, { signal })
+    await storage.close?.()
+    return (await http.kept()).map(({ size }) => size / block)
+  }
+  expect(await lab.onPage(forgetting, server.url)).toEqual([1])
+  expect(await lab.onPage(uses)).toBe(1)
 })

@@ -2,7 +2,7 @@ import type { Remote } from './cached.js'
 import { identity, judge } from './http-answer.js'
 import { answerOf, body, connect, discard, type HttpAccess, send } from './http-connection.js'
 import { Limit } from './limit.js'
-import type { CachedFile } from './range-cache.js'
+import { addressOf, type CachedFile } from './range-cache.js'
 import { retry } from './retry.js'
 import { Shared } from './shared.js'
 
@@ -52,10 +52,9 @@ export class FetchStorage implements Remote {
 
   state(): CachedFile | undefined {
     const { validator, size } = this.#connection.current.file
-    const url = new URL(this.#access.url, globalThis.location?.href)
-    url.hash = ''
+    const url = addressOf(this.#access.url)
     // The length too: where it is another, so is the file, whatever the server says.
-    return validator === undefined ? undefined : { url: url.href, validator: `${size} ${validator}` }
+    return validator === undefined ? undefined : { url, validator: `${size} ${validator}` }
   }
 
   close(): Promise<void> {

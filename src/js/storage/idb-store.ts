@@ -78,7 +78,7 @@ export function request<T>(pending: IDBRequest<T>): Promise<T> {
 }
 
 /** Fulfilled when all that a transaction changes is durable. */
-function done(transaction: IDBTransaction): Promise<void> {
+export function done(transaction: IDBTransaction): Promise<void> {
   return new Promise((resolve, reject) => {
     transaction.oncomplete = () => resolve()
     transaction.onabort = () => reject(transaction.error)

@@ -1,4 +1,5 @@
-import { request } from './idb-store.js'
+import { Qcow2Error } from '../errors.js'
+import { done, request } from './idb-store.js'
 
 /** Files are kept in blocks of this many bytes, the last one shorter. */
 export const blockSize = 256 * 1024
@@ -9,6 +10,14 @@ export interface CachedFile {
   readonly url: string
   /** What changes with every change of its bytes. */
   readonly validator: string
+}
+
+/** What is kept of a file. */
+export interface KeptFile {
+  /** Its address, without a fragment. */
+  readonly url: string
+  /** How much is kept of it in bytes, in whole blocks of 256 KiB. */
+  readonly size: number
 }
 
 /** Where a block is in the database: by file, state and number. */
@@ -38,12 +47,7 @@ export class RangeCache {
   /** The cache for a file, which forgets all other states of it; `undefined` where there is no IndexedDB. `budget` is in bytes. */
   static async open(file: CachedFile, budget: number): Promise<RangeCache | undefined> {
     try {
-      const opening = indexedDB.open(name, 1)
-      opening.onupgradeneeded = () => {
-        opening.result.createObjectStore('blocks')
-        opening.result.createObjectStore('uses').createIndex('time', 'time')
-      }
-      const cache = new RangeCache(await request(opening), file, Math.floor(budget / blockSize))
+      const cache = new RangeCache(await openDatabase(), file, Math.floor(budget / blockSize))
       cache.#change(({ blocks, uses }) => {
         for (const others of otherStates(file)) {
           blocks.delete(others)
@@ -81,21 +85,28 @@ export class RangeCache {
         store.put(bytes, this.#key(number))
         this.#used.add(number)
       }
-      this.#noteUse(uses)
-      const counting = uses.count()
+      this.#noteUse(store, uses)
+      const counting = store.count()
       counting.onsuccess = () => this.#evict(store, uses, counting.result - this.#most)
     })
   }
 
   /** Closes it when all is kept. */
   async close(): Promise<void> {
-    if (this.#used.size > 0) this.#change(({ uses }) => this.#noteUse(uses))
+    if (this.#used.size > 0) this.#change(({ blocks, uses }) => this.#noteUse(blocks, uses))
     await this.#last
     this.#database.close()
   }
 
-  #noteUse(uses: IDBObjectStore): void {
-    for (const number of this.#used) uses.put({ time: Date.now() }, this.#key(number))
+  #noteUse(blocks: IDBObjectStore, uses: IDBObjectStore): void {
+    for (const number of this.#used) {
+      const key = this.#key(number)
+      const looking = blocks.getKey(key)
+      looking.onsuccess = () => {
+        // It may have been forgotten since it was read.
+        if (looking.result !== undefined) uses.put({ time: Date.now() }, key)
+      }
+    }
     this.#used.clear()
   }
 
@@ -136,8 +147,57 @@ export class RangeCache {
   }
 }
 
+/** The address by which a file is kept: without what no server sees. */
+export function addressOf(url: string | URL): string {
+  const address = new URL(url, globalThis.location?.href)
+  address.hash = ''
+  return address.href
+}
+
+/** What is kept of which files, by address. */
+export async function keptFiles(): Promise<KeptFile[]> {
+  const sizes = new Map<string, number>()
+  await withDatabase(async (database) => {
+    const keys = await request(database.transaction('blocks').objectStore('blocks').getAllKeys())
+    for (const [url] of keys as Key[]) sizes.set(url, (sizes.get(url) ?? 0) + blockSize)
+  })
+  return Array.from(sizes, ([url, size]) => ({ url, size }))
+}
+
+/** Forgets what is kept of a file, or of all. Images that are open go on, and keep anew what they fetch. */
+export async function forgetFiles(url: string | undefined): Promise<void> {
+  await withDatabase(async (database) => {
+    const transaction = database.transaction(['blocks', 'uses'], 'readwrite')
+    for (const store of ['blocks', 'uses'].map((each) => transaction.objectStore(each))) {
+      if (url === undefined) store.clear()
+      else store.delete(IDBKeyRange.bound([url], [url, []]))
+    }
+    await done(transaction)
+  })
+}
+
 /** Not one of those that `idb` lists. */
 const name = 'qcow2-web ranges'
+
+function openDatabase(): Promise<IDBDatabase> {
+  const opening = indexedDB.open(name, 1)
+  opening.onupgradeneeded = () => {
+    opening.result.createObjectStore('blocks')
+    opening.result.createObjectStore('uses').createIndex('time', 'time')
+  }
+  return request(opening)
+}
+
+/** Nothing is kept, and nothing done, where there is no IndexedDB. */
+async function withDatabase(use: (database: IDBDatabase) => Promise<void>): Promise<void> {
+  if (typeof indexedDB !== 'object') return
+  try {
+    const database = await openDatabase()
+    await use(database).finally(() => database.close())
+  } catch (cause) {
+    throw new Qcow2Error('STORAGE', `What was kept of files on servers is out of reach: ${String(cause)}.`, { cause })
+  }
+}
 
 /** The keys of all states of a file but one; an array is behind all texts and numbers. */
 function otherStates({ url, validator }: CachedFile): IDBKeyRange[] {
