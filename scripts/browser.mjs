@@ -1,18 +1,31 @@
-// Where Chromium and its driver are.
+// Where the browsers are, and Chromium's driver.
 import { existsSync } from 'node:fs'
 import { which } from './lib.mjs'
 
-const names = ['chromium', 'chromium-browser', 'google-chrome-stable', 'google-chrome', 'chrome']
-const elsewhere = [
+const chromiumNames = ['chromium', 'chromium-browser', 'google-chrome-stable', 'google-chrome', 'chrome']
+const chromiumElsewhere = [
   '/Applications/Google Chrome.app/Contents/MacOS/Google Chrome',
   '/Applications/Chromium.app/Contents/MacOS/Chromium',
   `${process.env.PROGRAMFILES}\\Google\\Chrome\\Application\\chrome.exe`,
 ]
+const firefoxNames = ['firefox', 'firefox-esr']
+const firefoxElsewhere = [
+  '/Applications/Firefox.app/Contents/MacOS/firefox',
+  `${process.env.PROGRAMFILES}\\Mozilla Firefox\\firefox.exe`,
+]
 
 /** Chromium's program: `CHROMIUM` if it is set, else what is installed, else `undefined`. */
 export function chromium() {
-  const { CHROMIUM } = process.env
-  if (CHROMIUM) return existsSync(CHROMIUM) ? CHROMIUM : which(CHROMIUM)
+  return find(process.env.CHROMIUM, chromiumNames, chromiumElsewhere)
+}
+
+/** Firefox's program: `FIREFOX` if it is set, else what is installed, else `undefined`. */
+export function firefox() {
+  return find(process.env.FIREFOX, firefoxNames, firefoxElsewhere)
+}
+
+function find(chosen, names, elsewhere) {
+  if (chosen) return existsSync(chosen) ? chosen : which(chosen)
   return names.map(which).find(Boolean) ?? elsewhere.find(existsSync)
 }
 

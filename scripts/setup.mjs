@@ -1,11 +1,11 @@
 // Installs what is missing, and says so. `npm run setup` brings everything; a task asks for the groups it needs.
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { chromedriver, chromium } from './browser.mjs'
+import { chromedriver, chromium, firefox as firefoxProgram } from './browser.mjs'
 import { inRoot, main, npm, output, run, Stop, say, which, windows } from './lib.mjs'
 import * as wasm from './wasm.mjs'
 
-const groups = { rust, packages, wasm: wasmTarget, browser, qemu, server, machine, fuzz }
+const groups = { rust, packages, wasm: wasmTarget, browser, firefox, qemu, server, machine, fuzz }
 
 /** Makes sure that everything in the named groups is there. */
 export async function setup(names = Object.keys(groups)) {
@@ -99,6 +99,15 @@ function browser() {
     'Chromium for the browser tests',
     missing,
     'install Chrome or Chromium with its chromedriver, put both on PATH (or name them in CHROMIUM and CHROMEDRIVER), then try again',
+  )
+}
+
+function firefox() {
+  if (firefoxProgram()) return
+  apt(
+    'Firefox for the browser tests',
+    ['firefox-esr'],
+    'install Firefox 153 or later, put it on PATH (or name it in FIREFOX), then try again',
   )
 }
 

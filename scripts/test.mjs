@@ -1,6 +1,6 @@
 // `npm test`: sets up what is missing and runs every step, or those that are named: `npm test -- rust js`.
 import { delimiter, dirname } from 'node:path'
-import { chromedriver, chromium } from './browser.mjs'
+import { chromedriver, chromium, firefox as firefoxProgram } from './browser.mjs'
 import { build, checkSize } from './build.mjs'
 import { inRoot, main, manifests, run, Stop, say, seconds, tool } from './lib.mjs'
 import { setup } from './setup.mjs'
@@ -19,6 +19,11 @@ const steps = {
     title: 'the package and the page in Chromium',
     needs: ['packages', 'wasm', 'qemu', 'browser', 'server'],
     run: browser,
+  },
+  firefox: {
+    title: 'the package in Firefox',
+    needs: ['packages', 'wasm', 'qemu', 'server', 'firefox'],
+    run: firefox,
   },
   package: { title: 'what npm would publish', needs: ['packages', 'wasm'], run: packed },
   docs: { title: 'the documentation of the Rust', needs: ['rust'], run: docs },
@@ -89,9 +94,9 @@ function types() {
 }
 
 /** Test files one after another: each has the machine to itself, and a limit that only a hang reaches. */
-function vitest(folder) {
+function vitest(folder, { args = [], env } = {}) {
   const limits = ['--testTimeout=120000', '--hookTimeout=120000']
-  tool('vitest', ['run', '--dir', folder, '--no-file-parallelism', ...limits], { env: { CHROMIUM: chromium() } })
+  tool('vitest', ['run', '--dir', folder, '--no-file-parallelism', ...limits, ...args], { env })
 }
 
 function js() {
@@ -101,7 +106,14 @@ function js() {
 
 function browser() {
   build()
-  vitest('tests/browser')
+  vitest('tests/browser', { env: { CHROMIUM: chromium() } })
+}
+
+/** Those of the tests that any browser can run. */
+function firefox() {
+  build()
+  const args = ['page*', 'package*'].flatMap((name) => ['--exclude', `**/${name}.test.ts`])
+  vitest('tests/browser', { args, env: { TEST_BROWSER: 'firefox', FIREFOX: firefoxProgram() } })
 }
 
 function packed() {

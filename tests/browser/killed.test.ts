@@ -1,24 +1,17 @@
-import { type ChildProcess, spawn } from 'node:child_process'
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { chromium, type Page } from 'playwright-core'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { check, disk } from '../js/helpers/qemu.js'
 import { Random } from '../js/helpers/random.js'
-import { chromiumArguments, inWorker, StorageLab, type Work } from './storage-lab.js'
+import { browserName } from './drivers/chosen.js'
+import { StorageLab, type Work } from './storage-lab.js'
 
 const lab = new StorageLab()
-const profile = mkdtempSync(join(tmpdir(), 'qcow2-web-killed-'))
 const random = new Random(2026)
 const size = 4 * 1024 * 1024
 const sector = 512
 
-beforeAll(() => lab.serve())
-afterAll(async () => {
-  await lab.stop()
-  rmSync(profile, { recursive: true, force: true })
-}, 120_000)
+beforeAll(() => lab.start(), 60_000)
+// After a long run there is much to be removed.
+afterAll(() => lab.stop(), 120_000)
 
 /** The write with a number: where, and how many sectors, each of which then holds the number. */
 function operation(number: number): { offset: number; sectors: number } {
@@ -35,7 +28,7 @@ function operation(number: number): { offset: number; sectors: number } {
 }
 
 /** How often the browser is killed. */
-const kills = Number(process.env.KILLS ?? 20)
+const kills = Number(process.env.KILLS ?? (browserName === 'chromium' ? 20 : 5))
 /** Numbers between two flushes, at most. */
 const between = 8
 /** Flushes that are not known to the test yet, at most. */
@@ -81,43 +74,6 @@ function expected(held: number[], next: number, flushed: number, last: number): 
   return allowed
 }
 
-/** A browser on the profile, whose processes end when the test says so. */
-class Victim {
-  readonly #process: ChildProcess
-  readonly #ended: Promise<unknown>
-
-  constructor() {
-    const program = process.env.CHROMIUM ?? '/usr/bin/chromium'
-    const own = ['--remote-debugging-port=0', `--user-data-dir=${profile}`, 'about:blank']
-    // In a group of its own, so that all of its processes are gone at once.
-    this.#process = spawn(program, [...chromiumArguments, ...own], {
-      detached: true,
-      stdio: ['ignore', 'ignore', 'pipe'],
-    })
-    this.#ended = new Promise((resolve) => this.#process.once('exit', resolve))
-  }
-
-  async page(): Promise<Page> {
-    const address = await new Promise<string>((resolve) => {
-      let text = ''
-      this.#process.stderr?.on('data', (chunk) => {
-        text += chunk
-        const match = /DevTools listening on (\S+)/.exec(text)
-        if (match?.[1]) resolve(match[1])
-      })
-    })
-    const browser = await chromium.connectOverCDP(address)
-    const page = await (browser.contexts()[0] ?? (await browser.newContext())).newPage()
-    await page.goto(lab.url)
-    return page
-  }
-
-  async kill(): Promise<void> {
-    if (this.#process.pid) process.kill(-this.#process.pid, 'SIGKILL')
-    await this.#ended
-  }
-}
-
 /** What the sectors of the disk hold, by QEMU; the image may have leaks, but nothing worse. */
 function found(): number[] {
   check(lab.file('image'))
@@ -134,9 +90,7 @@ function found(): number[] {
 it(
   'an image holds what was flushed, and is sound, however often the browser is killed',
   async () => {
-    let victim = new Victim()
-    let page = await victim.page()
-    await inWorker(page, create, size)
+    await lab.inWorker(create, size)
 
     let held: number[] = Array(size / sector).fill(0)
     let next = 1
@@ -148,16 +102,15 @@ it(
           if (pathname !== '/flushed') return
           flushed = Math.max(flushed, Number(search.slice(1)))
           left -= 1
-          if (left === 0) void victim.kill().then(resolve)
+          if (left === 0) void lab.kill().then(resolve)
         }
       })
-      const killed = inWorker(page, write, String(operation), next, between, ahead).catch((error) => error)
+      const killed = lab.inWorker(write, String(operation), next, between, ahead).catch((error) => error)
       await dead
-      expect(String(await killed)).toMatch(/closed|crashed/)
+      expect(String(await killed)).toMatch(/closed|crashed/i)
 
-      victim = new Victim()
-      page = await victim.page()
-      await inWorker(page, upload)
+      await lab.launch()
+      await lab.inWorker(upload)
       const now = found()
       const last = flushed + between * (ahead + 2)
       const allowed = expected(held, next, flushed, last)
@@ -166,7 +119,6 @@ it(
       held = now
       next = last + 1
     }
-    await victim.kill()
   },
   kills * 30_000,
 )

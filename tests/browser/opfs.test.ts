@@ -184,18 +184,36 @@ describe.each(places)('%s', (where, run) => {
     ])
   })
 
-  it('a file that is only read is read by several at one time', async () => {
-    const seen = await run(async ({ opfs }, path) => {
-      await opfs.import(path, new Blob(['abc']))
-      const storages = [opfs(path, { writable: false }), opfs(path, { writable: false })]
-      for (const storage of storages) await storage.open?.()
-      const sizes = await Promise.all(storages.map((storage) => storage.size()))
-      for (const storage of storages) await storage.close?.()
+  it('a file that is only read is read by several at one time, and written by nobody', async () => {
+    const seen = await run(async ({ isQcow2Error, opfs }, path) => {
+      await opfs.import(path, new Blob(['abcdef']))
+      const readers = [opfs(path, { writable: false }), opfs(path, { writable: false })]
+      const writer = opfs(path)
+      const { signal } = new AbortController()
+      const code = (error: unknown) => (isQcow2Error(error) ? error.code : String(error))
+      const opened = async () => Promise.resolve(writer.open?.()).then(() => 'open', code)
+      const read = async (storage: (typeof readers)[0], offset: number, length: number) => {
+        const into = new Uint8Array(length)
+        if ('readSync' in storage) storage.readSync(offset, into)
+        else into.set(await storage.read(offset, length, { signal }))
+        return new TextDecoder().decode(into)
+      }
+      const seen: unknown[] = []
+      for (const storage of readers) await storage.open?.()
+      seen.push(await opened())
+      for (const storage of readers) {
+        seen.push(await storage.size(), await read(storage, 2, 3), await read(storage, 4, 3).catch(code))
+        await storage.close?.()
+      }
+      seen.push(await opened())
+      seen.push(await Promise.resolve(readers[0]?.open?.()).catch(code))
+      await writer.close?.()
       await opfs.remove(path)
-      return [sizes, storages.map((storage) => Object.keys(storage).filter((name) => /write|flush/.test(name)))]
+      return [seen, readers.map((storage) => Object.keys(storage).filter((name) => /write|flush/.test(name)))]
     }, `shared ${where}`)
+    const each = [6, 'cde', 'FILE_CHANGED']
     expect(seen).toEqual([
-      [3, 3],
+      ['IN_USE', ...each, ...each, 'open', 'IN_USE'],
       [[], []],
     ])
   })
@@ -255,13 +273,12 @@ describe('the package’s own worker', () => {
   })
 
   it('whose script does not come is as one that is gone', async () => {
-    const page = await lab.page()
-    await page.route('**/worker/worker.js', (route) => route.abort())
-    const code = await onPage(page, async ({ isQcow2Error, opfs }) => {
+    lab.withheld = /worker\/worker\.js$/
+    const code = await lab.onPage(async ({ isQcow2Error, opfs }) => {
       const storage = opfs('never', { create: true })
       return Promise.resolve(storage.open?.()).catch((error) => isQcow2Error(error) && error.code)
     })
-    await page.close()
+    lab.withheld = undefined
     expect(code).toBe('WORKER_DIED')
   })
 

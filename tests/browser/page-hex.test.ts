@@ -1,7 +1,8 @@
 import { readFileSync } from 'node:fs'
 import { expect, test } from 'vitest'
 import { contents, convert, create, file, qemuIo } from '../js/helpers/qemu.js'
-import { eventually, qemuRead, samplePath, shownBytes, usePageLab } from './page-lab'
+import { eventually, qemuRead, shownBytes, usePageLab } from './page-lab'
+import { samplePath } from './page-server'
 
 const lab = usePageLab()
 

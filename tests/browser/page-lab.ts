@@ -1,20 +1,8 @@
 import { execFileSync } from 'node:child_process'
-import { mkdtempSync, rmSync } from 'node:fs'
-import type { AddressInfo } from 'node:net'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { type Browser, type BrowserContextOptions, chromium, type Page } from 'playwright-core'
-import { build, type PreviewServer, preview } from 'vite'
 import { afterAll, beforeAll, expect } from 'vitest'
-
-const root = fileURLToPath(new URL('../../www', import.meta.url))
-export const samplePath = join(root, 'public', 'sample.qcow2')
-
-const ARGUMENTS = [
-  ...['--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run'],
-  ...['--disable-background-networking', '--disable-component-update', '--disable-sync'],
-]
+import { chromiumArguments } from './drivers/chromium'
+import { PageServer } from './page-server'
 
 /** The built page behind a server of its own, and a browser; all of it is gone behind the test file. */
 export class PageLab {
@@ -23,31 +11,19 @@ export class PageLab {
   readonly complaints: string[] = []
   /** Where the pages sent requests to. */
   readonly requests: string[] = []
-  private readonly folder = mkdtempSync(join(tmpdir(), 'qcow2-web-page-'))
-  private server: PreviewServer | undefined
+  private readonly server = new PageServer()
   private browser: Browser | undefined
 
   async start(): Promise<void> {
-    const outDir = join(this.folder, 'page')
-    // The test runner says "test", and Vite would build something else than what is published.
-    process.env.NODE_ENV = 'production'
-    await build({ root, configFile: join(root, 'vite.config.ts'), logLevel: 'error', build: { outDir } })
-    this.server = await preview({
-      root,
-      configFile: join(root, 'vite.config.ts'),
-      logLevel: 'error',
-      build: { outDir },
-      preview: { port: 0, host: '127.0.0.1', open: false },
-    })
-    this.url = `http://127.0.0.1:${(this.server.httpServer.address() as AddressInfo).port}/`
+    await this.server.start()
+    this.url = this.server.url
     const executablePath = process.env.CHROMIUM ?? '/usr/bin/chromium'
-    this.browser = await chromium.launch({ executablePath, args: ARGUMENTS })
+    this.browser = await chromium.launch({ executablePath, args: chromiumArguments })
   }
 
   async stop(): Promise<void> {
     await this.browser?.close()
-    await new Promise((resolve) => (this.server ? this.server.httpServer.close(resolve) : resolve(null)))
-    rmSync(this.folder, { recursive: true, force: true })
+    this.server.stop()
   }
 
   /** A fresh page in a profile of its own. `hash` is the address's fragment. */

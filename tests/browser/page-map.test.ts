@@ -2,7 +2,8 @@ import { closeSync, copyFileSync, fstatSync, openSync, readSync, writeSync } fro
 import type { Page } from 'playwright-core'
 import { expect, test } from 'vitest'
 import { create, file, json, qemuIo } from '../js/helpers/qemu.js'
-import { chooseFile, clickCell, eventually, fact, qemuRead, samplePath, shownBytes, usePageLab } from './page-lab'
+import { chooseFile, clickCell, eventually, fact, qemuRead, shownBytes, usePageLab } from './page-lab'
+import { samplePath } from './page-server'
 
 interface QemuExtent {
   start: number

@@ -3,7 +3,8 @@ import { readFileSync, truncateSync, writeFileSync } from 'node:fs'
 import type { Page } from 'playwright-core'
 import { expect, test } from 'vitest'
 import { create, file, qemuImg, qemuIo } from '../js/helpers/qemu.js'
-import { chooseFile, eventually, samplePath, shownBytes, usePageLab } from './page-lab'
+import { chooseFile, eventually, shownBytes, usePageLab } from './page-lab'
+import { samplePath } from './page-server'
 
 const lab = usePageLab()
 

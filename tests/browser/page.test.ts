@@ -1,7 +1,8 @@
 import { readFileSync } from 'node:fs'
 import { expect, test } from 'vitest'
 import { create, file, json, qemuImg, qemuIo } from '../js/helpers/qemu.js'
-import { chooseFile, eventually, fact, samplePath, shownBytes, usePageLab } from './page-lab'
+import { chooseFile, eventually, fact, shownBytes, usePageLab } from './page-lab'
+import { samplePath } from './page-server'
 
 interface QemuInfo {
   'virtual-size': number

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { check } from '../js/helpers/qemu.js'
-import { inWorker, onPage, StorageLab, type Work } from './storage-lab.js'
+import { StorageLab, type Work } from './storage-lab.js'
 
 const lab = new StorageLab()
 const MiB = 1024 * 1024
@@ -54,26 +54,18 @@ it.each([
 ] as const)(
   'where %s on a %s has no more room, the image stays sound, and with room it goes on',
   async (kind, where) => {
-    const page = await lab.page()
     const name = `${kind}-${where}`
-    const session = await page.context().newCDPSession(page)
-    const limit = async (bytes: number) => {
-      const origin = new URL(lab.url).origin
-      const { usage } = await session.send('Storage.getUsageAndQuota', { origin })
-      await session.send('Storage.overrideQuotaForOrigin', { origin, quotaSize: usage + bytes })
-    }
-    const run = where === 'page' ? onPage : inWorker
-    await limit(8 * MiB)
-    expect(await run(page, fill, kind, name)).toEqual({
+    const run = where === 'page' ? lab.onPage.bind(lab) : lab.inWorker.bind(lab)
+    await lab.limit(8 * MiB)
+    expect(await run(fill, kind, name)).toEqual({
       codes: expect.arrayContaining(['QUOTA']),
       enough: true,
       still: 512,
       whole: true,
     })
     if (kind === 'opfs') check(lab.file(name))
-    await limit(64 * MiB)
-    expect(await run(page, goOn, kind, name)).toBe('written')
-    await page.close()
+    await lab.limit(64 * MiB)
+    expect(await run(goOn, kind, name)).toBe('written')
   },
   120_000,
 )

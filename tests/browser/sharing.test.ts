@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { browserName } from './drivers/chosen.js'
 import { inWorker, onPage, StorageLab, type Work } from './storage-lab.js'
 
 const lab = new StorageLab()
@@ -111,7 +112,7 @@ it('the browser says what it has, and where a file is best', async () => {
   const has = { opfs: true, idb: true, locks: true }
   const same = { room: 'boolean', persist: 'boolean' }
   expect(await lab.onPage(look)).toEqual({
-    has: { ...has, opfsSync: false, filePicker: true },
+    has: { ...has, opfsSync: false, filePicker: browserName === 'chromium' },
     best: ['opfs', 0, false],
     ...same,
   })

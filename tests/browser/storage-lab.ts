@@ -3,14 +3,9 @@ import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { extname, join } from 'node:path'
-import { type BrowserContext, chromium, type Page } from 'playwright-core'
 import type * as Package from '../../src/js/index.js'
-
-/** Arguments with which Chromium runs unattended, also as root and without a network. */
-export const chromiumArguments = [
-  ...['--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run'],
-  ...['--disable-background-networking', '--disable-component-update', '--disable-sync'],
-]
+import { launch } from './drivers/chosen.js'
+import type { Browser, Page } from './drivers/driver.js'
 
 const dist = join(import.meta.dirname, '../../dist')
 
@@ -42,15 +37,17 @@ const own: Record<string, string> = {
   '/worker.js': worker,
 }
 
-/** The built package in Chromium, with a profile on the disk, as users have; all of it is gone behind the test file. */
+/** The built package in a browser, with a profile on the disk, as users have; all of it is gone behind the test file. */
 export class StorageLab {
   url = ''
   readonly #folder = mkdtempSync(join(tmpdir(), 'qcow2-web-storage-'))
   #server: Server | undefined
-  #context: BrowserContext | undefined
+  #browser: Browser | undefined
 
   /** Told of each request for something that is not there. */
   listen: (pathname: string, search: string) => void = () => {}
+  /** What of the package does not come. */
+  withheld: RegExp | undefined
 
   async start(): Promise<void> {
     await this.serve()
@@ -65,6 +62,10 @@ export class StorageLab {
       if (request.method === 'PUT') {
         const whole = request.pipe(createWriteStream(this.file(pathname.slice(1))))
         whole.once('finish', () => response.writeHead(204).end())
+        return
+      }
+      if (this.withheld?.test(pathname)) {
+        response.destroy()
         return
       }
       const type = types[extname(pathname)] ?? 'text/html'
@@ -82,15 +83,29 @@ export class StorageLab {
 
   /** Starts the browser on the profile, which outlives it. */
   async launch(): Promise<void> {
-    const executablePath = process.env.CHROMIUM ?? '/usr/bin/chromium'
-    this.#context = await chromium.launchPersistentContext(join(this.#folder, 'profile'), {
-      executablePath,
-      args: chromiumArguments,
-    })
+    this.#browser = await launch(join(this.#folder, 'profile'))
+  }
+
+  /** Lets the browser keep so many bytes more. Pages don't outlive it. */
+  async limit(bytes: number): Promise<void> {
+    const used = await this.onPage(async ({ estimate }) => (await estimate())?.usage ?? 0)
+    await this.#running.limit?.(new URL(this.url).origin, used + bytes)
+  }
+
+  /** Ends the browser as its user does, and starts it again. */
+  async restart(): Promise<void> {
+    await this.#running.close()
+    await this.launch()
+  }
+
+  /** Ends all processes of the browser at once. */
+  kill(): Promise<void> {
+    return this.#running.kill()
   }
 
   async stop(): Promise<void> {
-    await this.#context?.close()
+    await this.#browser?.close()
+    this.#server?.closeAllConnections()
     this.#server?.close()
     rmSync(this.#folder, { recursive: true, force: true })
   }
@@ -100,12 +115,14 @@ export class StorageLab {
     return join(this.#folder, name)
   }
 
+  get #running(): Browser {
+    if (!this.#browser) throw new Error('The lab has not started.')
+    return this.#browser
+  }
+
   /** A page of its own. */
-  async page(): Promise<Page> {
-    if (!this.#context) throw new Error('The lab has not started.')
-    const page = await this.#context.newPage()
-    await page.goto(this.url)
-    return page
+  page(): Promise<Page> {
+    return this.#running.open(this.url)
   }
 
   /** Runs a function on a page of its own. */
@@ -133,7 +150,7 @@ export class StorageLab {
 export function onPage<A extends unknown[], T>(page: Page, work: Work<A, T>, ...args: A): Promise<T> {
   return page.evaluate(
     ([source, given]) => (globalThis as unknown as { run(...all: unknown[]): Promise<T> }).run(source, given),
-    [String(work), args] as const,
+    [String(work), args] as [string, unknown[]],
   )
 }
 
@@ -151,6 +168,6 @@ export function inWorker<A extends unknown[], T>(page: Page, work: Work<A, T>, .
         worker.onerror = ({ message }) => reject(new Error(message))
         worker.postMessage({ source, args: given })
       }),
-    [String(work), args] as const,
+    [String(work), args] as [string, unknown[]],
   )
 }

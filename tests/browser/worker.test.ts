@@ -621,22 +621,23 @@ describe('in a worker', () => {
   })
 
   it('of one’s own that was ended before, opening fails', async () => {
-    const page = await lab.page()
-    await page.clock.install()
-    type Opening = { opening: Promise<string> }
-    await onPage(page, ({ isQcow2Error, memory, Qcow2 }) => {
+    const code = await lab.onPage(async ({ isQcow2Error, memory, Qcow2 }) => {
+      // A minute is over when the test says so.
+      const { setTimeout } = globalThis
+      const minutes: (() => void)[] = []
+      const later = (work: () => void, delay?: number) =>
+        delay === 60_000 ? minutes.push(work) : setTimeout(work, delay)
+      globalThis.setTimeout = later as typeof setTimeout
       const worker = new Worker('/worker/worker.js', { type: 'module' })
       worker.terminate()
       const opening = Qcow2.create(memory(), { size: 1, worker })
-      const code = opening.then(
+      for (const over of minutes) over()
+      return opening.then(
         () => 'open',
         (error) => (isQcow2Error(error) ? error.code : String(error)),
       )
-      Object.assign(globalThis, { opening: code } satisfies Opening)
     })
-    await page.clock.runFor('01:00')
-    expect(await onPage(page, () => (globalThis as unknown as Opening).opening)).toBe('WORKER_DIED')
-    await page.close()
+    expect(code).toBe('WORKER_DIED')
   })
 
   it('of one’s own that was ended before, opening can be aborted', async () => {
@@ -683,9 +684,8 @@ describe('in a worker', () => {
   })
 
   it('whose script does not come, opening fails', async () => {
-    const page = await lab.page()
-    await page.route('**/worker/worker.js', (route) => route.abort())
-    const code = await onPage(page, async ({ isQcow2Error, memory, Qcow2 }) => {
+    lab.withheld = /worker\/worker\.js$/
+    const code = await lab.onPage(async ({ isQcow2Error, memory, Qcow2 }) => {
       const storage = memory()
       const opening = Qcow2.create(storage, { size: 1, worker: true })
       const code = await opening.catch((error) => isQcow2Error(error) && error.code)
@@ -694,13 +694,13 @@ describe('in a worker', () => {
       await image.close()
       return code
     })
-    await page.close()
+    lab.withheld = undefined
     expect(code).toBe('WORKER_DIED')
   })
 
   it('whose module does not come, opening fails, and may succeed later', async () => {
     const page = await lab.page()
-    await page.route('**/*.wasm', (route) => route.abort())
+    lab.withheld = /\.wasm$/
     const work: Work<[], string> = async ({ isQcow2Error, memory, Qcow2 }) => {
       try {
         const image = await Qcow2.create(memory(), { size: 1, worker: true })
@@ -711,7 +711,7 @@ describe('in a worker', () => {
       }
     }
     const first = await onPage(page, work)
-    await page.unroute('**/*.wasm')
+    lab.withheld = undefined
     expect([first, await onPage(page, work)]).toEqual(['LOAD_FAILED', 'open'])
     await page.close()
   })

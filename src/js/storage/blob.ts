@@ -55,7 +55,8 @@ function asyncBlob(file: Blob): AsyncStorage {
   }
 }
 
-function syncBlob(file: Blob): SyncStorage {
+/** A file to read from in workers, as it is. */
+export function syncBlob(file: Blob): SyncStorage {
   const { FileReaderSync } = globalThis as { FileReaderSync?: new () => FileReaderSync }
   if (!FileReaderSync) throw invalidArgument('blob() with sync: true works in workers only: here is no FileReaderSync.')
   return {

@@ -1,6 +1,7 @@
 import { Qcow2Error } from '../errors.js'
+import { syncBlob } from './blob.js'
 import type { Unlock } from './lock.js'
-import { explain, fileAt, type OpfsPath } from './opfs-path.js'
+import { explain, fileAt, isInUse, type OpfsPath } from './opfs-path.js'
 import { quota, quotaOr } from './quota.js'
 import { Shared } from './shared.js'
 import type { WritableSyncStorage } from './types.js'
@@ -13,17 +14,16 @@ export interface OpfsFileOptions {
 
 /** A file of the origin-private file system by its access handle, which dedicated workers alone have. */
 export class OpfsFile implements WritableSyncStorage {
-  readonly #handle: Shared<AccessHandle>
+  readonly #handle: Shared<ReadHandle>
 
   /** `lock` is held while it is open. */
   constructor(path: OpfsPath, { create, writable }: OpfsFileOptions, lock?: () => Promise<Unlock>) {
     const name = [...path.directories, path.name].join('/')
-    const mode = writable ? 'readwrite' : 'read-only'
     this.#handle = new Shared(
       async () => {
         try {
           const file = (await fileAt(path, create)) as FileSystemFileHandle & AccessHandles
-          return await file.createSyncAccessHandle({ mode })
+          return await (writable ? file.createSyncAccessHandle({ mode: 'readwrite' }) : readHandle(file))
         } catch (error) {
           throw explain(error, name)
         }
@@ -48,27 +48,61 @@ export class OpfsFile implements WritableSyncStorage {
   }
 
   writeSync(offset: number, bytes: Uint8Array): void {
-    const count = attempt(offset, () => this.#handle.current.write(bytes, { at: offset }))
+    const count = attempt(offset, () => this.#writable.write(bytes, { at: offset }))
     // Where there is no room browsers throw, or answer too small a number, or a negative one without its sign.
     if (count !== bytes.length) throw quota(offset)
   }
 
   truncateSync(size: number): void {
-    attempt(size, () => this.#handle.current.truncate(size))
+    attempt(size, () => this.#writable.truncate(size))
   }
 
   flushSync(): void {
-    this.#handle.current.flush()
+    this.#writable.flush()
   }
 
   close(): Promise<void> {
     return this.#handle.close()
+  }
+
+  /** Nothing is asked to write that was not opened for it. */
+  get #writable(): AccessHandle {
+    return this.#handle.current as AccessHandle
   }
 }
 
 /** True where access handles are: in dedicated workers. */
 export function hasAccessHandles(): boolean {
   return typeof FileSystemFileHandle === 'function' && 'createSyncAccessHandle' in FileSystemFileHandle.prototype
+}
+
+/** A handle to read with, beside others who only read. */
+async function readHandle(file: FileSystemFileHandle & AccessHandles): Promise<ReadHandle> {
+  try {
+    return await file.createSyncAccessHandle({ mode: 'read-only' })
+  } catch (error) {
+    // Where browsers don't know modes, the first who reads has the handle for itself. That nobody writes, the lock tells.
+    if (!isInUse(error) || hasModes()) throw error
+    return sliced(await file.getFile())
+  }
+}
+
+function hasModes(): boolean {
+  const { FileSystemSyncAccessHandle } = globalThis as { FileSystemSyncAccessHandle?: { readonly prototype: object } }
+  return 'mode' in (FileSystemSyncAccessHandle?.prototype ?? {})
+}
+
+function sliced(file: File): ReadHandle {
+  const { readSync } = syncBlob(file)
+  return {
+    getSize: () => file.size,
+    read(into, { at }) {
+      const part = into.subarray(0, Math.max(0, file.size - at))
+      readSync(at, part)
+      return part.length
+    },
+    close() {},
+  }
 }
 
 function attempt<T>(offset: number, call: () => T): T {
@@ -84,11 +118,14 @@ interface AccessHandles {
   createSyncAccessHandle(options: { readonly mode: 'readwrite' | 'read-only' }): Promise<AccessHandle>
 }
 
-interface AccessHandle {
+interface ReadHandle {
   getSize(): number
   read(into: Uint8Array, options: { readonly at: number }): number
+  close(): void
+}
+
+interface AccessHandle extends ReadHandle {
   write(bytes: Uint8Array, options: { readonly at: number }): number
   truncate(size: number): void
   flush(): void
-  close(): void
 }

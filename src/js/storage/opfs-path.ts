@@ -29,9 +29,13 @@ export async function fileAt({ directories, name }: OpfsPath, create = false): P
 
 /** What the browser says of a file, in this package's words where it has them. */
 export function explain(error: unknown, path: string): unknown {
-  const name = error instanceof DOMException ? error.name : ''
-  if (name !== 'NoModificationAllowedError') return error
+  if (!isInUse(error)) return error
   return new Qcow2Error('IN_USE', `The file ${path} is in use: by another tab, worker or storage.`, { cause: error })
+}
+
+/** Whether somebody else has a file. */
+export function isInUse(error: unknown): boolean {
+  return error instanceof DOMException && error.name === 'NoModificationAllowedError'
 }
 
 async function root(): Promise<FileSystemDirectoryHandle> {

@@ -23,8 +23,8 @@ export interface OpfsOptions extends ClaimOptions {
   /** Make the file, and the directories above it, when an image is opened over it. Default: false. */
   readonly create?: boolean
   /**
-   * False for a file that is only read: where the browser can (Chromium), several tabs then read it at one time. Else
-   * it is in use by one storage alone. Default: true.
+   * False for a file that is only read: several tabs, workers and storages then read it at one time. One that is written
+   * is in use by one storage alone. Default: true.
    */
   readonly writable?: boolean
 }
