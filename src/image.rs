@@ -53,6 +53,7 @@ mod snapshot_table;
 pub(crate) mod unlock;
 mod vm_state;
 mod write;
+mod write_at_once;
 mod write_compressed;
 mod write_packed;
 

@@ -151,6 +151,15 @@ impl L2Entry {
         self.word & (Self::COPIED | Self::COMPRESSED) == Self::COPIED
     }
 
+    /// The cluster of an entry that says nothing but where it is: all of it is data. That is what most entries are, and
+    /// what [`L2Entry::decode`] makes of those.
+    pub(crate) fn plain_place(self, rules: L2Rules) -> Option<HostOffset> {
+        let whole = !rules.geometry.extended_l2() || self.bitmap == u64::from(u32::MAX);
+        let offset = self.offset().0;
+        let plain = self.word & !Self::COPIED == offset && offset != 0 && rules.geometry.is_cluster_aligned(offset);
+        (whole && plain && !rules.data_file).then_some(HostOffset(offset))
+    }
+
     /// Reserved bits are ignored, and so is the bitmap of a compressed cluster, as QEMU does.
     pub(crate) fn decode(self, rules: L2Rules) -> Result<Cluster, BadL2Entry> {
         if self.is_compressed() {

@@ -102,6 +102,17 @@ impl<'a, S: Storage> Disk<'a, S> {
         Ok(held)
     }
 
+    /// The entry of a guest cluster and where it is, in an L2 table that may be changed in place; `None` where that isn't
+    /// so, or what is in memory doesn't tell it.
+    pub(super) fn held_entry(&self, cluster: u64) -> Option<(HostOffset, Entry)> {
+        let guest = self.guest_offset(cluster);
+        let walk = self.file.tables.held_walk(self.file.files.image.id(), self.l1, guest).ok()??;
+        walk.l1_entry.filter(|(_, l1_entry)| l1_entry.is_owned())?;
+        let (place, raw) = walk.l2_entry?;
+        let meaning = raw.decode(self.file.tables.rules()).ok()?;
+        Some((place, Entry { raw, meaning, owned: raw.is_owned() }))
+    }
+
     /// The entry of a guest cluster; whether its L2 table may be changed in place is another matter.
     pub(super) async fn entry(&self, cluster: u64) -> Result<Entry, Error<S::Error>> {
         let guest = self.guest_offset(cluster);
@@ -138,6 +149,15 @@ impl<'a, S: Storage> Disk<'a, S> {
         let start = HostOffset(clusters.start << self.geometry().cluster_bits());
         let count = clusters.end - clusters.start;
         Ok((Reservation { writeback, counted: clusters, start }, count))
+    }
+
+    /// Allocates one cluster of the image file, not before `from`, if what is in memory tells which, and nobody else
+    /// changes metadata.
+    pub(super) fn reserve_at_once(&self, from: u64) -> Option<Reservation<'a>> {
+        let _guard = self.writeback.lock.try_acquire()?;
+        let cluster = self.writeback.allocate_held(self.file.files.image.id(), from)?;
+        let start = HostOffset(cluster << self.geometry().cluster_bits());
+        Some(Reservation { writeback: self.writeback, counted: cluster..cluster + 1, start })
     }
 
     /// Allocates `length` bytes, less than a cluster, for a compressed cluster.

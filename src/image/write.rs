@@ -1,10 +1,12 @@
 //! Writing the disk.
 
+use alloc::boxed::Box;
 use alloc::vec;
 
 use super::Image;
 use super::change::{Disk, Entry, Reservation};
 use super::read::{check_bounds, read_layers};
+use super::write_at_once::InPlace;
 use crate::error::Error;
 use crate::format::geometry::Geometry;
 use crate::format::l2::{Cluster, L2Entry};
@@ -22,27 +24,22 @@ impl<S: StorageMut> Image<S> {
     ///
     /// After an error, and when the future is dropped, each byte is either as before or as written.
     pub async fn write_at(&self, offset: u64, buf: &[u8]) -> Result<(), Error<S::Error>> {
-        let disk = Disk::enter(self).await?;
-        check_bounds(offset, buf.len(), self.size())?;
-        let length = buf.len() as u64;
-        // Most writes are in place, and of one run that the tables in memory tell: they wait for nothing but the data.
-        let result = match disk.held_place(GuestOffset(offset), length) {
-            Ok(Some((run, place))) if run == length => {
-                let _request = disk.writeback.requests.begin();
-                disk.writeback.watch(disk.file.files.data().write(place, buf)).await
-            }
-            Ok(Some((0, _))) => self.write_new_parts(&disk, GuestOffset(offset), buf).await,
-            Ok(_) => self.write_parts(&disk, GuestOffset(offset), buf).await,
-            Err(corrupt) => Err(corrupt.into()),
-        };
-        disk.conclude(result).await
+        if let Some(InPlace { disk, place, request: _request }) = self.decide_in_place(offset, buf.len()) {
+            return disk.writeback.watch(disk.file.files.data().write(place, buf)).await;
+        }
+        if let Some(new) = self.decide_new_cluster(offset, buf.len()) {
+            return new.write(buf).await;
+        }
+        // On the heap, for it is large, and a write's future is moved about.
+        Box::pin(self.write_with_tables(offset, buf)).await
     }
 
-    /// As [`Image::write_parts`], where nothing can be in place at `start`, by what is in memory.
-    async fn write_new_parts(&self, disk: &Disk<'_, S>, start: GuestOffset, buf: &[u8]) -> Result<(), Error<S::Error>> {
-        let written = self.write_allocating(disk, start, buf).await?;
-        let rest = buf.get(written..).unwrap_or_default();
-        self.write_parts(disk, start.plus(written as u64), rest).await
+    /// As [`Image::write_at`], with everything that it may take.
+    async fn write_with_tables(&self, offset: u64, buf: &[u8]) -> Result<(), Error<S::Error>> {
+        let disk = Disk::enter(self).await?;
+        check_bounds(offset, buf.len(), self.size())?;
+        let result = self.write_parts(&disk, GuestOffset(offset), buf).await;
+        disk.conclude(result).await
     }
 
     pub(super) async fn write_parts(
@@ -240,7 +237,7 @@ impl Plan {
 
 /// Which bytes are written to clusters that are being filled: the data, and around them what completes the first and
 /// the last subcluster, or the whole cluster where it replaces one that holds something.
-struct Fill {
+pub(super) struct Fill {
     clusters_start: GuestOffset,
     start: GuestOffset,
     data_start: GuestOffset,
@@ -253,7 +250,7 @@ struct Fill {
 impl Fill {
     /// For as much of `length` bytes from `data_start` on as the clusters of `entries` take, the first of which
     /// `data_start` is in.
-    fn new(geometry: Geometry, entries: &[Entry], data_start: GuestOffset, length: u64) -> Self {
+    pub(super) fn new(geometry: Geometry, entries: &[Entry], data_start: GuestOffset, length: u64) -> Self {
         let clusters_start = GuestOffset(data_start.0 - geometry.offset_in_cluster(data_start));
         let clusters_end = clusters_start.plus((entries.len() as u64) << geometry.cluster_bits());
         let data_end = data_start.plus(length).min(clusters_end);
@@ -276,7 +273,7 @@ impl Fill {
     }
 
     /// The subclusters of the cluster at `cluster` that are filled.
-    fn subclusters(&self, geometry: Geometry, cluster: GuestOffset) -> u32 {
+    pub(super) fn subclusters(&self, geometry: Geometry, cluster: GuestOffset) -> u32 {
         let (bits, count) = (geometry.subcluster_bits(), geometry.subclusters());
         (0..count)
             .filter(|index| {

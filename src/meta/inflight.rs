@@ -28,7 +28,8 @@ impl InFlight {
         self.waiters.until(|| self.try_hold(&clusters)).await
     }
 
-    fn try_hold(&self, clusters: &Range<u64>) -> Option<HeldRange<'_>> {
+    /// Takes `clusters`, unless somebody holds any of them.
+    pub(crate) fn try_hold(&self, clusters: &Range<u64>) -> Option<HeldRange<'_>> {
         let mut held = self.held.borrow_mut();
         if held.iter().any(|(_, other)| other.start < clusters.end && clusters.start < other.end) {
             return None;

@@ -38,32 +38,40 @@ impl L2Entries<'_> {
     }
 
     pub(super) fn owned_run(&self, start: GuestOffset, limit: u64) -> Result<(u64, HostOffset), Corrupt> {
-        let mut found: Option<(u64, HostOffset)> = None;
-        let first = start.0 >> self.rules.geometry.cluster_bits();
-        loop {
-            let (length, _) = found.unwrap_or_default();
+        let cluster_bits = self.rules.geometry.cluster_bits();
+        let Some((mut length, place)) = self.first_owned_run(0, start)? else {
+            return Ok((0, HostOffset(0)));
+        };
+        while length < limit {
             let next_start = start.plus(length);
-            let index = usize_of((next_start.0 >> self.rules.geometry.cluster_bits()) - first);
-            if length >= limit || self.byte_of(index) >= self.slice.len() || !self.entry(index).is_owned() {
+            let index = usize_of((next_start.0 >> cluster_bits) - (start.0 >> cluster_bits));
+            if self.byte_of(index) >= self.slice.len() {
                 break;
             }
-            let run = self.first_run(index, next_start)?;
-            let Mapping::Data(place) = run.mapping else {
-                break;
-            };
-            match &mut found {
-                None => found = Some((run.length, place)),
-                Some((length, first_place)) if first_place.plus(*length) == place => *length += run.length,
-                Some(_) => break,
+            match self.first_owned_run(index, next_start)? {
+                Some((more, next)) if next == place.plus(length) => length += more,
+                _ => break,
             }
         }
-        Ok(found.map_or((0, HostOffset(0)), |(length, place)| (length.min(limit), place)))
+        Ok((length.min(limit), place))
+    }
+
+    /// As [`Self::first_run`], of bytes that can be written in place: how many, and where.
+    fn first_owned_run(&self, index: usize, start: GuestOffset) -> Result<Option<(u64, HostOffset)>, Corrupt> {
+        if !self.entry(index).is_owned() {
+            return Ok(None);
+        }
+        let run = self.first_run(index, start)?;
+        Ok(if let Mapping::Data(place) = run.mapping { Some((run.length, place)) } else { None })
     }
 
     /// The run at `start`, within the cluster of entry `index`.
     fn first_run(&self, index: usize, start: GuestOffset) -> Result<Run, Corrupt> {
         let geometry = self.rules.geometry;
         let within = geometry.offset_in_cluster(start);
+        if let Some(place) = self.entry(index).plain_place(self.rules) {
+            return Ok(Run { length: geometry.cluster_size() - within, mapping: Mapping::Data(place.plus(within)) });
+        }
         let cluster = self.entry(index).decode(self.rules).map_err(|bad| self.corrupt(index, bad))?;
         let subclusters = match cluster {
             Cluster::Compressed(span) => {

@@ -18,7 +18,11 @@ pub(crate) struct Guard<'a> {
 
 impl Lock {
     pub(crate) async fn acquire(&self) -> Guard<'_> {
-        self.waiters.until(|| (!self.taken.replace(true)).then(|| Guard { lock: self })).await
+        self.waiters.until(|| self.try_acquire()).await
+    }
+
+    pub(crate) fn try_acquire(&self) -> Option<Guard<'_>> {
+        (!self.taken.replace(true)).then(|| Guard { lock: self })
     }
 }
 

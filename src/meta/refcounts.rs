@@ -8,6 +8,7 @@ use alloc::rc::Rc;
 use alloc::vec;
 use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
+use core::convert::Infallible;
 use core::ops::Range;
 
 use super::dirty::Dirty;
@@ -142,6 +143,16 @@ impl Refcounts {
         }
         self.first_candidate.set(end);
         Ok(first..end)
+    }
+
+    /// As [`Self::allocate`], one cluster, if what is in memory tells that the first that may be free is.
+    pub(crate) fn allocate_held(&self, file: FileId) -> Option<u64> {
+        let first = self.first_candidate.get();
+        let taken = matches!(self.take_held::<Infallible>(file, first), Ok(true));
+        taken.then(|| {
+            self.first_candidate.set(first + 1);
+            first
+        })
     }
 
     /// Takes `cluster`, if what is in memory tells that it is free; whether it did.

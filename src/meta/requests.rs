@@ -9,8 +9,10 @@ use core::cell::{Cell, RefCell};
 #[derive(Default)]
 pub(crate) struct Requests {
     current: Cell<u64>,
-    /// The generations with requests under way, the oldest first.
-    active: RefCell<VecDeque<(u64, usize)>>,
+    /// How many of the current generation are under way.
+    of_current: Cell<usize>,
+    /// The older generations with requests under way, the oldest first.
+    older: RefCell<VecDeque<(u64, usize)>>,
 }
 
 /// A request under way.
@@ -21,36 +23,40 @@ pub(crate) struct Request<'a> {
 
 impl Requests {
     pub(crate) fn begin(&self) -> Request<'_> {
-        let generation = self.current.get();
-        let mut active = self.active.borrow_mut();
-        match active.back_mut() {
-            Some((last, count)) if *last == generation => *count += 1,
-            _ => active.push_back((generation, 1)),
-        }
-        Request { requests: self, generation }
+        self.of_current.set(self.of_current.get() + 1);
+        Request { requests: self, generation: self.current.get() }
     }
 
     /// The generation that ends now: requests of it and of older ones may use what is unlinked now.
     pub(crate) fn end_generation(&self) -> u64 {
         let generation = self.current.get();
+        let count = self.of_current.replace(0);
+        if count > 0 {
+            self.older.borrow_mut().push_back((generation, count));
+        }
         self.current.set(generation + 1);
         generation
     }
 
-    /// Whether no request of `generation` or an older one is left.
+    /// Whether no request of `generation`, which has ended, or an older one is left.
     pub(crate) fn are_done_with(&self, generation: u64) -> bool {
-        self.active.borrow().front().is_none_or(|(oldest, _)| *oldest > generation)
+        self.older.borrow().front().is_none_or(|(oldest, _)| *oldest > generation)
     }
 }
 
 impl Drop for Request<'_> {
     fn drop(&mut self) {
-        let mut active = self.requests.active.borrow_mut();
-        if let Some((_, count)) = active.iter_mut().find(|(generation, _)| *generation == self.generation) {
+        let requests = self.requests;
+        if self.generation == requests.current.get() {
+            requests.of_current.set(requests.of_current.get() - 1);
+            return;
+        }
+        let mut older = requests.older.borrow_mut();
+        if let Some((_, count)) = older.iter_mut().find(|(generation, _)| *generation == self.generation) {
             *count -= 1;
         }
-        while active.front().is_some_and(|(_, count)| *count == 0) {
-            active.pop_front();
+        while older.front().is_some_and(|(_, count)| *count == 0) {
+            older.pop_front();
         }
     }
 }
@@ -68,7 +74,10 @@ mod tests {
         assert!(!requests.are_done_with(unlinked));
         drop(old);
         assert!(requests.are_done_with(unlinked));
+        let later = requests.end_generation();
+        assert!(!requests.are_done_with(later), "the newer one is older by now");
         drop(new);
-        assert!(requests.active.borrow().is_empty());
+        assert!(requests.are_done_with(later));
+        assert_eq!((requests.of_current.get(), requests.older.borrow().len()), (0, 0));
     }
 }

@@ -1,6 +1,7 @@
 //! A map bounded in bytes that forgets what was not used lately: the second-chance ("clock") algorithm.
 
 use alloc::vec::Vec;
+use core::cell::Cell;
 use core::hash::Hash;
 
 use hashbrown::HashMap;
@@ -35,6 +36,16 @@ impl<K: Copy + Eq + Hash, V: Evictable> SecondChance<K, V> {
 
     pub(crate) fn get(&mut self, key: K) -> Option<&V> {
         let entry = &mut self.entries[*self.index.get(&key)?];
+        entry.used = true;
+        Some(&entry.value)
+    }
+
+    /// As [`Self::get`], without a look-up where the value is at the position of `hint`: where it was found by that hint last.
+    pub(crate) fn get_near(&mut self, key: K, hint: &Cell<usize>) -> Option<&V> {
+        if self.entries.get(hint.get()).is_none_or(|entry| entry.key != key) {
+            hint.set(*self.index.get(&key)?);
+        }
+        let entry = &mut self.entries[hint.get()];
         entry.used = true;
         Some(&entry.value)
     }
@@ -123,6 +134,22 @@ mod tests {
         // 2 has not been used since, 3 has.
         assert_eq!(insert(&mut map, 4, 'd', 1), ['b']);
         assert_eq!([2, 3, 4].map(|key| map.get(key).copied()), [None, Some('c'), Some('d')]);
+    }
+
+    #[test]
+    fn a_hint_is_only_a_hint() {
+        let mut map = SecondChance::new(3);
+        let hint = Cell::new(7);
+        assert_eq!(map.get_near(1, &hint), None);
+        for (key, value) in [(1, 'a'), (2, 'b'), (3, 'c')] {
+            insert(&mut map, key, value, 1);
+        }
+        assert_eq!((map.get_near(3, &hint).copied(), hint.get()), (Some('c'), 2));
+        // The last takes the place of the one that is gone.
+        map.remove(1);
+        assert_eq!((map.get_near(3, &hint).copied(), hint.get()), (Some('c'), 0));
+        assert_eq!((map.get_near(2, &hint).copied(), hint.get()), (Some('b'), 1));
+        assert_eq!(map.get_near(1, &hint), None);
     }
 
     #[test]

@@ -31,7 +31,7 @@ use super::current_header::CurrentHeader;
 use super::dirty::Dirty;
 use super::freed::FreedClusters;
 use super::gate::Gate;
-use super::host_file::{Files, HostFile};
+use super::host_file::{FileId, Files, HostFile};
 use super::inflight::InFlight;
 use super::lock::Lock;
 use super::refcounts::Refcounts;
@@ -42,6 +42,7 @@ use crate::field;
 use crate::format::feature;
 use crate::format::geometry::Geometry;
 use crate::format::header::Roots;
+use crate::format::l2::L2Entry;
 use crate::format::refcount::TABLE_ENTRY_SIZE;
 use crate::format::units::HostOffset;
 use crate::storage::{Storage, StorageMut};
@@ -162,10 +163,27 @@ impl Writeback {
     ) -> Result<(), Error<S::Error>> {
         let (slice, at) = self.slice_at(file, offset).await?;
         let (start, _) = self.slice_size.split(offset);
-        let table = offset.0 & !(self.geometry.cluster_size() - 1);
-        let dirty = if self.unlinked_tables.borrow().contains(&table) { &self.new_tables } else { &self.links };
-        dirty.set_word(start, &slice, at, word);
+        self.dirty_of(offset).set_word(start, &slice, at, word);
         Ok(())
+    }
+
+    /// Sets the L2 entry at `offset`, if its table is in memory; whether it is.
+    pub(crate) fn set_held_entry(&self, file: FileId, offset: HostOffset, entry: L2Entry) -> bool {
+        let (start, _) = self.slice_size.split(offset);
+        let dirty = self.dirty_of(offset);
+        let set = self.cache.with_held(file, self.slice_size, offset, |slice, at| {
+            dirty.set_word(start, slice, at, entry.word);
+            if self.geometry.extended_l2() {
+                dirty.set_word(start, slice, at + 8, entry.bitmap);
+            }
+        });
+        set.is_some()
+    }
+
+    /// Where a change of the word at `offset` of a table belongs.
+    fn dirty_of(&self, offset: HostOffset) -> &Dirty {
+        let table = offset.0 & !(self.geometry.cluster_size() - 1);
+        if self.unlinked_tables.borrow().contains(&table) { &self.new_tables } else { &self.links }
     }
 
     /// The word at `offset` of an L1 or L2 table.
@@ -228,6 +246,14 @@ impl Writeback {
     ) -> Result<Range<u64>, Error<S::Error>> {
         self.count_down(file).await?;
         self.refcounts.allocate(file, wanted).await
+    }
+
+    /// Takes the first free cluster, if that begins at `from` or behind it, and what is in memory tells it. The caller
+    /// holds the lock.
+    pub(crate) fn allocate_held(&self, file: FileId, from: u64) -> Option<u64> {
+        let none_to_count_down = self.freed.ready(&self.requests).is_none();
+        let first = self.refcounts.first_candidate.get();
+        if none_to_count_down && self.offset_of(first).0 >= from { self.refcounts.allocate_held(file) } else { None }
     }
 
     /// Fails where `length` bytes at `place` of the image file are not for data.
@@ -300,8 +326,12 @@ impl Writeback {
 
     /// Writes back, if much is dirty.
     pub(crate) async fn relieve<S: StorageMut>(&self, files: &Files<S>) -> Result<(), Error<S::Error>> {
-        let dirty = self.refcounts.dirty.len() + self.new_tables.len() + self.links.len();
-        if self.is_much(dirty) { self.write_back(files).await } else { Ok(()) }
+        if self.is_relief_due() { self.write_back(files).await } else { Ok(()) }
+    }
+
+    /// Whether much is dirty.
+    pub(crate) fn is_relief_due(&self) -> bool {
+        self.is_much(self.refcounts.dirty.len() + self.new_tables.len() + self.links.len())
     }
 
     /// Whether so many dirty slices are to be written.
