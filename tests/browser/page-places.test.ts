@@ -143,6 +143,55 @@ test('the browser’s storage takes images, and gives them back', async () => {
   await stored(page, 'kept.qcow2').waitFor({ state: 'detached' })
 })
 
+test('what was read from a server is kept, told of, and forgotten', async () => {
+  const page = await lab.open()
+  await openAddress(page, server.url)
+  await fact(page, 'virtual-size')
+  await page.getByRole('button', { name: 'Close the image' }).click()
+  await page.getByText(/Cache of images from the web: [\d.]+ [KM]iB/).waitFor()
+  await page.getByRole('button', { name: 'Clear it' }).click()
+  await page.getByText('Cache of images from the web').waitFor({ state: 'detached' })
+})
+
+test('directories of the browser’s storage open and close, by the keyboard too', async () => {
+  const page = await lab.open()
+  await page.evaluate(async () => {
+    const root = await navigator.storage.getDirectory()
+    await (await root.getDirectoryHandle('machines', { create: true })).getDirectoryHandle('old', { create: true })
+  })
+  const name = 'machines/old/remote.qcow2'
+  const [machines, old, row] = [stored(page, 'machines'), stored(page, 'old'), stored(page, 'remote.qcow2')]
+  const button = (each: string) => page.getByRole('button', { name: each, exact: true })
+  await chooseFile(page, 'A file to keep in this browser', image)
+  await row.getByRole('button', { name: 'Rename…' }).click()
+  await page.getByLabel('The new name').fill(name)
+  await page.keyboard.press('Enter')
+  await row.waitFor({ state: 'detached' })
+
+  await button('machines').focus()
+  await page.keyboard.press('ArrowRight')
+  await old.waitFor()
+  await page.keyboard.press('ArrowLeft')
+  await old.waitFor({ state: 'detached' })
+  await page.keyboard.press('Enter')
+  await button('old').click()
+  await row.waitFor()
+
+  await button('remote.qcow2').click()
+  await type(page, 4 * MIB, 'ab')
+  await page.getByRole('button', { name: 'Save' }).click()
+  await page.getByText('Saved to remote.qcow2.').waitFor()
+  await eventually(() => decodeURIComponent(page.url())).toContain(name)
+  await page.reload()
+  expect(await bytesAt(page, 4 * MIB)).toEqual([0xab, ...onDisk(4 * MIB).slice(1)])
+  await page.getByRole('button', { name: 'Close the image' }).click()
+
+  await machines.getByRole('button', { name: 'Delete…' }).click()
+  await page.getByText('All that is in this directory').waitFor()
+  await page.getByRole('button', { name: 'Delete for good' }).click()
+  await machines.waitFor({ state: 'detached' })
+})
+
 test('an image is kept in the browser under a name that is free', async () => {
   const page = await lab.open()
   await chooseFile(page, 'A file to keep in this browser', image)

@@ -1,6 +1,6 @@
 /** Where the bytes of a file come from. */
 
-import { blob, http, type Storage } from 'qcow2-web'
+import { type AsyncStorage, blob, http, type Storage } from 'qcow2-web'
 
 /** A file on a server, read in parts as they are needed. */
 export interface Remote {
@@ -18,8 +18,14 @@ export interface SourceFile {
 }
 
 export function sourceFile(source: Source): SourceFile {
-  return { source, name: nameOf(source), storage: source instanceof File ? blob(source) : http(source.url) }
+  return { source, name: nameOf(source), storage: source instanceof File ? blob(source) : remote(source.url) }
 }
+
+/** How much of files on servers the browser keeps for the next time, in bytes. */
+const kept = 256 * 2 ** 20
+
+/** A file on a server; what is read of it is kept in the browser. */
+export const remote = (url: string): AsyncStorage => http(url, { persistentCache: kept })
 
 /** The last part of its path. */
 export function nameOf(source: Source): string {

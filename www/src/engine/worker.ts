@@ -1,9 +1,10 @@
 /** The worker of the page: all engine work happens here, and the image's bytes stay here until they are asked for. */
 
 import { expose, transfer } from 'comlink'
-import { http, init, opfs, overlay } from 'qcow2-web'
+import { init, opfs, overlay } from 'qcow2-web'
 import type { Engine, Survey } from './protocol'
 import { Session } from './session'
+import { remote } from './source'
 
 const tasks = new Map<number, AbortController>()
 let session: Session | null = null
@@ -46,7 +47,7 @@ const engine: Engine = {
 
   overlay: (task, url, path) =>
     cancellable(task, async (signal) => {
-      const image = await overlay(http(url), opfs(path, { create: true }), { signal })
+      const image = await overlay(remote(url), opfs(path, { create: true }), { signal })
       await image.close()
     }),
 

@@ -2,12 +2,15 @@ import { useEffect, useState } from 'preact/hooks'
 import type { OpfsEntry } from 'qcow2-web'
 import { enterStored } from '../state/enter'
 import {
-  deleteFile,
+  clearCache,
+  deleteEntry,
   exportFile,
   importFile,
   keep,
+  type Listed,
   lookAtStored,
   renameFile,
+  setOpen,
   stored,
   storedProblem,
   storing,
@@ -21,7 +24,7 @@ import { formatShare, formatSize } from '../values/size'
 
 /** The images that the browser keeps for this page, and how much room there is. */
 export function StoredFiles() {
-  const [asked, setAsked] = useState<{ what: 'rename' | 'delete'; file: OpfsEntry } | null>(null)
+  const [asked, setAsked] = useState<{ what: Question; entry: OpfsEntry } | null>(null)
   useEffect(() => void lookAtStored(), [])
   const now = stored.value
   if (!now) return null
@@ -34,7 +37,7 @@ export function StoredFiles() {
           <Icon name="plus" /> Import…
         </FileButton>
       </div>
-      {now.files.length === 0 ? (
+      {now.entries.length === 0 ? (
         <p class="soft">Images that you import, or keep here, stay on this device and open where you left them.</p>
       ) : (
         <div class="wide-table">
@@ -48,8 +51,12 @@ export function StoredFiles() {
               </tr>
             </thead>
             <tbody>
-              {now.files.map((file) => (
-                <Row key={file.name} file={file} onAsk={(what) => setAsked({ what, file })} />
+              {now.entries.map((listed) => (
+                <Row
+                  key={listed.entry.path}
+                  listed={listed}
+                  onAsk={(what) => setAsked({ what, entry: listed.entry })}
+                />
               ))}
             </tbody>
           </table>
@@ -82,32 +89,50 @@ export function StoredFiles() {
           )}
         </p>
       )}
-      {asked?.what === 'rename' && <RenameDialog file={asked.file} onClose={() => setAsked(null)} />}
-      {asked?.what === 'delete' && <DeleteDialog file={asked.file} onClose={() => setAsked(null)} />}
+      {now.cached > 0 && (
+        <p class="soft room">
+          Cache of images from the web: {formatSize(now.cached)}.{' '}
+          <button type="button" class="link" onClick={() => void clearCache()}>
+            Clear it
+          </button>
+        </p>
+      )}
+      {asked?.what === 'rename' && <RenameDialog file={asked.entry} onClose={() => setAsked(null)} />}
+      {asked?.what === 'delete' && <DeleteDialog entry={asked.entry} onClose={() => setAsked(null)} />}
     </section>
   )
 }
 
-function Row({ file, onAsk }: { file: OpfsEntry; onAsk(what: 'rename' | 'delete'): void }) {
+type Question = 'rename' | 'delete'
+
+function Row({ listed, onAsk }: { listed: Listed; onAsk(what: Question): void }) {
+  const { entry, depth } = listed
+  const isFile = entry.kind === 'file'
   return (
     <tr>
-      <th scope="row">
-        <button type="button" class="link" onClick={() => void enterStored(file.name)}>
-          {file.name}
-        </button>
+      <th scope="row" style={{ '--depth': depth }}>
+        {isFile ? (
+          <button type="button" class="link" onClick={() => void enterStored(entry.path)}>
+            {entry.name}
+          </button>
+        ) : (
+          <DirectoryButton listed={listed} />
+        )}
       </th>
-      <td class="end">
-        <Size bytes={file.size} />
-      </td>
-      <td>{file.modified?.toLocaleString()}</td>
+      <td class="end">{isFile && <Size bytes={entry.size} />}</td>
+      <td>{entry.modified?.toLocaleString()}</td>
       <td class="end">
         <span class="row-actions">
-          <button type="button" class="button small" onClick={() => void exportFile(file.name)}>
-            Export
-          </button>
-          <button type="button" class="button small" onClick={() => onAsk('rename')}>
-            Rename…
-          </button>
+          {isFile && (
+            <>
+              <button type="button" class="button small" onClick={() => void exportFile(entry.path)}>
+                Export
+              </button>
+              <button type="button" class="button small" onClick={() => onAsk('rename')}>
+                Rename…
+              </button>
+            </>
+          )}
           <button type="button" class="button small" onClick={() => onAsk('delete')}>
             Delete…
           </button>
@@ -117,16 +142,30 @@ function Row({ file, onAsk }: { file: OpfsEntry; onAsk(what: 'rename' | 'delete'
   )
 }
 
-interface Asked {
-  file: OpfsEntry
-  onClose(): void
+/** Shows and hides what is in a directory: by a click, Enter and Space, and by the arrows to the right and the left. */
+function DirectoryButton({ listed: { entry, open } }: { listed: Listed }) {
+  const onKeyDown = ({ key }: KeyboardEvent) => {
+    if (key === (open ? 'ArrowLeft' : 'ArrowRight')) void setOpen(entry, !open)
+  }
+  return (
+    <button
+      type="button"
+      class="directory"
+      aria-expanded={open}
+      onClick={() => void setOpen(entry, !open)}
+      onKeyDown={onKeyDown}
+    >
+      <Icon name={open ? 'down' : 'right'} />
+      {entry.name}
+    </button>
+  )
 }
 
-function RenameDialog({ file, onClose }: Asked) {
+function RenameDialog({ file, onClose }: { file: OpfsEntry; onClose(): void }) {
   const [name, setName] = useState(file.name)
   const onSubmit = async (event: Event) => {
     event.preventDefault()
-    if (name !== file.name) await renameFile(file.name, name)
+    if (name !== file.name) await renameFile(file, name)
     onClose()
   }
   return (
@@ -154,14 +193,18 @@ function RenameDialog({ file, onClose }: Asked) {
   )
 }
 
-function DeleteDialog({ file, onClose }: Asked) {
+function DeleteDialog({ entry, onClose }: { entry: OpfsEntry; onClose(): void }) {
   const onDelete = async () => {
-    await deleteFile(file.name)
+    await deleteEntry(entry)
     onClose()
   }
+  const what =
+    entry.kind === 'file'
+      ? `Its ${formatSize(entry.size)} are in this browser only, unless you exported them.`
+      : 'All that is in this directory is in this browser only, unless you exported it.'
   return (
-    <Dialog title={`Delete ${file.name}?`} onClose={onClose}>
-      <p>Its {formatSize(file.size)} are in this browser only, unless you exported them.</p>
+    <Dialog title={`Delete ${entry.name}?`} onClose={onClose}>
+      <p>{what}</p>
       <div class="actions">
         <button type="button" class="button primary" onClick={() => void onDelete()}>
           Delete for good

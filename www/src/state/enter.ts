@@ -32,13 +32,13 @@ export async function enterUrl(url: string): Promise<void> {
 }
 
 /** Opens an image that the browser keeps; it is saved in its place. */
-export async function enterStored(name: string): Promise<void> {
+export async function enterStored(path: string): Promise<void> {
   if (!(await mayLeave())) return
   try {
-    const handle = await storedHandle(name)
-    if (await openSource(await handle.getFile(), STORED + name)) begin(handle)
+    const handle = await storedHandle(path)
+    if (await openSource(await handle.getFile(), STORED + path)) begin(handle)
   } catch (error) {
-    stage.value = { kind: 'start', notice: `${name} could not be opened: ${messageOf(error)}` }
+    stage.value = { kind: 'start', notice: `${path} could not be opened: ${messageOf(error)}` }
   }
 }
 

@@ -1,11 +1,22 @@
 /** The files that the page keeps in the browser's own storage. */
 
 import { signal } from '@preact/signals'
-import { type Estimate, estimate, type OpfsEntry, opfs, persist } from 'qcow2-web'
+import { type Estimate, estimate, http, type OpfsEntry, opfs, persist } from 'qcow2-web'
 import { messageOf } from './stage'
 
+/** A file or a directory as the list shows it. */
+export interface Listed {
+  entry: OpfsEntry
+  /** How many directories it is in. */
+  depth: number
+  /** It is a directory, and what is in it follows. */
+  open: boolean
+}
+
 export interface Stored {
-  files: OpfsEntry[]
+  entries: Listed[]
+  /** How much is kept of files on servers, in bytes. */
+  cached: number
   /** How much room there is; `null` where the browser doesn't say. */
   room: Estimate | null
 }
@@ -19,15 +30,36 @@ export const storing = signal<{ text: string; done: number; total: number; cance
 /** Why the last thing was not done. */
 export const storedProblem = signal<string | null>(null)
 
+/** The paths of the directories that are shown with what is in them. */
+const openDirectories = new Set<string>()
+
 /** Looks at the storage again. */
 export async function lookAtStored(): Promise<void> {
   try {
-    // What an import that was cut short has left is no image.
-    const files = (await opfs.list()).filter(({ kind, name }) => kind === 'file' && !name.endsWith('.part'))
-    stored.value = { files, room: (await estimate()) ?? null }
+    const [entries, files, room] = await Promise.all([listed('', 0), http.kept(), estimate()])
+    const cached = files.reduce((sum, { size }) => sum + size, 0)
+    stored.value = { entries, cached, room: room ?? null }
   } catch {
     stored.value = null
   }
+}
+
+/** Shows what is in a directory, or hides it. */
+export async function setOpen({ path }: OpfsEntry, open: boolean): Promise<void> {
+  if (open) openDirectories.add(path)
+  else openDirectories.delete(path)
+  await lookAtStored()
+}
+
+async function listed(path: string, depth: number): Promise<Listed[]> {
+  const all: Listed[] = []
+  for (const entry of await opfs.list(path)) {
+    // What an import that was cut short has left is no image.
+    if (entry.kind === 'file' && entry.name.endsWith('.part')) continue
+    const open = openDirectories.has(entry.path)
+    all.push({ entry, depth, open }, ...(open ? await listed(entry.path, depth + 1) : []))
+  }
+  return all
 }
 
 /** Copies a file into the storage. */
@@ -46,21 +78,30 @@ export async function importFile(file: File): Promise<void> {
   )
 }
 
-export async function exportFile(name: string): Promise<void> {
+export async function exportFile(path: string): Promise<void> {
+  const name = path.slice(path.lastIndexOf('/') + 1)
   await attempt(`${name} could not be downloaded`, null, async () => {
-    const url = URL.createObjectURL(await opfs.file(name))
+    const url = URL.createObjectURL(await opfs.file(path))
     Object.assign(document.createElement('a'), { href: url, download: name }).click()
     // The download has its own hold on the bytes as soon as it has begun.
     setTimeout(() => URL.revokeObjectURL(url), 60_000)
   })
 }
 
-export async function renameFile(from: string, to: string): Promise<boolean> {
-  return attempt(`${from} was not renamed`, null, () => opfs.rename(from, to))
+/** Gives a file another name in its directory. */
+export async function renameFile({ name, path }: OpfsEntry, to: string): Promise<boolean> {
+  const directory = path.slice(0, path.length - name.length)
+  return attempt(`${name} was not renamed`, null, () => opfs.rename(path, directory + to))
 }
 
-export async function deleteFile(name: string): Promise<boolean> {
-  return attempt(`${name} was not deleted`, null, () => opfs.remove(name))
+/** Deletes a file, or a directory with all that is in it. */
+export async function deleteEntry({ name, path }: OpfsEntry): Promise<boolean> {
+  return attempt(`${name} was not deleted`, null, () => opfs.remove(path))
+}
+
+/** Forgets what is kept of files on servers. */
+export async function clearCache(): Promise<void> {
+  await attempt('The cache was not cleared', null, () => http.forget())
 }
 
 /** Asks the browser not to remove what is stored when it needs room. */
@@ -74,14 +115,18 @@ export async function keep(): Promise<void> {
   })
 }
 
-/** The handle on a file of the storage, by which it is read and saved. */
-export async function storedHandle(name: string, create = false): Promise<FileSystemFileHandle> {
-  return (await navigator.storage.getDirectory()).getFileHandle(name, { create })
+/** The handle on the file at a path of the storage, by which it is read and saved. */
+export async function storedHandle(path: string, create = false): Promise<FileSystemFileHandle> {
+  const names = path.split('/')
+  const name = names.pop() ?? ''
+  let directory = await navigator.storage.getDirectory()
+  for (const each of names) directory = await directory.getDirectoryHandle(each)
+  return directory.getFileHandle(name, { create })
 }
 
-/** `name`, or one like it that no file has. */
+/** `name`, or one like it that nothing in the storage's root has. */
 export function freeName(name: string): string {
-  const taken = new Set(stored.peek()?.files.map((file) => file.name))
+  const taken = new Set(stored.peek()?.entries.map(({ entry }) => entry.path))
   const [, stem = name, ending = ''] = /^(.+?)(\.[^.]*)?$/.exec(name.replaceAll('/', '-')) ?? []
   for (let number = 1; ; number += 1) {
     const candidate = number === 1 ? `${stem}${ending}` : `${stem} (${number})${ending}`
