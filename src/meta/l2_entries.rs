@@ -37,6 +37,7 @@ impl L2Entries<'_> {
         Ok(run)
     }
 
+    #[inline]
     pub(super) fn owned_run(&self, start: GuestOffset, limit: u64) -> Result<(u64, HostOffset), Corrupt> {
         let cluster_bits = self.rules.geometry.cluster_bits();
         let Some((mut length, place)) = self.first_owned_run(0, start)? else {
@@ -57,21 +58,34 @@ impl L2Entries<'_> {
     }
 
     /// As [`Self::first_run`], of bytes that can be written in place: how many, and where.
+    #[inline]
     fn first_owned_run(&self, index: usize, start: GuestOffset) -> Result<Option<(u64, HostOffset)>, Corrupt> {
         if !self.entry(index).is_owned() {
             return Ok(None);
         }
-        let run = self.first_run(index, start)?;
-        Ok(if let Mapping::Data(place) = run.mapping { Some((run.length, place)) } else { None })
+        match self.first_run(index, start)? {
+            Run { length, mapping: Mapping::Data(place) } => Ok(Some((length, place))),
+            _ => Ok(None),
+        }
     }
 
     /// The run at `start`, within the cluster of entry `index`.
+    #[inline]
     fn first_run(&self, index: usize, start: GuestOffset) -> Result<Run, Corrupt> {
         let geometry = self.rules.geometry;
         let within = geometry.offset_in_cluster(start);
-        if let Some(place) = self.entry(index).plain_place(self.rules) {
-            return Ok(Run { length: geometry.cluster_size() - within, mapping: Mapping::Data(place.plus(within)) });
+        match self.entry(index).plain_place(self.rules) {
+            Some(place) => {
+                Ok(Run { length: geometry.cluster_size() - within, mapping: Mapping::Data(place.plus(within)) })
+            }
+            None => self.first_run_of_any(index, start),
         }
+    }
+
+    /// As [`Self::first_run`], of an entry of any kind.
+    fn first_run_of_any(&self, index: usize, start: GuestOffset) -> Result<Run, Corrupt> {
+        let geometry = self.rules.geometry;
+        let within = geometry.offset_in_cluster(start);
         let cluster = self.entry(index).decode(self.rules).map_err(|bad| self.corrupt(index, bad))?;
         let subclusters = match cluster {
             Cluster::Compressed(span) => {
