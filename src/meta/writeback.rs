@@ -21,11 +21,13 @@
 //! - A cluster that was unlinked, or allocated in vain, is counted down after the flush that made that durable, and
 //!   when no request is left that may still use it: only then can it be taken again.
 
+mod allocate;
+mod header;
+
 use alloc::collections::BTreeSet;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
-use core::ops::Range;
 
 use super::current_header::CurrentHeader;
 use super::dirty::Dirty;
@@ -37,9 +39,8 @@ use super::lock::Lock;
 use super::refcounts::Refcounts;
 use super::requests::Requests;
 use super::table_cache::{SliceRef, SliceSize, TableCache};
-use crate::error::{Corrupt, Error, Misuse};
+use crate::error::{Error, Misuse};
 use crate::field;
-use crate::format::feature;
 use crate::format::geometry::Geometry;
 use crate::format::header::Roots;
 use crate::format::l2::L2Entry;
@@ -233,74 +234,6 @@ impl Writeback {
         self.cache.slice_at(file, self.slice_size, offset).await.map_err(Error::Storage)
     }
 
-    /// Gives up a reference to each of `clusters`: nothing in memory points to them any more.
-    pub(crate) fn free(&self, clusters: impl IntoIterator<Item = u64>) {
-        self.freed.add(&self.requests, clusters);
-    }
-
-    /// Takes clusters, as [`Refcounts::allocate`].
-    pub(crate) async fn allocate<S: Storage>(
-        &self,
-        file: &HostFile<S>,
-        wanted: u64,
-    ) -> Result<Range<u64>, Error<S::Error>> {
-        self.count_down(file).await?;
-        self.refcounts.allocate(file, wanted).await
-    }
-
-    /// Takes the first free cluster, if that begins at `from` or behind it, and what is in memory tells it. The caller
-    /// holds the lock.
-    pub(crate) fn allocate_held(&self, file: FileId, from: u64) -> Option<u64> {
-        let none_to_count_down = self.freed.ready(&self.requests).is_none();
-        let first = self.refcounts.first_candidate.get();
-        if none_to_count_down && self.offset_of(first).0 >= from { self.refcounts.allocate_held(file) } else { None }
-    }
-
-    /// Fails where `length` bytes at `place` of the image file are not for data.
-    pub(crate) fn check_place(&self, place: HostOffset, length: u64) -> Result<(), Corrupt> {
-        let end = place.plus(length).0.div_ceil(self.geometry.cluster_size());
-        self.refcounts.occupied.check(self.cluster_of(place)..end, self.geometry.cluster_bits())
-    }
-
-    /// Takes `length` bytes, less than a cluster, for a compressed cluster: behind the last one if there is room. Each
-    /// cluster that they touch has one reference more.
-    pub(crate) async fn allocate_bytes<S: Storage>(
-        &self,
-        file: &HostFile<S>,
-        length: u64,
-    ) -> Result<HostOffset, Error<S::Error>> {
-        self.count_down(file).await?;
-        let start = match self.packed_end.get() {
-            Some(end) if self.extend_packed(file, end, length).await? => end,
-            _ => {
-                let clusters = self.allocate(file, 1).await?;
-                HostOffset(clusters.start << self.geometry.cluster_bits())
-            }
-        };
-        let end = start.plus(length);
-        self.packed_end.set(Some(end).filter(|end| !self.geometry.is_cluster_aligned(end.0)));
-        Ok(start)
-    }
-
-    /// Takes the bytes behind `end`, where that leaves room in its cluster or the next one is free.
-    async fn extend_packed<S: Storage>(
-        &self,
-        file: &HostFile<S>,
-        end: HostOffset,
-        length: u64,
-    ) -> Result<bool, Error<S::Error>> {
-        let cluster = self.cluster_of(end);
-        let crosses = self.cluster_of(HostOffset(end.plus(length).0 - 1)) != cluster;
-        if crosses && !self.refcounts.allocate_at(file, cluster + 1).await? {
-            return Ok(false);
-        }
-        let counted = self.refcounts.increment(file, cluster).await?;
-        if crosses && !counted {
-            self.refcounts.decrement(file, cluster + 1).await?;
-        }
-        Ok(counted)
-    }
-
     pub(crate) fn geometry(&self) -> Geometry {
         self.geometry
     }
@@ -313,11 +246,6 @@ impl Writeback {
     /// Where the cluster begins.
     pub(super) fn offset_of(&self, cluster: u64) -> HostOffset {
         HostOffset(cluster << self.geometry.cluster_bits())
-    }
-
-    /// The next compressed cluster begins a cluster of its own: what the last one is in may be free now.
-    pub(super) fn forget_packed(&self) {
-        self.packed_end.set(None);
     }
 
     fn cluster_of(&self, offset: HostOffset) -> u64 {
@@ -366,19 +294,6 @@ impl Writeback {
 
     fn owes_nothing(&self) -> bool {
         self.freed.len() == 0 && self.refcounts.dirty.is_empty()
-    }
-
-    /// Counts down what is freed for good: in the order in which it was freed, so the first that can't be ends it.
-    async fn count_down<S: Storage>(&self, file: &HostFile<S>) -> Result<(), Error<S::Error>> {
-        while let Some(cluster) = self.freed.ready(&self.requests) {
-            let free = self.refcounts.decrement(file, cluster).await?;
-            // Not before: what is dropped while it waits would be forgotten.
-            self.freed.remove_first();
-            if free && self.packed_end.get().is_some_and(|end| self.cluster_of(end) == cluster) {
-                self.packed_end.set(None);
-            }
-        }
-        Ok(())
     }
 
     /// Brings everything to the file, in order; the last of it may not be durable.
@@ -456,11 +371,6 @@ impl Writeback {
         }
     }
 
-    /// What the header says.
-    pub(crate) fn roots(&self) -> Roots {
-        self.header.get().roots()
-    }
-
     /// Writes tables, or parts of one, to clusters to which nothing in the file points.
     pub(super) async fn write_table<S: StorageMut>(
         &self,
@@ -474,21 +384,6 @@ impl Writeback {
         self.watch(files.image.write(place, bytes)).await
     }
 
-    /// Makes durable what was written, switches the header to other roots, and makes that durable.
-    pub(super) async fn switch_roots<S: StorageMut>(
-        &self,
-        files: &Files<S>,
-        roots: Roots,
-    ) -> Result<(), Error<S::Error>> {
-        self.barrier(files).await?;
-        self.header_in_doubt.set(true);
-        self.watch(files.image.write(HostOffset(field::SIZE), &roots.to_bytes())).await?;
-        self.barrier(files).await?;
-        self.header_in_doubt.set(false);
-        self.header.set(self.header.get().with_roots(roots));
-        Ok(())
-    }
-
     /// Cuts off what the file has behind the last cluster that is in use. Nobody uses the image.
     pub(crate) async fn cut_file<S: StorageMut>(&self, files: &Files<S>) -> Result<(), Error<S::Error>> {
         let end = self.refcounts.end_of_use(&files.image).await? << self.geometry.cluster_bits();
@@ -498,62 +393,11 @@ impl Writeback {
         self.barrier(files).await
     }
 
-    pub(crate) fn is_header_in_doubt(&self) -> bool {
-        self.header_in_doubt.get()
-    }
-
-    /// Makes the header what it should be, where a write of it was dropped.
-    pub(crate) async fn settle_header<S: StorageMut>(&self, files: &Files<S>) -> Result<(), Error<S::Error>> {
-        if self.header_in_doubt.get() {
-            let roots = self.header.get().roots();
-            self.watch(files.image.write(HostOffset(field::SIZE), &roots.to_bytes())).await?;
-            self.barrier(files).await?;
-            self.header_in_doubt.set(false);
-        }
-        Ok(())
-    }
-
     async fn barrier<S: StorageMut>(&self, files: &Files<S>) -> Result<(), Error<S::Error>> {
         // One by one: a write may fail while the data file's barrier is waited for.
         if let Some(data_file) = &files.data_file {
             self.watch(data_file.flush()).await?;
         }
         self.watch(files.image.flush()).await
-    }
-
-    /// Marks the image as corrupt, so that it is not written again before it is repaired.
-    pub(crate) async fn mark_corrupt<S: StorageMut>(&self, files: &Files<S>) -> Result<(), Error<S::Error>> {
-        let header = self.header.get();
-        if self.poisoned.replace(true) || !header.is_version_3() {
-            return Ok(());
-        }
-        let features = header.raw().incompatible_features | feature::CORRUPT;
-        let place = HostOffset(field::INCOMPATIBLE_FEATURES);
-        files.image.write(place, &features.to_be_bytes()).await.map_err(Error::Storage)?;
-        files.flush().await.map_err(Error::Storage)
-    }
-
-    /// Removes the name of the backing file, which is then no one's, from the header: its place and its length are in one
-    /// sector.
-    pub(crate) async fn forget_backing<S: StorageMut>(&self, files: &Files<S>) -> Result<(), Error<S::Error>> {
-        self.watch(files.image.write(HostOffset(field::BACKING_FILE_OFFSET), &[0; 12])).await?;
-        self.barrier(files).await?;
-        self.header.set(self.header.get().without_backing());
-        Ok(())
-    }
-
-    /// Sets the autoclear features, as a program has to do that doesn't know them all before it writes.
-    pub(crate) async fn set_autoclear<S: StorageMut>(
-        &self,
-        files: &Files<S>,
-        features: u64,
-    ) -> Result<(), Error<S::Error>> {
-        let header = self.header.get();
-        if !header.is_version_3() || header.raw().autoclear_features == features {
-            return Ok(());
-        }
-        let place = HostOffset(field::AUTOCLEAR_FEATURES);
-        self.watch(files.image.write(place, &features.to_be_bytes())).await?;
-        self.barrier(files).await
     }
 }

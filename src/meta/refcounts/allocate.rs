@@ -1,0 +1,176 @@
+//! Which clusters are free, and taking them.
+
+use core::convert::Infallible;
+use core::ops::Range;
+
+use super::{MAX_HOST_OFFSET, Refcounts};
+use crate::error::{Error, Misuse};
+
+use crate::meta::host_file::{FileId, HostFile};
+use crate::storage::Storage;
+
+impl Refcounts {
+    /// Takes free clusters that follow each other: as many as there are in the first free place, as far as is in memory,
+    /// at most `wanted`, which is not 0. Each then has one reference.
+    pub(crate) async fn allocate<S: Storage>(
+        &self,
+        file: &HostFile<S>,
+        wanted: u64,
+    ) -> Result<Range<u64>, Error<S::Error>> {
+        let mut first = self.first_candidate.get();
+        while !self.take_held(file.id(), first)? {
+            first = self.next_free(file, first).await?;
+            if self.block_of(first).is_none() {
+                self.make_room_in_table(first)?;
+                self.add_block(file, first)?;
+            }
+        }
+        // Nothing is waited for once something is taken: dropped then, this would lose it.
+        let mut end = first + 1;
+        while end - first < wanted && matches!(self.take_held::<S::Error>(file.id(), end), Ok(true)) {
+            end += 1;
+        }
+        self.first_candidate.set(end);
+        Ok(first..end)
+    }
+
+    /// As [`Self::allocate`], one cluster, if what is in memory tells that the first that may be free is.
+    pub(crate) fn allocate_held(&self, file: FileId) -> Option<u64> {
+        let first = self.first_candidate.get();
+        let taken = matches!(self.take_held::<Infallible>(file, first), Ok(true));
+        taken.then(|| {
+            self.first_candidate.set(first + 1);
+            first
+        })
+    }
+
+    /// Takes `cluster`, if what is in memory tells that it is free; whether it did.
+    fn take_held<E>(&self, file: FileId, cluster: u64) -> Result<bool, Error<E>> {
+        let Some(at) = self.find(cluster) else {
+            return Ok(false);
+        };
+        let (start, _) = self.slice_size.split(at.word);
+        let taken = self.cache.with_held(file, self.slice_size, at.word, |slice, word_at| {
+            let word = slice.word(word_at);
+            if self.width.get(word, at.place) != 0 {
+                return Ok(false);
+            }
+            self.check_new(cluster..cluster + 1)?;
+            self.dirty.set_word(start, slice, word_at, self.width.set(word, at.place, 1));
+            Ok(true)
+        });
+        taken.unwrap_or(Ok(false))
+    }
+
+    /// Takes `cluster`, if it is free; whether it was.
+    pub(crate) async fn allocate_at<S: Storage>(
+        &self,
+        file: &HostFile<S>,
+        cluster: u64,
+    ) -> Result<bool, Error<S::Error>> {
+        if self.block_of(cluster).is_none() || self.count(file, cluster).await? != 0 {
+            return Ok(false);
+        }
+        self.take(file, cluster..cluster + 1).await?;
+        Ok(true)
+    }
+
+    /// Takes `wanted` free clusters that follow each other, wherever they are.
+    pub(in crate::meta) async fn allocate_contiguous<S: Storage>(
+        &self,
+        file: &HostFile<S>,
+        wanted: u64,
+    ) -> Result<Range<u64>, Error<S::Error>> {
+        let mut first = self.next_free(file, self.first_candidate.get()).await?;
+        let mut end = first;
+        while end - first < wanted {
+            if self.block_of(end).is_none() {
+                // The block takes that cluster; the search begins again, for there may be room before it now.
+                self.add_block(file, end)?;
+                first = self.next_free(file, self.first_candidate.get()).await?;
+                end = first;
+            } else if self.count(file, end).await? == 0 {
+                end += 1;
+            } else {
+                first = self.next_free(file, end + 1).await?;
+                end = first;
+            }
+        }
+        self.take(file, first..end).await?;
+        Ok(first..end)
+    }
+
+    async fn take<S: Storage>(&self, file: &HostFile<S>, clusters: Range<u64>) -> Result<(), Error<S::Error>> {
+        self.check_new(clusters.clone())?;
+        for cluster in clusters {
+            self.set(file, cluster, 1).await?;
+        }
+        Ok(())
+    }
+
+    /// Fails where `clusters`, which are free, can't be used.
+    pub(in crate::meta) fn check_new<E>(&self, clusters: Range<u64>) -> Result<(), Error<E>> {
+        if clusters.end > MAX_HOST_OFFSET >> self.geometry.cluster_bits() {
+            return Err(Misuse::ImageFull.into());
+        }
+        Ok(self.occupied.check(clusters, self.geometry.cluster_bits())?)
+    }
+
+    /// The first of `wanted` free clusters that follow each other, from `from` on. Nothing is taken.
+    pub(in crate::meta) async fn free_run<S: Storage>(
+        &self,
+        file: &HostFile<S>,
+        from: u64,
+        wanted: u64,
+    ) -> Result<u64, Error<S::Error>> {
+        let mut first = self.next_free(file, from).await?;
+        let mut end = first + 1;
+        while end - first < wanted {
+            if self.block_of(end).is_none() || self.count(file, end).await? == 0 {
+                end += 1;
+            } else {
+                first = self.next_free(file, end + 1).await?;
+                end = first + 1;
+            }
+        }
+        Ok(first)
+    }
+
+    /// The cluster behind the last one of the file that is in use.
+    pub(in crate::meta) async fn end_of_use<S: Storage>(&self, file: &HostFile<S>) -> Result<u64, Error<S::Error>> {
+        let mut end = file.size().div_ceil(self.geometry.cluster_size());
+        while end > 0 {
+            if self.block_of(end - 1).is_none() {
+                end = (end - 1) >> self.block_bits() << self.block_bits();
+            } else if self.count(file, end - 1).await? == 0 {
+                end -= 1;
+            } else {
+                break;
+            }
+        }
+        Ok(end)
+    }
+
+    /// The first free cluster from `from` on. Clusters without a refcount block are free.
+    async fn next_free<S: Storage>(&self, file: &HostFile<S>, from: u64) -> Result<u64, Error<S::Error>> {
+        let mut cluster = from;
+        while let Some(at) = self.find(cluster) {
+            let (slice, word_at) = self.slice_at(file, at.word).await?;
+            if self.width.get(slice.word(word_at), at.place) == 0 {
+                return Ok(cluster);
+            }
+            // The rest of the slice, without looking it up again for each count.
+            let in_slice = self.counts_in(slice.len() - word_at);
+            let first_in_word = cluster - self.index_in_word(cluster);
+            let end = (first_in_word + in_slice).min(self.end_of_block(cluster));
+            cluster = (cluster + 1..end)
+                .find(|next| {
+                    let next = self.place_of(*next);
+                    let word_at = word_at + usize::try_from(next.word_byte - at.place.word_byte).unwrap_or(0);
+                    self.width.get(slice.word(word_at), next) == 0
+                })
+                .unwrap_or(end);
+        }
+        Ok(cluster)
+    }
+}

@@ -1,0 +1,97 @@
+//! Clusters that are taken, and given up.
+
+use core::ops::Range;
+
+use super::Writeback;
+use crate::error::{Corrupt, Error};
+use crate::format::units::HostOffset;
+use crate::meta::host_file::{FileId, HostFile};
+use crate::storage::Storage;
+
+impl Writeback {
+    /// Gives up a reference to each of `clusters`: nothing in memory points to them any more.
+    pub(crate) fn free(&self, clusters: impl IntoIterator<Item = u64>) {
+        self.freed.add(&self.requests, clusters);
+    }
+
+    /// Takes clusters, as [`Refcounts::allocate`].
+    pub(crate) async fn allocate<S: Storage>(
+        &self,
+        file: &HostFile<S>,
+        wanted: u64,
+    ) -> Result<Range<u64>, Error<S::Error>> {
+        self.count_down(file).await?;
+        self.refcounts.allocate(file, wanted).await
+    }
+
+    /// Takes the first free cluster, if that begins at `from` or behind it, and what is in memory tells it. The caller
+    /// holds the lock.
+    pub(crate) fn allocate_held(&self, file: FileId, from: u64) -> Option<u64> {
+        let none_to_count_down = self.freed.ready(&self.requests).is_none();
+        let first = self.refcounts.first_candidate.get();
+        if none_to_count_down && self.offset_of(first).0 >= from { self.refcounts.allocate_held(file) } else { None }
+    }
+
+    /// Fails where `length` bytes at `place` of the image file are not for data.
+    pub(crate) fn check_place(&self, place: HostOffset, length: u64) -> Result<(), Corrupt> {
+        let end = place.plus(length).0.div_ceil(self.geometry.cluster_size());
+        self.refcounts.occupied.check(self.cluster_of(place)..end, self.geometry.cluster_bits())
+    }
+
+    /// Takes `length` bytes, less than a cluster, for a compressed cluster: behind the last one if there is room. Each
+    /// cluster that they touch has one reference more.
+    pub(crate) async fn allocate_bytes<S: Storage>(
+        &self,
+        file: &HostFile<S>,
+        length: u64,
+    ) -> Result<HostOffset, Error<S::Error>> {
+        self.count_down(file).await?;
+        let start = match self.packed_end.get() {
+            Some(end) if self.extend_packed(file, end, length).await? => end,
+            _ => {
+                let clusters = self.allocate(file, 1).await?;
+                HostOffset(clusters.start << self.geometry.cluster_bits())
+            }
+        };
+        let end = start.plus(length);
+        self.packed_end.set(Some(end).filter(|end| !self.geometry.is_cluster_aligned(end.0)));
+        Ok(start)
+    }
+
+    /// Takes the bytes behind `end`, where that leaves room in its cluster or the next one is free.
+    async fn extend_packed<S: Storage>(
+        &self,
+        file: &HostFile<S>,
+        end: HostOffset,
+        length: u64,
+    ) -> Result<bool, Error<S::Error>> {
+        let cluster = self.cluster_of(end);
+        let crosses = self.cluster_of(HostOffset(end.plus(length).0 - 1)) != cluster;
+        if crosses && !self.refcounts.allocate_at(file, cluster + 1).await? {
+            return Ok(false);
+        }
+        let counted = self.refcounts.increment(file, cluster).await?;
+        if crosses && !counted {
+            self.refcounts.decrement(file, cluster + 1).await?;
+        }
+        Ok(counted)
+    }
+
+    /// The next compressed cluster begins a cluster of its own: what the last one is in may be free now.
+    pub(in crate::meta) fn forget_packed(&self) {
+        self.packed_end.set(None);
+    }
+
+    /// Counts down what is freed for good: in the order in which it was freed, so the first that can't be ends it.
+    pub(super) async fn count_down<S: Storage>(&self, file: &HostFile<S>) -> Result<(), Error<S::Error>> {
+        while let Some(cluster) = self.freed.ready(&self.requests) {
+            let free = self.refcounts.decrement(file, cluster).await?;
+            // Not before: what is dropped while it waits would be forgotten.
+            self.freed.remove_first();
+            if free && self.packed_end.get().is_some_and(|end| self.cluster_of(end) == cluster) {
+                self.packed_end.set(None);
+            }
+        }
+        Ok(())
+    }
+}
