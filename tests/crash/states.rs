@@ -5,8 +5,6 @@
 
 use std::process::Command;
 
-use qcow2_web::Encryption;
-
 use crate::common::index;
 use crate::common::lab::Lab;
 use crate::common::random::Random;
@@ -17,7 +15,7 @@ use crate::rig::history::{Changes, History, changes};
 use crate::rig::machine::{Event, Machine};
 use crate::rig::operation::{Operation, TABLE_CACHES};
 use crate::rig::replay::{Loss, Replay, View};
-use crate::rig::setup::{IMAGE, Setup, put};
+use crate::rig::setup::{IMAGE, LUKS, Setup, put};
 
 /// How many states are looked at beside each prefix.
 const SAMPLES: usize = 5;
@@ -77,7 +75,7 @@ impl Recorded {
         let mut random = Random::seeded(seed);
         let (bits, clusters) = random.pick(&[(9, 60), (10, 40), (12, 20), (14, 8), (16, 4)]);
         let any = Setup::random(bits, clusters, &mut random);
-        let setup = Setup { encryption: Some(Encryption::Luks), snapshot: false, ..any };
+        let setup = Setup { encryption: Some(random.pick(&LUKS)), snapshot: false, ..any };
         Self::with(setup, random, 40)
     }
 

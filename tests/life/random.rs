@@ -8,11 +8,12 @@ use crate::common::index;
 use crate::common::lab::Lab;
 use crate::common::random::Random;
 use crate::common::reading::{assert_same, now, whole};
+use crate::common::secret::{PASSPHRASE, options, secret};
 use crate::rig::checker::check;
 use crate::rig::life::{LifeMix, Model, Step};
 use crate::rig::machine::Machine;
 use crate::rig::operation::Operation;
-use crate::rig::setup::{DataFile, IMAGE, Setup, put};
+use crate::rig::setup::{Cipher, DataFile, IMAGE, Setup, put};
 
 const RUNS: u64 = 40;
 const STEPS: usize = 120;
@@ -33,7 +34,9 @@ impl Run {
     fn new(seed: u64) -> Self {
         let mut random = Random::seeded(seed);
         let (bits, clusters) = random.pick(&[(9, 150), (9, 30), (10, 60), (12, 30), (14, 9), (16, 6)]);
-        let setup = Setup { snapshot: false, encryption: None, ..Setup::random(bits, clusters, &mut random) };
+        let encryption =
+            random.pick(&[None, None, Some(Cipher::LegacyAes), Some(Cipher::LuksXts), Some(Cipher::LuksCbcEssiv)]);
+        let setup = Setup { snapshot: false, encryption, ..Setup::random(bits, clusters, &mut random) };
         let (machine, disk) = setup.make(&mut random);
         let image = setup.open(&machine).unwrap();
         Self { mix: LifeMix::of(&setup), setup, random, machine, image, model: Model::new(disk), lab: Lab::new() }
@@ -91,16 +94,16 @@ impl Run {
     fn show_to_qemu(&mut self, what: &str) {
         now(self.image.close()).unwrap();
         put(&self.lab, &self.machine.files());
-        self.lab.check("image");
-        assert_same(&self.lab.contents("image"), &self.model.disk, &format!("{what}: to QEMU"));
+        self.qemu_img("check", &["-q"]);
+        assert_same(&self.seen_by_qemu(&[]), &self.model.disk, &format!("{what}: to QEMU"));
         for shot in &self.model.snapshots {
-            let contents = self.lab.snapshot_contents("image", &shot.name);
+            let contents = self.seen_by_qemu(&["-l", &format!("snapshot.name={}", shot.name)]);
             let length = contents.len().min(shot.disk.len());
             assert_same(&contents[..length], &shot.disk[..length], &format!("{what}: {shot:?} to QEMU"));
         }
         if self.setup.data_file == DataFile::None {
             self.let_qemu();
-            self.lab.check("image");
+            self.qemu_img("check", &["-q"]);
             let mut files = self.machine.files();
             files[IMAGE] = self.lab.bytes("image");
             self.machine = Machine::new(files);
@@ -126,8 +129,26 @@ impl Run {
             Step::Delete(name) => ["-d", name],
             _ => return,
         };
-        self.lab.qemu_img(&["snapshot", command[0], command[1], "image"]);
+        self.qemu_img("snapshot", &command);
         self.model.apply(&step, Vec::new).unwrap();
+    }
+
+    /// The contents of the disk or, by the arguments, of a snapshot.
+    fn seen_by_qemu(&self, arguments: &[&str]) -> Vec<u8> {
+        self.qemu_img_to("convert", &[&["-O", "raw"], arguments].concat(), &["contents"]);
+        self.lab.bytes("contents")
+    }
+
+    fn qemu_img(&self, command: &str, arguments: &[&str]) {
+        self.qemu_img_to(command, arguments, &[]);
+    }
+
+    /// Runs `qemu-img` on the image, with its passphrase if it has one.
+    fn qemu_img_to(&self, command: &str, arguments: &[&str], output: &[&str]) {
+        let plain = || String::from("driver=qcow2,file.filename=image");
+        let image = self.setup.encryption.map_or_else(plain, |_| options("image"));
+        let [object, secret] = secret(PASSPHRASE);
+        self.lab.qemu_img(&[&[command, &object, &secret], arguments, &["--image-opts", &image], output].concat());
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use qcow2_web::{Encryption, Image};
+use qcow2_web::Image;
 
 use crate::common::index;
 use crate::common::lab::Lab;
@@ -12,7 +12,7 @@ use crate::common::secret::options;
 use crate::rig::life::{LifeMix, Model, Step};
 use crate::rig::machine::{File, Machine};
 use crate::rig::operation::{Mix, Operation, TABLE_CACHES};
-use crate::rig::setup::{Setup, put};
+use crate::rig::setup::{LUKS, Setup, put};
 
 /// How many clusters a disk has, by the size of the clusters from 512 bytes on.
 const CLUSTERS: [u64; 13] = [200, 200, 150, 100, 60, 60, 40, 30, 16, 10, 6, 4, 3];
@@ -38,7 +38,7 @@ pub fn setup(seed: u64) -> Setup {
         setup.refcount_bits = 1 << (seed % 7);
     }
     if setup.encryption.is_some() && random.one_in(2) {
-        setup.encryption = Some(Encryption::Luks);
+        setup.encryption = Some(random.pick(&LUKS));
     }
     setup
 }

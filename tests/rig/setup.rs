@@ -1,8 +1,8 @@
 //! The images on which the tests of writing begin: every kind, small.
 
 use qcow2_web::{
-    BackingFile, BackingFormat, CipherMode, CipherSpec, CompressionType, CreateOptions, EncryptOptions, Encryption,
-    Error, Image, IvGenerator, KeyOptions, OpenOptions, Preallocation, Storage,
+    BackingFile, BackingFormat, CipherMode, CipherSpec, CompressionType, CreateOptions, EncryptOptions, Error,
+    HashAlgorithm, Image, IvGenerator, KeyOptions, OpenOptions, Preallocation, Storage,
 };
 
 use super::machine::{Failure, File, Machine};
@@ -37,7 +37,7 @@ pub struct Setup {
     pub table_cache: usize,
     /// Every request is durable when it ends.
     pub write_through: bool,
-    pub encryption: Option<Encryption>,
+    pub encryption: Option<Cipher>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,6 +57,34 @@ pub enum DataFile {
     None,
     Plain,
     Raw,
+}
+
+/// How the disk is encrypted: by QEMU's legacy method, or by LUKS with AES-128 in that mode.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cipher {
+    LegacyAes,
+    LuksXts,
+    LuksCbcEssiv,
+}
+
+pub const LUKS: [Cipher; 2] = [Cipher::LuksXts, Cipher::LuksCbcEssiv];
+
+impl Cipher {
+    fn options(self) -> EncryptOptions {
+        let spec = match self {
+            Self::LegacyAes => return EncryptOptions::legacy_aes(PASSPHRASE),
+            Self::LuksXts => CipherSpec::default(),
+            Self::LuksCbcEssiv => {
+                let iv = IvGenerator::Essiv(HashAlgorithm::Sha256);
+                CipherSpec { mode: CipherMode::Cbc, iv, ..CipherSpec::default() }
+            }
+        };
+        let keys = KeyOptions::new(|bytes: &mut [u8]| {
+            bytes.fill(0x5a);
+            Ok(())
+        });
+        EncryptOptions::luks(PASSPHRASE, keys.iterations(1000)).cipher(spec, 128)
+    }
 }
 
 impl Setup {
@@ -117,7 +145,7 @@ impl Setup {
     /// header is as short as any.
     fn encrypt(&mut self, random: &mut Random) {
         if random.one_in(5) && !self.snapshot {
-            self.encryption = Some(Encryption::Aes);
+            self.encryption = Some(Cipher::LegacyAes);
         }
     }
 
@@ -156,10 +184,8 @@ impl Setup {
         if self.zstd {
             options = options.compression(CompressionType::Zstd);
         }
-        match self.encryption {
-            None => {}
-            Some(Encryption::Aes) => options = options.encryption(EncryptOptions::legacy_aes(PASSPHRASE)),
-            Some(_) => options = options.encryption(self.luks()),
+        if let Some(cipher) = self.encryption {
+            options = options.encryption(cipher.options());
         }
         if let Some(backing) = self.backing {
             options = options.backing_file("base", backing.format());
@@ -169,19 +195,6 @@ impl Setup {
             DataFile::Plain => options.data_file("data", false),
             DataFile::Raw => options.data_file("data", true),
         }
-    }
-
-    /// One of the quicker kinds.
-    fn luks(&self) -> EncryptOptions {
-        let keys = KeyOptions::new(|bytes: &mut [u8]| {
-            bytes.fill(0x5a);
-            Ok(())
-        });
-        let spec = match self.version {
-            2 => CipherSpec { mode: CipherMode::Cbc, iv: IvGenerator::Plain, ..CipherSpec::default() },
-            _ => CipherSpec::default(),
-        };
-        EncryptOptions::luks(PASSPHRASE, keys.iterations(1000)).cipher(spec, 128)
     }
 
     /// A machine with the image, of which nothing is written.
