@@ -11,7 +11,7 @@ const steps = {
   check: { title: 'format and lint', needs: ['rust', 'packages'], run: check },
   rust: { title: 'Rust, with QEMU on the other side', needs: ['rust', 'qemu', 'machine'], run: rust },
   bare: { title: 'the core without std', needs: ['wasm'], run: bare },
-  wasm: { title: 'the bridge in Chromium', needs: ['wasm', 'browser'], run: wasm },
+  wasm: { title: 'the bridge and the ciphers in Chromium', needs: ['wasm', 'browser'], run: wasm },
   build: { title: 'the package and its size', needs: ['packages', 'wasm'], run: packageAndSize },
   types: { title: 'types of the tests and the page', needs: ['packages', 'wasm'], run: types },
   js: { title: 'the package in Node and in bundlers', needs: ['packages', 'wasm', 'qemu', 'server'], run: js },
@@ -72,7 +72,7 @@ function wasm() {
     const args = ['clippy', '--quiet', ...features, '--lib', '--test', 'wasm', '--', '-D', 'warnings']
     wasmCargo(args, { otherwise: 'Clippy found something in the bridge.' })
   }
-  wasmCargo(['test', ...features, '--test', 'wasm'], {
+  wasmCargo(['test', ...features, '--lib', '--test', 'wasm'], {
     env: {
       CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER: bindgen('wasm-bindgen-test-runner'),
       CHROMEDRIVER: chromedriver(),

@@ -1,8 +1,10 @@
 //! Encrypted sectors, and the keys that open them: bytes to bytes.
 //!
-//! The ciphers and hashes are those of the `RustCrypto` project. AES and the hashes take the same time whatever the key; Twofish is of
-//! tables, as everywhere.
+//! The ciphers and hashes are those of the `RustCrypto` project, but for AES on the vectors of WebAssembly. AES and the hashes take the
+//! same time whatever the key; Twofish is of tables, as everywhere.
 
+#[cfg(all(feature = "luks", target_feature = "simd128"))]
+mod aes;
 #[cfg(feature = "luks")]
 mod block;
 #[cfg(feature = "luks")]
@@ -26,6 +28,9 @@ mod xts;
 #[cfg(all(test, feature = "luks"))]
 mod tests {
     use alloc::vec::Vec;
+
+    #[cfg(target_arch = "wasm32")]
+    wasm_bindgen_test::wasm_bindgen_test_configure!(run_in_dedicated_worker);
 
     pub(super) fn hex(digits: &str) -> Vec<u8> {
         let pair = |at| u8::from_str_radix(&digits[at..at + 2], 16).expect("hexadecimal digits");

@@ -110,6 +110,9 @@ mod with_ciphers {
 mod tests {
     use alloc::vec::Vec;
 
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
     use super::*;
     use crate::crypto::tests::hex;
     use crate::format::cipher_spec::{CipherAlgorithm, CipherMode, CipherSpec, HashAlgorithm, IvGenerator};
