@@ -1,14 +1,24 @@
 // `npm run bench`: the native benchmarks, then those in Chromium; `npm run bench -- native` and so on for one of `parts`.
 // Everything is compared within one run: figures of two runs, or of two machines, say nothing.
+import { copyFileSync, mkdirSync } from 'node:fs'
+import { join } from 'node:path'
 import { build } from './build.mjs'
 import { inRoot, main, run, Stop, say } from './lib.mjs'
 import { setup } from './setup.mjs'
+import { required, target, wasmCargo } from './wasm.mjs'
 
 /** Runs a program of tests/bench, by default the native benchmark. */
 async function native(title, args) {
   await setup(['rust', 'qemu'])
   say(`\n=== ${title}`)
   run('cargo', ['run', '--locked', '--quiet', '--release', '--manifest-path', 'tests/bench/Cargo.toml', ...args])
+}
+
+/** Builds the plain crates' AES as `target/bench/plain.wasm`. */
+function buildPlain() {
+  wasmCargo(['build', '--quiet', '--release', '--lib', '--manifest-path', 'tests/bench/Cargo.toml'])
+  mkdirSync(inRoot('target', 'bench'), { recursive: true })
+  copyFileSync(join(required().folder, target, 'release', 'plain.wasm'), inRoot('target', 'bench', 'plain.wasm'))
 }
 
 const parts = {
@@ -26,6 +36,7 @@ const parts = {
     await native('ciphers and codecs, against the plain crates and qemu-img', ['--bin', 'codecs'])
     await setup(['rust', 'packages', 'wasm', 'browser', 'qemu'])
     build()
+    buildPlain()
     say('\n=== ciphers and codecs in Chromium')
     run(process.execPath, [inRoot('tests', 'bench', 'browser-codecs.mjs'), ...args])
   },

@@ -1,5 +1,5 @@
-// The worker of the benchmark of codecs: disks in memory, read and written in clusters of 64 KiB by the engine, and the same
-// bytes by what the browser has.
+// The worker of the benchmark of codecs: disks in memory, read and written in clusters of 64 KiB by the engine, and as
+// many bytes by the plain crates, and by what the browser has.
 import { memory, Qcow2 } from '/dist/index.js'
 import { compare, serve } from './browser-measure.mjs'
 
@@ -63,7 +63,25 @@ async function webCrypto() {
 
 const through = (transform, chunk) => new Response(new Blob([chunk]).stream().pipeThrough(transform)).arrayBuffer()
 
+/** The plain crates' AES, over as many clusters. */
+async function plain(name) {
+  const { instance } = await WebAssembly.instantiateStreaming(fetch('/target/bench/plain.wasm'))
+  return () => instance.exports[name](clusters.length)
+}
+
 const measurements = {
+  async decryptBlocks() {
+    return compare(size / 1e6, reading(await disk({ encryption: legacy })), await plain('cbc_decrypt'))
+  },
+  async encryptBlocks() {
+    return compare(size / 1e6, writing(await disk({ encryption: legacy })), await plain('cbc_encrypt'))
+  },
+  async decryptXtsBlocks() {
+    return compare(size / 1e6, reading(await disk({ encryption: luks })), await plain('xts_decrypt'))
+  },
+  async encryptXtsBlocks() {
+    return compare(size / 1e6, writing(await disk({ encryption: luks })), await plain('xts_encrypt'))
+  },
   async decrypt() {
     const theirs = await webCrypto()
     return compare(size / 1e6, reading(await disk({ encryption: legacy })), theirs.decrypt)

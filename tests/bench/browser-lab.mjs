@@ -138,11 +138,12 @@ export function measure(page, script, name, options) {
 
 const median = (numbers) => numbers.toSorted((a, b) => a - b)[Math.floor(numbers.length / 2)]
 
-/** Prints a row: what was measured, both sides, the median of their ratios, the target. */
+/** Prints a row: what was measured, both sides, the median of their ratios, the target, and what part of it is reached. */
 export function report(title, { ours, theirs }, unit, target) {
   const ratio = median(ours.map((value, index) => value / theirs[index]))
   const numbers = [median(ours), median(theirs)].map((value) => `${value.toFixed(0)} ${unit}`)
-  const verdict = target === undefined ? '' : ratio >= target ? `≥ ${target} ok` : `≥ ${target} MISSED`
+  const part = target === undefined ? '' : `, ${(ratio / target).toFixed(2)} of it`
+  const verdict = target === undefined ? '' : `≥ ${target} ${ratio >= target ? 'ok' : 'MISSED'}${part}`
   console.log(
     [title.padEnd(34), ...numbers.map((text) => text.padStart(11)), ratio.toFixed(2).padStart(6), verdict].join('  '),
   )

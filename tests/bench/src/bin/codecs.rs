@@ -5,8 +5,7 @@ use std::cell::Cell;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use aes::cipher::{Array, BlockCipherDecrypt, BlockCipherEncrypt, KeyInit};
-use aes::{Aes128, Aes256};
+use plain::{cbc_decrypt, cbc_encrypt, xts_decrypt, xts_encrypt};
 use qcow2_web::storage::MemoryStorage;
 use qcow2_web::{CompressionType, CreateOptions, EncryptOptions, Image, KeyOptions, OpenOptions, now_or_never};
 
@@ -24,7 +23,7 @@ fn main() {
     let one = |work: &mut dyn FnMut()| SIZE as f64 / 1e6 / median((0..ROUNDS).map(|_| cpu::time(&mut *work)).collect());
     for (name, encryption, plain) in [
         ("legacy AES", EncryptOptions::legacy_aes(PASSPHRASE), [cbc_encrypt as fn(&mut [u8]), cbc_decrypt]),
-        ("LUKS aes-256-xts", EncryptOptions::luks(PASSPHRASE, keys()), [xts::<true>, xts::<false>]),
+        ("LUKS aes-256-xts", EncryptOptions::luks(PASSPHRASE, keys()), [xts_encrypt, xts_decrypt]),
     ] {
         let image = Disk::new(CreateOptions::new(SIZE as u64).encryption(encryption));
         let mut copy = bytes.clone();
@@ -72,65 +71,6 @@ impl Disk {
         for offset in (0..SIZE as u64).step_by(CLUSTER) {
             now(self.0.read_at(offset, &mut into)).expect("memory gives it");
         }
-    }
-}
-
-/// CBC by the crate, a block at a time.
-fn cbc_encrypt(bytes: &mut [u8]) {
-    let cipher = Aes128::new(&Array([7; 16]));
-    for sector in bytes.chunks_mut(512) {
-        let mut last = [0; 16];
-        for block in sector.chunks_mut(16) {
-            xor(block, &last);
-            last.copy_from_slice(block);
-            cipher.encrypt_block((&mut last).into());
-            block.copy_from_slice(&last);
-        }
-    }
-}
-
-fn cbc_decrypt(bytes: &mut [u8]) {
-    let cipher = Aes128::new(&Array([7; 16]));
-    for sector in bytes.chunks_mut(512) {
-        let mut last = [0; 16];
-        for block in sector.chunks_mut(16) {
-            let mut plain = [0; 16];
-            plain.copy_from_slice(block);
-            let encrypted = plain;
-            cipher.decrypt_block((&mut plain).into());
-            xor(&mut plain, &last);
-            last = encrypted;
-            block.copy_from_slice(&plain);
-        }
-    }
-}
-
-/// XTS by the crate, a block at a time.
-fn xts<const ENCRYPT: bool>(bytes: &mut [u8]) {
-    let (cipher, tweaks) = (Aes256::new(&Array([7; 32])), Aes256::new(&Array([9; 32])));
-    for (sector, number) in bytes.chunks_mut(512).zip(0_u128..) {
-        let mut tweak = number.to_le_bytes();
-        tweaks.encrypt_block((&mut tweak).into());
-        for block in sector.chunks_mut(16) {
-            let mut own = [0; 16];
-            own.copy_from_slice(block);
-            xor(&mut own, &tweak);
-            if ENCRYPT {
-                cipher.encrypt_block((&mut own).into());
-            } else {
-                cipher.decrypt_block((&mut own).into());
-            }
-            xor(&mut own, &tweak);
-            block.copy_from_slice(&own);
-            let word = u128::from_le_bytes(tweak);
-            tweak = ((word << 1) ^ ((word >> 127) * 0x87)).to_le_bytes();
-        }
-    }
-}
-
-fn xor(block: &mut [u8], other: &[u8; 16]) {
-    for (byte, other) in block.iter_mut().zip(other) {
-        *byte ^= other;
     }
 }
 
