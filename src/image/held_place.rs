@@ -52,9 +52,6 @@ impl<S: StorageMut> Image<S> {
             return None;
         }
         let written = disk.file.files.data().write_by(place, length, |storage| write(storage, place.0));
-        Some(written.map_err(|error| {
-            disk.writeback.poison();
-            Error::Storage(error)
-        }))
+        Some(disk.writeback.remember(written))
     }
 }

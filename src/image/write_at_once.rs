@@ -84,7 +84,7 @@ impl<S: StorageMut> IntoNewCluster<'_, S> {
             held: _held,
         } = self;
         let image = &disk.file.files.image;
-        disk.writeback.watch(image.write(place, buf)).await?;
+        disk.writeback.remember(image.write(place, buf).await)?;
         // Linking may wait for all requests that are under way.
         drop(request);
         let guard = disk.writeback.lock.acquire().await;

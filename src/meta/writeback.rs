@@ -130,7 +130,12 @@ impl Writeback {
     /// Carries out a write or a barrier, unless one has failed before; and remembers if this one fails.
     pub(crate) async fn watch<E>(&self, change: impl Future<Output = Result<(), E>>) -> Result<(), Error<E>> {
         self.check_writable()?;
-        change.await.map_err(|error| {
+        self.remember(change.await)
+    }
+
+    /// What a write came to, or a barrier: after one that failed nothing is written any more.
+    pub(crate) fn remember<E>(&self, result: Result<(), E>) -> Result<(), Error<E>> {
+        result.map_err(|error| {
             self.poisoned.set(true);
             Error::Storage(error)
         })
