@@ -53,9 +53,9 @@ const parts = {
     run(process.execPath, [inRoot('tests', 'bench', 'browser-workers.mjs'), ...args])
   },
   async storages(args) {
-    await setup(['rust', 'packages', 'wasm', 'browser', 'qemu'])
+    await setup(['rust', 'packages', 'wasm', args.includes('firefox') ? 'firefox' : 'browser', 'qemu'])
     build()
-    say('\n=== the storages of Chromium')
+    say('\n=== the storages of a browser')
     run(process.execPath, [inRoot('tests', 'bench', 'browser-storages.mjs'), ...args])
   },
 }

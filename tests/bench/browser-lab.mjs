@@ -1,4 +1,4 @@
-// What the benchmarks in Chromium share: the files, the browser, the rows. Each figure is the median of several ratios of
+// What the benchmarks in browsers share: the files, the browser, the rows; `--browser firefox` takes Firefox instead of Chromium. Each figure is the median of several ratios of
 // one run, the two sides taking turns.
 import { execFileSync } from 'node:child_process'
 import { createCipheriv } from 'node:crypto'
@@ -8,8 +8,10 @@ import { tmpdir } from 'node:os'
 import { extname, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
+import { parseArgs } from 'node:util'
 import { chromium as browsers } from 'playwright-core'
-import { chromium, chromiumArguments } from '../../scripts/browser.mjs'
+import puppeteer from 'puppeteer-core'
+import { chromium, chromiumArguments, firefox } from '../../scripts/browser.mjs'
 
 export const MiB = 1024 * 1024
 const diskSize = 512 * MiB
@@ -94,22 +96,46 @@ async function serve() {
   return { server, address: `http://127.0.0.1:${server.address().port}/` }
 }
 
-/** Calls `use` with a page of Chromium that has the files; removes everything behind it. It is to say whether all is well. */
+/** Opens a page of Chromium; `close` ends the browser. */
+async function openChromium(address) {
+  const options = { executablePath: chromium(), args: chromiumArguments }
+  const context = await browsers.launchPersistentContext(path('profile'), options)
+  const page = context.pages()[0] ?? (await context.newPage())
+  await page.goto(address)
+  return { page, close: () => context.close() }
+}
+
+/** The same of Firefox, with as much of Playwright's page as is used here. */
+async function openFirefox(address) {
+  const browser = await puppeteer.launch({
+    browser: 'firefox',
+    executablePath: firefox(),
+    userDataDir: path('profile'),
+    protocolTimeout: 0,
+  })
+  const page = await browser.newPage()
+  await page.goto(address)
+  return {
+    page: {
+      evaluate: (work, given) => page.evaluate(work, given),
+      setInputFiles: async (selector, files) => (await page.$(selector)).uploadFile(...[files].flat()),
+    },
+    close: () => browser.close(),
+  }
+}
+
+/** Calls `use` with a page of the browser that has the files; removes everything behind it. It is to say whether all is well. */
 export async function withPage(use) {
   try {
     writeImages()
     const { server, address } = await serve()
-    const context = await browsers.launchPersistentContext(path('profile'), {
-      executablePath: chromium(),
-      args: chromiumArguments,
-    })
+    const { values } = parseArgs({ options: { browser: { type: 'string', default: 'chromium' } }, strict: false })
+    const { page, close } = await (values.browser === 'firefox' ? openFirefox : openChromium)(address)
     try {
-      const page = context.pages()[0] ?? (await context.newPage())
-      await page.goto(address)
       await page.setInputFiles('input', ['disk.raw', 'disk.qcow2', 'large.qcow2'].map(path))
       if (!(await use(page))) process.exitCode = 1
     } finally {
-      await context.close()
+      await close()
       server.close()
     }
   } finally {

@@ -1,4 +1,4 @@
-// What tests/bench/browser-storages.mjs runs in a worker of Chromium.
+// What tests/bench/browser-storages.mjs runs in a worker.
 import { http, opfs, prefetched, Qcow2, recorded } from '../../dist/index.js'
 import { compare, compareEach, places, random, serve } from './browser-measure.mjs'
 

@@ -1,4 +1,4 @@
-// The benchmark in Chromium of the storages: images in the origin-private file system against an access handle of the raw
+// The benchmark of the storages of a browser: images in the origin-private file system against an access handle of the raw
 // disk, in a worker and on the page; and over a link of 100 Mbit/s with 20 ms against one large fetch.
 import { MiB, measure, report, withPage } from './browser-lab.mjs'
 
