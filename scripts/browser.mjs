@@ -1,5 +1,6 @@
-// Where the browsers are, and Chromium's driver.
-import { existsSync } from 'node:fs'
+// Where the browsers are, and what drives them.
+import { existsSync, readdirSync } from 'node:fs'
+import { join } from 'node:path'
 import { which } from './lib.mjs'
 
 const chromiumNames = ['chromium', 'chromium-browser', 'google-chrome-stable', 'google-chrome', 'chrome']
@@ -22,6 +23,18 @@ export function chromium() {
 /** Firefox's program: `FIREFOX` if it is set, else what is installed, else `undefined`. */
 export function firefox() {
   return find(process.env.FIREFOX, firefoxNames, firefoxElsewhere)
+}
+
+/** WebKitGTK's own small browser, which is not on PATH: `MINIBROWSER` if it is set, else what is installed, else `undefined`. */
+export function miniBrowser() {
+  const libraries = existsSync('/usr/lib') ? readdirSync('/usr/lib').map((name) => join('/usr/lib', name)) : []
+  const versions = ['webkitgtk-6.0', 'webkit2gtk-4.1', 'webkit2gtk-4.0']
+  const places = [...libraries, '/usr/libexec'].flatMap((folder) => versions.map((name) => join(folder, name)))
+  return find(
+    process.env.MINIBROWSER,
+    [],
+    places.map((folder) => join(folder, 'MiniBrowser')),
+  )
 }
 
 function find(chosen, names, elsewhere) {

@@ -1,11 +1,11 @@
 // Installs what is missing, and says so. `npm run setup` brings everything; a task asks for the groups it needs.
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { chromedriver, chromium, firefox as firefoxProgram } from './browser.mjs'
+import { chromedriver, chromium, firefox as firefoxProgram, miniBrowser } from './browser.mjs'
 import { inRoot, main, npm, output, run, Stop, say, which, windows } from './lib.mjs'
 import * as wasm from './wasm.mjs'
 
-const groups = { rust, packages, wasm: wasmTarget, browser, firefox, qemu, server, machine, fuzz }
+const groups = { rust, packages, wasm: wasmTarget, browser, firefox, webkit, qemu, server, machine, fuzz }
 
 /** Makes sure that everything in the named groups is there. */
 export async function setup(names = Object.keys(groups)) {
@@ -108,6 +108,20 @@ function firefox() {
     'Firefox for the browser tests',
     ['firefox-esr'],
     'install Firefox 153 or later, put it on PATH (or name it in FIREFOX), then try again',
+  )
+}
+
+/** WebKitGTK, its driver, and a screen for it: it has no headless mode. */
+function webkit() {
+  if (process.platform !== 'linux') return
+  const missing = []
+  if (!which('WebKitWebDriver') || !miniBrowser()) missing.push('webkit2gtk-driver')
+  if (!which('Xvfb')) missing.push('xvfb')
+  if (missing.length === 0) return
+  apt(
+    'WebKitGTK for the browser tests',
+    missing,
+    'install WebKitGTK with its MiniBrowser and WebKitWebDriver, and Xvfb, then try again',
   )
 }
 

@@ -1,6 +1,6 @@
 // `npm test`: sets up what is missing and runs every step, or those that are named: `npm test -- rust js`.
 import { delimiter, dirname } from 'node:path'
-import { chromedriver, chromium, firefox as firefoxProgram } from './browser.mjs'
+import { chromedriver, chromium, firefox as firefoxProgram, miniBrowser } from './browser.mjs'
 import { build, checkSize } from './build.mjs'
 import { inRoot, main, manifests, run, Stop, say, seconds, tool } from './lib.mjs'
 import { setup } from './setup.mjs'
@@ -24,6 +24,11 @@ const steps = {
     title: 'the package in Firefox',
     needs: ['packages', 'wasm', 'qemu', 'server', 'firefox'],
     run: firefox,
+  },
+  webkit: {
+    title: 'the package in WebKitGTK',
+    needs: ['packages', 'wasm', 'qemu', 'server', 'webkit'],
+    run: webkit,
   },
   package: { title: 'what npm would publish', needs: ['packages', 'wasm'], run: packed },
   docs: { title: 'the documentation of the Rust', needs: ['rust'], run: docs },
@@ -109,11 +114,24 @@ function browser() {
   vitest('tests/browser', { env: { CHROMIUM: chromium() } })
 }
 
-/** Those of the tests that any browser can run. */
+/** Tests that are driven by what Chromium alone has here. */
+const chromiumAlone = ['page*', 'package*']
+/** Tests of what is kept: WebKitGTK has no origin-private file system, and keeps nothing when it is driven. */
+const keeping = ['opfs', 'convert', 'quota', 'restart', 'killed']
+
+const without = (names) => names.flatMap((name) => ['--exclude', `**/${name}.test.ts`])
+
 function firefox() {
   build()
-  const args = ['page*', 'package*'].flatMap((name) => ['--exclude', `**/${name}.test.ts`])
-  vitest('tests/browser', { args, env: { TEST_BROWSER: 'firefox', FIREFOX: firefoxProgram() } })
+  const env = { TEST_BROWSER: 'firefox', FIREFOX: firefoxProgram() }
+  vitest('tests/browser', { args: without(chromiumAlone), env })
+}
+
+function webkit() {
+  if (process.platform !== 'linux') return say('not here: WebKitGTK is a browser of Linux')
+  build()
+  const env = { TEST_BROWSER: 'webkit', MINIBROWSER: miniBrowser() }
+  vitest('tests/browser', { args: without([...chromiumAlone, ...keeping]), env })
 }
 
 function packed() {

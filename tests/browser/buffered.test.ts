@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { contents, convert } from '../js/helpers/qemu.js'
+import { hasOpfs } from './drivers/chosen.js'
 import { StorageLab, type Work } from './storage-lab.js'
 
 const disk = contents(1024 * 1024, 4)
@@ -14,12 +15,9 @@ type Kind = 'idb' | 'fileHandle'
 
 /** Random changes, flushes and reopenings of a file; what it is and should be, where they differ. */
 const play: Work<[Kind, number, number | undefined], string> = async (qcow2, kind, seed, budget) => {
-  const root = await navigator.storage.getDirectory()
+  const file = async () => (await navigator.storage.getDirectory()).getFileHandle(`play ${seed}`, { create: true })
   const options = { writable: true as const, ...(budget && { budget }) }
-  const storage =
-    kind === 'idb'
-      ? qcow2.idb(`play ${seed}`, options)
-      : qcow2.fileHandle(await root.getFileHandle(`play ${seed}`, { create: true }), options)
+  const storage = kind === 'idb' ? qcow2.idb(`play ${seed}`, options) : qcow2.fileHandle(await file(), options)
   let state = seed
   const below = (limit: number) => {
     state ^= state << 13
@@ -73,7 +71,7 @@ const play: Work<[Kind, number, number | undefined], string> = async (qcow2, kin
   return 'as it should be'
 }
 
-describe.each(['idb', 'fileHandle'] as const)('%s()', (kind) => {
+describe.each(hasOpfs ? (['idb', 'fileHandle'] as const) : (['idb'] as const))('%s()', (kind) => {
   it.each([1, 2, 3])('holds what was written, and after a reopening what was flushed (%i)', async (seed) => {
     expect(await lab.onPage(play, kind, seed * 7919, undefined)).toBe('as it should be')
   })
@@ -119,7 +117,7 @@ it('files in IndexedDB are listed and removed, and belong to one storage at a ti
   expect(seen).toEqual({ code: 'IN_USE', before: ['list/one', 'list/two'], after: ['list/two'] })
 })
 
-describe('the handle of a file', () => {
+describe.runIf(hasOpfs)('the handle of a file', () => {
   it('is read, and not written unless that is asked for', async () => {
     const seen = await lab.onPage(async ({ fileHandle }) => {
       const handle = await (await navigator.storage.getDirectory()).getFileHandle('read', { create: true })

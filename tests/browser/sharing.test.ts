@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { browserName } from './drivers/chosen.js'
+import { browserName, hasOpfs } from './drivers/chosen.js'
 import { inWorker, onPage, StorageLab, type Work } from './storage-lab.js'
 
 const lab = new StorageLab()
@@ -34,66 +34,69 @@ const want: Work<[Kind, boolean, object], string> = async (qcow2, kind, willing,
   }
 }
 
-describe.each(['opfs', 'idb'] as const)('an image of %s() that is open in a tab', (kind) => {
-  it('is in use in another, which may ask in vain', async () => {
-    const [first, second] = [await lab.page(), await lab.page()]
-    expect(await onPage(first, own, kind, false)).toBe(true)
-    expect(await onPage(second, want, kind, false, {})).toBe('IN_USE')
-    expect(await inWorker(second, want, kind, false, {})).toBe('IN_USE')
-    expect(await onPage(second, want, kind, false, { takeOver: true })).toBe('IN_USE')
-    await onPage(first, async () => {
-      await (globalThis as unknown as { image: { close(): Promise<void> } }).image.close()
+describe.each(hasOpfs ? (['opfs', 'idb'] as const) : (['idb'] as const))(
+  'an image of %s() that is open in a tab',
+  (kind) => {
+    it('is in use in another, which may ask in vain', async () => {
+      const [first, second] = [await lab.page(), await lab.page()]
+      expect(await onPage(first, own, kind, false)).toBe(true)
+      expect(await onPage(second, want, kind, false, {})).toBe('IN_USE')
+      expect(await inWorker(second, want, kind, false, {})).toBe('IN_USE')
+      expect(await onPage(second, want, kind, false, { takeOver: true })).toBe('IN_USE')
+      await onPage(first, async () => {
+        await (globalThis as unknown as { image: { close(): Promise<void> } }).image.close()
+      })
+      expect(await onPage(second, want, kind, false, {})).toBe('1,2,3')
+      for (const page of [first, second]) await page.close()
     })
-    expect(await onPage(second, want, kind, false, {})).toBe('1,2,3')
-    for (const page of [first, second]) await page.close()
-  })
 
-  it.each(['page', 'worker'])('is taken over by the %s of another, with all that was written', async (where) => {
-    const [first, second] = [await lab.page(), await lab.page()]
-    await onPage(
-      first,
-      async (qcow2, kind) => {
-        if (kind === 'opfs') await qcow2.opfs.remove('opfs true').catch(() => {})
-        else await qcow2.idb.remove('idb true')
-      },
-      kind,
-    )
-    await onPage(first, own, kind, true)
-    expect(await onPage(second, want, kind, true, {})).toBe('IN_USE')
-    const run = where === 'page' ? onPage : inWorker
-    expect(await run(second, want, kind, true, { takeOver: true })).toBe('1,2,3')
-    const closed = await onPage(first, () => (globalThis as unknown as { image: { closed: boolean } }).image.closed)
-    expect(closed).toBe(true)
-    for (const page of [first, second]) await page.close()
-  })
+    it.each(['page', 'worker'])('is taken over by the %s of another, with all that was written', async (where) => {
+      const [first, second] = [await lab.page(), await lab.page()]
+      await onPage(
+        first,
+        async (qcow2, kind) => {
+          if (kind === 'opfs') await qcow2.opfs.remove('opfs true').catch(() => {})
+          else await qcow2.idb.remove('idb true')
+        },
+        kind,
+      )
+      await onPage(first, own, kind, true)
+      expect(await onPage(second, want, kind, true, {})).toBe('IN_USE')
+      const run = where === 'page' ? onPage : inWorker
+      expect(await run(second, want, kind, true, { takeOver: true })).toBe('1,2,3')
+      const closed = await onPage(first, () => (globalThis as unknown as { image: { closed: boolean } }).image.closed)
+      expect(closed).toBe(true)
+      for (const page of [first, second]) await page.close()
+    })
 
-  it('whose owner does not come to it is not waited for longer than one wants', async () => {
-    const [first, second] = [await lab.page(), await lab.page()]
-    const seen = await onPage(
-      first,
-      async (qcow2, kind) => {
-        const options = { create: true, onTakeOver: () => {} }
-        const storage = kind === 'opfs' ? qcow2.opfs('slow', options) : qcow2.idb('slow', options)
-        await storage.open?.()
-        Object.assign(globalThis, { storage })
-        return 'open'
-      },
-      kind,
-    )
-    expect(seen).toBe('open')
-    const waited = await onPage(
-      second,
-      async (qcow2, kind) => {
-        const options = { takeOver: true, signal: AbortSignal.timeout(300) }
-        const storage = kind === 'opfs' ? qcow2.opfs('slow', options) : qcow2.idb('slow', options)
-        return Promise.resolve(storage.open?.()).then(String, (error) => error.name)
-      },
-      kind,
-    )
-    expect(waited).toBe('TimeoutError')
-    for (const page of [first, second]) await page.close()
-  })
-})
+    it('whose owner does not come to it is not waited for longer than one wants', async () => {
+      const [first, second] = [await lab.page(), await lab.page()]
+      const seen = await onPage(
+        first,
+        async (qcow2, kind) => {
+          const options = { create: true, onTakeOver: () => {} }
+          const storage = kind === 'opfs' ? qcow2.opfs('slow', options) : qcow2.idb('slow', options)
+          await storage.open?.()
+          Object.assign(globalThis, { storage })
+          return 'open'
+        },
+        kind,
+      )
+      expect(seen).toBe('open')
+      const waited = await onPage(
+        second,
+        async (qcow2, kind) => {
+          const options = { takeOver: true, signal: AbortSignal.timeout(300) }
+          const storage = kind === 'opfs' ? qcow2.opfs('slow', options) : qcow2.idb('slow', options)
+          return Promise.resolve(storage.open?.()).then(String, (error) => error.name)
+        },
+        kind,
+      )
+      expect(waited).toBe('TimeoutError')
+      for (const page of [first, second]) await page.close()
+    })
+  },
+)
 
 it('the browser says what it has, and where a file is best', async () => {
   const look: Work<[], unknown> = async ({ bestStorage, capabilities, estimate, persist }) => {
@@ -109,18 +112,22 @@ it('the browser says what it has, and where a file is best', async () => {
       persist: typeof (globalThis.document ? await persist() : false),
     }
   }
-  const has = { opfs: true, idb: true, locks: true }
-  const same = { room: 'boolean', persist: 'boolean' }
+  const has = { opfs: hasOpfs, idb: true, locks: true }
+  const same = { room: hasOpfs ? 'boolean' : undefined, persist: 'boolean' }
+  const kind = hasOpfs ? 'opfs' : 'idb'
   expect(await lab.onPage(look)).toEqual({
     has: { ...has, opfsSync: false, filePicker: browserName === 'chromium' },
-    best: ['opfs', 0, false],
+    best: [kind, 0, false],
     ...same,
   })
   expect(await lab.inWorker(look)).toEqual({
-    has: { ...has, opfsSync: true, filePicker: false },
-    best: ['opfs', 0, true],
+    has: { ...has, opfsSync: hasOpfs, filePicker: false },
+    best: [kind, 0, hasOpfs],
     ...same,
   })
+})
+
+it.runIf(hasOpfs)('where the file system refuses, IndexedDB is best', async () => {
   const without: Work<[], unknown> = async ({ bestStorage, capabilities }) => {
     // As private windows do.
     Object.defineProperty(navigator.storage, 'getDirectory', { value: () => Promise.reject(new Error('private')) })

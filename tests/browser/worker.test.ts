@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { check, contents, convert, disk } from '../js/helpers/qemu.js'
 import { FileServer } from '../js/helpers/server.js'
+import { hasOpfs } from './drivers/chosen.js'
 import { onPage, StorageLab, type Work } from './storage-lab.js'
 
 const size = 3 * 1024 * 1024
@@ -83,7 +84,7 @@ const live: Work<[boolean, string], unknown> = async (qcow2, worker, name) => {
   return seen
 }
 
-it('all that is done with an image is the same in a worker', async () => {
+it.runIf(hasOpfs)('all that is done with an image is the same in a worker', async () => {
   const [here, there] = [await lab.onPage(live, false, 'here.qcow2'), await lab.onPage(live, true, 'there.qcow2')]
   expect(there).toEqual(here)
   expect(check(lab.file('there.qcow2'))).toBe('clean')
@@ -95,7 +96,7 @@ describe.each([
   ['on the page', false],
   ['in a worker', true],
 ])('an engine %s', (_, worker) => {
-  it('reads every kind of storage', async () => {
+  it.runIf(hasOpfs)('reads every kind of storage', async () => {
     const seen = await lab.onPage(
       async (qcow2, worker, url) => {
         const { blob, draft, fileHandle, http, idb, memory, opfs, prefetched, Qcow2, readAhead, recorded } = qcow2
@@ -243,7 +244,7 @@ describe.each([
     ])
   })
 
-  it('writes over a base', async () => {
+  it.runIf(hasOpfs)('writes over a base', async () => {
     const seen = await lab.onPage(
       async ({ http, isQcow2Error, opfs, overlay, Qcow2 }, worker, url) => {
         await opfs.remove('over').catch(() => {})
@@ -279,7 +280,7 @@ describe.each([
     expect(seen).toEqual([near, far, near, far, 'FILE_CHANGED'])
   })
 
-  it('fails with errors that say all', async () => {
+  it.runIf(hasOpfs)('fails with errors that say all', async () => {
     const seen = await lab.onPage(async (qcow2, worker) => {
       const { blob, isQcow2Error, memory, opfs, Qcow2, Qcow2Error } = qcow2
       const seen: unknown[] = []
@@ -471,7 +472,7 @@ describe.each([
     expect(seen).toEqual([1, 20, 20 * 65536])
   })
 
-  it('lets another tab have its file', async () => {
+  it.runIf(hasOpfs)('lets another tab have its file', async () => {
     const [first, second] = [await lab.page(), await lab.page()]
     await onPage(
       first,
@@ -508,7 +509,7 @@ describe.each([
 })
 
 describe('in a worker', () => {
-  it('there are many images, of which each does its own', async () => {
+  it.runIf(hasOpfs)('there are many images, of which each does its own', async () => {
     const seen = await lab.onPage(async ({ memory, opfs, Qcow2 }) => {
       let started = 0
       globalThis.Worker = class extends Worker {
@@ -540,7 +541,7 @@ describe('in a worker', () => {
     expect(seen).toEqual([true, 12, 1])
   })
 
-  it('what takes long lets others have their turn, and ends when it is aborted', async () => {
+  it.runIf(hasOpfs)('what takes long lets others have their turn, and ends when it is aborted', async () => {
     const seen = await lab.onPage(async ({ opfs, Qcow2 }) => {
       const [large, small] = await Promise.all(
         ['large', 'small'].map((name) =>
@@ -588,7 +589,7 @@ describe('in a worker', () => {
     expect(codes).toEqual([false, 'NOT_SYNC', 'NOT_SYNC', 'NOT_SYNC'])
   })
 
-  it('of one’s own that is ended, all that is pending fails; what was flushed is there', async () => {
+  it.runIf(hasOpfs)('of one’s own that is ended, all that is pending fails; what was flushed is there', async () => {
     const seen = await lab.onPage(async ({ isQcow2Error, opfs, Qcow2 }) => {
       const code = (error: unknown) => (isQcow2Error(error) ? error.code : String(error))
       const start = () => new Worker('/worker/worker.js', { type: 'module' })
