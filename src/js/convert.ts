@@ -33,8 +33,8 @@ export interface ConvertOptions
   /** Packs the clusters. Default: false. */
   readonly compressed?: boolean | undefined
   /**
-   * How many workers pack the clusters of a compressed image; 0 packs them in this thread. What comes out is the same. Default:
-   * one less than there are processors, 8 at most; 0 where there are no workers, as in Node.
+   * How many workers pack the clusters of a compressed image, at most; 0 packs them in this thread. What comes out is the same.
+   * Default: one less than there are processors, 8 at most; 0 where there are no workers, as in Node.
    */
   readonly workers?: number | undefined
 }
@@ -89,7 +89,8 @@ function maker(target: WritableStorage, options: ConvertOptions): Make {
   if (!compressed) return (size) => plainTarget(target, { ...rest, size }, clusterSize)
   if (encryption) throw new Qcow2Error('NO_COMPRESSION', 'An encrypted image takes no compressed clusters.')
   return async (size) => {
-    const packers = await startPackers(count, { compression, clusterSize })
+    // No more than there is to do.
+    const packers = await startPackers(Math.min(count, Math.ceil(size / partSize)), { compression, clusterSize })
     try {
       return await packedTarget(target, { ...rest, size }, clusterSize, packers)
     } catch (error) {

@@ -108,6 +108,24 @@ test('of a file it is copied in memory, until that is saved', async () => {
   expect(difference(disk(path), disk(image))).toBe(-1)
 })
 
+test('what was copied in memory before it was given up is saved', async () => {
+  qemuImg('create', '-q', '-u', '-f', 'qcow2', '-b', server.url, '-F', 'qcow2', 'remote.qcow2', '8M')
+  const page = await lab.open()
+  await chooseFile(page, 'A qcow2 image', file('remote.qcow2'))
+  await page.getByRole('button', { name: `Read it from ${new URL(server.url).host}` }).click()
+  await button(page).waitFor()
+  server.crowd = Number.POSITIVE_INFINITY
+  await button(page).click()
+  await page.getByRole('button', { name: 'Cancel' }).click()
+  server.release()
+  await eventually(() => button(page).isEnabled()).toBe(true)
+  await page.getByText('Editing, not saved').waitFor()
+  const path = await download(page, file('remote-saved.qcow2'))
+  qemuImg('rebase', '-u', '-b', base, '-F', 'qcow2', path)
+  expect(check(path)).toBe('clean')
+  expect(difference(disk(path), bytes)).toBe(-1)
+})
+
 test('where snapshots may need the base it says so', async () => {
   const image = create('snapshot.qcow2', '8M', '-b', base, '-F', 'qcow2')
   qemuImg('snapshot', '-c', 'old', image)

@@ -171,8 +171,8 @@ export interface Engine {
   /** Opens the image again, so that its disk can be changed. Rejects if it can't be; it then stays open as it was. */
   edit(task: number): Promise<OpenedImage>
   /**
-   * Copies what the backing files show into the image: in place where it is kept in the browser at `path`, else in memory,
-   * and it is then open for editing. Given up or failed, what was copied stays.
+   * Copies what the backing files show into the image: in place where it is kept in the browser at `path`, else in memory, for
+   * which it has to be open for editing. Given up or failed, what was copied stays.
    */
   copyUp(task: number, path: string | null, onProgress: (progress: Progress) => void): Promise<OpenedImage>
   write(task: number, offset: bigint, bytes: Uint8Array): Promise<void>

@@ -193,10 +193,6 @@ export class Session {
     return [report, new Session(this.supplies, image, changes)]
   }
 
-  get isEditing(): boolean {
-    return this.changes !== null
-  }
-
   /** Makes a file in the browser's storage that shows a disk. There is none if that fails. */
   async convert(
     snapshot: string | null,

@@ -67,9 +67,7 @@ const engine: Engine = {
 
   copyUp: (task, path, onProgress) =>
     cancellable(task, async (signal) => {
-      const before = opened()
-      if (path !== null) await goOnWith(await before.editInPlace(path, signal))
-      else if (!before.isEditing) await goOnWith(await before.edit(signal))
+      if (path !== null) await goOnWith(await opened().editInPlace(path, signal))
       const now = opened()
       try {
         await now.copyUp(signal, onProgress)

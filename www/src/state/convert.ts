@@ -3,8 +3,9 @@
 import { signal } from '@preact/signals'
 import { engine } from '../engine/client'
 import type { Conversion } from '../engine/protocol'
+import { formatSize } from '../values/size'
 import { disk, opened } from './stage'
-import { freeName, lookAtStored } from './stored'
+import { freeName, lookAtStored, storedHandle } from './stored'
 import { isRunning, type Work, work } from './work'
 
 /** True while the person is asked what to make, or sees it being made. */
@@ -46,7 +47,8 @@ export async function convert(name: string): Promise<void> {
     const path = freeName(image.name.replace(/(\.[^.]*)?$/, ending))
     await engine.convert(shown.snapshot, path, how, onProgress, signal)
     converted.value = path
-    return `Kept in this browser as ${path}.`
+    const { size } = await (await storedHandle(path)).getFile()
+    return `Kept in this browser as ${path}, ${formatSize(size)}.`
   })
 }
 

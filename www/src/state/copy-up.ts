@@ -2,7 +2,7 @@
 
 import { computed, signal } from '@preact/signals'
 import { engine } from '../engine/client'
-import { unsaved } from './edit'
+import { unlock, unsaved } from './edit'
 import { route, STORED } from './route'
 import { opened, showAgain } from './stage'
 import { isRunning, type Work, work } from './work'
@@ -29,10 +29,15 @@ export const notCopyable = computed(() => {
 /** Copies in the background: the image can be looked at meanwhile. */
 export async function copyUp(): Promise<void> {
   const path = storedPath.peek()
+  if (path === null) {
+    if (!opened.peek()?.editing) await unlock()
+    if (!opened.peek()?.editing) return
+    // What is copied is changed, also if it is not all.
+    unsaved.value = true
+  }
   const base = opened.peek()?.files.find(({ key }) => key === 'backing-1')?.name ?? 'its base'
   const run = async (signal: AbortSignal, onProgress: (progress: { done: number; total: number }) => void) => {
     const image = await engine.copyUp(path, onProgress, signal)
-    if (path === null) unsaved.value = true
     showAgain(image)
     return `The image needs ${base} no longer.${path === null ? ' Save it to keep that.' : ''}`
   }
