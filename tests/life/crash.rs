@@ -3,7 +3,6 @@
 //! `LIFE_STATES` is how many states there are to be, at least; `LIFE_SEED` repeats one workload.
 
 use std::ops::ControlFlow;
-use std::process::Command;
 
 use qcow2_web::{Error, Image, Misuse};
 
@@ -11,6 +10,7 @@ use super::expected::Expected;
 use crate::common::lab::Lab;
 use crate::common::random::Random;
 use crate::common::reading::{now, whole};
+use crate::common::secret::{PASSPHRASE, secret};
 use crate::rig::checker::check;
 use crate::rig::history::{Changes, changes};
 use crate::rig::life::{LifeMix, Model, Step};
@@ -89,7 +89,7 @@ impl Recorded {
     fn any(seed: u64, count: usize) -> Self {
         let mut random = Random::seeded(!seed);
         let (bits, clusters) = random.pick(&[(9, 120), (9, 20), (10, 40), (12, 16), (14, 6)]);
-        let setup = Setup { snapshot: false, encryption: None, ..Setup::random(bits, clusters, &mut random) };
+        let setup = Setup { snapshot: false, ..Setup::random(bits, clusters, &mut random) };
         Self::new(seed, setup, count)
     }
 
@@ -150,7 +150,7 @@ impl Recorded {
         tally.leaking += u64::from(findings.leaks > 0);
         if random.one_in(SHOWN_TO_QEMU) {
             tally.shown_to_qemu += 1;
-            let qemu = exit_code_of_check(&views[IMAGE].files());
+            let qemu = exit_code_of_check(&self.setup, &views[IMAGE].files());
             if qemu != findings.exit_code() {
                 return Err(format!("qemu-img check says {qemu}, this one {findings}"));
             }
@@ -308,12 +308,12 @@ fn is_durable(step: &Step) -> bool {
     step.is_structural() || matches!(step, Step::Guest(Operation::Flush | Operation::Reopen { .. }))
 }
 
-fn exit_code_of_check(files: &[Vec<u8>]) -> i32 {
+fn exit_code_of_check(setup: &Setup, files: &[Vec<u8>]) -> i32 {
     let lab = Lab::new();
     put(&lab, files);
-    let mut command = Command::new("qemu-img");
-    let output = command.args(["check", "-q", "-f", "qcow2", "image"]).current_dir(lab.folder()).output();
-    output.expect("qemu-img runs").status.code().expect("it wasn't killed")
+    let ([object, secret], image) = (secret(PASSPHRASE), setup.image_options());
+    let output = lab.run("qemu-img", &["check", "-q", &object, &secret, "--image-opts", &image]);
+    output.status.code().expect("it wasn't killed")
 }
 
 fn number_from_environment(name: &str) -> Option<u64> {

@@ -8,7 +8,7 @@ use crate::common::index;
 use crate::common::lab::Lab;
 use crate::common::random::Random;
 use crate::common::reading::{assert_same, now, whole};
-use crate::common::secret::{PASSPHRASE, options, secret};
+use crate::common::secret::{PASSPHRASE, secret};
 use crate::rig::checker::check;
 use crate::rig::life::{LifeMix, Model, Step};
 use crate::rig::machine::Machine;
@@ -145,9 +145,8 @@ impl Run {
 
     /// Runs `qemu-img` on the image, with its passphrase if it has one.
     fn qemu_img_to(&self, command: &str, arguments: &[&str], output: &[&str]) {
-        let plain = || String::from("driver=qcow2,file.filename=image");
-        let image = self.setup.encryption.map_or_else(plain, |_| options("image"));
         let [object, secret] = secret(PASSPHRASE);
+        let image = self.setup.image_options();
         self.lab.qemu_img(&[&[command, &object, &secret], arguments, &["--image-opts", &image], output].concat());
     }
 }

@@ -11,7 +11,7 @@ use crate::common::index;
 use crate::common::lab::Lab;
 use crate::common::random::Random;
 use crate::common::reading::{now, whole};
-use crate::common::secret::PASSPHRASE;
+use crate::common::secret::{PASSPHRASE, options};
 
 /// The machine's files.
 pub const IMAGE: usize = 0;
@@ -195,6 +195,12 @@ impl Setup {
             DataFile::Plain => options.data_file("data", false),
             DataFile::Raw => options.data_file("data", true),
         }
+    }
+
+    /// QEMU's description of the file `image`, with its passphrase if it has one.
+    pub fn image_options(&self) -> String {
+        let plain = || "driver=qcow2,file.filename=image".into();
+        self.encryption.map_or_else(plain, |_| options("image"))
     }
 
     /// A machine with the image, of which nothing is written.
