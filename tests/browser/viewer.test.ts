@@ -48,6 +48,6 @@ it('the page shows what an image is, and its bytes', async () => {
   expect(shown).toEqual([...bytes.subarray(0, 64)])
   await page.evaluate(() => document.querySelector<HTMLElement>('[role=tab]')?.click(), undefined)
   await eventually(() => read(page, '[data-field="virtual-size"] dd data', 'value')).toBe(String(bytes.length))
-  expect(page.complaints).toEqual([])
+  expect(await page.complaints()).toEqual([])
   await page.close()
 })

@@ -55,7 +55,7 @@ class Chromium implements Browser {
     page.on('pageerror', (error) => complaints.push(String(error)))
     await page.goto(url)
     return {
-      complaints,
+      complaints: async () => complaints,
       evaluate: (work, given) => page.evaluate(work as never, given) as never,
       choose: (selector, path) => page.setInputFiles(selector, path),
       close: () => page.close(),

@@ -5,7 +5,7 @@ export interface Page {
   /** Gives a file to the file input of a selector, as its user would. */
   choose(selector: string, path: string): Promise<void>
   /** The errors and warnings on its console until now. */
-  readonly complaints: readonly string[]
+  complaints(): Promise<readonly string[]>
   close(): Promise<void>
 }
 

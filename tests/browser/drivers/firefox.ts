@@ -38,7 +38,7 @@ class Firefox implements Browser {
     page.on('pageerror', (error) => complaints.push(String(error)))
     await page.goto(url)
     return {
-      complaints,
+      complaints: async () => complaints,
       evaluate: (work, given) => page.evaluate(work as never, given) as never,
       async choose(selector, path) {
         const input = await page.waitForSelector(selector)

@@ -13,14 +13,14 @@ export const launchWebkit: Launch = async () => {
   const port = await freePort()
   const driver = spawn('WebKitWebDriver', [`--port=${port}`], {
     detached: true,
-    stdio: ['ignore', 'pipe', 'ignore'],
+    stdio: 'ignore',
     env: { ...process.env, DISPLAY: `:${String(number).trim()}` },
   })
   const address = `http://127.0.0.1:${port}`
   await answering(driver, address)
   const options = {
     binary: process.env.MINIBROWSER ?? '/usr/lib/x86_64-linux-gnu/webkit2gtk-4.1/MiniBrowser',
-    args: ['--automation', '--enable-write-console-messages-to-stdout=true'],
+    args: ['--automation'],
   }
   const capabilities = { alwaysMatch: { 'webkitgtk:browserOptions': options, timeouts: { script: null } } }
   const { sessionId } = await ask<{ sessionId: string }>(`${address}/session`, { capabilities })
@@ -59,7 +59,6 @@ class Webkit implements Browser {
   readonly #session: string
   /** The window that is there from the start. */
   readonly #first: string
-  readonly #complaints: string[] = []
   /** A command is for the window that was switched to before, so one ends before the next begins. */
   #turn: Promise<unknown> = Promise.resolve()
 
@@ -67,10 +66,6 @@ class Webkit implements Browser {
     this.#processes = processes
     this.#session = session
     this.#first = first
-    processes[0]?.stdout?.on('data', (chunk) => {
-      const lines = String(chunk).split('\n')
-      this.#complaints.push(...lines.filter((line) => /^CONSOLE.*(ERROR|WARN)/.test(line)))
-    })
   }
 
   async open(url: string): Promise<Page> {
@@ -85,14 +80,25 @@ class Webkit implements Browser {
         return work()
       })
     await here(() => this.#ask('url', { url }))
-    // The driver waits for the document alone, not for its modules.
+    // The driver waits for the document alone, not for its modules; nor does it tell what is said on the console.
     const script = `
       const [done] = arguments
+      const complaints = (globalThis.complaints = [])
+      for (const kind of ['error', 'warn']) {
+        const say = console[kind]
+        console[kind] = (...all) => {
+          complaints.push(all.join(' '))
+          say.apply(console, all)
+        }
+      }
+      addEventListener('error', ({ message }) => complaints.push(message))
+      addEventListener('unhandledrejection', ({ reason }) => complaints.push(String(reason)))
+      addEventListener('securitypolicyviolation', ({ blockedURI }) => complaints.push(blockedURI))
       if (document.readyState === 'complete') done()
       else addEventListener('load', () => done())`
     await here(() => this.#ask('execute/async', { script, args: [] }))
     return {
-      complaints: this.#complaints,
+      complaints: () => here(() => this.#call('() => globalThis.complaints', null)),
       evaluate: (work, given) => here(() => this.#call(String(work), given)),
       choose: (selector, path) =>
         here(async () => {

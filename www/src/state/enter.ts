@@ -23,7 +23,8 @@ export async function enterFile(file: File, handle?: Promise<FileSystemHandle | 
   // The browser gives it only while it handles the event.
   const origin = await handle?.catch(() => null)
   if (!(await mayLeave()) || !(await openSource(file))) return
-  begin(origin instanceof FileSystemFileHandle ? origin : null)
+  // By its kind: not every browser has the class.
+  begin(origin?.kind === 'file' ? (origin as FileSystemFileHandle) : null)
 }
 
 /** Opens the image at `url`, in parts. */
