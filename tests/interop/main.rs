@@ -24,4 +24,5 @@ mod matrix;
 mod refused;
 mod sizes;
 mod snapshots;
+mod studio;
 mod vm_state;

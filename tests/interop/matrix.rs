@@ -3,27 +3,15 @@
 
 use std::fmt;
 
-use crate::common::lab::Lab;
-use crate::common::random::Random;
 use crate::common::{KIB, MIB};
 use crate::compare::{Folder, compare_contents_with_qemu, compare_map_and_info, compare_snapshot};
+use crate::studio::{Backing, STROKES, Studio, cells, disk_size, places, small};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Compression {
     None,
     Deflate,
     Zstd,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Backing {
-    None,
-    Qcow2,
-    Raw,
-    Shorter,
-    Longer,
-    OtherClusterSize,
-    Depth3,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,16 +43,6 @@ struct Cell {
     snapshot: Snapshot,
 }
 
-const BACKINGS: [Backing; 7] = [
-    Backing::None,
-    Backing::Qcow2,
-    Backing::Raw,
-    Backing::Shorter,
-    Backing::Longer,
-    Backing::OtherClusterSize,
-    Backing::Depth3,
-];
-
 impl Cell {
     /// All cells of that version, cluster size and kind of L2 table.
     fn all(version: u8, cluster: u64, extended: bool) -> impl Iterator<Item = Self> {
@@ -73,7 +51,7 @@ impl Cell {
         let data_files = [DataFile::None, DataFile::Plain, DataFile::Raw];
         let mut cells = Vec::new();
         for compression in compressions {
-            for backing in BACKINGS {
+            for backing in Backing::ALL {
                 for data_file in data_files {
                     for snapshot in [No, Same, Smaller, Larger] {
                         cells.push(Self { version, cluster, extended, compression, backing, data_file, snapshot });
@@ -112,18 +90,6 @@ impl Cell {
         }
         options
     }
-
-    fn backing_file(&self) -> Option<(&'static str, &'static str)> {
-        Some(match self.backing {
-            Backing::None => return None,
-            Backing::Qcow2 => ("same.qcow2", "qcow2"),
-            Backing::Raw => ("base.raw", "raw"),
-            Backing::Shorter => ("shorter.qcow2", "qcow2"),
-            Backing::Longer => ("longer.qcow2", "qcow2"),
-            Backing::OtherClusterSize => ("other.qcow2", "qcow2"),
-            Backing::Depth3 => ("middle.qcow2", "qcow2"),
-        })
-    }
 }
 
 impl fmt::Display for Cell {
@@ -138,114 +104,10 @@ impl fmt::Display for Cell {
     }
 }
 
-/// How many clusters the strokes need.
-const STROKES: u64 = 13;
-
-/// Where the strokes begin, in clusters: where tables are small, over several L2 tables.
-fn places(cluster: u64) -> Vec<u64> {
-    match cluster {
-        ..=1024 => (0..12).map(|place| place * (STROKES + 1)).collect(),
-        // An L2 table of 512 entries ends within the second place.
-        4096 => vec![0, 505],
-        _ => vec![0],
-    }
-}
-
-/// The last cluster is a partial one, where a cluster is more than a sector.
-fn disk_size(cluster: u64) -> u64 {
-    let last = places(cluster).last().copied().unwrap_or(0);
-    let tail = if cluster <= 1024 { 512 } else { cluster / 2 + 512 };
-    (last + STROKES) * cluster + tail
-}
-
-struct Studio {
-    lab: Lab,
-    cluster: u64,
-    extended: bool,
-}
-
 impl Studio {
-    /// A folder with the backing files for disks of that cluster size.
-    fn new(cluster: u64, extended: bool) -> Self {
-        let studio = Self { lab: Lab::new(), cluster, extended };
-        let mut random = Random::seeded(cluster);
-        studio.lab.put("text1", &random.text(7919));
-        studio.lab.put("text2", &random.text(5003));
-        studio.lab.put("noise", &random.noise(16411));
-        let size = disk_size(cluster);
-        let shorter = size * 6 / 10 / 512 * 512;
-        let other = match cluster {
-            ..=4096 => 64 * KIB,
-            16_384 => 4 * KIB,
-            _ => cluster / 8,
-        };
-        let lab = &studio.lab;
-        lab.put("base.raw", &studio.raw_base(size));
-        for (name, clusters, size) in [
-            ("same.qcow2", cluster, size),
-            ("shorter.qcow2", cluster, shorter),
-            ("longer.qcow2", cluster, size * 3 / 2 / 512 * 512),
-            ("other.qcow2", other, size),
-        ] {
-            lab.create(name, &format!("cluster_size={clusters}"), size);
-            lab.io(name, &studio.base_strokes(clusters, size));
-        }
-        let deeper = format!("cluster_size={other}");
-        lab.create_over("deeper.qcow2", &deeper, ("base.raw", "raw"), shorter);
-        lab.io("deeper.qcow2", &studio.base_strokes(other, shorter)[3..]);
-        let middle = format!("cluster_size={cluster}");
-        lab.create_over("middle.qcow2", &middle, ("deeper.qcow2", "qcow2"), size);
-        let strokes = studio.base_strokes(cluster, size);
-        lab.io("middle.qcow2", &strokes[strokes.len() / 2..]);
-        studio
-    }
-
-    /// Dense, so that QEMU's map has no holes of the host's file system in it.
-    fn raw_base(&self, size: u64) -> Vec<u8> {
-        let mut random = Random::seeded(size);
-        let mut bytes = random.text(crate::common::index(size));
-        let piece = crate::common::index(self.cluster / 2 * 3);
-        for piece in bytes.chunks_mut(piece).skip(2).step_by(3) {
-            piece.fill(0);
-        }
-        bytes
-    }
-
-    /// Pieces of 7/4 clusters of the image above, so that they lie across them; `cluster` is the base's own.
-    fn base_strokes(&self, cluster: u64, size: u64) -> Vec<String> {
-        let piece = self.cluster * 7 / 4;
-        let whole = |start: u64| start.next_multiple_of(cluster);
-        let mut strokes = Vec::new();
-        for (number, start) in (0..size).step_by(crate::common::index(piece)).enumerate() {
-            let length = piece.min(size - start);
-            match number % 5 {
-                0 => strokes.push(self.write("text2", start, length)),
-                1 => {}
-                2 => strokes.push(format!("write -q -z {start} {length}")),
-                3 => strokes.push(format!("write -q -P {} {start} {length}", number % 200 + 1)),
-                // A compressed cluster can't be written twice: only where one begins in this piece.
-                _ if whole(start) < start + piece && whole(start) + cluster <= size => {
-                    strokes.push(self.compress("text1", whole(start), cluster));
-                }
-                _ => {}
-            }
-        }
-        strokes
-    }
-
-    fn write(&self, source: &str, start: u64, length: u64) -> String {
-        let path = self.lab.path(source);
-        format!("write -q -s {} {start} {length}", path.display())
-    }
-
-    fn compress(&self, source: &str, start: u64, length: u64) -> String {
-        let path = self.lab.path(source);
-        format!("write -q -c -s {} {start} {length}", path.display())
-    }
-
     fn first_strokes(&self, cell: &Cell) -> Vec<String> {
         let (c, size) = (self.cluster, disk_size(self.cluster));
-        let small = (c / 32).max(512).min(c / 2).max(256);
+        let small = small(c);
         let maybe_compressed = |source: &str, start: u64, length: u64| {
             if cell.compression == Compression::None {
                 self.write(source, start, length)
@@ -319,7 +181,7 @@ impl Studio {
     fn draw(&self, cell: &Cell) -> Vec<u8> {
         let size = disk_size(self.cluster);
         let lab = &self.lab;
-        match cell.backing_file() {
+        match cell.backing.file() {
             None => lab.create("drawn.qcow2", &cell.options(), size),
             Some(backing) => lab.create_over("drawn.qcow2", &cell.options(), backing, size),
         }
@@ -355,7 +217,7 @@ impl Studio {
 
 /// Runs every cell; the first that fails says which it is.
 fn every_cell(version: u8, cluster: u64, extended: bool) {
-    let studio = Studio::new(cluster, extended);
+    let studio = Studio::new(cluster);
     let mut drawn = Vec::new();
     for cell in Cell::all(version, cluster, extended) {
         let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
@@ -370,18 +232,6 @@ fn every_cell(version: u8, cluster: u64, extended: bool) {
             std::panic::resume_unwind(cause);
         }
     }
-}
-
-/// A test for each version, cluster size and kind of L2 table, so that they run side by side.
-macro_rules! cells {
-    ($($name:ident: version $version:literal, clusters of $cluster:expr, extended $extended:literal;)*) => {
-        $(
-            #[test]
-            fn $name() {
-                every_cell($version, $cluster, $extended);
-            }
-        )*
-    };
 }
 
 cells! {

@@ -19,6 +19,8 @@ mod common;
 mod compare;
 #[path = "../rig/mod.rs"]
 mod rig;
+#[path = "../interop/studio.rs"]
+mod studio;
 
 mod concurrent;
 mod copy_up;

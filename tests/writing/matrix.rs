@@ -6,24 +6,12 @@ use std::fmt;
 use qcow2_web::storage::FileStorage;
 use qcow2_web::{BackingFormat, CompressionType, CreateOptions, Image};
 
-use crate::common::lab::Lab;
-use crate::common::random::Random;
 use crate::common::reading::{assert_same, now, whole};
-use crate::common::{KIB, MIB, index};
+use crate::common::{KIB, MIB};
 use crate::compare::{Folder, compare_contents, compare_map_and_info, compare_snapshot};
 use crate::rig::operation::{Operation, part_of};
 use crate::rig::setup::DataFile;
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Backing {
-    None,
-    Qcow2,
-    Raw,
-    Shorter,
-    Longer,
-    OtherClusterSize,
-    Depth3,
-}
+use crate::studio::{Backing, Studio, cells, disk_size, places, small};
 
 #[derive(Clone, Copy)]
 struct Cell {
@@ -36,25 +24,12 @@ struct Cell {
     snapshot: bool,
 }
 
-const BACKINGS: [Backing; 7] = [
-    Backing::None,
-    Backing::Qcow2,
-    Backing::Raw,
-    Backing::Shorter,
-    Backing::Longer,
-    Backing::OtherClusterSize,
-    Backing::Depth3,
-];
-
-/// How many clusters the strokes need.
-const STROKES: u64 = 13;
-
 impl Cell {
     /// All cells of that version, cluster size and kind of L2 table.
     fn all(version: u32, cluster: u64, extended: bool) -> impl Iterator<Item = Self> {
         let mut cells = Vec::new();
         for compression in [None, Some(CompressionType::Deflate), Some(CompressionType::Zstd)] {
-            for backing in BACKINGS {
+            for backing in Backing::ALL {
                 for data_file in [DataFile::None, DataFile::Plain, DataFile::Raw] {
                     for snapshot in [false, true] {
                         cells.push(Self { version, cluster, extended, compression, backing, data_file, snapshot });
@@ -84,7 +59,8 @@ impl Cell {
         if let Some(compression) = self.compression {
             options = options.compression(compression);
         }
-        if let Some((name, format)) = self.backing_file() {
+        if let Some((name, format)) = self.backing.file() {
+            let format = if format == "raw" { BackingFormat::Raw } else { BackingFormat::Qcow2 };
             options = options.backing_file(name, format);
         }
         match self.data_file {
@@ -92,18 +68,6 @@ impl Cell {
             DataFile::Plain => options.data_file("disk.data", false),
             DataFile::Raw => options.data_file("disk.data", true),
         }
-    }
-
-    fn backing_file(&self) -> Option<(&'static str, BackingFormat)> {
-        Some(match self.backing {
-            Backing::None => return None,
-            Backing::Qcow2 => ("same.qcow2", BackingFormat::Qcow2),
-            Backing::Raw => ("base.raw", BackingFormat::Raw),
-            Backing::Shorter => ("shorter.qcow2", BackingFormat::Qcow2),
-            Backing::Longer => ("longer.qcow2", BackingFormat::Qcow2),
-            Backing::OtherClusterSize => ("other.qcow2", BackingFormat::Qcow2),
-            Backing::Depth3 => ("middle.qcow2", BackingFormat::Qcow2),
-        })
     }
 
     /// Compressed, where this cell has that.
@@ -186,60 +150,7 @@ impl fmt::Display for Cell {
     }
 }
 
-/// A subcluster, where a cluster has some.
-fn small(cluster: u64) -> u64 {
-    (cluster / 32).max(512).min(cluster / 2).max(256)
-}
-
-/// Where the strokes begin, in clusters: where tables are small, over several L2 tables.
-fn places(cluster: u64) -> Vec<u64> {
-    match cluster {
-        ..=1024 => (0..12).map(|place| place * (STROKES + 1)).collect(),
-        // An L2 table of 512 entries ends within the second place.
-        4096 => vec![0, 505],
-        _ => vec![0],
-    }
-}
-
-/// The last cluster is a partial one, where a cluster is more than a sector.
-fn disk_size(cluster: u64) -> u64 {
-    let last = places(cluster).last().copied().unwrap_or(0);
-    let tail = if cluster <= 1024 { 512 } else { cluster / 2 + 512 };
-    (last + STROKES) * cluster + tail
-}
-
-struct Studio {
-    lab: Lab,
-}
-
 impl Studio {
-    /// A folder with the backing files for disks of that cluster size.
-    fn new(cluster: u64) -> Self {
-        let lab = Lab::new();
-        let size = disk_size(cluster);
-        let mut base = Random::seeded(size).text(index(size));
-        base.chunks_mut(index(cluster / 2 * 3)).skip(2).step_by(3).for_each(|piece| piece.fill(0));
-        lab.put("base.raw", &base);
-        let shorter = size * 6 / 10 / 512 * 512;
-        let other = if cluster == 64 * KIB { 4 * KIB } else { 64 * KIB };
-        for (name, clusters, size) in [
-            ("same.qcow2", cluster, size),
-            ("shorter.qcow2", cluster, shorter),
-            ("longer.qcow2", cluster, size * 3 / 2 / 512 * 512),
-            ("other.qcow2", other, size),
-        ] {
-            lab.create(name, &format!("cluster_size={clusters}"), size);
-            lab.io(name, &strokes_under(cluster, size));
-        }
-        let over = |name, clusters: u64, under, size| {
-            lab.create_over(name, &format!("cluster_size={clusters}"), under, size);
-            lab.io(name, &strokes_under(cluster * 2, size));
-        };
-        over("deeper.qcow2", other, ("base.raw", "raw"), shorter);
-        over("middle.qcow2", cluster, ("deeper.qcow2", "qcow2"), size);
-        Self { lab }
-    }
-
     fn check(&self, cell: &Cell) {
         let lab = &self.lab;
         let mut folder = Folder::new(lab);
@@ -281,21 +192,6 @@ impl Studio {
     }
 }
 
-/// For the files under the image: pieces of 7/4 clusters, so that they lie across them.
-fn strokes_under(cluster: u64, size: u64) -> Vec<String> {
-    let piece = cluster * 7 / 4;
-    let stroke = |(number, start): (usize, u64)| {
-        let length = piece.min(size - start);
-        match number % 4 {
-            0 => Some(format!("write -q -P {} {start} {length}", number % 200 + 1)),
-            1 => None,
-            2 => Some(format!("write -q -z {start} {length}")),
-            _ => Some(format!("write -q -P {} {start} {length}", number % 200 + 50)),
-        }
-    };
-    (0..size).step_by(index(piece)).enumerate().filter_map(stroke).collect()
-}
-
 /// Writes every cell; the first that fails says which it is.
 fn every_cell(version: u32, cluster: u64, extended: bool) {
     let studio = Studio::new(cluster);
@@ -306,18 +202,6 @@ fn every_cell(version: u32, cluster: u64, extended: bool) {
             std::panic::resume_unwind(cause);
         }
     }
-}
-
-/// A test for each version, cluster size and kind of L2 table, so that they run side by side.
-macro_rules! cells {
-    ($($name:ident: version $version:literal, clusters of $cluster:expr, extended $extended:literal;)*) => {
-        $(
-            #[test]
-            fn $name() {
-                every_cell($version, $cluster, $extended);
-            }
-        )*
-    };
 }
 
 cells! {
