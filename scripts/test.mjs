@@ -116,22 +116,24 @@ function browser() {
 
 /** Tests that are driven by what Chromium alone has here. */
 const chromiumAlone = ['page*', 'package*']
+/** Tests that take long, and of what browsers hardly differ in: there by hand, as `TEST_BROWSER=firefox npx vitest run nginx`. */
+const long = ['nginx', 'range-cache', 'convert']
 /** Tests of what is kept: WebKitGTK has no origin-private file system, and keeps nothing when it is driven. */
-const keeping = ['opfs', 'convert', 'quota', 'restart', 'killed']
+const keeping = ['opfs', 'quota', 'restart', 'killed']
 
 const without = (names) => names.flatMap((name) => ['--exclude', `**/${name}.test.ts`])
 
 function firefox() {
   build()
   const env = { TEST_BROWSER: 'firefox', FIREFOX: firefoxProgram() }
-  vitest('tests/browser', { args: without(chromiumAlone), env })
+  vitest('tests/browser', { args: without([...chromiumAlone, ...long]), env })
 }
 
 function webkit() {
   if (process.platform !== 'linux') return say('not here: WebKitGTK is a browser of Linux')
   build()
   const env = { TEST_BROWSER: 'webkit', MINIBROWSER: miniBrowser() }
-  vitest('tests/browser', { args: without([...chromiumAlone, ...keeping]), env })
+  vitest('tests/browser', { args: without([...chromiumAlone, ...long, ...keeping]), env })
 }
 
 function packed() {
