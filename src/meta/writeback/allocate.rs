@@ -14,7 +14,7 @@ impl Writeback {
         self.freed.add(&self.requests, clusters);
     }
 
-    /// Takes clusters, as [`Refcounts::allocate`].
+    /// Takes clusters, as [`Refcounts::allocate`](crate::meta::refcounts::Refcounts::allocate).
     pub(crate) async fn allocate<S: Storage>(
         &self,
         file: &HostFile<S>,
