@@ -1,22 +1,10 @@
-import { afterAll, beforeAll, expect, it } from 'vitest'
+import { expect, it } from 'vitest'
 import { check, contents, qemuImg, save } from '../js/helpers/qemu.js'
-import { FileServer } from '../js/helpers/server.js'
-import { StorageLab } from './storage-lab.js'
+import { useServedLab } from './storage-lab.js'
 
 const bytes = contents(12 * 2 ** 20 + 512, 9)
 const raw = save('source.raw', bytes)
-const lab = new StorageLab()
-const server = new FileServer(bytes)
-
-beforeAll(async () => {
-  server.exposed = ''
-  await server.start()
-  await lab.start()
-}, 60_000)
-afterAll(async () => {
-  server.stop()
-  await lab.stop()
-})
+const { lab, server } = useServedLab(bytes)
 
 it.each([
   ['deflate', 65536],

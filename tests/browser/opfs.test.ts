@@ -1,23 +1,11 @@
 import { readFileSync } from 'node:fs'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { contents, convert } from '../js/helpers/qemu.js'
-import { FileServer } from '../js/helpers/server.js'
-import { inWorker, onPage, StorageLab, type Work } from './storage-lab.js'
+import { inWorker, onPage, useServedLab, type Work } from './storage-lab.js'
 
 const disk = contents(3 * 1024 * 1024, 9)
 const image = readFileSync(convert('image.qcow2', disk))
-const lab = new StorageLab()
-const server = new FileServer(image)
-
-beforeAll(async () => {
-  server.exposed = ''
-  await server.start()
-  await lab.start()
-}, 60_000)
-afterAll(async () => {
-  server.stop()
-  await lab.stop()
-})
+const { lab, server } = useServedLab(image)
 
 /** Where a function runs. */
 const places = [

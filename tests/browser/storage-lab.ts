@@ -3,7 +3,9 @@ import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { extname, join } from 'node:path'
+import { afterAll, beforeAll } from 'vitest'
 import type * as Package from '../../src/js/index.js'
+import { FileServer } from '../js/helpers/server.js'
 import { launch } from './drivers/chosen.js'
 import type { Browser, Page } from './drivers/driver.js'
 
@@ -170,4 +172,20 @@ export function inWorker<A extends unknown[], T>(page: Page, work: Work<A, T>, .
       }),
     [String(work), args] as [string, unknown[]],
   )
+}
+
+/** Starts a lab before the tests of a file, and a server of another origin that has `file`; both end behind them. */
+export function useServedLab(file: Uint8Array): { readonly lab: StorageLab; readonly server: FileServer } {
+  const lab = new StorageLab()
+  const server = new FileServer(file)
+  beforeAll(async () => {
+    server.exposed = ''
+    await server.start()
+    await lab.start()
+  }, 60_000)
+  afterAll(async () => {
+    server.stop()
+    await lab.stop()
+  })
+  return { lab, server }
 }

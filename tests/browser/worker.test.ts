@@ -1,25 +1,13 @@
 import { readFileSync } from 'node:fs'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { check, contents, convert, disk } from '../js/helpers/qemu.js'
-import { FileServer } from '../js/helpers/server.js'
 import { hasOpfs } from './drivers/chosen.js'
-import { onPage, StorageLab, type Work } from './storage-lab.js'
+import { onPage, useServedLab, type Work } from './storage-lab.js'
 
 const size = 3 * 1024 * 1024
 const bytes = contents(size, 5)
 const image = convert('image.qcow2', bytes, '-c')
-const lab = new StorageLab()
-const server = new FileServer(readFileSync(image))
-
-beforeAll(async () => {
-  server.exposed = ''
-  await server.start()
-  await lab.start()
-}, 60_000)
-afterAll(async () => {
-  server.stop()
-  await lab.stop()
-})
+const { lab, server } = useServedLab(readFileSync(image))
 
 /** Everything that one does with an image; what it came to. Then the file is put to the server. */
 const live: Work<[boolean, string], unknown> = async (qcow2, worker, name) => {
