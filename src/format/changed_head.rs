@@ -4,11 +4,8 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::emit::{NO_NAMES_UP_TO, V2_HEADER_LENGTH, V3_HEADER_LENGTH, emit_fields, feature_names, push_extension};
-use super::extension::{BACKING_FORMAT, BITMAPS, DATA_FILE_NAME, Extensions, FEATURE_NAMES, SKIPPED};
+use super::extension::{BACKING_FORMAT, BITMAPS, DATA_FILE_NAME, Extensions, FEATURE_NAMES, RECORD_HEADER, SKIPPED};
 use super::header::RawHeader;
-
-/// An extension's type and length; the end is such a record too.
-const RECORD_HEADER: usize = 8;
 
 /// As [`emit_head`](super::emit::emit_head) has it, with what of the old head is not known kept: bytes of the header, and
 /// extensions.
@@ -35,7 +32,9 @@ pub(crate) enum Placement {
 impl ChangedHead<'_> {
     /// Where the old head ends, in bytes of the file.
     pub(crate) fn used(&self) -> usize {
-        let extensions = self.extensions.end().max(usize_of(self.old_header.header_length.into())) + RECORD_HEADER;
+        // Behind the last one is the record that ends them.
+        let records = self.extensions.end().max(usize_of(self.old_header.header_length.into()));
+        let extensions = records + usize_of(RECORD_HEADER);
         let name = self.old_header.backing_name().map_or(0, |(offset, length)| offset.0.saturating_add(length));
         extensions.max(usize_of(name)).min(self.old.len())
     }
@@ -66,7 +65,7 @@ impl ChangedHead<'_> {
 
     /// Where the header of the first extension ends, which must not be torn from the header's fields.
     pub(crate) fn first_extension(&self, header: &RawHeader) -> usize {
-        usize_of(self.header_length(header).into()) + RECORD_HEADER
+        usize_of(u64::from(self.header_length(header)) + RECORD_HEADER)
     }
 
     /// With those fields that are not known.

@@ -1,8 +1,8 @@
 //! Where data are, for callers who read and write the storage themselves.
 
 use super::Image;
-use super::change::Disk;
 use super::layer::Layer;
+use super::write_at_once::InPlace;
 use crate::error::Error;
 use crate::format::units::GuestOffset;
 use crate::meta::mapping::Mapping;
@@ -42,15 +42,8 @@ impl<S: StorageMut> Image<S> {
         length: u64,
         write: impl FnOnce(&S, u64) -> Result<(), S::Error>,
     ) -> Option<Result<(), Error<S::Error>>> {
-        let disk = Disk::try_enter(self)?;
-        let within = length != 0 && offset.checked_add(length).is_some_and(|end| end <= self.size());
-        if !within || disk.writeback.write_through {
-            return None;
-        }
-        let (run, place) = disk.held_place(GuestOffset(offset), length).ok()??;
-        if run != length {
-            return None;
-        }
+        let InPlace { disk, place, request: _request } =
+            self.decide_in_place(offset, length).filter(|_| length != 0)?;
         let written = disk.file.files.data().write_by(place, length, |storage| write(storage, place.0));
         Some(disk.writeback.remember(written))
     }

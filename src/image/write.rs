@@ -24,10 +24,11 @@ impl<S: StorageMut> Image<S> {
     ///
     /// After an error, and when the future is dropped, each byte is either as before or as written.
     pub async fn write_at(&self, offset: u64, buf: &[u8]) -> Result<(), Error<S::Error>> {
-        if let Some(InPlace { disk, place, request: _request }) = self.decide_in_place(offset, buf.len()) {
+        let length = buf.len() as u64;
+        if let Some(InPlace { disk, place, request: _request }) = self.decide_in_place(offset, length) {
             return disk.writeback.remember(disk.file.files.data().write(place, buf).await);
         }
-        if let Some(new) = self.decide_new_cluster(offset, buf.len()) {
+        if let Some(new) = self.decide_new_cluster(offset, length) {
             return new.write(buf).await;
         }
         // On the heap, for it is large, and a write's future is moved about.

@@ -7,7 +7,7 @@ use alloc::boxed::Box;
 
 use super::Image;
 use super::change::{Disk, Reservation};
-use super::read::check_bounds;
+use super::read::check_range;
 use super::write::Fill;
 use crate::error::Error;
 use crate::format::l2::{Cluster, L2Entry, Subclusters};
@@ -36,11 +36,10 @@ pub(super) struct IntoNewCluster<'a, S> {
 impl<S: StorageMut> Image<S> {
     /// Where `length` bytes at `offset` can be written in place; `None` where they can't be, or it takes more than what is
     /// in memory to tell it.
-    pub(super) fn decide_in_place(&self, offset: u64, length: usize) -> Option<InPlace<'_, S>> {
-        let disk = Disk::try_enter(self).filter(|disk| !disk.writeback.write_through)?;
-        check_bounds(offset, length, self.size()).ok()?;
-        let (run, place) = disk.held_place(GuestOffset(offset), length as u64).ok()??;
-        if run != length as u64 {
+    pub(super) fn decide_in_place(&self, offset: u64, length: u64) -> Option<InPlace<'_, S>> {
+        let disk = self.enter_at_once(offset, length)?;
+        let (run, place) = disk.held_place(GuestOffset(offset), length).ok()??;
+        if run != length {
             return None;
         }
         Some(InPlace { request: disk.writeback.requests.begin(), disk, place })
@@ -48,13 +47,12 @@ impl<S: StorageMut> Image<S> {
 
     /// Which cluster the `length` bytes at `offset` go into, where nothing shows there yet, nor in a backing file; `None`
     /// where that isn't so, or it takes more than what is in memory to tell it.
-    pub(super) fn decide_new_cluster(&self, offset: u64, length: usize) -> Option<IntoNewCluster<'_, S>> {
-        let disk = Disk::try_enter(self).filter(|disk| !disk.writeback.write_through)?;
-        check_bounds(offset, length, self.size()).ok()?;
+    pub(super) fn decide_new_cluster(&self, offset: u64, length: u64) -> Option<IntoNewCluster<'_, S>> {
+        let disk = self.enter_at_once(offset, length)?;
         let (geometry, files) = (disk.geometry(), &disk.file.files);
         let is_plain = self.layers.len() == 1 && files.data_file.is_none() && disk.file.encrypted.is_none();
         let start = GuestOffset(offset);
-        let clusters = disk.clusters(start, length as u64);
+        let clusters = disk.clusters(start, length);
         if !is_plain || clusters.end - clusters.start != 1 {
             return None;
         }
@@ -64,12 +62,17 @@ impl<S: StorageMut> Image<S> {
         let held = disk.writeback.in_flight.try_hold(&clusters)?;
         // There what completes the cluster is zeros already.
         let reservation = disk.reserve_at_once(files.image.untouched())?;
-        let filled =
-            Fill::new(geometry, &[old], start, length as u64).subclusters(geometry, disk.guest_offset(guest_cluster));
+        let filled = Fill::new(geometry, &[old], start, length).subclusters(geometry, disk.guest_offset(guest_cluster));
         let entry = L2Entry::owned(reservation.start(), filled, zero & !filled, geometry);
         let place = reservation.start().plus(geometry.offset_in_cluster(start));
         let write = InPlace { request: disk.writeback.requests.begin(), disk, place };
         Some(IntoNewCluster { write, guest_cluster, entry, entry_place, reservation, held })
+    }
+
+    /// The disk for a write of so many bytes that has nothing to wait for, and nothing to do behind it.
+    fn enter_at_once(&self, offset: u64, length: u64) -> Option<Disk<'_, S>> {
+        let disk = Disk::try_enter(self).filter(|disk| !disk.writeback.write_through)?;
+        check_range(offset, length, self.size()).ok().map(|()| disk)
     }
 }
 

@@ -5,7 +5,6 @@ use core::ops::Range;
 
 use super::{MAX_HOST_OFFSET, Refcounts};
 use crate::error::{Error, Misuse};
-
 use crate::meta::host_file::{FileId, HostFile};
 use crate::storage::Storage;
 
