@@ -5,6 +5,8 @@ use alloc::rc::Rc;
 #[cfg(feature = "std")]
 mod file;
 mod memory;
+#[cfg(feature = "std")]
+mod preallocation;
 
 #[cfg(feature = "std")]
 pub use file::FileStorage;

@@ -2,12 +2,18 @@ use std::fs::File;
 use std::io;
 use std::path::Path;
 
+use super::preallocation::Preallocation;
 use super::{Storage, StorageMut};
 
 /// A file of the host's file system, read and written by position; always ready.
+///
+/// While it grows by large writes, Linux allocates space behind its end, as much as it has grown by and at most 64 MiB.
+/// That does not show in its length, and is given back when this is dropped; of a process that is killed it stays with
+/// the file until it is cut. Whoever writes to the file meanwhile must do it by this.
 #[derive(Debug)]
 pub struct FileStorage {
     file: File,
+    preallocation: Preallocation,
 }
 
 impl FileStorage {
@@ -24,7 +30,13 @@ impl FileStorage {
 
 impl From<File> for FileStorage {
     fn from(file: File) -> Self {
-        Self { file }
+        Self { preallocation: Preallocation::new(&file), file }
+    }
+}
+
+impl Drop for FileStorage {
+    fn drop(&mut self) {
+        self.preallocation.give_back(&self.file);
     }
 }
 
@@ -42,11 +54,14 @@ impl Storage for FileStorage {
 
 impl StorageMut for FileStorage {
     async fn write_at(&self, offset: u64, buf: &[u8]) -> io::Result<()> {
+        self.preallocation.before_write(&self.file, offset, buf.len() as u64);
         write_all_at(&self.file, buf, offset)
     }
 
     async fn set_size(&self, size: u64) -> io::Result<()> {
-        self.file.set_len(size)
+        self.file.set_len(size)?;
+        self.preallocation.after_set_size(size);
+        Ok(())
     }
 
     async fn flush(&self) -> io::Result<()> {

@@ -58,7 +58,7 @@ fn describe(error: impl std::fmt::Display) -> String {
 }
 
 impl Contender {
-    /// The CPU time of all writes, and of the flush after the last, in seconds; opening the file is not in it.
+    /// The CPU time of all writes, of the flush after the last, and of closing, in seconds; opening is not in it.
     pub(crate) fn measure(&self, path: &Path, writes: &Writes) -> Result<f64, String> {
         let How::InProcess(open) = self.how else {
             return Ok(measure_qemu(path, writes));
@@ -72,6 +72,7 @@ impl Contender {
                 writer.write(offset, &buffer)
             });
             result = std::mem::replace(&mut result, Ok(())).and_then(|()| writer.flush());
+            drop(writer);
         });
         result.map(|()| time)
     }
