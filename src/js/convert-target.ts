@@ -32,8 +32,9 @@ export async function rawTarget(
   storage: WritableStorage,
   size: number,
   overwrite: boolean,
+  signal: AbortSignal | undefined,
 ): Promise<ConvertTarget<Uint8Array<ArrayBuffer>>> {
-  const file = await RawFile.open(storage)
+  const file = await RawFile.open(storage, signal)
   try {
     const before = await file.size()
     if (before > 0 && !overwrite) throw notEmpty(before)

@@ -84,7 +84,7 @@ function maker(target: WritableStorage, options: ConvertOptions): Make {
   const count = workersWanted(workers)
   if (oneOf(format, ['qcow2', 'raw'], 'format') === 'raw') {
     if (compressed) throw invalidArgument('A raw file has no clusters to be compressed.')
-    return (size) => rawTarget(target, size, overwrite)
+    return (size) => rawTarget(target, size, overwrite, rest.signal)
   }
   if (!compressed) return (size) => plainTarget(target, { ...rest, size }, clusterSize)
   if (encryption) throw new Qcow2Error('NO_COMPRESSION', 'An encrypted image takes no compressed clusters.')

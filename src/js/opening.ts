@@ -74,8 +74,8 @@ async function start(files: Files, how: HostOpenOptions, options: LongOptions, c
   const engine = new Engine(resolve, files.passphrases)
   const tasks = new Tasks(engine)
   try {
-    const image = await storages.open(files.image, engine, use)
-    const data = files.data && (await storages.open(files.data, engine, use))
+    const image = await storages.open(files.image, engine, use, options.signal)
+    const data = files.data && (await storages.open(files.data, engine, use, options.signal))
     const opened = await watched(options, (watch) =>
       tasks.run<WasmImage>(() => call(engine.wasm, image, { ...how, dataFile: data }, watch), options.signal),
     )

@@ -5,6 +5,7 @@ import { isQcow2Error, Qcow2Error } from './errors.js'
 import { Qcow2 } from './image.js'
 import type { Passphrase, PassphraseResolver } from './passphrase.js'
 import type { Storage, WritableStorage } from './storage/types.js'
+import { ready } from './storages.js'
 
 /** How {@link overlay} makes and opens an overlay. */
 export interface OverlayOptions
@@ -41,7 +42,7 @@ export async function overlay(base: Storage, local: WritableStorage, options: Ov
   checkedStorage(base, 'The base')
   checkedStorage(local, 'The overlay')
   // Open all the while, so that it is asked only once what it is.
-  await base.open?.()
+  await ready(base, options.signal)
   let held = true
   const letGo = async () => {
     if (held) await base.close?.()
@@ -49,7 +50,7 @@ export async function overlay(base: Storage, local: WritableStorage, options: Ov
   }
   try {
     const identity = await identify(base, options.name)
-    if (await isEmpty(local)) await create(local, identity, await look(base, options), options)
+    if (await isEmpty(local, options.signal)) await create(local, identity, await look(base, options), options)
     // A worker opens it by itself, and some storages only one can have.
     if (options.worker) await letGo()
     return await open(base, local, identity, options)
@@ -104,8 +105,8 @@ async function identify(base: Storage, name: string | undefined): Promise<string
   return name === undefined ? known : known.replace(/^[^#]*/, () => name)
 }
 
-async function isEmpty(local: Storage): Promise<boolean> {
-  await local.open?.()
+async function isEmpty(local: Storage, signal: AbortSignal | undefined): Promise<boolean> {
+  await ready(local, signal)
   try {
     return (await local.size()) === 0
   } finally {

@@ -1,22 +1,17 @@
 import { sizeOf } from './host-storage.js'
 import { claim, disclaim } from './storage/claims.js'
 import { isSync, type WritableStorage } from './storage/types.js'
-import { checkWritable, explain } from './storages.js'
+import { checkWritable, explain, ready } from './storages.js'
 
 /** A file that is written as it is, with no image in it. */
 export class RawFile {
   readonly #storage: WritableStorage
 
-  /** Takes the storage over, until this is closed. */
-  static async open(storage: WritableStorage): Promise<RawFile> {
+  /** Takes the storage over, until this is closed; unless `signal` aborts before. */
+  static async open(storage: WritableStorage, signal?: AbortSignal): Promise<RawFile> {
     checkWritable(storage)
     claim(storage, 'write')
-    try {
-      await attempt('opened', () => storage.open?.())
-    } catch (error) {
-      disclaim(storage)
-      throw error
-    }
+    await ready(storage, signal, () => disclaim(storage))
     return new RawFile(storage)
   }
 

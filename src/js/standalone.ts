@@ -21,7 +21,7 @@ export async function onFileHere<M extends keyof FileOperations>(
   await init()
   const engine = new Engine(async () => undefined)
   try {
-    const host = await storages.open(file, engine, use)
+    const host = await storages.open(file, engine, use, options.signal)
     const tasks = new Tasks(engine)
     // A method that tells of no progress doesn't look at its last parameter.
     const methods = engine.wasm as unknown as Record<M, (...all: unknown[]) => ReturnType<FileOperations[M]> | number>

@@ -1,3 +1,4 @@
+import { unlessAborted } from './abort.js'
 import type { Engine } from './engine.js'
 import { codeOf, isQcow2Error, Qcow2Error } from './errors.js'
 import { type HostStorage, hostStorage, sizeOf } from './host-storage.js'
@@ -9,16 +10,11 @@ export class Storages {
   readonly #opened: { readonly storage: Storage; readonly host: HostStorage | undefined }[] = []
   #handles = 1
 
-  /** Opens a storage and takes it over; returns it as `engine` knows storages. */
-  async open(storage: Storage, engine: Engine, use: Use = 'read'): Promise<HostStorage> {
+  /** Opens a storage and takes it over, unless `signal` aborts before; returns it as `engine` knows storages. */
+  async open(storage: Storage, engine: Engine, use: Use = 'read', signal?: AbortSignal): Promise<HostStorage> {
     if (use === 'write') checkWritable(storage)
     claim(storage, use)
-    try {
-      await storage.open?.()
-    } catch (cause) {
-      disclaim(storage)
-      throw explain('opened', cause)
-    }
+    await ready(storage, signal, () => disclaim(storage))
     if (this.#handles === 0) {
       // Nobody waits for it any more: the opening of the image was aborted meanwhile.
       disclaim(storage)
@@ -27,7 +23,7 @@ export class Storages {
     }
     const opened: { storage: Storage; host: HostStorage | undefined } = { storage, host: undefined }
     this.#opened.push(opened)
-    opened.host = hostStorage(storage, await measure(storage), use === 'write', engine)
+    opened.host = hostStorage(storage, await unlessAborted(measure(storage), signal), use === 'write', engine)
     return opened.host
   }
 
@@ -51,6 +47,34 @@ export class Storages {
       }
     })
     await Promise.all(closing)
+  }
+}
+
+/**
+ * Makes a storage ready. It may take as long as another tab, or a server, likes: where `signal` aborts before, nobody waits for
+ * it, and it is closed as soon as it is ready.
+ *
+ * @param failed called when it is clear that it is not in use.
+ */
+export async function ready(
+  storage: Storage,
+  signal: AbortSignal | undefined,
+  failed: () => void = () => {},
+): Promise<void> {
+  if (signal?.aborted) {
+    failed()
+    throw signal.reason
+  }
+  const opening = (async () => storage.open?.())()
+  try {
+    await unlessAborted(opening, signal)
+  } catch (cause) {
+    if (!signal?.aborted) {
+      failed()
+      throw explain('opened', cause)
+    }
+    opening.then(() => storage.close?.()).then(failed, failed)
+    throw signal.reason
   }
 }
 

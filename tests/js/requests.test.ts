@@ -4,15 +4,20 @@ import { Engine } from '../../src/js/engine.js'
 import {
   type AsyncStorage,
   blob,
+  check,
+  convert as convertDisk,
   init,
+  inspect,
   isQcow2Error,
   memory,
   nodeFile,
+  overlay,
   type Progress,
   Qcow2,
   Qcow2Error,
   readAhead,
   type SyncStorage,
+  type WritableAsyncStorage,
 } from '../../src/js/index.js'
 import { contents, convert, create, file } from './helpers/qemu.js'
 import { CountedStorage, HeldStorage, settle } from './helpers/storages.js'
@@ -89,6 +94,50 @@ describe('an aborted read', () => {
     await expect(opening).rejects.toThrow('never mind')
     expect(storage.requests[0]?.signal.aborted).toBe(true)
     expect([storage.opened, storage.closed]).toEqual([1, 1])
+  })
+
+  it.each<[string, (storage: WritableAsyncStorage, options: { signal: AbortSignal }) => Promise<unknown>]>([
+    ['open', (storage, options) => Qcow2.open(storage, options)],
+    ['open, of a data file', (dataFile, options) => Qcow2.open(memory(raw), { ...options, dataFile })],
+    ['create', (storage, options) => Qcow2.create(storage, { size: MiB, ...options })],
+    ['check', (storage, options) => check(storage, options)],
+    ['inspect', (storage, options) => inspect(storage, options)],
+    ['overlay, of a base', (storage, options) => overlay(storage, memory(), options)],
+    ['overlay', (storage, options) => overlay(memory(raw), storage, options)],
+    ['convert, from', (storage, options) => convertDisk(storage, memory(), options)],
+    ['convert, to', (storage, options) => convertDisk(memory(raw), storage, options)],
+    ['convert, to a raw file', (storage, options) => convertDisk(memory(raw), storage, { format: 'raw', ...options })],
+  ])('does not wait for a storage that takes its time to get ready: %s', async (_, call) => {
+    let [ready, opened, closed] = [() => {}, 0, 0]
+    const storage: WritableAsyncStorage = {
+      open() {
+        opened += 1
+        return new Promise<void>((resolve) => {
+          ready = resolve
+        })
+      },
+      size: () => 0,
+      read: () => Promise.reject(new Error('read')),
+      write: () => Promise.reject(new Error('written')),
+      truncate: () => Promise.reject(new Error('resized')),
+      flush: () => Promise.reject(new Error('flushed')),
+      close() {
+        closed += 1
+      },
+    }
+    await expect(call(storage, { signal: AbortSignal.abort(new Error('before')) })).rejects.toThrow('before')
+    expect(opened).toBe(0)
+
+    const controller = new AbortController()
+    const pending = call(storage, { signal: controller.signal })
+    pending.catch(() => {})
+    await vi.waitUntil(() => opened === 1)
+    controller.abort(new Error('enough'))
+    await expect(pending).rejects.toThrow('enough')
+    expect(closed).toBe(0)
+    ready()
+    await settle()
+    expect([opened, closed]).toEqual([1, 1])
   })
 
   it('aborts what a read-ahead has asked for', async () => {
