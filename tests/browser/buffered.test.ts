@@ -52,7 +52,8 @@ const play: Work<[Kind, number, number | undefined], string> = async (qcow2, kin
       model.set(bytes, offset)
       await storage.write(offset, bytes, { signal })
     } else if (kind < 16) {
-      model = resized(model, below(most))
+      // To the beginning of a chunk, too.
+      model = resized(model, below(2) === 0 ? below(7) * 65_536 : below(most))
       await storage.truncate(model.length)
     } else if (kind < 19) {
       // Reads while the file is replaced are served.

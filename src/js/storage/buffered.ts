@@ -132,7 +132,7 @@ class OpenFile {
 
   async truncate(size: number): Promise<void> {
     const last = Math.floor(size / chunkSize)
-    for (const number of [...this.#chunks.keys()]) if (number > last) this.#chunks.delete(number)
+    for (const number of [...this.#chunks.keys()]) if (number * chunkSize >= size) this.#chunks.delete(number)
     const from = size - last * chunkSize
     if (size < this.size && from > 0) {
       // What is past the end must not come back when the file grows again.
