@@ -55,6 +55,15 @@ describe('a file on a server', () => {
     expect(await storage.read(0, size, { signal })).toEqual(bytesAt(0, size))
   })
 
+  it('may be empty, of which no part can be sent', async () => {
+    Object.assign(server, { file: new Uint8Array(), ranges: false })
+    expect(await (await opened()).size()).toBe(0)
+  })
+
+  it.each(['disk.qcow2', 'http://', ''])('has an address, which %j is not', (url) => {
+    expect(() => http(url)).toThrow(/INVALID_ARGUMENT/)
+  })
+
   it('ends where it ends', async () => {
     const storage = await opened()
     await expect(storage.read(2 * MiB - 1, 2, { signal })).rejects.toThrow(RangeError)
@@ -181,6 +190,11 @@ describe('what fails and may pass', () => {
     expect(await (await opened()).size()).toBe(2 * MiB)
   })
 
+  it('is tried again when the file is opened that may be downloaded', async () => {
+    server.faults.push(status(503), status(502))
+    expect(await (await opened({ download: true })).size()).toBe(2 * MiB)
+  })
+
   it('is told when patience is at an end', async () => {
     const storage = await opened({ retries: 1 })
     server.faults.push(reset, reset)
@@ -202,6 +216,14 @@ describe('what fails and may pass', () => {
     const storage = await opened()
     server.faults.push((response) => {
       response.writeHead(206, { 'content-range': `bytes 5-14/${2 * MiB}`, 'content-length': 10 }).end(file.slice(5, 15))
+    })
+    expect((await failure(storage.read(1 * MiB, 10, { signal }))).reason).toMatch(/another part/)
+  })
+
+  it('does not pass: a part that does not say which it is, as others did', async () => {
+    const storage = await opened()
+    server.faults.push((response) => {
+      response.writeHead(206, { 'content-length': 10 }).end(file.slice(5, 15))
     })
     expect((await failure(storage.read(1 * MiB, 10, { signal }))).reason).toMatch(/another part/)
   })

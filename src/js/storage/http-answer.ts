@@ -22,6 +22,8 @@ export interface RemoteFile {
   readonly version: Version
   /** What changes with every change of its bytes, if the server tells that. */
   readonly validator: string | undefined
+  /** True if answers say which part they bring, as far as that may be seen. */
+  readonly ranged: boolean
   /** What `If-Range` is sent, if anything. */
   readonly condition: string | undefined
 }
@@ -59,6 +61,7 @@ export function sizeOf(answer: Answer): number | undefined {
   const range = contentRange(answer)
   // RFC 9110, section 15.5.17: there is no first byte of an empty file.
   if (answer.status === 416 && range?.size === 0) return 0
+  if (answer.status === 200 && answer.header('content-length') === '0') return 0
   if (answer.status === 200) throw noRanges('it sends the whole file where a part was asked for')
   if (answer.status !== 206) throw refused(answer)
   if (isEncoded(answer)) throw noRanges('it sends the file compressed')
@@ -78,7 +81,7 @@ export function judge(answer: Answer, file: RemoteFile, { start, end }: Range): 
   const range = contentRange(answer)
   if (differs(version(answer), file.version) || (range?.size ?? file.size) !== file.size) throw changed(start)
   if (isEncoded(answer)) throw noRanges('it sends parts of the file compressed')
-  if (range && (range.start !== start || range.end !== end)) throw wrongRange(start)
+  if (range ? range.start !== start || range.end !== end : file.ranged) throw wrongRange(start)
 }
 
 /** Names a file in a state. The address is without what may be secret in it. */
@@ -141,7 +144,7 @@ function isEncoded(answer: Answer): boolean {
 }
 
 /** RFC 9110, section 14.4: `bytes 0-99/1000`, with an asterisk for what is not known. */
-function contentRange(answer: Answer): { start?: number; end?: number; size?: number } | undefined {
+export function contentRange(answer: Answer): { start?: number; end?: number; size?: number } | undefined {
   const match = /^bytes (?:(\d+)-(\d+)|\*)\/(\d+|\*)$/.exec(answer.header('content-range')?.trim() ?? '')
   if (!match) return undefined
   const [, first, last, size] = match

@@ -3,6 +3,7 @@ import type { Progress } from '../stream.js'
 import {
   type Answer,
   condition,
+  contentRange,
   cut,
   noRanges,
   type RemoteFile,
@@ -163,5 +164,6 @@ function remoteFile(response: Response, size: number): RemoteFile {
   // To another origin the header takes a permission that few servers give; there each answer's version is compared alone.
   const conditional = response.type !== 'cors'
   const validator = condition(answer)
-  return { size, version: version(answer), validator, condition: conditional ? validator : undefined }
+  const ranged = contentRange(answer) !== undefined
+  return { size, version: version(answer), validator, ranged, condition: conditional ? validator : undefined }
 }

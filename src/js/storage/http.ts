@@ -103,6 +103,7 @@ function open(url: string | URL, options: HttpOptions & { readonly sync: true })
 function open(url: string | URL, options?: HttpOptions): AsyncStorage
 function open(url: string | URL, options: HttpOptions = {}): SyncStorage | AsyncStorage {
   if (typeof url !== 'string' && !(url instanceof URL)) throw invalidArgument('http() takes an address.')
+  if (!options.fetchFn && !isAddress(url)) throw invalidArgument(`http() takes an address, which '${url}' is not here.`)
   const ahead = options.readAhead ?? {}
   const access: HttpAccess = {
     url: String(url),
@@ -132,6 +133,16 @@ function open(url: string | URL, options: HttpOptions = {}): SyncStorage | Async
   }
   const file = new SyncHttpStorage(access)
   return ahead === false ? file : readAhead(file, { block, gap: block, ...ahead })
+}
+
+/** True if there is a place of this address: a relative one needs a page, or a worker's script, that it is relative to. */
+function isAddress(url: string | URL): boolean {
+  try {
+    absolute(url)
+    return true
+  } catch {
+    return false
+  }
 }
 
 /** The address as it is from anywhere. */

@@ -14,7 +14,8 @@ export class Transient extends Error {
   readonly after: number
 
   constructor(error: Error, after = 0) {
-    super(error.message)
+    // Not the message of that error, by which it would be known as one of this package's.
+    super('This may pass.')
     this.error = error
     this.after = after
   }
