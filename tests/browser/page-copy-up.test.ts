@@ -1,44 +1,28 @@
-import { readFileSync } from 'node:fs'
 import type { Page } from 'playwright-core'
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { expect, test } from 'vitest'
 import { check, contents, convert, create, difference, disk, file, json, qemuImg, qemuIo } from '../js/helpers/qemu.js'
-import { FileServer } from '../js/helpers/server.js'
 import { chooseFile, download, eventually, fact, usePageLab } from './page-lab'
+import { exported, giveAddress, leave, makeOver, unlock, useFileServer } from './page-steps'
 
 const lab = usePageLab()
 const bytes = contents(8 * 2 ** 20, 21)
 const base = convert('base.qcow2', bytes)
-let server: FileServer
-
-beforeAll(async () => {
-  server = await new FileServer(readFileSync(base)).start()
-  server.exposed = 'content-range, etag'
-  server.allowed = 'range, if-range'
-})
-afterAll(() => server.stop())
+const server = useFileServer(base)
 
 const button = (page: Page) => page.getByRole('button', { name: 'Copy the base' })
 
 /** A page that shows a new image over the one on the server, kept in the browser. */
 async function overServer(): Promise<Page> {
   const page = await lab.open()
-  await page.getByRole('button', { name: 'Open an address…' }).click()
-  await page.getByLabel('Address of the image').fill(server.url)
-  await page.getByRole('button', { name: 'Make an image over it' }).click()
-  await page.getByRole('button', { name: `Read it from ${new URL(server.url).host}` }).click()
+  await makeOver(page, server.url)
   await button(page).waitFor()
   return page
 }
 
 /** Leaves the image, and takes it out of the browser's storage. */
-async function exported(page: Page, path: string): Promise<string> {
-  await page.getByRole('button', { name: 'Close the image' }).click()
-  const [given] = await Promise.all([
-    page.waitForEvent('download'),
-    page.getByRole('row', { name: /over / }).getByRole('button', { name: 'Export' }).click(),
-  ])
-  await given.saveAs(path)
-  return path
+async function takenOut(page: Page, path: string): Promise<string> {
+  await leave(page)
+  return exported(page, 'over ', path)
 }
 
 const backing = (path: string) => json<{ 'backing-filename'?: string }>('info', path)['backing-filename']
@@ -51,7 +35,7 @@ test('what a server supplies is copied into the image in the browser, which need
   expect(await fact(page, 'backing-file')).toBe('none')
   expect(await page.getByRole('region', { name: 'File' }).getByRole('listitem').count()).toBe(1)
   const before = server.requests.length
-  const path = await exported(page, file('copied.qcow2'))
+  const path = await takenOut(page, file('copied.qcow2'))
   expect([check(path), backing(path)]).toEqual(['clean', undefined])
   expect(difference(disk(path), bytes)).toBe(-1)
 
@@ -72,11 +56,10 @@ test('the copying is given up, and done later', async () => {
   await page.getByRole('button', { name: 'Cancel' }).click()
   server.release()
   await eventually(() => button(page).isEnabled()).toBe(true)
-  await page.getByRole('button', { name: 'Read-only' }).click()
-  await page.getByText('Editing', { exact: true }).waitFor()
+  await unlock(page, 'In the stored file')
   await button(page).click()
   await page.getByText(/^The image needs .* no longer\.$/).waitFor()
-  const path = await exported(page, file('resumed.qcow2'))
+  const path = await takenOut(page, file('resumed.qcow2'))
   expect([check(path), backing(path)]).toEqual(['clean', undefined])
   expect(difference(disk(path), bytes)).toBe(-1)
 })
@@ -86,7 +69,7 @@ test('to go to another image ends it, and leaves the first one whole', async () 
   server.crowd = Number.POSITIVE_INFINITY
   await button(page).click()
   await page.getByRole('status').filter({ hasText: 'Copying' }).waitFor()
-  const path = await exported(page, file('left.qcow2'))
+  const path = await takenOut(page, file('left.qcow2'))
   server.release()
   qemuImg('rebase', '-u', '-b', base, '-F', 'qcow2', path)
   expect(check(path)).toBe('clean')
@@ -112,7 +95,7 @@ test('what was copied in memory before it was given up is saved', async () => {
   qemuImg('create', '-q', '-u', '-f', 'qcow2', '-b', server.url, '-F', 'qcow2', 'remote.qcow2', '8M')
   const page = await lab.open()
   await chooseFile(page, 'A qcow2 image', file('remote.qcow2'))
-  await page.getByRole('button', { name: `Read it from ${new URL(server.url).host}` }).click()
+  await giveAddress(page, server.url)
   await button(page).waitFor()
   server.crowd = Number.POSITIVE_INFINITY
   await button(page).click()

@@ -1,17 +1,10 @@
 import { readFileSync, writeFileSync } from 'node:fs'
-import type { Page } from 'playwright-core'
 import { expect, test } from 'vitest'
 import { create, file, json, qemuImg, qemuIo } from '../js/helpers/qemu.js'
 import { chooseFile, download, eventually, fact, qemuRead, shownBytes, usePageLab } from './page-lab'
+import { goTo, unlock } from './page-steps'
 
 const lab = usePageLab()
-
-/** Goes to `offset` of the disk, and makes ready for typing. */
-async function goTo(page: Page, offset: string): Promise<void> {
-  await page.getByLabel('Go to').fill(offset)
-  await page.getByLabel('Go to').press('Enter')
-  await shownBytes(page)
-}
 
 test('an image is read-only until it is unlocked: typing changes nothing', async () => {
   const image = create('locked.qcow2', '4M')
@@ -30,8 +23,7 @@ test('what is typed over the bytes is in the image that is downloaded, and the f
   qemuIo(image, 'write -P 0x11 1M 64k')
   const before = readFileSync(image)
   const page = await lab.openImage(image, '#panel=hex')
-  await page.getByRole('button', { name: 'Read-only' }).click()
-  await page.getByText('Editing', { exact: true }).waitFor()
+  await unlock(page)
   // In a cluster that is there, in one that isn't, and as text.
   await goTo(page, '0x100004')
   await page.keyboard.type('DEad')
@@ -57,8 +49,7 @@ test('changes are undone one by one', async () => {
   const image = create('undone.qcow2', '1M')
   qemuIo(image, 'write -P 0x22 0 64k')
   const page = await lab.openImage(image, '#panel=hex')
-  await page.getByRole('button', { name: 'Read-only' }).click()
-  await page.getByText('Editing', { exact: true }).waitFor()
+  await unlock(page)
   await goTo(page, '0')
   await page.keyboard.type('010203')
   await page.keyboard.press('Control+z')
@@ -71,8 +62,7 @@ test('changes are undone one by one', async () => {
 test('a byte of which one digit was typed stays as it was', async () => {
   const image = create('half.qcow2', '1M')
   const page = await lab.openImage(image, '#panel=hex')
-  await page.getByRole('button', { name: 'Read-only' }).click()
-  await page.getByText('Editing', { exact: true }).waitFor()
+  await unlock(page)
   await goTo(page, '0x10')
   await page.keyboard.type('7')
   await eventually(() => page.locator('.hex-bytes .selected').innerText()).toBe('7_')
@@ -102,8 +92,7 @@ test('saving goes into the file that the person chooses, and editing goes on ove
   }
   await chooseFile(page, 'A qcow2 image', image)
   await page.getByRole('tab', { name: 'Bytes' }).click()
-  await page.getByRole('button', { name: 'Read-only' }).click()
-  await page.getByText('Editing', { exact: true }).waitFor()
+  await unlock(page)
   await goTo(page, '0')
   await page.keyboard.type('01')
   await page.getByRole('button', { name: 'Save as…' }).click()
@@ -189,8 +178,7 @@ test('what can’t be made says why, and can be corrected', async () => {
 test('changes are not lost without a question', async () => {
   const image = create('precious.qcow2', '1M')
   const page = await lab.openImage(image, '#panel=hex')
-  await page.getByRole('button', { name: 'Read-only' }).click()
-  await page.getByText('Editing', { exact: true }).waitFor()
+  await unlock(page)
   await goTo(page, '0')
   await page.keyboard.type('99')
   await page.getByRole('button', { name: 'Close the image' }).click()

@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process'
-import { type Browser, type BrowserContextOptions, chromium, type Page } from 'playwright-core'
+import { type Browser, type BrowserContext, type BrowserContextOptions, chromium, type Page } from 'playwright-core'
 import { afterAll, beforeAll, expect } from 'vitest'
 import { chromiumArguments } from './drivers/chromium'
 import { PageServer } from './page-server'
@@ -29,7 +29,11 @@ export class PageLab {
   /** A fresh page in a profile of its own. `hash` is the address's fragment. */
   async open(hash = '', options: BrowserContextOptions = {}): Promise<Page> {
     if (!this.browser) throw new Error('The lab has not started.')
-    const context = await this.browser.newContext({ viewport: { width: 1280, height: 900 }, ...options })
+    return this.openIn(await this.browser.newContext({ viewport: { width: 1280, height: 900 }, ...options }), hash)
+  }
+
+  /** One more page in the profile that another has. */
+  async openIn(context: BrowserContext, hash = ''): Promise<Page> {
     context.setDefaultTimeout(30_000)
     const page = await context.newPage()
     page.on('console', (message) => {

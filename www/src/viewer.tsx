@@ -3,6 +3,7 @@ import { CheckPanel } from './check/panel'
 import { ConvertDialog } from './edit/convert'
 import { Lock } from './edit/lock'
 import { EditOutcome } from './edit/outcome'
+import { UnlockDialog } from './edit/unlock'
 import type { OpenedImage } from './engine/protocol'
 import { HexPanel } from './hex/panel'
 import { KeyboardHelp } from './keyboard-help'
@@ -13,6 +14,7 @@ import { asksToConvert, askToConvert } from './state/convert'
 import { enterFile, leave } from './state/enter'
 import { go, PANELS, type Panel, route } from './state/route'
 import { disk, diskProblem, opening } from './state/stage'
+import { asksToUnlock } from './state/unlock'
 import { DiskStrip } from './strip/strip'
 import { FileButton } from './ui/file-button'
 import { Icon, Mark } from './ui/icon'
@@ -101,6 +103,7 @@ export function Viewer({ image }: { image: OpenedImage }) {
           {panel === 'check' && <CheckPanel repairable={image.notEditable === null || image.info.corrupt} />}
         </div>
       </main>
+      {asksToUnlock.value && <UnlockDialog />}
       {asksToConvert.value && <ConvertDialog />}
       {help && <KeyboardHelp onClose={() => setHelp(false)} />}
     </div>

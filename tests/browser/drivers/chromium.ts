@@ -9,7 +9,10 @@ export const chromiumArguments = [
   ...['--disable-background-networking', '--disable-component-update', '--disable-sync'],
 ]
 
-export const launchChromium: Launch = async (profile) => {
+export const launchChromium: Launch = (profile) => startChromium(profile)
+
+/** Starts Chromium on the profile in a folder. */
+export async function startChromium(profile: string): Promise<Chromium> {
   const program = process.env.CHROMIUM ?? '/usr/bin/chromium'
   const own = ['--remote-debugging-port=0', `--user-data-dir=${profile}`, 'about:blank']
   // In a group of its own, so that all of its processes can be ended at once.
@@ -33,21 +36,22 @@ function debuggingAddress({ stderr }: ChildProcess): Promise<string> {
   })
 }
 
-class Chromium implements Browser {
+export class Chromium implements Browser {
+  /** The tabs of its profile. */
+  readonly context: BrowserContext
   readonly #child: ChildProcess
   readonly #connection: Connection
-  readonly #context: BrowserContext
   /** A limit holds as long as the session that set it. */
   #limits: CDPSession | undefined
 
   constructor(child: ChildProcess, connection: Connection, context: BrowserContext) {
     this.#child = child
     this.#connection = connection
-    this.#context = context
+    this.context = context
   }
 
   async open(url: string): Promise<Page> {
-    const page = await this.#context.newPage()
+    const page = await this.context.newPage()
     const complaints: string[] = []
     page.on('console', (message) => {
       if (['error', 'warning'].includes(message.type())) complaints.push(message.text())
@@ -63,7 +67,7 @@ class Chromium implements Browser {
   }
 
   async limit(origin: string, bytes: number): Promise<void> {
-    this.#limits ??= await this.#context.newCDPSession(await this.#context.newPage())
+    this.#limits ??= await this.context.newCDPSession(await this.context.newPage())
     await this.#limits.send('Storage.overrideQuotaForOrigin', { origin, quotaSize: bytes })
   }
 

@@ -1,31 +1,35 @@
 import type { CheckReport, Finding } from 'qcow2-web'
-import { asked, type Check, check, startCheck } from '../state/check'
+import { asked, type Checked, checked, checking, startCheck } from '../state/check'
 import { go } from '../state/route'
+import { isRunning } from '../state/work'
 import { Notice } from '../ui/notice'
 import { useLimit } from '../ui/use-limit'
+import { WorkShown } from '../ui/work'
 import { formatOffset } from '../values/offset'
 import { formatCount, formatShare } from '../values/size'
 import { PlanDialog } from './plan'
 
 /** Finds out whether the image is sound, and mends it. */
 export function CheckPanel({ repairable, before }: { repairable: boolean; before?: () => void }) {
-  const now = check.value
+  const running = isRunning(checking.value)
+  const now = checked.value
   return (
     <section class="card check" aria-labelledby="check-title">
       <div class="toolbar">
         <h2 id="check-title">Check</h2>
         <span class="spacer" />
-        {now?.state === 'working' ? (
-          <button type="button" class="button" onClick={now.cancel}>
-            Cancel
-          </button>
-        ) : (
-          <button type="button" class={now ? 'button' : 'button primary'} onClick={() => void startCheck()}>
-            {now ? 'Check again' : 'Check the image'}
-          </button>
-        )}
+        <button
+          type="button"
+          class={now ? 'button' : 'button primary'}
+          disabled={running}
+          onClick={() => void startCheck()}
+        >
+          {now ? 'Check again' : 'Check the image'}
+        </button>
       </div>
-      {now ? <State now={now} repairable={repairable} onGo={before} /> : <p class="soft">{WHAT}</p>}
+      <WorkShown work={checking.value} />
+      {now && !running && <Found now={now} repairable={repairable} onGo={before} />}
+      {!now && !running && <p class="soft">{WHAT}</p>}
       <PlanDialog />
     </section>
   )
@@ -34,25 +38,15 @@ export function CheckPanel({ repairable, before }: { repairable: boolean; before
 const WHAT =
   'Counts every reference to every cluster and compares it with what the image says, as qemu-img check does. It only reads.'
 
-function State({ now, repairable, onGo }: { now: Check; repairable: boolean; onGo: (() => void) | undefined }) {
-  if (now.state === 'failed') return <Notice tone="bad">The check could not be done: {now.problem}</Notice>
-  if (now.state === 'working') {
-    const { what, progress } = now
-    return (
-      <div class="progress" role="status">
-        <progress value={progress?.done} max={progress?.total || 1} />
-        {what}… {progress && progress.total > 0 && formatShare(progress.done, progress.total)}
-      </div>
-    )
-  }
-  const { report, repaired } = now
+function Found({ now, repairable, onGo }: { now: Checked; repairable: boolean; onGo: (() => void) | undefined }) {
+  const { report, repaired, kept } = now
   return (
     <>
       {repaired && (
         <Notice tone="info">
           Repaired: {formatCount(repaired.before.leaks + repaired.before.corruptions + repaired.before.checkErrors)}{' '}
-          findings before, {formatCount(report.leaks + report.corruptions + report.checkErrors)} now. Save the image to
-          keep that.
+          findings before, {formatCount(report.leaks + report.corruptions + report.checkErrors)} now.
+          {!kept && ' Save the image to keep that.'}
         </Notice>
       )}
       <Verdict report={report} />

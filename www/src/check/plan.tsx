@@ -1,13 +1,19 @@
+import { useState } from 'preact/hooks'
+import { WhereChoice } from '../edit/where'
 import { asked, repairNow } from '../state/check'
+import { inPlace, opened, storedPath } from '../state/stage'
 import { Dialog } from '../ui/dialog'
 import { formatCount } from '../values/size'
 
 /** Says what a repair would do, before it does it. */
 export function PlanDialog() {
+  const [place, setPlace] = useState(true)
   const now = asked.value
   if (!now) return null
   const { repair, report } = now
   const { leaks, corruptions, checkErrors, lossy } = report
+  const asksWhere = storedPath.value !== null && !opened.value?.editing
+  const begin = (acceptLoss: boolean) => void repairNow(repair, acceptLoss, asksWhere && place)
   const cancel = () => {
     asked.value = null
   }
@@ -30,13 +36,17 @@ export function PlanDialog() {
       ) : (
         <p>Nothing that can be read is lost by it.</p>
       )}
-      <p>The file itself stays as it is until you save.</p>
+      {asksWhere ? (
+        <WhereChoice place={place} onChoose={setPlace} />
+      ) : (
+        <p>{inPlace.value ? 'It is done in the stored file.' : 'The file itself stays as it is until you save.'}</p>
+      )}
       <div class="actions">
-        <button type="button" class="button primary" autofocus onClick={() => void repairNow(repair, false)}>
+        <button type="button" class="button primary" autofocus onClick={() => begin(false)}>
           {lossy > 0 && repair === 'all' ? 'Repair without loss' : 'Repair'}
         </button>
         {lossy > 0 && repair === 'all' && (
-          <button type="button" class="button" onClick={() => void repairNow(repair, true)}>
+          <button type="button" class="button" onClick={() => begin(true)}>
             Repair all
           </button>
         )}

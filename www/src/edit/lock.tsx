@@ -1,61 +1,76 @@
 import type { OpenedImage } from '../engine/protocol'
 import { copying } from '../state/copy-up'
-import { canUndo, undo, unlock, unsaved } from '../state/edit'
+import { canUndo, undo, unsaved } from '../state/edit'
 import { go } from '../state/route'
 import { destination, download, save, saveHere, saving } from '../state/save'
+import { lock, unlock } from '../state/unlock'
 import { isRunning } from '../state/work'
 import { Icon } from '../ui/icon'
 
 /** Says whether the image can be changed, and lets the person change that; then also undo and save. */
 export function Lock({ image }: { image: OpenedImage }) {
+  const busy = saving.value !== null || isRunning(copying.value)
   if (!image.editing) {
     return (
       <button
         type="button"
         class="button lock"
-        disabled={image.notEditable !== null || isRunning(copying.value)}
-        title={image.notEditable ?? 'Unlock it to change its bytes. The file stays as it is until you save.'}
+        disabled={image.notEditable !== null || busy}
+        title={image.notEditable ?? 'Unlock it to change its bytes, its snapshots and more'}
         onClick={() => void unlock()}
       >
         <Icon name="lock" /> Read-only
       </button>
     )
   }
-  const busy = saving.value !== null || isRunning(copying.value)
-  const nothingToSave = !unsaved.value || busy
+  const inPlace = image.editing === 'place'
   const onUndo = () => {
     const at = undo()
     if (at !== null) go({ panel: 'hex', of: 'disk', at })
   }
   return (
     <div class="toolbar" role="group" aria-label="Changes">
-      <span class="lock unlocked" title="Bytes can be changed in the hex view. The file stays as it is until you save.">
-        <Icon name="unlock" /> {unsaved.value ? 'Editing, not saved' : 'Editing'}
+      <span class="lock unlocked" title={inPlace ? IN_PLACE : IN_MEMORY}>
+        <Icon name="unlock" /> {inPlace ? 'Editing in place' : 'Editing'}
+        {unsaved.value && ', not saved'}
       </span>
       <button
         type="button"
         class="button quiet square"
         aria-label="Undo"
-        title="Undo (Ctrl+Z)"
+        title="Undo what was typed (Ctrl+Z)"
         disabled={!canUndo.value}
         onClick={onUndo}
       >
         <Icon name="undo" />
       </button>
-      {destination() !== 'download' && (
-        <button type="button" class="button primary" disabled={nothingToSave} onClick={() => void save()}>
-          <Icon name="save" /> {destination() === 'origin' ? 'Save' : 'Save as…'}
-        </button>
-      )}
+      {inPlace ? <SaveButton busy={busy} label="Save" /> : <Saves busy={busy} />}
+      <button type="button" class="button" disabled={busy} title={LOCK} onClick={() => void lock()}>
+        <Icon name="lock" /> Lock
+      </button>
+    </div>
+  )
+}
+
+const IN_PLACE = 'What you change goes into the stored file; Save makes it last, also if the browser ends at once.'
+const IN_MEMORY = 'What you change is in memory. The file stays as it is until you save.'
+const LOCK = 'Make the image read-only again'
+
+/** Where an image that is changed in memory can go. */
+function Saves({ busy }: { busy: boolean }) {
+  const to = destination()
+  return (
+    <>
+      {to !== 'download' && <SaveButton busy={busy} label={to === 'origin' ? 'Save' : 'Save as…'} />}
       <button
         type="button"
-        class={destination() === 'download' ? 'button primary' : 'button'}
+        class={to === 'download' ? 'button primary' : 'button'}
         disabled={busy}
         onClick={() => void download()}
       >
         <Icon name="download" /> Download
       </button>
-      {destination() !== 'origin' && (
+      {to !== 'origin' && (
         <button
           type="button"
           class="button"
@@ -66,6 +81,14 @@ export function Lock({ image }: { image: OpenedImage }) {
           Keep here
         </button>
       )}
-    </div>
+    </>
+  )
+}
+
+function SaveButton({ busy, label }: { busy: boolean; label: string }) {
+  return (
+    <button type="button" class="button primary" disabled={busy || !unsaved.value} onClick={() => void save()}>
+      <Icon name="save" /> {label}
+    </button>
   )
 }

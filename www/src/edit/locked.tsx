@@ -1,10 +1,13 @@
 import type { ComponentChildren } from 'preact'
 import type { OpenedImage } from '../engine/protocol'
 import { copying } from '../state/copy-up'
-import { unlock } from '../state/edit'
+import { storedPath } from '../state/stage'
+import { unlock } from '../state/unlock'
 import { isRunning } from '../state/work'
 import { Icon } from '../ui/icon'
 import { Notice } from '../ui/notice'
+
+const WHERE = 'You choose whether the stored file itself is changed.'
 
 /** Says what an image could be unlocked for, where it can be. */
 export function Locked({ image, children }: { image: OpenedImage; children: ComponentChildren }) {
@@ -16,7 +19,7 @@ export function Locked({ image, children }: { image: OpenedImage; children: Comp
   )
   return (
     <Notice tone="info" action={open}>
-      {children}
+      {children} {storedPath.value === null ? 'The file stays as it is until you save.' : WHERE}
     </Notice>
   )
 }

@@ -15,6 +15,7 @@ import type {
   OpenedImage,
   OpenOutcome,
   Progress,
+  RepairHow,
   SnapshotChange,
   Survey,
   SurveyRequest,
@@ -56,15 +57,25 @@ export const engine = {
 
   edit: (signal?: AbortSignal): Promise<OpenedImage> => run(signal, (task) => remote.edit(task)),
 
-  copyUp: (path: string | null, onProgress: (progress: Progress) => void, signal?: AbortSignal): Promise<OpenedImage> =>
-    run(signal, (task) => remote.copyUp(task, path, proxy(onProgress))),
+  editInPlace: (
+    takeOver: boolean,
+    onTaken: (problem: string | null) => void,
+    signal?: AbortSignal,
+  ): Promise<OpenedImage> => run(signal, (task) => remote.editInPlace(task, takeOver, proxy(onTaken))),
+
+  lock: (): Promise<OpenedImage> => remote.lock(),
+
+  flush: (signal?: AbortSignal): Promise<void> => run(signal, (task) => remote.flush(task)),
+
+  copyUp: (onProgress: (progress: Progress) => void, signal?: AbortSignal): Promise<OpenedImage> =>
+    run(signal, (task) => remote.copyUp(task, proxy(onProgress))),
 
   write: (offset: bigint, bytes: Uint8Array): Promise<void> =>
     run(undefined, (task) => remote.write(task, offset, bytes)),
 
   save: (signal?: AbortSignal): Promise<{ file: File; image: OpenedImage }> => run(signal, (task) => remote.save(task)),
 
-  saved: (file: File): Promise<OpenedImage> => run(undefined, (task) => remote.saved(task, file)),
+  saved: (source: Source): Promise<OpenedImage> => remote.saved(source),
 
   changeSnapshots: (
     change: SnapshotChange,
@@ -86,14 +97,14 @@ export const engine = {
 
   repair: (
     what: 'leaks' | 'all',
-    acceptLoss: boolean,
+    how: RepairHow,
     onProgress: (progress: Progress) => void,
     signal?: AbortSignal,
   ): Promise<{ report: RepairReport; image: OpenedImage | null }> =>
     run(
       signal,
       (task) =>
-        remote.repair(task, what, acceptLoss, proxy(onProgress)) as Promise<{
+        remote.repair(task, what, how, proxy(onProgress)) as Promise<{
           report: RepairReport
           image: OpenedImage | null
         }>,

@@ -39,14 +39,19 @@ export interface OpenedImage {
   /** Grows with each open, so that the page can tell a new image from an old one. */
   generation: number
   name: string
+  /** Where the browser keeps its file, if it does. */
+  stored: string | null
   info: ImageInfo
   files: HeldFile[]
   snapshots: Snapshot[]
   disk: Disk
   /** The names of the files that the image wants and was opened without. */
   without: string[]
-  /** True if its disk can be changed. Changes are kept in the worker until they are saved. */
-  editing: boolean
+  /**
+   * Where its changes go, if it can be changed: to the worker's memory until they are saved, or to the file itself, in place.
+   * `null` where it is open for reading only.
+   */
+  editing: 'memory' | 'place' | null
   /** Why it can't be edited, as a sentence; `null` where it can be. */
   notEditable: string | null
 }
@@ -92,8 +97,22 @@ export interface Failure {
 
 export type OpenOutcome =
   | { kind: 'opened'; image: OpenedImage }
-  | { kind: 'refused'; name: string; size: number; url: string | null; failure: Failure; inspection: Inspection | null }
+  | ({ kind: 'refused'; name: string; size: number; failure: Failure; inspection: Inspection | null } & Place)
   | { kind: 'cancelled' }
+
+/** Where a file is that the person did not give: on a server, or in the browser's storage. */
+interface Place {
+  url: string | null
+  stored: string | null
+}
+
+/** How an image is repaired. */
+export interface RepairHow {
+  /** Repair also what can't be repaired without giving something up. */
+  acceptLoss: boolean
+  /** In the file itself, which the browser keeps; else in memory. Of no account where the image is being changed. */
+  place: boolean
+}
 
 /** A file that the image names and nobody has given yet. */
 export interface MissingFile {
@@ -168,29 +187,39 @@ export interface Engine {
   overlay(task: number, url: string, path: string): Promise<void>
   /** Makes an image, which is held in memory until it is saved, and opens it for editing. */
   create(task: number, image: NewImage, ask: Ask): Promise<OpenedImage>
-  /** Opens the image again, so that its disk can be changed. Rejects if it can't be; it then stays open as it was. */
+  /** Opens the image again, so that it can be changed in memory. Rejects if it can't be; it then stays open as it was. */
   edit(task: number): Promise<OpenedImage>
   /**
-   * Copies what the backing files show into the image: in place where it is kept in the browser at `path`, else in memory, for
-   * which it has to be open for editing. Given up or failed, what was copied stays.
+   * The same for an image that the browser keeps: its file itself is changed. Another tab that changes it is asked to let go, if
+   * that is wanted by `takeOver`, and waited for; else this rejects with code `IN_USE`. When another tab asks this one, the image
+   * is closed, and `onTaken` called: with the reason why the last changes could not be stored, if they could not.
    */
-  copyUp(task: number, path: string | null, onProgress: (progress: Progress) => void): Promise<OpenedImage>
+  editInPlace(task: number, takeOver: boolean, onTaken: (problem: string | null) => void): Promise<OpenedImage>
+  /** Closes the image for changes. Those in memory are given up. */
+  lock(): Promise<OpenedImage>
+  /** Makes durable what was changed in place. */
+  flush(task: number): Promise<void>
+  /**
+   * Copies what the backing files show into the image: where it is being changed, else in place. Given up or failed, what was
+   * copied stays.
+   */
+  copyUp(task: number, onProgress: (progress: Progress) => void): Promise<OpenedImage>
   write(task: number, offset: bigint, bytes: Uint8Array): Promise<void>
   /** Completes the image, and returns it with its changes as a file that shares what did not change with the original. */
   save(task: number): Promise<{ file: File; image: OpenedImage }>
-  /** Goes on with `file` in the place of the image's: the same bytes, saved elsewhere. */
-  saved(task: number, file: File): Promise<OpenedImage>
+  /** Goes on with `source` in the place of the image's: the same bytes, saved elsewhere. */
+  saved(source: Source): Promise<OpenedImage>
   changeSnapshots(task: number, change: SnapshotChange, onProgress: (progress: Progress) => void): Promise<OpenedImage>
   changeKeySlots(task: number, change: KeySlotChange, onProgress: (progress: Progress) => void): Promise<OpenedImage>
   /** What may differ between a snapshot and the disk as it is now. */
   diff(task: number, snapshot: string, onProgress: (progress: Progress) => void): Promise<DiffExtent[]>
   /** Checks the image as it is now, with its changes; also one that can't be opened. */
   check(task: number, onProgress: (progress: Progress) => void): Promise<CheckReport>
-  /** Repairs the image, with its changes, in memory; also one that can't be opened. What is open of it is closed before. */
+  /** Repairs the image, with its changes; also one that can't be opened. What is open of it is closed before. */
   repair(
     task: number,
     what: 'leaks' | 'all',
-    acceptLoss: boolean,
+    how: RepairHow,
     onProgress: (progress: Progress) => void,
   ): Promise<{ report: RepairReport; image: OpenedImage | null }>
   /** Makes a file in the browser's storage at `path` that shows a disk. There is none if it fails. */

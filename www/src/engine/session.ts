@@ -1,14 +1,11 @@
-/** One opened image with everything that is open of it: its files, its active disk, the disks of its snapshots. */
+/** One opened image: the files that it is made of, what is open of it, and where its changes go. */
 
 import {
   blob,
   type CheckReport,
+  type ClaimOptions,
   check,
   convert,
-  type DiffExtent,
-  type Draft,
-  draft,
-  type Extent,
   type ImageInfo,
   inspect,
   isQcow2Error,
@@ -16,119 +13,119 @@ import {
   Qcow2,
   type RepairReport,
   repair,
-  type WritableStorage,
 } from 'qcow2-web'
-import { type PartitionTable, readPartitions } from '../partitions'
-import { Buckets } from './buckets'
+import { Disks } from './disks'
+import { openWithFiles } from './opening'
 import type {
   Ask,
   ByteSource,
   Conversion,
-  Disk,
-  Explained,
   Failure,
   KeySlotChange,
   NewImage,
   OpenedImage,
   OpenOutcome,
   Progress,
+  RepairHow,
   SnapshotChange,
-  Survey,
-  SurveyRequest,
 } from './protocol'
-import { readFrom, type Source, type SourceFile, sizeOf, sourceFile } from './source'
+import { seldom } from './seldom'
+import { pathOf, readFrom, type Source, sizeOf, sourceFile } from './source'
 import { Supplies } from './supplies'
-
-/** Milliseconds between two parts of a survey that go to the page. */
-const TELL_EVERY = 80
+import { type InMemory, inMemory, inPlace, type Target } from './target'
 
 let generation = 0
 
-/** A file with what was changed of it. */
-type Changes = WritableStorage & Draft
-
 export class Session {
-  private readonly snapshots = new Map<string, Promise<Qcow2>>()
-
   private constructor(
     private readonly supplies: Supplies,
-    private readonly active: Qcow2 | null,
-    /** What differs from the file by now; `null` where nothing can be changed. */
-    private readonly changes: Changes | null,
-    /** Where the file is in the browser's storage, if the image is changed there, in place. */
-    private readonly stored: string | null = null,
+    /** `null` where the file could not be opened as a disk. */
+    private open: Disks | null = null,
+    /** What takes the changes; `null` where nothing can be changed. */
+    private target: Target | null = null,
   ) {}
 
   static async open(source: Source, ask: Ask, signal: AbortSignal): Promise<[OpenOutcome, Session | null]> {
-    const file = sourceFile(source)
+    const file = await sourceFile(source)
     const supplies = new Supplies(file, ask)
     try {
-      const session = new Session(supplies, await openWithFiles(supplies, null, signal), null)
+      const session = new Session(supplies, new Disks(await openWithFiles(supplies, null, signal)))
       return [{ kind: 'opened', image: await session.describe() }, session]
     } catch (error) {
       if (supplies.cancelled || signal.aborted) return [{ kind: 'cancelled' }, null]
-      const inspection = await inspect(file.storage).catch(() => null)
       const refused: OpenOutcome = {
         kind: 'refused',
         name: file.name,
         size: await sizeOf(file).catch(() => 0),
-        url: source instanceof File ? null : source.url,
+        url: 'url' in source ? source.url : null,
+        stored: pathOf(file),
         failure: failureOf(error),
-        inspection,
+        inspection: await inspect(file.storage).catch(() => null),
       }
-      return [refused, new Session(supplies, null, null)]
+      return [refused, new Session(supplies)]
     }
   }
 
   /** Makes an image in memory, over `base` if there is one, and opens it for editing. */
   static async create({ name, options, base }: NewImage, ask: Ask, signal: AbortSignal): Promise<Session> {
-    const changes = draft(blob(new Blob([])))
+    const { storage } = inMemory(blob(new Blob([])))
     const backing = base && { name: base.name, format: await backingFormat(base) }
-    const image = await Qcow2.create(changes, { ...options, ...(backing && { backing }), signal })
+    const image = await Qcow2.create(storage, { ...options, ...(backing && { backing }), signal })
     await image.close()
-    const supplies = new Supplies(sourceFile(new File([await changes.blob()], name)), ask)
-    if (base) supplies.give(1, base)
+    const supplies = new Supplies(await sourceFile(new File([await storage.blob()], name)), ask)
+    if (base) await supplies.give(1, base)
     if (options.encryption) supplies.givePassphrase(0, options.encryption.passphrase)
-    return Session.edit(supplies, signal)
+    const session = new Session(supplies)
+    await session.edit(signal)
+    return session
   }
 
-  /** The same image, so that its disk can be changed. */
-  edit(signal: AbortSignal): Promise<Session> {
-    return Session.edit(this.supplies, signal)
+  /** What can be looked at. */
+  get disks(): Disks {
+    if (!this.open) throw new Error('This file could not be opened as a disk.')
+    return this.open
   }
 
-  private static async edit(supplies: Supplies, signal: AbortSignal): Promise<Session> {
-    const changes = draft(supplies.image.storage)
-    return new Session(supplies, await openWithFiles(supplies, changes, signal), changes)
+  /** True if the image could be opened as a disk. */
+  get isOpen(): boolean {
+    return this.open !== null
   }
 
-  /** The same image, kept in the browser at `path`, so that it is changed there. It can't be saved meanwhile. */
-  async editInPlace(path: string, signal: AbortSignal): Promise<Session> {
-    const { image } = this.supplies
-    const storage = opfs(path)
-    this.supplies.image = { ...image, storage }
-    try {
-      return new Session(this.supplies, await openWithFiles(this.supplies, storage, signal), null, path)
-    } catch (error) {
-      this.supplies.image = image
-      throw error
-    }
+  /** True if its disk can be changed. */
+  get isEdited(): boolean {
+    return this.target !== null
   }
 
-  /** The same image over its file as it is now, after it was changed in place. This one is closed. */
-  async leavePlace(signal: AbortSignal): Promise<Session> {
-    await this.close()
-    return new Session(this.supplies, await openWithFiles(this.supplies, null, signal), null)
+  /** Opens the image again, so that it can be changed in memory. Rejects if it can't be; it then stays as it was. */
+  async edit(signal: AbortSignal): Promise<void> {
+    await this.changeTo(inMemory(this.supplies.image.storage), signal)
+  }
+
+  /** Opens the image again, so that its file in the browser's storage is changed. Rejects as `edit`. */
+  async editInPlace(claim: ClaimOptions, signal: AbortSignal): Promise<void> {
+    await this.changeTo(inPlace(this.storedPath(), { ...claim, signal }), signal)
+  }
+
+  /** Closes the image for changes, and goes on over its file as it is by now. What was changed in memory is given up. */
+  async lock(): Promise<void> {
+    // What could not be written has been told when it was flushed; the file is let go all the same.
+    await this.close().catch(() => {})
+    await this.reopen(null)
+  }
+
+  async write(offset: bigint, bytes: Uint8Array, signal: AbortSignal): Promise<void> {
+    await this.disks.active.write(offset, bytes, { signal })
+  }
+
+  /** Makes durable what was changed in place. */
+  async flush(signal: AbortSignal): Promise<void> {
+    await this.disks.active.flush({ signal })
   }
 
   /** Copies what the backing files show into the image, which needs them no longer. */
   async copyUp(signal: AbortSignal, onProgress: (progress: Progress) => void): Promise<void> {
-    await (await this.image(null)).copyUp({ signal, onProgress: seldom(onProgress) })
+    await this.disks.active.copyUp({ signal, onProgress: seldom(onProgress) })
     this.supplies.forgetBackings()
-  }
-
-  async write(offset: bigint, bytes: Uint8Array, signal: AbortSignal): Promise<void> {
-    await (await this.image(null)).write(offset, bytes, { signal })
   }
 
   async changeSnapshots(
@@ -136,7 +133,7 @@ export class Session {
     signal: AbortSignal,
     onProgress: (progress: Progress) => void,
   ): Promise<void> {
-    const { snapshots } = await this.image(null)
+    const { snapshots } = this.disks.active
     const options = { signal, onProgress: seldom(onProgress) }
     if (change.kind === 'create') {
       await snapshots.create(change.name, options)
@@ -146,7 +143,7 @@ export class Session {
       await snapshots.apply(change.id, options)
     } else {
       // It may have been looked at.
-      await this.closeSnapshot(change.id)
+      await this.disks.closeSnapshot(change.id)
       await snapshots.delete(change.id, options)
     }
   }
@@ -156,7 +153,7 @@ export class Session {
     signal: AbortSignal,
     onProgress: (progress: Progress) => void,
   ): Promise<void> {
-    const { keySlots } = await this.image(null)
+    const { keySlots } = this.disks.active
     if (change.kind === 'erase') return keySlots.erase(change.slot, { signal })
     const { kind, known, passphrase } = change
     await keySlots[kind](known, passphrase, { signal, onProgress: seldom(onProgress) })
@@ -164,33 +161,35 @@ export class Session {
     if (kind === 'change') this.supplies.givePassphrase(0, passphrase)
   }
 
-  /** What may differ between a snapshot and the disk as it is now. */
-  async diff(snapshot: string, signal: AbortSignal, onProgress: (progress: Progress) => void): Promise<DiffExtent[]> {
-    const image = await this.image(null)
-    const extents: DiffExtent[] = []
-    const options = { signal, onProgress: seldom(onProgress) }
-    for await (const extent of image.diff(snapshot, null, options)) extents.push(extent)
-    return extents
-  }
-
   /** Checks the image as it is now. */
   async check(signal: AbortSignal, onProgress: (progress: Progress) => void): Promise<CheckReport> {
     const options = { signal, onProgress: seldom(onProgress) }
-    return this.active ? this.active.check(options) : check(this.changes ?? this.supplies.image.storage, options)
+    return this.open
+      ? this.open.active.check(options)
+      : check(this.target?.storage ?? this.supplies.image.storage, options)
   }
 
-  /** Repairs the image; a session over what it is then, for editing if it opens. This one is closed. */
+  /**
+   * Repairs the image, also one that can't be opened: where it is being changed; else in the file itself, if `place` says so,
+   * after which it is closed for changes again; else in memory, to be saved. If that fails, it goes on as it was.
+   */
   async repair(
     what: 'leaks' | 'all',
-    acceptLoss: boolean,
+    { acceptLoss, place }: RepairHow,
     signal: AbortSignal,
     onProgress: (progress: Progress) => void,
-  ): Promise<[RepairReport, Session]> {
+  ): Promise<RepairReport> {
+    const before = this.target
+    const target = before ?? (place ? inPlace(this.storedPath()) : inMemory(this.supplies.image.storage))
+    let after = before
     await this.close()
-    const changes = this.changes ?? draft(this.supplies.image.storage)
-    const report = await repair(changes, what, { acceptLoss, signal, onProgress: seldom(onProgress) })
-    const image = await openWithFiles(this.supplies, changes, signal).catch(() => null)
-    return [report, new Session(this.supplies, image, changes)]
+    try {
+      const report = await repair(target.storage, what, { acceptLoss, signal, onProgress: seldom(onProgress) })
+      if (!place) after = target
+      return report
+    } finally {
+      await this.reopen(after)
+    }
   }
 
   /** Makes a file in the browser's storage that shows a disk. There is none if that fails. */
@@ -201,7 +200,7 @@ export class Session {
     signal: AbortSignal,
     onProgress: (progress: Progress) => void,
   ): Promise<void> {
-    const image = await this.image(snapshot)
+    const image = await this.disks.image(snapshot)
     try {
       await convert(image, opfs(path, { create: true }), { ...how, signal, onProgress: seldom(onProgress) })
     } catch (error) {
@@ -210,164 +209,101 @@ export class Session {
     }
   }
 
-  /** True if the image could be opened as a disk. */
-  get isOpen(): boolean {
-    return this.active !== null
-  }
-
-  private async closeSnapshot(id: string): Promise<void> {
-    const open = this.snapshots.get(id)
-    this.snapshots.delete(id)
-    await open?.then((image) => image.close())
-  }
-
-  /** The image with its changes, as a file, and a session over it. This one is closed then. */
-  async save(signal: AbortSignal): Promise<[File, Session]> {
-    const active = await this.image(null)
-    if (!this.changes) throw new Error('This image is open for reading only.')
-    // What fails here leaves all as it is.
-    await active.flush({ signal })
+  /** The image with its changes in memory, as a file, over which it goes on. What fails leaves all as it is. */
+  async save(signal: AbortSignal): Promise<File> {
+    const { image } = this.supplies
+    const { target } = this
+    if (target?.in !== 'memory') throw new Error('There are no changes in memory.')
+    await this.disks.active.flush({ signal })
     await this.close()
-    const { name } = this.supplies.image
-    const whole = await contents(this.supplies.image, this.changes, signal)
-    const file = new File([whole], name, { type: 'application/x-qemu-disk' })
-    return [file, await this.continueOver(file, signal)]
-  }
-
-  /** A session over `file`, which holds the image by now. This one is to be closed. */
-  continueOver(file: File, signal: AbortSignal): Promise<Session> {
-    this.supplies.image = sourceFile(file)
-    return this.edit(signal)
-  }
-
-  /** The disk of a snapshot, opened at its first use, or the active one. */
-  async openDisk(snapshot: string | null): Promise<Disk> {
-    return { snapshot, size: (await this.image(snapshot)).size }
-  }
-
-  async partitions(snapshot: string | null, signal: AbortSignal): Promise<PartitionTable> {
-    const image = await this.image(snapshot)
-    return readPartitions((offset, length) => image.read(BigInt(offset), length, { signal }), image.size)
-  }
-
-  /** Explains the first stored cluster of a range, or else its first zero one, or else its first. */
-  async explain(snapshot: string | null, start: number, end: number, signal: AbortSignal): Promise<Explained> {
-    const image = await this.image(snapshot)
-    let found: Extent | undefined
-    for await (const extent of image.map({ offset: BigInt(start), length: BigInt(end - start), signal })) {
-      if (!found || (extent.present && !found.present)) found = extent
-      if (!extent.data) continue
-      found = extent
-      break
+    let after = target
+    try {
+      const file = new File([await contents(image.source, target, signal)], image.name, {
+        type: 'application/x-qemu-disk',
+      })
+      // One that the browser keeps is still where it was.
+      const source = 'path' in image.source ? image.source : file
+      this.supplies.image = { ...(await sourceFile(file)), source }
+      after = inMemory(this.supplies.image.storage)
+      return file
+    } finally {
+      await this.reopen(after)
     }
-    if (!found) throw new Error('There is nothing at this offset.')
-    return { offset: found.start, extent: found, location: await image.locate(BigInt(found.start), { signal }) }
+  }
+
+  /** Goes on over `source`, which holds the image by now, with nothing changed. */
+  async continueOver(source: Source): Promise<void> {
+    await this.close()
+    this.supplies.image = await sourceFile(source)
+    await this.reopen(inMemory(this.supplies.image.storage))
   }
 
   async read(source: ByteSource, offset: bigint, length: number, signal: AbortSignal): Promise<Uint8Array> {
-    if (source.of === 'disk') return (await this.image(source.snapshot)).read(offset, length, { signal })
+    if (source.of === 'disk') return this.disks.read(source.snapshot, offset, length, signal)
     const file = this.supplies.file(source.key)
     if (!file) throw new Error('This file is no longer open.')
     return readFrom(file, Number(offset), length, signal)
   }
 
-  async survey(request: SurveyRequest, signal: AbortSignal, onPart: (part: Survey) => void): Promise<Survey> {
-    const image = await this.image(request.snapshot)
-    const buckets = new Buckets(request)
-    let told = performance.now()
-    const onProgress = ({ done }: { done: number }) => {
-      buckets.reached(request.start + done)
-      if (performance.now() - told < TELL_EVERY) return
-      told = performance.now()
-      onPart(buckets.survey())
-    }
-    const length = request.end - request.start
-    for await (const extent of image.map({
-      offset: BigInt(request.start),
-      length: BigInt(length),
-      signal,
-      onProgress,
-    })) {
-      buckets.add(extent)
-    }
-    buckets.reached(request.end)
-    return buckets.survey()
-  }
-
+  /** Closes what is open; what was changed in place is made durable. */
   async close(): Promise<void> {
-    for (const snapshot of this.snapshots.values()) await snapshot.then((image) => image.close()).catch(() => {})
-    await this.active?.close()
-    // What was read from the file as it was can no longer be.
-    if (this.stored !== null) this.supplies.image = sourceFile(await opfs.file(this.stored))
-  }
-
-  private async image(snapshot: string | null): Promise<Qcow2> {
-    const active = this.active
-    if (!active) throw new Error('This file could not be opened as a disk.')
-    if (snapshot === null) return active
-    const opened = this.snapshots.get(snapshot) ?? active.snapshots.open(snapshot)
-    this.snapshots.set(snapshot, opened)
-    opened.catch(() => this.snapshots.delete(snapshot))
-    return opened
+    await this.open?.close()
   }
 
   async describe(): Promise<OpenedImage> {
-    const image = await this.image(null)
-    const info = await image.info()
+    const { active } = this.disks
+    const info = await active.info()
     return {
       generation: ++generation,
       name: this.supplies.image.name,
+      stored: pathOf(this.supplies.image),
       info,
       files: await this.supplies.files(),
-      snapshots: [...image.snapshots],
+      snapshots: [...active.snapshots],
       disk: { snapshot: null, size: info.virtualSize },
       without: this.supplies.without(),
-      editing: this.changes !== null,
+      editing: this.target?.in ?? null,
       notEditable: notEditable(info),
     }
   }
-}
 
-/** Tells now and then only, for each time crosses to the page. */
-function seldom(onProgress: (progress: Progress) => void): (progress: Progress) => void {
-  let told = performance.now()
-  return (progress) => {
-    if (performance.now() - told < TELL_EVERY) return
-    told = performance.now()
-    onProgress({ ...progress })
+  /** Opens the image for changes to `target`, and closes it as it was open before. */
+  private async changeTo(target: Target, signal: AbortSignal): Promise<void> {
+    const next = await openWithFiles(this.supplies, target.storage, signal)
+    const before = this.open
+    this.show(target)
+    this.open = new Disks(next)
+    await before?.close()
   }
-}
 
-/** Opens the image; begins again each time a data file turns out to be missing, or a passphrase to be wrong. */
-async function openWithFiles(supplies: Supplies, changes: WritableStorage | null, signal: AbortSignal): Promise<Qcow2> {
-  for (;;) {
-    const dataFile = supplies.dataFile(0)
-    try {
-      return await Qcow2.open(changes ?? supplies.image.storage, {
-        backing: supplies.backing,
-        passphrase: supplies.passphrase,
-        writable: changes !== null,
-        signal,
-        ...(dataFile && { dataFile }),
-      })
-    } catch (error) {
-      if (!isQcow2Error(error)) throw error
-      if (error.code === 'WRONG_PASSPHRASE') {
-        supplies.refusePassphrase(error.depth ?? 0)
-        continue
-      }
-      if (error.code !== 'MISSING_DATA_FILE') throw error
-      const asked = await supplies.askForData(error.depth ?? 0, error.file?.name ?? '')
-      if (!asked) throw error
-    }
+  /** Opens again what was closed, for changes to `target`: nothing, if it can't be opened as a disk. */
+  private async reopen(target: Target | null): Promise<void> {
+    const { image } = this.supplies
+    // Changed in place, it is another file than the one that was opened.
+    if (!target && 'path' in image.source) this.supplies.image = await sourceFile(image.source)
+    this.show(target)
+    const opening = openWithFiles(this.supplies, target?.storage ?? null, undefined)
+    this.open = await opening.then((image) => new Disks(image)).catch(() => null)
+  }
+
+  /** Shows the bytes of the file as they are while it is changed. */
+  private show(target: Target | null): void {
+    this.target = target
+    if (target?.in === 'place') this.supplies.image = { ...this.supplies.image, storage: target.storage }
+  }
+
+  private storedPath(): string {
+    const path = pathOf(this.supplies.image)
+    if (path === null) throw new Error('This image is not kept in the browser.')
+    return path
   }
 }
 
 /** The image with its changes. One on a server is read whole for that. */
-async function contents({ source }: SourceFile, changes: Changes, signal: AbortSignal): Promise<Blob> {
-  if (source instanceof File) return changes.blob()
+async function contents(source: Source, { storage }: InMemory, signal: AbortSignal): Promise<Blob> {
+  if (!('url' in source)) return storage.blob()
   const parts: BlobPart[] = []
-  await changes.stream().pipeTo(new WritableStream({ write: (part) => void parts.push(part) }), { signal })
+  await storage.stream().pipeTo(new WritableStream({ write: (part) => void parts.push(part) }), { signal })
   return new Blob(parts)
 }
 
@@ -381,7 +317,7 @@ function notEditable(info: ImageInfo): string | null {
   return null
 }
 
-export function failureOf(error: unknown): Failure {
+function failureOf(error: unknown): Failure {
   if (!isQcow2Error(error)) return { code: 'FILE', message: error instanceof Error ? error.message : String(error) }
   const { code, reason, offset, depth } = error
   return { code, message: reason, ...(offset !== undefined && { offset }), ...(depth !== undefined && { depth }) }

@@ -1,14 +1,19 @@
 /** Where the bytes of a file come from. */
 
-import { type AsyncStorage, blob, http, type Storage } from 'qcow2-web'
+import { type AsyncStorage, blob, http, opfs, type Storage } from 'qcow2-web'
 
 /** A file on a server, read in parts as they are needed. */
 export interface Remote {
   url: string
 }
 
-/** A file that the person gave, or one on a server. */
-export type Source = File | Remote
+/** A file that the browser keeps, by its path in the page's storage. */
+export interface Stored {
+  path: string
+}
+
+/** A file that the person gave, one on a server, or one that the browser keeps. */
+export type Source = File | Remote | Stored
 
 /** A source in use. */
 export interface SourceFile {
@@ -17,9 +22,18 @@ export interface SourceFile {
   readonly storage: Storage
 }
 
-export function sourceFile(source: Source): SourceFile {
-  return { source, name: nameOf(source), storage: source instanceof File ? blob(source) : remote(source.url) }
+export async function sourceFile(source: Source): Promise<SourceFile> {
+  return { source, name: nameOf(source), storage: await storageOf(source) }
 }
+
+async function storageOf(source: Source): Promise<Storage> {
+  if ('url' in source) return remote(source.url)
+  // One that the browser keeps is read as it is now: when somebody changes it, reading it fails.
+  return blob('path' in source ? await opfs.file(source.path) : source)
+}
+
+/** Where the browser keeps it, if it does. */
+export const pathOf = ({ source }: SourceFile): string | null => ('path' in source ? source.path : null)
 
 /** How much of files on servers the browser keeps for the next time, in bytes. */
 const kept = 256 * 2 ** 20
@@ -29,7 +43,8 @@ export const remote = (url: string): AsyncStorage => http(url, { persistentCache
 
 /** The last part of its path. */
 export function nameOf(source: Source): string {
-  if (source instanceof File) return source.name
+  if ('path' in source) return source.path.slice(source.path.lastIndexOf('/') + 1)
+  if (!('url' in source)) return source.name
   const { pathname, hostname } = new URL(source.url)
   const last = pathname.split('/').pop()
   return last ? decodeURIComponent(last) : hostname

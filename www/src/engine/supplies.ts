@@ -33,8 +33,8 @@ export class Supplies {
   ) {}
 
   /** Gives the backing file at `depth` without being asked. */
-  give(depth: number, file: Source): void {
-    this.backings.set(depth, sourceFile(file))
+  async give(depth: number, file: Source): Promise<void> {
+    this.backings.set(depth, await sourceFile(file))
   }
 
   /** Gives the passphrase of the file at `depth` without being asked. */

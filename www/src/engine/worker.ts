@@ -2,6 +2,7 @@
 
 import { expose, transfer } from 'comlink'
 import { init, opfs, overlay } from 'qcow2-web'
+import { messageOf } from './message'
 import type { Engine, Survey } from './protocol'
 import { Session } from './session'
 import { remote } from './source'
@@ -24,10 +25,23 @@ function opened(): Session {
   return session
 }
 
-async function goOnWith(next: Session): Promise<void> {
+async function goOnWith(next: Session | null): Promise<void> {
   const before = session
   session = next
-  await before?.close()
+  // What could not be written has been told when it was flushed; all is let go all the same.
+  await before?.close().catch(() => {})
+}
+
+/** Does something to the image in its own file: for as long as that takes, if the image is open for reading only. */
+async function inPlace<T>(now: Session, signal: AbortSignal, run: () => Promise<T>): Promise<T> {
+  if (now.isEdited) return run()
+  await now.editInPlace({}, signal)
+  try {
+    return await run()
+  } finally {
+    // The person may have gone to another image.
+    if (session === now) await now.lock()
+  }
 }
 
 const moved = (survey: Survey): Survey => transfer(survey, [survey.bytes.buffer])
@@ -40,8 +54,7 @@ const engine: Engine = {
         await next?.close()
         return { kind: 'cancelled' }
       }
-      if (!next) return outcome
-      await goOnWith(next)
+      if (next) await goOnWith(next)
       return outcome
     }),
 
@@ -60,21 +73,38 @@ const engine: Engine = {
 
   edit: (task) =>
     cancellable(task, async (signal) => {
-      const next = await opened().edit(signal)
-      await goOnWith(next)
-      return next.describe()
+      const now = opened()
+      await now.edit(signal)
+      return now.describe()
     }),
 
-  copyUp: (task, path, onProgress) =>
+  editInPlace: (task, takeOver, onTaken) =>
     cancellable(task, async (signal) => {
-      if (path !== null) await goOnWith(await opened().editInPlace(path, signal))
       const now = opened()
-      try {
-        await now.copyUp(signal, onProgress)
-      } finally {
-        // The person may have gone to another image.
-        if (path !== null && session === now) session = await now.leavePlace(new AbortController().signal)
+      const onTakeOver = async () => {
+        if (session !== now) return
+        session = null
+        await now.close().then(
+          () => onTaken(null),
+          (error) => onTaken(messageOf(error)),
+        )
       }
+      await now.editInPlace({ takeOver, onTakeOver }, signal)
+      return now.describe()
+    }),
+
+  lock: async () => {
+    const now = opened()
+    await now.lock()
+    return now.describe()
+  },
+
+  flush: (task) => cancellable(task, (signal) => opened().flush(signal)),
+
+  copyUp: (task, onProgress) =>
+    cancellable(task, async (signal) => {
+      const now = opened()
+      await inPlace(now, signal, () => now.copyUp(signal, onProgress))
       return opened().describe()
     }),
 
@@ -92,40 +122,40 @@ const engine: Engine = {
       return now.describe()
     }),
 
-  diff: (task, snapshot, onProgress) => cancellable(task, (signal) => opened().diff(snapshot, signal, onProgress)),
+  diff: (task, snapshot, onProgress) =>
+    cancellable(task, (signal) => opened().disks.diff(snapshot, signal, onProgress)),
 
   check: (task, onProgress) => cancellable(task, (signal) => opened().check(signal, onProgress)),
 
-  repair: (task, what, acceptLoss, onProgress) =>
+  repair: (task, what, how, onProgress) =>
     cancellable(task, async (signal) => {
-      const [report, next] = await opened().repair(what, acceptLoss, signal, onProgress)
-      session = next
-      return { report, image: next.isOpen ? await next.describe() : null }
+      const now = opened()
+      const report = await now.repair(what, how, signal, onProgress)
+      return { report, image: now.isOpen ? await now.describe() : null }
     }),
 
   write: (task, offset, bytes) => cancellable(task, (signal) => opened().write(offset, bytes, signal)),
 
   save: (task) =>
     cancellable(task, async (signal) => {
-      const [file, next] = await opened().save(signal)
-      session = next
-      return { file, image: await next.describe() }
+      const now = opened()
+      const file = await now.save(signal)
+      return { file, image: await now.describe() }
     }),
 
-  saved: (task, file) =>
-    cancellable(task, async (signal) => {
-      const next = await opened().continueOver(file, signal)
-      await goOnWith(next)
-      return next.describe()
-    }),
+  saved: async (source) => {
+    const now = opened()
+    await now.continueOver(source)
+    return now.describe()
+  },
 
   convert: (task, snapshot, path, how, onProgress) =>
     cancellable(task, (signal) => opened().convert(snapshot, path, how, signal, onProgress)),
 
-  openDisk: (_task, snapshot) => opened().openDisk(snapshot),
-  partitions: (task, snapshot) => cancellable(task, (signal) => opened().partitions(snapshot, signal)),
+  openDisk: (_task, snapshot) => opened().disks.openDisk(snapshot),
+  partitions: (task, snapshot) => cancellable(task, (signal) => opened().disks.partitions(snapshot, signal)),
   explain: (task, snapshot, start, end) =>
-    cancellable(task, (signal) => opened().explain(snapshot, start, end, signal)),
+    cancellable(task, (signal) => opened().disks.explain(snapshot, start, end, signal)),
 
   read: (task, source, offset, length) =>
     cancellable(task, async (signal) => {
@@ -134,15 +164,13 @@ const engine: Engine = {
     }),
 
   survey: (task, request, onPart) =>
-    cancellable(task, async (signal) => moved(await opened().survey(request, signal, (part) => onPart(moved(part))))),
+    cancellable(task, async (signal) =>
+      moved(await opened().disks.survey(request, signal, (part) => onPart(moved(part)))),
+    ),
 
   cancel: (task) => tasks.get(task)?.abort(),
 
-  close: async () => {
-    const before = session
-    session = null
-    await before?.close()
-  },
+  close: () => goOnWith(null),
 }
 
 // Compiled while the person chooses a file; a failure comes up again, with its reason, when one is opened.

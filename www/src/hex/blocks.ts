@@ -1,7 +1,7 @@
 import { signal } from '@preact/signals'
 import { engine } from '../engine/client'
+import { messageOf } from '../engine/message'
 import type { ByteSource } from '../engine/protocol'
-import { messageOf } from '../state/stage'
 
 /** Bytes are fetched and kept in blocks: a Blob costs the same to read for one byte as for thousands. */
 export const BLOCK = 16 * 1024

@@ -39,11 +39,7 @@ export function KeySlots({ image, luks }: { image: OpenedImage; luks: LuksInfo }
           </>
         )}
       </div>
-      {!image.editing && (
-        <Locked image={image}>
-          Unlock the image to add, change or erase passphrases. The file stays as it is until you save.
-        </Locked>
-      )}
+      {!image.editing && <Locked image={image}>Unlock the image to add, change or erase passphrases.</Locked>}
       {!asked && <WorkShown work={keySlotWork.value} />}
       <div class="wide-table">
         <table class="list">

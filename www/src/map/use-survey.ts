@@ -1,7 +1,7 @@
 import { useEffect, useMemo, useState } from 'preact/hooks'
 import { engine } from '../engine/client'
+import { messageOf } from '../engine/message'
 import type { Disk, Survey } from '../engine/protocol'
-import { messageOf } from '../state/stage'
 import { type Overview, overview } from '../state/survey'
 import { cellCount, endOf, startOf, type View } from './geometry'
 import { rebucket } from './rebucket'

@@ -1,5 +1,5 @@
 import type { OpenedImage } from '../engine/protocol'
-import { copying, copyUp, notCopyable, storedPath } from '../state/copy-up'
+import { copiesInPlace, copying, copyUp, notCopyable } from '../state/copy-up'
 import { isRunning } from '../state/work'
 import { Icon } from '../ui/icon'
 import { WorkShown } from '../ui/work'
@@ -15,7 +15,7 @@ export function CopyUp({ image }: { image: OpenedImage }) {
           <p class="soft">
             {why ??
               `What the base still supplies can be copied into the image, which then needs no other file. You can look at it meanwhile. ${
-                storedPath.value === null ? 'The copy is in memory until you save it.' : 'It is saved as it is copied.'
+                copiesInPlace.value ? 'It is saved as it is copied.' : 'The copy is in memory until you save it.'
               }`}
           </p>
           <button type="button" class="button small" disabled={why !== null} onClick={() => void copyUp()}>

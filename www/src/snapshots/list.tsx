@@ -22,9 +22,7 @@ export function SnapshotList({ image }: { image: OpenedImage }) {
       {image.editing ? (
         <TakeForm onTake={(name) => void takeSnapshot(name)} />
       ) : (
-        <Locked image={image}>
-          Unlock the image to take a snapshot, or to go back to one. The file stays as it is until you save.
-        </Locked>
+        <Locked image={image}>Unlock the image to take a snapshot, or to go back to one.</Locked>
       )}
       <WorkShown work={snapshotWork.value} />
       {image.snapshots.length === 0 ? (

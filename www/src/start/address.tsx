@@ -1,6 +1,6 @@
 import { useState } from 'preact/hooks'
+import { messageOf } from '../engine/message'
 import { enterOverlay, enterUrl } from '../state/enter'
-import { messageOf } from '../state/stage'
 import { Dialog } from '../ui/dialog'
 
 /** Asks for the address of an image on a server, to look at it, or to make one over it that the browser keeps. */

@@ -1,7 +1,7 @@
 import type { ComponentChildren } from 'preact'
 import { useState } from 'preact/hooks'
+import { messageOf } from '../engine/message'
 import { enterNew } from '../state/enter'
-import { messageOf } from '../state/stage'
 import { Dialog } from '../ui/dialog'
 import { FileButton } from '../ui/file-button'
 import { TextField } from '../ui/text-field'

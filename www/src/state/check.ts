@@ -3,61 +3,56 @@
 import { signal } from '@preact/signals'
 import type { CheckReport, RepairReport } from 'qcow2-web'
 import { engine } from '../engine/client'
-import type { Progress } from '../engine/protocol'
-import { forgetSteps, unsaved } from './edit'
-import { messageOf, showAgain } from './stage'
+import { forgetSteps, noteChange } from './edit'
+import { opened, showAgain } from './stage'
+import { isRunning, type Work, work } from './work'
 
 export type Repair = 'leaks' | 'all'
 
-export type Check =
-  | { state: 'working'; what: string; progress: Progress | null; cancel(): void }
-  | { state: 'done'; report: CheckReport; repaired: RepairReport | null }
-  | { state: 'failed'; problem: string }
+export interface Checked {
+  report: CheckReport
+  /** What a repair did, if it was one. */
+  repaired: RepairReport | null
+  /** Whether that is in the file already; else it has to be saved. */
+  kept: boolean
+}
 
-/** The last check of the file that is shown; `null` before the first. */
-export const check = signal<Check | null>(null)
+/** The check or the repair that is under way, or why it failed. */
+export const checking = signal<Work | null>(null)
+
+/** What the last one found of the file that is shown; `null` before the first. */
+export const checked = signal<Checked | null>(null)
 
 /** The repair that the person is asked about. */
 export const asked = signal<{ repair: Repair; report: CheckReport } | null>(null)
 
 /** Checks the image as it is now, with its changes. */
-export const startCheck = (): Promise<void> =>
-  work('Checking', async (signal, onProgress) => {
-    check.value = { state: 'done', report: await engine.check(onProgress, signal), repaired: null }
+export const startCheck = (): Promise<boolean> =>
+  work(checking, 'Checking', async (signal, onProgress) => {
+    checked.value = { report: await engine.check(onProgress, signal), repaired: null, kept: true }
   })
 
-/** Repairs the image in memory, and opens it for editing, if it opens: it is not saved by that. */
-export async function repairNow(repair: Repair, acceptLoss: boolean): Promise<void> {
+/**
+ * Repairs the image where it is being changed; else in its file, if `place` says so, or in memory, and opens it for editing, if it
+ * opens: it is not saved by that.
+ */
+export async function repairNow(repair: Repair, acceptLoss: boolean, place: boolean): Promise<void> {
   asked.value = null
-  await work('Repairing', async (signal, onProgress) => {
-    const { report, image } = await engine.repair(repair, acceptLoss, onProgress, signal)
+  await work(checking, 'Repairing', async (signal, onProgress) => {
+    const kept = place || opened.peek()?.editing === 'place'
+    const { report, image } = await engine.repair(repair, { acceptLoss, place }, onProgress, signal)
     forgetSteps()
-    unsaved.value = true
+    if (!kept) noteChange()
     if (image) showAgain(image)
-    check.value = { state: 'done', report: report.after, repaired: report }
+    checked.value = { report: report.after, repaired: report, kept }
   })
 }
 
-/** Another image is shown. */
+/** Another image is shown; what is under way is given up. */
 export function forgetCheck(): void {
-  check.value = null
+  const now = checking.peek()
+  if (isRunning(now)) now.cancel()
+  checking.value = null
+  checked.value = null
   asked.value = null
-}
-
-async function work(
-  what: string,
-  run: (signal: AbortSignal, onProgress: (progress: Progress) => void) => Promise<void>,
-): Promise<void> {
-  const controller = new AbortController()
-  const cancel = () => controller.abort()
-  const before = check.peek()
-  check.value = { state: 'working', what, progress: null, cancel }
-  const onProgress = (progress: Progress) => {
-    if (check.peek()?.state === 'working') check.value = { state: 'working', what, progress, cancel }
-  }
-  try {
-    await run(controller.signal, onProgress)
-  } catch (error) {
-    check.value = controller.signal.aborted ? before : { state: 'failed', problem: messageOf(error) }
-  }
 }

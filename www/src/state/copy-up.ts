@@ -2,19 +2,15 @@
 
 import { computed, signal } from '@preact/signals'
 import { engine } from '../engine/client'
-import { unlock, unsaved } from './edit'
-import { route, STORED } from './route'
-import { opened, showAgain } from './stage'
+import { editInMemory, unsaved } from './edit'
+import { inPlace, opened, showAgain, storedPath } from './stage'
 import { isRunning, type Work, work } from './work'
 
 /** The copying that is under way, or what came of it. */
 export const copying = signal<Work | null>(null)
 
-/** Where the browser keeps the image, if it does: it is changed there, in place. */
-export const storedPath = computed(() => {
-  const { image } = route.value
-  return image?.startsWith(STORED) ? image.slice(STORED.length) : null
-})
+/** True if what is copied goes into the file that the browser keeps; that one needn't be unlocked for it. */
+export const copiesInPlace = computed(() => inPlace.value || (storedPath.value !== null && !opened.value?.editing))
 
 /** Why the image can't be made independent of its backing file now, as a sentence; `null` where it can be. */
 export const notCopyable = computed(() => {
@@ -22,24 +18,23 @@ export const notCopyable = computed(() => {
   if (image?.notEditable) return image.notEditable
   if (image?.without.length) return 'A file of the chain was not given: open the image again, and choose it.'
   if (image?.snapshots.length) return 'Its snapshots may need the base, too. Delete them first.'
-  if (storedPath.value !== null && unsaved.value) return 'Save the changes first.'
   return null
 })
 
 /** Copies in the background: the image can be looked at meanwhile. */
 export async function copyUp(): Promise<void> {
-  const path = storedPath.peek()
-  if (path === null) {
-    if (!opened.peek()?.editing) await unlock()
+  const stays = copiesInPlace.peek()
+  if (!stays) {
+    if (!opened.peek()?.editing) await editInMemory()
     if (!opened.peek()?.editing) return
     // What is copied is changed, also if it is not all.
     unsaved.value = true
   }
   const base = opened.peek()?.files.find(({ key }) => key === 'backing-1')?.name ?? 'its base'
   const run = async (signal: AbortSignal, onProgress: (progress: { done: number; total: number }) => void) => {
-    const image = await engine.copyUp(path, onProgress, signal)
+    const image = await engine.copyUp(onProgress, signal)
     showAgain(image)
-    return `The image needs ${base} no longer.${path === null ? ' Save it to keep that.' : ''}`
+    return `The image needs ${base} no longer.${stays ? '' : ' Save it to keep that.'}`
   }
   await work(copying, 'Copying', run)
 }

@@ -1,10 +1,11 @@
-/** Changing the disk: what has been written since the image was saved, how to undo it, and where it is saved. */
+/** Changing the disk: what has been written since the image was saved, and how to undo it. */
 
 import { computed, signal } from '@preact/signals'
 import { engine } from '../engine/client'
+import { messageOf } from '../engine/message'
 import type { Blocks } from '../hex/blocks'
 import { formatOffset } from '../values/offset'
-import { disk, messageOf, opened, showAgain } from './stage'
+import { disk, inPlace, opened, showAgain } from './stage'
 
 /** Milliseconds without a change until the map is drawn anew. */
 const SURVEY_AFTER = 600
@@ -16,7 +17,7 @@ interface Step {
 }
 
 /** True if the disk that is shown can be changed: the active one, after it was unlocked. */
-export const editable = computed(() => opened.value?.editing === true && disk.value?.snapshot === null)
+export const editable = computed(() => opened.value?.editing != null && disk.value?.snapshot === null)
 
 /** The bytes of the disk that the hex view shows, while it does. */
 export const shownBlocks = signal<Blocks | null>(null)
@@ -24,8 +25,11 @@ export const shownBlocks = signal<Blocks | null>(null)
 /** What was written, the oldest first. */
 const steps = signal<readonly Step[]>([])
 
-/** True if the image has changes that no file has. */
+/** True if the image has changes that no file has for certain. */
 export const unsaved = signal(false)
+
+/** The bytes that are being written. */
+const writing = new Set<Promise<void>>()
 
 /** Why the last change failed. */
 export const editProblem = signal<string | null>(null)
@@ -35,8 +39,8 @@ export const changed = computed(() => new Set(steps.value.map((step) => step.at)
 
 export const canUndo = computed(() => steps.value.length > 0)
 
-/** Opens the image for editing; it is changed in memory only, until it is saved. */
-export async function unlock(): Promise<void> {
+/** Opens the image for editing in memory, until it is saved. */
+export async function editInMemory(): Promise<void> {
   editProblem.value = null
   try {
     showAgain(await engine.edit())
@@ -70,6 +74,23 @@ export function undo(): bigint | null {
   return last.at
 }
 
+/** The image was changed otherwise than by typing: in place that is durable at once. */
+export function noteChange(): void {
+  if (!inPlace.peek()) unsaved.value = true
+}
+
+/** Makes durable what was changed in place. */
+export async function flushChanges(): Promise<void> {
+  await Promise.all(writing)
+  unsaved.value = false
+  try {
+    await engine.flush()
+  } catch (error) {
+    unsaved.value = true
+    throw error
+  }
+}
+
 /** What was typed can't be undone any more: the disk is another one. */
 export function forgetSteps(): void {
   steps.value = []
@@ -86,11 +107,13 @@ function put(at: bigint, value: number, onFailure?: () => void): void {
   unsaved.value = true
   shownBlocks.peek()?.put(at, value)
   // The worker carries out calls in their order.
-  engine.write(at, Uint8Array.of(value)).then(surveySoon, (error) => {
+  const write = engine.write(at, Uint8Array.of(value)).then(surveySoon, (error) => {
     editProblem.value = `The byte at ${formatOffset(at)} was not written: ${messageOf(error)}`
     shownBlocks.peek()?.forget(at)
     onFailure?.()
   })
+  writing.add(write)
+  void write.then(() => writing.delete(write))
 }
 
 let pending: ReturnType<typeof setTimeout> | undefined

@@ -1,6 +1,5 @@
-/** Coming to an image and leaving it. Nothing that was not saved is lost without a question. */
+/** Coming to an image and leaving it. */
 
-import { signal } from '@preact/signals'
 import { engine } from '../engine/client'
 import type { NewImage } from '../engine/protocol'
 import { nameOf } from '../engine/source'
@@ -9,14 +8,12 @@ import { forgetConversion } from './convert'
 import { forgetCopyUp } from './copy-up'
 import { forgetChanges, unsaved } from './edit'
 import { forgetKeySlotWork } from './key-slots'
+import { mayLeave } from './leave'
 import { STORED } from './route'
 import { setOrigin } from './save'
 import { forgetSnapshotWork } from './snapshots'
-import { closeImage, createImage, messageOf, openSample, openSource, stage } from './stage'
+import { closeImage, createImage, openSample, openSource } from './stage'
 import { freeName, lookAtStored, storedHandle } from './stored'
-
-/** The question whether to leave, while it is open. */
-export const leaving = signal<{ answer(leave: boolean): void } | null>(null)
 
 /** Opens `file`. With a `handle` on it, it can be saved in its place. */
 export async function enterFile(file: File, handle?: Promise<FileSystemHandle | null>): Promise<void> {
@@ -32,15 +29,10 @@ export async function enterUrl(url: string): Promise<void> {
   if ((await mayLeave()) && (await openSource({ url }, url))) begin(null)
 }
 
-/** Opens an image that the browser keeps; it is saved in its place. */
+/** Opens an image that the browser keeps. */
 export async function enterStored(path: string): Promise<void> {
-  if (!(await mayLeave())) return
-  try {
-    const handle = await storedHandle(path)
-    if (await openSource(await handle.getFile(), STORED + path)) begin(handle)
-  } catch (error) {
-    stage.value = { kind: 'start', notice: `${path} could not be opened: ${messageOf(error)}` }
-  }
+  if (!(await mayLeave()) || !(await openSource({ path }, STORED + path))) return
+  begin(await storedHandle(path).catch(() => null))
 }
 
 /** Makes an image over the one at `url`, keeps it in the browser, and opens it. Rejects with the reason why it can't be made. */
@@ -81,11 +73,10 @@ export async function leave(): Promise<void> {
   begin(null)
 }
 
-/** Lets the browser ask, too, when the page itself is left. */
-export function guardPage(): void {
-  window.addEventListener('beforeunload', (event) => {
-    if (unsaved.peek()) event.preventDefault()
-  })
+/** Closes the image without a question; the start says why. */
+export async function letGo(notice: string): Promise<void> {
+  await closeImage(notice)
+  begin(null)
 }
 
 function begin(origin: FileSystemFileHandle | null): void {
@@ -96,17 +87,4 @@ function begin(origin: FileSystemFileHandle | null): void {
   forgetConversion()
   forgetKeySlotWork()
   setOrigin(origin)
-}
-
-/** True if nothing would be lost, or the person lets it go. */
-async function mayLeave(): Promise<boolean> {
-  if (!unsaved.peek()) return true
-  leaving.peek()?.answer(false)
-  return new Promise((resolve) => {
-    const answer = (leave: boolean) => {
-      leaving.value = null
-      resolve(leave)
-    }
-    leaving.value = { answer }
-  })
 }

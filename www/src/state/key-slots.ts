@@ -4,8 +4,8 @@ import { signal } from '@preact/signals'
 import { isQcow2Error } from 'qcow2-web'
 import { engine } from '../engine/client'
 import type { KeySlotChange } from '../engine/protocol'
-import { unsaved } from './edit'
-import { showAgain } from './stage'
+import { noteChange } from './edit'
+import { inPlace, showAgain } from './stage'
 import { isRunning, type Work, work } from './work'
 
 /** What the person is asked about. */
@@ -36,9 +36,9 @@ export async function changeKeySlots(change: KeySlotChange): Promise<void> {
     const image = await engine.changeKeySlots(change, onProgress, signal).catch((error) => {
       throw new Error((isQcow2Error(error) && ADVICE[error.code]) || error)
     })
-    unsaved.value = true
+    noteChange()
     showAgain(image)
-    return `${outcomeOf(change)} Save the image to keep that.`
+    return `${outcomeOf(change)}${inPlace.peek() ? '' : ' Save the image to keep that.'}`
   })
   if (done) askedOfKeySlots.value = null
 }

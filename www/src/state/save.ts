@@ -1,10 +1,11 @@
-/** Saving an image: into the file that it came from, into another one, or as a download. */
+/** Saving an image: in place, into the file that it came from, into another one, or as a download. */
 
 import { signal } from '@preact/signals'
 import { engine } from '../engine/client'
-import { forgetChanges } from './edit'
+import { messageOf } from '../engine/message'
+import { flushChanges, forgetChanges, forgetSteps } from './edit'
 import { go, STORED } from './route'
-import { messageOf, opened, showAgain } from './stage'
+import { inPlace, opened, showAgain, storedPath } from './stage'
 import { freeName, lookAtStored, storedHandle } from './stored'
 
 /** What is missing in the DOM's types, and in some browsers. */
@@ -46,9 +47,11 @@ export const destination = (): 'origin' | 'choice' | 'download' =>
 /**
  * Saves the image, in the file that it came from, or where the person chooses. True if it is saved.
  *
- * The file is replaced when all of it is written: cancelled or failing, it is as it was.
+ * The file is replaced when all of it is written: cancelled or failing, it is as it was. One that is changed in place has the
+ * changes already, and they become durable.
  */
 export async function save(): Promise<boolean> {
+  if (inPlace.peek()) return attempt(saveInPlace)
   const name = opened.peek()?.name ?? 'disk.qcow2'
   return attempt(async (signal) => {
     // Asked before anything else, for browsers allow it only right after a click.
@@ -57,7 +60,7 @@ export async function save(): Promise<boolean> {
     if (!handle) return downloadNow(signal)
     const permission = await handle.requestPermission?.({ mode: 'readwrite' })
     if (permission === 'denied') throw new Error('the browser was not allowed to change the file.')
-    await saveTo(handle, signal)
+    await saveTo(handle, storedPath.peek(), signal)
     return `Saved to ${handle.name}.`
   })
 }
@@ -67,19 +70,27 @@ export async function saveHere(): Promise<boolean> {
   return attempt(async (signal) => {
     await lookAtStored()
     const name = freeName(opened.peek()?.name ?? 'disk.qcow2')
-    await saveTo(await storedHandle(name, true), signal)
+    await saveTo(await storedHandle(name, true), name, signal)
     go({ image: STORED + name })
     return `Kept in this browser as ${name}.`
   })
 }
 
-async function saveTo(handle: FileSystemFileHandle, signal: AbortSignal): Promise<void> {
+async function saveInPlace(): Promise<string> {
+  await flushChanges()
+  forgetSteps()
+  return `Saved in ${opened.peek()?.name}.`
+}
+
+/** Writes the image to a file, which is at `path` if the browser keeps it, and goes on over that. */
+async function saveTo(handle: FileSystemFileHandle, path: string | null, signal: AbortSignal): Promise<void> {
   const { file, image } = await engine.save(signal)
   showAgain(image)
   await writeTo(handle, file, signal)
   // What was read from the old file can no longer be.
-  showAgain(await engine.saved(await handle.getFile()))
+  showAgain(await engine.saved(path === null ? await handle.getFile() : { path }))
   origin.value = handle
+  forgetChanges()
 }
 
 /** Saves the image as a download. */
@@ -91,6 +102,7 @@ async function downloadNow(signal: AbortSignal): Promise<string> {
   const url = URL.createObjectURL(file)
   const link = Object.assign(document.createElement('a'), { href: url, download: file.name })
   link.click()
+  forgetChanges()
   // The download has its own hold on the bytes as soon as it has begun.
   setTimeout(() => URL.revokeObjectURL(url), 60_000)
   return `${file.name} goes to your downloads.`
@@ -103,7 +115,6 @@ async function attempt(run: (signal: AbortSignal) => Promise<string>): Promise<b
   saved.value = null
   try {
     const text = await run(controller.signal)
-    forgetChanges()
     saved.value = { tone: 'info', text }
     return true
   } catch (error) {

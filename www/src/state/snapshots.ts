@@ -4,7 +4,7 @@ import { signal } from '@preact/signals'
 import type { DiffExtent, Snapshot } from 'qcow2-web'
 import { engine } from '../engine/client'
 import type { OpenedImage, SnapshotChange } from '../engine/protocol'
-import { forgetSteps, unsaved } from './edit'
+import { forgetSteps, noteChange } from './edit'
 import { showAgain } from './stage'
 import { type Work, work } from './work'
 
@@ -55,7 +55,7 @@ const change = (what: string, change: SnapshotChange): Promise<boolean> =>
   work(snapshotWork, what, async (signal, onProgress) => {
     const image: OpenedImage = await engine.changeSnapshots(change, onProgress, signal)
     comparison.value = null
-    unsaved.value = true
+    noteChange()
     // The bytes that were typed over are others now.
     if (change.kind === 'apply') forgetSteps()
     showAgain(image)

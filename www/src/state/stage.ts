@@ -1,8 +1,8 @@
 /** What the page shows: the start screen, an image that can't be opened, or one that is. */
 
 import { computed, signal } from '@preact/signals'
-import { isQcow2Error } from 'qcow2-web'
 import { engine } from '../engine/client'
+import { messageOf } from '../engine/message'
 import type { Ask, Disk, Missing, MissingAnswer, NewImage, OpenedImage, OpenOutcome } from '../engine/protocol'
 import { nameOf, type Source } from '../engine/source'
 import { go, route, START } from './route'
@@ -39,6 +39,15 @@ export interface Question<M extends Missing = Missing> {
 export const question = signal<Question | null>(null)
 
 export const opened = computed(() => (stage.value.kind === 'viewer' ? stage.value.image : null))
+
+/** Where the browser keeps the file that is shown, if it does. */
+export const storedPath = computed(() => {
+  const now = stage.value
+  return now.kind === 'viewer' ? now.image.stored : now.kind === 'refused' ? now.refused.stored : null
+})
+
+/** True if what is changed of the image goes into its file, in the browser's storage. */
+export const inPlace = computed(() => opened.value?.editing === 'place')
 
 /**
  * Opens an image; asks for what it needs beside it. `address` is what opens it again, as in the route. False if the page shows
@@ -120,12 +129,13 @@ export async function openSample(): Promise<boolean> {
   }
 }
 
-export async function closeImage(): Promise<void> {
+/** Closes the image; the start says why, if `notice` does. */
+export async function closeImage(notice: string | null = null): Promise<void> {
   await engine.close()
   disk.value = null
   diskProblem.value = null
   go(START, 'push')
-  stage.value = { kind: 'start', notice: null }
+  stage.value = { kind: 'start', notice }
 }
 
 /** Makes the panels show the snapshot that the route names. */
@@ -146,10 +156,4 @@ export async function followSnapshot(snapshot: string | null): Promise<void> {
     diskProblem.value = `The snapshot "${name}" could not be opened: ${messageOf(error)}`
     go({ snapshot: disk.peek()?.snapshot ?? null })
   }
-}
-
-/** What an error says to a person; those of the engine carry more in their message than that. */
-export function messageOf(error: unknown): string {
-  if (isQcow2Error(error)) return error.reason
-  return error instanceof Error ? error.message : String(error)
 }

@@ -2,7 +2,7 @@
 
 import { signal } from '@preact/signals'
 import { type Estimate, estimate, http, type OpfsEntry, opfs, persist } from 'qcow2-web'
-import { messageOf } from './stage'
+import { messageOf } from '../engine/message'
 
 /** A file or a directory as the list shows it. */
 export interface Listed {

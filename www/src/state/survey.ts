@@ -2,10 +2,11 @@
 
 import { effect, signal } from '@preact/signals'
 import { engine } from '../engine/client'
+import { messageOf } from '../engine/message'
 import type { Survey } from '../engine/protocol'
 import { cellFor } from '../map/cell'
 import type { PartitionTable } from '../partitions'
-import { disk, messageOf, opened } from './stage'
+import { disk, opened } from './stage'
 
 const OVERVIEW_BUCKETS = 4096
 

@@ -1,8 +1,8 @@
 /** What takes long: what it is, how far it has come, how to give it up, and what came of it. */
 
 import type { Signal } from '@preact/signals'
+import { messageOf } from '../engine/message'
 import type { Progress } from '../engine/protocol'
-import { messageOf } from './stage'
 
 export type Work = Running | { problem: string } | { outcome: string }
 

@@ -1,0 +1,84 @@
+/** The disks of one open image: the active one, and those of its snapshots, each opened at its first use. */
+
+import type { DiffExtent, Extent, Qcow2 } from 'qcow2-web'
+import { type PartitionTable, readPartitions } from '../partitions'
+import { Buckets } from './buckets'
+import type { Disk, Explained, Progress, Survey, SurveyRequest } from './protocol'
+import { seldom, TELL_EVERY } from './seldom'
+
+export class Disks {
+  private readonly snapshots = new Map<string, Promise<Qcow2>>()
+
+  constructor(readonly active: Qcow2) {}
+
+  /** The disk of a snapshot, or the active one. */
+  async image(snapshot: string | null): Promise<Qcow2> {
+    if (snapshot === null) return this.active
+    const opened = this.snapshots.get(snapshot) ?? this.active.snapshots.open(snapshot)
+    this.snapshots.set(snapshot, opened)
+    opened.catch(() => this.snapshots.delete(snapshot))
+    return opened
+  }
+
+  async openDisk(snapshot: string | null): Promise<Disk> {
+    return { snapshot, size: (await this.image(snapshot)).size }
+  }
+
+  async read(snapshot: string | null, offset: bigint, length: number, signal: AbortSignal): Promise<Uint8Array> {
+    return (await this.image(snapshot)).read(offset, length, { signal })
+  }
+
+  async partitions(snapshot: string | null, signal: AbortSignal): Promise<PartitionTable> {
+    const image = await this.image(snapshot)
+    return readPartitions((offset, length) => image.read(BigInt(offset), length, { signal }), image.size)
+  }
+
+  /** Explains the first stored cluster of a range, or else its first zero one, or else its first. */
+  async explain(snapshot: string | null, start: number, end: number, signal: AbortSignal): Promise<Explained> {
+    const image = await this.image(snapshot)
+    let found: Extent | undefined
+    for await (const extent of image.map({ offset: BigInt(start), length: BigInt(end - start), signal })) {
+      if (!found || (extent.present && !found.present)) found = extent
+      if (!extent.data) continue
+      found = extent
+      break
+    }
+    if (!found) throw new Error('There is nothing at this offset.')
+    return { offset: found.start, extent: found, location: await image.locate(BigInt(found.start), { signal }) }
+  }
+
+  async survey(request: SurveyRequest, signal: AbortSignal, onPart: (part: Survey) => void): Promise<Survey> {
+    const image = await this.image(request.snapshot)
+    const buckets = new Buckets(request)
+    let told = performance.now()
+    const onProgress = ({ done }: { done: number }) => {
+      buckets.reached(request.start + done)
+      if (performance.now() - told < TELL_EVERY) return
+      told = performance.now()
+      onPart(buckets.survey())
+    }
+    const [offset, length] = [BigInt(request.start), BigInt(request.end - request.start)]
+    for await (const extent of image.map({ offset, length, signal, onProgress })) buckets.add(extent)
+    buckets.reached(request.end)
+    return buckets.survey()
+  }
+
+  /** What may differ between a snapshot and the disk as it is now. */
+  async diff(snapshot: string, signal: AbortSignal, onProgress: (progress: Progress) => void): Promise<DiffExtent[]> {
+    const extents: DiffExtent[] = []
+    const options = { signal, onProgress: seldom(onProgress) }
+    for await (const extent of this.active.diff(snapshot, null, options)) extents.push(extent)
+    return extents
+  }
+
+  async closeSnapshot(id: string): Promise<void> {
+    const open = this.snapshots.get(id)
+    this.snapshots.delete(id)
+    await open?.then((image) => image.close())
+  }
+
+  async close(): Promise<void> {
+    for (const snapshot of this.snapshots.values()) await snapshot.then((image) => image.close()).catch(() => {})
+    await this.active.close()
+  }
+}

@@ -1,0 +1,23 @@
+/** What an error says to a person, and what can be done about it. */
+
+import { isQcow2Error } from 'qcow2-web'
+
+const NO_ROOM = 'Make some: delete files that this page keeps and you no longer need, or others on this device.'
+const IN_USE = 'Another tab is changing the file: lock the image there, or close it.'
+
+/** What is said in the place of what the engine says. */
+const INSTEAD: Record<string, string> = { IN_USE, NoModificationAllowedError: IN_USE }
+
+/** What is said behind it. */
+const ADVICE: Record<string, string> = {
+  QUOTA: NO_ROOM,
+  QuotaExceededError: NO_ROOM,
+  POISONED: 'Lock the image, and unlock it again: what was saved before is there.',
+}
+
+/** What an error says to a person; those of the engine carry more in their message than that. */
+export function messageOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error)
+  const [name, reason] = isQcow2Error(error) ? [error.code, error.reason] : [error.name, error.message]
+  return INSTEAD[name] ?? [reason, ADVICE[name]].filter(Boolean).join(' ')
+}
