@@ -69,6 +69,109 @@ describe.each(hasOpfs ? (['opfs', 'idb'] as const) : (['idb'] as const))(
       for (const page of [first, second]) await page.close()
     })
 
+    it('is let go too by an owner that was asked before it was open', async () => {
+      const [first, second] = [await lab.page(), await lab.page()]
+      const began = await onPage(
+        first,
+        async ({ idb, memory, opfs, Qcow2 }, kind) => {
+          const [name, base] = [`${kind} early`, memory(new Uint8Array(1000))]
+          const make = (options: object) =>
+            kind === 'opfs' ? opfs(name, { create: true, ...options }) : idb(name, options)
+          const made = await Qcow2.create(make({}), { size: 1000, backing: { name: 'base', format: 'raw' } })
+          await made.close()
+          let asked = () => {}
+          const question = new Promise<void>((resolve) => {
+            asked = resolve
+          })
+          const open = async () => {
+            const onTakeOver = () => {
+              asked()
+              return image.close()
+            }
+            // It is not open before it was asked to let go.
+            const backing = () => question.then(() => base)
+            const image = await Qcow2.open(make({ onTakeOver }), { writable: true, backing })
+            return image
+          }
+          const opening = open()
+          Object.assign(globalThis, { opening })
+          for (;;) {
+            const { held = [] } = await navigator.locks.query()
+            if (held.some((each) => each.name?.includes('early (lets go)'))) return 'opening'
+          }
+        },
+        kind,
+      )
+      expect(began).toBe('opening')
+      const taken = await onPage(
+        second,
+        async ({ idb, opfs }, kind) => {
+          const storage =
+            kind === 'opfs' ? opfs('opfs early', { takeOver: true }) : idb('idb early', { takeOver: true })
+          await storage.open?.()
+          const size = await storage.size()
+          await storage.close?.()
+          return size > 0
+        },
+        kind,
+      )
+      expect(taken).toBe(true)
+      for (const page of [first, second]) await page.close()
+    }, 30_000)
+
+    it.each([
+      ['lets go', true],
+      ['does not let go', false],
+    ])('that two others want is had by the one, who %s, before the other', async (_, lets) => {
+      const pages = [await lab.page(), await lab.page(), await lab.page()] as const
+      const take: Work<[Kind, boolean, boolean], string> = async (
+        { idb, isQcow2Error, opfs },
+        kind,
+        takeOver,
+        lets,
+      ) => {
+        const onTakeOver = async () => storage.close?.()
+        const options = { takeOver, create: true, ...(lets && { onTakeOver }) }
+        const storage = kind === 'opfs' ? opfs(`wanted ${lets}`, options) : idb(`wanted ${lets}`, options)
+        return Promise.resolve(storage.open?.()).then(
+          () => 'taken',
+          (error) => (isQcow2Error(error) ? error.code : String(error)),
+        )
+      }
+      /** Waits until so many want the file. */
+      const queue: Work<[number], number> = async (_, length) => {
+        const { locks } = navigator
+        for (;;) {
+          const { pending = [] } = await locks.query()
+          if (pending.filter(({ name }) => name?.includes('wanted')).length === length) return length
+        }
+      }
+      // Whoever has it first lets go when there are two that want it.
+      const first = await onPage(
+        pages[0],
+        async ({ idb, opfs }, kind, lets) => {
+          const onTakeOver = async () => {
+            for (;;) {
+              const { pending = [] } = await navigator.locks.query()
+              if (pending.filter(({ name }) => name?.includes('wanted')).length === 2) break
+            }
+            await storage.close?.()
+          }
+          const options = { create: true, onTakeOver }
+          const storage = kind === 'opfs' ? opfs(`wanted ${lets}`, options) : idb(`wanted ${lets}`, options)
+          await storage.open?.()
+          return 'taken'
+        },
+        kind,
+        lets,
+      )
+      const second = onPage(pages[1], take, kind, true, lets)
+      await onPage(pages[2], queue, 1)
+      const third = onPage(pages[2], take, kind, true, lets)
+      expect([first, await second, await third]).toEqual(['taken', 'taken', lets ? 'taken' : 'IN_USE'])
+      for (const page of pages) await page.close()
+    }, 30_000)
+
     it('whose owner does not come to it is not waited for longer than one wants', async () => {
       const [first, second] = [await lab.page(), await lab.page()]
       const seen = await onPage(

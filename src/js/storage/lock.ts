@@ -1,3 +1,4 @@
+import { whenAborted } from '../abort.js'
 import { Qcow2Error } from '../errors.js'
 
 /** What happens when two want the same file, which belongs to one at a time. */
@@ -8,8 +9,9 @@ export interface ClaimOptions {
    */
   readonly takeOver?: boolean | undefined
   /**
-   * Called when somebody else asks for the file. Close the image here, which flushes it, and the other gets the file;
-   * until then it waits. Without this function others are refused.
+   * Called when somebody else asks for the file, once for each. Close the image here, which flushes it, and the other gets the
+   * file; until then it waits. If it throws, since the image is not open yet, say, it is called again in a second. Without this
+   * function others are refused.
    */
   readonly onTakeOver?: (() => void | Promise<void>) | undefined
   /** Gives up waiting for the other; opening then rejects with the signal's reason. */
@@ -32,8 +34,7 @@ export async function lock(name: string, shared: boolean, options: ClaimOptions)
   const mode = shared ? 'shared' : 'exclusive'
   let unlock = await hold(name, { mode, ifAvailable: true })
   if (!unlock && takeOver && (await isWilling(name))) {
-    ask(name)
-    unlock = await hold(name, { mode, ...(signal && { signal }) })
+    unlock = (await wait(name, mode, signal)) ?? (await hold(name, { mode, ifAvailable: true }))
   }
   if (!unlock) throw new Qcow2Error('IN_USE', `${name} is in use: by another tab, worker or storage.`)
   return onTakeOver ? listen(name, onTakeOver, unlock) : unlock
@@ -69,19 +70,54 @@ async function isWilling(name: string): Promise<boolean> {
   return held.some((each) => each.name === willingness(name))
 }
 
-function ask(name: string): void {
+/** How often a file is asked for, in milliseconds. */
+const pause = 1000
+
+/**
+ * Asks for a file until it is let go: again and again, for its owner may not be ready to let go yet, or be another by now, who
+ * got it first. `undefined` if that one is not willing.
+ */
+async function wait(name: string, mode: LockMode, signal: AbortSignal | undefined): Promise<Unlock | undefined> {
   const channel = new BroadcastChannel(name)
-  channel.postMessage('take over')
-  channel.close()
+  const stop = new AbortController()
+  const ignore = signal ? whenAborted({ signal }, (reason) => stop.abort(reason)) : () => {}
+  const asker = crypto.randomUUID()
+  channel.postMessage(asker)
+  const asking = setInterval(async () => {
+    if (await isWilling(name)) channel.postMessage(asker)
+    else stop.abort()
+  }, pause)
+  try {
+    return await hold(name, { mode, signal: stop.signal })
+  } catch (error) {
+    signal?.throwIfAborted()
+    if (stop.signal.aborted) return undefined
+    throw error
+  } finally {
+    clearInterval(asking)
+    ignore()
+    channel.close()
+  }
 }
 
 async function listen(name: string, onTakeOver: () => void | Promise<void>, unlock: Unlock): Promise<Unlock> {
   const channel = new BroadcastChannel(name)
-  channel.onmessage = () => void onTakeOver()
+  /** Those who have been heard. */
+  const heard = new Set<string>()
+  channel.onmessage = async ({ data: asker }) => {
+    if (heard.has(asker)) return
+    heard.add(asker)
+    try {
+      await onTakeOver()
+    } catch (error) {
+      heard.delete(asker)
+      throw error
+    }
+  }
   const unwilling = await hold(willingness(name), { mode: 'shared' })
   return async () => {
     channel.close()
-    await unwilling?.()
-    await unlock()
+    // Both at once: who finds that nobody lets the file go, and it is not free, gives up.
+    await Promise.all([unwilling?.(), unlock()])
   }
 }
