@@ -40,24 +40,36 @@ describe('a worker', () => {
     expect(seen).toEqual([Array(10).fill('WORKER_DIED'), 'alive', true, [2, 3]])
   })
 
-  it('of one’s own that was ended before, opening fails', async () => {
-    const code = await lab.onPage(async ({ isQcow2Error, memory, Qcow2 }) => {
+  it.each([
+    ['of one’s own', true, /did not start.* Give one that runs/],
+    ['of the package', false, /did not start.* Try again/],
+  ])('%s that has ended before it answered, opening fails; with another one it does not', async (_, own, advice) => {
+    const [code, reason, size] = await lab.onPage(async ({ isQcow2Error, memory, Qcow2 }, own) => {
       // A minute is over when the test says so.
       const { setTimeout } = globalThis
       const minutes: (() => void)[] = []
       const later = (work: () => void, delay?: number) =>
         delay === 60_000 ? minutes.push(work) : setTimeout(work, delay)
       globalThis.setTimeout = later as typeof setTimeout
-      const worker = new Worker('/worker/worker.js', { type: 'module' })
-      worker.terminate()
-      const opening = Qcow2.create(memory(), { size: 1, worker })
+      const Native = globalThis.Worker
+      globalThis.Worker = class extends Native {
+        constructor(...args: ConstructorParameters<typeof Worker>) {
+          super(...args)
+          this.terminate()
+        }
+      }
+      const start = () => (own ? new Worker('/worker/worker.js', { type: 'module' }) : true)
+      const opening = Qcow2.create(memory(), { size: 512, worker: start() })
       for (const over of minutes) over()
-      return opening.then(
-        () => 'open',
-        (error) => (isQcow2Error(error) ? error.code : String(error)),
-      )
-    })
-    expect(code).toBe('WORKER_DIED')
+      const error = await opening.catch((error) => error)
+      globalThis.Worker = Native
+      const image = await Qcow2.create(memory(), { size: 512, worker: start() })
+      const { size } = image
+      await image.close()
+      return isQcow2Error(error) ? [error.code, error.reason, size] : [String(error), '', size]
+    }, own)
+    expect([code, size]).toEqual(['WORKER_DIED', 512])
+    expect(reason).toMatch(advice)
   })
 
   it('of one’s own that was ended before, opening can be aborted', async () => {
@@ -91,16 +103,13 @@ describe('a worker', () => {
       const worker = new Worker('/worker/worker.js', { type: 'module' })
       const image = await Qcow2.open(storage, { worker })
       worker.terminate()
-      seen.push(
-        await image.read(0, 1).then(
-          () => 'done',
-          (error) => (isQcow2Error(error) ? error.code : String(error)),
-        ),
-      )
+      const error = await image.read(0, 1).catch((error) => error)
+      seen.push(...(isQcow2Error(error) ? [error.code, error.reason] : [String(error)]))
       await image.close()
       return [...seen, file.bytes().length > 0]
     })
-    expect(seen).toEqual(['opened', 'WORKER_DIED', 'closed', true])
+    const advice = expect.stringMatching(/it ended\. Open again .* begin again/)
+    expect(seen).toEqual(['opened', 'WORKER_DIED', advice, 'closed', true])
   })
 
   it('whose script does not come, opening fails', async () => {

@@ -4,7 +4,7 @@ import { pageMethods } from './page.js'
 import { Port } from './port.js'
 import type { Message, WorkerMethods } from './protocol.js'
 
-/** How long a worker of the caller's may take until it answers, in milliseconds: its script may come over a slow network. */
+/** How long a worker may take until it answers, in milliseconds: its script may come over a slow network. */
 const patience = 60_000
 
 /** The page's side of a worker, the package's own one, which runs while somebody uses it, or one of the caller's. */
@@ -103,8 +103,8 @@ export class Client {
   }
 
   async #begin(): Promise<void> {
-    // One of the caller's may have ended long ago, which nothing tells.
-    const timer = this.#own ? undefined : setTimeout(() => this.#die('it does not answer'), patience)
+    // It may have ended before it took the lock, one of the caller's long ago, which nothing tells.
+    const timer = setTimeout(() => this.#die('it does not answer'), patience)
     try {
       await this.port.call('begin', [this.#lock])
     } finally {
@@ -117,7 +117,7 @@ export class Client {
   }
 
   #die(why: string): void {
-    this.#end(new Qcow2Error('WORKER_DIED', `The worker of qcow2-web is gone: ${why}. Open the image again.`))
+    this.#end(new Qcow2Error('WORKER_DIED', this.#answers ? gone(why) : notStarted(why, this.#own)))
   }
 
   #end(error: Qcow2Error): void {
@@ -126,4 +126,15 @@ export class Client {
     if (this.#own) this.#worker.terminate()
     this.port.end(error)
   }
+}
+
+function gone(why: string): string {
+  return `The worker of qcow2-web is gone: ${why}. Open again what it had open, and begin again what it was doing.`
+}
+
+function notStarted(why: string, own: boolean): string {
+  const advice = own
+    ? 'Try again; if that fails too, see that the page can load the worker.js of the package.'
+    : 'Give one that runs, and whose script imports qcow2-web/worker.'
+  return `The worker of qcow2-web did not start: ${why}. ${advice}`
 }
