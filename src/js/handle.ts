@@ -91,12 +91,16 @@ export interface Handle {
     options?: LongOptions,
   ): Promise<ReturnType<Changes[M]>>
 
-  /** Reads into an array, or into a new one of a length; what is at hand needs no promise. */
+  /**
+   * Reads into an array, or into a new one of a length; what is at hand needs no promise. Where it is `alone`, the handle
+   * takes it for no reason to read what is next.
+   */
   read(
     what: Readable,
     offset: bigint,
     target: number | Uint8Array,
     signal: AbortSignal | undefined,
+    alone?: boolean,
   ): Uint8Array | Promise<Uint8Array>
   write(how: Writable, offset: bigint, bytes: Uint8Array, signal: AbortSignal | undefined): Promise<void>
 

@@ -225,7 +225,11 @@ export class Qcow2 {
    * @throws {@link Qcow2Error} `OUT_OF_BOUNDS`, `INVALID_ARGUMENT`.
    */
   readable(options: ReadableOptions = {}): ReadableStream<Uint8Array<ArrayBuffer>> {
-    return this.#stream(options, this.size, (at, count, watch) => this.read(at, count, watch))
+    return this.#stream(options, this.size, async (at, count, { signal }) => {
+      inside(at, count, this.size)
+      // No more than one chunk is to be read ahead, and this is it.
+      return (await this.#handle.read('read', BigInt(at), count, signal, true)) as Uint8Array<ArrayBuffer>
+    })
   }
 
   /**

@@ -15,7 +15,9 @@ export interface WorkerOptions {
    * (without `fetchFn`), `idb` and `opfs`, with `readAhead` and `prefetched` over them, are opened in the worker; all others,
    * such as `memory`, `draft` and your own, stay on the page, and the worker asks for what it needs of them; what they throw
    * comes back as a copy. If the worker ends before its time, what is asked of it fails with code `WORKER_DIED`; so it does if
-   * one of your own does not answer within a minute, for it may have ended before.
+   * it does not answer within a minute, for it may have ended before it began.
+   *
+   * An image that is not opened for writing is read ahead of whoever reads it in order, by less than 1 MiB; not of its streams.
    *
    * @throws {@link Qcow2Error} `INVALID_ARGUMENT` where there are no workers, as in Node.
    */

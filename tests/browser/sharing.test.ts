@@ -122,55 +122,59 @@ describe.each(hasOpfs ? (['opfs', 'idb'] as const) : (['idb'] as const))(
     it.each([
       ['lets go', true],
       ['does not let go', false],
-    ])('that two others want is had by the one, who %s, before the other', async (_, lets) => {
-      const pages = [await lab.page(), await lab.page(), await lab.page()] as const
-      const take: Work<[Kind, boolean, boolean], string> = async (
-        { idb, isQcow2Error, opfs },
-        kind,
-        takeOver,
-        lets,
-      ) => {
-        const onTakeOver = async () => storage.close?.()
-        const options = { takeOver, create: true, ...(lets && { onTakeOver }) }
-        const storage = kind === 'opfs' ? opfs(`wanted ${lets}`, options) : idb(`wanted ${lets}`, options)
-        return Promise.resolve(storage.open?.()).then(
-          () => 'taken',
-          (error) => (isQcow2Error(error) ? error.code : String(error)),
-        )
-      }
-      /** Waits until so many want the file. */
-      const queue: Work<[number], number> = async (_, length) => {
-        const { locks } = navigator
-        for (;;) {
-          const { pending = [] } = await locks.query()
-          if (pending.filter(({ name }) => name?.includes('wanted')).length === length) return length
-        }
-      }
-      // Whoever has it first lets go when there are two that want it.
-      const first = await onPage(
-        pages[0],
-        async ({ idb, opfs }, kind, lets) => {
-          const onTakeOver = async () => {
-            for (;;) {
-              const { pending = [] } = await navigator.locks.query()
-              if (pending.filter(({ name }) => name?.includes('wanted')).length === 2) break
-            }
-            await storage.close?.()
-          }
-          const options = { create: true, onTakeOver }
+    ])(
+      'that two others want is had by the one, who %s, before the other',
+      async (_, lets) => {
+        const pages = [await lab.page(), await lab.page(), await lab.page()] as const
+        const take: Work<[Kind, boolean, boolean], string> = async (
+          { idb, isQcow2Error, opfs },
+          kind,
+          takeOver,
+          lets,
+        ) => {
+          const onTakeOver = async () => storage.close?.()
+          const options = { takeOver, create: true, ...(lets && { onTakeOver }) }
           const storage = kind === 'opfs' ? opfs(`wanted ${lets}`, options) : idb(`wanted ${lets}`, options)
-          await storage.open?.()
-          return 'taken'
-        },
-        kind,
-        lets,
-      )
-      const second = onPage(pages[1], take, kind, true, lets)
-      await onPage(pages[2], queue, 1)
-      const third = onPage(pages[2], take, kind, true, lets)
-      expect([first, await second, await third]).toEqual(['taken', 'taken', lets ? 'taken' : 'IN_USE'])
-      for (const page of pages) await page.close()
-    }, 30_000)
+          return Promise.resolve(storage.open?.()).then(
+            () => 'taken',
+            (error) => (isQcow2Error(error) ? error.code : String(error)),
+          )
+        }
+        /** Waits until so many want the file. */
+        const queue: Work<[number], number> = async (_, length) => {
+          const { locks } = navigator
+          for (;;) {
+            const { pending = [] } = await locks.query()
+            if (pending.filter(({ name }) => name?.includes('wanted')).length === length) return length
+          }
+        }
+        // Whoever has it first lets go when there are two that want it.
+        const first = await onPage(
+          pages[0],
+          async ({ idb, opfs }, kind, lets) => {
+            const onTakeOver = async () => {
+              for (;;) {
+                const { pending = [] } = await navigator.locks.query()
+                if (pending.filter(({ name }) => name?.includes('wanted')).length === 2) break
+              }
+              await storage.close?.()
+            }
+            const options = { create: true, onTakeOver }
+            const storage = kind === 'opfs' ? opfs(`wanted ${lets}`, options) : idb(`wanted ${lets}`, options)
+            await storage.open?.()
+            return 'taken'
+          },
+          kind,
+          lets,
+        )
+        const second = onPage(pages[1], take, kind, true, lets)
+        await onPage(pages[2], queue, 1)
+        const third = onPage(pages[2], take, kind, true, lets)
+        expect([first, await second, await third]).toEqual(['taken', 'taken', lets ? 'taken' : 'IN_USE'])
+        for (const page of pages) await page.close()
+      },
+      30_000,
+    )
 
     it('whose owner does not come to it is not waited for longer than one wants', async () => {
       const [first, second] = [await lab.page(), await lab.page()]

@@ -1,9 +1,5 @@
 /** Bytes `start` to `end` of a file. */
-export interface Segment {
-  readonly start: number
-  readonly end: number
-  /** Missing while they are on their way. */
-  bytes: Uint8Array | undefined
+export interface Segment extends Bytes {
   /** How many requests hold it, to wait for its bytes or to copy them. */
   held: number
   /** True once it has been dropped; only those who hold it still know it. */
@@ -14,6 +10,12 @@ export interface Segment {
 export interface Range {
   readonly start: number
   readonly end: number
+}
+
+/** A range, and what is there. */
+export interface Bytes extends Range {
+  /** Missing while they are on their way. */
+  bytes: Uint8Array | undefined
 }
 
 /** How many segments there are at most: more of them would cost more time than they save. */
@@ -168,7 +170,7 @@ export function firstAfter(sorted: readonly Range[], offset: number): number {
 }
 
 /** True if segments, which overlap a range, cover it. */
-export function covers(parts: readonly Segment[], { start, end }: Range): boolean {
+export function covers(parts: readonly Range[], { start, end }: Range): boolean {
   let at = start
   for (const part of parts) {
     if (part.start > at) return false
@@ -187,7 +189,7 @@ export function join(parts: readonly Segment[], { start, end }: Range): Uint8Arr
 }
 
 /** Fills `into`, which begins at `start` of the file, from the segments that cover it. */
-export function copy(parts: readonly Segment[], start: number, into: Uint8Array): void {
+export function copy(parts: readonly Bytes[], start: number, into: Uint8Array): void {
   for (const part of parts) {
     const from = Math.max(start, part.start)
     const to = Math.min(start + into.length, part.end)

@@ -1,4 +1,4 @@
-import { invalidArgument, isQcow2Error, Qcow2Error } from '../errors.js'
+import { isQcow2Error, Qcow2Error } from '../errors.js'
 import type { Changes, Handle, Operations, Readable, Walk, Walks, Writable } from '../handle.js'
 import { closed } from '../tasks.js'
 import type { Snapshot } from '../types.js'
@@ -6,7 +6,8 @@ import type { LongOptions } from '../watch.js'
 import type { Loan } from './loan.js'
 import type { Port } from './port.js'
 import type { Facts, WorkerMethods } from './protocol.js'
-import { Spares } from './spares.js'
+import { ReadAhead } from './read-ahead.js'
+import { Reads } from './reads.js'
 
 /** How much of a long write crosses at a time, in bytes: a multiple of every cluster size. */
 const piece = 4 * 1024 * 1024
@@ -19,16 +20,24 @@ export class RemoteHandle implements Handle {
   readonly #loan: Loan
   /** The number by which the worker has it. */
   readonly #image: number
-  readonly #spares = new Spares()
+  /** Nothing of it ever changes. */
+  readonly #fixed: boolean
+  readonly #reads: Reads
+  readonly #ahead: ReadAhead | undefined
   #facts: Facts
   #closing: Promise<void> | undefined
 
-  constructor(loan: Loan, image: number, facts: Facts) {
+  constructor(loan: Loan, image: number, facts: Facts, fixed = !facts.writable) {
     this.#loan = loan
     this.#image = image
     this.#facts = facts
     this.writable = facts.writable
     this.vmStateSize = facts.vmStateSize
+    this.#fixed = fixed
+    this.#reads = new Reads(loan.client.port, image)
+    // It counts in numbers.
+    const ahead = fixed && Number.isSafeInteger(facts.size)
+    this.#ahead = ahead ? new ReadAhead(this.#reads, facts.size) : undefined
   }
 
   get size(): number {
@@ -65,23 +74,17 @@ export class RemoteHandle implements Handle {
     }
   }
 
-  async read(
+  read(
     what: Readable,
     offset: bigint,
     target: number | Uint8Array,
     signal: AbortSignal | undefined,
-  ): Promise<Uint8Array> {
-    if (typeof target === 'number') {
-      return this.#port.call('readImage', [this.#image, what, offset, target], { signal })
-    }
-    const { length } = target
-    const spare = this.#spares.take(length)
-    const options = { signal, transfer: spare ? [spare] : [] }
-    const bytes = await this.#port.call('readImage', [this.#image, what, offset, spare ?? length], options)
-    if (target.length !== length) throw invalidArgument('The array was given away while it was to be filled.')
-    target.set(bytes)
-    this.#spares.keep(bytes.buffer)
-    return target
+    alone = false,
+  ): Uint8Array | Promise<Uint8Array> {
+    if (this.closed) throw closed()
+    signal?.throwIfAborted()
+    if (what === 'read' && !alone && this.#ahead) return this.#ahead.read(Number(offset), target, signal)
+    return this.#reads.read(what, offset, target, signal)
   }
 
   async write(how: Writable, offset: bigint, bytes: Uint8Array, signal: AbortSignal | undefined): Promise<void> {
@@ -125,7 +128,7 @@ export class RemoteHandle implements Handle {
   async openSnapshot(idOrName: string): Promise<Handle> {
     const snapshot = this.#loan.client.number()
     const facts = await this.#port.call('openSnapshot', [this.#image, snapshot, idOrName])
-    return new RemoteHandle(this.#loan.share(), snapshot, facts)
+    return new RemoteHandle(this.#loan.share(), snapshot, facts, this.#fixed)
   }
 
   close(): Promise<void> {
@@ -143,6 +146,7 @@ export class RemoteHandle implements Handle {
   }
 
   async #close(): Promise<void> {
+    this.#ahead?.end()
     try {
       await this.#loan.client.port.call('closeImage', [this.#image])
     } catch (error) {

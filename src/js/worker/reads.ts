@@ -1,0 +1,57 @@
+import { invalidArgument } from '../errors.js'
+import type { Readable } from '../handle.js'
+import type { Port } from './port.js'
+import type { WorkerMethods } from './protocol.js'
+import { Spares } from './spares.js'
+
+/** Asks the worker for what is read of an image, each time for one range. */
+export class Reads {
+  readonly #port: Port<WorkerMethods>
+  readonly #image: number
+  readonly #spares = new Spares()
+
+  /** `image` is the number by which the worker has it. */
+  constructor(port: Port<WorkerMethods>, image: number) {
+    this.#port = port
+    this.#image = image
+  }
+
+  /** Reads into an array, or into a new one of a length. */
+  async read(
+    what: Readable,
+    offset: bigint,
+    target: number | Uint8Array,
+    signal: AbortSignal | undefined,
+  ): Promise<Uint8Array> {
+    if (typeof target === 'number') return this.fetch(what, offset, target, signal)
+    const { length } = target
+    const bytes = await this.fetch(what, offset, length, signal)
+    stillHas(target, length)
+    target.set(bytes)
+    this.reuse(bytes)
+    return target
+  }
+
+  /** The bytes of a range, in an array that is the caller's alone. */
+  fetch(
+    what: Readable,
+    offset: bigint,
+    length: number,
+    signal: AbortSignal | undefined,
+  ): Promise<Uint8Array<ArrayBuffer>> {
+    const spare = this.#spares.take(length)
+    const options = { signal, transfer: spare ? [spare] : [] }
+    return this.#port.call('readImage', [this.#image, what, offset, spare ?? length], options)
+  }
+
+  /** Takes an array back that was fetched, and that nobody looks at any more. */
+  reuse(bytes: Uint8Array<ArrayBuffer>): void {
+    this.#spares.keep(bytes.buffer)
+  }
+}
+
+/** Throws if the array of a read, of so many bytes when it was given, has been transferred since. */
+export function stillHas(target: number | Uint8Array, length: number): void {
+  if (typeof target === 'number' || target.length === length) return
+  throw invalidArgument('The array was given away while it was to be filled.')
+}
