@@ -2,6 +2,8 @@ import { useState } from 'preact/hooks'
 import type { MissingPassphrase } from './engine/protocol'
 import type { Question } from './state/stage'
 import { Dialog } from './ui/dialog'
+import { FormActions } from './ui/form-actions'
+import { ProblemText } from './ui/problem-text'
 import { cipherOf } from './values/cipher'
 
 /** Asks for the passphrase of an encrypted file. It stays in the page's worker for as long as the image is open. */
@@ -50,19 +52,10 @@ export function MissingPassphraseDialog({ missing, answer }: Question<MissingPas
             it
           </label>
         </div>
-        {wrong && (
-          <p id="passphrase-problem" class="problem-text" role="alert">
-            That passphrase opens none of the image’s key slots. Try another one.
-          </p>
-        )}
-        <div class="actions">
-          <button type="submit" class="button primary">
-            Open
-          </button>
-          <button type="button" class="button quiet" onClick={() => answer({ kind: 'cancel' })}>
-            Cancel
-          </button>
-        </div>
+        <ProblemText id="passphrase-problem">
+          {wrong && 'That passphrase opens none of the image’s key slots. Try another one.'}
+        </ProblemText>
+        <FormActions label="Open" onCancel={() => answer({ kind: 'cancel' })} />
       </form>
     </Dialog>
   )

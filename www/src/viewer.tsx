@@ -11,17 +11,15 @@ import { MapPanel } from './map/panel'
 import { Overview } from './overview/overview'
 import { SnapshotList } from './snapshots/list'
 import { asksToConvert, askToConvert } from './state/convert'
-import { enterFile, leave } from './state/enter'
 import { go, PANELS, type Panel, route } from './state/route'
 import { disk, diskProblem, opening } from './state/stage'
 import { asksToUnlock } from './state/unlock'
 import { DiskStrip } from './strip/strip'
-import { FileButton } from './ui/file-button'
-import { Icon, Mark } from './ui/icon'
+import { Icon } from './ui/icon'
 import { Notice } from './ui/notice'
 import { OpeningNow } from './ui/opening'
 import { Tabs } from './ui/tabs'
-import { ThemeButton } from './ui/theme-button'
+import { Top } from './ui/top'
 import { formatSize } from './values/size'
 import { Warnings } from './warnings'
 
@@ -41,41 +39,32 @@ export function Viewer({ image }: { image: OpenedImage }) {
   if (!shown) return null
   return (
     <div class="frame">
-      <header class="top">
-        <button
-          type="button"
-          class="button quiet square"
-          aria-label="Close the image"
-          title="Close the image"
-          onClick={() => void leave()}
-        >
-          <Mark />
-        </button>
-        <div class="titles">
-          <h1 title={image.name}>{image.name}</h1>
-          <p class="subtitle">
+      <Top
+        name={image.name}
+        subtitle={
+          <>
             qcow2 {image.info.compat}, {formatSize(image.info.virtualSize)} disk in a file of{' '}
             {formatSize(image.info.fileSize)}
-          </p>
-        </div>
+          </>
+        }
+        leaves="Close the image"
+        after={
+          <button
+            type="button"
+            class="button quiet square"
+            aria-label="Keyboard shortcuts"
+            title="Keyboard shortcuts (?)"
+            onClick={() => setHelp(true)}
+          >
+            <Icon name="keyboard" />
+          </button>
+        }
+      >
         <Lock image={image} />
         <button type="button" class="button" onClick={askToConvert}>
           Convert…
         </button>
-        <FileButton label="Another qcow2 image" onFile={(file) => void enterFile(file)}>
-          <Icon name="folder" /> Open…
-        </FileButton>
-        <button
-          type="button"
-          class="button quiet square"
-          aria-label="Keyboard shortcuts"
-          title="Keyboard shortcuts (?)"
-          onClick={() => setHelp(true)}
-        >
-          <Icon name="keyboard" />
-        </button>
-        <ThemeButton />
-      </header>
+      </Top>
 
       {opening.value && <OpeningNow opening={opening.value} />}
       <EditOutcome />

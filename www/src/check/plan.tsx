@@ -3,6 +3,7 @@ import { WhereChoice } from '../edit/where'
 import { asked, repairNow } from '../state/check'
 import { inPlace, opened, storedPath } from '../state/stage'
 import { Dialog } from '../ui/dialog'
+import { ProblemText } from '../ui/problem-text'
 import { formatCount } from '../values/size'
 
 /** Says what a repair would do, before it does it. */
@@ -29,10 +30,10 @@ export function PlanDialog() {
         )}
       </ul>
       {repair === 'all' && lossy > 0 ? (
-        <p class="problem-text" role="alert">
+        <ProblemText>
           {formatCount(lossy)} of what was found takes a loss: clusters whose place is unknown become zeros, snapshots
           without tables are dropped. None of that can be read now. Keep a copy of the file as it is.
-        </p>
+        </ProblemText>
       ) : (
         <p>Nothing that can be read is lost by it.</p>
       )}

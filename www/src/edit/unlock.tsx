@@ -3,6 +3,7 @@ import { opened } from '../state/stage'
 import { forgetUnlocking, inUse, unlockInMemory, unlockInPlace, unlocking } from '../state/unlock'
 import { isRunning } from '../state/work'
 import { Dialog } from '../ui/dialog'
+import { FormActions } from '../ui/form-actions'
 import { Notice } from '../ui/notice'
 import { WorkShown } from '../ui/work'
 import { WhereChoice } from './where'
@@ -28,14 +29,13 @@ export function UnlockDialog() {
         ) : (
           <WorkShown work={unlocking.value} />
         )}
-        <div class="actions">
-          <button type="submit" class="button primary" autofocus disabled={running}>
-            {taken ? 'Take over' : 'Unlock'}
-          </button>
-          <button type="button" class="button quiet" onClick={forgetUnlocking}>
-            {taken ? 'Stay read-only' : 'Cancel'}
-          </button>
-        </div>
+        <FormActions
+          label={taken ? 'Take over' : 'Unlock'}
+          disabled={running}
+          autofocus
+          cancel={taken ? 'Stay read-only' : 'Cancel'}
+          onCancel={forgetUnlocking}
+        />
       </form>
     </Dialog>
   )

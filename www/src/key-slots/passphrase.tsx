@@ -2,6 +2,8 @@ import { useState } from 'preact/hooks'
 import { askOfKeySlots, changeKeySlots, keySlotWork } from '../state/key-slots'
 import { isRunning } from '../state/work'
 import { Dialog } from '../ui/dialog'
+import { FormActions } from '../ui/form-actions'
+import { ProblemText } from '../ui/problem-text'
 import { TextField } from '../ui/text-field'
 import { WorkShown } from '../ui/work'
 
@@ -49,21 +51,8 @@ export function PassphraseDialog({ kind }: { kind: 'add' | 'change' }) {
           <TextField secret id="slot-new" label="The new one" value={passphrase} onChange={setPassphrase} />
           <TextField secret id="slot-again" label="Once more" value={again} onChange={setAgain} />
         </div>
-        {problem ? (
-          <p class="problem-text" role="alert">
-            {problem}
-          </p>
-        ) : (
-          <WorkShown work={keySlotWork.value} />
-        )}
-        <div class="actions">
-          <button type="submit" class="button primary" disabled={running}>
-            {words.act}
-          </button>
-          <button type="button" class="button quiet" onClick={close}>
-            Close
-          </button>
-        </div>
+        {problem ? <ProblemText>{problem}</ProblemText> : <WorkShown work={keySlotWork.value} />}
+        <FormActions label={words.act} disabled={running} cancel="Close" onCancel={close} />
       </form>
     </Dialog>
   )

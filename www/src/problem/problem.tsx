@@ -1,13 +1,11 @@
 import { CheckPanel } from '../check/panel'
 import type { HeldFile } from '../engine/protocol'
 import { Bytes } from '../hex/panel'
-import { enterFile, leave } from '../state/enter'
+import { leave } from '../state/enter'
 import { go } from '../state/route'
 import { opening, type Refused } from '../state/stage'
-import { FileButton } from '../ui/file-button'
-import { Icon, Mark } from '../ui/icon'
 import { OpeningNow } from '../ui/opening'
-import { ThemeButton } from '../ui/theme-button'
+import { Top } from '../ui/top'
 import { formatOffset } from '../values/offset'
 import { exactBytes, formatSize } from '../values/size'
 import { adviceFor } from './advice'
@@ -27,27 +25,7 @@ export function Problem({ refused, retry }: { refused: Refused; retry(): void })
   const file: HeldFile = { key: 'image', name, size, role: 'image', depth: 0, hasDataFile: false }
   return (
     <div class="frame">
-      <header class="top">
-        <button
-          type="button"
-          class="button quiet square"
-          aria-label="Back to the start"
-          title="Back to the start"
-          onClick={() => void leave()}
-        >
-          <Mark />
-        </button>
-        <div class="titles">
-          <h1 title={name}>{name}</h1>
-          <p class="subtitle" title={exactBytes(size)}>
-            {formatSize(size)}
-          </p>
-        </div>
-        <FileButton label="Another qcow2 image" onFile={(next) => void enterFile(next)}>
-          <Icon name="folder" /> Open…
-        </FileButton>
-        <ThemeButton />
-      </header>
+      <Top name={name} subtitle={<span title={exactBytes(size)}>{formatSize(size)}</span>} leaves="Back to the start" />
       {opening.value && <OpeningNow opening={opening.value} />}
       <main class="problem">
         <section class="card" aria-labelledby="problem-title">

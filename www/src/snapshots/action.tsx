@@ -1,6 +1,7 @@
 import { useState } from 'preact/hooks'
 import { applySnapshot, deleteSnapshot, renameSnapshot, type SnapshotAction } from '../state/snapshots'
 import { Dialog } from '../ui/dialog'
+import { FormActions } from '../ui/form-actions'
 import { formatDate } from '../values/time'
 
 /** Asks before a snapshot is gone back to, deleted or renamed. */
@@ -62,12 +63,7 @@ export function ActionDialog({ action, onClose }: { action: SnapshotAction; onCl
                 onInput={(event) => setName(event.currentTarget.value)}
               />
             </div>
-            <div class="actions">
-              <button type="submit" class="button primary">
-                Rename
-              </button>
-              {cancel}
-            </div>
+            <FormActions label="Rename" onCancel={onClose} />
           </form>
         </Dialog>
       )

@@ -2,6 +2,7 @@ import { useState } from 'preact/hooks'
 import { messageOf } from '../engine/message'
 import { enterOverlay, enterUrl } from '../state/enter'
 import { Dialog } from '../ui/dialog'
+import { ProblemText } from '../ui/problem-text'
 
 /** Asks for the address of an image on a server, to look at it, or to make one over it that the browser keeps. */
 export function AddressDialog({ onClose }: { onClose(): void }) {
@@ -60,11 +61,7 @@ export function AddressDialog({ onClose }: { onClose(): void }) {
           the file. To change the disk, make an image over it: that one is kept in this browser, and holds what you
           change.
         </p>
-        {problem && (
-          <p class="problem-text" role="alert">
-            {problem}
-          </p>
-        )}
+        <ProblemText>{problem}</ProblemText>
         <div class="actions">
           <button type="submit" class="button primary" disabled={overlaying !== null}>
             Open

@@ -4,6 +4,8 @@ import { messageOf } from '../engine/message'
 import { enterNew } from '../state/enter'
 import { Dialog } from '../ui/dialog'
 import { FileButton } from '../ui/file-button'
+import { FormActions } from '../ui/form-actions'
+import { ProblemText } from '../ui/problem-text'
 import { TextField } from '../ui/text-field'
 import { parseOffset } from '../values/offset'
 import { formatSize } from '../values/size'
@@ -96,19 +98,8 @@ export function NewImageDialog({ onClose }: { onClose(): void }) {
             <Format wishes={wishes} change={change} />
           </div>
         </details>
-        {problem && (
-          <p class="problem-text" role="alert">
-            {problem}
-          </p>
-        )}
-        <div class="actions">
-          <button type="submit" class="button primary" disabled={busy}>
-            Create
-          </button>
-          <button type="button" class="button quiet" onClick={onClose}>
-            Cancel
-          </button>
-        </div>
+        <ProblemText>{problem}</ProblemText>
+        <FormActions label="Create" disabled={busy} onCancel={onClose} />
       </form>
     </Dialog>
   )

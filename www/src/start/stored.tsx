@@ -17,6 +17,7 @@ import {
 } from '../state/stored'
 import { Dialog } from '../ui/dialog'
 import { FileButton } from '../ui/file-button'
+import { FormActions } from '../ui/form-actions'
 import { Icon } from '../ui/icon'
 import { Notice } from '../ui/notice'
 import { Size } from '../ui/size'
@@ -180,14 +181,7 @@ function RenameDialog({ file, onClose }: { file: OpfsEntry; onClose(): void }) {
           spellcheck={false}
           onInput={(event) => setName(event.currentTarget.value)}
         />
-        <div class="actions">
-          <button type="submit" class="button primary" disabled={name === ''}>
-            Rename
-          </button>
-          <button type="button" class="button quiet" onClick={onClose}>
-            Cancel
-          </button>
-        </div>
+        <FormActions label="Rename" disabled={name === ''} onCancel={onClose} />
       </form>
     </Dialog>
   )

@@ -5,7 +5,7 @@ import type { CheckReport, RepairReport } from 'qcow2-web'
 import { engine } from '../engine/client'
 import { forgetSteps, noteChange } from './edit'
 import { opened, showAgain } from './stage'
-import { isRunning, type Work, work } from './work'
+import { forgetWork, type Work, work } from './work'
 
 export type Repair = 'leaks' | 'all'
 
@@ -50,9 +50,7 @@ export async function repairNow(repair: Repair, acceptLoss: boolean, place: bool
 
 /** Another image is shown; what is under way is given up. */
 export function forgetCheck(): void {
-  const now = checking.peek()
-  if (isRunning(now)) now.cancel()
-  checking.value = null
+  forgetWork(checking)
   checked.value = null
   asked.value = null
 }

@@ -6,7 +6,7 @@ import type { Conversion } from '../engine/protocol'
 import { formatSize } from '../values/size'
 import { disk, opened } from './stage'
 import { freeName, lookAtStored, storedHandle } from './stored'
-import { isRunning, type Work, work } from './work'
+import { forgetWork, type Work, work } from './work'
 
 /** True while the person is asked what to make, or sees it being made. */
 export const asksToConvert = signal(false)
@@ -61,8 +61,6 @@ export function askToConvert(): void {
 
 /** Asks no more; what is under way is given up. */
 export function forgetConversion(): void {
-  const now = converting.peek()
-  if (isRunning(now)) now.cancel()
-  converting.value = null
+  forgetWork(converting)
   asksToConvert.value = false
 }

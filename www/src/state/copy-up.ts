@@ -4,7 +4,7 @@ import { computed, signal } from '@preact/signals'
 import { engine } from '../engine/client'
 import { editInMemory, unsaved } from './edit'
 import { inPlace, opened, showAgain, storedPath } from './stage'
-import { isRunning, type Work, work } from './work'
+import { forgetWork, type Work, work } from './work'
 
 /** The copying that is under way, or what came of it. */
 export const copying = signal<Work | null>(null)
@@ -40,8 +40,4 @@ export async function copyUp(): Promise<void> {
 }
 
 /** Another image is shown. */
-export function forgetCopyUp(): void {
-  const now = copying.peek()
-  if (isRunning(now)) now.cancel()
-  copying.value = null
-}
+export const forgetCopyUp = (): void => forgetWork(copying)

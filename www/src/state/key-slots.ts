@@ -6,7 +6,7 @@ import { engine } from '../engine/client'
 import type { KeySlotChange } from '../engine/protocol'
 import { noteChange } from './edit'
 import { inPlace, showAgain } from './stage'
-import { isRunning, type Work, work } from './work'
+import { forgetWork, type Work, work } from './work'
 
 /** What the person is asked about. */
 export type KeySlotAction = { kind: 'add' | 'change' } | { kind: 'erase'; slot: number; last: boolean }
@@ -45,9 +45,7 @@ export async function changeKeySlots(change: KeySlotChange): Promise<void> {
 
 /** Asks about something, or about nothing more; what is under way is given up. */
 export function askOfKeySlots(action: KeySlotAction | null): void {
-  const now = keySlotWork.peek()
-  if (isRunning(now)) now.cancel()
-  keySlotWork.value = null
+  forgetWork(keySlotWork)
   askedOfKeySlots.value = action
 }
 

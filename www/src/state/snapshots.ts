@@ -6,7 +6,7 @@ import { engine } from '../engine/client'
 import type { OpenedImage, SnapshotChange } from '../engine/protocol'
 import { forgetSteps, noteChange } from './edit'
 import { showAgain } from './stage'
-import { type Work, work } from './work'
+import { forgetWork, type Work, work } from './work'
 
 /** What the person is asked about. */
 export interface SnapshotAction {
@@ -37,7 +37,7 @@ export const compare = (snapshot: Snapshot): Promise<boolean> =>
 /** Another image is shown. */
 export function forgetSnapshotWork(): void {
   comparison.value = null
-  snapshotWork.value = null
+  forgetWork(snapshotWork)
 }
 
 export const takeSnapshot = (name: string): Promise<boolean> => change(`Taking “${name}”`, { kind: 'create', name })

@@ -9,7 +9,7 @@ import { letGo } from './enter'
 import { mayLeave } from './leave'
 import { saved } from './save'
 import { opened, showAgain, storedPath } from './stage'
-import { isRunning, type Work, work } from './work'
+import { forgetWork, type Work, work } from './work'
 
 /** True while the person is asked where the changes of an image that the browser keeps are to go. */
 export const asksToUnlock = signal(false)
@@ -31,8 +31,7 @@ export async function unlock(): Promise<void> {
 
 /** Asks no more; what is under way is given up. */
 export function forgetUnlocking(): void {
-  const now = unlocking.peek()
-  if (isRunning(now)) now.cancel()
+  forgetWork(unlocking)
   asksToUnlock.value = false
 }
 

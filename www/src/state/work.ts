@@ -12,6 +12,13 @@ interface Running {
   cancel(): void
 }
 
+/** Shows nothing more; what is under way is given up. */
+export function forgetWork(shown: Signal<Work | null>): void {
+  const now = shown.peek()
+  if (isRunning(now)) now.cancel()
+  shown.value = null
+}
+
 export const isRunning = (work: Work | null): work is Running => work !== null && 'cancel' in work
 
 /**

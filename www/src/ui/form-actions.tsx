@@ -1,0 +1,22 @@
+interface Props {
+  /** What the form does when it is submitted. */
+  label: string
+  disabled?: boolean
+  autofocus?: boolean
+  cancel?: string
+  onCancel(): void
+}
+
+/** What the form of a dialog ends with: the button that does it, and the one that gives it up. */
+export function FormActions({ label, disabled = false, autofocus = false, cancel = 'Cancel', onCancel }: Props) {
+  return (
+    <div class="actions">
+      <button type="submit" class="button primary" disabled={disabled} autofocus={autofocus}>
+        {label}
+      </button>
+      <button type="button" class="button quiet" onClick={onCancel}>
+        {cancel}
+      </button>
+    </div>
+  )
+}
