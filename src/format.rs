@@ -16,5 +16,6 @@ pub(crate) mod l2;
 pub(crate) mod luks;
 pub(crate) mod probe;
 pub(crate) mod refcount;
+pub(crate) mod roots;
 pub(crate) mod snapshot;
 pub(crate) mod units;

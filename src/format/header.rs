@@ -5,8 +5,9 @@ use alloc::vec::Vec;
 use super::bytes::Record;
 use super::feature::{self, FeatureBit};
 use super::geometry::{CLUSTER_BITS, Geometry};
-use super::l1::MAX_L1_ENTRIES;
+use super::l1::{L1Table, MAX_L1_ENTRIES};
 use super::probe::{self, MAGIC};
+use super::roots::Roots;
 use super::snapshot::MAX_SNAPSHOTS;
 use super::units::HostOffset;
 use crate::error::{Corrupt, HeaderTable, Problem, Unsupported};
@@ -95,26 +96,6 @@ pub(crate) struct Header {
     raw: RawHeader,
     geometry: Geometry,
     compression: CompressionType,
-}
-
-/// The fields of the header from which all metadata are found, and the size of the disk: the bytes 24 to 71, which are in
-/// one sector, so that one write changes them all or none.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Roots {
-    pub(crate) size: u64,
-    pub(crate) crypt_method: u32,
-    pub(crate) l1: L1Table,
-    pub(crate) refcount_table: HostOffset,
-    pub(crate) refcount_table_clusters: u32,
-    pub(crate) nb_snapshots: u32,
-    pub(crate) snapshots: HostOffset,
-}
-
-/// Where an L1 table is, and how many entries it has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct L1Table {
-    pub(crate) offset: HostOffset,
-    pub(crate) entries: u64,
 }
 
 impl RawHeader {
@@ -294,36 +275,6 @@ impl RawHeader {
             2 => Some(Encryption::Luks),
             _ => None,
         }
-    }
-}
-
-impl Roots {
-    /// The bytes from [`field::SIZE`] on.
-    pub(crate) fn to_bytes(self) -> [u8; 48] {
-        let fields = [
-            self.size,
-            u64::from(self.crypt_method) << 32 | u64::from(self.l1_entries()),
-            self.l1.offset.0,
-            self.refcount_table.0,
-            u64::from(self.refcount_table_clusters) << 32 | u64::from(self.nb_snapshots),
-            self.snapshots.0,
-        ];
-        let mut bytes = [0; 48];
-        for (place, field) in bytes.chunks_exact_mut(8).zip(fields) {
-            place.copy_from_slice(&field.to_be_bytes());
-        }
-        bytes
-    }
-
-    /// The clusters of the refcount table.
-    pub(crate) fn refcount_table_place(self, geometry: Geometry) -> core::ops::Range<u64> {
-        let first = self.refcount_table.0 >> geometry.cluster_bits();
-        first..first + u64::from(self.refcount_table_clusters)
-    }
-
-    /// At most [`MAX_L1_ENTRIES`].
-    fn l1_entries(self) -> u32 {
-        u32::try_from(self.l1.entries).unwrap_or(u32::MAX)
     }
 }
 

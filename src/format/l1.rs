@@ -1,4 +1,4 @@
-//! Entries of the L1 table.
+//! The L1 table and its entries.
 
 use super::geometry::Geometry;
 use super::units::HostOffset;
@@ -7,6 +7,13 @@ pub(crate) const L1_ENTRY_SIZE: u64 = 8;
 
 /// QEMU's limit on an L1 table: 32 MiB.
 pub(crate) const MAX_L1_ENTRIES: u64 = (32 << 20) / L1_ENTRY_SIZE;
+
+/// Where an L1 table is, and how many entries it has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct L1Table {
+    pub(crate) offset: HostOffset,
+    pub(crate) entries: u64,
+}
 
 /// An L1 entry as stored: bits 9 to 55 are an offset, bit 63 is COPIED, the others are reserved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

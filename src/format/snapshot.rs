@@ -4,7 +4,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::bytes::Record;
-use super::header::L1Table;
+use super::l1::L1Table;
 use super::units::HostOffset;
 use crate::error::Corrupt;
 

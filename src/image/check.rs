@@ -22,11 +22,13 @@ mod examination;
 mod finding;
 pub(super) mod references;
 mod sentence;
+mod severity;
 pub(super) mod snapshots;
 pub(super) mod subject;
 pub(super) mod walk;
 
-pub use finding::{Finding, Remedy, Severity};
+pub use finding::Finding;
+pub use severity::{Remedy, Severity};
 
 use self::examination::examine;
 use self::snapshots::SnapshotTables;

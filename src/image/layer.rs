@@ -5,7 +5,8 @@ use alloc::vec::Vec;
 use core::cell::{Cell, OnceCell, RefCell};
 
 use crate::error::{Corrupt, Error};
-use crate::format::header::{Header, L1Table};
+use crate::format::header::Header;
+use crate::format::l1::L1Table;
 use crate::format::snapshot::Snapshot;
 use crate::format::units::{GuestOffset, HostOffset};
 use crate::meta::compressed::Compressed;

@@ -6,8 +6,7 @@ use super::Image;
 use super::layer::{Layer, View};
 use crate::error::{Corrupt, Error, HeaderTable, Misuse};
 use crate::format::geometry::Geometry;
-use crate::format::header::L1Table;
-use crate::format::l1::MAX_L1_ENTRIES;
+use crate::format::l1::{L1Table, MAX_L1_ENTRIES};
 use crate::format::snapshot::Snapshot;
 use crate::storage::Storage;
 

@@ -8,7 +8,7 @@ use super::progress::Steps;
 use super::rewrite::Rewrite;
 use super::snapshot::{checked_l1_table, checked_size, position};
 use crate::error::Error;
-use crate::format::header::L1Table;
+use crate::format::l1::L1Table;
 use crate::storage::StorageMut;
 
 impl<S: StorageMut> Image<S> {

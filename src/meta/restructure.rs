@@ -23,7 +23,7 @@ use super::lock::Guard;
 use super::new_counts::NewCounts;
 use super::writeback::Writeback;
 use crate::error::{Corrupt, Error};
-use crate::format::header::Roots;
+use crate::format::roots::Roots;
 use crate::format::units::HostOffset;
 use crate::storage::StorageMut;
 

@@ -2,12 +2,12 @@
 
 use alloc::vec::Vec;
 
-use super::finding::{Finding, Severity};
+use super::finding::Finding;
+use super::severity::Severity;
 use super::subject::Subject;
 use crate::error::Error;
 use crate::format::bytes::Record;
-use crate::format::header::L1Table;
-use crate::format::l1::MAX_L1_ENTRIES;
+use crate::format::l1::{L1Table, MAX_L1_ENTRIES};
 use crate::format::snapshot::{ALIGNMENT, EntryLayout, FIXED_BYTES, MAX_EXTRA_BYTES, MAX_SNAPSHOTS, MAX_TABLE_BYTES};
 use crate::format::units::HostOffset;
 use crate::storage::Storage;

@@ -4,7 +4,7 @@ use super::Writeback;
 use crate::error::Error;
 use crate::field;
 use crate::format::feature;
-use crate::format::header::Roots;
+use crate::format::roots::Roots;
 use crate::format::units::HostOffset;
 use crate::meta::host_file::Files;
 use crate::storage::StorageMut;
