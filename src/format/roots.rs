@@ -20,7 +20,7 @@ pub(crate) struct Roots {
 }
 
 impl Roots {
-    /// The bytes from [`field::SIZE`] on.
+    /// The bytes from [`field::SIZE`](crate::field::SIZE) on.
     pub(crate) fn to_bytes(self) -> [u8; 48] {
         let fields = [
             self.size,
