@@ -1,11 +1,13 @@
 import type { Backing, BackingRequest, BackingResolver } from './backing.js'
-import { storage as checkedStorage } from './checks.js'
+import { storage as checkedStorage, exact } from './checks.js'
 import type { CreateOptions } from './create.js'
 import { isQcow2Error, Qcow2Error } from './errors.js'
 import { Qcow2 } from './image.js'
 import type { Passphrase, PassphraseResolver } from './passphrase.js'
-import type { Storage, WritableStorage } from './storage/types.js'
-import { ready } from './storages.js'
+import { claim, disclaim } from './storage/claims.js'
+import { memory } from './storage/memory.js'
+import { ask, isSync, isWritable, type Storage, type WritableStorage } from './storage/types.js'
+import { explain, measure, ready } from './storages.js'
 
 /** How {@link overlay} makes and opens an overlay. */
 export interface OverlayOptions
@@ -27,7 +29,7 @@ export interface OverlayOptions
 
 /**
  * Opens an image over a base that is only read, such as one on a server: what is written goes into `local`, which becomes a
- * standard qcow2 image with the base as its backing file. It is made if `local` is empty.
+ * standard qcow2 image with the base as its backing file. It is made if `local` is empty, or if making it was cut short there.
  *
  * What the base is (its address, its length, its `ETag` or date) is recorded as the backing file's name. If the base is
  * another one when the overlay is opened again, that is refused with code `FILE_CHANGED`: the two would be mixed.
@@ -50,7 +52,10 @@ export async function overlay(base: Storage, local: WritableStorage, options: Ov
   }
   try {
     const identity = await identify(base, options.name)
-    if (await isEmpty(local, options.signal)) await create(local, identity, await look(base, options), options)
+    if (await isMissing(local, options.signal, () => blank(identity, base, options))) {
+      const image = await create(local, identity, await look(base, options), options)
+      await image.close()
+    }
     // A worker opens it by itself, and some storages only one can have.
     if (options.worker) await letGo()
     return await open(base, local, identity, options)
@@ -60,11 +65,18 @@ export async function overlay(base: Storage, local: WritableStorage, options: Ov
 }
 
 /** Only makes it, on the page: the base is not needed for that, nor its passphrase. */
-async function create(local: WritableStorage, name: string, seen: Seen, options: OverlayOptions): Promise<void> {
+function create(local: WritableStorage, name: string, seen: Seen, options: OverlayOptions): Promise<Qcow2> {
   const { clusterSize, extendedL2, compression, signal, size = seen.size } = options
   const backing = { name, format: seen.format }
-  const image = await Qcow2.create(local, { size, clusterSize, extendedL2, compression, backing, signal })
+  return Qcow2.create(local, { size, clusterSize, extendedL2, compression, backing, signal })
+}
+
+/** The whole file of a new overlay. */
+async function blank(name: string, base: Storage, options: OverlayOptions): Promise<Uint8Array> {
+  const file = memory()
+  const image = await create(file, name, await look(base, options), options)
   await image.close()
+  return file.bytes()
 }
 
 function open(base: Storage, local: WritableStorage, identity: string, options: OverlayOptions): Promise<Qcow2> {
@@ -97,21 +109,61 @@ async function look(base: Storage, options: OverlayOptions): Promise<Seen> {
       if (options.format || !isQcow2Error(error) || error.code !== 'NOT_QCOW2') throw error
     }
   }
-  return { format: 'raw', size: await base.size() }
+  return { format: 'raw', size: await measure(base) }
 }
 
 async function identify(base: Storage, name: string | undefined): Promise<string> {
-  const known = base.identity?.() ?? `base#size=${await base.size()}`
+  const known = base.identity?.() ?? `base#size=${await measure(base)}`
   return name === undefined ? known : known.replace(/^[^#]*/, () => name)
 }
 
-async function isEmpty(local: Storage, signal: AbortSignal | undefined): Promise<boolean> {
-  await ready(local, signal)
+/**
+ * True if there is no overlay yet. What is left where making one, `blank`, was cut short is removed, by whoever has the file: the
+ * first bytes of an image are written last.
+ */
+async function isMissing(
+  local: WritableStorage,
+  signal: AbortSignal | undefined,
+  blank: () => Promise<Uint8Array>,
+): Promise<boolean> {
+  claim(local, 'write')
+  await ready(local, signal, () => disclaim(local))
   try {
-    return (await local.size()) === 0
+    const size = await measure(local)
+    if (size === 0) return true
+    const first = await bytesOf(local, Math.min(size, 4))
+    if (first.some((byte) => byte !== 0) || !isWritable(local)) return false
+    const whole = await blank()
+    if (size > whole.length) return false
+    const found = await bytesOf(local, size)
+    if (!found.every((byte, at) => byte === 0 || byte === whole[at])) return false
+    await clear(local)
+    return true
   } finally {
+    disclaim(local)
     await local.close?.()
   }
+}
+
+async function clear(storage: WritableStorage): Promise<void> {
+  try {
+    await (isSync(storage) ? storage.truncateSync(0) : storage.truncate(0))
+    await (isSync(storage) ? storage.flushSync() : storage.flush())
+  } catch (error) {
+    throw explain('resized', error)
+  }
+}
+
+/** The first bytes of a storage. */
+async function bytesOf(storage: Storage, length: number): Promise<Uint8Array> {
+  const bytes = new Uint8Array(length)
+  try {
+    if (!isSync(storage)) return exact(await ask(storage, 0, length, new AbortController()), 0, length)
+    storage.readSync(0, bytes)
+  } catch (error) {
+    throw explain('read', error)
+  }
+  return bytes
 }
 
 /** True if two names say of a file that it is in different states; where it is may differ. */

@@ -78,7 +78,8 @@ export async function ready(
   }
 }
 
-async function measure(storage: Storage): Promise<number> {
+/** The length of a storage that is open. */
+export async function measure(storage: Storage): Promise<number> {
   try {
     return await sizeOf(storage)
   } catch (cause) {

@@ -57,6 +57,55 @@ describe('an overlay', () => {
     expect(difference(seen(local, base, 'qcow2'), changed)).toBe(-1)
   })
 
+  it('whose making was cut short is made anew', async () => {
+    const raw = new Uint8Array(size).fill(5)
+    for (let writes = 0; ; writes += 1) {
+      const local = memory()
+      let left = writes
+      const write = (offset: number, bytes: Uint8Array) => {
+        if (left === 0) throw new Error('The tab is gone.')
+        left -= 1
+        local.writeSync(offset, bytes)
+      }
+      const crashing = {
+        size: () => local.size(),
+        readSync: (offset: number, into: Uint8Array) => local.readSync(offset, into),
+        writeSync: write,
+        truncateSync: (length: number) => local.truncateSync(length),
+        flushSync: () => {},
+      }
+      const cut = await code(overlay(memory(raw), crashing).then((image) => image.close()))
+      const image = await overlay(memory(raw), local)
+      expect(await image.read(size - 10, 10)).toEqual(new Uint8Array(10).fill(5))
+      await image.close()
+      if (cut === 'fine') break
+    }
+  })
+
+  it('is made over nothing that is there', async () => {
+    const small = new Uint8Array(1000)
+    small[999] = 1
+    for (const found of [bytes, small]) {
+      const local = memory(found, { writable: true })
+      expect(await code(overlay(memory(bytes), local))).toBe('NOT_QCOW2')
+      expect(local.bytes()).toEqual(found)
+    }
+  })
+
+  it('is made by one of two at a time', async () => {
+    const local = memory()
+    const both = [1, 2].map(() => overlay(memory(bytes), local))
+    const codes = await Promise.all(both.map(code))
+    expect(codes.sort()).toEqual(['IN_USE', 'fine'])
+    for (const each of await Promise.allSettled(both)) if (each.status === 'fulfilled') await each.value.close()
+    expect(difference(seen(local, save('base.raw', bytes), 'raw'), bytes)).toBe(-1)
+  })
+
+  it('over a base that fails says so', async () => {
+    const failing = { size: () => Promise.reject(new Error('no size')), read: async () => new Uint8Array() }
+    expect(await code(overlay(failing, memory()))).toBe('STORAGE')
+  })
+
   it('over a raw disk is larger if that is wanted', async () => {
     server.file = bytes
     const local = memory()
@@ -172,7 +221,7 @@ describe('an overlay', () => {
     const local = counted('local', new Uint8Array())
     expect(await code(overlay(counted('base', new Uint8Array(100)), local, { format: 'qcow2' }))).toBe('NOT_QCOW2')
     expect(opened).toEqual([])
-    const other = counted('local', new Uint8Array(5000))
+    const other = counted('local', new Uint8Array(5000).fill(1))
     expect(await code(overlay(counted('base', new Uint8Array(512)), other))).toBe('NOT_QCOW2')
     expect(opened).toEqual([])
     expect(await code(overlay({} as never, memory()))).toBe('INVALID_ARGUMENT')
