@@ -26,13 +26,13 @@ export interface Extent {
 /** What part of the disk {@link Qcow2.map} walks, and how it is watched. */
 export interface MapOptions {
   /** Where to begin, in bytes. Default: 0. */
-  readonly offset?: ByteCount
+  readonly offset?: ByteCount | undefined
   /** How many bytes to walk. Default: up to the disk's end. */
-  readonly length?: ByteCount
+  readonly length?: ByteCount | undefined
   /** Ends the walk between extents, also where there are none for a long time; it then throws the signal's reason. */
-  readonly signal?: AbortSignal
+  readonly signal?: AbortSignal | undefined
   /** Called now and then with how much of the range has been walked, in bytes. */
-  readonly onProgress?: (progress: Progress) => void
+  readonly onProgress?: ((progress: Progress) => void) | undefined
 }
 
 /** Numbers an extent is made of on its way. */

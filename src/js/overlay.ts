@@ -1,5 +1,5 @@
 import type { Backing, BackingRequest, BackingResolver } from './backing.js'
-import { storage as checkedStorage, exact } from './checks.js'
+import { type ByteCount, storage as checkedStorage, exact } from './checks.js'
 import type { CreateOptions } from './create.js'
 import { isQcow2Error, Qcow2Error } from './errors.js'
 import { Qcow2 } from './image.js'
@@ -18,7 +18,7 @@ export interface OverlayOptions
   /** The base's format. Default: the recorded one, and for a new overlay what the base's first bytes show. */
   readonly format?: 'qcow2' | 'raw' | undefined
   /** The size of a new overlay's disk in bytes, at least the base's. Default: that. */
-  readonly size?: number | undefined
+  readonly size?: ByteCount | undefined
   /** The base's name, to record it in a new overlay. Default: its address, or what else its storage knows; else `base`. */
   readonly name?: string | undefined
   /** The base's own backing files, if it has any: as {@link OpenOptions.backing} of the base. */

@@ -9,7 +9,7 @@ export type ModuleSource = URL | Request | string | Response | BufferSource | We
 /** What {@link init} takes. */
 export interface InitOptions {
   /** The module, or a promise of it. Default: the `.wasm` file next to this package's JavaScript. */
-  readonly module_or_path?: ModuleSource | Promise<ModuleSource>
+  readonly module_or_path?: ModuleSource | Promise<ModuleSource> | undefined
 }
 
 /** Where the module comes from unless `init` is told otherwise. */

@@ -129,6 +129,10 @@ describe.each(places)('%s', (where, run) => {
       await note(() => opfs('a', { create: true, writable: false }) && 'taken')
       await note(() => opfs('missing').open?.())
       await note(() => opfs.file('missing/file'))
+      await note(() => opfs.list('missing'))
+      await note(() => opfs.remove('missing'))
+      await note(() => opfs.rename('missing', `${path}2`))
+      await note(() => opfs.export('missing', new WritableStream()))
       const first = opfs(path, { create: true })
       const second = opfs(path)
       await note(() => first.open?.())
@@ -155,7 +159,7 @@ describe.each(places)('%s', (where, run) => {
     expect(seen).toEqual([
       ...Array(8).fill('INVALID_ARGUMENT'),
       'NotFoundError',
-      'NotFoundError',
+      ...Array(5).fill('STORAGE'),
       'fine',
       'IN_USE',
       'IN_USE',

@@ -78,10 +78,23 @@ describe('the archive', () => {
          return new Blob([bytes, code]).size + Number(await own.size())
        }`,
     )
+    const index = readFileSync(installed('dist', 'index.d.ts'), 'utf8')
+    const optional = [...new Set(index.match(/\b\w+Options\b/g))].toSorted()
+    expect(optional.length).toBeGreaterThan(30)
+    writeFileSync(
+      join(folder, 'undefined.ts'),
+      `import type * as qcow2 from 'qcow2-web'
+       /** Each option that may be missing may be undefined as well, as where it is passed on. */
+       type Undefined<T> = { [K in keyof T as object extends Pick<T, K> ? K : never]: undefined }
+       type Needed<T> = { [K in keyof T as object extends Pick<T, K> ? never : K]: T[K] }
+       declare function all<T>(): Undefined<T> & Needed<T>
+       ${optional.map((name) => `export const a${name}: qcow2.${name} = all<qcow2.${name}>()`).join('\n')}`,
+    )
     const tsc = createRequire(import.meta.url).resolve('typescript/bin/tsc')
     const options = [
       '--noEmit',
       '--strict',
+      '--exactOptionalPropertyTypes',
       '--target',
       'es2022',
       '--lib',
@@ -91,7 +104,7 @@ describe('the archive', () => {
       ['--module', 'nodenext'],
       ['--module', 'esnext', '--moduleResolution', 'bundler'],
     ]) {
-      execFileSync(process.execPath, [tsc, ...options, ...module, 'types.ts'], {
+      execFileSync(process.execPath, [tsc, ...options, ...module, 'types.ts', 'undefined.ts'], {
         cwd: folder,
         stdio: 'pipe',
       })

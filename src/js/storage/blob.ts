@@ -8,12 +8,12 @@ export interface BlobOptions {
   /**
    * Read with `FileReaderSync`, so that `readSync` of the image works: in workers only. Default: false.
    */
-  readonly sync?: boolean
+  readonly sync?: boolean | undefined
   /**
    * How much to fetch ahead and to keep, or false to pass each request on as it is. Default: the defaults of
    * {@link ReadAheadOptions}, of which at most 16 MiB of memory come.
    */
-  readonly readAhead?: ReadAheadOptions | false
+  readonly readAhead?: ReadAheadOptions | false | undefined
 }
 
 /**

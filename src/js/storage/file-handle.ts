@@ -10,9 +10,9 @@ import type { AsyncStorage, WritableAsyncStorage } from './types.js'
 /** How {@link fileHandle} opens a file. */
 export interface FileHandleOptions {
   /** Ask the user for the permission to write. Default: false. */
-  readonly writable?: boolean
+  readonly writable?: boolean | undefined
   /** How much that is not flushed is held in memory at most, in bytes; then it is flushed by itself. Default: 256 MiB. */
-  readonly budget?: number
+  readonly budget?: number | undefined
 }
 
 /**

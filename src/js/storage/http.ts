@@ -17,19 +17,19 @@ export interface HttpOptions {
    * alone, of `requestInit` only `headers` and `credentials: 'include'` count, and what failed is tried again at once.
    * Default: false.
    */
-  readonly sync?: boolean
+  readonly sync?: boolean | undefined
   /**
    * Headers, credentials and whatever else `fetch` takes. Default: `{ cache: 'no-store' }`, since some browsers let
    * requests for one address wait for each other in their cache; this storage keeps what it needs by itself.
    */
-  readonly requestInit?: Omit<RequestInit, 'method' | 'body' | 'signal'>
+  readonly requestInit?: Omit<RequestInit, 'method' | 'body' | 'signal'> | undefined
   /** What to call in the place of `fetch`. */
-  readonly fetchFn?: (url: string, init: RequestInit) => Promise<Response>
+  readonly fetchFn?: ((url: string, init: RequestInit) => Promise<Response>) | undefined
   /**
    * How much to fetch ahead and to keep, or false to pass each request on as it is. Default: as
    * {@link ReadAheadOptions} says, but for `block` and `gap`, which are 256 KiB.
    */
-  readonly readAhead?: ReadAheadOptions | false
+  readonly readAhead?: ReadAheadOptions | false | undefined
   /**
    * Keep what was fetched in IndexedDB, and don't fetch it again the next time: at most this many bytes, for all files
    * together, in blocks of 256 KiB; those that were not used for the longest time are forgotten. The server is still
@@ -37,25 +37,25 @@ export interface HttpOptions {
    * a server that tells no state, by a strong `ETag` or a date that is settled, nothing is kept, and neither is anything where
    * there is no IndexedDB. Not with `sync`. Default: 0.
    */
-  readonly persistentCache?: number
+  readonly persistentCache?: number | undefined
   /** How many requests are under way at one time. Default: 6. */
-  readonly connections?: number
+  readonly connections?: number | undefined
   /**
    * How many times a request is sent again that failed for what may pass: the network, an answer that broke off, or a
    * status such as 503. Default: 4.
    */
-  readonly retries?: number
+  readonly retries?: number | undefined
   /** The pause before the first retry in milliseconds; each is twice as long as the one before. Default: 250. */
-  readonly retryDelay?: number
+  readonly retryDelay?: number | undefined
   /**
    * If the server can't give parts of the file, fetch the whole of it when an image is opened, instead of failing with
    * code `NO_RANGES`. In the end it is a `Blob`; with `sync` it takes as much memory as it is long. Default: false.
    */
-  readonly download?: boolean
+  readonly download?: boolean | undefined
   /** Called while the whole file is fetched; `total` grows with `done` if the server doesn't say how long it is. */
-  readonly onProgress?: (progress: Progress) => void
+  readonly onProgress?: ((progress: Progress) => void) | undefined
   /** Gives up opening; reads have signals of their own. */
-  readonly signal?: AbortSignal
+  readonly signal?: AbortSignal | undefined
 }
 
 /** Files on web servers. */
@@ -123,7 +123,8 @@ function open(url: string | URL, options: HttpOptions = {}): SyncStorage | Async
   if (!options.sync) {
     const remote = new FetchStorage(access)
     const file = budget === 0 ? remote : new CachedStorage(remote, budget)
-    const storage = ahead === false ? file : readAhead(file, { block, gap: block, ...ahead })
+    const storage =
+      ahead === false ? file : readAhead(file, { ...ahead, block: ahead.block ?? block, gap: ahead.gap ?? block })
     return options.fetchFn ? storage : made(storage, { maker: 'http', args: () => [absolute(url), portable(options)] })
   }
   if (budget > 0) throw invalidArgument('http() with sync: true has no persistentCache, for IndexedDB is asynchronous.')
@@ -132,7 +133,7 @@ function open(url: string | URL, options: HttpOptions = {}): SyncStorage | Async
     throw invalidArgument('http() with sync: true works in workers only.')
   }
   const file = new SyncHttpStorage(access)
-  return ahead === false ? file : readAhead(file, { block, gap: block, ...ahead })
+  return ahead === false ? file : readAhead(file, { ...ahead, block: ahead.block ?? block, gap: ahead.gap ?? block })
 }
 
 /** True if there is a place of this address: a relative one needs a page, or a worker's script, that it is relative to. */

@@ -9,7 +9,7 @@ import type { WritableAsyncStorage } from './types.js'
 /** How {@link idb} opens a file. */
 export interface IdbOptions extends ClaimOptions {
   /** How much that is not flushed is held in memory at most, in bytes; then it is flushed by itself. Default: 64 MiB. */
-  readonly budget?: number
+  readonly budget?: number | undefined
 }
 
 /** Files in IndexedDB: for where the origin-private file system is missing, as in private windows of Safari. */

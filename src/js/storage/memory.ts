@@ -4,7 +4,7 @@ import type { SyncStorage, WritableSyncStorage } from './types.js'
 /** How {@link memory} holds a file. */
 export interface MemoryOptions {
   /** Lets it be written. Default: false for a file with given bytes, true for a new one. */
-  readonly writable?: boolean
+  readonly writable?: boolean | undefined
 }
 
 /** A file in memory that can be written; its flush has nothing to do. */
@@ -21,7 +21,7 @@ export interface Memory extends WritableSyncStorage {
  * @throws {@link Qcow2Error} `INVALID_ARGUMENT` if `bytes` is neither a `Uint8Array` nor an `ArrayBuffer`; writes throw
  * `QUOTA` where there is no more memory.
  */
-export function memory(bytes?: undefined, options?: MemoryOptions & { readonly writable?: true }): Memory
+export function memory(bytes?: undefined, options?: MemoryOptions & { readonly writable?: true | undefined }): Memory
 export function memory(bytes: Uint8Array | ArrayBuffer, options: MemoryOptions & { readonly writable: true }): Memory
 export function memory(bytes: Uint8Array | ArrayBuffer, options?: MemoryOptions): SyncStorage
 export function memory(bytes?: Uint8Array | ArrayBuffer, options: MemoryOptions = {}): SyncStorage {

@@ -6,11 +6,11 @@ import type { AsyncStorage, Storage, SyncStorage, WritableAsyncStorage, Writable
 /** How {@link nodeFile} opens a file. */
 export interface NodeFileOptions {
   /** Read and write with blocking calls, so that `readSync` of the image and its like work. Default: false. */
-  readonly sync?: boolean
+  readonly sync?: boolean | undefined
   /** Open the file for writing too. Default: false. */
-  readonly writable?: boolean
+  readonly writable?: boolean | undefined
   /** With `writable`, make an empty file where there is none. Default: false. */
-  readonly create?: boolean
+  readonly create?: boolean | undefined
 }
 
 /**

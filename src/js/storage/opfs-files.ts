@@ -2,7 +2,7 @@ import { Qcow2Error } from '../errors.js'
 import type { Progress } from '../stream.js'
 import { hasAccessHandles, OpfsFile } from './opfs-file.js'
 import { claiming } from './opfs-here.js'
-import { directory, explain, fileAt, type OpfsPath, parsePath } from './opfs-path.js'
+import { directory, explained, fileAt, type OpfsPath, parsePath } from './opfs-path.js'
 import { RemoteOpfsFile } from './opfs-remote.js'
 
 /** A file or a directory of the origin-private file system. */
@@ -22,20 +22,24 @@ export interface OpfsEntry {
 /** How a transfer is watched. */
 export interface TransferOptions {
   /** Ends it; it then rejects with the signal's reason. */
-  readonly signal?: AbortSignal
+  readonly signal?: AbortSignal | undefined
   /** Called for each piece; where nobody knows the whole length, `total` grows with `done`. */
-  readonly onProgress?: (progress: Progress) => void
+  readonly onProgress?: ((progress: Progress) => void) | undefined
 }
 
 /** How {@link Opfs.import} writes. */
 export interface OpfsImportOptions extends TransferOptions {
   /** Replace a file that is there. Default: false. */
-  readonly overwrite?: boolean
+  readonly overwrite?: boolean | undefined
 }
 
 /** See {@link Opfs.list}. */
 export async function list(path = ''): Promise<OpfsEntry[]> {
   const names = path === '' ? [] : namesOf(parsePath(path, 'The directory'))
+  return explained(path || 'the root', () => entriesOf(names))
+}
+
+async function entriesOf(names: readonly string[]): Promise<OpfsEntry[]> {
   const entries: OpfsEntry[] = []
   for await (const entry of (await directory(names)).values()) {
     const { name, kind } = entry
@@ -48,17 +52,14 @@ export async function list(path = ''): Promise<OpfsEntry[]> {
 
 /** See {@link Opfs.file}. */
 export async function file(path: string): Promise<File> {
-  return (await fileAt(parsePath(path, 'The path'))).getFile()
+  const found = parsePath(path, 'The path')
+  return explained(path, async () => (await fileAt(found)).getFile())
 }
 
 /** See {@link Opfs.remove}. */
 export async function remove(path: string): Promise<void> {
   const { directories, name } = parsePath(path, 'The path')
-  try {
-    await (await directory(directories)).removeEntry(name, { recursive: true })
-  } catch (error) {
-    throw explain(error, path)
-  }
+  await explained(path, async () => (await directory(directories)).removeEntry(name, { recursive: true }))
 }
 
 /** See {@link Opfs.rename}. */
@@ -119,7 +120,7 @@ async function copy(
   const how = { create: true, writable: true }
   const Storage = hasAccessHandles() ? OpfsFile : RemoteOpfsFile
   const storage = new Storage(to, how, claiming(to, how))
-  await storage.open()
+  await explained(namesOf(to).join('/'), () => storage.open())
   try {
     await (storage instanceof OpfsFile ? storage.truncateSync(0) : storage.truncate(0))
     let done = 0
@@ -139,12 +140,10 @@ async function copy(
 }
 
 async function move(from: OpfsPath, to: OpfsPath): Promise<void> {
-  try {
+  await explained(namesOf(from).join('/'), async () => {
     const source = (await fileAt(from)) as FileSystemFileHandle & Movable
     await source.move(await directory(to.directories, true), to.name)
-  } catch (error) {
-    throw explain(error, namesOf(from).join('/'))
-  }
+  })
 }
 
 async function mustNotBe(path: OpfsPath): Promise<void> {

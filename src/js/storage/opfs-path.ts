@@ -1,4 +1,4 @@
-import { invalidArgument, Qcow2Error } from '../errors.js'
+import { codeOf, invalidArgument, isQcow2Error, Qcow2Error } from '../errors.js'
 
 /** A path in the origin-private file system: names joined by slashes, from its root. */
 export interface OpfsPath {
@@ -31,6 +31,18 @@ export async function fileAt({ directories, name }: OpfsPath, create = false): P
 export function explain(error: unknown, path: string): unknown {
   if (!isInUse(error)) return error
   return new Qcow2Error('IN_USE', `The file ${path} is in use: by another tab, worker or storage.`, { cause: error })
+}
+
+/** What `work` with a file comes to; whatever the browser says is said in this package's words. */
+export async function explained<T>(path: string, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work()
+  } catch (error) {
+    const known = explain(error, path)
+    if (isQcow2Error(known)) throw known
+    const message = error instanceof Error ? error.message : String(error)
+    throw new Qcow2Error(codeOf(error), `The browser refuses what is asked of ${path}: ${message}.`, { cause: error })
+  }
 }
 
 /** Whether somebody else has a file. */

@@ -21,15 +21,18 @@ import type { AsyncStorage, Storage, WritableStorage } from './types.js'
 /** How {@link opfs} opens a file. */
 export interface OpfsOptions extends ClaimOptions {
   /** Make the file, and the directories above it, when an image is opened over it. Default: false. */
-  readonly create?: boolean
+  readonly create?: boolean | undefined
   /**
    * False for a file that is only read: several tabs, workers and storages then read it at one time. One that is written
    * is in use by one storage alone. Default: true.
    */
-  readonly writable?: boolean
+  readonly writable?: boolean | undefined
 }
 
-/** Files of the origin-private file system: where a web page keeps its own, up to a quota. */
+/**
+ * Files of the origin-private file system: where a web page keeps its own, up to a quota. Where the browser refuses something,
+ * such as what is asked of a file that is missing, that is code `STORAGE`, with the browser's error as the `cause`.
+ */
 export interface Opfs {
   /**
    * A file of the origin-private file system, which can be written.
@@ -46,7 +49,7 @@ export interface Opfs {
    * @throws {@link Qcow2Error} `INVALID_ARGUMENT` if `path` is none, or if this is no place that has access handles and
    * no page that could start a worker. That the file is missing shows when an image is opened over it: code `STORAGE`.
    */
-  (path: string, options?: OpfsOptions & { readonly writable?: true }): WritableStorage
+  (path: string, options?: OpfsOptions & { readonly writable?: true | undefined }): WritableStorage
   (path: string, options: OpfsOptions): Storage
   /** What is in a directory, by name. Default: the root. */
   list(path?: string): Promise<OpfsEntry[]>
@@ -86,7 +89,7 @@ export const opfs: Opfs = /* @__PURE__ */ Object.assign(open, {
   import: importFile,
 })
 
-function open(path: string, options?: OpfsOptions & { readonly writable?: true }): WritableStorage
+function open(path: string, options?: OpfsOptions & { readonly writable?: true | undefined }): WritableStorage
 function open(path: string, options: OpfsOptions): Storage
 function open(path: string, { create = false, writable = true, ...claim }: OpfsOptions = {}): Storage {
   if (create && !writable) throw invalidArgument('A file that is made has to be writable.')

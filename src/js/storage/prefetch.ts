@@ -24,7 +24,7 @@ export interface PrefetchOptions {
    * How far it goes ahead of the reader, in bytes; no more than half of what the storage keeps. Default: 8 MiB, for the
    * 16 MiB that `http` keeps.
    */
-  readonly ahead?: number
+  readonly ahead?: number | undefined
 }
 
 /** A storage that remembers what is read of it, for {@link prefetched} to fetch before it is needed. */
