@@ -17,6 +17,7 @@ use crate::format::l1::{L1Entry, L1Table};
 use crate::format::l2::{BadL2Entry, Cluster, CompressedSpan, L2Entry};
 use crate::format::units::{GuestOffset, HostOffset};
 use crate::meta::gate::{Closed, Inside};
+use crate::meta::mapping::Walk;
 use crate::meta::writeback::Writeback;
 use crate::storage::{Storage, StorageMut};
 
@@ -107,22 +108,22 @@ impl<'a, S: Storage> Disk<'a, S> {
         let guest = self.guest_offset(cluster);
         let walk = self.file.tables.held_walk(self.file.files.image.id(), self.l1, guest).ok()??;
         walk.l1_entry.filter(|(_, l1_entry)| l1_entry.is_owned())?;
-        let (place, raw) = walk.l2_entry?;
-        let meaning = raw.decode(self.file.tables.rules()).ok()?;
-        Some((place, Entry { raw, meaning, owned: raw.is_owned() }))
+        let (place, _) = walk.l2_entry?;
+        Some((place, self.entry_of(&walk).ok()?))
     }
 
     /// The entry of a guest cluster; whether its L2 table may be changed in place is another matter.
     pub(super) async fn entry(&self, cluster: u64) -> Result<Entry, Error<S::Error>> {
         let guest = self.guest_offset(cluster);
         let walk = self.file.tables.walk(&self.file.files.image, self.l1, guest).await?;
+        Ok(self.entry_of(&walk)?)
+    }
+
+    /// The entry that a walk has come to, or an empty one.
+    fn entry_of(&self, walk: &Walk) -> Result<Entry, Corrupt> {
         let owned_table = walk.l1_entry.is_some_and(|(_, l1_entry)| l1_entry.is_owned());
-        let (place, raw) = match walk.l2_entry {
-            Some((place, raw)) => (Some(place), raw),
-            None => (None, L2Entry { word: 0, bitmap: 0 }),
-        };
-        let place_of_error = place.unwrap_or_default();
-        let meaning = raw.decode(self.file.tables.rules()).map_err(|bad| bad.at(place_of_error, raw))?;
+        let (place, raw) = walk.l2_entry.unwrap_or((HostOffset(0), L2Entry { word: 0, bitmap: 0 }));
+        let meaning = raw.decode(self.file.tables.rules()).map_err(|bad| bad.at(place, raw))?;
         Ok(Entry { raw, meaning, owned: owned_table && raw.is_owned() })
     }
 
