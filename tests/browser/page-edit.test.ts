@@ -189,6 +189,27 @@ test('changes are not lost without a question', async () => {
   await page.getByRole('button', { name: 'Try a sample' }).waitFor()
 })
 
+test('the focus stays where one works: behind a dialog, when the image is unlocked, and when a snapshot was taken', async () => {
+  const page = await lab.openImage(create('focus.qcow2', '1M'), '#panel=snapshots')
+  const focused = (name: string) =>
+    eventually(() =>
+      page.evaluate(() => {
+        const { activeElement } = document
+        return activeElement?.getAttribute('aria-label') ?? activeElement?.id ?? activeElement?.textContent?.trim()
+      }),
+    ).toBe(name)
+  await page.getByRole('button', { name: 'Keyboard shortcuts' }).press('Enter')
+  await page.getByRole('dialog').waitFor()
+  await page.keyboard.press('Escape')
+  await focused('Keyboard shortcuts')
+  await page.getByRole('button', { name: 'Read-only' }).press('Enter')
+  await focused('Changes')
+  await page.getByLabel('New snapshot').fill('one')
+  await page.keyboard.press('Enter')
+  await page.getByRole('button', { name: 'Delete snapshot one' }).waitFor()
+  await focused('snapshot-name')
+})
+
 test('what can’t be edited says why', async () => {
   const image = create('split.qcow2', '1M', '-o', `data_file=${file('split.data')}`)
   const page = await lab.open()

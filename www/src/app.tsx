@@ -6,7 +6,7 @@ import { MissingPassphraseDialog } from './missing-passphrase'
 import { Problem } from './problem/problem'
 import { Start } from './start/start'
 import { enterFile } from './state/enter'
-import { type Question, question, stage } from './state/stage'
+import { type Question, question, stage, toStart } from './state/stage'
 import { Viewer } from './viewer'
 
 export function App() {
@@ -14,13 +14,13 @@ export function App() {
   const dragging = useDrop((file, handle) => void enterFile(file, handle))
   useEffect(() => {
     void workerFailure.then((message) => {
-      stage.value = { kind: 'start', notice: `The page's worker stopped: ${message} Reload the page to go on.` }
+      toStart({ tone: 'bad', text: `The page's worker stopped: ${message} Reload the page to go on.` })
     })
   }, [])
   return (
     <>
       {now.kind === 'viewer' ? (
-        <Viewer key={now.image.generation} image={now.image} />
+        <Viewer key={now.visit} image={now.image} />
       ) : now.kind === 'refused' ? (
         <Problem refused={now.refused} retry={now.retry} />
       ) : (

@@ -51,7 +51,7 @@ export function Viewer({ image }: { image: OpenedImage }) {
         after={
           <button
             type="button"
-            class="button quiet square"
+            class="button quiet square keyboard"
             aria-label="Keyboard shortcuts"
             title="Keyboard shortcuts (?)"
             onClick={() => setHelp(true)}
@@ -86,8 +86,8 @@ export function Viewer({ image }: { image: OpenedImage }) {
       <main class="panel">
         <div class="panel" id={`panel-${panel}`} role="tabpanel" aria-labelledby={`tab-${panel}`}>
           {panel === 'overview' && <Overview image={image} disk={shown} />}
-          {panel === 'map' && <MapPanel key={shown.snapshot} image={image} disk={shown} />}
-          {panel === 'hex' && <HexPanel image={image} disk={shown} />}
+          {panel === 'map' && <MapPanel key={`${image.generation} ${shown.snapshot}`} image={image} disk={shown} />}
+          {panel === 'hex' && <HexPanel key={image.generation} image={image} disk={shown} />}
           {panel === 'snapshots' && <SnapshotList image={image} />}
           {panel === 'check' && <CheckPanel repairable={image.notEditable === null || image.info.corrupt} />}
         </div>

@@ -8,14 +8,14 @@ export function Warnings({ image }: { image: OpenedImage }) {
     <>
       {info.corrupt && (
         <Notice tone="bad">
-          <strong>Marked as corrupt.</strong> QEMU met damage in this image and refuses to write to it until it is
+          <strong>Marked as corrupt.</strong> Damage was met in this image, and nobody writes to it until it is
           repaired. What can be read is shown. The Check panel finds out more, and repairs.
         </Notice>
       )}
       {info.dirty && (
         <Notice tone="warn">
           <strong>Not closed properly.</strong> The image is in use, or its machine stopped without notice. Its data can
-          be read; its reference counts may be out of date until QEMU repairs them when it opens the image for writing.
+          be read; its reference counts may be out of date, which is mended when it is unlocked, or in the Check panel.
         </Notice>
       )}
       {image.without.map((name) => (

@@ -31,8 +31,9 @@ export function PlanDialog() {
       </ul>
       {repair === 'all' && lossy > 0 ? (
         <ProblemText>
-          {formatCount(lossy)} of what was found takes a loss: clusters whose place is unknown become zeros, snapshots
-          without tables are dropped. None of that can be read now. Keep a copy of the file as it is.
+          {formatCount(lossy)} {lossy === 1 ? 'finding' : 'findings'} can be repaired only with a loss: clusters whose
+          place is unknown become zeros, snapshots without tables are dropped. None of that can be read now. Keep a copy
+          of the file as it is.
         </ProblemText>
       ) : (
         <p>Nothing that can be read is lost by it.</p>

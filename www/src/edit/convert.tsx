@@ -25,8 +25,8 @@ export function ConvertDialog() {
           <legend class="visually-hidden">What to make</legend>
           {Object.entries(CONVERSIONS).map(([name, { label }]) => (
             <label key={name}>
-              <input type="radio" name="conversion" checked={chosen === name} onChange={() => setChosen(name)} />{' '}
-              {label}
+              <input type="radio" name="conversion" checked={chosen === name} onChange={() => setChosen(name)} />
+              <span>{label}</span>
             </label>
           ))}
         </fieldset>

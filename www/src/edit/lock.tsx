@@ -1,6 +1,7 @@
+import { useEffect, useRef } from 'preact/hooks'
 import type { OpenedImage } from '../engine/protocol'
 import { copying } from '../state/copy-up'
-import { canUndo, undo, unsaved } from '../state/edit'
+import { canUndo, undo, unlocking, unsaved } from '../state/edit'
 import { go } from '../state/route'
 import { destination, download, save, saveHere, saving } from '../state/save'
 import { lock, unlock } from '../state/unlock'
@@ -9,10 +10,12 @@ import { Icon } from '../ui/icon'
 
 /** Says whether the image can be changed, and lets the person change that; then also undo and save. */
 export function Lock({ image }: { image: OpenedImage }) {
-  const busy = saving.value !== null || isRunning(copying.value)
+  const whole = useFocusKept<HTMLButtonElement & HTMLDivElement>(image.editing)
+  const busy = saving.value !== null || isRunning(copying.value) || isRunning(unlocking.value)
   if (!image.editing) {
     return (
       <button
+        ref={whole}
         type="button"
         class="button lock"
         disabled={image.notEditable !== null || busy}
@@ -29,7 +32,7 @@ export function Lock({ image }: { image: OpenedImage }) {
     if (at !== null) go({ panel: 'hex', of: 'disk', at })
   }
   return (
-    <div class="toolbar" role="group" aria-label="Changes">
+    <div class="toolbar" role="group" aria-label="Changes" ref={whole} tabIndex={-1}>
       <span class="lock unlocked" title={inPlace ? IN_PLACE : IN_MEMORY}>
         <Icon name="unlock" /> {inPlace ? 'Editing in place' : 'Editing'}
         {unsaved.value && ', not saved'}
@@ -45,16 +48,34 @@ export function Lock({ image }: { image: OpenedImage }) {
         <Icon name="undo" />
       </button>
       {inPlace ? <SaveButton busy={busy} label="Save" /> : <Saves busy={busy} />}
-      <button type="button" class="button" disabled={busy} title={LOCK} onClick={() => void lock()}>
-        <Icon name="lock" /> Lock
+      <button
+        type="button"
+        class="button quiet square"
+        aria-label="Lock"
+        title={LOCK}
+        disabled={busy}
+        onClick={() => void lock()}
+      >
+        <Icon name="lock" />
       </button>
     </div>
   )
 }
 
+/** The element takes the focus when the one that had it has gone with `state`. */
+function useFocusKept<E extends HTMLElement>(state: unknown) {
+  const element = useRef<E>(null)
+  const before = useRef(state)
+  useEffect(() => {
+    if (before.current !== state && document.activeElement === document.body) element.current?.focus()
+    before.current = state
+  }, [state])
+  return element
+}
+
 const IN_PLACE = 'What you change goes into the stored file; Save makes it last, also if the browser ends at once.'
 const IN_MEMORY = 'What you change is in memory. The file stays as it is until you save.'
-const LOCK = 'Make the image read-only again'
+const LOCK = 'Lock: make the image read-only again'
 
 /** Where an image that is changed in memory can go. */
 function Saves({ busy }: { busy: boolean }) {

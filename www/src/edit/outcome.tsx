@@ -1,6 +1,8 @@
-import { editProblem } from '../state/edit'
+import { editProblem, unlocking } from '../state/edit'
 import { saved, saving } from '../state/save'
+import { asksToUnlock } from '../state/unlock'
 import { Notice } from '../ui/notice'
+import { WorkShown } from '../ui/work'
 import { formatShare } from '../values/size'
 
 /** What is being saved, what was, and what went wrong. */
@@ -22,6 +24,7 @@ export function EditOutcome() {
           </button>
         </div>
       )}
+      {!asksToUnlock.value && <WorkShown work={unlocking.value} />}
       {saved.value && (
         <Notice tone={saved.value.tone} action={dismiss}>
           {saved.value.text}

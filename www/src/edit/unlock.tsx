@@ -1,6 +1,7 @@
 import { useState } from 'preact/hooks'
+import { unlocking } from '../state/edit'
 import { opened } from '../state/stage'
-import { forgetUnlocking, inUse, unlockInMemory, unlockInPlace, unlocking } from '../state/unlock'
+import { forgetUnlocking, inUse, unlockInMemory, unlockInPlace } from '../state/unlock'
 import { isRunning } from '../state/work'
 import { Dialog } from '../ui/dialog'
 import { FormActions } from '../ui/form-actions'

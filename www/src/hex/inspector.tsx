@@ -25,6 +25,7 @@ export function Inspector({ blocks, size, at, disk, files }: Props) {
   void blocks.arrived.value
   const [littleEndian, setLittleEndian] = useState(true)
   const bytes = following(blocks, size, at)
+  const byte = size > 0 ? blocks.byte(at) : null
   return (
     <aside class="inspector card" aria-label="The selected byte">
       <h2 class="mono">{formatOffset(at)}</h2>
@@ -37,6 +38,7 @@ export function Inspector({ blocks, size, at, disk, files }: Props) {
         </dd>
         {disk && <Place disk={disk} at={at} files={files} />}
       </dl>
+      {typeof byte === 'string' && <p class="bad-text unread">Can’t be read: {byte}</p>}
       <div class="joined" role="group" aria-label="Byte order">
         <button type="button" class="button small" aria-pressed={littleEndian} onClick={() => setLittleEndian(true)}>
           Little-endian

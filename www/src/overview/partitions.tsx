@@ -16,6 +16,7 @@ const SHOWN_GAP = 2 * 1024 * 1024
 export function Partitions({ disk }: { disk: Disk }) {
   const table = partitionTable.value
   if (!table) return null
+  const words = emptyWords(table)
   return (
     <section class="card across" aria-labelledby="partitions-title">
       <h2 id="partitions-title">
@@ -26,13 +27,15 @@ export function Partitions({ disk }: { disk: Disk }) {
           {problem}
         </Notice>
       ))}
-      {table.partitions.length > 0 ? <List table={table} disk={disk} /> : <p class="soft">{emptyWords(table)}</p>}
+      {table.partitions.length > 0 ? <List table={table} disk={disk} /> : words && <p class="soft">{words}</p>}
     </section>
   )
 }
 
-function emptyWords(table: PartitionTable): string {
+function emptyWords(table: PartitionTable): string | null {
   if (table.scheme !== 'none') return 'The table has no entries.'
+  // What could not be read may have been one.
+  if (table.problems.length > 0) return null
   const { contents } = table
   if (!contents) return 'No partition table, and no file system that this page knows, at the start of the disk.'
   const label = contents.label ? ` named “${contents.label}”` : ''

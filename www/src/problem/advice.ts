@@ -66,7 +66,7 @@ export function adviceFor(
       title: 'This image is damaged',
       steps: [
         'If the file was copied or downloaded, compare its length with the original: a cut-off copy is the commonest cause.',
-        'Otherwise make a copy and let QEMU look for what can be saved:',
+        'Otherwise the check below says what else is wrong, and repairs what it can. Or let QEMU look at a copy:',
       ],
       command: `qemu-img check -r all ${fileArgument(`copy-of-${name}`)}`,
     }

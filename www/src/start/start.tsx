@@ -1,6 +1,6 @@
 import { useState } from 'preact/hooks'
 import { enterFile, enterSample } from '../state/enter'
-import { opening } from '../state/stage'
+import { opening, type StartNotice } from '../state/stage'
 import { FileButton } from '../ui/file-button'
 import { Icon, Mark } from '../ui/icon'
 import { Notice } from '../ui/notice'
@@ -11,7 +11,7 @@ import { Illustration } from './illustration'
 import { NewImageDialog } from './new-image'
 import { StoredFiles } from './stored'
 
-export function Start({ notice }: { notice: string | null }) {
+export function Start({ notice }: { notice: StartNotice | null }) {
   const [dialog, setDialog] = useState<'new' | 'address' | null>(null)
   return (
     <div class="start">
@@ -46,10 +46,10 @@ export function Start({ notice }: { notice: string | null }) {
           </div>
         )}
         <p class="promise">
-          <Icon name="lock" /> Nothing is uploaded. The image is read here, by this page, and changed only when you save
-          it.
+          <Icon name="lock" /> Nothing is uploaded. The image is read here, by this page, and changed only as you
+          choose.
         </p>
-        {notice && <Notice tone="bad">{notice}</Notice>}
+        {notice && <Notice tone={notice.tone}>{notice.text}</Notice>}
       </main>
       {dialog === 'new' && <NewImageDialog onClose={() => setDialog(null)} />}
       {dialog === 'address' && <AddressDialog onClose={() => setDialog(null)} />}

@@ -22,6 +22,7 @@ import { Icon } from '../ui/icon'
 import { Notice } from '../ui/notice'
 import { Size } from '../ui/size'
 import { formatShare, formatSize } from '../values/size'
+import { formatDate } from '../values/time'
 
 /** The images that the browser keeps for this page, and how much room there is. */
 export function StoredFiles() {
@@ -121,7 +122,7 @@ function Row({ listed, onAsk }: { listed: Listed; onAsk(what: Question): void })
         )}
       </th>
       <td class="end">{isFile && <Size bytes={entry.size} />}</td>
-      <td>{entry.modified?.toLocaleString()}</td>
+      <td class="changed-at">{entry.modified && formatDate(entry.modified.getTime() / 1000)}</td>
       <td class="end">
         <span class="row-actions">
           {isFile && (

@@ -25,8 +25,7 @@ export const notCopyable = computed(() => {
 export async function copyUp(): Promise<void> {
   const stays = copiesInPlace.peek()
   if (!stays) {
-    if (!opened.peek()?.editing) await editInMemory()
-    if (!opened.peek()?.editing) return
+    if (!opened.peek()?.editing && !(await editInMemory())) return
     // What is copied is changed, also if it is not all.
     unsaved.value = true
   }

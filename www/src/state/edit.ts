@@ -6,6 +6,7 @@ import { messageOf } from '../engine/message'
 import type { Blocks } from '../hex/blocks'
 import { formatOffset } from '../values/offset'
 import { disk, inPlace, opened, showAgain } from './stage'
+import { forgetWork, type Work, work } from './work'
 
 /** Milliseconds without a change until the map is drawn anew. */
 const SURVEY_AFTER = 600
@@ -31,6 +32,9 @@ export const unsaved = signal(false)
 /** The bytes that are being written. */
 const writing = new Set<Promise<void>>()
 
+/** The unlocking that is under way, or why it failed. */
+export const unlocking = signal<Work | null>(null)
+
 /** Why the last change failed. */
 export const editProblem = signal<string | null>(null)
 
@@ -39,15 +43,9 @@ export const changed = computed(() => new Set(steps.value.map((step) => step.at)
 
 export const canUndo = computed(() => steps.value.length > 0)
 
-/** Opens the image for editing in memory, until it is saved. */
-export async function editInMemory(): Promise<void> {
-  editProblem.value = null
-  try {
-    showAgain(await engine.edit())
-  } catch (error) {
-    editProblem.value = `The image can't be edited: ${messageOf(error)}`
-  }
-}
+/** Opens the image for editing in memory, until it is saved. True if that was done. */
+export const editInMemory = (): Promise<boolean> =>
+  work(unlocking, 'Unlocking', async (signal) => showAgain(await engine.edit(signal)))
 
 /**
  * Writes the byte at `at`, which the hex view shows. It shows it at once, and the old one again if that fails. False
@@ -101,6 +99,7 @@ export function forgetChanges(): void {
   steps.value = []
   unsaved.value = false
   editProblem.value = null
+  forgetWork(unlocking)
 }
 
 function put(at: bigint, value: number, onFailure?: () => void): void {

@@ -12,7 +12,7 @@ import { mayLeave } from './leave'
 import { STORED } from './route'
 import { setOrigin } from './save'
 import { forgetSnapshotWork } from './snapshots'
-import { closeImage, createImage, openSample, openSource } from './stage'
+import { closeImage, createImage, openSample, openSource, type StartNotice } from './stage'
 import { freeName, lookAtStored, storedHandle } from './stored'
 
 /** Opens `file`. With a `handle` on it, it can be saved in its place. */
@@ -74,7 +74,7 @@ export async function leave(): Promise<void> {
 }
 
 /** Closes the image without a question; the start says why. */
-export async function letGo(notice: string): Promise<void> {
+export async function letGo(notice: StartNotice): Promise<void> {
   await closeImage(notice)
   begin(null)
 }

@@ -10,9 +10,18 @@ import { go, route, START } from './route'
 export type Refused = Extract<OpenOutcome, { kind: 'refused' }>
 
 export type Stage =
-  | { kind: 'start'; notice: string | null }
+  | { kind: 'start'; notice: StartNotice | null }
   | { kind: 'refused'; refused: Refused; retry(): void }
-  | { kind: 'viewer'; image: OpenedImage }
+  /** `visit` is another number for each image that is gone to, however often that one is opened again. */
+  | { kind: 'viewer'; image: OpenedImage; visit: number }
+
+/** Why the start is shown. */
+export interface StartNotice {
+  tone: 'info' | 'bad'
+  text: string
+}
+
+let visits = 0
 
 export const stage = signal<Stage>({ kind: 'start', notice: null })
 
@@ -59,13 +68,13 @@ export async function openSource(source: Source, address: string | null = null):
   const name = nameOf(source)
   const attempt: Opening = { name, cancel: () => controller.abort() }
   opening.value = attempt
-  if (stage.peek().kind === 'start') stage.value = { kind: 'start', notice: null }
+  if (stage.peek().kind === 'start') toStart(null)
 
   try {
     return show(await engine.open(source, askPerson(controller.signal), controller.signal), source, address)
   } catch (error) {
     if (controller.signal.aborted) return false
-    stage.value = { kind: 'start', notice: `${name} could not be opened: ${messageOf(error)}` }
+    toStart({ tone: 'bad', text: `${name} could not be opened: ${messageOf(error)}` })
     return true
   } finally {
     if (opening.peek() === attempt) opening.value = null
@@ -98,15 +107,16 @@ function show(outcome: OpenOutcome, source: Source, address: string | null): boo
   if (opened.peek()) go({ ...START, image: address })
   else go({ image: address, ...(!known && { snapshot: null }) })
   disk.value = image.disk
-  stage.value = { kind: 'viewer', image }
+  stage.value = { kind: 'viewer', image, visit: ++visits }
   return true
 }
 
 /** Shows the same image again, after it was opened in another way. Where the person is stays. */
 export function showAgain(image: OpenedImage): void {
   if (route.peek().snapshot !== null) go({ snapshot: null })
+  const now = stage.peek()
   disk.value = image.disk
-  stage.value = { kind: 'viewer', image }
+  stage.value = { kind: 'viewer', image, visit: now.kind === 'viewer' ? now.visit : ++visits }
 }
 
 /** Makes an image, and shows it. Rejects with the reason why it can't be made. */
@@ -114,7 +124,12 @@ export async function createImage(image: NewImage): Promise<void> {
   const made = await engine.create(image, askPerson(null))
   if (opened.peek()) go(START)
   disk.value = made.disk
-  stage.value = { kind: 'viewer', image: made }
+  stage.value = { kind: 'viewer', image: made, visit: ++visits }
+}
+
+/** Shows the start, which says why. */
+export function toStart(notice: StartNotice | null): void {
+  stage.value = { kind: 'start', notice }
 }
 
 /** Opens the sample that is served with the page. */
@@ -124,18 +139,18 @@ export async function openSample(): Promise<boolean> {
     if (!response.ok) throw new Error(`the server answered ${response.status}`)
     return await openSource(new File([await response.blob()], 'sample.qcow2'), 'sample')
   } catch (error) {
-    stage.value = { kind: 'start', notice: `The sample could not be loaded: ${messageOf(error)}` }
+    toStart({ tone: 'bad', text: `The sample could not be loaded: ${messageOf(error)}` })
     return true
   }
 }
 
 /** Closes the image; the start says why, if `notice` does. */
-export async function closeImage(notice: string | null = null): Promise<void> {
+export async function closeImage(notice: StartNotice | null = null): Promise<void> {
   await engine.close()
   disk.value = null
   diskProblem.value = null
   go(START, 'push')
-  stage.value = { kind: 'start', notice }
+  toStart(notice)
 }
 
 /** Makes the panels show the snapshot that the route names. */

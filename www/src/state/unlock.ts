@@ -4,18 +4,15 @@ import { signal } from '@preact/signals'
 import { isQcow2Error } from 'qcow2-web'
 import { engine } from '../engine/client'
 import { messageOf } from '../engine/message'
-import { editInMemory, forgetChanges } from './edit'
+import { editInMemory, forgetChanges, unlocking } from './edit'
 import { letGo } from './enter'
 import { mayLeave } from './leave'
 import { saved } from './save'
 import { opened, showAgain, storedPath } from './stage'
-import { forgetWork, type Work, work } from './work'
+import { forgetWork, work } from './work'
 
 /** True while the person is asked where the changes of an image that the browser keeps are to go. */
 export const asksToUnlock = signal(false)
-
-/** What opening the file for changes has come to. */
-export const unlocking = signal<Work | null>(null)
 
 /** True if another tab changes the file. */
 export const inUse = signal(false)
@@ -23,7 +20,7 @@ export const inUse = signal(false)
 /** Opens the image for editing; asks how, where there is a choice. */
 export async function unlock(): Promise<void> {
   saved.value = null
-  if (storedPath.peek() === null) return editInMemory()
+  if (storedPath.peek() === null) return unlockInMemory()
   unlocking.value = null
   inUse.value = false
   asksToUnlock.value = true
@@ -44,22 +41,23 @@ export async function unlockInMemory(): Promise<void> {
 /** Opens the file itself for editing. With `takeOver`, another tab that has it is asked to let go. */
 export async function unlockInPlace(takeOver: boolean): Promise<void> {
   const what = takeOver ? 'Waiting for the other tab' : 'Opening the file for changes'
-  const done = await work(unlocking, what, async (signal) => {
+  await work(unlocking, what, async (signal) => {
     try {
-      showAgain(await engine.editInPlace(takeOver, taken, signal))
+      const image = await engine.editInPlace(takeOver, taken, signal)
+      asksToUnlock.value = false
+      showAgain(image)
     } catch (error) {
       inUse.value = isQcow2Error(error) && error.code === 'IN_USE'
       throw error
     }
   })
-  if (done) asksToUnlock.value = false
 }
 
 /** Another tab has taken the file over, and the engine has closed it. */
 function taken(problem: string | null): void {
   const name = opened.peek()?.name ?? 'The image'
   const rest = problem ? `Its last changes could not be stored: ${problem}` : 'What you changed here is stored.'
-  void letGo(`${name} is edited in another tab now. ${rest}`)
+  void letGo({ tone: problem ? 'bad' : 'info', text: `${name} is edited in another tab now. ${rest}` })
 }
 
 /** Closes the image for changes; asks first if some would be lost. */
@@ -70,6 +68,6 @@ export async function lock(): Promise<void> {
     forgetChanges()
     showAgain(image)
   } catch (error) {
-    await letGo(`The image could not be opened again: ${messageOf(error)}`)
+    await letGo({ tone: 'bad', text: `The image could not be opened again: ${messageOf(error)}` })
   }
 }

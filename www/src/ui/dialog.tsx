@@ -7,10 +7,15 @@ interface Props {
   onClose(): void
 }
 
-/** A modal dialog; the browser keeps the focus inside and gives it back. */
+/** A modal dialog: the focus stays inside, and goes back when it is gone. */
 export function Dialog({ title, children, onClose }: Props) {
   const dialog = useRef<HTMLDialogElement>(null)
-  useEffect(() => dialog.current?.showModal(), [])
+  useEffect(() => {
+    const before = document.activeElement
+    dialog.current?.showModal()
+    // The browser gives it back to where it was only when a dialog is closed, not when it is removed.
+    return () => before instanceof HTMLElement && before.focus()
+  }, [])
   const onCancel = (event: Event) => {
     event.preventDefault()
     onClose()
