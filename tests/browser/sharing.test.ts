@@ -132,7 +132,7 @@ describe.each(hasOpfs ? (['opfs', 'idb'] as const) : (['idb'] as const))(
           takeOver,
           lets,
         ) => {
-          const onTakeOver = async () => storage.close?.()
+          const onTakeOver = async (): Promise<void> => storage.close?.()
           const options = { takeOver, create: true, ...(lets && { onTakeOver }) }
           const storage = kind === 'opfs' ? opfs(`wanted ${lets}`, options) : idb(`wanted ${lets}`, options)
           return Promise.resolve(storage.open?.()).then(
