@@ -83,5 +83,6 @@ export function exact(bytes: Uint8Array, offset: number, length: number): Uint8A
 }
 
 function show(value: unknown): string {
+  if (typeof value === 'string') return `'${value}'`
   return typeof value === 'object' ? Object.prototype.toString.call(value) : String(value)
 }

@@ -15,11 +15,12 @@ const code = (promise: Promise<unknown>) =>
     (error: Qcow2Error) => error.code,
   )
 
-/** Which of the passphrases open it, by QEMU and by this package. */
+/** Which of the passphrases open it, by QEMU and, in a copy, for it may be open here, by this package. */
 async function openers(name: string, keys: string[]): Promise<string[]> {
   const found: string[] = []
   for (const key of keys) {
-    const failed = await code(open(name, key).then((image) => image.close()))
+    copyFileSync(file(name), file('copy'))
+    const failed = await code(open('copy', key).then((image) => image.close()))
     expect(failed, key).toBe(opens(name, key) ? 'nothing' : 'WRONG_PASSPHRASE')
     if (failed === 'nothing') found.push(key)
   }

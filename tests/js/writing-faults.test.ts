@@ -1,9 +1,9 @@
 import { execFileSync } from 'node:child_process'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { linkSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { memory, nodeFile, Qcow2, Qcow2Error, type WritableAsyncStorage } from '../../src/js/index.js'
+import { convert, memory, nodeFile, Qcow2, Qcow2Error, type WritableAsyncStorage } from '../../src/js/index.js'
 import { contents, create, difference, disk, file, qemuImg, qemuIo, save } from './helpers/qemu.js'
 import { settle } from './helpers/storages.js'
 
@@ -274,6 +274,23 @@ describe('what is refused', () => {
     await using two = await Qcow2.open(storage)
     await expect(Qcow2.open(storage, { writable: true })).rejects.toMatchObject({ code: 'IN_USE' })
     expect([one.size, two.size]).toEqual([MiB, MiB])
+  })
+
+  it.each([true, false])('a file that another storage has, by whatever path (synchronous: %s)', async (sync) => {
+    const [path, other] = [create(`one ${sync}.qcow2`, MiB), file(`other ${sync}.qcow2`)]
+    linkSync(path, other)
+    const own = (name: string) => nodeFile(name, { sync, writable: true })
+    {
+      await using image = await Qcow2.open(own(path), { writable: true })
+      const another = [own(other), nodeFile(other, { sync }), nodeFile(path, { sync: !sync })]
+      for (const each of another) await expect(Qcow2.open(each)).rejects.toMatchObject({ code: 'IN_USE' })
+      await expect(convert(image, own(other), { overwrite: true })).rejects.toMatchObject({ code: 'IN_USE' })
+      await image.write(0, bytes)
+    }
+    await using one = await Qcow2.open(nodeFile(path, { sync }))
+    await using two = await Qcow2.open(nodeFile(other, { sync }))
+    await expect(Qcow2.open(own(path), { writable: true })).rejects.toMatchObject({ code: 'IN_USE' })
+    expect([(await one.read(0, 1))[0], (await two.read(0, 1))[0]]).toEqual([bytes[0], bytes[0]])
   })
 
   it('a storage that holds something, unless it may be overwritten', async () => {

@@ -1,29 +1,56 @@
 import { Qcow2Error } from '../errors.js'
 import type { Storage } from './types.js'
 
-/** What a storage is opened for. */
+/** What a storage, or a file, is opened for. */
 export type Use = 'read' | 'write'
 
-/** How many images read a storage now; -1 where one writes to it. */
-const users = new WeakMap<Storage, number>()
+/** How many read each of some things now; -1 where one writes to it. */
+interface Users<T> {
+  get(thing: T): number | undefined
+  set(thing: T, count: number): unknown
+  delete(thing: T): unknown
+}
+
+const storages: Users<Storage> = new WeakMap()
+/** By what tells one file of the file system from all others. */
+const files: Users<string> = new Map()
 
 /**
  * Takes a storage for an image, until `disclaim`. One that is written is nobody else's: of two images that write to one
  * file, or of which one writes, none would be left whole.
  */
 export function claim(storage: Storage, use: Use): void {
-  const count = users.get(storage) ?? 0
-  if (use === 'write' ? count !== 0 : count < 0) {
-    throw new Qcow2Error(
-      'IN_USE',
-      'The storage belongs to another open image, and one that is written can have only one.',
-    )
-  }
-  users.set(storage, use === 'write' ? -1 : count + 1)
+  if (take(storages, storage, use)) return
+  throw new Qcow2Error(
+    'IN_USE',
+    'The storage belongs to another open image, and one that is written can have only one.',
+  )
 }
 
 /** Gives it back. */
 export function disclaim(storage: Storage): void {
-  const count = users.get(storage) ?? 0
-  users.set(storage, count < 0 ? 0 : count - 1)
+  giveBack(storages, storage)
+}
+
+/** As `claim`, for a file that several storages may be of; false if it is another's. */
+export function claimFile(file: string, use: Use): boolean {
+  return take(files, file, use)
+}
+
+/** Gives it back. */
+export function disclaimFile(file: string): void {
+  giveBack(files, file)
+}
+
+function take<T>(users: Users<T>, thing: T, use: Use): boolean {
+  const count = users.get(thing) ?? 0
+  if (use === 'write' ? count !== 0 : count < 0) return false
+  users.set(thing, use === 'write' ? -1 : count + 1)
+  return true
+}
+
+function giveBack<T>(users: Users<T>, thing: T): void {
+  const count = users.get(thing) ?? 0
+  if (count > 1) users.set(thing, count - 1)
+  else users.delete(thing)
 }

@@ -1,4 +1,5 @@
 import { invalidArgument, Qcow2Error } from '../errors.js'
+import { claimFile, disclaimFile } from './claims.js'
 import { quota } from './quota.js'
 import { Shared } from './shared.js'
 import type { AsyncStorage, Storage, SyncStorage, WritableAsyncStorage, WritableSyncStorage } from './types.js'
@@ -16,7 +17,8 @@ export interface NodeFileOptions {
 /**
  * A file of the file system, in Node, Deno or Bun. It is opened when an image is opened over it. A flush is `fdatasync`.
  *
- * Nobody else may change the file while it is in use. Requests can't be cancelled: an aborted one ends in the background.
+ * Nobody else may change the file while it is in use. Within this thread that is seen to: opening fails with code `IN_USE` where
+ * another storage has the file, by whatever path, and one of the two may write. Requests can't be cancelled: an aborted one ends in the background.
  *
  * @param path the file's path, or its `file:` URL.
  * @throws {@link Qcow2Error} `INVALID_ARGUMENT` if `path` is neither. That the file is missing, or may not be read or
@@ -37,10 +39,7 @@ export function nodeFile(path: string | URL, options: NodeFileOptions = {}): Sto
   const { sync = false, writable = false, create = false } = options
   if (create && !writable)
     throw invalidArgument('nodeFile() makes a file only where it may write: create needs writable.')
-  const file: OpenFile = new Shared(
-    () => openFile(path, writable, create),
-    ({ handle }) => handle.close(),
-  )
+  const file: OpenFile = new Shared(() => openFile(path, writable, create), closeFile)
   if (sync) return writable ? { ...syncReader(file), ...syncWriter(file) } : syncReader(file)
   return writable ? { ...asyncReader(file), ...asyncWriter(file) } : asyncReader(file)
 }
@@ -122,6 +121,8 @@ interface Opened {
   readonly fs: NodeFs
   readonly handle: FileHandle
   readonly size: number
+  /** What tells it from all other files. */
+  readonly file: string
 }
 
 async function openFile(path: string | URL, writable: boolean, create: boolean): Promise<Opened> {
@@ -130,8 +131,27 @@ async function openFile(path: string | URL, writable: boolean, create: boolean):
   const fs: NodeFs = await import(/* webpackIgnore: true */ /* @vite-ignore */ name)
   const { O_RDONLY, O_RDWR, O_CREAT } = fs.constants
   const handle = await fs.promises.open(path, (writable ? O_RDWR : O_RDONLY) | (create ? O_CREAT : 0))
-  const { size } = await handle.stat()
-  return { fs, handle, size }
+  try {
+    const { dev, ino, size } = await handle.stat({ bigint: true })
+    const file = `${dev} ${ino}`
+    if (!claimFile(file, writable ? 'write' : 'read')) throw inUse(path)
+    return { fs, handle, size: Number(size), file }
+  } catch (error) {
+    await handle.close()
+    throw error
+  }
+}
+
+async function closeFile({ handle, file }: Opened): Promise<void> {
+  try {
+    await handle.close()
+  } finally {
+    disclaimFile(file)
+  }
+}
+
+function inUse(path: string | URL): Qcow2Error {
+  return new Qcow2Error('IN_USE', `The file ${path} is in use, and one that is written can have only one user.`)
 }
 
 function tooShort(offset: number): Qcow2Error {
@@ -156,5 +176,6 @@ interface FileHandle {
   truncate(size: number): Promise<void>
   datasync(): Promise<void>
   stat(): Promise<{ readonly size: number }>
+  stat(options: { readonly bigint: true }): Promise<Record<'dev' | 'ino' | 'size', bigint>>
   close(): Promise<void>
 }
