@@ -185,3 +185,20 @@ it('what is forgotten while an image is open is kept anew, and counts once', asy
   expect(await lab.onPage(forgetting, server.url)).toEqual([1])
   expect(await lab.onPage(uses)).toBe(1)
 })
+
+it('what several images opened at one time is let go by the last of them', async () => {
+  const together: Work<[string], unknown> = async ({ http }, url) => {
+    const storage = http(url, { readAhead: false, persistentCache: 1 << 24 })
+    await Promise.all([storage.open?.(), storage.open?.()])
+    await storage.close?.()
+    const bytes = await storage.read(1000, 10, new AbortController())
+    await storage.close?.()
+    const removed = await new Promise((resolve) => {
+      const removing = indexedDB.deleteDatabase('qcow2-web ranges')
+      removing.onsuccess = () => resolve('removed')
+      removing.onblocked = () => resolve('in use')
+    })
+    return { length: bytes.length, removed }
+  }
+  expect(await lab.onPage(together, server.url)).toEqual({ length: 10, removed: 'removed' })
+})

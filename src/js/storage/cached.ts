@@ -1,4 +1,5 @@
 import { blockSize, type CachedFile, RangeCache } from './range-cache.js'
+import { Shared } from './shared.js'
 import type { AsyncStorage } from './types.js'
 
 /** A storage whose bytes come from far away. */
@@ -11,21 +12,26 @@ export interface Remote extends AsyncStorage {
 /** Keeps what was read of a storage in the browser, block by block, and reads it from there the next time. */
 export class CachedStorage implements AsyncStorage {
   readonly #storage: Remote
-  readonly #budget: number
-  #cache: RangeCache | undefined
-  #users = 0
+  readonly #opened
 
   /** `budget` is in bytes, for all files together. */
   constructor(storage: Remote, budget: number) {
     this.#storage = storage
-    this.#budget = budget
+    this.#opened = new Shared(
+      async () => {
+        await storage.open?.()
+        const state = storage.state()
+        return { cache: state && (await RangeCache.open(state, budget)) }
+      },
+      async ({ cache }) => {
+        await cache?.close()
+        await storage.close?.()
+      },
+    )
   }
 
-  async open(): Promise<void> {
-    await this.#storage.open?.()
-    this.#users += 1
-    const state = this.#storage.state()
-    if (state && !this.#cache) this.#cache = await RangeCache.open(state, this.#budget)
+  open(): Promise<void> {
+    return this.#opened.open()
   }
 
   size(): number {
@@ -37,7 +43,7 @@ export class CachedStorage implements AsyncStorage {
   }
 
   async read(offset: number, length: number, options: { readonly signal: AbortSignal }): Promise<Uint8Array> {
-    const cache = this.#cache
+    const { cache } = this.#opened.current
     const end = offset + length
     if (!cache || length === 0 || end > this.size()) return this.#storage.read(offset, length, options)
     const [first, last] = [Math.floor(offset / blockSize), Math.floor((end - 1) / blockSize)]
@@ -59,14 +65,8 @@ export class CachedStorage implements AsyncStorage {
     return bytes
   }
 
-  async close(): Promise<void> {
-    this.#users -= 1
-    if (this.#users === 0) {
-      const cache = this.#cache
-      this.#cache = undefined
-      await cache?.close()
-    }
-    await this.#storage.close?.()
+  close(): Promise<void> {
+    return this.#opened.close()
   }
 }
 

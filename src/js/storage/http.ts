@@ -54,7 +54,10 @@ export interface HttpOptions {
   readonly download?: boolean | undefined
   /** Called while the whole file is fetched; `total` grows with `done` if the server doesn't say how long it is. */
   readonly onProgress?: ((progress: Progress) => void) | undefined
-  /** Gives up opening; reads have signals of their own. */
+  /**
+   * Gives up opening; that of an image then fails with code `STORAGE`, and the signal's reason as the `cause`. Reads have signals
+   * of their own, and so has the opening of an image.
+   */
   readonly signal?: AbortSignal | undefined
 }
 

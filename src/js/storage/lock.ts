@@ -14,7 +14,10 @@ export interface ClaimOptions {
    * function others are refused.
    */
   readonly onTakeOver?: (() => void | Promise<void>) | undefined
-  /** Gives up waiting for the other; opening then rejects with the signal's reason. */
+  /**
+   * Gives up waiting for the other; the storage's opening then rejects with the signal's reason, and that of an image with code
+   * `STORAGE`, and the reason as its `cause`. The signal of an image's own opening ends that, but not the asking.
+   */
   readonly signal?: AbortSignal | undefined
 }
 
