@@ -135,6 +135,20 @@ test('another tab that wants to change the image stays read-only, or takes it ov
   expect(qemuRead(path, 6 * MIB, 2)).toEqual([0xca, 0xfe])
 })
 
+test('a tab that only looks at the image is told when another one has changed it, and opens it again', async () => {
+  const [one, other] = [await open(), await open()]
+  await unlock(one, IN_PLACE)
+  await type(one, 5 * MIB, 'beef')
+  await one.getByRole('button', { name: 'Save', exact: true }).click()
+  await one.getByText('Saved in kept.qcow2.').waitFor()
+  await other.getByLabel('Go to').fill('5M')
+  await other.getByLabel('Go to').press('Enter')
+  await other.getByText('Changed in another tab.').waitFor()
+  await other.getByRole('button', { name: 'Open it again' }).click()
+  await other.getByText('Changed in another tab.').waitFor({ state: 'detached' })
+  expect((await bytesAt(other, 5 * MIB)).slice(0, 2)).toEqual([0xbe, 0xef])
+})
+
 test('changes in memory are given up when the image is locked, and the stored file stays as it was', async () => {
   const page = await open()
   await unlock(page, 'In memory')

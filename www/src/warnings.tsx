@@ -1,4 +1,6 @@
+import { fileChanged } from './engine/client'
 import type { OpenedImage } from './engine/protocol'
+import { enterStored } from './state/enter'
 import { Notice } from './ui/notice'
 
 /** What a person should know before trusting what the panels show. */
@@ -6,6 +8,7 @@ export function Warnings({ image }: { image: OpenedImage }) {
   const { info } = image
   return (
     <>
+      {fileChanged.value && image.stored !== null && <ChangedElsewhere path={image.stored} />}
       {info.corrupt && (
         <Notice tone="bad">
           <strong>Marked as corrupt.</strong> Damage was met in this image, and nobody writes to it until it is
@@ -25,5 +28,19 @@ export function Warnings({ image }: { image: OpenedImage }) {
         </Notice>
       ))}
     </>
+  )
+}
+
+/** Another tab has changed the file of an image that is only looked at here. */
+function ChangedElsewhere({ path }: { path: string }) {
+  const again = (
+    <button type="button" class="button small" onClick={() => void enterStored(path)}>
+      Open it again
+    </button>
+  )
+  return (
+    <Notice tone="warn" action={again}>
+      <strong>Changed in another tab.</strong> What is shown here is as it was before, and not all of it can be read.
+    </Notice>
   )
 }

@@ -1,7 +1,8 @@
 /** The page's side of the worker: the same calls, cancelled by AbortSignals instead of by task numbers. */
 
+import { signal } from '@preact/signals'
 import { proxy, wrap } from 'comlink'
-import type { CheckReport, DiffExtent, RepairReport } from 'qcow2-web'
+import { type CheckReport, type DiffExtent, isQcow2Error, type RepairReport } from 'qcow2-web'
 import type { PartitionTable } from '../partitions'
 import type {
   Ask,
@@ -31,6 +32,9 @@ export const workerFailure = new Promise<string>((resolve) => {
   worker.addEventListener('error', (event) => resolve(event.message || 'The worker of this page could not be started.'))
 })
 
+/** True from when a file turned out to be another one than was opened, until one is opened again. */
+export const fileChanged = signal(false)
+
 async function run<T>(signal: AbortSignal | undefined, call: (task: number) => Promise<T>): Promise<T> {
   signal?.throwIfAborted()
   const task = ++lastTask
@@ -40,6 +44,9 @@ async function run<T>(signal: AbortSignal | undefined, call: (task: number) => P
     const result = await call(task)
     signal?.throwIfAborted()
     return result
+  } catch (error) {
+    if (isQcow2Error(error) && error.code === 'FILE_CHANGED') fileChanged.value = true
+    throw error
   } finally {
     signal?.removeEventListener('abort', cancel)
   }

@@ -1,7 +1,7 @@
 /** What the page shows: the start screen, an image that can't be opened, or one that is. */
 
 import { computed, signal } from '@preact/signals'
-import { engine } from '../engine/client'
+import { engine, fileChanged } from '../engine/client'
 import { messageOf } from '../engine/message'
 import type { Ask, Disk, Missing, MissingAnswer, NewImage, OpenedImage, OpenOutcome } from '../engine/protocol'
 import { nameOf, type Source } from '../engine/source'
@@ -106,6 +106,7 @@ function show(outcome: OpenOutcome, source: Source, address: string | null): boo
   const known = image.snapshots.some((snapshot) => snapshot.id === route.peek().snapshot)
   if (opened.peek()) go({ ...START, image: address })
   else go({ image: address, ...(!known && { snapshot: null }) })
+  fileChanged.value = false
   disk.value = image.disk
   stage.value = { kind: 'viewer', image, visit: ++visits }
   return true
@@ -115,6 +116,7 @@ function show(outcome: OpenOutcome, source: Source, address: string | null): boo
 export function showAgain(image: OpenedImage): void {
   if (route.peek().snapshot !== null) go({ snapshot: null })
   const now = stage.peek()
+  fileChanged.value = false
   disk.value = image.disk
   stage.value = { kind: 'viewer', image, visit: now.kind === 'viewer' ? now.visit : ++visits }
 }
