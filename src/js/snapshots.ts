@@ -1,4 +1,4 @@
-import { type ByteCount, text } from './checks.js'
+import { type ByteCount, byteArray, text } from './checks.js'
 import { invalidArgument } from './errors.js'
 import type { Changes, Handle } from './handle.js'
 import type { Qcow2 } from './image.js'
@@ -146,7 +146,8 @@ async function writeVmState(
 ): Promise<number> {
   if (vmState === undefined) return 0
   let length = 0
-  const take = async (bytes: Uint8Array) => {
+  const take = async (part: unknown) => {
+    const bytes = byteArray(part, 'A part of vmState')
     await write(length, bytes)
     length += bytes.length
     onVmState?.(length)
@@ -155,6 +156,8 @@ async function writeVmState(
     await take(vmState)
     return length
   }
+  if (typeof vmState?.getReader !== 'function')
+    throw invalidArgument('vmState must be a Uint8Array or a ReadableStream.')
   const reader = vmState.getReader()
   try {
     for (let next = await reader.read(); !next.done; next = await reader.read()) await take(next.value)

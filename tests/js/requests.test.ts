@@ -13,9 +13,11 @@ import {
   nodeFile,
   overlay,
   type Progress,
+  prefetched,
   Qcow2,
   Qcow2Error,
   readAhead,
+  recorded,
   type SyncStorage,
   type WritableAsyncStorage,
 } from '../../src/js/index.js'
@@ -335,6 +337,17 @@ describe('a storage that', () => {
     for (const value of [undefined, null, 5, 'disk.qcow2', {}, { size: () => 1 }, new Uint8Array(5)]) {
       await expect(Qcow2.open(value as AsyncStorage)).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' })
     }
+  })
+
+  it('is no storage, or one that needs no fetching, is refused by what is put over it', () => {
+    for (const value of [undefined, 5, {}]) {
+      for (const over of [readAhead, recorded, (storage: AsyncStorage) => prefetched(storage, [])]) {
+        expect(() => over(value as unknown as AsyncStorage)).toThrow(/INVALID_ARGUMENT/)
+      }
+    }
+    const sync = memory(raw) as unknown as AsyncStorage
+    expect(() => recorded(sync)).toThrow(/INVALID_ARGUMENT/)
+    expect(() => prefetched(sync, [])).toThrow(/INVALID_ARGUMENT/)
   })
 
   it('takes no worker where there are none', async () => {

@@ -1,10 +1,10 @@
 import type { Abortable } from '../abort.js'
-import { integer } from '../checks.js'
+import { storage as checkedStorage, integer } from '../checks.js'
 import { invalidArgument } from '../errors.js'
 import { made } from './recipe.js'
 import { firstAfter, type Range } from './segments.js'
 import { Shared } from './shared.js'
-import { type AsyncStorage, ask } from './types.js'
+import { type AsyncStorage, ask, isSync } from './types.js'
 
 /**
  * Parts of a file as `[offset, length]` in bytes, in the order in which they were first read. It can be kept as JSON; so one
@@ -27,8 +27,13 @@ export interface PrefetchOptions {
   readonly ahead?: number | undefined
 }
 
-/** A storage that remembers what is read of it, for {@link prefetched} to fetch before it is needed. */
+/**
+ * A storage that remembers what is read of it, for {@link prefetched} to fetch before it is needed.
+ *
+ * @throws {@link Qcow2Error} `INVALID_ARGUMENT` if `storage` is none, or a synchronous one.
+ */
 export function recorded(storage: AsyncStorage): Recorded {
+  mustWait(storage)
   const blocks = new Set<number>()
   return {
     ...through(storage),
@@ -59,9 +64,10 @@ export function recorded(storage: AsyncStorage): Recorded {
  * It goes no further ahead than `ahead`, so where a reader leaves the path of the list, it stops. What can't be fetched is
  * left to those who need it.
  *
- * @throws {@link Qcow2Error} `INVALID_ARGUMENT` if the list is none.
+ * @throws {@link Qcow2Error} `INVALID_ARGUMENT` if the list is none, or `storage`, or if that is a synchronous one.
  */
 export function prefetched(storage: AsyncStorage, list: PrefetchList, options: PrefetchOptions = {}): AsyncStorage {
+  mustWait(storage)
   const ahead = integer(options.ahead ?? 8 * 1024 * 1024, 'ahead')
   const entries = checked(list)
   const run = new Shared(
@@ -122,6 +128,12 @@ class Path {
       yield piece
     }
   }
+}
+
+/** Throws unless a storage is one that has to be waited for. */
+function mustWait(storage: AsyncStorage): void {
+  if (!isSync(checkedStorage(storage, 'What is fetched'))) return
+  throw invalidArgument('A synchronous storage has nothing to be fetched before it is needed.')
 }
 
 /** A copy of a list, if it is one. */

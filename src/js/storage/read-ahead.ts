@@ -1,4 +1,4 @@
-import { integer } from '../checks.js'
+import { storage as checkedStorage, integer } from '../checks.js'
 import { AsyncReadAhead } from './async-read-ahead.js'
 import { made } from './recipe.js'
 import { SyncReadAhead } from './sync-read-ahead.js'
@@ -31,12 +31,13 @@ const MiB = 1024 * KiB
  * wait for these; requests that nobody waits for any more are aborted.
  *
  * @param storage what is read; it must not change meanwhile, so the result can't be written. Opened and closed with it.
- * @throws {@link Qcow2Error} `INVALID_ARGUMENT` if an option is not a number of bytes.
+ * @throws {@link Qcow2Error} `INVALID_ARGUMENT` if `storage` is none, or an option is not a number of bytes.
  */
 export function readAhead(storage: SyncStorage, options?: ReadAheadOptions): SyncStorage
 export function readAhead(storage: AsyncStorage, options?: ReadAheadOptions): AsyncStorage
 export function readAhead(storage: Storage, options?: ReadAheadOptions): Storage
 export function readAhead(storage: Storage, options: ReadAheadOptions = {}): Storage {
+  checkedStorage(storage, 'What is read ahead')
   const budget = integer(options.budget ?? 16 * MiB, 'budget')
   const limits: ReadAheadLimits = {
     budget,
