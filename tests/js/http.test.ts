@@ -185,6 +185,21 @@ describe('what fails and may pass', () => {
     expect(server.requests.length).toBe(4)
   })
 
+  it('an answer that never ends is given up as soon as it is too long', async () => {
+    const storage = await opened()
+    const ended = new Promise<void>((resolve) => {
+      server.faults.push((response) => {
+        response.once('close', resolve)
+        response.writeHead(206, { 'content-range': `bytes 1048576-1048585/${2 * MiB}`, etag: '"1"' })
+        const more = () => void response.write(bytesAt(1 * MiB, 64 * KiB), (error) => error ?? more())
+        more()
+      })
+    })
+    expect(await storage.read(1 * MiB, 10, { signal })).toEqual(bytesAt(1 * MiB, 10))
+    await ended
+    expect(server.requests.length).toBe(3)
+  })
+
   it('is tried again when the file is opened', async () => {
     server.faults.push(reset, status(502))
     expect(await (await opened()).size()).toBe(2 * MiB)

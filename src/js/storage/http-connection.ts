@@ -80,15 +80,33 @@ export async function send(
 
 /** The body of an answer: exactly a range. */
 export async function body(response: Response, range: Range, signal: AbortSignal | undefined): Promise<Uint8Array> {
+  const length = range.end - range.start
+  // As long as that, and no longer: the browser sees to it. One that doesn't say may go on for ever.
+  const announced = response.headers.get('content-length') === String(length)
   let bytes: Uint8Array
   try {
-    bytes = new Uint8Array(await response.arrayBuffer())
+    bytes = announced ? new Uint8Array(await response.arrayBuffer()) : await beginning(response, length)
   } catch (error) {
     signal?.throwIfAborted()
     throw unreachable(error, range.start)
   }
-  if (bytes.length !== range.end - range.start) throw cut(bytes.length, range)
+  if (bytes.length !== length) throw cut(bytes.length, range)
   return bytes
+}
+
+/** The body of an answer, unless it is longer than `length`: then no more of it than tells that. */
+async function beginning(response: Response, length: number): Promise<Uint8Array> {
+  if (!response.body) return new Uint8Array()
+  const reader = response.body.getReader()
+  const chunks: BlobPart[] = []
+  let done = 0
+  for (let next = await reader.read(); !next.done && done <= length; next = await reader.read()) {
+    chunks.push(next.value as BlobPart)
+    done += next.value.length
+  }
+  // It may have ended, or broken off.
+  reader.cancel().catch(() => {})
+  return new Uint8Array(await new Blob(chunks).arrayBuffer())
 }
 
 /** What an answer says, for those who judge it. */
