@@ -205,6 +205,19 @@ describe.each(hasOpfs ? (['opfs', 'idb'] as const) : (['idb'] as const))(
   },
 )
 
+it.runIf(hasOpfs)('files of both kinds are told apart, and named where they are in use', async () => {
+  const both: Work<[], string> = async ({ idb, opfs }) => {
+    const [one, two, again] = [opfs('x', { create: true }), idb('opfs/x'), idb('opfs/x')]
+    await one.open?.()
+    await two.open?.()
+    const refused = await Promise.resolve(again.open?.()).then(String, ({ reason }) => reason)
+    await two.close?.()
+    await one.close?.()
+    return refused
+  }
+  expect(await lab.onPage(both)).toBe('The file opfs/x is in use: by another tab, worker or storage.')
+})
+
 it('the browser says what it has, and where a file is best', async () => {
   const look: Work<[], unknown> = async ({ bestStorage, capabilities, estimate, persist }) => {
     const { kind, storage } = await bestStorage('best')

@@ -24,22 +24,26 @@ export interface ClaimOptions {
 /** Lets a name go; fulfilled when another may have it. */
 export type Unlock = () => Promise<void>
 
+/** The kinds of files, each with names of its own. */
+type Kind = 'opfs' | 'idb'
+
 /**
- * Takes a name for oneself, or together with others who want it `shared`, among all tabs and workers of the origin, until
+ * Takes a file for oneself, or together with others who want it `shared`, among all tabs and workers of the origin, until
  * it is let go, or until the tab is gone. Where there are no Web Locks (without HTTPS) nothing is taken.
  *
  * @throws {@link Qcow2Error} `IN_USE` if somebody has it and does not let go.
  */
-export async function lock(name: string, shared: boolean, options: ClaimOptions): Promise<Unlock> {
+export async function lock(kind: Kind, file: string, shared: boolean, options: ClaimOptions): Promise<Unlock> {
   const { takeOver, onTakeOver, signal } = options
   signal?.throwIfAborted()
   if (!globalThis.navigator?.locks) return async () => {}
+  const name = `qcow2-web/${kind}/${file}`
   const mode = shared ? 'shared' : 'exclusive'
   let unlock = await hold(name, { mode, ifAvailable: true })
   if (!unlock && takeOver && (await isWilling(name))) {
     unlock = (await wait(name, mode, signal)) ?? (await hold(name, { mode, ifAvailable: true }))
   }
-  if (!unlock) throw new Qcow2Error('IN_USE', `${name} is in use: by another tab, worker or storage.`)
+  if (!unlock) throw new Qcow2Error('IN_USE', `The file ${file} is in use: by another tab, worker or storage.`)
   return onTakeOver ? listen(name, onTakeOver, unlock) : unlock
 }
 

@@ -17,6 +17,6 @@ export function opfsHere(path: OpfsPath, options: OpfsFileOptions, claim: ClaimO
 
 /** What takes the file at a path. */
 export function claiming(path: OpfsPath, options: OpfsFileOptions, claim: ClaimOptions = {}): () => Promise<Unlock> {
-  const name = `qcow2-web/opfs/${[...path.directories, path.name].join('/')}`
-  return () => lock(name, !options.writable, claim)
+  const name = [...path.directories, path.name].join('/')
+  return () => lock('opfs', name, !options.writable, claim)
 }
