@@ -82,6 +82,12 @@ export function exact(bytes: Uint8Array, offset: number, length: number): Uint8A
   throw new Qcow2Error('STORAGE_CONTRACT', reason, { offset })
 }
 
+/** Throws if the array of a read, of so many bytes when it was given, has been transferred since. */
+export function stillHas(target: number | Uint8Array, length: number): void {
+  if (typeof target === 'number' || target.length === length) return
+  throw invalidArgument('The array was given away while it was to be filled.')
+}
+
 function show(value: unknown): string {
   if (typeof value === 'string') return `'${value}'`
   return typeof value === 'object' ? Object.prototype.toString.call(value) : String(value)

@@ -1,22 +1,44 @@
+import { storageFailed } from './errors.js'
 import type { HostStorage } from './host-storage.js'
+import type { Tasks } from './tasks.js'
 import type { WasmImage } from './wasm.js'
 
-/** Reads that go past the memory of WebAssembly: what a storage has at hand, straight into the caller's array. */
+/** Reads that go past the memory of WebAssembly: from the storage straight into the caller's array. */
 export class DirectReads {
   readonly #image: WasmImage
   readonly #data: HostStorage
+  readonly #tasks: Tasks
 
   /** `data` is the storage that holds the data of `image`: its data file, or its own. */
-  constructor(image: WasmImage, data: HostStorage) {
+  constructor(image: WasmImage, data: HostStorage, tasks: Tasks) {
     this.#image = image
     this.#data = data
+    this.#tasks = tasks
   }
 
   /** Fills `into` with what the disk has at `offset`; false if the engine has to read it, and `into` is then anything. */
-  read(offset: bigint, into: Uint8Array): boolean {
-    if (!this.#data.keeps) return false
-    const place = this.#image.held_place(offset, into.length)
+  readSync(offset: bigint, into: Uint8Array): boolean {
+    const place = this.#place(offset, into)
     // At once: the place is the range's as long as nothing else is asked of the image.
     return place >= 0 && this.#data.readKept(place, into)
   }
+
+  /** As `readSync`, also of what has to come first. */
+  read(offset: bigint, into: Uint8Array, signal: AbortSignal | undefined): boolean | Promise<void> {
+    const place = this.#place(offset, into)
+    if (place < 0) return false
+    const data = this.#data
+    if (data.readKept(place, into)) return true
+    if (data.sync) return false
+    // A storage that one waits for and that keeps bytes can't be written, so that the place stays the range's.
+    return this.#tasks.ask((abort) => data.readInto(place, into, abort).catch(fail), signal)
+  }
+
+  #place(offset: bigint, into: Uint8Array): number {
+    return this.#data.keeps ? this.#image.held_place(offset, into.length) : -1
+  }
+}
+
+function fail(error: unknown): never {
+  throw storageFailed(error)
 }

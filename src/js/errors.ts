@@ -221,6 +221,15 @@ export function codeOf(thrown: unknown): 'STORAGE' | 'QUOTA' {
   return full.some((each) => each === name || each === code) ? 'QUOTA' : 'STORAGE'
 }
 
+/** What a storage threw, as the engine says it. */
+export function storageFailed(cause: unknown): unknown {
+  // One that speaks in these errors is heard as it is.
+  if (isQcow2Error(cause)) return cause
+  const other = typeof cause === 'string' ? cause : 'it threw something that is not an error'
+  const said = cause instanceof Error ? cause.message : other
+  return new Qcow2Error(codeOf(cause), `The storage failed: ${said}.`, { cause })
+}
+
 /** `text`, as the engine says it, as a sentence. */
 export function sentence(text: string): string {
   return `${text.charAt(0).toUpperCase()}${text.slice(1)}.`

@@ -151,6 +151,11 @@ class AsyncHostStorage {
     return this.#kept?.readKept(offset, into) ?? false
   }
 
+  /** Fills `into` with the bytes at `offset` when they have come; only where it `keeps` some. */
+  readInto(offset: number, into: Uint8Array, abort: LazyAbort): Promise<void> {
+    return (this.#kept as KeepingStorage).readInto(offset, into, abort)
+  }
+
   measure(number: number): void {
     this.#answer(number, { abort: new LazyAbort() }, sizeOf(this.#storage))
   }

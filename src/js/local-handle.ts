@@ -17,8 +17,8 @@ export class LocalHandle implements Handle {
   readonly #engine: Engine
   readonly #storages: Storages
   readonly #data: HostStorage
-  readonly #direct: DirectReads
   readonly #tasks: Tasks
+  readonly #direct: DirectReads
   #size: number
   #snapshots: readonly Snapshot[] | undefined
   #closing: Promise<void> | undefined
@@ -29,8 +29,8 @@ export class LocalHandle implements Handle {
     this.#engine = engine
     this.#storages = storages
     this.#data = data
-    this.#direct = new DirectReads(image, data)
     this.#tasks = new Tasks(engine)
+    this.#direct = new DirectReads(image, data, this.#tasks)
     this.writable = writable
     this.sync = image.sync
     this.vmStateSize = image.vm_state_size
@@ -79,7 +79,10 @@ export class LocalHandle implements Handle {
   ): Uint8Array | Promise<Uint8Array> {
     const into = typeof target === 'number' ? new Uint8Array(target) : target
     signal?.throwIfAborted()
-    if (what === 'read' && this.#tasks.now(() => this.#direct.read(offset, into))) return into
+    if (what === 'read') {
+      const direct = this.#tasks.now(() => this.#direct.read(offset, into, signal))
+      if (direct) return direct === true ? into : direct.then(() => into)
+    }
     const pending = this.#tasks.run<undefined>(() => this.#image[what](offset, into), signal)
     return pending ? pending.then(() => into) : into
   }
@@ -90,7 +93,7 @@ export class LocalHandle implements Handle {
 
   readSync(offset: bigint, into: Uint8Array): void {
     this.#tasks.now(() => {
-      if (!this.sync || !this.#direct.read(offset, into)) this.#image.read_sync(offset, into)
+      if (!this.sync || !this.#direct.readSync(offset, into)) this.#image.read_sync(offset, into)
     })
   }
 

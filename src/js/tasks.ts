@@ -1,12 +1,13 @@
+import { LazyAbort } from './abort.js'
 import type { Engine } from './engine.js'
 import { Qcow2Error } from './errors.js'
 import { fromEngine } from './wasm.js'
 
-/** The calls of the engine that one handle has in flight. */
+/** The calls of the engine that one handle has in flight, and what it asks of storages past the engine. */
 export class Tasks {
   readonly #engine: Engine
-  /** How to end each of them early, by number. */
-  readonly #inFlight = new Map<number, (reason: unknown) => void>()
+  /** How to end each of them early. */
+  readonly #inFlight = new Set<(reason: unknown) => void>()
   #closed = false
 
   constructor(engine: Engine) {
@@ -28,6 +29,13 @@ export class Tasks {
     return typeof outcome === 'number' ? this.#wait<T>(outcome, signal) : outcome
   }
 
+  /** What a storage is asked for past the engine comes to; it is aborted where a call of the engine would be dropped. */
+  ask<T>(start: (abort: LazyAbort) => Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+    const request = new LazyAbort()
+    const drop = () => request.abort()
+    return this.#until<T>(signal, drop, ({ resolve, reject }) => start(request).then(resolve, reject))
+  }
+
   /** As `run`, for the one call that comes after `close`. */
   async last<T>(start: () => T | number): Promise<T> {
     const outcome = call(start)
@@ -43,29 +51,37 @@ export class Tasks {
   /** Drops all calls in flight, which reject with code `CLOSED`, as all later ones do. */
   close(): void {
     this.#closed = true
-    for (const end of [...this.#inFlight.values()]) end(closed())
+    for (const end of [...this.#inFlight]) end(closed())
   }
 
   #wait<T>(task: number, signal: AbortSignal | undefined): Promise<T> {
+    const drop = () => this.#engine.cancel(task)
+    return this.#until<T>(signal, drop, (settle) =>
+      this.#engine.wait(task, { resolve: (value) => settle.resolve(value as T), reject: settle.reject }),
+    )
+  }
+
+  /** What is heard by `listen`, unless `signal` aborts before that, or this is closed: then `drop` is called. */
+  #until<T>(signal: AbortSignal | undefined, drop: () => void, listen: (settle: Settle<T>) => unknown): Promise<T> {
     return new Promise((resolve, reject) => {
       const forget = () => {
-        this.#inFlight.delete(task)
+        this.#inFlight.delete(end)
         signal?.removeEventListener('abort', abort)
       }
       const end = (reason: unknown) => {
         forget()
         reject(reason)
-        this.#engine.cancel(task)
+        drop()
       }
       const abort = () => end(signal?.reason)
-      this.#inFlight.set(task, end)
+      this.#inFlight.add(end)
       signal?.addEventListener('abort', abort)
       // By what the call told on its way.
       if (signal?.aborted) return abort()
-      this.#engine.wait(task, {
+      listen({
         resolve(value) {
           forget()
-          resolve(value as T)
+          resolve(value)
         },
         reject(error) {
           forget()
@@ -74,6 +90,12 @@ export class Tasks {
       })
     })
   }
+}
+
+/** Tells what something comes to. */
+interface Settle<T> {
+  resolve(value: T): void
+  reject(error: unknown): void
 }
 
 function call<T>(start: () => T): T {

@@ -1,7 +1,7 @@
 import { type Abortable, LazyAbort, whenAborted } from '../abort.js'
-import { exact } from '../checks.js'
+import { exact, stillHas } from '../checks.js'
 import type { ReadAheadLimits } from './read-ahead.js'
-import { copy, covers, join, type Range, type Segment, Segments } from './segments.js'
+import { type Bytes, copy, covers, join, type Range, type Segment, Segments } from './segments.js'
 import { Streams } from './streams.js'
 import { type AsyncStorage, ask, type KeepingStorage } from './types.js'
 
@@ -22,7 +22,8 @@ interface Request {
   missing: number
   /** True when it has come to its end. */
   over: boolean
-  readonly resolve: (bytes: Uint8Array) => void
+  /** Takes the range out of the parts, which have come. */
+  readonly take: (parts: readonly Segment[]) => void
   readonly reject: (reason: unknown) => void
   /** Stops listening for its abortion. */
   ignore: () => void
@@ -68,20 +69,22 @@ export class AsyncReadAhead implements KeepingStorage {
   }
 
   read(offset: number, length: number, options: Abortable): Promise<Uint8Array> {
-    if (this.#size === undefined) return this.size().then(() => this.read(offset, length, options))
     const range = { start: offset, end: offset + length }
-    // Past the end: the storage knows best what to say. Too large to be kept: nothing is gained here.
-    const foreign = length === 0 || range.end > this.#size || length > this.#limits.budget / 2
-    if (foreign) return this.#storage.read(offset, length, options)
+    const alone = () => this.#storage.read(offset, length, options)
+    return this.#read(range, options, (parts) => join(parts, range), alone)
+  }
 
-    const parts = this.#segments.within(range)
-    if (isHere(parts, range)) {
-      this.#use(parts, range)
-      return Promise.resolve(join(parts, range))
+  readInto(offset: number, into: Uint8Array, options: Abortable): Promise<void> {
+    const { length } = into
+    const fill = (parts: readonly Bytes[]) => {
+      stillHas(into, length)
+      copy(parts, offset, into)
     }
-    if (parts.length > 0 || this.#turn) return this.#later(range, parts, options)
-    // Where nothing of it is here, and nobody has asked before in this turn, the storage is asked before anything else.
-    return this.#later(range, [this.#fetch(this.#segments.widen(range, this.#blocks(range)))], options)
+    const range = { start: offset, end: offset + length }
+    return this.#read(range, options, fill, async () => {
+      const bytes = exact(await this.#storage.read(offset, length, options), offset, length)
+      fill([{ ...range, bytes }])
+    })
   }
 
   readKept(offset: number, into: Uint8Array): boolean {
@@ -99,6 +102,28 @@ export class AsyncReadAhead implements KeepingStorage {
     await this.#storage.close?.()
   }
 
+  /** What `take` makes of the segments that cover a range when they have come; where none are to be kept, what `alone` does. */
+  #read<T>(
+    range: Range,
+    options: Abortable,
+    take: (parts: readonly Segment[]) => T,
+    alone: () => Promise<T>,
+  ): Promise<T> {
+    if (this.#size === undefined) return this.size().then(() => this.#read(range, options, take, alone))
+    const length = range.end - range.start
+    // Past the end: the storage knows best what to say. Too large to be kept: nothing is gained here.
+    if (length === 0 || range.end > this.#size || length > this.#limits.budget / 2) return alone()
+
+    const parts = this.#segments.within(range)
+    if (isHere(parts, range)) {
+      this.#use(parts, range)
+      return Promise.resolve(take(parts))
+    }
+    if (parts.length > 0 || this.#turn) return this.#later(range, parts, options, take)
+    // Where nothing of it is here, and nobody has asked before in this turn, the storage is asked before anything else.
+    return this.#later(range, [this.#fetch(this.#segments.widen(range, this.#blocks(range)))], options, take)
+  }
+
   /** Ends what is on its way, and forgets what is here. */
   #drop(): void {
     for (const fetch of this.#segments.within({ start: 0, end: Number.POSITIVE_INFINITY })) {
@@ -113,10 +138,11 @@ export class AsyncReadAhead implements KeepingStorage {
     this.#thisTurn().ranges.push(range)
   }
 
-  #later(range: Range, parts: Fetch[], options: Abortable): Promise<Uint8Array> {
+  #later<T>(range: Range, parts: Fetch[], options: Abortable, make: (parts: readonly Segment[]) => T): Promise<T> {
     return new Promise((resolve, reject) => {
       this.#segments.hold(parts)
-      const request: Request = { range, parts, missing: 0, over: false, resolve, reject, ignore: () => {} }
+      const take = (all: readonly Segment[]) => resolve(make(all))
+      const request: Request = { range, parts, missing: 0, over: false, take, reject, ignore: () => {} }
       request.ignore = whenAborted(options, (reason) => this.#fail(request, reason))
       if (!request.over) this.#start(request)
     })
@@ -256,7 +282,11 @@ export class AsyncReadAhead implements KeepingStorage {
 
   #finish(request: Request): void {
     if (request.over) return
-    request.resolve(join(request.parts, request.range))
+    try {
+      request.take(request.parts)
+    } catch (error) {
+      request.reject(error)
+    }
     this.#leave(request)
   }
 

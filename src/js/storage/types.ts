@@ -1,3 +1,4 @@
+import type { Abortable } from '../abort.js'
 import { Qcow2Error } from '../errors.js'
 
 /**
@@ -117,6 +118,8 @@ export function isWritable(storage: Storage): storage is WritableStorage {
 export interface KeepingStorage extends AsyncStorage {
   /** Fills `into` with the bytes at `offset` if all of them are kept; if not, the result is false, and `into` anything. */
   readKept(offset: number, into: Uint8Array): boolean
+  /** As `read`, into an array of the caller's; `INVALID_ARGUMENT` if that is given away before. */
+  readInto(offset: number, into: Uint8Array, options: Abortable): Promise<void>
 }
 
 /** True if there is more to `storage` than its contract. */

@@ -1,6 +1,7 @@
 import { unlessAborted } from '../abort.js'
+import { stillHas } from '../checks.js'
 import { type Bytes, copy, covers, type Range } from '../storage/segments.js'
-import { type Reads, stillHas } from './reads.js'
+import type { Reads } from './reads.js'
 
 /** A part of the disk that was asked for before it was wanted. */
 interface Piece extends Bytes {

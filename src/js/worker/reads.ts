@@ -1,4 +1,4 @@
-import { invalidArgument } from '../errors.js'
+import { stillHas } from '../checks.js'
 import type { Readable } from '../handle.js'
 import type { Port } from './port.js'
 import type { WorkerMethods } from './protocol.js'
@@ -48,10 +48,4 @@ export class Reads {
   reuse(bytes: Uint8Array<ArrayBuffer>): void {
     this.#spares.keep(bytes.buffer)
   }
-}
-
-/** Throws if the array of a read, of so many bytes when it was given, has been transferred since. */
-export function stillHas(target: number | Uint8Array, length: number): void {
-  if (typeof target === 'number' || target.length === length) return
-  throw invalidArgument('The array was given away while it was to be filled.')
 }

@@ -1,0 +1,105 @@
+import { readFileSync } from 'node:fs'
+import { afterEach, describe, expect, it, vi } from 'vitest'
+import { Engine } from '../../src/js/engine.js'
+import { type AsyncStorage, Qcow2, Qcow2Error, readAhead } from '../../src/js/index.js'
+import { convert } from './helpers/qemu.js'
+import { bytesAt, type HeldRequest, HeldStorage, settle } from './helpers/storages.js'
+
+const KiB = 1024
+const bytes = bytesAt(0, 3 * KiB * KiB)
+const raw = readFileSync(convert('direct.qcow2', bytes))
+
+afterEach(() => {
+  vi.restoreAllMocks()
+})
+
+/** An image whose tables are in memory, over a storage that fetches ahead; the test answers what is asked of the file then. */
+async function held() {
+  const storage = new HeldStorage(raw.length)
+  let holding = false
+  const passing: AsyncStorage = {
+    size: () => raw.length,
+    read: (offset, length, options) =>
+      holding ? storage.read(offset, length, options) : Promise.resolve(raw.subarray(offset, offset + length)),
+  }
+  // It keeps a fifth of the file: of each cluster one block, by which the tables are loaded.
+  const image = await Qcow2.open(readAhead(passing, { budget: 640 * KiB, window: 0 }))
+  for (let offset = 0; offset < bytes.length; offset += 64 * KiB) await image.read(offset, 1)
+  holding = true
+  return { image, storage, wait: vi.spyOn(Engine.prototype, 'wait') }
+}
+
+function answer({ offset, length, ...request }: HeldRequest): void {
+  request.answer(raw.subarray(offset, offset + length))
+}
+
+const at = 1_000_000
+
+describe('what has to come from a storage that fetches ahead', () => {
+  it.each([5000, 330_000, 400_000])('goes past the engine into the array: %i bytes', async (length) => {
+    const { image, storage, wait } = await held()
+    const into = new Uint8Array(length)
+    const reading = image.read(at, into)
+    await settle()
+    for (const request of storage.requests) answer(request)
+    expect(await reading).toBe(into)
+    expect(into).toEqual(bytes.subarray(at, at + length))
+    expect(wait).not.toHaveBeenCalled()
+    await image.close()
+  })
+
+  it('is not waited for by who aborts, and is by others', async () => {
+    const { image, storage } = await held()
+    const controllers = [new AbortController(), new AbortController()]
+    const [first, second] = controllers.map(({ signal }) => image.read(at, 5000, { signal }))
+    controllers[0]?.abort(new Error('enough'))
+    await expect(first).rejects.toThrow('enough')
+    expect(storage.requests.map(({ signal }) => signal.aborted)).toEqual([false])
+    for (const request of storage.requests) answer(request)
+    expect(await second).toEqual(bytes.subarray(at, at + 5000))
+    await image.close()
+  })
+
+  it('is aborted when nobody waits for it any more', async () => {
+    const { image, storage } = await held()
+    const controller = new AbortController()
+    const reading = image.read(at, 5000, { signal: controller.signal })
+    controller.abort(new Error('enough'))
+    await expect(reading).rejects.toThrow('enough')
+    expect(storage.requests.map(({ signal }) => signal.aborted)).toEqual([true])
+    await image.close()
+  })
+
+  it('is aborted when the image is closed', async () => {
+    const { image, storage } = await held()
+    const reading = expect(image.read(at, 5000)).rejects.toMatchObject({ code: 'CLOSED' })
+    await image.close()
+    await reading
+    expect(storage.requests.map(({ signal }) => signal.aborted)).toEqual([true])
+  })
+
+  it.each<[string, (request: HeldRequest) => void, object]>([
+    ['an exception', ({ fail }) => fail(new Error('gone')), { code: 'STORAGE', reason: 'The storage failed: gone.' }],
+    ['no room', ({ fail }) => fail(Object.assign(new Error('x'), { code: 'ENOSPC' })), { code: 'QUOTA' }],
+    ['what is no error', ({ fail }) => fail(7), { code: 'STORAGE', cause: 7 }],
+    ['an error of these', ({ fail }) => fail(new Qcow2Error('FILE_CHANGED', 'Another.')), { code: 'FILE_CHANGED' }],
+    ['less than that', (request) => request.answer(new Uint8Array(7)), { code: 'STORAGE_CONTRACT' }],
+  ])('may fail: by %s', async (_, outcome, error) => {
+    const { image, storage } = await held()
+    const reading = expect(image.read(at, 5000)).rejects.toMatchObject(error)
+    for (const request of storage.requests) outcome(request)
+    await reading
+    await image.close()
+  })
+
+  it.each([5000, 400_000])('needs the array still: %i bytes', async (length) => {
+    const { image, storage } = await held()
+    const into = new Uint8Array(length)
+    const reading = expect(image.read(at, into)).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' })
+    structuredClone(into, { transfer: [into.buffer] })
+    await settle()
+    for (const request of storage.requests) answer(request)
+    await reading
+    await image.close()
+  })
+})
