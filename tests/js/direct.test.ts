@@ -3,7 +3,7 @@ import { afterEach, describe, expect, it, vi } from 'vitest'
 import { Engine } from '../../src/js/engine.js'
 import { type AsyncStorage, Qcow2, Qcow2Error, readAhead } from '../../src/js/index.js'
 import { convert } from './helpers/qemu.js'
-import { bytesAt, type HeldRequest, HeldStorage, settle } from './helpers/storages.js'
+import { bytesAt, CountedStorage, type HeldRequest, HeldStorage, settle } from './helpers/storages.js'
 
 const KiB = 1024
 const bytes = bytesAt(0, 3 * KiB * KiB)
@@ -102,4 +102,15 @@ describe('what has to come from a storage that fetches ahead', () => {
     await reading
     await image.close()
   })
+})
+
+it('what a storage has at hand goes past the engine', async () => {
+  const image = await Qcow2.open(readAhead(new CountedStorage(raw), { window: 0 }))
+  await image.read(0, bytes.length)
+  const answers = vi.spyOn(Engine.prototype, 'answer')
+  const place = bytes.findIndex((byte, at) => at % 65_536 === 0 && byte !== 0)
+  expect(await image.read(place, 4096)).toEqual(bytes.slice(place, place + 4096))
+  expect(answers).not.toHaveBeenCalled()
+  answers.mockRestore()
+  await image.close()
 })
