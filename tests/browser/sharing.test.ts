@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { browserName, hasOpfs } from './drivers/chosen.js'
+import { browserName, hasOpfs, pagesTogether } from './drivers/chosen.js'
 import { inWorker, onPage, StorageLab, type Work } from './storage-lab.js'
 
 const lab = new StorageLab()
@@ -119,7 +119,7 @@ describe.each(hasOpfs ? (['opfs', 'idb'] as const) : (['idb'] as const))(
       for (const page of [first, second]) await page.close()
     }, 30_000)
 
-    it.each([
+    it.runIf(pagesTogether).each([
       ['lets go', true],
       ['does not let go', false],
     ])(

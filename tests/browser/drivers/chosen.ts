@@ -11,4 +11,7 @@ export const browserName = (process.env.TEST_BROWSER ?? 'chromium') as keyof typ
 /** WebKitGTK has no origin-private file system, but a beginning of one that is switched off. */
 export const hasOpfs = browserName !== 'webkit'
 
+/** By WebDriver, pages are asked one at a time: what one waits for can't be done in another. */
+export const pagesTogether = browserName !== 'webkit'
+
 export const launch: Launch = (profile) => browsers[browserName](profile)
