@@ -55,10 +55,11 @@ impl Preallocation {
         }
     }
 
-    /// To be called after the file was cut, or made longer: what it has behind its end is gone, or may be.
+    /// To be called after the file was cut, or made longer. What it had behind its end is gone when it was cut.
     pub(super) fn after_set_size(&self, size: u64) {
-        self.length.set(size);
-        self.end.set(0);
+        if size < self.length.replace(size) {
+            self.end.set(0);
+        }
     }
 
     /// Frees what is allocated behind the end, unless somebody else has changed the file's length.
@@ -126,6 +127,16 @@ mod tests {
         let (length, space) = length_and_space(&file);
         assert_eq!(length, 3 * MIB as u64);
         assert!(space < 4 * MIB as u64, "{space} bytes are allocated");
+    }
+
+    #[test]
+    fn what_was_made_longer_has_it_until_it_is_dropped_too() {
+        let Some((file, storage)) = growing() else { return };
+        write(&storage, 0, MIB);
+        now_or_never(storage.set_size(MIB as u64 + 4096)).unwrap().unwrap();
+        drop(storage);
+        let (_, space) = length_and_space(&file);
+        assert!(space < 3 * MIB as u64 / 2, "{space} bytes are allocated");
     }
 
     #[test]
