@@ -1,9 +1,9 @@
 import { readFileSync } from 'node:fs'
 import { afterEach, describe, expect, it, vi } from 'vitest'
 import { Engine } from '../../src/js/engine.js'
-import { type AsyncStorage, Qcow2, Qcow2Error, readAhead } from '../../src/js/index.js'
+import { Qcow2, Qcow2Error, readAhead } from '../../src/js/index.js'
 import { convert } from './helpers/qemu.js'
-import { bytesAt, CountedStorage, type HeldRequest, HeldStorage, settle } from './helpers/storages.js'
+import { bytesAt, CountedStorage, type HeldRequest, LaterHeldStorage, settle } from './helpers/storages.js'
 
 const KiB = 1024
 const bytes = bytesAt(0, 3 * KiB * KiB)
@@ -15,18 +15,12 @@ afterEach(() => {
 
 /** An image whose tables are in memory, over a storage that fetches ahead; the test answers what is asked of the file then. */
 async function held() {
-  const storage = new HeldStorage(raw.length)
-  let holding = false
-  const passing: AsyncStorage = {
-    size: () => raw.length,
-    read: (offset, length, options) =>
-      holding ? storage.read(offset, length, options) : Promise.resolve(raw.subarray(offset, offset + length)),
-  }
+  const storage = new LaterHeldStorage(raw)
   // It keeps a fifth of the file: of each cluster one block, by which the tables are loaded.
-  const image = await Qcow2.open(readAhead(passing, { budget: 640 * KiB, window: 0 }))
+  const image = await Qcow2.open(readAhead(storage, { budget: 640 * KiB, window: 0 }))
   for (let offset = 0; offset < bytes.length; offset += 64 * KiB) await image.read(offset, 1)
-  holding = true
-  return { image, storage, wait: vi.spyOn(Engine.prototype, 'wait') }
+  storage.hold()
+  return { image, storage: storage.held, wait: vi.spyOn(Engine.prototype, 'wait') }
 }
 
 function answer({ offset, length, ...request }: HeldRequest): void {

@@ -18,7 +18,7 @@ import {
   type WritableAsyncStorage,
 } from '../../src/js/index.js'
 import { contents, convert, create } from './helpers/qemu.js'
-import { CountedStorage, HeldStorage, settle } from './helpers/storages.js'
+import { CountedStorage, HeldStorage, LaterHeldStorage, settle } from './helpers/storages.js'
 
 const MiB = 1024 * 1024
 const bytes = contents(3 * MiB, 31)
@@ -27,21 +27,11 @@ const raw = readFileSync(path)
 
 /** An image over a storage that answers until `hold` is set, and then only when the test says so. */
 async function held(): Promise<{ image: Qcow2; storage: HeldStorage; hold: () => void }> {
-  const storage = new HeldStorage(raw.length)
-  let holding = false
-  const passing: AsyncStorage = {
-    size: () => raw.length,
-    read: (offset, length, options) =>
-      holding ? storage.read(offset, length, options) : Promise.resolve(raw.subarray(offset, offset + length)),
-    close: () => storage.close(),
-  }
-  const image = await Qcow2.open(passing)
+  const storage = new LaterHeldStorage(raw)
+  const image = await Qcow2.open(storage)
   // The tables are loaded by now.
   for (let offset = 0; offset < bytes.length; offset += 64 * 1024) await image.read(offset, 1)
-  const hold = () => {
-    holding = true
-  }
-  return { image, storage, hold }
+  return { image, storage: storage.held, hold: () => storage.hold() }
 }
 
 describe('an aborted read', () => {

@@ -107,7 +107,7 @@ function open(url: string | URL, options?: HttpOptions): AsyncStorage
 function open(url: string | URL, options: HttpOptions = {}): SyncStorage | AsyncStorage {
   if (typeof url !== 'string' && !(url instanceof URL)) throw invalidArgument('http() takes an address.')
   if (!options.fetchFn && !isAddress(url)) throw invalidArgument(`http() takes an address, which '${url}' is not here.`)
-  const ahead = options.readAhead ?? {}
+  const ahead = aheadOf(options.readAhead)
   const access: HttpAccess = {
     url: String(url),
     requestInit: { cache: 'no-store', ...options.requestInit },
@@ -126,8 +126,7 @@ function open(url: string | URL, options: HttpOptions = {}): SyncStorage | Async
   if (!options.sync) {
     const remote = new FetchStorage(access)
     const file = budget === 0 ? remote : new CachedStorage(remote, budget)
-    const storage =
-      ahead === false ? file : readAhead(file, { ...ahead, block: ahead.block ?? block, gap: ahead.gap ?? block })
+    const storage = ahead ? readAhead(file, ahead) : file
     return options.fetchFn ? storage : made(storage, { maker: 'http', args: () => [absolute(url), portable(options)] })
   }
   if (budget > 0) throw invalidArgument('http() with sync: true has no persistentCache, for IndexedDB is asynchronous.')
@@ -136,7 +135,12 @@ function open(url: string | URL, options: HttpOptions = {}): SyncStorage | Async
     throw invalidArgument('http() with sync: true works in workers only.')
   }
   const file = new SyncHttpStorage(access)
-  return ahead === false ? file : readAhead(file, { ...ahead, block: ahead.block ?? block, gap: ahead.gap ?? block })
+  return ahead ? readAhead(file, ahead) : file
+}
+
+/** What is fetched ahead, in blocks for a server where nothing else is said. */
+function aheadOf(options: ReadAheadOptions | false = {}): ReadAheadOptions | false {
+  return options && { ...options, block: options.block ?? block, gap: options.gap ?? block }
 }
 
 /** True if there is a place of this address: a relative one needs a page, or a worker's script, that it is relative to. */

@@ -67,6 +67,34 @@ export class HeldStorage implements AsyncStorage {
   }
 }
 
+/** A file that answers by itself until `hold` is called; from then on its requests wait among those of `held`. */
+export class LaterHeldStorage implements AsyncStorage {
+  readonly held: HeldStorage
+  readonly #file: Uint8Array
+  #holding = false
+
+  constructor(file: Uint8Array) {
+    this.#file = file
+    this.held = new HeldStorage(file.length)
+  }
+
+  size(): number {
+    return this.#file.length
+  }
+
+  async read(offset: number, length: number, options: { readonly signal: AbortSignal }): Promise<Uint8Array> {
+    return this.#holding ? this.held.read(offset, length, options) : this.#file.subarray(offset, offset + length)
+  }
+
+  close(): void {
+    this.held.close()
+  }
+
+  hold(): void {
+    this.#holding = true
+  }
+}
+
 /** Bytes behind an asynchronous or synchronous storage that counts what is asked of it. */
 export class CountedStorage implements AsyncStorage {
   requests = 0
