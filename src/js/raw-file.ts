@@ -1,7 +1,6 @@
-import { sizeOf } from './host-storage.js'
 import { claim, disclaim } from './storage/claims.js'
 import { isSync, type WritableStorage } from './storage/types.js'
-import { checkWritable, explain, ready } from './storages.js'
+import { checkWritable, explain, measure, ready } from './storages.js'
 
 /** A file that is written as it is, with no image in it. */
 export class RawFile {
@@ -20,7 +19,7 @@ export class RawFile {
   }
 
   size(): Promise<number> {
-    return attempt('measured', () => sizeOf(this.#storage))
+    return measure(this.#storage)
   }
 
   /** Writes bytes, which nobody changes later. */
