@@ -1,5 +1,6 @@
 import { storageFailed } from './errors.js'
 import type { HostStorage } from './host-storage.js'
+import { ask } from './storage/types.js'
 import type { Tasks } from './tasks.js'
 import type { WasmImage } from './wasm.js'
 
@@ -18,14 +19,14 @@ export class DirectReads {
 
   /** Fills `into` with what the disk has at `offset`; false if the engine has to read it, and `into` is then anything. */
   readSync(offset: bigint, into: Uint8Array): boolean {
-    const place = this.#place(offset, into)
+    const place = this.#place(offset, into.length)
     // At once: the place is the range's as long as nothing else is asked of the image.
     return place >= 0 && this.#data.readKept(place, into)
   }
 
   /** As `readSync`, also of what has to come first. */
   read(offset: bigint, into: Uint8Array, signal: AbortSignal | undefined): boolean | Promise<void> {
-    const place = this.#place(offset, into)
+    const place = this.#place(offset, into.length)
     if (place < 0) return false
     const data = this.#data
     if (data.readKept(place, into)) return true
@@ -34,8 +35,24 @@ export class DirectReads {
     return this.#tasks.ask((abort) => data.readInto(place, into, abort).catch(fail), signal)
   }
 
-  #place(offset: bigint, into: Uint8Array): number {
-    return this.#data.keeps ? this.#image.held_place(offset, into.length) : -1
+  /** True if `give` may come to something. */
+  get gives(): boolean {
+    return this.#data.giver !== undefined
+  }
+
+  /**
+   * What the disk has at `offset`, in the array that the storage makes of it, which nobody else has; no reason for the storage
+   * to fetch more. False if the engine has to read it.
+   */
+  give(offset: bigint, length: number, signal: AbortSignal | undefined): false | Promise<Uint8Array> {
+    const { giver } = this.#data
+    const place = giver ? this.#place(offset, length) : -1
+    if (!giver || place < 0) return false
+    return this.#tasks.ask((abort) => ask(giver, place, length, abort).catch(fail), signal)
+  }
+
+  #place(offset: bigint, length: number): number {
+    return this.#data.keeps ? this.#image.held_place(offset, length) : -1
   }
 }
 

@@ -4,6 +4,7 @@ import { Qcow2Error } from './errors.js'
 import {
   type AsyncStorage,
   ask,
+  type GivingStorage,
   isKeeping,
   isSync,
   type KeepingStorage,
@@ -36,6 +37,7 @@ function checkedSize(size: number): number {
 class SyncHostStorage {
   readonly sync = true
   readonly keeps = true
+  readonly giver = undefined
   readonly size: number
   readonly writable: boolean
   readonly takesTurns = isThreadShared()
@@ -144,6 +146,11 @@ class AsyncHostStorage {
   /** True if some of it may be at hand. */
   get keeps(): boolean {
     return this.#kept !== undefined
+  }
+
+  /** Whom those may ask who fetch ahead themselves, if there is somebody. */
+  get giver(): GivingStorage | undefined {
+    return this.#kept?.giver
   }
 
   /** Fills `into` with the bytes at `offset` if they are at hand; if not, the result is false, and `into` anything. */

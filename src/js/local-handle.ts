@@ -87,6 +87,17 @@ export class LocalHandle implements Handle {
     return pending ? pending.then(() => into) : into
   }
 
+  /** True if the storage makes the arrays of what is read through `give`: memory for it, and small reads, gain nothing. */
+  get gives(): boolean {
+    return this.#direct.gives
+  }
+
+  /** Reads a part of the disk into a new array, for who fetches ahead himself: the storage takes it for no reason to do so. */
+  give(offset: bigint, length: number, signal: AbortSignal | undefined): Uint8Array | Promise<Uint8Array> {
+    const given = this.#tasks.now(() => this.#direct.give(offset, length, signal))
+    return given || this.read('read', offset, length, signal)
+  }
+
   async write(how: Writable, offset: bigint, bytes: Uint8Array, signal: AbortSignal | undefined): Promise<void> {
     await this.#tasks.run(() => this.#image[how](offset, bytes), signal)
   }
@@ -114,7 +125,7 @@ export class LocalHandle implements Handle {
     }
   }
 
-  async openSnapshot(idOrName: string): Promise<Handle> {
+  async openSnapshot(idOrName: string): Promise<LocalHandle> {
     const view = this.#tasks.now(() => this.#image.open_snapshot(idOrName))
     return new LocalHandle(view, this.#engine, this.#storages.share(), this.#data, false)
   }

@@ -317,6 +317,49 @@ it('an image in a worker that may change is not read ahead, nor are its snapshot
   ])
 })
 
+it.each([
+  ['in order', true, 65536, 1],
+  ['in order, with odd lengths', true, 100_001, 3],
+  ['in long pieces', true, 3_000_000, 2],
+  ['in order, of clusters that are compressed', false, 65536, 4],
+])('a Blob is read ahead in its own arrays: %s', async (_, noise, length, depth) => {
+  const wrong = await lab.onPage(
+    async ({ blob, memory, Qcow2 }, noise, length, depth) => {
+      // More than the largest window, and no whole cluster at its end.
+      const disk = new Uint8Array(24 * 1024 * 1024 + 512)
+      if (noise) for (let at = 0; at < disk.length; at += 65536) crypto.getRandomValues(disk.subarray(at, at + 65536))
+      else for (let at = 0; at < disk.length; at += 1) disk[at] = at >> 10
+      const made = memory()
+      const image = await Qcow2.create(made, { size: disk.length })
+      if (noise) image.writeSync(0, disk)
+      else
+        for (let at = 0; at < disk.length; at += 65536) await image.writeCompressed(at, disk.subarray(at, at + 65536))
+      await image.close()
+
+      const open = await Qcow2.open(blob(new Blob([made.bytes().slice()])), { worker: true })
+      const wrong: number[] = []
+      for (const from of [0, 1]) {
+        let next = from
+        const reader = async () => {
+          while (next < disk.length) {
+            const at = next
+            next += length
+            const bytes = await open.read(at, Math.min(length, disk.length - at))
+            if (!bytes.every((byte, index) => byte === disk[at + index])) wrong.push(at)
+          }
+        }
+        await Promise.all(Array.from({ length: depth }, reader))
+      }
+      await open.close()
+      return wrong
+    },
+    noise,
+    length,
+    depth,
+  )
+  expect(wrong).toEqual([])
+})
+
 describe('of a server', () => {
   beforeEach(() => {
     server.requests.length = 0

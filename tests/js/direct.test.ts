@@ -1,7 +1,8 @@
 import { readFileSync } from 'node:fs'
 import { afterEach, describe, expect, it, vi } from 'vitest'
 import { Engine } from '../../src/js/engine.js'
-import { Qcow2, Qcow2Error, readAhead } from '../../src/js/index.js'
+import { blob, Qcow2, Qcow2Error, readAhead } from '../../src/js/index.js'
+import { openHere } from '../../src/js/opening.js'
 import { convert } from './helpers/qemu.js'
 import { bytesAt, CountedStorage, type HeldRequest, LaterHeldStorage, settle } from './helpers/storages.js'
 
@@ -95,6 +96,62 @@ describe('what has to come from a storage that fetches ahead', () => {
     for (const request of storage.requests) answer(request)
     await reading
     await image.close()
+  })
+})
+
+describe('what is fetched ahead by the caller', () => {
+  const opened = async (file: Uint8Array<ArrayBuffer>) => {
+    const handle = await openHere(blob(new Blob([file])), {})
+    // The tables come into memory by this.
+    for (let offset = 0; offset < bytes.length; offset += 64 * KiB)
+      await handle.read('read', BigInt(offset), 1, undefined)
+    return { handle, slice: vi.spyOn(Blob.prototype, 'slice') }
+  }
+
+  it('comes in the array that a Blob makes, and in no other', async () => {
+    const { handle, slice } = await opened(raw)
+    expect(handle.gives).toBe(true)
+    for (const length of [400_000, 400_000, 1]) {
+      const given = await handle.give(BigInt(at), length, undefined)
+      expect(given).toEqual(bytes.subarray(at, at + length))
+      expect(given.buffer.byteLength).toBe(length)
+    }
+    // Once for each, and nothing behind them: nothing is kept, and nothing more is fetched.
+    const asked = slice.mock.calls.map(([start = 0, end = 0]) => end - start)
+    expect(asked).toEqual([400_000, 400_000, 1])
+    await handle.close()
+  })
+
+  it('is read by the engine where it is not in the file as it is', async () => {
+    const { handle } = await opened(readFileSync(convert('packed.qcow2', bytes, '-c')))
+    expect(await handle.give(BigInt(at), 400_000, undefined)).toEqual(bytes.subarray(at, at + 400_000))
+    await handle.close()
+  })
+
+  it('is read by the engine where the storage keeps its arrays', async () => {
+    const handle = await openHere(readAhead(new CountedStorage(raw)), {})
+    expect(handle.gives).toBe(false)
+    expect(await handle.give(BigInt(at), 400_000, undefined)).toEqual(bytes.subarray(at, at + 400_000))
+    await handle.close()
+  })
+
+  it('is not waited for by who aborts, nor when the image is closed', async () => {
+    const { handle } = await opened(raw)
+    const controller = new AbortController()
+    const aborted = expect(handle.give(BigInt(at), 5000, controller.signal)).rejects.toThrow('enough')
+    controller.abort(new Error('enough'))
+    await aborted
+    const closed = expect(handle.give(BigInt(at), 5000, undefined)).rejects.toMatchObject({ code: 'CLOSED' })
+    await handle.close()
+    await closed
+  })
+
+  it('may fail', async () => {
+    const { handle } = await opened(raw)
+    const gone = new DOMException('changed', 'NotReadableError')
+    vi.spyOn(Blob.prototype, 'arrayBuffer').mockRejectedValue(gone)
+    await expect(handle.give(BigInt(at), 5000, undefined)).rejects.toMatchObject({ code: 'FILE_CHANGED', cause: gone })
+    await handle.close()
   })
 })
 

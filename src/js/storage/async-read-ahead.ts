@@ -3,7 +3,7 @@ import { exact, stillHas } from '../checks.js'
 import type { ReadAheadLimits } from './read-ahead.js'
 import { type Bytes, copy, covers, join, type Range, type Segment, Segments } from './segments.js'
 import { Streams } from './streams.js'
-import { type AsyncStorage, ask, type KeepingStorage } from './types.js'
+import { type AsyncStorage, ask, type GivingStorage, isGiving, type KeepingStorage } from './types.js'
 
 /** A segment that is here or on its way. */
 interface Fetch extends Segment {
@@ -52,6 +52,10 @@ export class AsyncReadAhead implements KeepingStorage {
     this.#limits = limits
     this.#segments = new Segments(limits.budget)
     this.#streams = new Streams(limits.window)
+  }
+
+  get giver(): GivingStorage | undefined {
+    return isGiving(this.#storage) ? this.#storage : undefined
   }
 
   async open(): Promise<void> {

@@ -1,7 +1,7 @@
 import { invalidArgument, Qcow2Error } from '../errors.js'
 import { type ReadAheadOptions, readAhead } from './read-ahead.js'
 import { made, recipeOf } from './recipe.js'
-import type { AsyncStorage, Storage, SyncStorage } from './types.js'
+import type { AsyncStorage, GivingStorage, Storage, SyncStorage } from './types.js'
 
 /** How {@link blob} reads. */
 export interface BlobOptions {
@@ -41,8 +41,9 @@ export function fileOf(storage: Storage): Blob | undefined {
   return recipe?.maker === 'blob' ? (recipe.args()[0] as Blob) : undefined
 }
 
-function asyncBlob(file: Blob): AsyncStorage {
+function asyncBlob(file: Blob): GivingStorage {
   return {
+    gives: true,
     size: () => file.size,
     identity: () => identity(file),
     read(offset, length) {

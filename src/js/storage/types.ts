@@ -120,11 +120,23 @@ export interface KeepingStorage extends AsyncStorage {
   readKept(offset: number, into: Uint8Array): boolean
   /** As `read`, into an array of the caller's; `INVALID_ARGUMENT` if that is given away before. */
   readInto(offset: number, into: Uint8Array, options: Abortable): Promise<void>
+  /** What it fetches from, for those who fetch ahead themselves; only if that gives arrays away. */
+  readonly giver: GivingStorage | undefined
+}
+
+/** An asynchronous storage that makes an array for each read, and leaves it to the caller. */
+export interface GivingStorage extends AsyncStorage {
+  readonly gives: true
 }
 
 /** True if there is more to `storage` than its contract. */
 export function isKeeping(storage: Storage): storage is KeepingStorage {
   return 'readKept' in storage
+}
+
+/** True if the arrays of `storage` are for those who ask for them. */
+export function isGiving(storage: Storage): storage is GivingStorage {
+  return 'gives' in storage
 }
 
 /** `storage.read`, with an exception that it throws as a rejection. No more promises than needed, as reads may be many. */

@@ -1,6 +1,7 @@
 import type { CreateOptions } from '../create.js'
 import { Qcow2Error } from '../errors.js'
-import type { Handle, Walk } from '../handle.js'
+import type { Walk } from '../handle.js'
+import type { LocalHandle } from '../local-handle.js'
 import { createHere, openHere } from '../opening.js'
 import type { OpenOptions } from '../options.js'
 import { onFileHere } from '../standalone.js'
@@ -15,13 +16,13 @@ import type { Facts, ImageMethods, PageMethods } from './protocol.js'
 /** The worker's images: each method drives a handle as the face does where the engine runs beside it. */
 export function imageMethods(page: Port<PageMethods>): Served<ImageMethods> {
   const borrowed = new Borrowed(page)
-  const images = new Numbered<{ readonly handle: Handle; readonly numbers: readonly number[] }>()
+  const images = new Numbered<{ readonly handle: LocalHandle; readonly numbers: readonly number[] }>()
   const walks = new Numbered<Walk>()
 
   /** Opens an image with `open`, over what is unpacked for as long as it is open. */
   const keep = async <S, O extends object>(
     image: number,
-    open: (storage: S, options: O) => Promise<Handle>,
+    open: (storage: S, options: O) => Promise<LocalHandle>,
     storage: Packed,
     options: Packed,
     watch: LongOptions,
@@ -55,6 +56,9 @@ export function imageMethods(page: Port<PageMethods>): Served<ImageMethods> {
       const into = new Uint8Array(target as ArrayBuffer)
       await images.get(image).handle.read(what, offset, into, signal)
       return moved(into)
+    },
+    async giveOfImage(image, offset, length, { signal }) {
+      return moved((await images.get(image).handle.give(offset, length, signal)) as Uint8Array<ArrayBuffer>)
     },
     writeImage: (image, how, offset, bytes, { signal }) => images.get(image).handle.write(how, offset, bytes, signal),
     beginWalk(image, walk, method, args) {
@@ -106,6 +110,6 @@ class Numbered<T> {
   }
 }
 
-function factsOf({ writable, vmStateSize, size, snapshots }: Handle): Facts {
-  return { writable, vmStateSize, size, snapshots }
+function factsOf({ writable, gives, vmStateSize, size, snapshots }: LocalHandle): Facts {
+  return { writable, gives, vmStateSize, size, snapshots }
 }

@@ -61,6 +61,8 @@ export interface ImageMethods {
   change<M extends keyof Changes>(image: number, method: M, args: Parameters<Changes[M]>): unknown
   /** Into new memory of a length, or into some that is given for it. */
   readImage(image: number, what: Readable, offset: bigint, target: number | ArrayBuffer): Uint8Array<ArrayBuffer>
+  /** A part of the disk that the page fetches ahead: see `LocalHandle.give`. */
+  giveOfImage(image: number, offset: bigint, length: number): Uint8Array<ArrayBuffer>
   writeImage(image: number, how: Writable, offset: bigint, bytes: Uint8Array): void
   beginWalk<M extends keyof Walks>(image: number, walk: number, method: M, args: Parameters<Walks[M]>): void
   continueWalk(walk: number, limit: number): Float64Array
@@ -98,6 +100,8 @@ export interface PageMethods {
 /** What an image shows of itself. */
 export interface Facts {
   readonly writable: boolean
+  /** What is fetched ahead best comes in arrays of the worker's, and in long pieces. */
+  readonly gives: boolean
   readonly vmStateSize: number
   readonly size: number
   readonly snapshots: readonly Snapshot[]

@@ -1,6 +1,7 @@
 import { unlessAborted } from '../abort.js'
 import { stillHas } from '../checks.js'
 import { type Bytes, copy, covers, type Range } from '../storage/segments.js'
+import type { Facts } from './protocol.js'
 import type { Reads } from './reads.js'
 
 /** A part of the disk that was asked for before it was wanted. */
@@ -28,8 +29,13 @@ interface Reader {
 /** Readers that are told apart at one time. */
 const maximum = 4
 
-/** The most that is asked for ahead at a time, in bytes. Longer reads are made by themselves: their way hardly matters. */
-const largest = 512 * 1024
+/**
+ * The largest window, in bytes, for all readers together. Longer reads are made by themselves: their way hardly matters.
+ *
+ * Where the storage makes the memory, each time that it is asked costs more than the way to the worker; elsewhere the memory
+ * is the page's, and best stays in the processor's caches.
+ */
+const largest = { given: 8 * 1024 * 1024, lent: 512 * 1024 }
 
 /**
  * Reads a disk that never changes ahead of sequential readers, so that what they want next is on the page already: the way
@@ -41,20 +47,19 @@ const largest = 512 * 1024
  */
 export class ReadAhead {
   readonly #reads: Reads
-  readonly #size: number
+  readonly #image: Pick<Facts, 'size' | 'gives'>
   /** The most recently used last. */
   readonly #readers: Reader[] = []
 
-  /** `size` is the disk's. */
-  constructor(reads: Reads, size: number) {
+  constructor(reads: Reads, image: Pick<Facts, 'size' | 'gives'>) {
     this.#reads = reads
-    this.#size = size
+    this.#image = image
   }
 
   /** Reads into an array, or into a new one of a length; what is at hand needs no promise. */
   read(offset: number, target: number | Uint8Array, signal: AbortSignal | undefined): Uint8Array | Promise<Uint8Array> {
     const length = typeof target === 'number' ? target : target.length
-    if (length === 0 || length > largest) return this.#read(offset, target, signal)
+    if (length === 0 || length > this.#largest) return this.#read(offset, target, signal)
     const range = { start: offset, end: offset + length }
     const reader = this.#take(offset)
     const pieces = reader.pieces.filter(({ start }) => start < range.end)
@@ -71,6 +76,10 @@ export class ReadAhead {
   /** Ends what nobody waits for, and forgets what is here. */
   end(): void {
     for (const reader of [...this.#readers]) this.#leave(reader)
+  }
+
+  get #largest(): number {
+    return this.#image.gives ? largest.given : largest.lent
   }
 
   #read(offset: number, target: number | Uint8Array, signal: AbortSignal | undefined): Promise<Uint8Array> {
@@ -95,14 +104,22 @@ export class ReadAhead {
     while (reader.pieces[0] && reader.pieces[0].end <= end) this.#release(reader.pieces.shift() as Piece)
     const from = reader.pieces.at(-1)?.end ?? end
     if (!forward || from - end >= Math.max(reader.window, 1)) return
-    reader.window = Math.min(Math.max(2 * reader.window, 2 * (end - start)), largest)
-    const to = Math.min(from + reader.window, this.#size)
+    const length = end - start
+    const others = this.#readers.filter((each) => each !== reader && each.pieces.length > 0).length
+    const share = Math.floor(this.#largest / (1 + others))
+    // A shorter one would not serve the next read.
+    reader.window = Math.max(length, Math.min(2 * Math.max(reader.window, length), share))
+    const to = Math.min(from + reader.window, this.#image.size)
     if (from < to) reader.pieces.push(this.#fetch(reader, from, to))
   }
 
   #fetch(reader: Reader, start: number, end: number): Piece {
     const abort = new AbortController()
-    const settled = this.#reads.fetch('read', BigInt(start), end - start, abort.signal).then(
+    const [reads, offset, length] = [this.#reads, BigInt(start), end - start]
+    const bytes = this.#image.gives
+      ? reads.given(offset, length, abort.signal)
+      : reads.fetch('read', offset, length, abort.signal)
+    const settled = bytes.then(
       (bytes) => {
         piece.bytes = bytes
       },
@@ -152,8 +169,8 @@ export class ReadAhead {
   #release(piece: Piece): void {
     piece.held -= 1
     if (piece.held > 0) return
-    if (piece.bytes) this.#reads.reuse(piece.bytes)
-    else piece.abort.abort()
+    if (!piece.bytes) piece.abort.abort()
+    else if (!this.#image.gives) this.#reads.reuse(piece.bytes)
   }
 }
 

@@ -44,6 +44,11 @@ export class Reads {
     return this.#port.call('readImage', [this.#image, what, offset, spare ?? length], options)
   }
 
+  /** As `fetch`, of the disk, in an array that the worker makes. */
+  given(offset: bigint, length: number, signal: AbortSignal): Promise<Uint8Array<ArrayBuffer>> {
+    return this.#port.call('giveOfImage', [this.#image, offset, length], { signal })
+  }
+
   /** Takes an array back that was fetched, and that nobody looks at any more. */
   reuse(bytes: Uint8Array<ArrayBuffer>): void {
     this.#spares.keep(bytes.buffer)

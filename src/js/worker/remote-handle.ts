@@ -37,7 +37,7 @@ export class RemoteHandle implements Handle {
     this.#reads = new Reads(loan.client.port, image)
     // It counts in numbers.
     const ahead = fixed && Number.isSafeInteger(facts.size)
-    this.#ahead = ahead ? new ReadAhead(this.#reads, facts.size) : undefined
+    this.#ahead = ahead ? new ReadAhead(this.#reads, facts) : undefined
   }
 
   get size(): number {
