@@ -17,7 +17,7 @@ const steps = {
   js: { title: 'the package in Node and in bundlers', needs: ['packages', 'wasm', 'qemu', 'server'], run: js },
   browser: {
     title: 'the package and the page in Chromium',
-    needs: ['packages', 'wasm', 'qemu', 'browser', 'server'],
+    needs: ['packages', 'wasm', 'qemu', 'browser', 'server', 'machine'],
     run: browser,
   },
   firefox: {
@@ -117,7 +117,7 @@ function browser() {
 /** Tests that are driven by what Chromium alone has here. */
 const chromiumAlone = ['page*', 'package*']
 /** Tests that take long, and of what browsers hardly differ in: there by hand, as `TEST_BROWSER=firefox npx vitest run nginx`. */
-const long = ['nginx', 'range-cache', 'convert']
+const long = ['nginx', 'range-cache', 'convert', 'emulator']
 /** Tests of what is kept: WebKitGTK has no origin-private file system, and keeps nothing when it is driven. */
 const keeping = ['opfs', 'quota', 'restart', 'killed']
 

@@ -48,6 +48,8 @@ export class StorageLab {
 
   /** Told of each request for something that is not there. */
   listen: (pathname: string, search: string) => void = () => {}
+  /** The files that are served beside the package, by their paths there. */
+  readonly beside = new Map<string, string>()
   /** What of the package does not come. */
   withheld: RegExp | undefined
 
@@ -72,7 +74,7 @@ export class StorageLab {
       }
       const type = types[extname(pathname)] ?? 'text/html'
       try {
-        const body = own[pathname] ?? readFileSync(join(dist, pathname))
+        const body = own[pathname] ?? readFileSync(this.beside.get(pathname) ?? join(dist, pathname))
         response.writeHead(200, { 'content-type': type }).end(body)
       } catch {
         this.listen(pathname, search)
