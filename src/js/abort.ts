@@ -44,6 +44,14 @@ export function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal | unde
   })
 }
 
+/** Aborts `controller` when one of some signals does; returns what to call when that is no longer of interest. */
+export function follow(controller: AbortController, ...signals: readonly (AbortSignal | undefined)[]): () => void {
+  const ignore = signals.map((signal) => signal && whenAborted({ signal }, (reason) => controller.abort(reason)))
+  return () => {
+    for (const each of ignore) each?.()
+  }
+}
+
 /** What a storage gets with each request. */
 export type Abortable = LazyAbort | { readonly signal: AbortSignal }
 

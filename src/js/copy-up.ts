@@ -1,4 +1,4 @@
-import { whenAborted } from './abort.js'
+import { follow } from './abort.js'
 import { integer } from './checks.js'
 import { Qcow2Error } from './errors.js'
 import type { Extent } from './map.js'
@@ -31,7 +31,7 @@ export async function copyUp(source: Source, { requests = 4, signal, onProgress 
   const most = integer(requests, 'requests', 1)
   // The first failure ends the others.
   const stop = new AbortController()
-  const ignore = signal ? whenAborted({ signal }, (reason) => stop.abort(reason)) : () => {}
+  const ignore = follow(stop, signal)
   try {
     await copyAll(source, most, stop, onProgress)
   } finally {

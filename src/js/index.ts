@@ -57,6 +57,7 @@ export { type ReadAheadOptions, readAhead } from './storage/read-ahead.js'
 export type {
   AsyncStorage,
   Storage,
+  StorageOpenOptions,
   SyncStorage,
   WritableAsyncStorage,
   WritableStorage,

@@ -69,7 +69,11 @@ type Call = (
 async function start(files: Files, how: HostOpenOptions, options: LongOptions, call: Call): Promise<LocalHandle> {
   const use = files.writable ? 'write' : 'read'
   const storages = new Storages()
-  const resolve = resolver(files.backing, (each) => storages.open(each, engine), files.passphrases)
+  const resolve = resolver(
+    files.backing,
+    (each) => storages.open(each, engine, 'read', options.signal),
+    files.passphrases,
+  )
   await init()
   const engine = new Engine(resolve, files.passphrases)
   const tasks = new Tasks(engine)

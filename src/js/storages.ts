@@ -65,7 +65,7 @@ export async function ready(
     failed()
     throw signal.reason
   }
-  const opening = (async () => storage.open?.())()
+  const opening = (async () => storage.open?.({ signal }))()
   try {
     await unlessAborted(opening, signal)
   } catch (cause) {

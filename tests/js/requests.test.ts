@@ -24,6 +24,7 @@ const MiB = 1024 * 1024
 const bytes = contents(3 * MiB, 31)
 const path = convert('image.qcow2', bytes)
 const raw = readFileSync(path)
+const over = readFileSync(create('over.qcow2', MiB, '-b', path, '-F', 'qcow2'))
 
 /** An image over a storage that answers until `hold` is set, and then only when the test says so. */
 async function held(): Promise<{ image: Qcow2; storage: HeldStorage; hold: () => void }> {
@@ -87,6 +88,7 @@ describe('an aborted read', () => {
   it.each<[string, (storage: WritableAsyncStorage, options: { signal: AbortSignal }) => Promise<unknown>]>([
     ['open', (storage, options) => Qcow2.open(storage, options)],
     ['open, of a data file', (dataFile, options) => Qcow2.open(memory(raw), { ...options, dataFile })],
+    ['open, of a backing file', (backing, options) => Qcow2.open(memory(over), { ...options, backing })],
     ['create', (storage, options) => Qcow2.create(storage, { size: MiB, ...options })],
     ['check', (storage, options) => check(storage, options)],
     ['inspect', (storage, options) => inspect(storage, options)],
@@ -97,9 +99,11 @@ describe('an aborted read', () => {
     ['convert, to a raw file', (storage, options) => convertDisk(memory(raw), storage, { format: 'raw', ...options })],
   ])('does not wait for a storage that takes its time to get ready: %s', async (_, call) => {
     let [ready, opened, closed] = [() => {}, 0, 0]
+    let told: AbortSignal | undefined
     const storage: WritableAsyncStorage = {
-      open() {
+      open({ signal } = {}) {
         opened += 1
+        told = signal
         return new Promise<void>((resolve) => {
           ready = resolve
         })
@@ -120,7 +124,9 @@ describe('an aborted read', () => {
     const pending = call(storage, { signal: controller.signal })
     pending.catch(() => {})
     await vi.waitUntil(() => opened === 1)
+    expect(told?.aborted).toBe(false)
     controller.abort(new Error('enough'))
+    expect(told?.reason).toEqual(new Error('enough'))
     await expect(pending).rejects.toThrow('enough')
     expect(closed).toBe(0)
     ready()
@@ -138,8 +144,8 @@ describe('an aborted read', () => {
     expect(storage.requests.map(({ signal }) => signal.aborted)).toEqual([true])
   })
 
-  it('closes a storage that was supplied too late', async () => {
-    const late = new CountedStorage(raw)
+  it('does not open a storage that was supplied too late', async () => {
+    const late = new HeldStorage(raw.length)
     let supply: (storage: AsyncStorage) => void = () => {}
     const controller = new AbortController()
     const opening = new Promise<void>((asked) => {
@@ -149,15 +155,14 @@ describe('an aborted read', () => {
           supply = resolve
         })
       }
-      const overlay = memory(readFileSync(create('overlay.qcow2', MiB, '-b', path, '-F', 'qcow2')))
-      Qcow2.open(overlay, { backing, signal: controller.signal }).catch(() => {})
+      Qcow2.open(memory(over), { backing, signal: controller.signal }).catch(() => {})
     })
     await opening
     controller.abort()
     await settle()
     supply(late)
     await settle()
-    expect([late.requests, late.closed]).toEqual([0, 1])
+    expect([late.opened, late.closed]).toEqual([0, 0])
   })
 
   it('leaves no listener on the signal', async () => {

@@ -3,7 +3,14 @@ import { exact, stillHas } from '../checks.js'
 import type { ReadAheadLimits } from './read-ahead.js'
 import { type Bytes, copy, covers, join, type Range, type Segment, Segments } from './segments.js'
 import { Streams } from './streams.js'
-import { type AsyncStorage, ask, type GivingStorage, isGiving, type KeepingStorage } from './types.js'
+import {
+  type AsyncStorage,
+  ask,
+  type GivingStorage,
+  isGiving,
+  type KeepingStorage,
+  type StorageOpenOptions,
+} from './types.js'
 
 /** A segment that is here or on its way. */
 interface Fetch extends Segment {
@@ -58,8 +65,8 @@ export class AsyncReadAhead implements KeepingStorage {
     return isGiving(this.#storage) ? this.#storage : undefined
   }
 
-  async open(): Promise<void> {
-    await this.#storage.open?.()
+  async open(options?: StorageOpenOptions): Promise<void> {
+    await this.#storage.open?.(options)
     this.#users += 1
   }
 

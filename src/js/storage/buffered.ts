@@ -1,11 +1,11 @@
-import type { Unlock } from './lock.js'
+import type { Claiming } from './lock.js'
 import { Shared } from './shared.js'
-import type { WritableAsyncStorage } from './types.js'
+import type { StorageOpenOptions, WritableAsyncStorage } from './types.js'
 
 /** A file that changes as a whole: after a commit, also one that is cut short by a crash, it is the new one or the old. */
 export interface Store {
-  /** Makes it ready; says how long the file is. */
-  open(): Promise<number>
+  /** Makes it ready, unless `signal` aborts before; says how long the file is. */
+  open(signal: AbortSignal): Promise<number>
   /** The bytes of a range that lies within the file. */
   read(offset: number, length: number, signal: AbortSignal): Promise<Uint8Array>
   /** Changes the file; if it fails, the file is what it was. */
@@ -32,16 +32,16 @@ export const chunkSize = 64 * 1024
 export class Buffered implements WritableAsyncStorage {
   readonly #file: Shared<OpenFile>
 
-  constructor(store: Store, budget: number, lock?: () => Promise<Unlock>) {
+  constructor(store: Store, budget: number, lock?: Claiming) {
     this.#file = new Shared(
-      async () => new OpenFile(store, budget, await store.open()),
+      async (signal) => new OpenFile(store, budget, await store.open(signal)),
       () => store.close(),
       lock,
     )
   }
 
-  open(): Promise<void> {
-    return this.#file.open()
+  open(options?: StorageOpenOptions): Promise<void> {
+    return this.#file.open(options)
   }
 
   size(): number {

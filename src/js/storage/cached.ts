@@ -1,6 +1,6 @@
 import { blockSize, type CachedFile, RangeCache } from './range-cache.js'
 import { Shared } from './shared.js'
-import type { AsyncStorage } from './types.js'
+import type { AsyncStorage, StorageOpenOptions } from './types.js'
 
 /** A storage whose bytes come from far away. */
 export interface Remote extends AsyncStorage {
@@ -18,8 +18,8 @@ export class CachedStorage implements AsyncStorage {
   constructor(storage: Remote, budget: number) {
     this.#storage = storage
     this.#opened = new Shared(
-      async () => {
-        await storage.open?.()
+      async (signal) => {
+        await storage.open?.({ signal })
         const state = storage.state()
         return { cache: state && (await RangeCache.open(state, budget)) }
       },
@@ -30,8 +30,8 @@ export class CachedStorage implements AsyncStorage {
     )
   }
 
-  open(): Promise<void> {
-    return this.#opened.open()
+  open(options?: StorageOpenOptions): Promise<void> {
+    return this.#opened.open(options)
   }
 
   size(): number {

@@ -7,6 +7,7 @@ import {
   ask,
   isSync,
   type Storage,
+  type StorageOpenOptions,
   type SyncStorage,
   type WritableAsyncStorage,
   type WritableSyncStorage,
@@ -67,8 +68,8 @@ abstract class BaseDraft<S extends Storage> implements Draft {
     return this.changes.size
   }
 
-  async open(): Promise<void> {
-    await this.base.open?.()
+  async open(options?: StorageOpenOptions): Promise<void> {
+    await this.base.open?.(options)
     if (this.shown !== undefined) return
     this.shown = await this.base.size()
     this.length = this.shown

@@ -1,3 +1,4 @@
+import { unlessAborted } from '../abort.js'
 import { integer } from '../checks.js'
 import { invalidArgument, Qcow2Error } from '../errors.js'
 import { blob } from './blob.js'
@@ -40,17 +41,17 @@ export function fileHandle(handle: FileSystemFileHandle, options: FileHandleOpti
   const budget = integer(options.budget ?? 256 * 1024 * 1024, 'budget', chunkSize)
   const storage = options.writable ? new Buffered(new HandleStore(handle), budget) : readOnly(handle)
   // Workers can't ask.
-  const prepare = () => permit(handle, options.writable ? 'readwrite' : 'read')
+  const prepare = (signal: AbortSignal | undefined) => permit(handle, options.writable ? 'readwrite' : 'read', signal)
   return made(storage, { maker: 'fileHandle', args: () => [handle, options], prepare })
 }
 
 function readOnly(handle: FileSystemFileHandle): AsyncStorage {
-  const file = new Shared(async () => {
-    await permit(handle, 'read')
+  const file = new Shared(async (signal) => {
+    await permit(handle, 'read', signal)
     return blob(await handle.getFile())
   })
   return {
-    open: () => file.open(),
+    open: (options) => file.open(options),
     size: () => file.current.size(),
     read: (...request) => file.current.read(...request),
     close: () => file.close(),
@@ -69,8 +70,8 @@ class HandleStore implements Store {
     this.#handle = handle
   }
 
-  async open(): Promise<number> {
-    await permit(this.#handle, 'readwrite')
+  async open(signal: AbortSignal): Promise<number> {
+    await permit(this.#handle, 'readwrite', signal)
     return this.#look()
   }
 
@@ -123,10 +124,15 @@ class HandleStore implements Store {
   }
 }
 
-async function permit(handle: FileSystemFileHandle & Permissions, mode: 'read' | 'readwrite'): Promise<void> {
+/** Nobody can take a question back that the user was asked: where `signal` aborts, the answer is not waited for. */
+async function permit(
+  handle: FileSystemFileHandle & Permissions,
+  mode: 'read' | 'readwrite',
+  signal: AbortSignal | undefined,
+): Promise<void> {
   // Where handles have no permissions everything is permitted.
   const state = (await handle.queryPermission?.({ mode })) ?? 'granted'
-  const answer = state === 'prompt' ? await ask(handle, mode) : state
+  const answer = state === 'prompt' ? await unlessAborted(ask(handle, mode), signal) : state
   if (answer === 'granted') return
   const reason = `The ${mode === 'read' ? 'reading' : 'writing'} of the file was not permitted.`
   throw new Qcow2Error('NOT_PERMITTED', reason)

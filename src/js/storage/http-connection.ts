@@ -1,3 +1,4 @@
+import { follow, unlessAborted } from '../abort.js'
 import { isQcow2Error } from '../errors.js'
 import type { Progress } from '../stream.js'
 import {
@@ -37,8 +38,18 @@ export interface Connection {
   readonly here: Blob
 }
 
-/** Asks for the beginning of the file, and thereby what file it is. */
-export function connect(access: HttpAccess): Promise<Connection> {
+/** Asks for the beginning of the file, and thereby what file it is; unless `opening`, or the caller's own signal, aborts before. */
+export async function connect(access: HttpAccess, opening: AbortSignal): Promise<Connection> {
+  const stop = new AbortController()
+  const ignore = follow(stop, access.signal, opening)
+  try {
+    return await unlessAborted(ask({ ...access, signal: stop.signal }), stop.signal)
+  } finally {
+    ignore()
+  }
+}
+
+function ask(access: HttpAccess): Promise<Connection> {
   return retry(access.patience, access.signal, async () => {
     const response = await send(access, { range: { start: 0, end: access.first } }, access.signal)
     try {

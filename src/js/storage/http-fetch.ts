@@ -5,6 +5,7 @@ import { Limit } from './limit.js'
 import { addressOf, type CachedFile } from './range-cache.js'
 import { retry } from './retry.js'
 import { Shared } from './shared.js'
+import type { StorageOpenOptions } from './types.js'
 
 /** A file on a server: a request for each read. */
 export class FetchStorage implements Remote {
@@ -15,11 +16,11 @@ export class FetchStorage implements Remote {
   constructor(access: HttpAccess) {
     this.#access = access
     this.#limit = new Limit(access.connections)
-    this.#connection = new Shared(() => connect(access))
+    this.#connection = new Shared((signal) => connect(access, signal))
   }
 
-  open(): Promise<void> {
-    return this.#connection.open()
+  open(options?: StorageOpenOptions): Promise<void> {
+    return this.#connection.open(options)
   }
 
   size(): number {

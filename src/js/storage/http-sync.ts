@@ -4,7 +4,7 @@ import { connect, type HttpAccess } from './http-connection.js'
 import { Transient } from './retry.js'
 import type { Range } from './segments.js'
 import { Shared } from './shared.js'
-import type { SyncStorage } from './types.js'
+import type { StorageOpenOptions, SyncStorage } from './types.js'
 
 /** A file on a server, read while the worker waits: a request for each read. */
 export class SyncHttpStorage implements SyncStorage {
@@ -13,14 +13,14 @@ export class SyncHttpStorage implements SyncStorage {
 
   constructor(access: HttpAccess) {
     this.#access = access
-    this.#connection = new Shared(async () => {
-      const { file, here } = await connect(access)
+    this.#connection = new Shared(async (signal) => {
+      const { file, here } = await connect(access, signal)
       return { file, here: new Uint8Array(await here.arrayBuffer()) }
     })
   }
 
-  open(): Promise<void> {
-    return this.#connection.open()
+  open(options?: StorageOpenOptions): Promise<void> {
+    return this.#connection.open(options)
   }
 
   size(): number {

@@ -33,7 +33,9 @@ export const idb: Idb = /* @__PURE__ */ Object.assign(
   (name: string, options: IdbOptions = {}): WritableAsyncStorage => {
     if (typeof name !== 'string' || name === '') throw invalidArgument('idb() takes the name of a file.')
     const budget = integer(options.budget ?? 64 * 1024 * 1024, 'budget', chunkSize)
-    const storage = new Buffered(new IdbStore(database(), name), budget, () => lock('idb', name, false, options))
+    const storage = new Buffered(new IdbStore(database(), name), budget, (opening) =>
+      lock('idb', name, false, options, opening),
+    )
     return made(storage, { maker: 'idb', args: () => [name, options] })
   },
   {

@@ -1,4 +1,4 @@
-import { whenAborted } from '../abort.js'
+import { follow } from '../abort.js'
 import { Qcow2Error } from '../errors.js'
 
 /** What happens when two want the same file, which belongs to one at a time. */
@@ -16,13 +16,16 @@ export interface ClaimOptions {
   readonly onTakeOver?: (() => void | Promise<void>) | undefined
   /**
    * Gives up waiting for the other; the storage's opening then rejects with the signal's reason, and that of an image with code
-   * `STORAGE`, and the reason as its `cause`. The signal of an image's own opening ends that, but not the asking.
+   * `STORAGE`, and the reason as its `cause`. So does the signal of an image's own opening, which then rejects with its reason.
    */
   readonly signal?: AbortSignal | undefined
 }
 
 /** Lets a name go; fulfilled when another may have it. */
 export type Unlock = () => Promise<void>
+
+/** Takes a file, unless `opening` aborts before. */
+export type Claiming = (opening: AbortSignal) => Promise<Unlock>
 
 /** The kinds of files, each with names of its own. */
 type Kind = 'opfs' | 'idb'
@@ -31,17 +34,23 @@ type Kind = 'opfs' | 'idb'
  * Takes a file for oneself, or together with others who want it `shared`, among all tabs and workers of the origin, until
  * it is let go, or until the tab is gone. Where there are no Web Locks (without HTTPS) nothing is taken.
  *
+ * @param opening aborts when nobody wants it any more.
  * @throws {@link Qcow2Error} `IN_USE` if somebody has it and does not let go.
  */
-export async function lock(kind: Kind, file: string, shared: boolean, options: ClaimOptions): Promise<Unlock> {
-  const { takeOver, onTakeOver, signal } = options
+export async function lock(
+  kind: Kind,
+  file: string,
+  shared: boolean,
+  { takeOver, onTakeOver, signal }: ClaimOptions,
+  opening: AbortSignal,
+): Promise<Unlock> {
   signal?.throwIfAborted()
   if (!globalThis.navigator?.locks) return async () => {}
   const name = `qcow2-web/${kind}/${file}`
   const mode = shared ? 'shared' : 'exclusive'
   let unlock = await hold(name, { mode, ifAvailable: true })
   if (!unlock && takeOver && (await isWilling(name))) {
-    unlock = (await wait(name, mode, signal)) ?? (await hold(name, { mode, ifAvailable: true }))
+    unlock = (await wait(name, mode, [signal, opening])) ?? (await hold(name, { mode, ifAvailable: true }))
   }
   if (!unlock) throw new Qcow2Error('IN_USE', `The file ${file} is in use: by another tab, worker or storage.`)
   return onTakeOver ? listen(name, onTakeOver, unlock) : unlock
@@ -84,10 +93,14 @@ const pause = 1000
  * Asks for a file until it is let go: again and again, for its owner may not be ready to let go yet, or be another by now, who
  * got it first. `undefined` if that one is not willing.
  */
-async function wait(name: string, mode: LockMode, signal: AbortSignal | undefined): Promise<Unlock | undefined> {
+async function wait(
+  name: string,
+  mode: LockMode,
+  signals: readonly (AbortSignal | undefined)[],
+): Promise<Unlock | undefined> {
   const channel = new BroadcastChannel(name)
   const stop = new AbortController()
-  const ignore = signal ? whenAborted({ signal }, (reason) => stop.abort(reason)) : () => {}
+  const ignore = follow(stop, ...signals)
   const asker = crypto.randomUUID()
   channel.postMessage(asker)
   const asking = setInterval(async () => {
@@ -97,7 +110,7 @@ async function wait(name: string, mode: LockMode, signal: AbortSignal | undefine
   try {
     return await hold(name, { mode, signal: stop.signal })
   } catch (error) {
-    signal?.throwIfAborted()
+    for (const signal of signals) signal?.throwIfAborted()
     if (stop.signal.aborted) return undefined
     throw error
   } finally {

@@ -46,7 +46,7 @@ export function nodeFile(path: string | URL, options: NodeFileOptions = {}): Sto
 
 function asyncReader(file: OpenFile): AsyncStorage {
   return {
-    open: () => file.open(),
+    open: (options) => file.open(options),
     size: () => file.current.size,
     async read(offset, length) {
       const { handle } = file.current
@@ -82,7 +82,7 @@ function asyncWriter(file: OpenFile): Pick<WritableAsyncStorage, 'size' | 'write
 
 function syncReader(file: OpenFile): SyncStorage {
   return {
-    open: () => file.open(),
+    open: (options) => file.open(options),
     size: () => file.current.size,
     readSync(offset, into) {
       const { fs, handle } = file.current

@@ -1,10 +1,10 @@
 import { Qcow2Error } from '../errors.js'
 import { syncBlob } from './blob.js'
-import type { Unlock } from './lock.js'
+import type { Claiming } from './lock.js'
 import { explain, fileAt, isInUse, type OpfsPath } from './opfs-path.js'
 import { quota, quotaOr } from './quota.js'
 import { Shared } from './shared.js'
-import type { WritableSyncStorage } from './types.js'
+import type { StorageOpenOptions, WritableSyncStorage } from './types.js'
 
 /** How {@link OpfsFile} opens. */
 export interface OpfsFileOptions {
@@ -17,7 +17,7 @@ export class OpfsFile implements WritableSyncStorage {
   readonly #handle: Shared<ReadHandle>
 
   /** `lock` is held while it is open. */
-  constructor(path: OpfsPath, { create, writable }: OpfsFileOptions, lock?: () => Promise<Unlock>) {
+  constructor(path: OpfsPath, { create, writable }: OpfsFileOptions, lock?: Claiming) {
     const name = [...path.directories, path.name].join('/')
     this.#handle = new Shared(
       async () => {
@@ -33,8 +33,8 @@ export class OpfsFile implements WritableSyncStorage {
     )
   }
 
-  open(): Promise<void> {
-    return this.#handle.open()
+  open(options?: StorageOpenOptions): Promise<void> {
+    return this.#handle.open(options)
   }
 
   size(): number {

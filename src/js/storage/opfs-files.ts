@@ -120,7 +120,7 @@ async function copy(
   const how = { create: true, writable: true }
   const Storage = hasAccessHandles() ? OpfsFile : RemoteOpfsFile
   const storage = new Storage(to, how, claiming(to, how))
-  await explained(namesOf(to).join('/'), () => storage.open())
+  await explained(namesOf(to).join('/'), () => storage.open({ signal }))
   try {
     await (storage instanceof OpfsFile ? storage.truncateSync(0) : storage.truncate(0))
     let done = 0

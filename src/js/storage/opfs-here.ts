@@ -1,4 +1,4 @@
-import { type ClaimOptions, lock, type Unlock } from './lock.js'
+import { type Claiming, type ClaimOptions, lock } from './lock.js'
 import { OpfsFile, type OpfsFileOptions } from './opfs-file.js'
 import type { OpfsPath } from './opfs-path.js'
 import type { SyncStorage } from './types.js'
@@ -8,7 +8,7 @@ export function opfsHere(path: OpfsPath, options: OpfsFileOptions, claim: ClaimO
   const file = new OpfsFile(path, options, claiming(path, options, claim))
   if (options.writable) return file
   return {
-    open: () => file.open(),
+    open: (options) => file.open(options),
     size: () => file.size(),
     readSync: (offset, into) => file.readSync(offset, into),
     close: () => file.close(),
@@ -16,7 +16,7 @@ export function opfsHere(path: OpfsPath, options: OpfsFileOptions, claim: ClaimO
 }
 
 /** What takes the file at a path. */
-export function claiming(path: OpfsPath, options: OpfsFileOptions, claim: ClaimOptions = {}): () => Promise<Unlock> {
+export function claiming(path: OpfsPath, options: OpfsFileOptions, claim: ClaimOptions = {}): Claiming {
   const name = [...path.directories, path.name].join('/')
-  return () => lock('opfs', name, !options.writable, claim)
+  return (opening) => lock('opfs', name, !options.writable, claim, opening)
 }

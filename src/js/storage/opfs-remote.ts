@@ -1,9 +1,10 @@
+import { unlessAborted } from '../abort.js'
 import { Client } from '../worker/client.js'
-import type { Unlock } from './lock.js'
+import type { Claiming } from './lock.js'
 import type { OpfsFileOptions } from './opfs-file.js'
 import type { OpfsPath } from './opfs-path.js'
 import { Shared } from './shared.js'
-import type { WritableAsyncStorage } from './types.js'
+import type { StorageOpenOptions, WritableAsyncStorage } from './types.js'
 
 interface Signal {
   readonly signal: AbortSignal
@@ -15,14 +16,14 @@ export class RemoteOpfsFile implements WritableAsyncStorage {
   readonly #file: Shared<{ readonly client: Client; readonly number: number }>
 
   /** `lock` is held while it is open. */
-  constructor(path: OpfsPath, options: OpfsFileOptions, lock: () => Promise<Unlock>) {
+  constructor(path: OpfsPath, options: OpfsFileOptions, lock: Claiming) {
     this.#file = new Shared(
-      async () => {
+      async (signal) => {
         const client = Client.acquire()
         RemoteOpfsFile.#opened += 1
         const number = RemoteOpfsFile.#opened
         try {
-          await client.begun
+          await unlessAborted(client.begun, signal)
           await client.port.call('open', [number, path, options])
           return { client, number }
         } catch (error) {
@@ -42,8 +43,8 @@ export class RemoteOpfsFile implements WritableAsyncStorage {
     )
   }
 
-  open(): Promise<void> {
-    return this.#file.open()
+  open(options?: StorageOpenOptions): Promise<void> {
+    return this.#file.open(options)
   }
 
   async size(): Promise<number> {

@@ -103,7 +103,7 @@ function opfsRemote(path: OpfsPath, options: OpfsFileOptions, claim: ClaimOption
   const file = new RemoteOpfsFile(path, options, claiming(path, options, claim))
   if (options.writable) return file
   return {
-    open: () => file.open(),
+    open: (options) => file.open(options),
     size: () => file.size(),
     read: (...request) => file.read(...request),
     close: () => file.close(),

@@ -71,8 +71,8 @@ export function prefetched(storage: AsyncStorage, list: PrefetchList, options: P
   const ahead = integer(options.ahead ?? 8 * 1024 * 1024, 'ahead')
   const entries = checked(list)
   const run = new Shared(
-    async () => {
-      await storage.open?.()
+    async (signal) => {
+      await storage.open?.({ signal })
       try {
         return new Run(storage, new Path(entries, await storage.size()), ahead)
       } catch (error) {
@@ -87,7 +87,7 @@ export function prefetched(storage: AsyncStorage, list: PrefetchList, options: P
   )
   const file: AsyncStorage = {
     ...through(storage),
-    open: () => run.open(),
+    open: (options) => run.open(options),
     read(offset, length, request) {
       run.current.need(offset, length)
       return ask(storage, offset, length, request)
@@ -224,7 +224,7 @@ class Run {
 /** What decorators leave as it is. */
 function through(storage: AsyncStorage): AsyncStorage {
   return {
-    open: () => storage.open?.(),
+    open: (options) => storage.open?.(options),
     size: () => storage.size(),
     read: (offset, length, options) => ask(storage, offset, length, options),
     identity: () => storage.identity?.(),

@@ -8,8 +8,8 @@ export interface Recipe {
   readonly maker: Maker
   /** What the function takes; asked for when a worker is to make it. */
   readonly args: () => readonly unknown[]
-  /** What has to be done on the page before. */
-  readonly prepare?: () => Promise<void>
+  /** What has to be done on the page before, unless `signal` aborts. */
+  readonly prepare?: (signal: AbortSignal | undefined) => Promise<void>
 }
 
 const recipes = new WeakMap<Storage, Recipe>()

@@ -1,21 +1,35 @@
+import { unlessAborted } from '../abort.js'
 import { Qcow2Error } from '../errors.js'
-import type { Unlock } from './lock.js'
+import type { Claiming, Unlock } from './lock.js'
+import type { StorageOpenOptions } from './types.js'
 
-/** Something that is open while at least one image uses it: opened for the first, closed after the last. */
+/** From an opening for the first user to the closing after the last. */
+interface Session<T> {
+  users: number
+  /** Missing until it is open. */
+  opened: T | undefined
+  readonly opening: Promise<{ readonly opened: T; readonly unlock: Unlock }>
+  /** Ends the opening. */
+  readonly abort: AbortController
+}
+
+/**
+ * Something that is open while at least one image uses it: opened for the first, closed after the last. Where a user's signal
+ * aborts, that one doesn't wait for the opening; where nobody is left who waits, the opening itself is aborted.
+ */
 export class Shared<T> {
-  readonly #open: () => Promise<T>
+  readonly #open: (signal: AbortSignal) => Promise<T>
   readonly #close: (opened: T) => void | Promise<void>
-  readonly #lock: () => Promise<Unlock>
-  #unlock: Unlock = free
-  #users = 0
-  #opening: Promise<T> | undefined
-  #opened: T | undefined
+  readonly #lock: Claiming
+  #session: Session<T> | undefined
+  /** Settles when nothing is left of the sessions before. */
+  #ended: Promise<void> = Promise.resolve()
 
   /** `lock` is taken before it is opened, and let go after it is closed. */
   constructor(
-    open: () => Promise<T>,
+    open: (signal: AbortSignal) => Promise<T>,
     close: (opened: T) => void | Promise<void> = () => {},
-    lock: () => Promise<Unlock> = async () => free,
+    lock: Claiming = async () => free,
   ) {
     this.#open = open
     this.#close = close
@@ -24,53 +38,75 @@ export class Shared<T> {
 
   /** What was opened; an exception if nothing is. */
   get current(): T {
-    if (this.#opened !== undefined) return this.#opened
+    const { opened } = this.#session ?? {}
+    if (opened !== undefined) return opened
     throw new Qcow2Error('CLOSED', 'The storage is not open: its open() comes first.')
   }
 
-  async open(): Promise<void> {
-    this.#users += 1
-    this.#opening ??= this.#begin()
-    const opening = this.#opening
+  async open({ signal }: StorageOpenOptions = {}): Promise<void> {
+    signal?.throwIfAborted()
+    this.#session ??= this.#begin()
+    const session = this.#session
+    session.users += 1
     try {
-      const opened = await opening
-      // Who closed it meanwhile has closed it for good, unless somebody else is using it.
-      if (this.#opening === opening) this.#opened = opened
+      await unlessAborted(session.opening, signal)
     } catch (error) {
-      this.#users -= 1
-      if (this.#opening === opening) this.#opening = undefined
+      const left = this.#leave(session)
+      if (session.users === 0) session.abort.abort(error)
+      await left.catch(() => {})
       throw error
     }
   }
 
+  /** Also while it is opened: then it is closed as soon as it is open. */
   async close(): Promise<void> {
-    this.#users -= 1
-    if (this.#users > 0) return
-    const opening = this.#opening
-    this.#opened = undefined
-    this.#opening = undefined
-    if (opening) await this.#end(await opening)
+    if (this.#session) await this.#leave(this.#session)
   }
 
-  async #begin(): Promise<T> {
-    const unlock = await this.#lock()
+  #begin(): Session<T> {
+    const abort = new AbortController()
+    const opening = this.#ended.then(() => this.#take(abort.signal))
+    const session: Session<T> = { users: 0, opened: undefined, opening, abort }
+    opening.then(
+      ({ opened }) => {
+        session.opened = opened
+      },
+      () => this.#forget(session),
+    )
+    return session
+  }
+
+  async #take(signal: AbortSignal): Promise<{ readonly opened: T; readonly unlock: Unlock }> {
+    const unlock = await this.#lock(signal)
     try {
-      const opened = await this.#open()
-      this.#unlock = unlock
-      return opened
+      return { opened: await this.#open(signal), unlock }
     } catch (error) {
       await unlock()
       throw error
     }
   }
 
-  async #end(opened: T): Promise<void> {
-    const unlock = this.#unlock
+  /** One user less; after the last it is closed, whatever becomes of its opening. */
+  async #leave(session: Session<T>): Promise<void> {
+    session.users -= 1
+    if (session.users !== 0) return
+    this.#forget(session)
+    const ending = this.#end(session)
+    this.#ended = ending.catch(() => {})
+    await ending
+  }
+
+  async #end({ opening }: Session<T>): Promise<void> {
+    const { opened, unlock } = await opening
     try {
       await this.#close(opened)
     } finally {
       await unlock()
     }
+  }
+
+  #forget(session: Session<T>): void {
+    if (this.#session === session) this.#session = undefined
   }
 }
 

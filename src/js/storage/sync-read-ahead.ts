@@ -1,7 +1,7 @@
 import type { ReadAheadLimits } from './read-ahead.js'
 import { copy, type Range, type Segment, Segments } from './segments.js'
 import { Streams } from './streams.js'
-import type { SyncStorage } from './types.js'
+import type { StorageOpenOptions, SyncStorage } from './types.js'
 
 /** Read-ahead where nothing happens in the background: what is ahead comes together with what was asked for. */
 export class SyncReadAhead implements SyncStorage {
@@ -18,8 +18,8 @@ export class SyncReadAhead implements SyncStorage {
     this.#streams = new Streams(limits.window)
   }
 
-  async open(): Promise<void> {
-    await this.#storage.open?.()
+  async open(options?: StorageOpenOptions): Promise<void> {
+    await this.#storage.open?.(options)
     this.#users += 1
   }
 

@@ -1,6 +1,15 @@
 import type { Abortable } from '../abort.js'
 import { Qcow2Error } from '../errors.js'
 
+/** What a storage is opened with. */
+export interface StorageOpenOptions {
+  /**
+   * Aborts when the image is not wanted any more that the storage is opened for. Then opening rejects as soon as it can, and
+   * nothing is left open; or it goes on, and `close` is called when the storage is ready.
+   */
+  readonly signal?: AbortSignal | undefined
+}
+
 /**
  * Bytes that are always at hand: memory, an OPFS access handle, a file read synchronously.
  *
@@ -8,7 +17,7 @@ import { Qcow2Error } from '../errors.js'
  */
 export interface SyncStorage {
   /** Makes the storage ready; awaited before anything else is asked of it, once for each image that it is given to. */
-  open?(): void | Promise<void>
+  open?(options?: StorageOpenOptions): void | Promise<void>
   /** The length in bytes. */
   size(): number
   /**
@@ -30,7 +39,7 @@ export interface SyncStorage {
 /** Bytes that one has to wait for: a `Blob`, a server. Requests overlap; a storage need not keep their order. */
 export interface AsyncStorage {
   /** Makes the storage ready; awaited before anything else is asked of it, once for each image that it is given to. */
-  open?(): void | Promise<void>
+  open?(options?: StorageOpenOptions): void | Promise<void>
   /** The length in bytes. */
   size(): number | Promise<number>
   /**

@@ -11,8 +11,8 @@ export class LentStorage {
     this.#storage = storage
   }
 
-  async open(): Promise<void> {
-    await this.#storage.open?.()
+  async open(signal: AbortSignal): Promise<void> {
+    await this.#storage.open?.({ signal })
     this.#opened += 1
     // Nobody waits for it any more.
     if (this.#ended) await this.close()

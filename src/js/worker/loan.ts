@@ -22,7 +22,7 @@ export class Loan {
   readonly #lent: LentStorage[] = []
   readonly #forget: (() => void)[] = []
   /** What has to be done before what was packed is sent. */
-  readonly #preparations: (() => Promise<void>)[] = []
+  readonly #preparations: ((signal: AbortSignal | undefined) => Promise<void>)[] = []
   #handles = 1
 
   constructor(worker: true | Worker) {
@@ -36,10 +36,10 @@ export class Loan {
     this.#storages.add(storage)
   }
 
-  /** `value`, to be sent; storages in it that are not taken yet are taken to be read. */
-  async pack(value: unknown): Promise<Packed> {
+  /** `value`, to be sent, unless `signal` aborts before; storages in it that are not taken yet are taken to be read. */
+  async pack(value: unknown, signal?: AbortSignal): Promise<Packed> {
     const packed = this.#pack(value)
-    for (const prepare of this.#preparations.splice(0)) await prepare()
+    for (const prepare of this.#preparations.splice(0)) await prepare(signal)
     return packed
   }
 

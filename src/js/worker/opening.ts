@@ -36,7 +36,7 @@ export async function onFileThere<M extends keyof FileOperations>(
   const loan = new Loan(worker)
   try {
     if (isStorage(storage)) loan.claim(storage, use)
-    const packed = await loan.pack(storage)
+    const packed = await loan.pack(storage, signal)
     await unlessAborted(loan.client.load(), signal)
     const watch = { signal, onProgress, patient: true }
     const value = await loan.client.port.call('runOnFile', [packed, use, method, args], watch)
@@ -60,7 +60,7 @@ async function keep(
   try {
     for (const each of [storage, data]) if (isStorage(each)) loan.claim(each, use)
     // First of all, for a user who is to be asked has just clicked.
-    const [file, rest] = [await loan.pack(storage), await loan.pack(options)]
+    const [file, rest] = [await loan.pack(storage, signal), await loan.pack(options, signal)]
     await unlessAborted(client.load(), signal)
     try {
       const facts = await client.port.call(method, [image, file, rest], { signal, onProgress, patient: true })

@@ -8,7 +8,7 @@ export function pageMethods(lent: ReadonlyMap<number, unknown>): Served<PageMeth
   const none = new AbortController().signal
   return {
     invoke: (callback, args) => (lent.get(callback) as (...all: readonly unknown[]) => unknown)(...args),
-    openStorage: (number) => storage(number).open(),
+    openStorage: (number, { signal = none }) => storage(number).open(signal),
     sizeOfStorage: (number) => storage(number).size(),
     readStorage: (number, offset, length, { signal = none }) => storage(number).read(offset, length, signal),
     writeStorage: (number, offset, bytes, { signal = none }) => storage(number).write(offset, bytes, signal),

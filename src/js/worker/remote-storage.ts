@@ -9,7 +9,7 @@ export function remoteStorage(page: Port<PageMethods>, number: number, writable:
 
 function reader(page: Port<PageMethods>, number: number): AsyncStorage {
   return {
-    open: () => page.call('openStorage', [number]),
+    open: (options) => page.call('openStorage', [number], { signal: options?.signal }),
     size: () => page.call('sizeOfStorage', [number]),
     read: (offset, length, { signal }) => page.call('readStorage', [number, offset, length], { signal }),
     close: () => page.call('closeStorage', [number]),
