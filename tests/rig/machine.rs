@@ -1,32 +1,26 @@
 //! Files in memory that do what a real medium may do to its user: every request is noted, and can be held back,
 //! reordered, failed, or torn.
 
+mod change;
+mod file;
+mod request;
+
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
-use std::fmt;
 use std::future::poll_fn;
-use std::ops::Range;
 use std::rc::Rc;
 use std::task::{Poll, Waker};
 
-use qcow2_web::{Storage, StorageMut};
-
 use crate::common::index;
 use crate::common::random::Random;
-
-/// What a medium writes at once, or not at all.
-pub const SECTOR: u64 = 512;
+use change::overlap;
+pub use change::{Change, Landing, SECTOR};
+pub use file::File;
+pub use request::{Counts, Event, Failure, Fault, Request};
 
 /// Some files, and the requests to them. Cheap to clone: the clones are one machine.
 #[derive(Clone, Default)]
 pub struct Machine(Rc<State>);
-
-/// A file of a machine.
-#[derive(Clone)]
-pub struct File {
-    machine: Machine,
-    number: usize,
-}
 
 #[derive(Default)]
 struct State {
@@ -44,90 +38,6 @@ struct State {
     no_changes: Cell<bool>,
     /// What comes of dropped writes while requests are not held.
     dropped_land: Cell<Landing>,
-}
-
-/// How many requests there were.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
-    pub reads: u64,
-    pub writes: u64,
-    pub flushes: u64,
-    /// Writes, flushes and changes of the size.
-    pub changes: u64,
-    pub bytes_written: u64,
-}
-
-/// A request that fails, once.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fault {
-    /// The read of that number.
-    Read(u64),
-    /// The write, flush or change of size of that number; a write changes so much all the same.
-    Change(u64, Landing),
-    /// The next of them to be carried out.
-    NextChange(Landing),
-}
-
-/// How much of a write comes to be.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Landing {
-    #[default]
-    Nothing,
-    /// Some of its sectors.
-    Torn(u64),
-    Everything,
-}
-
-/// Why a request failed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Failure {
-    /// The test wanted it.
-    Injected,
-    NoSpace,
-    PastEnd,
-}
-
-/// What a request does to its file.
-#[derive(Clone, Debug)]
-pub enum Change {
-    Write { offset: u64, data: Rc<[u8]> },
-    SetSize(u64),
-}
-
-/// What happened to the files, in order.
-#[derive(Clone, Debug)]
-pub enum Event {
-    Asked {
-        id: u64,
-        file: usize,
-        change: Change,
-    },
-    /// The change is in the file, or those of its sectors that landed.
-    Done {
-        id: u64,
-        landed: Landing,
-    },
-    /// The same, of a change that was dropped.
-    Settled {
-        id: u64,
-        landed: Landing,
-    },
-    FlushAsked {
-        id: u64,
-        file: usize,
-    },
-    FlushDone {
-        id: u64,
-    },
-    /// Of the test.
-    Note(usize),
-}
-
-#[derive(Clone, Debug)]
-pub enum Request {
-    Read { file: usize, range: Range<u64> },
-    Change { file: usize, change: Change },
-    Flush { file: usize },
 }
 
 struct Waiting {
@@ -401,94 +311,6 @@ fn comes_before(dropped: &Request, request: &Request) -> bool {
     }
 }
 
-fn overlap(one: &Range<u64>, other: &Range<u64>) -> bool {
-    one.start < other.end && other.start < one.end
-}
-
-impl Change {
-    /// The bytes that it changes.
-    pub fn range(&self) -> Range<u64> {
-        match self {
-            Self::Write { offset, data } => *offset..offset + data.len() as u64,
-            // All that follows.
-            Self::SetSize(size) => *size..u64::MAX,
-        }
-    }
-
-    /// The parts of a write that one sector each holds.
-    pub fn sectors(&self) -> Vec<(u64, Range<u64>)> {
-        let Self::Write { .. } = self else { return Vec::new() };
-        let range = self.range();
-        let sectors = range.start / SECTOR..range.end.div_ceil(SECTOR);
-        sectors.map(|sector| (sector, range.start.max(sector * SECTOR)..range.end.min((sector + 1) * SECTOR))).collect()
-    }
-
-    pub fn apply(&self, file: &mut Vec<u8>, landed: Landing) {
-        match (landed, self) {
-            (Landing::Nothing, _) => {}
-            (_, Self::SetSize(size)) => file.resize(index(*size), 0),
-            (Landing::Everything, Self::Write { .. }) => self.put(file, self.range()),
-            (Landing::Torn(seed), Self::Write { .. }) => {
-                let mut random = Random::seeded(seed);
-                for (_, part) in self.sectors() {
-                    if random.one_in(2) {
-                        self.put(file, part);
-                    }
-                }
-            }
-        }
-    }
-
-    /// Puts that part of a write into the file.
-    pub fn put(&self, file: &mut Vec<u8>, part: Range<u64>) {
-        if let Self::Write { offset, data } = self {
-            let end = index(part.end);
-            if file.len() < end {
-                file.resize(end, 0);
-            }
-            let source = index(part.start - offset)..index(part.end - offset);
-            file[index(part.start)..end].copy_from_slice(&data[source]);
-        }
-    }
-}
-
-impl File {
-    pub fn bytes(&self) -> Vec<u8> {
-        self.machine.with_files(|files| files[self.number].clone())
-    }
-}
-
-impl Storage for File {
-    type Error = Failure;
-
-    async fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<(), Failure> {
-        let range = offset..offset.checked_add(buf.len() as u64).ok_or(Failure::PastEnd)?;
-        let bytes = self.machine.ask(Request::Read { file: self.number, range }).answer().await?;
-        buf.copy_from_slice(&bytes);
-        Ok(())
-    }
-
-    async fn size(&self) -> Result<u64, Failure> {
-        Ok(self.machine.with_files(|files| files[self.number].len() as u64))
-    }
-}
-
-impl StorageMut for File {
-    async fn write_at(&self, offset: u64, buf: &[u8]) -> Result<(), Failure> {
-        let change = Change::Write { offset, data: buf.into() };
-        self.machine.ask(Request::Change { file: self.number, change }).answer().await.map(drop)
-    }
-
-    async fn set_size(&self, size: u64) -> Result<(), Failure> {
-        let change = Change::SetSize(size);
-        self.machine.ask(Request::Change { file: self.number, change }).answer().await.map(drop)
-    }
-
-    async fn flush(&self) -> Result<(), Failure> {
-        self.machine.ask(Request::Flush { file: self.number }).answer().await.map(drop)
-    }
-}
-
 /// A request under way. Dropped, it may still be carried out where it is a write.
 struct Asked {
     machine: Machine,
@@ -524,15 +346,3 @@ impl Drop for Asked {
         }
     }
 }
-
-impl fmt::Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Injected => "a fault made by the test",
-            Self::NoSpace => "no space left",
-            Self::PastEnd => "past the end",
-        })
-    }
-}
-
-impl std::error::Error for Failure {}
