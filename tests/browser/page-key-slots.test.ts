@@ -4,6 +4,7 @@ import { expect, test } from 'vitest'
 import { file } from '../js/helpers/qemu.js'
 import { checkEncrypted, createEncrypted, luks, opens, passphrase } from '../js/helpers/secret.js'
 import { chooseFile, download, eventually, usePageLab } from './page-lab'
+import { exported, leave, unlock } from './page-steps'
 
 const lab = usePageLab()
 
@@ -60,6 +61,35 @@ test('passphrases are added, changed and erased, and QEMU opens the image by tho
   expect(await active(page)).toEqual([2])
 
   const path = await download(page, file('slots-saved.qcow2'))
+  expect([passphrase, 'second', 'third'].filter((key) => opens(path, key))).toEqual(['third'])
+  checkEncrypted(path, 'third')
+})
+
+test('in an image that the browser keeps they are changed in its own file, which is locked and opened by the new one', async () => {
+  const page = await lab.open()
+  await chooseFile(page, 'A file to keep in this browser', createEncrypted('kept.qcow2', luks))
+  await page.getByRole('button', { name: 'kept.qcow2' }).click()
+  await page.getByLabel('Passphrase').fill(passphrase)
+  await page.getByLabel('Passphrase').press('Enter')
+  await unlock(page, 'In the stored file')
+  await page.getByRole('button', { name: 'Change a passphrase' }).click()
+  await fill(page, passphrase, 'second')
+  await page.getByText('The new passphrase opens the image in place of the old one.', { exact: true }).waitFor()
+  await page.getByRole('button', { name: 'Add a passphrase' }).click()
+  await fill(page, 'second', 'third')
+  await page.getByText('The new passphrase opens the image, too.', { exact: true }).waitFor()
+  await erase(page, 1)
+  const left = await active(page)
+  await page.getByRole('button', { name: 'Lock', exact: true }).click()
+  // What the page knows opens nothing any more.
+  const question = page.getByRole('dialog', { name: 'This image is encrypted' }).getByLabel('Passphrase')
+  await question.fill('third')
+  await question.press('Enter')
+  await page.getByText('Unlock the image to add, change or erase passphrases.').waitFor()
+  expect(await active(page)).toEqual(left)
+
+  await leave(page)
+  const path = await exported(page, 'kept.qcow2', file('kept-changed.qcow2'))
   expect([passphrase, 'second', 'third'].filter((key) => opens(path, key))).toEqual(['third'])
   checkEncrypted(path, 'third')
 })
