@@ -77,6 +77,41 @@ test('an image over one on a server is kept in the browser, edited, and opened a
   server.etag = '"1"'
 })
 
+test('to make an image over one on a server can be given up, and leaves nothing', async () => {
+  const page = await lab.open()
+  server.crowd = Number.POSITIVE_INFINITY
+  await openAddress(page, server.url, 'Make an image over it')
+  const making = page.getByRole('status').filter({ hasText: 'Making the image' })
+  await making.waitFor()
+  await making.getByRole('button', { name: 'Cancel' }).click()
+  await making.waitFor({ state: 'detached' })
+  server.release()
+  expect(await page.getByRole('row', { name: /^over / }).count()).toBe(0)
+
+  // The address can be mended.
+  await page.getByLabel('Address of the image').fill(`${server.url}?again`)
+  await page.getByRole('button', { name: 'Make an image over it' }).click()
+  await giveAddress(page, `${server.url}?again`)
+  expect(await bytesAt(page, 3 * MIB)).toEqual(onDisk(3 * MIB))
+})
+
+test('to open an image again that is locked can be given up: then it is closed, with all that was changed', async () => {
+  const page = await lab.open()
+  await makeOver(page, server.url)
+  await unlock(page, 'In the stored file')
+  await type(page, 4 * MIB, 'feed')
+  server.crowd = Number.POSITIVE_INFINITY
+  await page.getByRole('button', { name: 'Lock', exact: true }).click()
+  const locking = page.getByRole('status').filter({ hasText: 'Locking' })
+  await locking.getByRole('button', { name: 'Cancel' }).click()
+  await page.getByText(/^over .* is closed\.$/).waitFor()
+  server.release()
+  const path = await exported(page, 'over', file('locked.qcow2'))
+  qemuImg('rebase', '-u', '-b', image, '-F', 'qcow2', path)
+  expect(check(path)).toBe('clean')
+  expect([...disk(path).subarray(4 * MIB, 4 * MIB + 3)]).toEqual([0xfe, 0xed, bytes[4 * MIB + 2]])
+})
+
 test('the browser’s storage takes images, and gives them back', async () => {
   const page = await lab.open()
   const panel = page.getByRole('region', { name: 'In this browser' })

@@ -36,14 +36,19 @@ export const workerFailure = new Promise<string>((resolve) => {
 export const fileChanged = signal(false)
 
 async function run<T>(signal: AbortSignal | undefined, call: (task: number) => Promise<T>): Promise<T> {
+  const result = await change(signal, call)
+  signal?.throwIfAborted()
+  return result
+}
+
+/** As `run`, for what changes how the image is open: what is done is done, also if it was given up at the last moment. */
+async function change<T>(signal: AbortSignal | undefined, call: (task: number) => Promise<T>): Promise<T> {
   signal?.throwIfAborted()
   const task = ++lastTask
   const cancel = () => void remote.cancel(task)
   signal?.addEventListener('abort', cancel, { once: true })
   try {
-    const result = await call(task)
-    signal?.throwIfAborted()
-    return result
+    return await call(task)
   } catch (error) {
     if (isQcow2Error(error) && error.code === 'FILE_CHANGED') fileChanged.value = true
     throw error
@@ -62,15 +67,15 @@ export const engine = {
   create: (image: NewImage, ask: Ask, signal?: AbortSignal): Promise<OpenedImage> =>
     run(signal, (task) => remote.create(task, image, proxy(ask))),
 
-  edit: (signal?: AbortSignal): Promise<OpenedImage> => run(signal, (task) => remote.edit(task)),
+  edit: (signal?: AbortSignal): Promise<OpenedImage> => change(signal, (task) => remote.edit(task)),
 
   editInPlace: (
     takeOver: boolean,
     onTaken: (problem: string | null) => void,
     signal?: AbortSignal,
-  ): Promise<OpenedImage> => run(signal, (task) => remote.editInPlace(task, takeOver, proxy(onTaken))),
+  ): Promise<OpenedImage> => change(signal, (task) => remote.editInPlace(task, takeOver, proxy(onTaken))),
 
-  lock: (): Promise<OpenedImage> => remote.lock(),
+  lock: (signal?: AbortSignal): Promise<OpenedImage> => change(signal, (task) => remote.lock(task)),
 
   flush: (signal?: AbortSignal): Promise<void> => run(signal, (task) => remote.flush(task)),
 

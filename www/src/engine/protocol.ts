@@ -195,8 +195,11 @@ export interface Engine {
    * is closed, and `onTaken` called: with the reason why the last changes could not be stored, if they could not.
    */
   editInPlace(task: number, takeOver: boolean, onTaken: (problem: string | null) => void): Promise<OpenedImage>
-  /** Closes the image for changes. Those in memory are given up. */
-  lock(): Promise<OpenedImage>
+  /**
+   * Closes the image for changes, and opens it for reading. Changes in memory are given up. Rejects if it can't be opened: one that
+   * was changed in memory stays as it was, one that was changed in place is closed.
+   */
+  lock(task: number): Promise<OpenedImage>
   /** Makes durable what was changed in place. */
   flush(task: number): Promise<void>
   /**

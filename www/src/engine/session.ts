@@ -106,11 +106,24 @@ export class Session {
     await this.changeTo(inPlace(this.storedPath(), { ...claim, signal }), signal)
   }
 
-  /** Closes the image for changes, and goes on over its file as it is by now. What was changed in memory is given up. */
-  async lock(): Promise<void> {
-    // What could not be written has been told when it was flushed; the file is let go all the same.
-    await this.close().catch(() => {})
-    await this.reopen(null)
+  /**
+   * Closes the image for changes, and goes on over its file as it is by now. What was changed in memory is given up; where the file
+   * can't be opened, nothing of that is. In place the file is let go before, so that nothing is open then.
+   */
+  async lock(signal?: AbortSignal): Promise<void> {
+    if (this.target?.in === 'place') {
+      // What could not be written has been told when it was flushed.
+      await this.close().catch(() => {})
+      return this.reopen(null, signal)
+    }
+    const { image } = this.supplies
+    if ('path' in image.source) this.supplies.image = await sourceFile(image.source)
+    try {
+      await this.changeTo(null, signal)
+    } catch (error) {
+      this.supplies.image = image
+      throw error
+    }
   }
 
   async write(offset: bigint, bytes: Uint8Array, signal: AbortSignal): Promise<void> {
@@ -267,9 +280,9 @@ export class Session {
     }
   }
 
-  /** Opens the image for changes to `target`, and closes it as it was open before. */
-  private async changeTo(target: Target, signal: AbortSignal): Promise<void> {
-    const next = await openWithFiles(this.supplies, target.storage, signal)
+  /** Opens the image for changes to `target`, if there is one, and closes it as it was open before. */
+  private async changeTo(target: Target | null, signal: AbortSignal | undefined): Promise<void> {
+    const next = await openWithFiles(this.supplies, target?.storage ?? null, signal)
     const before = this.open
     this.show(target)
     this.open = new Disks(next)
@@ -277,12 +290,12 @@ export class Session {
   }
 
   /** Opens again what was closed, for changes to `target`: nothing, if it can't be opened as a disk. */
-  private async reopen(target: Target | null): Promise<void> {
+  private async reopen(target: Target | null, signal?: AbortSignal): Promise<void> {
     const { image } = this.supplies
     // Changed in place, it is another file than the one that was opened.
     if (!target && 'path' in image.source) this.supplies.image = await sourceFile(image.source)
     this.show(target)
-    const opening = openWithFiles(this.supplies, target?.storage ?? null, undefined)
+    const opening = openWithFiles(this.supplies, target?.storage ?? null, signal)
     this.open = await opening.then((image) => new Disks(image)).catch(() => null)
   }
 

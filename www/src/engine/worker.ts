@@ -93,11 +93,12 @@ const engine: Engine = {
       return now.describe()
     }),
 
-  lock: async () => {
-    const now = opened()
-    await now.lock()
-    return now.describe()
-  },
+  lock: (task) =>
+    cancellable(task, async (signal) => {
+      const now = opened()
+      await now.lock(signal)
+      return now.describe()
+    }),
 
   flush: (task) => cancellable(task, (signal) => opened().flush(signal)),
 

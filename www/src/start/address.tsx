@@ -1,16 +1,20 @@
 import { useState } from 'preact/hooks'
-import { messageOf } from '../engine/message'
-import { enterOverlay, enterUrl } from '../state/enter'
+import { enterStored, enterUrl } from '../state/enter'
+import { makeOverlay, overlaying } from '../state/overlay'
+import { forgetWork, isRunning } from '../state/work'
 import { Dialog } from '../ui/dialog'
 import { ProblemText } from '../ui/problem-text'
+import { WorkShown } from '../ui/work'
 
 /** Asks for the address of an image on a server, to look at it, or to make one over it that the browser keeps. */
 export function AddressDialog({ onClose }: { onClose(): void }) {
   const [address, setAddress] = useState('')
   const [problem, setProblem] = useState<string | null>(null)
-  const [overlaying, setOverlaying] = useState<AbortController | null>(null)
+  const busy = isRunning(overlaying.value)
 
   const url = () => {
+    forgetWork(overlaying)
+    setProblem(null)
     const text = address.trim()
     if (/^https?:\/\//i.test(text) && URL.canParse(text)) return text
     setProblem('Write the whole address, such as https://example.org/disk.qcow2.')
@@ -26,18 +30,13 @@ export function AddressDialog({ onClose }: { onClose(): void }) {
   const onOverlay = async () => {
     const to = url()
     if (to === null) return
-    const controller = new AbortController()
-    setOverlaying(controller)
-    setProblem(null)
-    try {
-      await enterOverlay(to, controller.signal)
-    } catch (error) {
-      setOverlaying(null)
-      if (!controller.signal.aborted) setProblem(`The image was not made: ${messageOf(error)}`)
-    }
+    const path = await makeOverlay(to)
+    if (path === null) return
+    onClose()
+    void enterStored(path)
   }
   const close = () => {
-    overlaying?.abort()
+    forgetWork(overlaying)
     onClose()
   }
 
@@ -61,12 +60,12 @@ export function AddressDialog({ onClose }: { onClose(): void }) {
           the file. To change the disk, make an image over it: that one is kept in this browser, and holds what you
           change.
         </p>
-        <ProblemText>{problem}</ProblemText>
+        {problem ? <ProblemText>{problem}</ProblemText> : <WorkShown work={overlaying.value} />}
         <div class="actions">
-          <button type="submit" class="button primary" disabled={overlaying !== null}>
+          <button type="submit" class="button primary" disabled={busy}>
             Open
           </button>
-          <button type="button" class="button" disabled={overlaying !== null} onClick={() => void onOverlay()}>
+          <button type="button" class="button" disabled={busy} onClick={() => void onOverlay()}>
             Make an image over it
           </button>
           <button type="button" class="button quiet" onClick={close}>

@@ -1,8 +1,6 @@
 /** Coming to an image and leaving it. */
 
-import { engine } from '../engine/client'
 import type { NewImage } from '../engine/protocol'
-import { nameOf } from '../engine/source'
 import { forgetCheck } from './check'
 import { forgetConversion } from './convert'
 import { forgetCopyUp } from './copy-up'
@@ -13,7 +11,7 @@ import { STORED } from './route'
 import { setOrigin } from './save'
 import { forgetSnapshotWork } from './snapshots'
 import { closeImage, createImage, openSample, openSource, type StartNotice } from './stage'
-import { freeName, lookAtStored, storedHandle } from './stored'
+import { storedHandle } from './stored'
 
 /** Opens `file`. With a `handle` on it, it can be saved in its place. */
 export async function enterFile(file: File, handle?: Promise<FileSystemHandle | null>): Promise<void> {
@@ -33,16 +31,6 @@ export async function enterUrl(url: string): Promise<void> {
 export async function enterStored(path: string): Promise<void> {
   if (!(await mayLeave()) || !(await openSource({ path }, STORED + path))) return
   begin(await storedHandle(path).catch(() => null))
-}
-
-/** Makes an image over the one at `url`, keeps it in the browser, and opens it. Rejects with the reason why it can't be made. */
-export async function enterOverlay(url: string, signal: AbortSignal): Promise<void> {
-  if (!(await mayLeave())) return
-  await lookAtStored()
-  const stem = nameOf({ url }).replace(/\.[^.]*$/, '')
-  const name = freeName(`over ${stem}.qcow2`)
-  await engine.overlay(url, name, signal)
-  await enterStored(name)
 }
 
 /** Opens the image that the address of the page names. */

@@ -8,7 +8,7 @@ import { editInMemory, forgetChanges, unlocking } from './edit'
 import { letGo } from './enter'
 import { mayLeave } from './leave'
 import { saved } from './save'
-import { opened, showAgain, storedPath } from './stage'
+import { inPlace, opened, showAgain, storedPath } from './stage'
 import { forgetWork, work } from './work'
 
 /** True while the person is asked where the changes of an image that the browser keeps are to go. */
@@ -60,14 +60,19 @@ function taken(problem: string | null): void {
   void letGo({ tone: problem ? 'bad' : 'info', text: `${name} is edited in another tab now. ${rest}` })
 }
 
-/** Closes the image for changes; asks first if some would be lost. */
+/** Closes the image for changes; asks first if some would be lost. One that is changed in place is closed where that is given up. */
 export async function lock(): Promise<void> {
   if (!(await mayLeave())) return
-  try {
-    const image = await engine.lock()
-    forgetChanges()
-    showAgain(image)
-  } catch (error) {
-    await letGo({ tone: 'bad', text: `The image could not be opened again: ${messageOf(error)}` })
-  }
+  const [name, place] = [opened.peek()?.name, inPlace.peek()]
+  const locked = await work(unlocking, 'Locking', async (signal) => {
+    try {
+      showAgain(await engine.lock(signal))
+    } catch (error) {
+      const failed = `${name} could not be opened again: ${messageOf(error)}`
+      if (place && signal.aborted) await letGo({ tone: 'info', text: `${name} is closed.` })
+      else if (place) await letGo({ tone: 'bad', text: failed })
+      throw error
+    }
+  })
+  if (locked) forgetChanges()
 }
