@@ -3,10 +3,12 @@
 //   node scripts/fuzz.mjs run [minutes]         all targets in turns, an hour unless said otherwise
 //   node scripts/fuzz.mjs <target> [seconds]    one target, until it ends or is stopped
 // What is found goes to tests/fuzz/artifacts, what is learnt to tests/fuzz/corpus.
-import { spawnSync } from 'node:child_process'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { availableParallelism, tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { text } from 'node:stream/consumers'
 import { inRoot, main, output, run, Stop, say } from './lib.mjs'
 import { setup } from './setup.mjs'
 
@@ -67,7 +69,7 @@ function buildTargets() {
 }
 
 /** Runs one target over its seeds and the inputs in `corpus`, to which it adds; `limits` are libFuzzer's. */
-function fuzz(folder, target, limits, { corpus = join(crate, 'corpus', target), quiet = false } = {}) {
+async function fuzz(folder, target, limits, { corpus = join(crate, 'corpus', target), quiet = false } = {}) {
   const artifacts = join(crate, 'artifacts', target)
   for (const each of [corpus, artifacts]) mkdirSync(each, { recursive: true })
   // What is repaired is an image.
@@ -83,40 +85,47 @@ function fuzz(folder, target, limits, { corpus = join(crate, 'corpus', target), 
     ...limits,
   ]
   const stdio = ['ignore', 'inherit', quiet ? 'pipe' : 'inherit']
-  const { status, stderr } = spawnSync(join(folder, target), [corpus, ...seeds, ...options], { cwd: crate, stdio })
+  const child = spawn(join(folder, target), [corpus, ...seeds, ...options], { cwd: crate, stdio })
+  const [said, [status]] = await Promise.all([child.stderr ? text(child.stderr) : '', once(child, 'exit')])
   if (status === 0) return
-  if (stderr) process.stderr.write(stderr)
+  process.stderr.write(said)
   throw new Stop(`The fuzz target "${target}" found something: the input is in tests/fuzz/artifacts/${target}.`)
 }
 
-/** The same inputs every time: from the seeds alone, whatever earlier runs have learnt. */
-function smoke(folder, names) {
+/** The same inputs every time: from the seeds alone, whatever earlier runs have learnt. A target a core. */
+async function smoke(folder, names) {
   const corpus = mkdtempSync(join(tmpdir(), 'qcow2-web-fuzz-'))
-  try {
-    for (const name of names) {
+  const waiting = names.values()
+  const inTurn = async () => {
+    for (const name of waiting) {
       say(`fuzzing ${name}: ${smokeInputs[name]} inputs`)
       const limits = [`-runs=${smokeInputs[name]}`, '-seed=1']
-      fuzz(folder, name, limits, { corpus: join(corpus, name), quiet: true })
+      await fuzz(folder, name, limits, { corpus: join(corpus, name), quiet: true })
     }
+  }
+  try {
+    const ends = await Promise.allSettled(Array.from({ length: availableParallelism() }, inTurn))
+    const failed = ends.find(({ status }) => status === 'rejected')
+    if (failed) throw failed.reason
   } finally {
     rmSync(corpus, { recursive: true, force: true })
   }
 }
 
 /** Every target for a few minutes, again and again. */
-function takeTurns(folder, names, minutes) {
+async function takeTurns(folder, names, minutes) {
   const seconds = Math.min(turn, Math.ceil((minutes * 60) / names.length))
   const rounds = Math.max(1, Math.round((minutes * 60) / seconds / names.length))
   for (let round = 0; round < rounds; round++) {
-    for (const name of names) fuzz(folder, name, [`-max_total_time=${seconds}`])
+    for (const name of names) await fuzz(folder, name, [`-max_total_time=${seconds}`])
   }
 }
 
 await main(import.meta.url, async ([what, time]) => {
   await setup(['rust', 'fuzz'])
   const names = targets()
-  if (what === 'smoke') smoke(buildTargets(), names)
-  else if (what === 'run') takeTurns(buildTargets(), names, Number(time ?? 60))
-  else if (names.includes(what)) fuzz(buildTargets(), what, time ? [`-max_total_time=${time}`] : [])
+  if (what === 'smoke') await smoke(buildTargets(), names)
+  else if (what === 'run') await takeTurns(buildTargets(), names, Number(time ?? 60))
+  else if (names.includes(what)) await fuzz(buildTargets(), what, time ? [`-max_total_time=${time}`] : [])
   else throw new Stop(`Name a fuzz target (${names.join(', ')}), \`run\` or \`smoke\`.`)
 })
