@@ -172,7 +172,7 @@ pub enum Corrupt {
         /// Where the cluster begins.
         offset: u64,
     },
-    /// Data, or a new table, should be written where the image's metadata are.
+    /// Data or a table is, or should be written, where other metadata of the image are.
     Overlap {
         /// Where those metadata are.
         offset: u64,

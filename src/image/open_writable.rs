@@ -1,5 +1,7 @@
 //! Opening an image to write to it.
 
+use alloc::vec::Vec;
+
 use super::Image;
 use super::backing::BackingResolver;
 use super::head::Head;
@@ -21,7 +23,8 @@ impl<S: StorageMut> Image<S> {
     /// Nobody else may write to the storage meanwhile. Reads the refcount table and the L1 table whole. Clears the
     /// autoclear features that this crate doesn't maintain. An image that a program left behind that writes the reference
     /// counts late and was not closed properly is repaired, or refused where that would take a loss
-    /// ([`Misuse::NeedsRepair`]). One that is marked as corrupt is refused.
+    /// ([`Misuse::NeedsRepair`]). One that is marked as corrupt is refused, and so is one of which a table is other
+    /// metadata as well ([`Corrupt::Overlap`](crate::Corrupt)): to change the one would change the other.
     pub async fn open_writable<R: BackingResolver<S>>(
         storage: S,
         options: OpenOptions<S, R>,
@@ -74,23 +77,31 @@ impl<S: Storage> Qcow2File<S> {
         };
         let l1_clusters = |table: L1Table| clusters(table.offset, table.entries * L1_ENTRY_SIZE);
         let l1 = header.l1_table();
-        writeback.refcounts.occupied.add(l1_clusters(l1));
+        let (occupied, cluster_bits) = (&writeback.refcounts.occupied, geometry.cluster_bits());
+        occupied.claim(l1_clusters(l1), cluster_bits)?;
+        let mut l2_tables = Vec::new();
         for index in 0..l1.entries {
             let entry = L1Entry(writeback.entry(&self.files.image, l1.offset.plus(index * L1_ENTRY_SIZE)).await?);
             if let Ok(Some(table)) = entry.l2_table(geometry) {
-                writeback.refcounts.occupied.add(clusters(table, geometry.cluster_size()));
+                let cluster = table.0 >> cluster_bits;
+                occupied.check(cluster..cluster + 1, cluster_bits)?;
+                l2_tables.push(cluster);
             }
+        }
+        // Not before: several entries may share a table.
+        for cluster in l2_tables {
+            occupied.add(cluster..cluster + 1);
         }
         if self.encrypted.is_some() {
             let head = Head::read(&self.files.image).await.map_err(Error::Storage)??;
             if let Some(place) = head.crypto_header()? {
-                writeback.refcounts.occupied.add(clusters(HostOffset(place.offset), place.length));
+                occupied.add(clusters(HostOffset(place.offset), place.length));
             }
         }
         let (_, length) = SnapshotTable::of(raw).read(&self.files.image).await?;
-        writeback.refcounts.occupied.add(clusters(HostOffset(raw.snapshots_offset), length));
+        occupied.add(clusters(HostOffset(raw.snapshots_offset), length));
         for snapshot in image.snapshots().iter() {
-            writeback.refcounts.occupied.add(l1_clusters(checked_l1_table(snapshot, geometry)?));
+            occupied.add(l1_clusters(checked_l1_table(snapshot, geometry)?));
         }
         Ok(())
     }

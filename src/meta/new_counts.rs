@@ -134,9 +134,9 @@ impl<'a> NewCounts<'a> {
         let mut old = self.old.table.borrow_mut();
         let new = self.table.borrow();
         let replaced = old.iter().zip(is_copied.iter()).filter(|(block, is_copied)| **is_copied && **block != 0);
-        self.old.occupied.remove(replaced.map(|(block, _)| block >> bits));
+        replaced.map(|(block, _)| block >> bits).for_each(|cluster| self.old.occupied.remove(cluster..cluster + 1));
         let added = new.iter().zip(is_copied.iter()).filter(|(_, is_copied)| **is_copied);
-        self.old.occupied.add(added.map(|(block, _)| block >> bits));
+        added.map(|(block, _)| block >> bits).for_each(|cluster| self.old.occupied.add(cluster..cluster + 1));
         old.clone_from(&new);
         self.old.dirty_entries.borrow_mut().clear();
         let first = self.old.first_candidate.get().min(self.lowest_freed.get());

@@ -4,10 +4,9 @@
 //! point to a table; then the write is refused before it does more damage, as QEMU's overlap check does.
 
 use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
 use core::cell::{Cell, RefCell};
 use core::ops::Range;
-
-use hashbrown::HashSet;
 
 use crate::error::Corrupt;
 
@@ -16,33 +15,55 @@ const GROUPS: u64 = 1 << 16;
 
 /// The host clusters of the header, the tables of the mapping and of the counts, and the snapshots' L1 tables.
 pub(crate) struct Occupied {
-    clusters: RefCell<HashSet<u64>>,
+    /// Where each area begins, and where it ends; no two overlap. An image may claim areas of any size: they take no
+    /// more memory than small ones.
+    areas: RefCell<BTreeMap<u64, u64>>,
     /// A bit for each group of clusters, those of one number modulo [`GROUPS`]: clear where none of them is, or ever was,
-    /// among `clusters`.
+    /// in an area.
     groups: Box<[Cell<u64>]>,
 }
 
 impl Default for Occupied {
     fn default() -> Self {
-        Self { clusters: RefCell::default(), groups: (0..GROUPS / 64).map(|_| Cell::new(0)).collect() }
+        Self { areas: RefCell::default(), groups: (0..GROUPS / 64).map(|_| Cell::new(0)).collect() }
     }
 }
 
 impl Occupied {
-    pub(crate) fn add(&self, clusters: impl IntoIterator<Item = u64>) {
-        let mut occupied = self.clusters.borrow_mut();
-        for cluster in clusters {
+    pub(crate) fn add(&self, Range { mut start, mut end }: Range<u64>) {
+        if start >= end {
+            return;
+        }
+        for cluster in start..end.min(start.saturating_add(GROUPS)) {
             let (word, bit) = self.group(cluster);
             word.set(word.get() | bit);
-            occupied.insert(cluster);
+        }
+        let mut areas = self.areas.borrow_mut();
+        while let Some((first, last)) = last_before(&areas, end.saturating_add(1)).filter(|(_, last)| *last >= start) {
+            areas.remove(&first);
+            (start, end) = (start.min(first), end.max(last));
+        }
+        areas.insert(start, end);
+    }
+
+    pub(crate) fn remove(&self, Range { start, end }: Range<u64>) {
+        let mut areas = self.areas.borrow_mut();
+        while let Some((first, last)) = last_before(&areas, end).filter(|(_, last)| *last > start) {
+            areas.remove(&first);
+            if first < start {
+                areas.insert(first, start);
+            }
+            if end < last {
+                areas.insert(end, last);
+            }
         }
     }
 
-    pub(crate) fn remove(&self, clusters: impl IntoIterator<Item = u64>) {
-        let mut occupied = self.clusters.borrow_mut();
-        for cluster in clusters {
-            occupied.remove(&cluster);
-        }
+    /// As [`Occupied::add`]. Fails where one of `clusters`, of 2^`cluster_bits` bytes, holds other metadata already.
+    pub(crate) fn claim(&self, clusters: Range<u64>, cluster_bits: u32) -> Result<(), Corrupt> {
+        self.check(clusters.clone(), cluster_bits)?;
+        self.add(clusters);
+        Ok(())
     }
 
     /// Fails where one of `clusters`, of 2^`cluster_bits` bytes, is to hold something else.
@@ -55,7 +76,8 @@ impl Occupied {
 
     fn contains(&self, cluster: u64) -> bool {
         let (word, bit) = self.group(cluster);
-        word.get() & bit != 0 && self.clusters.borrow().contains(&cluster)
+        let is_in_area = || last_before(&self.areas.borrow(), cluster + 1).is_some_and(|(_, end)| cluster < end);
+        word.get() & bit != 0 && is_in_area()
     }
 
     /// The word and the bit of its group.
@@ -66,19 +88,48 @@ impl Occupied {
     }
 }
 
+/// The last area that begins before `cluster`.
+fn last_before(areas: &BTreeMap<u64, u64>, cluster: u64) -> Option<(u64, u64)> {
+    areas.range(..cluster).next_back().map(|(start, end)| (*start, *end))
+}
+
 #[cfg(test)]
 mod tests {
+    use alloc::vec::Vec;
+
     use super::*;
 
+    fn areas(occupied: &Occupied) -> Vec<(u64, u64)> {
+        occupied.areas.borrow().iter().map(|(start, end)| (*start, *end)).collect()
+    }
+
     #[test]
-    fn clusters_of_one_group_are_told_apart() {
+    fn areas_that_touch_are_one() {
         let occupied = Occupied::default();
-        occupied.add([7, 7 + 2 * GROUPS]);
-        assert!(occupied.check(0..7, 16).is_ok());
-        assert_eq!(occupied.check(0..8, 16), Err(Corrupt::Overlap { offset: 7 << 16 }));
-        assert!(occupied.check(7 + GROUPS..8 + GROUPS, 16).is_ok());
-        occupied.remove([7]);
-        assert!(occupied.check(0..8, 16).is_ok());
-        assert!(occupied.check(7 + 2 * GROUPS..8 + 2 * GROUPS, 16).is_err());
+        for area in [10..20, 30..40, 20..25, 50..50, 39..45, 5..6, 24..31] {
+            occupied.add(area);
+        }
+        assert_eq!(areas(&occupied), [(5, 6), (10, 45)]);
+    }
+
+    #[test]
+    fn what_is_removed_leaves_the_rest() {
+        let occupied = Occupied::default();
+        occupied.add(10..20);
+        occupied.add(30..40);
+        occupied.remove(12..14);
+        occupied.remove(18..33);
+        occupied.remove(39..50);
+        occupied.remove(0..10);
+        assert_eq!(areas(&occupied), [(10, 12), (14, 18), (33, 39)]);
+        let held: Vec<u64> = (0..50).filter(|cluster| occupied.contains(*cluster)).collect();
+        assert_eq!(held, [10..12, 14..18, 33..39].into_iter().flatten().collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn an_area_of_all_there_can_be() {
+        let occupied = Occupied::default();
+        occupied.add(7..u64::MAX);
+        assert!(!occupied.contains(6) && occupied.contains(7) && occupied.contains(1 << 60));
     }
 }

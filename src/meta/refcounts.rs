@@ -57,6 +57,7 @@ impl Refcounts {
         let mut stored = vec![0; usize::try_from(bytes).unwrap_or(0)];
         file.read(HostOffset(raw.refcount_table_offset), &mut stored).await.map_err(Error::Storage)?;
         let mut table = Vec::with_capacity(stored.len() / 8);
+        let occupied = Occupied::default();
         let (entries, _) = stored.as_chunks::<8>();
         for (index, entry) in entries.iter().enumerate() {
             let block = u64::from_be_bytes(*entry) & TABLE_OFFSET_MASK;
@@ -64,11 +65,13 @@ impl Refcounts {
                 let entry_offset = raw.refcount_table_offset + index as u64 * TABLE_ENTRY_SIZE;
                 return Err(Corrupt::RefcountBlockUnaligned { entry_offset, block }.into());
             }
+            if block != 0 {
+                // One block for many clusters would never end, however small the file is.
+                let cluster = block >> geometry.cluster_bits();
+                occupied.claim(cluster..cluster + 1, geometry.cluster_bits())?;
+            }
             table.push(block);
         }
-        let occupied = Occupied::default();
-        let blocks = table.iter().filter(|block| **block != 0);
-        occupied.add(blocks.map(|block| block >> geometry.cluster_bits()));
         Ok(Self {
             geometry,
             width: RefcountWidth::new(raw.refcount_order),
@@ -132,8 +135,7 @@ impl Refcounts {
     fn add_block<E>(&self, file: &HostFile<impl Storage>, cluster: u64) -> Result<(), Error<E>> {
         let index = self.block_index(cluster);
         let start = self.offset_of(cluster);
-        self.occupied.check(cluster..cluster + 1, self.geometry.cluster_bits())?;
-        self.occupied.add([cluster]);
+        self.occupied.claim(cluster..cluster + 1, self.geometry.cluster_bits())?;
         {
             let mut table = self.table.borrow_mut();
             let Some(entry) = table.get_mut(index) else {

@@ -90,8 +90,8 @@ impl Writeback {
         let slice_size = SliceSize::of(geometry);
         let refcounts = Refcounts::open(file, &header.get(), cache.clone()).await?;
         // The header, and the table itself.
-        refcounts.occupied.add([0]);
-        refcounts.occupied.add(header.get().roots().refcount_table_place(geometry));
+        refcounts.occupied.claim(0..1, geometry.cluster_bits())?;
+        refcounts.occupied.claim(header.get().roots().refcount_table_place(geometry), geometry.cluster_bits())?;
         Ok(Self {
             lock: Lock::default(),
             gate: Gate::default(),
@@ -149,12 +149,14 @@ impl Writeback {
 
     /// Takes note that there is a table at `start` from now on, for an entry points to it.
     pub(crate) fn keep_table(&self, start: HostOffset) {
-        self.refcounts.occupied.add([self.cluster_of(start)]);
+        let cluster = self.cluster_of(start);
+        self.refcounts.occupied.add(cluster..cluster + 1);
     }
 
     /// Takes note that there is no table at `start` any more.
     pub(crate) fn remove_table(&self, start: HostOffset) {
-        self.refcounts.occupied.remove([self.cluster_of(start)]);
+        let cluster = self.cluster_of(start);
+        self.refcounts.occupied.remove(cluster..cluster + 1);
     }
 
     /// Sets the word at `offset` of an L1 or L2 table.

@@ -28,3 +28,4 @@ mod snapshot_changes;
 mod snapshots;
 mod tables;
 mod verdict;
+mod written;
