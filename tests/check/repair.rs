@@ -16,6 +16,7 @@ use super::bases::{self, BACKING, DATA};
 use super::damage::{Damaged, all_fields};
 use super::findings::{check_bytes, number_from_environment};
 use super::oracle::ask;
+use crate::common::builder::{Builder, extension, field};
 use crate::common::lab::Lab;
 use crate::common::random::Random;
 use crate::common::reading::now;
@@ -94,6 +95,20 @@ fn damaged_images_are_sound_afterwards() {
     }
     println!("{count} images: {reasons:?}");
     assert!(faults.is_empty(), "{faults}");
+}
+
+/// What it claims is longer than any file. Where nothing is encrypted by LUKS, nobody follows it.
+#[test]
+fn a_crypto_header_without_end() {
+    for (method, is_followed) in [(0, false), (2, true)] {
+        let pointer = [1_u64 << 30, u64::MAX].map(u64::to_be_bytes).concat();
+        let plan = Builder::new(512, 64 << 10).with_data(0, 0x77).with_extension(extension::CRYPTO_HEADER, pointer);
+        let image = plan.build().set_u32(field::CRYPT_METHOD, method);
+        let (bytes, report) = repaired(&image.bytes, Repair::All, true);
+        let corruptions = report.map(|report| (report.before.corruptions, report.after.corruptions));
+        assert_eq!(corruptions, Some(if is_followed { (1, 1) } else { (0, 0) }), "method {method}");
+        assert!(bytes == image.bytes, "method {method}");
+    }
 }
 
 fn examine(lab: &Lab, bytes: &[u8], beside: &Beside) -> Result<&'static str, String> {

@@ -9,6 +9,7 @@ use super::subject::Subject;
 use crate::error::Error;
 use crate::field;
 use crate::format::flaw::{Flaw, Target};
+use crate::format::header::Encryption;
 use crate::format::l1::{L1_ENTRY_SIZE, L1Entry, L1Table};
 use crate::format::l2::L2Entry;
 use crate::format::refcount::TABLE_ENTRY_SIZE;
@@ -89,7 +90,10 @@ pub(in crate::image) async fn walk<S: Storage>(
     refer(field::SNAPSHOTS_OFFSET, raw.snapshots_offset, snapshots.length);
     let refcount_table = u64::from(raw.refcount_table_clusters) << subject.geometry.cluster_bits();
     refer(field::REFCOUNT_TABLE_OFFSET, raw.refcount_table_offset, refcount_table);
-    if let Some((place, crypto)) = subject.extensions.crypto_header() {
+    // In another image nobody follows it.
+    if let Some((place, crypto)) =
+        subject.extensions.crypto_header().filter(|_| raw.encryption() == Some(Encryption::Luks))
+    {
         refer(place, crypto.offset, crypto.length);
     }
     bitmaps::walk(subject, sink).await?;

@@ -240,6 +240,8 @@ impl<S: StorageMut> Rewriter<'_, S> {
 /// What the references of an image say of where things may be.
 struct Surroundings {
     geometry: Geometry,
+    /// How many clusters the file has.
+    clusters: u64,
     tables: HashSet<u64>,
     /// The L2 tables whose clusters something else refers to as well; looked for in the second walk.
     contested: Option<HashSet<u64>>,
@@ -248,8 +250,9 @@ struct Surroundings {
 
 impl Surroundings {
     async fn find<S: Storage>(subject: &Subject<'_, S>, snapshots: &SnapshotTables) -> Result<Self, Error<S::Error>> {
-        let behind = Behind::of(subject.clusters());
-        let mut found = Self { geometry: subject.geometry, tables: HashSet::new(), contested: None, behind };
+        let (geometry, clusters) = (subject.geometry, subject.clusters());
+        let behind = Behind::of(clusters);
+        let mut found = Self { geometry, clusters, tables: HashSet::new(), contested: None, behind };
         walk(subject, snapshots, &mut found).await?;
         found.contested = Some(HashSet::new());
         walk(subject, snapshots, &mut found).await?;
@@ -264,8 +267,9 @@ impl Surroundings {
         let clusters = start.0 >> bits..start.plus(length).0.div_ceil(1 << bits);
         self.behind.avoid(clusters.clone());
         let Some(contested) = &mut self.contested else { return };
-        // An area is at most 64 MiB long.
-        for table in clusters.map(|cluster| cluster << bits).filter(|table| self.tables.contains(table)) {
+        // An area may claim to be of any length, but a table past the end of the file is given up anyway.
+        let in_file = clusters.start..clusters.end.min(self.clusters);
+        for table in in_file.map(|cluster| cluster << bits).filter(|table| self.tables.contains(table)) {
             contested.insert(table);
         }
     }
