@@ -94,6 +94,11 @@ impl<S: Storage> Image<S> {
         &self.layers[0]
     }
 
+    /// The last file of the chain names another one, which is not open: what that shows is taken for zeros.
+    fn lacks_backing(&self) -> bool {
+        matches!(self.layers.last(), Some(Layer::Qcow2 { file, .. }) if file.header().raw().has_backing_file())
+    }
+
     /// The same image with another disk in the place of its own.
     fn with_disk(&self, disk: Layer<S>, vm_state_size: u64) -> Self {
         let mut layers: Vec<_> = self.layers.to_vec();

@@ -161,6 +161,11 @@ impl RawHeader {
             .then_some((HostOffset(self.backing_file_offset), u64::from(self.backing_file_size)))
     }
 
+    /// What nothing of the image refers to is another file's.
+    pub(crate) fn has_backing_file(&self) -> bool {
+        self.backing_name().is_some_and(|(_, length)| length > 0)
+    }
+
     /// All that is wrong with these values. `features` are the names from the image's own table.
     pub(crate) fn problems(&self, features: &[FeatureBit]) -> Vec<Problem> {
         let mut problems = Vec::new();

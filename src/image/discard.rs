@@ -102,7 +102,7 @@ impl<S: StorageMut> Image<S> {
             for (cluster, entry) in chunk.clone().zip(&entries) {
                 let start = disk.guest_offset(cluster);
                 let mask = covered_subclusters(disk.geometry(), start, &covered);
-                match self.outcome(disk, entry, mask, change) {
+                match outcome(disk, entry, mask, change) {
                     Outcome::Same => {}
                     Outcome::Keep(new) => disk.set_entry(cluster, new).await?,
                     Outcome::Free(new) => {
@@ -124,34 +124,6 @@ impl<S: StorageMut> Image<S> {
         Ok(literals)
     }
 
-    fn outcome(&self, disk: &Disk<'_, S>, entry: &Entry, mask: u32, change: Change) -> Outcome {
-        let geometry = disk.geometry();
-        let all = u32::MAX >> (32 - geometry.subclusters());
-        let header = disk.file.header();
-        let has_backing = self.layers.len() > 1;
-        if mask == 0 {
-            return Outcome::Same;
-        }
-        if header.is_data_file_raw() || !header.is_version_3() && has_backing {
-            // A raw data file must hold the zeros itself; version 2 has no zeros but those under the last file.
-            return if change == Change::Discard { Outcome::Same } else { Outcome::Literal };
-        }
-        let without_cluster = L2Entry::without_cluster(if header.is_version_3() { all } else { 0 }, geometry);
-        let Subclusters { host, allocated, zero } = match entry.meaning {
-            Cluster::Compressed(_) if mask == all => return Outcome::Free(without_cluster),
-            Cluster::Compressed(_) if change == Change::Discard => return Outcome::Same,
-            Cluster::Compressed(_) => return Outcome::Literal,
-            Cluster::Subclusters(subclusters) => subclusters,
-        };
-        let reads_as_zeros = allocated & mask == 0 && (!has_backing || zero & mask == mask);
-        match change {
-            Change::Discard | Change::ZeroAndUnmap if mask == all && host.is_some() => Outcome::Free(without_cluster),
-            _ if reads_as_zeros => Outcome::Same,
-            Change::Zero if !header.is_version_3() => Outcome::Literal,
-            _ => Outcome::Keep(entry.raw.remasked(allocated & !mask, zero | mask, geometry)),
-        }
-    }
-
     async fn write_literal_zeros(&self, disk: &Disk<'_, S>, range: Range<u64>) -> Result<(), Error<S::Error>> {
         let zeros = vec![0; ZEROS.min(usize::try_from(range.end - range.start).unwrap_or(ZEROS))];
         let mut at = range.start;
@@ -166,6 +138,36 @@ impl<S: StorageMut> Image<S> {
             at += length;
         }
         Ok(())
+    }
+}
+
+/// What `change` makes of the subclusters in `mask`.
+fn outcome<S: StorageMut>(disk: &Disk<'_, S>, entry: &Entry, mask: u32, change: Change) -> Outcome {
+    let geometry = disk.geometry();
+    let all = u32::MAX >> (32 - geometry.subclusters());
+    let header = disk.file.header();
+    // Whether or not the image was opened with it.
+    let has_backing = header.raw().has_backing_file();
+    if mask == 0 {
+        return Outcome::Same;
+    }
+    if header.is_data_file_raw() || !header.is_version_3() && has_backing {
+        // A raw data file must hold the zeros itself; version 2 has no zeros but those under the last file.
+        return if change == Change::Discard { Outcome::Same } else { Outcome::Literal };
+    }
+    let without_cluster = L2Entry::without_cluster(if header.is_version_3() { all } else { 0 }, geometry);
+    let Subclusters { host, allocated, zero } = match entry.meaning {
+        Cluster::Compressed(_) if mask == all => return Outcome::Free(without_cluster),
+        Cluster::Compressed(_) if change == Change::Discard => return Outcome::Same,
+        Cluster::Compressed(_) => return Outcome::Literal,
+        Cluster::Subclusters(subclusters) => subclusters,
+    };
+    let reads_as_zeros = allocated & mask == 0 && (!has_backing || zero & mask == mask);
+    match change {
+        Change::Discard | Change::ZeroAndUnmap if mask == all && host.is_some() => Outcome::Free(without_cluster),
+        _ if reads_as_zeros => Outcome::Same,
+        Change::Zero if !header.is_version_3() => Outcome::Literal,
+        _ => Outcome::Keep(entry.raw.remasked(allocated & !mask, zero | mask, geometry)),
     }
 }
 

@@ -167,13 +167,14 @@ impl<S: StorageMut> Image<S> {
         read_layers(&self.layers, start, buf).await
     }
 
-    /// Whether the `length` bytes at `start` are known to be zeros, without reading them.
+    /// Whether the `length` bytes at `start` are known to be zeros, without reading them, whatever file is under the last
+    /// one that is open.
     pub(super) async fn is_zero(&self, start: GuestOffset, length: usize) -> Result<bool, Error<S::Error>> {
         let end = start.plus(length as u64).0.min(self.size());
         let mut at = start.0;
         while at < end {
             let extent = super::map::extent_at(&self.layers, at, end - at).await?;
-            if !extent.zero {
+            if !extent.zero || !extent.present && self.lacks_backing() {
                 return Ok(false);
             }
             at += extent.length;

@@ -1,11 +1,14 @@
 //! Faults that the other tests found, each in its smallest form.
 
+use qcow2_web::{Image, OpenOptions, WithoutBacking};
+
 use crate::common::executor::Tasks;
+use crate::common::index;
 use crate::common::random::Random;
 use crate::common::reading::{now, whole};
 use crate::rig::checker::check;
 use crate::rig::machine::{Event, Landing, Machine, Request, SECTOR};
-use crate::rig::setup::{IMAGE, Setup};
+use crate::rig::setup::{Backing, IMAGE, Setup};
 
 #[test]
 fn many_clusters_that_do_not_compress() {
@@ -135,5 +138,27 @@ fn snapshot_that_is_written() {
     let snapshot = image.open_snapshot(&image.snapshots()[0].id).unwrap();
     for result in [now(snapshot.write_at(0, &[1])), now(snapshot.discard(0, 4096)), now(snapshot.flush())] {
         assert_eq!(result.unwrap_err().code(), "READ_ONLY");
+    }
+}
+
+/// Zeros are zeros also where the backing file is there again.
+#[test]
+fn zeros_over_a_backing_file_that_is_not_open() {
+    const UNIT: u64 = 4096;
+    for (version, qcow2, unmap) in [(2, false, false), (3, false, false), (3, false, true), (3, true, false)] {
+        let backing = Some(Backing { qcow2, size: 64 * UNIT });
+        let setup = Setup { version, backing, ..Setup::plain(12, 64 * UNIT) };
+        let (machine, base) = setup.make(&mut Random::seeded(1));
+        let options = OpenOptions::new().backing(WithoutBacking);
+        let image = now(Image::open_writable(machine.file(IMAGE), options)).unwrap();
+        // Whole clusters, and a part of one.
+        let zeroed = index(8 * UNIT)..index(12 * UNIT + 100);
+        now(image.write_zeroes(8 * UNIT, 4 * UNIT + 100, unmap)).unwrap();
+        now(image.close()).unwrap();
+        let disk = now(whole(&setup.open_to_read(&machine).unwrap())).unwrap();
+        let what = format!("version {version}, over qcow2 {qcow2}, unmap {unmap}");
+        assert!(disk[zeroed].iter().all(|byte| *byte == 0), "{what}");
+        assert!(disk[..index(8 * UNIT)] == base[..index(8 * UNIT)], "{what}");
+        assert!(disk[index(13 * UNIT)..] == base[index(13 * UNIT)..], "{what}");
     }
 }

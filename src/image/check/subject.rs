@@ -54,7 +54,7 @@ impl<'a, S: Storage> Subject<'a, S> {
 
     /// What nothing of it refers to has to come from somewhere else.
     pub(in crate::image) fn has_backing_file(&self) -> bool {
-        self.raw.backing_name().is_some_and(|(_, length)| length > 0)
+        self.raw.has_backing_file()
     }
 
     pub(in crate::image) fn rules(&self) -> L2Rules {
