@@ -162,3 +162,40 @@ fn zeros_over_a_backing_file_that_is_not_open() {
         assert!(disk[index(13 * UNIT)..] == base[index(13 * UNIT)..], "{what}");
     }
 }
+
+/// What a flush that was dropped has linked is changed only behind a barrier, as all that the file points to.
+#[test]
+fn table_that_a_dropped_flush_has_linked() {
+    let setup = Setup::plain(12, 64 << 12);
+    let (machine, _) = setup.make(&mut Random::seeded(1));
+    let image = setup.open(&machine).unwrap();
+    now(image.write_at(0, &[1; 4096])).unwrap();
+    let l1 = u64::from_be_bytes(machine.with_files(|files| files[IMAGE][40..48].try_into().unwrap()));
+    machine.hold(true);
+    let mut tasks = Tasks::default();
+    let flushed = image.clone();
+    tasks.spawn(async move { flushed.flush().await });
+    let link = loop {
+        tasks.run();
+        match &machine.waiting()[0] {
+            (id, Request::Change { change, .. }) if change.range().contains(&l1) => break *id,
+            (id, _) => machine.complete(*id, &mut Random::seeded(1)),
+        }
+    };
+    tasks.cancel(0);
+    machine.settle_as(link, Landing::Everything);
+    machine.hold(false);
+    let before = machine.files().swap_remove(IMAGE);
+    machine.take_log();
+    now(image.write_at(4096, &[2; 4096])).unwrap();
+    now(image.flush()).unwrap();
+    // Each of these may be the only one that a crash leaves.
+    let events = machine.take_log().into_iter().take_while(|event| !matches!(event, Event::FlushDone { .. }));
+    for event in events {
+        let Event::Asked { change, .. } = event else { continue };
+        let mut file = before.clone();
+        change.apply(&mut file, Landing::Everything);
+        let findings = check(&file);
+        assert_ne!(findings.exit_code(), 2, "{:?}: {findings}", change.range());
+    }
+}

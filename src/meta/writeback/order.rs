@@ -63,10 +63,10 @@ impl Writeback {
         self.write_dirty(&files.image, &self.new_tables).await?;
         if !self.links.is_empty() {
             self.barrier(files).await?;
-            self.write_dirty(&files.image, &self.links).await?;
         }
+        // From here on the file may point to them, also where this is dropped before it ends.
         self.unlinked_tables.borrow_mut().clear();
-        Ok(())
+        self.write_dirty(&files.image, &self.links).await
     }
 
     async fn write_refcounts<S: StorageMut>(&self, files: &Files<S>) -> Result<(), Error<S::Error>> {
