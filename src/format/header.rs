@@ -328,6 +328,13 @@ impl Header {
         changed
     }
 
+    /// The header with other features.
+    pub(crate) fn with_features(&self, incompatible: u64, autoclear: u64) -> Self {
+        let mut changed = self.clone();
+        (changed.raw.incompatible_features, changed.raw.autoclear_features) = (incompatible, autoclear);
+        changed
+    }
+
     pub(crate) fn without_backing(&self) -> Self {
         let mut changed = self.clone();
         (changed.raw.backing_file_offset, changed.raw.backing_file_size) = (0, 0);

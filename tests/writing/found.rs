@@ -1,7 +1,9 @@
 //! Faults that the other tests found, each in its smallest form.
 
+use qcow2_web::storage::MemoryStorage;
 use qcow2_web::{Image, OpenOptions, WithoutBacking};
 
+use crate::common::builder::{Builder, COPIED, Cluster, field};
 use crate::common::executor::Tasks;
 use crate::common::index;
 use crate::common::random::Random;
@@ -198,4 +200,22 @@ fn table_that_a_dropped_flush_has_linked() {
         let findings = check(&file);
         assert_ne!(findings.exit_code(), 2, "{:?}: {findings}", change.range());
     }
+}
+
+/// What is told of an image is what its file says, also of what this handle has changed.
+#[test]
+fn marks_that_the_handle_has_made() {
+    let unaligned = Cluster::Entry(COPIED | (4096 + 512), 0);
+    let plan = Builder::new(4096, 64 << 12).with(3, unaligned);
+    let storage = MemoryStorage::from(plan.build().set_u64(field::AUTOCLEAR, 0xff).bytes);
+    let image = now(Image::open_writable(&storage, OpenOptions::new())).unwrap();
+    let told = || {
+        let reopened = now(Image::open(&storage, OpenOptions::new())).unwrap();
+        assert_eq!(image.is_corrupt(), reopened.is_corrupt());
+        assert_eq!(now(image.info()).unwrap(), now(reopened.info()).unwrap());
+    };
+    told();
+    now(image.write_at(3 << 12, &[1])).unwrap_err();
+    assert!(image.is_corrupt());
+    told();
 }

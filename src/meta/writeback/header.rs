@@ -54,6 +54,7 @@ impl Writeback {
         let features = header.raw().incompatible_features | feature::CORRUPT;
         let place = HostOffset(field::INCOMPATIBLE_FEATURES);
         files.image.write(place, &features.to_be_bytes()).await.map_err(Error::Storage)?;
+        self.header.set(header.with_features(features, header.raw().autoclear_features));
         files.flush().await.map_err(Error::Storage)
     }
 
@@ -78,6 +79,8 @@ impl Writeback {
         }
         let place = HostOffset(field::AUTOCLEAR_FEATURES);
         self.watch(files.image.write(place, &features.to_be_bytes())).await?;
-        self.barrier(files).await
+        self.barrier(files).await?;
+        self.header.set(header.with_features(header.raw().incompatible_features, features));
+        Ok(())
     }
 }
