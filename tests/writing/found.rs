@@ -219,3 +219,31 @@ fn marks_that_the_handle_has_made() {
     assert!(image.is_corrupt());
     told();
 }
+
+/// Wherever a close is dropped that moves the refcount table, another one leaves nothing behind.
+#[test]
+fn refcount_table_that_moves_at_a_close_that_is_dropped() {
+    let setup = Setup { refcount_bits: 64, ..Setup::plain(9, 4000 * 512) };
+    let completed = |requests: &u32| {
+        let (machine, _) = setup.make(&mut Random::seeded(1));
+        let image = setup.open(&machine).unwrap();
+        now(image.write_at(0, &vec![1; 4000 * 512])).unwrap();
+        machine.hold(true);
+        let mut tasks = Tasks::default();
+        let closed = image.clone();
+        let done = tasks.spawn(async move { closed.close().await });
+        tasks.run();
+        for _ in 0..*requests {
+            machine.waiting().iter().for_each(|(id, _)| machine.complete(*id, &mut Random::seeded(1)));
+            tasks.run();
+        }
+        tasks.cancel(0);
+        machine.hold(false);
+        machine.land_dropped(Landing::Everything);
+        now(image.close()).unwrap();
+        let findings = machine.with_files(|files| check(&files[IMAGE]));
+        assert_eq!(findings.exit_code(), 0, "dropped after {requests} requests: {findings}");
+        done.is_done()
+    };
+    assert!((0..1000).any(|requests| completed(&requests)), "it ends");
+}

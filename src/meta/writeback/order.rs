@@ -1,6 +1,7 @@
 //! Bringing it to the file, in the order that keeps it sound.
 
 use alloc::vec::Vec;
+use core::ops::Range;
 
 use super::Writeback;
 use crate::error::Error;
@@ -91,13 +92,15 @@ impl Writeback {
     /// Puts the refcount table, which has outgrown its place, into a larger one: written whole, and then switched to by
     /// one write of the header.
     ///
-    /// When it is dropped, the next write-back does it again, in another place: the header may point to this one.
+    /// When it is dropped, the next write-back does it again, in another place: the header may point to this one, which is
+    /// free once it points to that.
     async fn move_refcount_table<S: StorageMut>(&self, files: &Files<S>) -> Result<(), Error<S::Error>> {
         let file = &files.image;
         let clusters = self.refcounts.table_bytes() / self.geometry.cluster_size();
         let header = self.header.get();
         let place = self.refcounts.allocate_contiguous(file, clusters).await?;
-        let offset = HostOffset(place.start << self.geometry.cluster_bits());
+        let mut dropped = FreedWhenDropped { writeback: self, clusters: place.clone() };
+        let offset = self.offset_of(place.start);
         // The blocks first: the table must not point to one that isn't there.
         self.write_dirty(file, &self.refcounts.dirty).await?;
         self.watch(file.write(offset, &self.refcounts.whole_table())).await?;
@@ -105,6 +108,7 @@ impl Writeback {
         let refcount_table_clusters = u32::try_from(clusters).unwrap_or(u32::MAX);
         let roots = Roots { refcount_table: offset, refcount_table_clusters, ..header.roots() };
         self.watch(file.write(HostOffset(field::SIZE), &roots.to_bytes())).await?;
+        dropped.clusters = 0..0;
         self.refcounts.table_is_written();
         self.refcounts.occupied.add(place);
         let old = header.roots().refcount_table_place(self.geometry);
@@ -160,5 +164,17 @@ impl Writeback {
             self.watch(data_file.flush()).await?;
         }
         self.watch(files.image.flush()).await
+    }
+}
+
+/// Clusters to which nothing in memory points yet: those that are left are given up when it is dropped.
+struct FreedWhenDropped<'a> {
+    writeback: &'a Writeback,
+    clusters: Range<u64>,
+}
+
+impl Drop for FreedWhenDropped<'_> {
+    fn drop(&mut self) {
+        self.writeback.free(self.clusters.clone());
     }
 }
