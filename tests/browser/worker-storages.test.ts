@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'
+import type { AsyncStorage } from '../../src/js/index.js'
 import { contents, convert } from '../js/helpers/qemu.js'
 import { hasOpfs } from './drivers/chosen.js'
 import { onPage, useServedLab, type Work } from './storage-lab.js'
@@ -38,6 +39,7 @@ describe.each([
           opfs: opfs('kind', { writable: false }),
           own: { size: () => whole.length, read: async (at: number, length: number) => whole.slice(at, at + length) },
           prefetched: prefetched(http(url), list),
+          prefetchedOpfs: prefetched(opfs('kind', { writable: false }) as AsyncStorage, list),
           readAhead: readAhead(memory(whole)),
           recorded: recorded(blob(file)),
         }
@@ -54,7 +56,8 @@ describe.each([
       worker,
       server.url,
     )
-    const all = 'blob draft fetchFn fileHandle headers http idb memory opfs own prefetched readAhead recorded'
+    const all =
+      'blob draft fetchFn fileHandle headers http idb memory opfs own prefetched prefetchedOpfs readAhead recorded'
     expect(seen).toEqual([[all.split(' ')], true])
   })
 

@@ -3,10 +3,10 @@ import { fileHandle } from '../storage/file-handle.js'
 import { http } from '../storage/http.js'
 import { idb } from '../storage/idb.js'
 import { opfsHere } from '../storage/opfs-here.js'
-import { prefetched } from '../storage/prefetch.js'
+import { type PrefetchList, type PrefetchOptions, prefetched } from '../storage/prefetch.js'
 import { readAhead } from '../storage/read-ahead.js'
 import type { Maker } from '../storage/recipe.js'
-import type { Storage } from '../storage/types.js'
+import { isSync, type Storage } from '../storage/types.js'
 import { mark, type Packed, replaced, type Token } from './packing.js'
 import type { Port } from './port.js'
 import type { PageMethods } from './protocol.js'
@@ -65,7 +65,17 @@ export class Borrowed {
 }
 
 /** The functions that recipes name. */
-const makers: Record<Maker, unknown> = { blob, fileHandle, http, idb, opfs: opfsHere, prefetched, readAhead }
+const makers: Record<Maker, unknown> = {
+  blob,
+  fileHandle,
+  http,
+  idb,
+  opfs: opfsHere,
+  // One that has to be waited for on the page may be synchronous here: nothing of that is to be fetched.
+  prefetched: (storage: Storage, list: PrefetchList, options?: PrefetchOptions) =>
+    isSync(storage) ? storage : prefetched(storage, list, options),
+  readAhead,
+}
 
 function make(maker: Maker, args: unknown): Storage {
   return (makers[maker] as (...all: readonly unknown[]) => Storage)(...(args as readonly unknown[]))
