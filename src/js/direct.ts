@@ -1,4 +1,4 @@
-import { storageFailed } from './errors.js'
+import { storageFailed, ThrownAt } from './errors.js'
 import type { HostStorage } from './host-storage.js'
 import { ask } from './storage/types.js'
 import type { Tasks } from './tasks.js'
@@ -32,7 +32,7 @@ export class DirectReads {
     if (data.readKept(place, into)) return true
     if (data.sync) return false
     // A storage that one waits for and that keeps bytes can't be written, so that the place stays the range's.
-    return this.#tasks.ask((abort) => data.readInto(place, into, abort).catch(fail), signal)
+    return this.#tasks.ask((abort) => data.readInto(place, into, abort).catch(failAt(place)), signal)
   }
 
   /** True if `give` may come to something. */
@@ -48,7 +48,7 @@ export class DirectReads {
     const { giver } = this.#data
     const place = giver ? this.#place(offset, length) : -1
     if (!giver || place < 0) return false
-    return this.#tasks.ask((abort) => ask(giver, place, length, abort).catch(fail), signal)
+    return this.#tasks.ask((abort) => ask(giver, place, length, abort).catch(failAt(place)), signal)
   }
 
   #place(offset: bigint, length: number): number {
@@ -56,6 +56,8 @@ export class DirectReads {
   }
 }
 
-function fail(error: unknown): never {
-  throw storageFailed(error)
+function failAt(offset: number): (error: unknown) => never {
+  return (error) => {
+    throw storageFailed(new ThrownAt(error, offset))
+  }
 }

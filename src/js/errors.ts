@@ -171,6 +171,19 @@ export class Qcow2Error extends Error {
  * back its prototype and its fields (not `cause`, which doesn't cross everywhere).
  */
 export function isQcow2Error(value: unknown): value is Qcow2Error {
+  return quietly(() => isOrWasOne(value), false)
+}
+
+/** What `look` says of something that was thrown; it may be anything, and throw itself where one looks at it. */
+function quietly<T>(look: () => T, otherwise: T): T {
+  try {
+    return look()
+  } catch {
+    return otherwise
+  }
+}
+
+function isOrWasOne(value: unknown): boolean {
   if (value instanceof Qcow2Error) return true
   // By its brand: an error of another window is no instance of this window's class.
   if (Object.prototype.toString.call(value) !== '[object Error]') return false
@@ -217,17 +230,36 @@ const full = ['QuotaExceededError', 'ENOSPC', 'EDQUOT', 'EFBIG', 'NS_ERROR_FILE_
 
 /** The code for what a storage threw. */
 export function codeOf(thrown: unknown): 'STORAGE' | 'QUOTA' {
-  const { name, code } = (thrown ?? {}) as { readonly name?: unknown; readonly code?: unknown }
-  return full.some((each) => each === name || each === code) ? 'QUOTA' : 'STORAGE'
+  const said = quietly(() => {
+    const { name, code } = (thrown ?? {}) as { readonly name?: unknown; readonly code?: unknown }
+    return [name, code]
+  }, [])
+  return full.some((each) => said.includes(each)) ? 'QUOTA' : 'STORAGE'
 }
 
-/** What a storage threw, as the engine says it. */
-export function storageFailed(cause: unknown): unknown {
+/** What was thrown, in its own words if it has some. */
+export function wordsOf(thrown: unknown): string {
+  const words = quietly(() => (thrown instanceof Error ? thrown.message : thrown), undefined)
+  return typeof words === 'string' ? words : 'it threw something that is not an error'
+}
+
+/** What a storage threw when it was asked for bytes at `offset`, on its way through the engine. */
+export class ThrownAt {
+  constructor(
+    readonly exception: unknown,
+    readonly offset: number,
+  ) {}
+}
+
+/** What a storage threw, as a {@link Qcow2Error}; `words` say that it failed. */
+export function storageFailed(
+  thrown: unknown,
+  { words = 'the storage failed: ', depth }: { readonly words?: string; readonly depth?: number | undefined } = {},
+): unknown {
+  const { exception: cause, offset } = thrown instanceof ThrownAt ? thrown : { exception: thrown, offset: undefined }
   // One that speaks in these errors is heard as it is.
   if (isQcow2Error(cause)) return cause
-  const other = typeof cause === 'string' ? cause : 'it threw something that is not an error'
-  const said = cause instanceof Error ? cause.message : other
-  return new Qcow2Error(codeOf(cause), `The storage failed: ${said}.`, { cause })
+  return new Qcow2Error(codeOf(cause), sentence(`${words}${wordsOf(cause)}`), { offset, depth, cause })
 }
 
 /** `text`, as the engine says it, as a sentence. */

@@ -1,6 +1,6 @@
 import { LazyAbort } from './abort.js'
 import type { Engine } from './engine.js'
-import { Qcow2Error } from './errors.js'
+import { Qcow2Error, ThrownAt } from './errors.js'
 import {
   type AsyncStorage,
   ask,
@@ -74,7 +74,11 @@ class SyncHostStorage {
   }
 
   readSync(offset: number, into: Uint8Array): void {
-    this.#storage.readSync(offset, into)
+    try {
+      this.#storage.readSync(offset, into)
+    } catch (exception) {
+      throw new ThrownAt(exception, offset)
+    }
   }
 
   readKept(offset: number, into: Uint8Array): boolean {
@@ -88,7 +92,11 @@ class SyncHostStorage {
   }
 
   writeSync(offset: number, bytes: Uint8Array): void {
-    this.#storage.writeSync(offset, bytes)
+    try {
+      this.#storage.writeSync(offset, bytes)
+    } catch (exception) {
+      throw new ThrownAt(exception, offset)
+    }
   }
 
   truncateSync(size: number): void {
@@ -106,6 +114,8 @@ class SyncHostStorage {
 /** A request under way. */
 interface Request {
   readonly abort: LazyAbort
+  /** Where the bytes are that it reads or writes. */
+  readonly offset?: number | undefined
   /** What it changes, if it does. */
   readonly change?: Change
 }
@@ -169,7 +179,7 @@ class AsyncHostStorage {
 
   read(number: number, offset: number, length: number): void {
     const abort = new LazyAbort()
-    this.#answer(number, { abort }, ask(this.#storage, offset, length, abort))
+    this.#answer(number, { abort, offset }, ask(this.#storage, offset, length, abort))
   }
 
   write(number: number, offset: number, bytes: Uint8Array<ArrayBuffer>): void {
@@ -204,6 +214,7 @@ class AsyncHostStorage {
   #change(number: number, start: number, end: number, carryOut: (abort: LazyAbort) => Promise<void>): void {
     const abort = new LazyAbort()
     const change: Change = { start, end }
+    const offset = Number.isFinite(end) ? start : undefined
     const begin = () => {
       // Aborted before it was begun: then it never is.
       if (abort.aborted) return
@@ -211,7 +222,7 @@ class AsyncHostStorage {
       return change.outcome
     }
     const before = [...this.#aborted].filter((each) => each.start < end && start < each.end)
-    this.#answer(number, { abort, change }, before.length === 0 ? begin() : outcomes(before).then(begin))
+    this.#answer(number, { abort, change, offset }, before.length === 0 ? begin() : outcomes(before).then(begin))
   }
 
   async #flush(): Promise<void> {
@@ -230,7 +241,9 @@ class AsyncHostStorage {
         if (this.#requests.delete(number)) this.#engine.answer(number, value)
       },
       (exception) => {
-        if (this.#requests.delete(number)) this.#engine.refuse(number, exception)
+        const { offset } = request
+        const thrown = offset === undefined ? exception : new ThrownAt(exception, offset)
+        if (this.#requests.delete(number)) this.#engine.refuse(number, thrown)
       },
     )
   }

@@ -1,6 +1,6 @@
 import { unlessAborted } from './abort.js'
 import type { Engine } from './engine.js'
-import { codeOf, isQcow2Error, Qcow2Error } from './errors.js'
+import { codeOf, isQcow2Error, Qcow2Error, wordsOf } from './errors.js'
 import { type HostStorage, hostStorage, sizeOf } from './host-storage.js'
 import { claim, disclaim, type Use } from './storage/claims.js'
 import { isWritable, type Storage } from './storage/types.js'
@@ -95,6 +95,5 @@ export function checkWritable(storage: Storage): void {
 /** What a storage threw while it was opened, say, as what this package throws. */
 export function explain(what: string, cause: unknown): unknown {
   if (isQcow2Error(cause)) return cause
-  const message = cause instanceof Error ? cause.message : String(cause)
-  return new Qcow2Error(codeOf(cause), `The storage can't be ${what}: ${message}.`, { cause })
+  return new Qcow2Error(codeOf(cause), `The storage can't be ${what}: ${wordsOf(cause)}.`, { cause })
 }

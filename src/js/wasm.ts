@@ -1,4 +1,4 @@
-import { codeOf, isQcow2Error, Qcow2Error, type Qcow2ErrorCode, sentence } from './errors.js'
+import { isQcow2Error, Qcow2Error, type Qcow2ErrorCode, sentence, storageFailed } from './errors.js'
 import load, { type WasmDiff, WasmEngine, type WasmImage, type WasmMap, WasmPacker } from './generated/qcow2_web.js'
 
 export { type WasmDiff, WasmEngine, type WasmImage, type WasmMap, WasmPacker }
@@ -63,10 +63,8 @@ export function fromEngine(thrown: unknown): unknown {
     return new Qcow2Error('ENGINE_FAILED', 'The engine broke down. Please report this.', { cause: thrown })
   }
   const { code, message, offset, depth, file, cause } = thrown as EngineError
-  // A storage that speaks in these errors is heard as it is.
-  if (code === 'STORAGE' && isQcow2Error(cause)) return cause
-  const own = code === 'STORAGE' ? codeOf(cause) : code
-  return new Qcow2Error(own, sentence(message), { offset, depth, file, cause })
+  if (code === 'STORAGE') return storageFailed(cause, { words: message, depth })
+  return new Qcow2Error(code, sentence(message), { offset, depth, file })
 }
 
 /** An error as it crosses the bridge. */

@@ -105,8 +105,8 @@ describe.each([
       error('READ_ONLY'),
       error('STORAGE', undefined, expect.stringMatching(/^NotFoundError: /)),
       error('CORRUPT_L1_ENTRY', expect.any(Number)),
-      error('STORAGE', undefined, 'RangeError: own'),
-      error('QUOTA', undefined, 'QuotaExceededError: full'),
+      error('STORAGE', 0, 'RangeError: own'),
+      error('QUOTA', 0, 'QuotaExceededError: full'),
       error('NOT_PERMITTED'),
       error('STORAGE_CONTRACT'),
     ])

@@ -205,7 +205,8 @@ fn what_a_storage_throws_is_the_cause() {
     let error = image.read_sync(0, target(1).unchecked_ref()).unwrap_err();
     assert_eq!(get(&error, "code"), "STORAGE");
     assert_eq!(get(&error, "cause"), thrown);
-    assert!(get(&error, "message").as_string().unwrap().contains("on fire"));
+    // The rest is said where it is known what was thrown.
+    assert_eq!(get(&error, "message"), "the storage failed: ");
     storage.set_thrown(&JsValue::UNDEFINED);
     image.read_sync(0, target(1).unchecked_ref()).unwrap();
 }

@@ -1,4 +1,4 @@
-import { isQcow2Error, Qcow2Error, type Qcow2ErrorCode, type Qcow2ErrorDetails } from '../errors.js'
+import { isQcow2Error, Qcow2Error, type Qcow2ErrorCode, type Qcow2ErrorDetails, wordsOf } from '../errors.js'
 
 /** An exception as it crosses: structured cloning keeps little of one. */
 export type Thrown =
@@ -11,8 +11,16 @@ type Details = Pick<Qcow2ErrorDetails, 'offset' | 'depth' | 'file'>
 /** How many causes of causes cross; an exception may be its own. */
 const causes = 8
 
-/** `exception`, to be sent. */
+/** `exception`, to be sent; what throws where one looks at it, in words. */
 export function toThrown(exception: unknown, left = causes): Thrown {
+  try {
+    return copyOf(exception, left)
+  } catch {
+    return { value: wordsOf(exception) }
+  }
+}
+
+function copyOf(exception: unknown, left: number): Thrown {
   if (isQcow2Error(exception)) {
     const { code, reason, offset, depth, file } = exception
     return { code, reason, details: { offset, depth, file }, ...causeOf(exception, left) }
