@@ -69,7 +69,7 @@ export function AddressDialog({ onClose }: { onClose(): void }) {
             Make an image over it
           </button>
           <button type="button" class="button quiet" onClick={close}>
-            Cancel
+            Close
           </button>
         </div>
       </form>
