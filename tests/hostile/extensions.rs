@@ -1,6 +1,9 @@
 //! Header extensions: lengths that lie, areas that end, bitmaps that break off.
 
-use qcow2_web::{Corrupt, HeaderTable, inspect};
+use std::ops::ControlFlow;
+
+use qcow2_web::storage::MemoryStorage;
+use qcow2_web::{CheckOptions, Corrupt, HeaderTable, check, inspect};
 
 use crate::common::KIB;
 use crate::common::builder::{Builder, Built, extension, field};
@@ -148,6 +151,32 @@ fn bitmap_directory_entries_that_are_broken() {
     let mut cut = entry(16, "sound", 0);
     cut.extend(&entry(16, "a name of some length", 0)[..32]);
     both_refuse(&with_directory(2, &cut), refusal(1));
+}
+
+/// The entry of a bitmap that is in use, so that its table may have any length.
+fn in_use(name: &str, table: u64, entries: u32) -> Vec<u8> {
+    let mut entry = entry(16, name, 0);
+    entry[..8].copy_from_slice(&table.to_be_bytes());
+    entry[8..12].copy_from_slice(&entries.to_be_bytes());
+    entry[12..16].copy_from_slice(&1u32.to_be_bytes());
+    entry
+}
+
+#[test]
+fn check_of_long_bitmap_tables_reads_what_the_file_has_and_can_be_given_up() {
+    // How often a check tells that it is at the bitmaps, which come before everything else.
+    let told = |table: u64| {
+        let image = with_directory(2, &[in_use("day", table, 50_000), in_use("night", table, 50_000)].concat());
+        let mut told = 0;
+        let options = CheckOptions::new().on_progress(|progress| {
+            told += u32::from(progress.done == 0);
+            ControlFlow::Continue(())
+        });
+        now(check(&MemoryStorage::from(image.bytes), options)).unwrap();
+        told
+    };
+    assert_eq!(told(4096), 2);
+    assert_eq!(told(1 << 40), 0);
 }
 
 #[test]
