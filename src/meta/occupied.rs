@@ -4,7 +4,7 @@
 //! point to a table; then the write is refused before it does more damage, as QEMU's overlap check does.
 
 use alloc::boxed::Box;
-use alloc::collections::BTreeMap;
+use alloc::collections::BTreeSet;
 use core::cell::{Cell, RefCell};
 use core::ops::Range;
 
@@ -15,9 +15,9 @@ const GROUPS: u64 = 1 << 16;
 
 /// The host clusters of the header, the tables of the mapping and of the counts, and the snapshots' L1 tables.
 pub(crate) struct Occupied {
-    /// Where each area begins, and where it ends; no two overlap. An image may claim areas of any size: they take no
-    /// more memory than small ones.
-    areas: RefCell<BTreeMap<u64, u64>>,
+    /// Where areas begin and end; no two overlap, or touch. An image may claim areas of any size: they take no more memory
+    /// than small ones.
+    bounds: RefCell<BTreeSet<u64>>,
     /// A bit for each group of clusters, those of one number modulo [`GROUPS`]: clear where none of them is, or ever was,
     /// in an area.
     groups: Box<[Cell<u64>]>,
@@ -25,38 +25,21 @@ pub(crate) struct Occupied {
 
 impl Default for Occupied {
     fn default() -> Self {
-        Self { areas: RefCell::default(), groups: (0..GROUPS / 64).map(|_| Cell::new(0)).collect() }
+        Self { bounds: RefCell::default(), groups: (0..GROUPS / 64).map(|_| Cell::new(0)).collect() }
     }
 }
 
 impl Occupied {
-    pub(crate) fn add(&self, Range { mut start, mut end }: Range<u64>) {
-        if start >= end {
-            return;
-        }
-        for cluster in start..end.min(start.saturating_add(GROUPS)) {
+    pub(crate) fn add(&self, clusters: Range<u64>) {
+        for cluster in clusters.start..clusters.end.min(clusters.start.saturating_add(GROUPS)) {
             let (word, bit) = self.group(cluster);
             word.set(word.get() | bit);
         }
-        let mut areas = self.areas.borrow_mut();
-        while let Some((first, last)) = last_before(&areas, end.saturating_add(1)).filter(|(_, last)| *last >= start) {
-            areas.remove(&first);
-            (start, end) = (start.min(first), end.max(last));
-        }
-        areas.insert(start, end);
+        self.set(clusters, true);
     }
 
-    pub(crate) fn remove(&self, Range { start, end }: Range<u64>) {
-        let mut areas = self.areas.borrow_mut();
-        while let Some((first, last)) = last_before(&areas, end).filter(|(_, last)| *last > start) {
-            areas.remove(&first);
-            if first < start {
-                areas.insert(first, start);
-            }
-            if end < last {
-                areas.insert(end, last);
-            }
-        }
+    pub(crate) fn remove(&self, clusters: Range<u64>) {
+        self.set(clusters, false);
     }
 
     /// As [`Occupied::add`]. Fails where one of `clusters`, of 2^`cluster_bits` bytes, holds other metadata already.
@@ -76,8 +59,34 @@ impl Occupied {
 
     fn contains(&self, cluster: u64) -> bool {
         let (word, bit) = self.group(cluster);
-        let is_in_area = || last_before(&self.areas.borrow(), cluster + 1).is_some_and(|(_, end)| cluster < end);
-        word.get() & bit != 0 && is_in_area()
+        word.get() & bit != 0 && self.is_in_area(cluster)
+    }
+
+    fn is_in_area(&self, cluster: u64) -> bool {
+        self.bounds
+            .borrow()
+            .range(..=bound(cluster, Side::End))
+            .next_back()
+            .is_some_and(|last| last & 1 == Side::Start as u64)
+    }
+
+    /// Makes `clusters` a part of an area, or of none.
+    fn set(&self, Range { start, end }: Range<u64>, in_area: bool) {
+        if start >= end {
+            return;
+        }
+        let before = start.checked_sub(1).is_some_and(|cluster| self.is_in_area(cluster));
+        let behind = self.is_in_area(end);
+        let mut bounds = self.bounds.borrow_mut();
+        while let Some(within) = bounds.range(bound(start, Side::Start)..=bound(end, Side::End)).next().copied() {
+            bounds.remove(&within);
+        }
+        if before != in_area {
+            bounds.insert(bound(start, if in_area { Side::Start } else { Side::End }));
+        }
+        if behind != in_area {
+            bounds.insert(bound(end, if in_area { Side::End } else { Side::Start }));
+        }
     }
 
     /// The word and the bit of its group.
@@ -88,9 +97,16 @@ impl Occupied {
     }
 }
 
-/// The last area that begins before `cluster`.
-fn last_before(areas: &BTreeMap<u64, u64>, cluster: u64) -> Option<(u64, u64)> {
-    areas.range(..cluster).next_back().map(|(start, end)| (*start, *end))
+/// Which bound of an area it is.
+#[derive(Clone, Copy)]
+enum Side {
+    Start = 0,
+    End = 1,
+}
+
+/// The place of a bound, and its side in the bit that no cluster's number needs: a file has at most 2^55 of them.
+fn bound(cluster: u64, side: Side) -> u64 {
+    cluster << 1 | side as u64
 }
 
 #[cfg(test)]
@@ -100,7 +116,8 @@ mod tests {
     use super::*;
 
     fn areas(occupied: &Occupied) -> Vec<(u64, u64)> {
-        occupied.areas.borrow().iter().map(|(start, end)| (*start, *end)).collect()
+        let bounds: Vec<u64> = occupied.bounds.borrow().iter().map(|bound| bound >> 1).collect();
+        bounds.as_chunks::<2>().0.iter().map(|[start, end]| (*start, *end)).collect()
     }
 
     #[test]
@@ -129,7 +146,7 @@ mod tests {
     #[test]
     fn an_area_of_all_there_can_be() {
         let occupied = Occupied::default();
-        occupied.add(7..u64::MAX);
-        assert!(!occupied.contains(6) && occupied.contains(7) && occupied.contains(1 << 60));
+        occupied.add(7..1 << 55);
+        assert!(!occupied.contains(6) && occupied.contains(7) && occupied.contains((1 << 55) - 1));
     }
 }
