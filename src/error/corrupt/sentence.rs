@@ -123,7 +123,10 @@ impl fmt::Display for Corrupt {
                 write!(f, "the cluster at offset {offset} is in use, but its reference count says that it is free")
             }
             Self::Overlap { offset } => {
-                write!(f, "the image is damaged: data would be written over its metadata at offset {offset}")
+                write!(
+                    f,
+                    "the image is damaged: its metadata at offset {offset} would be overwritten, for something else is there too"
+                )
             }
             Self::Compressed { offset, error } => {
                 write!(f, "the compressed cluster at offset {offset} can't be unpacked: {error}")

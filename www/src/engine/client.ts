@@ -36,13 +36,13 @@ export const workerFailure = new Promise<string>((resolve) => {
 export const fileChanged = signal(false)
 
 async function run<T>(signal: AbortSignal | undefined, call: (task: number) => Promise<T>): Promise<T> {
-  const result = await change(signal, call)
+  const result = await carryOut(signal, call)
   signal?.throwIfAborted()
   return result
 }
 
-/** As `run`, for what changes how the image is open: what is done is done, also if it was given up at the last moment. */
-async function change<T>(signal: AbortSignal | undefined, call: (task: number) => Promise<T>): Promise<T> {
+/** As `run`, for what changes the image, or how it is open: what is done is done, also if it was given up at the last moment. */
+async function carryOut<T>(signal: AbortSignal | undefined, call: (task: number) => Promise<T>): Promise<T> {
   signal?.throwIfAborted()
   const task = ++lastTask
   const cancel = () => void remote.cancel(task)
@@ -67,25 +67,26 @@ export const engine = {
   create: (image: NewImage, ask: Ask, signal?: AbortSignal): Promise<OpenedImage> =>
     run(signal, (task) => remote.create(task, image, proxy(ask))),
 
-  edit: (signal?: AbortSignal): Promise<OpenedImage> => change(signal, (task) => remote.edit(task)),
+  edit: (signal?: AbortSignal): Promise<OpenedImage> => carryOut(signal, (task) => remote.edit(task)),
 
   editInPlace: (
     takeOver: boolean,
     onTaken: (problem: string | null) => void,
     signal?: AbortSignal,
-  ): Promise<OpenedImage> => change(signal, (task) => remote.editInPlace(task, takeOver, proxy(onTaken))),
+  ): Promise<OpenedImage> => carryOut(signal, (task) => remote.editInPlace(task, takeOver, proxy(onTaken))),
 
-  lock: (signal?: AbortSignal): Promise<OpenedImage> => change(signal, (task) => remote.lock(task)),
+  lock: (signal?: AbortSignal): Promise<OpenedImage> => carryOut(signal, (task) => remote.lock(task)),
 
   flush: (signal?: AbortSignal): Promise<void> => run(signal, (task) => remote.flush(task)),
 
   copyUp: (onProgress: (progress: Progress) => void, signal?: AbortSignal): Promise<OpenedImage> =>
-    run(signal, (task) => remote.copyUp(task, proxy(onProgress))),
+    carryOut(signal, (task) => remote.copyUp(task, proxy(onProgress))),
 
   write: (offset: bigint, bytes: Uint8Array): Promise<void> =>
     run(undefined, (task) => remote.write(task, offset, bytes)),
 
-  save: (signal?: AbortSignal): Promise<{ file: File; image: OpenedImage }> => run(signal, (task) => remote.save(task)),
+  save: (signal?: AbortSignal): Promise<{ file: File; image: OpenedImage }> =>
+    carryOut(signal, (task) => remote.save(task)),
 
   saved: (source: Source): Promise<OpenedImage> => remote.saved(source),
 
@@ -93,13 +94,13 @@ export const engine = {
     change: SnapshotChange,
     onProgress: (progress: Progress) => void,
     signal?: AbortSignal,
-  ): Promise<OpenedImage> => run(signal, (task) => remote.changeSnapshots(task, change, proxy(onProgress))),
+  ): Promise<OpenedImage> => carryOut(signal, (task) => remote.changeSnapshots(task, change, proxy(onProgress))),
 
   changeKeySlots: (
     change: KeySlotChange,
     onProgress: (progress: Progress) => void,
     signal?: AbortSignal,
-  ): Promise<OpenedImage> => run(signal, (task) => remote.changeKeySlots(task, change, proxy(onProgress))),
+  ): Promise<OpenedImage> => carryOut(signal, (task) => remote.changeKeySlots(task, change, proxy(onProgress))),
 
   diff: (snapshot: string, onProgress: (progress: Progress) => void, signal?: AbortSignal): Promise<DiffExtent[]> =>
     run(signal, (task) => remote.diff(task, snapshot, proxy(onProgress)) as Promise<DiffExtent[]>),
@@ -113,7 +114,7 @@ export const engine = {
     onProgress: (progress: Progress) => void,
     signal?: AbortSignal,
   ): Promise<{ report: RepairReport; image: OpenedImage | null }> =>
-    run(
+    carryOut(
       signal,
       (task) =>
         remote.repair(task, what, how, proxy(onProgress)) as Promise<{

@@ -99,6 +99,7 @@ export const download = (): Promise<boolean> => attempt(downloadNow)
 async function downloadNow(signal: AbortSignal): Promise<string> {
   const { file, image } = await engine.save(signal)
   showAgain(image)
+  signal.throwIfAborted()
   const url = URL.createObjectURL(file)
   const link = Object.assign(document.createElement('a'), { href: url, download: file.name })
   link.click()
