@@ -43,7 +43,7 @@ impl ResizeOptions {
         Self { shrink, ..self }
     }
 
-    /// What of the new part is allocated at once; default nothing.
+    /// What of the new part is allocated at once; default nothing, or the metadata where the data file is kept raw.
     #[must_use]
     pub fn preallocation(self, preallocation: Preallocation) -> Self {
         Self { preallocation, ..self }
@@ -120,7 +120,9 @@ impl<S: StorageMut> Resize<'_, S> {
         }
         let shown = self.image.layers.get(1).map_or(0, |backing| backing.size().min(size));
         self.zero(end_of_cluster..shown.next_multiple_of(geometry.cluster_size())).await?;
-        if preallocation != Preallocation::Off {
+        // A raw data file is the disk, whoever writes it: so every cluster of it is mapped, as QEMU does it.
+        let is_raw = self.file().header().is_data_file_raw();
+        if is_raw || preallocation != Preallocation::Off {
             let disk = self.disk();
             let clusters = end_of_cluster >> geometry.cluster_bits()..size.div_ceil(geometry.cluster_size());
             self.image.preallocate_clusters(&disk, clusters, true, preallocation == Preallocation::Full).await?;

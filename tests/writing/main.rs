@@ -29,6 +29,7 @@ mod creating;
 mod dropped;
 mod encrypted;
 mod found;
+mod growing;
 mod held_place;
 mod lazy_refcounts;
 mod matrix;
