@@ -56,7 +56,13 @@ const prepare: Work<[], void> = async () => {
   const { V86 } = globalThis as unknown as { V86: new (options: object) => Emulator }
   const boot: Boot = async (image) => {
     let emulator: Emulator | undefined
+    // The machine goes on before a write is done: what it asks for next comes after that.
+    let last: Promise<void> = Promise.resolve()
     const told = new Promise<number>((resolve, reject) => {
+      const next = (request: () => Promise<void>) => {
+        last = last.then(request)
+        last.catch(reject)
+      }
       const hda = {
         byteLength: image.size,
         onload: (_: object) => {},
@@ -64,7 +70,7 @@ const prepare: Work<[], void> = async () => {
           this.onload({})
         },
         get(offset: number, length: number, done: (bytes: Uint8Array) => void) {
-          image.read(offset, length).then(done, reject)
+          next(async () => done(await image.read(offset, length)))
         },
         // It looks for a geometry in the first sector, and takes its own where there is none.
         get_from_cache() {},
@@ -72,7 +78,11 @@ const prepare: Work<[], void> = async () => {
           this.get(offset, length, done)
         },
         set(offset: number, bytes: Uint8Array, done: () => void) {
-          image.write(offset, bytes).then(done, reject)
+          const own = bytes.slice()
+          next(async () => {
+            await image.write(offset, own)
+            done()
+          })
         },
       }
       emulator = new V86({
@@ -87,7 +97,9 @@ const prepare: Work<[], void> = async () => {
       emulator.add_listener('serial0-output-byte', resolve)
     })
     try {
-      return await told
+      const count = await told
+      await last
+      return count
     } finally {
       await emulator?.destroy()
     }
