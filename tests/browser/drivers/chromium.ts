@@ -1,7 +1,6 @@
-import { type ChildProcess, spawn } from 'node:child_process'
-import { once } from 'node:events'
 import { type BrowserContext, type CDPSession, type Browser as Connection, chromium } from 'playwright-core'
 import type { Browser, Launch, Page } from './driver.js'
+import { Program } from './program.js'
 
 /** Arguments with which Chromium runs unattended, also as root and without a network. */
 export const chromiumArguments = [
@@ -13,39 +12,25 @@ export const launchChromium: Launch = (profile) => startChromium(profile)
 
 /** Starts Chromium on the profile in a folder. */
 export async function startChromium(profile: string): Promise<Chromium> {
-  const program = process.env.CHROMIUM ?? '/usr/bin/chromium'
   const own = ['--remote-debugging-port=0', `--user-data-dir=${profile}`, 'about:blank']
-  // In a group of its own, so that all of its processes can be ended at once.
-  const child = spawn(program, [...chromiumArguments, ...own], { detached: true, stdio: ['ignore', 'ignore', 'pipe'] })
-  const connection = await chromium.connectOverCDP(await debuggingAddress(child))
+  const path = process.env.CHROMIUM ?? '/usr/bin/chromium'
+  const program = await Program.start(path, [...chromiumArguments, ...own], 'DevTools listening on')
+  const connection = await chromium.connectOverCDP(program.address)
   const [context] = connection.contexts()
   if (!context) throw new Error('Chromium shows no profile.')
-  return new Chromium(child, connection, context)
-}
-
-/** Where Chromium says that it can be driven. */
-function debuggingAddress({ stderr }: ChildProcess): Promise<string> {
-  return new Promise((resolve, reject) => {
-    let text = ''
-    stderr?.on('data', (chunk) => {
-      text += chunk
-      const match = /DevTools listening on (\S+)/.exec(text)
-      if (match?.[1]) resolve(match[1])
-    })
-    stderr?.once('end', () => reject(new Error(`Chromium did not start: ${text}`)))
-  })
+  return new Chromium(program, connection, context)
 }
 
 export class Chromium implements Browser {
   /** The tabs of its profile. */
   readonly context: BrowserContext
-  readonly #child: ChildProcess
+  readonly #program: Program
   readonly #connection: Connection
   /** A limit holds as long as the session that set it. */
   #limits: CDPSession | undefined
 
-  constructor(child: ChildProcess, connection: Connection, context: BrowserContext) {
-    this.#child = child
+  constructor(program: Program, connection: Connection, context: BrowserContext) {
+    this.#program = program
     this.#connection = connection
     this.context = context
   }
@@ -72,15 +57,12 @@ export class Chromium implements Browser {
   }
 
   async close(): Promise<void> {
-    const ended = once(this.#child, 'exit')
     const session = await this.#connection.newBrowserCDPSession()
     await session.send('Browser.close')
-    await ended
+    await this.#program.ended()
   }
 
-  async kill(): Promise<void> {
-    const ended = once(this.#child, 'exit')
-    if (this.#child.pid) process.kill(-this.#child.pid, 'SIGKILL')
-    await ended
+  kill(): Promise<void> {
+    return this.#program.kill()
   }
 }

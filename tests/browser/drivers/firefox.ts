@@ -1,36 +1,56 @@
+import { createProfile, Browser as Known } from '@puppeteer/browsers'
 import puppeteer, { type Browser as Connection, type ElementHandle } from 'puppeteer-core'
 import type { Browser, Launch, Page } from './driver.js'
+import { Program } from './program.js'
 
-export const launchFirefox: Launch = async (profile) => new Firefox(profile, await connect(profile, -1))
+export const launchFirefox: Launch = async (profile) => new Firefox(profile, await start(profile, -1))
 
-/** Starts Firefox with room for so many KiB in all, or -1, what it finds right. */
-function connect(profile: string, room: number): Promise<Connection> {
-  return puppeteer.launch({
-    browser: 'firefox',
-    executablePath: process.env.FIREFOX ?? '/usr/bin/firefox',
-    userDataDir: profile,
-    extraPrefsFirefox: {
+interface Running {
+  readonly program: Program
+  readonly connection: Connection
+}
+
+/**
+ * Starts Firefox with room for so many KiB in all, or -1, what it finds right.
+ *
+ * It is not left to Puppeteer, which puts the profile's files back when the process has ended, and says nothing when
+ * it has done so: whoever starts Firefox again after a kill would find them on their way.
+ */
+async function start(profile: string, room: number): Promise<Running> {
+  await createProfile(Known.FIREFOX, {
+    path: profile,
+    preferences: {
       'dom.quotaManager.temporaryStorage.fixedLimit': room,
       // Nobody is there to be asked whether the page may keep what it stores.
       'dom.storageManager.prompt.testing': true,
       'dom.storageManager.prompt.testing.allow': true,
+      // Puppeteer can drive pages of one process only.
+      'fission.webContentIsolationStrategy': 0,
     },
+  })
+  const own = ['--headless', '--remote-debugging-port=0', '--profile', profile, 'about:blank']
+  const path = process.env.FIREFOX ?? '/usr/bin/firefox'
+  const program = await Program.start(path, own, 'WebDriver BiDi listening on')
+  const connection = await puppeteer.connect({
+    browserWSEndpoint: `${program.address}/session`,
+    protocol: 'webDriverBiDi',
     // What takes long is for the test to end.
     protocolTimeout: 0,
   })
+  return { program, connection }
 }
 
 class Firefox implements Browser {
   readonly #profile: string
-  #connection: Connection
+  #running: Running
 
-  constructor(profile: string, connection: Connection) {
+  constructor(profile: string, running: Running) {
     this.#profile = profile
-    this.#connection = connection
+    this.#running = running
   }
 
   async open(url: string): Promise<Page> {
-    const page = await this.#connection.newPage()
+    const page = await this.#running.connection.newPage()
     const complaints: string[] = []
     page.on('console', (message) => {
       if (['error', 'warn'].includes(message.type())) complaints.push(message.text())
@@ -51,19 +71,15 @@ class Firefox implements Browser {
   /** It reads its limits when it starts, and gives an origin a fifth of the room, but at least 10 MiB. */
   async limit(_origin: string, bytes: number): Promise<void> {
     await this.close()
-    this.#connection = await connect(this.#profile, Math.ceil((bytes * 5) / 1024))
+    this.#running = await start(this.#profile, Math.ceil((bytes * 5) / 1024))
   }
 
   async close(): Promise<void> {
-    await this.#connection.close()
+    await this.#running.connection.close()
+    await this.#running.program.ended()
   }
 
-  async kill(): Promise<void> {
-    const pid = this.#connection.process()?.pid
-    if (!pid) throw new Error('Firefox does not run.')
-    // Its group, with all of its processes.
-    process.kill(-pid, 'SIGKILL')
-    // Over when what Puppeteer put into the profile is gone, too.
-    await this.#connection.close()
+  kill(): Promise<void> {
+    return this.#running.program.kill()
   }
 }
