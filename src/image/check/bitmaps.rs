@@ -1,8 +1,7 @@
 //! The bitmaps that an image stores, as a check counts them.
 
-use alloc::vec::Vec;
-
 use super::finding::Finding;
+use super::pieces::Pieces;
 use super::subject::Subject;
 use super::walk::{Reference, Referred, Sink};
 use crate::error::Error;
@@ -10,9 +9,6 @@ use crate::format::bitmap::{BITMAP_ENTRY_SIZE, BITMAP_OFFSET_MASK, BitmapTable};
 use crate::format::feature;
 use crate::format::units::HostOffset;
 use crate::storage::Storage;
-
-/// How much of a bitmap's table is read at once.
-const TABLE_READ: usize = 64 << 10;
 
 /// Walks over the bitmaps, where they count: those of a file that somebody changed who doesn't know them are nobody's.
 pub(in crate::image) async fn walk<S: Storage>(
@@ -57,15 +53,10 @@ async fn walk_table<S: Storage>(
 ) -> Result<(), Error<S::Error>> {
     let (start, length) = (HostOffset(table.offset), u64::from(table.entries) * BITMAP_ENTRY_SIZE);
     sink.refer(Reference { place, start, length, what: Referred::Bitmap });
-    // What is past the end reads as zeros, which refer to nothing.
-    let length = length.min(subject.bytes_from(start));
-    let mut bytes = Vec::new();
-    for at in (0..length).step_by(TABLE_READ) {
-        bytes.resize(TABLE_READ.min(usize::try_from(length - at).unwrap_or(TABLE_READ)), 0);
-        subject.fill(start.plus(at), &mut bytes).await?;
-        for (index, word) in bytes.as_chunks::<8>().0.iter().enumerate() {
-            let place = start.plus(at + index as u64 * BITMAP_ENTRY_SIZE);
-            walk_entry(subject, place, u64::from_be_bytes(*word), sink);
+    let mut pieces = Pieces::new(subject, start, length);
+    while let Some(words) = pieces.next().await? {
+        for (place, entry) in words {
+            walk_entry(subject, place, entry, sink);
         }
         // Many bitmaps may claim one long table: whoever waits for all that may give it up.
         sink.progress(0)?;

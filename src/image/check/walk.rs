@@ -4,6 +4,7 @@ use alloc::vec::Vec;
 
 use super::bitmaps;
 use super::finding::Finding;
+use super::pieces::Pieces;
 use super::snapshots::SnapshotTables;
 use super::subject::Subject;
 use crate::error::Error;
@@ -15,9 +16,6 @@ use crate::format::l2::L2Entry;
 use crate::format::refcount::TABLE_ENTRY_SIZE;
 use crate::format::units::HostOffset;
 use crate::storage::Storage;
-
-/// How much of an L1 table is read at once.
-const L1_READ: usize = 64 << 10;
 
 /// Something in the file refers to an area of it.
 #[derive(Clone, Copy, Debug)]
@@ -123,20 +121,13 @@ impl<S: Storage> Walker<'_, '_, S> {
             let what = if owner == Owner::Active { Referred::Other } else { Referred::SnapshotL1 };
             sink.refer(Reference { place, start: l1.offset, length, what });
         }
-        // What is past the end reads as zeros, which refer to nothing.
-        let length = length.min(self.subject.bytes_from(l1.offset));
-        let mut bytes = Vec::new();
-        for at in (0..length).step_by(L1_READ) {
-            bytes.resize(L1_READ.min(usize::try_from(length - at).unwrap_or(L1_READ)), 0);
-            self.subject.fill(l1.offset.plus(at), &mut bytes).await?;
-            for (index, word) in bytes.as_chunks::<8>().0.iter().enumerate() {
-                let entry = L1Entry(u64::from_be_bytes(*word));
-                if entry.0 != 0 {
-                    let place = l1.offset.plus(at + index as u64 * L1_ENTRY_SIZE);
-                    self.walk_l1_entry(owner, place, entry, sink).await?;
-                }
+        let mut pieces = Pieces::new(self.subject, l1.offset, length);
+        while let Some(words) = pieces.next().await? {
+            let entries = words.len() as u64;
+            for (place, entry) in words.filter(|(_, entry)| *entry != 0) {
+                self.walk_l1_entry(owner, place, L1Entry(entry), sink).await?;
             }
-            sink.progress(bytes.len() as u64 / L1_ENTRY_SIZE)?;
+            sink.progress(entries)?;
         }
         Ok(())
     }
