@@ -16,6 +16,7 @@ mod new_counts;
 mod occupied;
 pub(crate) mod refcounts;
 pub(crate) mod requests;
+pub(crate) mod reservation;
 pub(crate) mod restructure;
 pub(crate) mod second_chance;
 pub(crate) mod table_cache;

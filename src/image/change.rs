@@ -18,6 +18,7 @@ use crate::format::l2::{BadL2Entry, Cluster, CompressedSpan, L2Entry};
 use crate::format::units::{GuestOffset, HostOffset};
 use crate::meta::gate::{Closed, Inside};
 use crate::meta::mapping::Walk;
+use crate::meta::reservation::Reservation;
 use crate::meta::writeback::Writeback;
 use crate::storage::{Storage, StorageMut};
 
@@ -28,38 +29,6 @@ pub(super) struct Disk<'a, S> {
     pub(super) writeback: &'a Writeback,
     /// `None` where the caller keeps the gate closed.
     _inside: Option<Inside<'a>>,
-}
-
-/// Clusters that are allocated and not linked yet. Dropped, they are given back.
-pub(super) struct Reservation<'a> {
-    writeback: &'a Writeback,
-    /// Empty where the clusters are not counted: those of a data file.
-    counted: Range<u64>,
-    start: HostOffset,
-}
-
-impl Reservation<'_> {
-    /// Where the first cluster begins.
-    pub(super) fn start(&self) -> HostOffset {
-        self.start
-    }
-
-    /// They are linked now.
-    pub(super) fn keep(mut self) {
-        self.counted = 0..0;
-    }
-
-    /// The first of those that are left is linked now.
-    pub(super) fn keep_first(&mut self) {
-        self.counted.next();
-    }
-}
-
-impl Drop for Reservation<'_> {
-    fn drop(&mut self) {
-        // A write of a dropped request may still be under way: they are used again only after a flush.
-        self.writeback.free(self.counted.clone());
-    }
 }
 
 impl<'a, S: Storage> Disk<'a, S> {
@@ -142,13 +111,13 @@ impl<'a, S: Storage> Disk<'a, S> {
         if self.file.files.data_file.is_some() {
             // In a data file every cluster has the place that it has on the disk, and nothing is counted.
             let start = HostOffset(self.guest_offset(first).0);
-            return Ok((Reservation { writeback, counted: 0..0, start }, wanted));
+            return Ok((Reservation::new(writeback, 0..0, start), wanted));
         }
         let _guard = writeback.lock.acquire().await;
         let clusters = writeback.allocate(&self.file.files.image, wanted).await?;
         let start = HostOffset(clusters.start << self.geometry().cluster_bits());
         let count = clusters.end - clusters.start;
-        Ok((Reservation { writeback, counted: clusters, start }, count))
+        Ok((Reservation::new(writeback, clusters, start), count))
     }
 
     /// Allocates one cluster of the image file, not before `from`, if what is in memory tells which, and nobody else
@@ -157,7 +126,7 @@ impl<'a, S: Storage> Disk<'a, S> {
         let _guard = self.writeback.lock.try_acquire()?;
         let cluster = self.writeback.allocate_held(self.file.files.image.id(), from)?;
         let start = HostOffset(cluster << self.geometry().cluster_bits());
-        Some(Reservation { writeback: self.writeback, counted: cluster..cluster + 1, start })
+        Some(Reservation::new(self.writeback, cluster..cluster + 1, start))
     }
 
     /// Allocates `length` bytes, less than a cluster, for a compressed cluster.
@@ -166,7 +135,7 @@ impl<'a, S: Storage> Disk<'a, S> {
         let _guard = writeback.lock.acquire().await;
         let start = writeback.allocate_bytes(&self.file.files.image, length).await?;
         let counted = CompressedSpan::of_bytes(start, length).clusters(self.geometry());
-        Ok(Reservation { writeback, counted, start })
+        Ok(Reservation::new(writeback, counted, start))
     }
 
     /// Gives up what `entry` refers to.
@@ -257,7 +226,7 @@ impl<'a, S: StorageMut> Disk<'a, S> {
         }
         let clusters = self.writeback.allocate(image, 1).await?;
         let table = HostOffset(clusters.start << geometry.cluster_bits());
-        let reservation = Reservation { writeback: self.writeback, counted: clusters, start: table };
+        let reservation = Reservation::new(self.writeback, clusters, table);
         self.writeback.add_table(image, table);
         if let Some(shared) = walk.l2_table {
             self.writeback.copy_table(image, shared, table).await?;

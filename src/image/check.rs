@@ -20,6 +20,7 @@ pub(super) mod bitmaps;
 pub(super) mod counts;
 mod examination;
 mod finding;
+mod pieces;
 pub(super) mod references;
 mod sentence;
 mod severity;

@@ -4,13 +4,14 @@ use alloc::boxed::Box;
 use alloc::vec;
 
 use super::Image;
-use super::change::{Disk, Entry, Reservation};
+use super::change::{Disk, Entry};
 use super::read::{check_bounds, read_layers};
 use super::write_at_once::InPlace;
 use crate::error::Error;
 use crate::format::geometry::Geometry;
 use crate::format::l2::{Cluster, L2Entry};
 use crate::format::units::{GuestOffset, HostOffset};
+use crate::meta::reservation::Reservation;
 use crate::storage::StorageMut;
 
 /// How much is allocated at once, at most.

@@ -6,7 +6,7 @@
 use alloc::boxed::Box;
 
 use super::Image;
-use super::change::{Disk, Reservation};
+use super::change::Disk;
 use super::read::check_range;
 use super::write::Fill;
 use crate::error::Error;
@@ -14,6 +14,7 @@ use crate::format::l2::{Cluster, L2Entry, Subclusters};
 use crate::format::units::{GuestOffset, HostOffset};
 use crate::meta::inflight::HeldRange;
 use crate::meta::requests::Request;
+use crate::meta::reservation::Reservation;
 use crate::storage::StorageMut;
 
 /// A write in place that is decided, of bytes that are in one piece in the data file.

@@ -1,7 +1,6 @@
 //! Bringing it to the file, in the order that keeps it sound.
 
 use alloc::vec::Vec;
-use core::ops::Range;
 
 use super::Writeback;
 use crate::error::Error;
@@ -11,6 +10,7 @@ use crate::format::roots::Roots;
 use crate::format::units::HostOffset;
 use crate::meta::dirty::Dirty;
 use crate::meta::host_file::{Files, HostFile};
+use crate::meta::reservation::Reservation;
 use crate::storage::StorageMut;
 
 impl Writeback {
@@ -99,8 +99,8 @@ impl Writeback {
         let clusters = self.refcounts.table_bytes() / self.geometry.cluster_size();
         let header = self.header.get();
         let place = self.refcounts.allocate_contiguous(file, clusters).await?;
-        let mut dropped = FreedWhenDropped { writeback: self, clusters: place.clone() };
-        let offset = self.offset_of(place.start);
+        let reservation = Reservation::new(self, place.clone(), self.offset_of(place.start));
+        let offset = reservation.start();
         // The blocks first: the table must not point to one that isn't there.
         self.write_dirty(file, &self.refcounts.dirty).await?;
         self.watch(file.write(offset, &self.refcounts.whole_table())).await?;
@@ -108,7 +108,7 @@ impl Writeback {
         let refcount_table_clusters = u32::try_from(clusters).unwrap_or(u32::MAX);
         let roots = Roots { refcount_table: offset, refcount_table_clusters, ..header.roots() };
         self.watch(file.write(HostOffset(field::SIZE), &roots.to_bytes())).await?;
-        dropped.clusters = 0..0;
+        reservation.keep();
         self.refcounts.table_is_written();
         self.refcounts.occupied.add(place);
         let old = header.roots().refcount_table_place(self.geometry);
@@ -164,17 +164,5 @@ impl Writeback {
             self.watch(data_file.flush()).await?;
         }
         self.watch(files.image.flush()).await
-    }
-}
-
-/// Clusters to which nothing in memory points yet: those that are left are given up when it is dropped.
-struct FreedWhenDropped<'a> {
-    writeback: &'a Writeback,
-    clusters: Range<u64>,
-}
-
-impl Drop for FreedWhenDropped<'_> {
-    fn drop(&mut self) {
-        self.writeback.free(self.clusters.clone());
     }
 }
