@@ -11,7 +11,7 @@ export class Program {
   /** Starts a program, which says where it can be driven in a line of its standard error that begins with some words. */
   static async start(path: string, args: readonly string[], words: string): Promise<Program> {
     const child = spawn(path, args, { detached: true, stdio: ['ignore', 'ignore', 'pipe'] })
-    const ended = once(child, 'exit')
+    const ended = once(child, 'close')
     return new Program(child, ended, await saidAfter(words, child))
   }
 
@@ -21,7 +21,7 @@ export class Program {
     this.address = address
   }
 
-  /** Over when its first process is: from then on it changes nothing of its files. */
+  /** Over when all of its processes are, for each has its standard error: from then on its files are nobody's. */
   async ended(): Promise<void> {
     await this.#ended
   }
