@@ -98,10 +98,8 @@ function types() {
     tool('typescript', ['--noEmit', '--project', inRoot(project)], { name: 'tsc' })
 }
 
-/** Test files one after another: each has the machine to itself, and a limit that only a hang reaches. */
 function vitest(folder, { args = [], env } = {}) {
-  const limits = ['--testTimeout=120000', '--hookTimeout=120000']
-  tool('vitest', ['run', '--dir', folder, '--no-file-parallelism', ...limits, ...args], { env })
+  tool('vitest', ['run', '--dir', folder, ...args], { env })
 }
 
 function js() {

@@ -8,7 +8,7 @@ const disk = contents(1024 * 1024, 4)
 const image = readFileSync(convert('image.qcow2', disk))
 const lab = new StorageLab()
 
-beforeAll(() => lab.start(), 60_000)
+beforeAll(() => lab.start())
 afterAll(() => lab.stop())
 
 type Kind = 'idb' | 'fileHandle'

@@ -4,7 +4,7 @@ import { StorageLab } from './storage-lab.js'
 
 const lab = new StorageLab()
 
-beforeAll(() => lab.start(), 60_000)
+beforeAll(() => lab.start())
 afterAll(() => lab.stop())
 
 it.each([

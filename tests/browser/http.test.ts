@@ -12,7 +12,7 @@ const expected = createHash('sha256').update(disk).digest('hex')
 const lab = new StorageLab()
 let server: FileServer
 
-beforeAll(() => lab.start(), 60_000)
+beforeAll(() => lab.start())
 afterAll(() => lab.stop())
 /** Each test gets a server of its own, and with it an origin. */
 beforeEach(async () => {

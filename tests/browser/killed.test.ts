@@ -9,9 +9,8 @@ const random = new Random(2026)
 const size = 4 * 1024 * 1024
 const sector = 512
 
-beforeAll(() => lab.start(), 60_000)
-// After a long run there is much to be removed.
-afterAll(() => lab.stop(), 120_000)
+beforeAll(() => lab.start())
+afterAll(() => lab.stop())
 
 /** The write with a number: where, and how many sectors, each of which then holds the number. */
 function operation(number: number): { offset: number; sectors: number } {

@@ -18,7 +18,7 @@ let name = ''
 beforeAll(async () => {
   await nginx.start()
   await lab.start()
-}, 60_000)
+})
 afterAll(async () => {
   await lab.stop()
   await nginx.stop()

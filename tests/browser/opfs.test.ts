@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'
 import { contents, convert } from '../js/helpers/qemu.js'
+import { patience } from './drivers/driver.js'
 import { inWorker, onPage, useServedLab, type Work } from './storage-lab.js'
 
 const disk = contents(3 * 1024 * 1024, 9)
@@ -309,6 +310,6 @@ it('two tabs have a file one after the other', async () => {
   expect(await inWorker(two, open)).toBe('IN_USE')
   await one.close()
   // The browser lets go of what a closed tab had at some time.
-  await expect.poll(() => onPage(two, open), { timeout: 30_000 }).toBe('open')
+  await expect.poll(() => onPage(two, open), { timeout: patience }).toBe('open')
   await two.close()
 })

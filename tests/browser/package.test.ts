@@ -8,6 +8,7 @@ import type { ViteDevServer } from 'vite'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { buildWithVite, buildWithWebpack, developWithVite, install, writeApp } from '../js/helpers/package.js'
 import { contents, convert } from '../js/helpers/qemu.js'
+import { patience } from './drivers/driver.js'
 
 const bytes = contents(5_000_000 - (5_000_000 % 512), 77)
 const image = convert('image.qcow2', bytes, '-c')
@@ -82,6 +83,7 @@ async function serve(): Promise<string> {
 /** The app in a page of its own, with a file chosen. */
 async function open(app: string, file: string): Promise<Page> {
   const page = await browser.newPage()
+  page.setDefaultTimeout(patience)
   await page.goto(`${apps[app]}/index.html`)
   await page.getByText('ready').waitFor()
   await page.setInputFiles('input', file)
@@ -107,24 +109,20 @@ describe.each(['vite', 'vite, while developing', 'webpack', 'no bundler', 'no bu
       ['in a worker', 'lookInWorker', false, false],
       ['in a worker, synchronously', 'lookInWorker', true, false],
       ['on a page, with the engine in a worker', 'look', false, true],
-    ] as const)(
-      'a file is read, edited and created %s',
-      async (_, where, sync, worker) => {
-        const page = await open(app, image)
-        const seen = await look(page, where, { sync, worker })
-        expect(seen).toMatchObject({ size: bytes.length, sync, whole: expected, streamed: expected })
-        expect(seen).toMatchObject({ edited: inverted, created: inverted })
-        expect(seen.extents).toBeGreaterThan(2)
-        await page.close()
-      },
-      60_000,
-    )
+    ] as const)('a file is read, edited and created %s', async (_, where, sync, worker) => {
+      const page = await open(app, image)
+      const seen = await look(page, where, { sync, worker })
+      expect(seen).toMatchObject({ size: bytes.length, sync, whole: expected, streamed: expected })
+      expect(seen).toMatchObject({ edited: inverted, created: inverted })
+      expect(seen.extents).toBeGreaterThan(2)
+      await page.close()
+    })
 
     it('a file is kept, by the worker that the package starts', async () => {
       const page = await open(app, image)
       expect(await look(page, 'keep', {})).toEqual({ whole: expected })
       await page.close()
-    }, 60_000)
+    })
   },
 )
 
@@ -133,14 +131,14 @@ describe('a file', () => {
     const page = await open('no bundler', image)
     expect(await look(page, 'look', { sync: true })).toEqual({ error: 'INVALID_ARGUMENT' })
     await page.close()
-  }, 60_000)
+  })
 
   it('that is no image is refused by name', async () => {
     writeFileSync(join(folder, 'text.txt'), 'no image at all')
     const page = await open('no bundler', join(folder, 'text.txt'))
     expect(await look(page, 'lookInWorker', {})).toEqual({ error: 'NOT_QCOW2' })
     await page.close()
-  }, 60_000)
+  })
 
   it.each([
     ['on a page', 'look', {}],

@@ -2,6 +2,7 @@ import { execFileSync } from 'node:child_process'
 import { type Browser, type BrowserContext, type BrowserContextOptions, chromium, type Page } from 'playwright-core'
 import { afterAll, beforeAll, expect } from 'vitest'
 import { chromiumArguments } from './drivers/chromium'
+import { patience } from './drivers/driver'
 import { PageServer } from './page-server'
 
 /** The built page behind a server of its own, and a browser; all of it is gone behind the test file. */
@@ -34,7 +35,7 @@ export class PageLab {
 
   /** One more page in the profile that another has. */
   async openIn(context: BrowserContext, hash = ''): Promise<Page> {
-    context.setDefaultTimeout(30_000)
+    context.setDefaultTimeout(patience)
     const page = await context.newPage()
     page.on('console', (message) => {
       if (message.type() === 'error' || message.type() === 'warning') this.complaints.push(message.text())
@@ -67,7 +68,7 @@ export function usePageLab(): PageLab {
 
 /** Waits until what `read` gives is as expected; the limit is one that only a hang reaches. */
 export function eventually<T>(read: () => T | Promise<T>): ReturnType<typeof expect.poll> {
-  return expect.poll(read, { timeout: 60_000 })
+  return expect.poll(read, { timeout: patience })
 }
 
 /** Gives a file to the file button of that label, as the browser's chooser would. */

@@ -10,7 +10,7 @@ const size = 9 * block + 1000
 const lab = new StorageLab()
 let server: FileServer
 
-beforeAll(() => lab.start(), 60_000)
+beforeAll(() => lab.start())
 afterAll(() => lab.stop())
 beforeEach(async () => {
   server = await new FileServer(bytesAt(0, size)).start()

@@ -5,7 +5,7 @@ import { StorageLab, type Work } from './storage-lab.js'
 const lab = new StorageLab()
 const size = 4 * 1024 * 1024
 
-beforeAll(() => lab.start(), 60_000)
+beforeAll(() => lab.start())
 afterAll(() => lab.stop())
 
 type Kind = 'opfs' | 'idb'

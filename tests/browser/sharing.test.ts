@@ -4,7 +4,7 @@ import { inWorker, onPage, StorageLab, type Work } from './storage-lab.js'
 
 const lab = new StorageLab()
 
-beforeAll(() => lab.start(), 60_000)
+beforeAll(() => lab.start())
 afterAll(() => lab.stop())
 
 type Kind = 'opfs' | 'idb'
@@ -117,7 +117,7 @@ describe.each(hasOpfs ? (['opfs', 'idb'] as const) : (['idb'] as const))(
       )
       expect(taken).toBe(true)
       for (const page of [first, second]) await page.close()
-    }, 30_000)
+    })
 
     it.runIf(pagesTogether).each([
       ['lets go', true],

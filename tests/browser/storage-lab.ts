@@ -184,7 +184,7 @@ export function useServedLab(file: Uint8Array): { readonly lab: StorageLab; read
     server.exposed = ''
     await server.start()
     await lab.start()
-  }, 60_000)
+  })
   afterAll(async () => {
     server.stop()
     await lab.stop()

@@ -4,7 +4,7 @@ import { onPage, StorageLab, type Work } from './storage-lab.js'
 
 const lab = new StorageLab()
 
-beforeAll(() => lab.start(), 60_000)
+beforeAll(() => lab.start())
 afterAll(() => lab.stop())
 
 describe('a worker', () => {

@@ -6,7 +6,7 @@ import { StorageLab, type Work } from './storage-lab.js'
 
 const lab = new StorageLab()
 
-beforeAll(() => lab.start(), 60_000)
+beforeAll(() => lab.start())
 afterAll(() => lab.stop())
 
 type Kind = 'opfs' | 'idb' | 'fileHandle'

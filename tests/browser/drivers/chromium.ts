@@ -1,5 +1,5 @@
 import { type BrowserContext, type CDPSession, type Browser as Connection, chromium } from 'playwright-core'
-import type { Browser, Launch, Page } from './driver.js'
+import { type Browser, type Launch, type Page, patience } from './driver.js'
 import { Program } from './program.js'
 
 /** Arguments with which Chromium runs unattended, also as root and without a network. */
@@ -15,9 +15,10 @@ export async function startChromium(profile: string): Promise<Chromium> {
   const own = ['--remote-debugging-port=0', `--user-data-dir=${profile}`, 'about:blank']
   const path = process.env.CHROMIUM ?? '/usr/bin/chromium'
   const program = await Program.start(path, [...chromiumArguments, ...own], 'DevTools listening on')
-  const connection = await chromium.connectOverCDP(program.address)
+  const connection = await chromium.connectOverCDP(program.address, { timeout: patience })
   const [context] = connection.contexts()
   if (!context) throw new Error('Chromium shows no profile.')
+  context.setDefaultTimeout(patience)
   return new Chromium(program, connection, context)
 }
 

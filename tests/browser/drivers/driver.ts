@@ -1,3 +1,6 @@
+/** How long one thing may take that a test waits for, in ms: less than the whole test may, so that it is told which. */
+export const patience = 100_000
+
 /** A tab of a browser. */
 export interface Page {
   /** Calls a function there, which can't use what is around it here; what it is given and what it gives are copied. */

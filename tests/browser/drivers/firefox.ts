@@ -1,6 +1,6 @@
 import { createProfile, Browser as Known } from '@puppeteer/browsers'
 import puppeteer, { type Browser as Connection, type ElementHandle } from 'puppeteer-core'
-import type { Browser, Launch, Page } from './driver.js'
+import { type Browser, type Launch, type Page, patience } from './driver.js'
 import { Program } from './program.js'
 
 export const launchFirefox: Launch = async (profile) => new Firefox(profile, await start(profile, -1))
@@ -51,6 +51,7 @@ class Firefox implements Browser {
 
   async open(url: string): Promise<Page> {
     const page = await this.#running.connection.newPage()
+    page.setDefaultTimeout(patience)
     const complaints: string[] = []
     page.on('console', (message) => {
       if (['error', 'warn'].includes(message.type())) complaints.push(message.text())
