@@ -28,6 +28,7 @@ mod costs;
 mod creating;
 mod dropped;
 mod encrypted;
+mod far;
 mod found;
 mod growing;
 mod held_place;

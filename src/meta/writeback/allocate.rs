@@ -3,7 +3,7 @@
 use core::ops::Range;
 
 use super::Writeback;
-use crate::error::{Corrupt, Error};
+use crate::error::{Corrupt, Error, Misuse};
 use crate::format::units::HostOffset;
 use crate::meta::host_file::{FileId, HostFile};
 use crate::storage::Storage;
@@ -50,12 +50,23 @@ impl Writeback {
             Some(end) if self.extend_packed(file, end, length).await? => end,
             _ => {
                 let clusters = self.allocate(file, 1).await?;
-                HostOffset(clusters.start << self.geometry.cluster_bits())
+                let start = self.offset_of(clusters.start);
+                if !self.is_for_packed(start) {
+                    self.free(clusters);
+                    return Err(Misuse::ImageFull.into());
+                }
+                start
             }
         };
         let end = start.plus(length);
-        self.packed_end.set(Some(end).filter(|end| !self.geometry.is_cluster_aligned(end.0)));
+        let has_room = !self.geometry.is_cluster_aligned(end.0) && self.is_for_packed(end);
+        self.packed_end.set(has_room.then_some(end));
         Ok(start)
+    }
+
+    /// Whether an entry of a compressed cluster has room for its place.
+    fn is_for_packed(&self, start: HostOffset) -> bool {
+        start.0 >> self.geometry.compressed_offset_bits() == 0
     }
 
     /// Takes the bytes behind `end`, where that leaves room in its cluster or the next one is free.
