@@ -135,7 +135,8 @@ impl Refcounts {
     fn add_block<E>(&self, file: &HostFile<impl Storage>, cluster: u64) -> Result<(), Error<E>> {
         let index = self.block_index(cluster);
         let start = self.offset_of(cluster);
-        self.occupied.claim(cluster..cluster + 1, self.geometry.cluster_bits())?;
+        self.check_new(cluster..cluster + 1)?;
+        self.occupied.add(cluster..cluster + 1);
         {
             let mut table = self.table.borrow_mut();
             let Some(entry) = table.get_mut(index) else {

@@ -173,3 +173,59 @@ impl Refcounts {
         Ok(cluster)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use alloc::rc::Rc;
+    use alloc::vec;
+    use alloc::vec::Vec;
+
+    use super::*;
+    use crate::field;
+    use crate::format::header::{Header, RawHeader};
+    use crate::meta::table_cache::TableCache;
+    use crate::ready::now_or_never;
+    use crate::storage::MemoryStorage;
+
+    /// A file of clusters of 2 MiB with an empty refcount table: 2^45 bytes an entry.
+    fn image() -> Vec<u8> {
+        let mut bytes = vec![0; 4 << 20];
+        let mut put =
+            |at: u64, value: &[u8]| bytes[usize::try_from(at).unwrap_or(0)..][..value.len()].copy_from_slice(value);
+        put(field::MAGIC, b"QFI\xfb");
+        put(field::REFCOUNT_TABLE_OFFSET, &(2_u64 << 20).to_be_bytes());
+        for (field, value) in [
+            (field::VERSION, 3_u32),
+            (field::CLUSTER_BITS, 21),
+            (field::REFCOUNT_TABLE_CLUSTERS, 1),
+            (field::HEADER_LENGTH, 104),
+        ] {
+            put(field, &value.to_be_bytes());
+        }
+        bytes
+    }
+
+    #[test]
+    fn no_block_is_put_where_offsets_end() {
+        let bytes = image();
+        let header = RawHeader::parse(&bytes).and_then(|raw| Header::check(raw, &[])).expect("it is sound");
+        let storage = MemoryStorage::from(bytes);
+        let done = now_or_never(async {
+            let file = HostFile::open(storage, FileId(0)).await.expect("it has a size");
+            let counts = Refcounts::open(&file, &header, Rc::new(TableCache::new(0))).await.expect("it is sound");
+            // As if all were in use up to there.
+            counts.first_candidate.set(MAX_HOST_OFFSET >> 21);
+            for wanted in [1, 2] {
+                let full = counts.allocate(&file, wanted).await;
+                assert!(matches!(full, Err(Error::Misuse(Misuse::ImageFull))), "{full:?}");
+                let full = counts.allocate_contiguous(&file, wanted).await;
+                assert!(matches!(full, Err(Error::Misuse(Misuse::ImageFull))), "{full:?}");
+            }
+            assert_eq!(counts.dirty_table_entries(), []);
+            counts.first_candidate.set((MAX_HOST_OFFSET >> 21) - 1);
+            assert!(counts.allocate(&file, 1).await.is_err(), "the block takes the last cluster");
+            assert_eq!(counts.dirty_table_entries().len(), 1);
+        });
+        assert!(done.is_some());
+    }
+}
