@@ -1,5 +1,6 @@
 //! The snapshot table: reading it, and writing another one.
 
+use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 use core::ops::Range;
 
@@ -100,10 +101,16 @@ impl Entries {
         Ok(Self { list, length })
     }
 
-    /// An id that no snapshot has: one more than the largest number that is one, as QEMU counts them.
+    /// An id that no snapshot has: one more than the largest number that is one, as QEMU counts them; behind 2^64 - 1 the
+    /// first from 0 on.
     pub(super) fn new_id(&self) -> u64 {
-        let numbers = self.list.iter().filter_map(|(snapshot, _)| snapshot.id.parse::<u64>().ok());
-        numbers.max().unwrap_or(0).saturating_add(1)
+        let mut numbers = BTreeSet::new();
+        numbers.extend(self.list.iter().filter_map(|(snapshot, _)| snapshot.id.parse::<u64>().ok()));
+        let mut id = numbers.last().map_or(1, |largest| largest.wrapping_add(1));
+        while numbers.contains(&id) {
+            id = id.wrapping_add(1);
+        }
+        id
     }
 
     /// Where the table is whose place `rewrite` changes.

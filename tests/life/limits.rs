@@ -2,9 +2,12 @@
 
 use std::ops::ControlFlow;
 
-use qcow2_web::{Preallocation, ResizeOptions, SnapshotOptions};
+use qcow2_web::storage::FileStorage;
+use qcow2_web::{Image, OpenOptions, Preallocation, ResizeOptions, SnapshotOptions};
 
 use super::bench::Bench;
+use crate::common::builder::{Builder, SnapshotPlan};
+use crate::common::lab::Lab;
 use crate::common::random::Random;
 use crate::common::reading::{assert_same, now, range};
 use crate::common::{GIB, KIB, MIB};
@@ -36,6 +39,27 @@ fn a_state_whose_length_needs_64_bits() {
     bench.lab.qemu_img(&["snapshot", "-a", "large", "image"]);
     let reads = reads.map(|(offset, byte, length)| format!("read -q -b -P {byte} {offset} {length}"));
     bench.lab.io("image", &reads);
+}
+
+#[test]
+fn ids_after_the_largest() {
+    let plan = |id: &str| SnapshotPlan::new(id, "", MIB);
+    let largest = u64::MAX.to_string();
+    let built = Builder::new(64 * KIB, MIB).with_snapshot(plan(&largest)).with_snapshot(plan("0")).build();
+    let lab = Lab::new();
+    lab.put("image", &built.bytes);
+    let storage = FileStorage::open_writable(lab.path("image")).unwrap();
+    let image = now(Image::open_writable(storage, OpenOptions::new())).unwrap();
+    for _ in 0..2 {
+        now(image.create_snapshot(&SnapshotOptions::new(""), |_| ControlFlow::Continue(()))).unwrap();
+    }
+    now(image.close()).unwrap();
+    // As QEMU counts, behind the largest comes 0 again; but no two have the same.
+    let info = lab.info("image");
+    let ids: Vec<&str> =
+        info["snapshots"].as_array().unwrap().iter().map(|entry| entry["id"].as_str().unwrap()).collect();
+    assert_eq!(ids, [&largest, "0", "1", "2"]);
+    lab.check("image");
 }
 
 #[test]
