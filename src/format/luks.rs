@@ -28,7 +28,7 @@ const SECTOR: u64 = 512;
 /// Two keys of 256 bits.
 const MAX_KEY_BYTES: u32 = 64;
 /// Many times what eight slots of the longest keys take: the area's clusters are kept in memory.
-const MAX_AREA: u64 = 64 << 20;
+pub(crate) const MAX_AREA: u64 = 64 << 20;
 
 mod field {
     pub(super) const VERSION: u64 = 6;
@@ -175,6 +175,12 @@ impl LuksHeader {
     pub(crate) fn material(&self, slot: &KeySlot) -> Range<u64> {
         let start = u64::from(slot.material) * SECTOR;
         start..start + u64::from(self.key_bytes) * u64::from(slot.stripes)
+    }
+
+    /// How many bytes it has with the key material of its slots, as programs lay them out: to a multiple of 4 KiB.
+    pub(crate) fn length(&self) -> u64 {
+        let ends = self.slots.iter().map(|slot| self.material(slot).end);
+        ends.fold(0, u64::max).next_multiple_of(HEADER_AREA)
     }
 
     pub(crate) fn info(&self) -> LuksInfo {

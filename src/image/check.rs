@@ -20,6 +20,7 @@ pub(super) mod bitmaps;
 pub(super) mod counts;
 mod examination;
 mod finding;
+pub(super) mod luks;
 mod pieces;
 pub(super) mod references;
 mod sentence;

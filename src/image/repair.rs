@@ -1,7 +1,7 @@
 //! Repairing an image.
 //!
 //! The order, a barrier at each `|`; until the switch, one write of the header, nothing of the image as it was has changed
-//! but flags:
+//! but flags, and the recorded length of a LUKS header that can't be:
 //!
 //! ```text
 //! mended tables behind the end, COPIED flags taken | a new refcount structure | the switch | flags given | marks
@@ -33,6 +33,7 @@ use self::in_place::{Counts, mend_counts, mend_flags, take_flags};
 use self::rewrite::{Policy, rewrite};
 use self::structure::{switching_fields, without_refcounts, write_structure};
 use super::Image;
+use super::check::luks::LuksArea;
 use super::check::subject::Subject;
 use super::check::{CheckOptions, CheckReport, check_subject};
 
@@ -123,6 +124,11 @@ pub(super) async fn repair_file<S: StorageMut>(
     let before = check_subject(&subject, &mut check).await?;
     match repair {
         Repair::Leaks => free_leaks(&subject, &before).await?,
+        Repair::All if mend_luks_length(&subject).await? => {
+            let subject = Subject::read(file).await?;
+            let rest = check_subject(&subject, &mut CheckOptions::new().max_findings(0)).await?;
+            mend_all(&subject, &rest, accept_loss).await?;
+        }
         Repair::All => mend_all(&subject, &before, accept_loss).await?,
     }
     let subject = Subject::read(file).await?;
@@ -133,6 +139,21 @@ pub(super) async fn repair_file<S: StorageMut>(
         (after.is_dirty, after.is_marked_corrupt) = (false, false);
     }
     Ok(RepairReport { before, after })
+}
+
+/// Records how long the LUKS header is, where what is recorded reaches past the end of the file; whether it did.
+async fn mend_luks_length<S: StorageMut>(subject: &Subject<'_, S>) -> Result<bool, Error<S::Error>> {
+    let Some(LuksArea { place, recorded, own_length: Some(length @ 1..) }) = LuksArea::read(subject).await? else {
+        return Ok(false);
+    };
+    // It may be that the file is cut off.
+    if subject.area(HostOffset(recorded.offset), length).is_none() {
+        return Ok(false);
+    }
+    // It is recorded behind the offset.
+    subject.file.write(place.plus(8), &length.to_be_bytes()).await.map_err(Error::Storage)?;
+    subject.file.flush().await.map_err(Error::Storage)?;
+    Ok(true)
 }
 
 async fn free_leaks<S: StorageMut>(subject: &Subject<'_, S>, report: &CheckReport) -> Result<(), Error<S::Error>> {

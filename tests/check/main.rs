@@ -22,5 +22,6 @@ mod crash;
 mod damage;
 mod findings;
 mod large;
+mod luks;
 mod oracle;
 mod repair;

@@ -39,8 +39,8 @@ pub enum Finding {
         offset: u64,
         /// Its length in bytes.
         length: u64,
-        /// It is lost by that: a compressed cluster, a part of a bitmap, or a snapshot's L1 table. Anything else reads as
-        /// zeros.
+        /// It is lost by that: a compressed cluster, a part of a bitmap, a snapshot's L1 table, or a LUKS header of which
+        /// nothing tells its length. Anything else reads as zeros.
         lost: bool,
     },
     /// A refcount table entry with reserved bits set.

@@ -4,13 +4,14 @@ use alloc::vec::Vec;
 
 use super::bitmaps;
 use super::finding::Finding;
+use super::luks::LuksArea;
 use super::pieces::Pieces;
 use super::snapshots::SnapshotTables;
 use super::subject::Subject;
 use crate::error::Error;
 use crate::field;
+use crate::format::extension::CryptoHeader;
 use crate::format::flaw::{Flaw, Target};
-use crate::format::header::Encryption;
 use crate::format::l1::{L1_ENTRY_SIZE, L1Entry, L1Table};
 use crate::format::l2::L2Entry;
 use crate::format::refcount::TABLE_ENTRY_SIZE;
@@ -88,11 +89,15 @@ pub(in crate::image) async fn walk<S: Storage>(
     refer(field::SNAPSHOTS_OFFSET, raw.snapshots_offset, snapshots.length);
     let refcount_table = u64::from(raw.refcount_table_clusters) << subject.geometry.cluster_bits();
     refer(field::REFCOUNT_TABLE_OFFSET, raw.refcount_table_offset, refcount_table);
-    // In another image nobody follows it.
-    if let Some((place, crypto)) =
-        subject.extensions.crypto_header().filter(|_| raw.encryption() == Some(Encryption::Luks))
+    if let Some(LuksArea { place, recorded: CryptoHeader { offset, length }, own_length }) =
+        LuksArea::read(subject).await?
     {
-        refer(place, crypto.offset, crypto.length);
+        // Of one that is cut off, what is there is in use.
+        let in_use = own_length.map_or(length, |own| own.min(subject.bytes_from(HostOffset(offset))));
+        refer(place.0, offset, in_use);
+        if let Some(own) = own_length {
+            sink.find(Finding::PastEnd { place: place.0, offset, length, lost: own == 0 });
+        }
     }
     bitmaps::walk(subject, sink).await?;
     let mut walker = Walker { subject, table: Vec::new() };
