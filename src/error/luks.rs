@@ -71,11 +71,11 @@ impl fmt::Display for LuksFault {
             Self::SlotState { state } => write!(f, "a key slot has the state {state:#x}"),
             Self::Stripes { stripes } => write!(f, "a key slot has {stripes} stripes in place of 4000"),
             Self::Material { offset, length } => {
-                write!(f, "a key slot's material can't be {length} bytes at {offset} of it")
+                write!(f, "a key slot's material can't be {length} bytes at {offset:#x} of it")
             }
             Self::NoActiveSlot => f.write_str("no key slot is active, so nothing opens the image any more"),
             Self::Overlap { offset, other } => {
-                write!(f, "key slots lie over each other, at {offset} and {other} of it")
+                write!(f, "key slots lie over each other, at {offset:#x} and {other:#x} of it")
             }
         }
     }

@@ -209,7 +209,7 @@ impl fmt::Display for Misuse {
             Self::UsesVersion3(what) => write!(f, "version 2 of the format doesn't have what the image uses: {what}"),
             Self::RefcountOverflow { offset, count, limit } => write!(
                 f,
-                "{count} refer to the cluster at offset {offset}, but a reference count would hold {limit} at most"
+                "{count} refer to the cluster at offset {offset:#x}, but a reference count would hold {limit} at most"
             ),
             Self::NeedsRepair => f.write_str("the image is corrupt; repair it first"),
             Self::TooManyReferences { bits } => {

@@ -12,7 +12,7 @@ use super::damage::{Damaged, all_fields};
 use super::oracle::{Numbers, Said, ask};
 use crate::common::lab::Lab;
 use crate::common::random::Random;
-use crate::common::reading::now;
+use crate::common::reading::{has_hexadecimal_offsets, now};
 
 const IMAGES: u64 = 400;
 const IMAGE: &str = "damaged.qcow2";
@@ -126,6 +126,10 @@ impl Reason {
 }
 
 fn compare(ours: &Result<CheckReport>, qemu: &Said) -> std::result::Result<Option<Reason>, String> {
+    let mut sentences = ours.iter().flat_map(|report| &report.findings).map(Finding::to_string);
+    if let Some(sentence) = sentences.find(|sentence| !has_hexadecimal_offsets(sentence)) {
+        return Err(sentence);
+    }
     let verdict = ours.as_ref().map_or(1, |report| i32::from(report.verdict().exit_code()));
     let same = match (ours, &qemu.numbers) {
         (_, None) => verdict == 1 && qemu.exit_code == 1,

@@ -57,6 +57,11 @@ pub fn assert_same(ours: &[u8], expected: &[u8], what: &str) {
     }
 }
 
+/// Whether a sentence about an image has the offsets in its file as hexadecimal numbers.
+pub fn has_hexadecimal_offsets(sentence: &str) -> bool {
+    sentence.split("offset ").skip(1).all(|rest| rest.starts_with("0x"))
+}
+
 /// Ranges of a disk: many small ones, some large, some at its very end.
 pub fn ranges(random: &mut Random, size: u64, count: usize) -> Vec<(u64, u64)> {
     let one = |_| {

@@ -5,7 +5,7 @@ use qcow2_web::{Corrupt, Error, Image, Problem, Unsupported, inspect};
 use crate::common::builder::Built;
 use crate::common::disk::Disk;
 use crate::common::lab::Lab;
-use crate::common::reading::{DiskError, assert_same, extents, now, open, refused, whole};
+use crate::common::reading::{DiskError, assert_same, extents, has_hexadecimal_offsets, now, open, refused, whole};
 use crate::memory::peak_of;
 
 /// Memory that no broken image may exceed, beside the caches, which these small images never fill.
@@ -68,7 +68,8 @@ pub fn we_refuse(image: &Built, refusal: impl Into<Refusal>) {
     let disk = Disk::of(image.bytes.clone());
     let error = refused(read_bounded(&disk));
     assert_eq!(problem_of(&error), expected);
-    assert!(!error.to_string().is_empty());
+    let sentence = error.to_string();
+    assert!(!sentence.is_empty() && has_hexadecimal_offsets(&sentence), "{sentence}");
     assert_eq!(error.code(), expected.code());
     if open(&disk).is_err() {
         let problems = now(inspect(&disk)).unwrap().problems;

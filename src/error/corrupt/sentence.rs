@@ -27,7 +27,7 @@ impl fmt::Display for Corrupt {
                 write!(f, "the header gives reference counts of 2^{order} bits; at most 2^6 (64) are allowed")
             }
             Self::BackingNameOffset { offset } => {
-                write!(f, "the backing file's name should be at offset {offset}, past the first cluster")
+                write!(f, "the backing file's name should be at offset {offset:#x}, past the first cluster")
             }
             Self::BackingNameLength { length } => {
                 write!(f, "the backing file's name should be {length} bytes long, which is too much")
@@ -42,7 +42,11 @@ impl fmt::Display for Corrupt {
                 )
             }
             Self::TableUnaligned { table, offset } => {
-                write!(f, "{} should begin at offset {offset}, which is not the beginning of a cluster", table.name())
+                write!(
+                    f,
+                    "{} should begin at offset {offset:#x}, which is not the beginning of a cluster",
+                    table.name()
+                )
             }
             Self::TableTooLarge { table, count } => {
                 write!(f, "{} should have {count} {}, which is too much", table.name(), table.unit())
@@ -54,82 +58,88 @@ impl fmt::Display for Corrupt {
             Self::ExtensionTooLong { offset, length } => {
                 write!(
                     f,
-                    "the header extension at offset {offset} should be {length} bytes long, more than there is room for"
+                    "the header extension at offset {offset:#x} should be {length} bytes long, more than there is room for"
                 )
             }
             Self::ExtensionLength { kind, offset, length } => {
-                write!(f, "the header extension {kind:#010x} at offset {offset} can't be {length} bytes long")
+                write!(f, "the header extension {kind:#010x} at offset {offset:#x} can't be {length} bytes long")
             }
             Self::NoCryptoHeader => {
                 f.write_str("the image is encrypted by LUKS, but doesn't say where the LUKS header is")
             }
             Self::CryptoHeaderUnaligned { offset } => {
-                write!(f, "the LUKS header should be at offset {offset}, which is not the beginning of a cluster")
+                write!(f, "the LUKS header should be at offset {offset:#x}, which is not the beginning of a cluster")
             }
-            Self::Luks { offset, fault } => write!(f, "the LUKS header is broken, at offset {offset}: {fault}"),
+            Self::Luks { offset, fault } => write!(f, "the LUKS header is broken, at offset {offset:#x}: {fault}"),
             Self::SnapshotTruncated { index, offset } => {
-                write!(f, "the file ends within entry {index} of the snapshot table, at offset {offset}")
+                write!(f, "the file ends within entry {index} of the snapshot table, at offset {offset:#x}")
             }
             Self::SnapshotExtraData { index, offset, length } => {
                 write!(
                     f,
-                    "entry {index} of the snapshot table, at offset {offset}, can't have {length} bytes of extra data"
+                    "entry {index} of the snapshot table, at offset {offset:#x}, can't have {length} bytes of extra data"
                 )
             }
             Self::SnapshotL1TooSmall { offset, entries, needed } => {
                 write!(
                     f,
-                    "the snapshot's L1 table at offset {offset} has {entries} entries, but its disk needs {needed}"
+                    "the snapshot's L1 table at offset {offset:#x} has {entries} entries, but its disk needs {needed}"
                 )
             }
             Self::BitmapEntry { index, directory } => {
-                write!(f, "entry {index} of the bitmap directory at offset {directory} is broken")
+                write!(f, "entry {index} of the bitmap directory at offset {directory:#x} is broken")
             }
             Self::RefcountBlockUnaligned { entry_offset, block } => {
                 write!(
                     f,
-                    "the refcount table entry at offset {entry_offset} points to {block:#x}, which is not the beginning of a cluster"
+                    "the refcount table entry at offset {entry_offset:#x} points to {block:#x}, which is not the beginning of a cluster"
                 )
             }
             Self::L2TableUnaligned { entry_offset, table } => {
                 write!(
                     f,
-                    "the L1 entry at offset {entry_offset} points to {table:#x}, which is not the beginning of a cluster"
+                    "the L1 entry at offset {entry_offset:#x} points to {table:#x}, which is not the beginning of a cluster"
                 )
             }
             Self::ClusterUnaligned { entry_offset, cluster } => {
                 write!(
                     f,
-                    "the L2 entry at offset {entry_offset} points to {cluster:#x}, which is not the beginning of a cluster"
+                    "the L2 entry at offset {entry_offset:#x} points to {cluster:#x}, which is not the beginning of a cluster"
                 )
             }
             Self::ZeroInVersion2 { entry_offset } => {
-                write!(f, "the L2 entry at offset {entry_offset} has the zero flag, which version 2 doesn't have")
+                write!(f, "the L2 entry at offset {entry_offset:#x} has the zero flag, which version 2 doesn't have")
             }
             Self::Subclusters { entry_offset, bitmap } => {
-                write!(f, "the L2 entry at offset {entry_offset} has the impossible subcluster bitmap {bitmap:#018x}")
+                write!(
+                    f,
+                    "the L2 entry at offset {entry_offset:#x} has the impossible subcluster bitmap {bitmap:#018x}"
+                )
             }
             Self::CompressedWithDataFile { entry_offset } => {
-                write!(f, "the L2 entry at offset {entry_offset} is compressed, though the data is in an external file")
+                write!(
+                    f,
+                    "the L2 entry at offset {entry_offset:#x} is compressed, though the data is in an external file"
+                )
             }
             Self::MovedInDataFile { entry_offset, cluster } => {
                 write!(
                     f,
-                    "the L2 entry at offset {entry_offset} puts its cluster at {cluster:#x} of the external data file, \
+                    "the L2 entry at offset {entry_offset:#x} puts its cluster at {cluster:#x} of the external data file, \
                      not where it is on the disk"
                 )
             }
             Self::Uncounted { offset } => {
-                write!(f, "the cluster at offset {offset} is in use, but its reference count says that it is free")
+                write!(f, "the cluster at offset {offset:#x} is in use, but its reference count says that it is free")
             }
             Self::Overlap { offset } => {
                 write!(
                     f,
-                    "the image is damaged: its metadata at offset {offset} would be overwritten, for something else is there too"
+                    "the image is damaged: its metadata at offset {offset:#x} would be overwritten, for something else is there too"
                 )
             }
             Self::Compressed { offset, error } => {
-                write!(f, "the compressed cluster at offset {offset} can't be unpacked: {error}")
+                write!(f, "the compressed cluster at offset {offset:#x} can't be unpacked: {error}")
             }
         }
     }
