@@ -109,6 +109,33 @@ test('saving goes into the file that the person chooses, and editing goes on ove
   qemuImg('check', path)
 })
 
+test('while it is saved nothing is changed, for that would be lost', async () => {
+  const page = await lab.openImage(create('held.qcow2', '1M'), '#panel=hex')
+  // A file that can't be written yet.
+  await page.evaluate(async () => {
+    const handle = await (await navigator.storage.getDirectory()).getFileHandle('held.qcow2', { create: true })
+    const held = new Promise((resolve) => Object.assign(window, { letGo: resolve }))
+    const createWritable = () => held.then(() => handle.createWritable())
+    const slow = { name: handle.name, getFile: () => handle.getFile(), createWritable }
+    Object.assign(window, { showSaveFilePicker: async () => slow })
+  })
+  await unlock(page)
+  await goTo(page, '0')
+  await page.keyboard.type('01')
+  await page.getByRole('button', { name: 'Save as…' }).click()
+  await page.getByText('Saving…').waitFor()
+  await page.locator('.hex-rows').focus()
+  await page.keyboard.type('ab')
+  await page.keyboard.press('Control+z')
+  expect((await shownBytes(page)).bytes.slice(0, 3)).toEqual([0x01, 0, 0])
+  expect(await page.getByRole('button', { name: 'Undo' }).isDisabled()).toBe(true)
+  await page.evaluate(() => (window as unknown as { letGo(): void }).letGo())
+  await page.getByText('Saved to held.qcow2.').waitFor()
+  await goTo(page, '1')
+  await page.keyboard.type('ab')
+  expect((await shownBytes(page)).bytes.slice(0, 3)).toEqual([0x01, 0xab, 0])
+})
+
 test('a new image is made, edited and downloaded, with the options that were chosen', async () => {
   const page = await lab.open()
   await page.getByRole('button', { name: 'New image…' }).click()

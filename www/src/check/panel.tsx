@@ -1,4 +1,5 @@
 import type { CheckReport, Finding } from 'qcow2-web'
+import { busy } from '../state/busy'
 import { asked, type Checked, checked, checking, startCheck } from '../state/check'
 import { go } from '../state/route'
 import { isRunning } from '../state/work'
@@ -21,7 +22,7 @@ export function CheckPanel({ repairable, before }: { repairable: boolean; before
         <button
           type="button"
           class={now ? 'button' : 'button primary'}
-          disabled={running}
+          disabled={busy.value}
           onClick={() => void startCheck()}
         >
           {now ? 'Check again' : 'Check the image'}
@@ -93,11 +94,21 @@ function Repairs({ report }: { report: CheckReport }) {
   return (
     <div class="actions">
       {report.leaks > 0 && report.corruptions + report.checkErrors > 0 && (
-        <button type="button" class="button" onClick={() => (asked.value = { repair: 'leaks', report })}>
+        <button
+          type="button"
+          class="button"
+          disabled={busy.value}
+          onClick={() => (asked.value = { repair: 'leaks', report })}
+        >
           Free lost space…
         </button>
       )}
-      <button type="button" class="button primary" onClick={() => (asked.value = { repair: 'all', report })}>
+      <button
+        type="button"
+        class="button primary"
+        disabled={busy.value}
+        onClick={() => (asked.value = { repair: 'all', report })}
+      >
         {report.verdict === 'leaks' ? 'Free lost space…' : 'Repair…'}
       </button>
     </div>

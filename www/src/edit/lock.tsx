@@ -1,24 +1,22 @@
 import { useEffect, useRef } from 'preact/hooks'
 import type { OpenedImage } from '../engine/protocol'
-import { copying } from '../state/copy-up'
-import { canUndo, undo, unlocking, unsaved } from '../state/edit'
+import { busy } from '../state/busy'
+import { canUndo, undo, unsaved } from '../state/edit'
 import { go } from '../state/route'
 import { destination, download, save, saveHere, saving } from '../state/save'
 import { lock, unlock } from '../state/unlock'
-import { isRunning } from '../state/work'
 import { Icon } from '../ui/icon'
 
 /** Says whether the image can be changed, and lets the person change that; then also undo and save. */
 export function Lock({ image }: { image: OpenedImage }) {
   const whole = useFocusKept<HTMLButtonElement & HTMLDivElement>(image.editing)
-  const busy = saving.value !== null || isRunning(copying.value) || isRunning(unlocking.value)
   if (!image.editing) {
     return (
       <button
         ref={whole}
         type="button"
         class="button lock"
-        disabled={image.notEditable !== null || busy}
+        disabled={image.notEditable !== null || busy.value}
         title={image.notEditable ?? 'Unlock it to change its bytes, its snapshots and more'}
         onClick={() => void unlock()}
       >
@@ -42,18 +40,18 @@ export function Lock({ image }: { image: OpenedImage }) {
         class="button quiet square"
         aria-label="Undo"
         title="Undo what was typed (Ctrl+Z)"
-        disabled={!canUndo.value}
+        disabled={!canUndo.value || saving.value !== null}
         onClick={onUndo}
       >
         <Icon name="undo" />
       </button>
-      {inPlace ? <SaveButton busy={busy} label="Save" /> : <Saves busy={busy} />}
+      {inPlace ? <SaveButton label="Save" /> : <Saves />}
       <button
         type="button"
         class="button quiet square"
         aria-label="Lock"
         title={LOCK}
-        disabled={busy}
+        disabled={busy.value}
         onClick={() => void lock()}
       >
         <Icon name="lock" />
@@ -78,15 +76,15 @@ const IN_MEMORY = 'What you change is in memory. The file stays as it is until y
 const LOCK = 'Lock: make the image read-only again'
 
 /** Where an image that is changed in memory can go. */
-function Saves({ busy }: { busy: boolean }) {
+function Saves() {
   const to = destination()
   return (
     <>
-      {to !== 'download' && <SaveButton busy={busy} label={to === 'origin' ? 'Save' : 'Save as…'} />}
+      {to !== 'download' && <SaveButton label={to === 'origin' ? 'Save' : 'Save as…'} />}
       <button
         type="button"
         class={to === 'download' ? 'button primary' : 'button'}
-        disabled={busy}
+        disabled={busy.value}
         onClick={() => void download()}
       >
         <Icon name="download" /> Download
@@ -95,7 +93,7 @@ function Saves({ busy }: { busy: boolean }) {
         <button
           type="button"
           class="button"
-          disabled={busy}
+          disabled={busy.value}
           title="The browser keeps it; find it on the start page"
           onClick={() => void saveHere()}
         >
@@ -106,9 +104,9 @@ function Saves({ busy }: { busy: boolean }) {
   )
 }
 
-function SaveButton({ busy, label }: { busy: boolean; label: string }) {
+function SaveButton({ label }: { label: string }) {
   return (
-    <button type="button" class="button primary" disabled={busy || !unsaved.value} onClick={() => void save()}>
+    <button type="button" class="button primary" disabled={busy.value || !unsaved.value} onClick={() => void save()}>
       <Icon name="save" /> {label}
     </button>
   )

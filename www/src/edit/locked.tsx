@@ -1,9 +1,8 @@
 import type { ComponentChildren } from 'preact'
 import type { OpenedImage } from '../engine/protocol'
-import { copying } from '../state/copy-up'
+import { busy } from '../state/busy'
 import { storedPath } from '../state/stage'
 import { unlock } from '../state/unlock'
-import { isRunning } from '../state/work'
 import { Icon } from '../ui/icon'
 import { Notice } from '../ui/notice'
 
@@ -13,7 +12,7 @@ const WHERE = 'You choose whether the stored file itself is changed.'
 export function Locked({ image, children }: { image: OpenedImage; children: ComponentChildren }) {
   if (image.notEditable !== null) return null
   const open = (
-    <button type="button" class="button small" disabled={isRunning(copying.value)} onClick={() => void unlock()}>
+    <button type="button" class="button small" disabled={busy.value} onClick={() => void unlock()}>
       <Icon name="unlock" /> Unlock
     </button>
   )

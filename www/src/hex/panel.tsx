@@ -2,6 +2,7 @@ import { useEffect, useMemo, useRef } from 'preact/hooks'
 import type { ByteSource, Disk, HeldFile, OpenedImage } from '../engine/protocol'
 import { editable, shownBlocks } from '../state/edit'
 import { go, route } from '../state/route'
+import { saving } from '../state/save'
 import { GoTo } from '../ui/goto'
 import { clampOffset } from '../values/offset'
 import { Blocks } from './blocks'
@@ -61,7 +62,7 @@ export function Bytes({ files, disk, file, generation }: Props) {
             at={at}
             selected={() => clampOffset(route.peek().at, size)}
             onMove={move}
-            edit={!shown && editable.value}
+            edit={!shown && editable.value && saving.value === null}
           />
         )}
       </div>

@@ -1,6 +1,7 @@
 import type { LuksInfo } from 'qcow2-web'
 import { Locked } from '../edit/locked'
 import type { OpenedImage } from '../engine/protocol'
+import { busy } from '../state/busy'
 import { askedOfKeySlots, askOfKeySlots, keySlotWork } from '../state/key-slots'
 import { WorkShown } from '../ui/work'
 import { formatCount } from '../values/size'
@@ -22,6 +23,7 @@ export function KeySlots({ image, luks }: { image: OpenedImage; luks: LuksInfo }
               type="button"
               class="button small"
               aria-label="Change a passphrase"
+              disabled={busy.value}
               onClick={() => askOfKeySlots({ kind: 'change' })}
             >
               Change…
@@ -30,7 +32,7 @@ export function KeySlots({ image, luks }: { image: OpenedImage; luks: LuksInfo }
               type="button"
               class="button small"
               aria-label="Add a passphrase"
-              disabled={active === luks.keySlots.length}
+              disabled={active === luks.keySlots.length || busy.value}
               title={active === luks.keySlots.length ? 'All slots are taken: erase one first' : undefined}
               onClick={() => askOfKeySlots({ kind: 'add' })}
             >
@@ -57,6 +59,7 @@ export function KeySlots({ image, luks }: { image: OpenedImage; luks: LuksInfo }
                         type="button"
                         class="button small"
                         aria-label={`Erase slot ${index}`}
+                        disabled={busy.value}
                         onClick={() => askOfKeySlots({ kind: 'erase', slot: index, last: active === 1 })}
                       >
                         Erase…

@@ -1,4 +1,5 @@
 import type { OpenedImage } from '../engine/protocol'
+import { busy } from '../state/busy'
 import { copiesInPlace, copying, copyUp, notCopyable } from '../state/copy-up'
 import { isRunning } from '../state/work'
 import { Icon } from '../ui/icon'
@@ -18,7 +19,12 @@ export function CopyUp({ image }: { image: OpenedImage }) {
                 copiesInPlace.value ? 'It is saved as it is copied.' : 'The copy is in memory until you save it.'
               }`}
           </p>
-          <button type="button" class="button small" disabled={why !== null} onClick={() => void copyUp()}>
+          <button
+            type="button"
+            class="button small"
+            disabled={why !== null || busy.value}
+            onClick={() => void copyUp()}
+          >
             <Icon name="download" /> Copy the base
           </button>
         </div>

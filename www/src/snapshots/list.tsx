@@ -2,6 +2,7 @@ import { useState } from 'preact/hooks'
 import type { Snapshot } from 'qcow2-web'
 import { Locked } from '../edit/locked'
 import type { OpenedImage } from '../engine/protocol'
+import { busy } from '../state/busy'
 import { go, route } from '../state/route'
 import { compare, type SnapshotAction, snapshotWork, takeSnapshot } from '../state/snapshots'
 import { isRunning } from '../state/work'
@@ -98,13 +99,13 @@ function Row({ snapshot, image, ask }: RowProps) {
           </Action>
           {image.editing && (
             <>
-              <Action label={`Go back to snapshot ${name}`} onClick={() => ask({ kind: 'apply', snapshot })}>
+              <Action label={`Go back to snapshot ${name}`} changes onClick={() => ask({ kind: 'apply', snapshot })}>
                 Go back
               </Action>
-              <Action label={`Rename snapshot ${name}`} onClick={() => ask({ kind: 'rename', snapshot })}>
+              <Action label={`Rename snapshot ${name}`} changes onClick={() => ask({ kind: 'rename', snapshot })}>
                 Rename
               </Action>
-              <Action label={`Delete snapshot ${name}`} onClick={() => ask({ kind: 'delete', snapshot })}>
+              <Action label={`Delete snapshot ${name}`} changes onClick={() => ask({ kind: 'delete', snapshot })}>
                 Delete
               </Action>
             </>
@@ -121,15 +122,18 @@ function Row({ snapshot, image, ask }: RowProps) {
   )
 }
 
-function Action({ label, children, onClick }: { label: string; children: string; onClick(): void }) {
+interface ActionProps {
+  label: string
+  /** It changes the image, rather than looking at it. */
+  changes?: boolean
+  children: string
+  onClick(): void
+}
+
+function Action({ label, changes = false, children, onClick }: ActionProps) {
+  const disabled = changes ? busy.value : isRunning(snapshotWork.value)
   return (
-    <button
-      type="button"
-      class="button small"
-      aria-label={label}
-      disabled={isRunning(snapshotWork.value)}
-      onClick={onClick}
-    >
+    <button type="button" class="button small" aria-label={label} disabled={disabled} onClick={onClick}>
       {children}
     </button>
   )

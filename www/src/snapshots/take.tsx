@@ -1,4 +1,5 @@
 import { useState } from 'preact/hooks'
+import { busy } from '../state/busy'
 import { Icon } from '../ui/icon'
 
 /** Takes a snapshot under a name. */
@@ -22,7 +23,7 @@ export function TakeForm({ onTake }: { onTake(name: string): void }) {
         required
         onInput={(event) => setName(event.currentTarget.value)}
       />
-      <button type="submit" class="button primary">
+      <button type="submit" class="button primary" disabled={busy.value}>
         <Icon name="camera" /> Take snapshot
       </button>
       <span class="soft">It keeps the disk as it is now. Only what changes from then on takes more room.</span>

@@ -1,0 +1,17 @@
+/** Whether something is done to the image already. */
+
+import { computed } from '@preact/signals'
+import { checking } from './check'
+import { copying } from './copy-up'
+import { unlocking } from './edit'
+import { keySlotWork } from './key-slots'
+import { saving } from './save'
+import { snapshotWork } from './snapshots'
+import { isRunning } from './work'
+
+/** True while the image is saved, or something long is done with it: then neither is begun, for each needs it as it is. */
+export const busy = computed(
+  () =>
+    saving.value !== null ||
+    [unlocking, copying, snapshotWork, keySlotWork, checking].some((work) => isRunning(work.value)),
+)
