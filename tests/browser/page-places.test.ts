@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { expect, test } from 'vitest'
-import { check, contents, convert, disk, file, qemuImg } from '../js/helpers/qemu.js'
-import { chooseFile, eventually, fact, usePageLab } from './page-lab'
+import { check, contents, convert, difference, disk, file, qemuImg } from '../js/helpers/qemu.js'
+import { chooseFile, download, eventually, fact, usePageLab } from './page-lab'
 import {
   bytesAt,
   exported,
@@ -188,6 +188,18 @@ test('directories of the browser’s storage open and close, by the keyboard too
   await page.getByText('All that is in this directory').waitFor()
   await page.getByRole('button', { name: 'Delete for good' }).click()
   await machines.waitFor({ state: 'detached' })
+})
+
+test('an image on a server that was edited is downloaded whole', async () => {
+  const page = await lab.open()
+  await openAddress(page, server.url)
+  await unlock(page)
+  await type(page, 5 * MIB, '5a')
+  const path = await download(page, file('remote-downloaded.qcow2'))
+  expect(check(path)).toBe('clean')
+  const expected = bytes.slice()
+  expected[5 * MIB] = 0x5a
+  expect(difference(disk(path), expected)).toBe(-1)
 })
 
 test('an image is kept in the browser under a name that is free', async () => {

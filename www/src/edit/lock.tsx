@@ -45,7 +45,7 @@ export function Lock({ image }: { image: OpenedImage }) {
       >
         <Icon name="undo" />
       </button>
-      {inPlace ? <SaveButton label="Save" /> : <Saves />}
+      {inPlace ? <SaveInPlace /> : <Saves />}
       <button
         type="button"
         class="button quiet square"
@@ -75,20 +75,23 @@ const IN_PLACE = 'What you change goes into the stored file; Save makes it last,
 const IN_MEMORY = 'What you change is in memory. The file stays as it is until you save.'
 const LOCK = 'Lock: make the image read-only again'
 
+/** An image that is changed in place is in its file already: what is left is to make that last, and to take a copy. */
+function SaveInPlace() {
+  return (
+    <>
+      <SaveButton label="Save" />
+      <DownloadButton title="Saves the image, and downloads a copy of it" />
+    </>
+  )
+}
+
 /** Where an image that is changed in memory can go. */
 function Saves() {
   const to = destination()
   return (
     <>
       {to !== 'download' && <SaveButton label={to === 'origin' ? 'Save' : 'Save as…'} />}
-      <button
-        type="button"
-        class={to === 'download' ? 'button primary' : 'button'}
-        disabled={busy.value}
-        onClick={() => void download()}
-      >
-        <Icon name="download" /> Download
-      </button>
+      <DownloadButton primary={to === 'download'} />
       {to !== 'origin' && (
         <button
           type="button"
@@ -101,6 +104,20 @@ function Saves() {
         </button>
       )}
     </>
+  )
+}
+
+function DownloadButton({ primary = false, title }: { primary?: boolean; title?: string }) {
+  return (
+    <button
+      type="button"
+      class={primary ? 'button primary' : 'button'}
+      disabled={busy.value}
+      title={title}
+      onClick={() => void download()}
+    >
+      <Icon name="download" /> Download
+    </button>
   )
 }
 

@@ -88,6 +88,9 @@ export const engine = {
   save: (signal?: AbortSignal): Promise<{ file: File; image: OpenedImage }> =>
     carryOut(signal, (task) => remote.save(task)),
 
+  copy: (onProgress: (progress: Progress) => void, signal?: AbortSignal): Promise<File> =>
+    run(signal, (task) => remote.copy(task, proxy(onProgress))),
+
   saved: (source: Source): Promise<OpenedImage> => remote.saved(source),
 
   changeSnapshots: (

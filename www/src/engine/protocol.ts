@@ -210,6 +210,8 @@ export interface Engine {
   write(task: number, offset: bigint, bytes: Uint8Array): Promise<void>
   /** Completes the image, and returns it with its changes as a file that shares what did not change with the original. */
   save(task: number): Promise<{ file: File; image: OpenedImage }>
+  /** Completes the image that is changed in place, and returns a copy of its file. Nothing may be changed meanwhile. */
+  copy(task: number, onProgress: (progress: Progress) => void): Promise<File>
   /** Goes on with `source` in the place of the image's: the same bytes, saved elsewhere. */
   saved(source: Source): Promise<OpenedImage>
   changeSnapshots(task: number, change: SnapshotChange, onProgress: (progress: Progress) => void): Promise<OpenedImage>

@@ -15,6 +15,7 @@ import {
   repair,
 } from 'qcow2-web'
 import { Disks } from './disks'
+import { keptBlob } from './kept-blob'
 import { openWithFiles } from './opening'
 import type {
   Ask,
@@ -117,7 +118,7 @@ export class Session {
       return this.reopen(null, signal)
     }
     const { image } = this.supplies
-    if ('path' in image.source) this.supplies.image = await sourceFile(image.source)
+    await this.renew()
     try {
       await this.changeTo(null, signal)
     } catch (error) {
@@ -231,9 +232,7 @@ export class Session {
     await this.close()
     let after = target
     try {
-      const file = new File([await contents(image.source, target, signal)], image.name, {
-        type: 'application/x-qemu-disk',
-      })
+      const file = imageFile(image.name, await contents(image.source, target, signal))
       // One that the browser keeps is still where it was.
       const source = 'path' in image.source ? image.source : file
       this.supplies.image = { ...(await sourceFile(file)), source }
@@ -242,6 +241,19 @@ export class Session {
     } finally {
       await this.reopen(after)
     }
+  }
+
+  /** A copy of the file of an image that is changed in place, as it is by now. Nothing may be changed meanwhile. */
+  async copy(signal: AbortSignal, onProgress: (progress: Progress) => void): Promise<File> {
+    const { target } = this
+    if (target?.in !== 'place') throw new Error('The image is not changed in its own file.')
+    await this.settle(signal)
+    const { image } = this.supplies
+    const total = await sizeOf(image)
+    const tell = seldom(onProgress)
+    // Through the storage that the image has open, for the file belongs to that one alone.
+    const bytes = inMemory(target.storage).storage.stream()
+    return imageFile(image.name, await keptBlob(bytes, signal, (done) => tell({ done, total })))
   }
 
   /** Goes on over `source`, which holds the image by now, with nothing changed. */
@@ -291,12 +303,21 @@ export class Session {
 
   /** Opens again what was closed, for changes to `target`: nothing, if it can't be opened as a disk. */
   private async reopen(target: Target | null, signal?: AbortSignal): Promise<void> {
-    const { image } = this.supplies
-    // Changed in place, it is another file than the one that was opened.
-    if (!target && 'path' in image.source) this.supplies.image = await sourceFile(image.source)
+    if (!target) await this.renew()
     this.show(target)
     const opening = openWithFiles(this.supplies, target?.storage ?? null, signal)
     this.open = await opening.then((image) => new Disks(image)).catch(() => null)
+  }
+
+  /** Takes the file that the browser keeps as it is by now: changed in place, it is another one than was opened. */
+  private async renew(): Promise<void> {
+    const { source } = this.supplies.image
+    if ('path' in source) this.supplies.image = await sourceFile(source)
+  }
+
+  /** Flushes until the reference counts are up to date: what one flush frees the next one counts, and may move their table by it. */
+  private async settle(signal: AbortSignal): Promise<void> {
+    for (let flushes = 0; flushes < 3; flushes += 1) await this.flush(signal)
   }
 
   /** Shows the bytes of the file as they are while it is changed. */
@@ -314,11 +335,11 @@ export class Session {
 
 /** The image with its changes. One on a server is read whole for that. */
 async function contents(source: Source, { storage }: InMemory, signal: AbortSignal): Promise<Blob> {
-  if (!('url' in source)) return storage.blob()
-  const parts: BlobPart[] = []
-  await storage.stream().pipeTo(new WritableStream({ write: (part) => void parts.push(part) }), { signal })
-  return new Blob(parts)
+  return 'url' in source ? keptBlob(storage.stream(), signal) : storage.blob()
 }
+
+const imageFile = (name: string, contents: Blob): File =>
+  new File([contents], name, { type: 'application/x-qemu-disk' })
 
 async function backingFormat(file: File): Promise<'qcow2' | 'raw'> {
   return (await inspect(blob(file))).format === 'qcow2' ? 'qcow2' : 'raw'

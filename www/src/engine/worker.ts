@@ -144,6 +144,8 @@ const engine: Engine = {
       return { file, image: await now.describe() }
     }),
 
+  copy: (task, onProgress) => cancellable(task, (signal) => opened().copy(signal, onProgress)),
+
   saved: async (source) => {
     const now = opened()
     await now.continueOver(source)

@@ -1,9 +1,11 @@
-/** Saving an image: in place, into the file that it came from, into another one, or as a download. */
+/** Saving an image: in place, into the file that it came from, into another one, or as a download. Nothing changes it meanwhile. */
 
 import { signal } from '@preact/signals'
 import { engine } from '../engine/client'
 import { messageOf } from '../engine/message'
+import type { Progress } from '../engine/protocol'
 import { flushChanges, forgetChanges, forgetSteps } from './edit'
+import { offer } from './offer'
 import { go, STORED } from './route'
 import { inPlace, opened, showAgain, storedPath } from './stage'
 import { freeName, lookAtStored, storedHandle } from './stored'
@@ -32,7 +34,9 @@ export const saved = signal<{ tone: 'info' | 'bad'; text: string } | null>(null)
 /** The file that the image came from, where the browser lets it be written. */
 const origin = signal<FileSystemFileHandle | null>(null)
 
+/** Another image is shown, which came from that file; what is saved of the one before is given up. */
 export function setOrigin(handle: FileSystemFileHandle | null): void {
+  saving.peek()?.cancel()
   origin.value = handle
   saved.value = null
 }
@@ -93,20 +97,28 @@ async function saveTo(handle: FileSystemFileHandle, path: string | null, signal:
   forgetChanges()
 }
 
-/** Saves the image as a download. */
+/** Saves the image as a download; of one that is changed in place that is a copy. */
 export const download = (): Promise<boolean> => attempt(downloadNow)
 
 async function downloadNow(signal: AbortSignal): Promise<string> {
+  const file = await (inPlace.peek() ? copyInPlace(signal) : saveInMemory(signal))
+  offer(file)
+  return `${file.name} goes to your downloads.`
+}
+
+/** A copy of the file that is changed in place, as it is by now. */
+async function copyInPlace(signal: AbortSignal): Promise<File> {
+  await flushChanges()
+  return engine.copy(tell, signal)
+}
+
+/** The image with its changes, which are saved by that, for the person has them. */
+async function saveInMemory(signal: AbortSignal): Promise<File> {
   const { file, image } = await engine.save(signal)
   showAgain(image)
   signal.throwIfAborted()
-  const url = URL.createObjectURL(file)
-  const link = Object.assign(document.createElement('a'), { href: url, download: file.name })
-  link.click()
   forgetChanges()
-  // The download has its own hold on the bytes as soon as it has begun.
-  setTimeout(() => URL.revokeObjectURL(url), 60_000)
-  return `${file.name} goes to your downloads.`
+  return file
 }
 
 async function attempt(run: (signal: AbortSignal) => Promise<string>): Promise<boolean> {
@@ -134,11 +146,15 @@ async function writeTo(handle: FileSystemFileHandle, file: File, signal: AbortSi
     transform(chunk, controller) {
       controller.enqueue(chunk)
       done += chunk.length
-      if (saving.value) saving.value = { ...saving.value, done, total: file.size }
+      tell({ done, total: file.size })
     },
   })
   await file
     .stream()
     .pipeThrough(counted)
     .pipeTo(await handle.createWritable(), { signal })
+}
+
+function tell({ done, total }: Progress): void {
+  if (saving.value) saving.value = { ...saving.value, done, total }
 }

@@ -3,6 +3,7 @@
 import { signal } from '@preact/signals'
 import { type Estimate, estimate, http, type OpfsEntry, opfs, persist } from 'qcow2-web'
 import { messageOf } from '../engine/message'
+import { offer } from './offer'
 
 /** A file or a directory as the list shows it. */
 export interface Listed {
@@ -80,12 +81,7 @@ export async function importFile(file: File): Promise<void> {
 
 export async function exportFile(path: string): Promise<void> {
   const name = path.slice(path.lastIndexOf('/') + 1)
-  await attempt(`${name} could not be downloaded`, null, async () => {
-    const url = URL.createObjectURL(await opfs.file(path))
-    Object.assign(document.createElement('a'), { href: url, download: name }).click()
-    // The download has its own hold on the bytes as soon as it has begun.
-    setTimeout(() => URL.revokeObjectURL(url), 60_000)
-  })
+  await attempt(`${name} could not be downloaded`, null, async () => offer(await opfs.file(path)))
 }
 
 /** Gives a file another name in its directory. */
