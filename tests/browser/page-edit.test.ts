@@ -128,7 +128,9 @@ test('while it is saved nothing is changed, for that would be lost', async () =>
   await page.keyboard.type('ab')
   await page.keyboard.press('Control+z')
   expect((await shownBytes(page)).bytes.slice(0, 3)).toEqual([0x01, 0, 0])
-  expect(await page.getByRole('button', { name: 'Undo' }).isDisabled()).toBe(true)
+  for (const name of ['Undo', 'Convert…']) {
+    expect(await page.getByRole('button', { name }).isDisabled(), name).toBe(true)
+  }
   await page.evaluate(() => (window as unknown as { letGo(): void }).letGo())
   await page.getByText('Saved to held.qcow2.').waitFor()
   await goTo(page, '1')

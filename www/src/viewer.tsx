@@ -10,6 +10,7 @@ import { KeyboardHelp } from './keyboard-help'
 import { MapPanel } from './map/panel'
 import { Overview } from './overview/overview'
 import { SnapshotList } from './snapshots/list'
+import { busy } from './state/busy'
 import { asksToConvert, askToConvert } from './state/convert'
 import { go, PANELS, type Panel, route } from './state/route'
 import { disk, diskProblem, opening } from './state/stage'
@@ -61,7 +62,7 @@ export function Viewer({ image }: { image: OpenedImage }) {
         }
       >
         <Lock image={image} />
-        <button type="button" class="button" onClick={askToConvert}>
+        <button type="button" class="button" disabled={busy.value} onClick={askToConvert}>
           Convert…
         </button>
       </Top>
