@@ -5,7 +5,7 @@ use qcow2_web::wasm::{HostCreateOptions, HostOpenOptions, HostStorage, WasmEngin
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_test::wasm_bindgen_test;
 
-use super::{Defaults, TestHost, engine, get, image, number, open, read, target};
+use super::host::{Defaults, TestHost, engine, get, image, number, open, read, target};
 
 #[wasm_bindgen(inline_js = "
 export class NewImage {

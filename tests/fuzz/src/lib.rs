@@ -4,7 +4,7 @@
 //! accounts for. Where an input is understood, [`model`] says what the engine must answer.
 
 mod check;
-#[path = "../../rig/checker.rs"]
+#[path = "../../rig/checker/mod.rs"]
 #[expect(unreachable_pub, reason = "it is shared with the tests")]
 mod checker;
 mod header;
