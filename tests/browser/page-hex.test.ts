@@ -18,6 +18,23 @@ test('the bytes are those that qemu-io reads, wherever one goes', async () => {
   }
 })
 
+test('the byte that one goes to is in view at once: keys may follow before the page is painted again', async () => {
+  const page = await lab.openImage(create('at-once.qcow2', '8M'), '#panel=hex')
+  await shownBytes(page)
+  const there = await page.getByLabel('Go to').evaluate(async (field: HTMLInputElement) => {
+    field.value = '4M'
+    field.form?.requestSubmit()
+    // What waits for no frame is done by the next turn.
+    await new Promise((resolve) => {
+      const { port1, port2 } = new MessageChannel()
+      port1.onmessage = resolve
+      port2.postMessage(0)
+    })
+    return document.getElementById(`byte-${4 << 20}`) !== null
+  })
+  expect(there).toBe(true)
+})
+
 test('the image file is shown as it is stored', async () => {
   const page = await lab.open('#image=sample&panel=hex')
   await page.getByRole('button', { name: 'Image file' }).click()

@@ -1,4 +1,4 @@
-import { useEffect, useMemo, useRef } from 'preact/hooks'
+import { useLayoutEffect, useMemo, useRef } from 'preact/hooks'
 import type { ByteSource, Disk, HeldFile, OpenedImage } from '../engine/protocol'
 import { editable, shownBlocks } from '../state/edit'
 import { go, route } from '../state/route'
@@ -31,7 +31,8 @@ export function Bytes({ files, disk, file, generation }: Props) {
   const source: ByteSource = shown ? { of: 'file', key: shown.key } : { of: 'disk', snapshot: disk?.snapshot ?? null }
   const key = `${generation} ${JSON.stringify(source)} ${size}`
   const blocks = useMemo(() => new Blocks(source, size), [key])
-  useEffect(() => {
+  // Typing changes what is shown, from the first paint on.
+  useLayoutEffect(() => {
     if (!shown) shownBlocks.value = blocks
     return () => {
       if (shownBlocks.peek() === blocks) shownBlocks.value = null

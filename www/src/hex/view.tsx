@@ -1,5 +1,5 @@
 import type { RefObject } from 'preact'
-import { useEffect, useRef, useState } from 'preact/hooks'
+import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks'
 import { changed } from '../state/edit'
 import { Scrollbar } from '../ui/scrollbar'
 import { useSize } from '../ui/use-size'
@@ -37,9 +37,10 @@ export function HexView({ focus, blocks, size, at, selected, onMove, edit }: Pro
   const top = wantedTop > last ? last : wantedTop < 0n ? 0n : wantedTop
   const digits = BigInt(size).toString(16).length
 
-  // The selected byte stays in view, whatever moved it; scrolling alone may leave it behind.
+  // The selected byte stays in view, whatever moved it; scrolling alone may leave it behind. Before the view is painted,
+  // for keys may come at once, and mean nothing to a byte that wasn't asked for.
   const revealed = useRef<string | null>(null)
-  useEffect(() => {
+  useLayoutEffect(() => {
     const wanted = `${at} ${columns}`
     if (room.height === 0 || revealed.current === wanted) return
     const first = revealed.current === null
