@@ -63,7 +63,7 @@ function module(features, folder) {
   if (!program) throw new Stop(`wasm-bindgen ${bindgenVersion()} is missing: run \`npm run setup\`.`)
   staged(folder, stamp, (stage) => {
     const built = join(cargoFolder, target, 'wasm', 'qcow2_web.wasm')
-    // The default path would be a second reference to the .wasm that bundlers follow: src/js/wasm.ts has the one.
+    // The default path would be a second reference to the .wasm that bundlers follow: src/js/engine/module.ts has the one.
     const glue = ['--target', 'web', '--omit-default-module-path', '--out-dir', stage, '--out-name', 'qcow2_web']
     run(program, [...glue, built])
     const wasm = join(stage, wasmFile)

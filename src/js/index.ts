@@ -4,29 +4,27 @@
  * @packageDocumentation
  */
 
-export { type AmendBacking, type AmendOptions, amend } from './amend.js'
-export type { Backing, BackingFile, BackingRequest, BackingResolver } from './backing.js'
+export type { ByteCount } from './base/arguments.js'
 export {
-  type BestStorage,
-  bestStorage,
-  type Capabilities,
-  capabilities,
-  type Estimate,
-  estimate,
-  persist,
-} from './browser.js'
-export { type CheckOptions, type CheckReport, check, type Finding } from './check.js'
-export type { ByteCount } from './checks.js'
-export { type ConvertOptions, convert } from './convert.js'
-export type { CopyUpOptions } from './copy-up.js'
-export type { CreateBacking, CreateDataFile, CreateOptions } from './create.js'
-export type { DiffExtent } from './diff.js'
-export type { EncryptionOptions, KeyOptions, LegacyAesOptions, LuksHash, LuksOptions } from './encryption.js'
-export { isQcow2Error, type MissingFile, Qcow2Error, type Qcow2ErrorCode, type Qcow2ErrorDetails } from './errors.js'
-export { Qcow2 } from './image.js'
-export { inspect } from './inspect.js'
-export type { KeySlotOptions, KeySlots } from './key-slots.js'
-export type { Extent, MapOptions } from './map.js'
+  isQcow2Error,
+  type MissingFile,
+  Qcow2Error,
+  type Qcow2ErrorCode,
+  type Qcow2ErrorDetails,
+} from './base/errors.js'
+export type { LongOptions } from './base/progress.js'
+export { type ConvertOptions, convert } from './convert/convert.js'
+export type { Progress } from './disk/stream.js'
+export { type InitOptions, init, type ModuleSource } from './engine/module.js'
+export type { Backing, BackingFile, BackingRequest, BackingResolver } from './engine/options/backing.js'
+export type { CreateBacking, CreateDataFile, CreateOptions } from './engine/options/create.js'
+export type {
+  EncryptionOptions,
+  KeyOptions,
+  LegacyAesOptions,
+  LuksHash,
+  LuksOptions,
+} from './engine/options/encryption.js'
 export type {
   CacheMode,
   CacheSize,
@@ -36,24 +34,41 @@ export type {
   ResizeOptions,
   WorkerOptions,
   WriteZeroesOptions,
-} from './options.js'
-export { type OverlayOptions, overlay } from './overlay.js'
-export type { Passphrase, PassphraseRequest, PassphraseResolver } from './passphrase.js'
-export { type RepairOptions, type RepairReport, repair } from './repair.js'
-export type { SnapshotOptions, Snapshots } from './snapshots.js'
-export { type BlobOptions, blob } from './storage/blob.js'
-export { type Draft, draft } from './storage/draft.js'
-export { type FileHandleOptions, fileHandle } from './storage/file-handle.js'
-export { type Http, type HttpOptions, http } from './storage/http.js'
-export { type Idb, type IdbOptions, idb } from './storage/idb.js'
-export type { ClaimOptions } from './storage/lock.js'
-export { type Memory, type MemoryOptions, memory } from './storage/memory.js'
-export { type NodeFileOptions, nodeFile } from './storage/node-file.js'
-export { type Opfs, type OpfsOptions, opfs } from './storage/opfs.js'
-export type { OpfsEntry, OpfsImportOptions, TransferOptions } from './storage/opfs-files.js'
-export { type PrefetchList, type PrefetchOptions, prefetched, type Recorded, recorded } from './storage/prefetch.js'
-export type { KeptFile } from './storage/range-cache.js'
-export { type ReadAheadOptions, readAhead } from './storage/read-ahead.js'
+} from './engine/options/open.js'
+export type { Passphrase, PassphraseRequest, PassphraseResolver } from './engine/options/passphrase.js'
+export type * from './engine/values.js'
+export { type AmendBacking, type AmendOptions, amend } from './file/amend.js'
+export { type CheckOptions, type CheckReport, check, type Finding } from './file/check.js'
+export { inspect } from './file/inspect.js'
+export { type RepairOptions, type RepairReport, repair } from './file/repair.js'
+export type { CopyUpOptions } from './image/copy-up.js'
+export type { DiffExtent } from './image/diff.js'
+export type { KeySlotOptions, KeySlots } from './image/key-slots.js'
+export type { Extent, MapOptions } from './image/map.js'
+export { type OverlayOptions, overlay } from './image/overlay.js'
+export { Qcow2 } from './image/qcow2.js'
+export type { SnapshotOptions, Snapshots } from './image/snapshots.js'
+export { type BlobOptions, blob } from './storage/blob/blob.js'
+export { type FileHandleOptions, fileHandle } from './storage/blob/file-handle.js'
+export {
+  type BestStorage,
+  bestStorage,
+  type Capabilities,
+  capabilities,
+  type Estimate,
+  estimate,
+  persist,
+} from './storage/browser.js'
+export { type Draft, draft } from './storage/cache/draft.js'
+export {
+  type PrefetchList,
+  type PrefetchOptions,
+  prefetched,
+  type Recorded,
+  recorded,
+} from './storage/cache/prefetch.js'
+export type { KeptFile } from './storage/cache/range-cache.js'
+export { type ReadAheadOptions, readAhead } from './storage/cache/read-ahead.js'
 export type {
   AsyncStorage,
   Storage,
@@ -62,8 +77,11 @@ export type {
   WritableAsyncStorage,
   WritableStorage,
   WritableSyncStorage,
-} from './storage/types.js'
-export type { Progress } from './stream.js'
-export type * from './types.js'
-export { type InitOptions, init, type ModuleSource } from './wasm.js'
-export type { LongOptions } from './watch.js'
+} from './storage/contract.js'
+export { type Http, type HttpOptions, http } from './storage/http/http.js'
+export { type Idb, type IdbOptions, idb } from './storage/idb/idb.js'
+export type { ClaimOptions } from './storage/lock.js'
+export { type Memory, type MemoryOptions, memory } from './storage/memory/memory.js'
+export { type NodeFileOptions, nodeFile } from './storage/node/node-file.js'
+export type { OpfsEntry, OpfsImportOptions, TransferOptions } from './storage/opfs/files.js'
+export { type Opfs, type OpfsOptions, opfs } from './storage/opfs/opfs.js'

@@ -4,8 +4,9 @@
  *
  * @packageDocumentation
  */
+
+import { setSource } from './engine/module.js'
 import { gzipped } from './generated/inline.js'
-import { setSource } from './wasm.js'
 
 setSource(async () => {
   const bytes = Uint8Array.from(atob(gzipped), (letter) => letter.charCodeAt(0))

@@ -1,8 +1,8 @@
 import { readFileSync } from 'node:fs'
 import { afterEach, describe, expect, it, vi } from 'vitest'
-import { Engine } from '../../src/js/engine.js'
+import { Engine } from '../../src/js/engine/engine.js'
+import { openHere } from '../../src/js/engine/open.js'
 import { blob, Qcow2, Qcow2Error, readAhead } from '../../src/js/index.js'
-import { openHere } from '../../src/js/opening.js'
 import { convert } from './helpers/qemu.js'
 import { bytesAt, CountedStorage, type HeldRequest, LaterHeldStorage, settle } from './helpers/storages.js'
 

@@ -96,7 +96,7 @@ it('the documented codes are those that the engine has', () => {
   const rust = sources.map((name) => readFileSync(name, 'utf8'))
   const bodies = rust.flatMap((text) => [...text.matchAll(/fn code\(&self\).*?\n {4}\}\n/gs)].map(([body]) => body))
   const codes = new Set(bodies.flatMap((body) => [...body.matchAll(/"([A-Z0-9_]+)"/g)].map((match) => match[1])))
-  const face = readFileSync(join(root, 'src/js/errors.ts'), 'utf8')
+  const face = readFileSync(join(root, 'src/js/base/errors.ts'), 'utf8')
   const documented = new Set([...face.matchAll(/^ {2}\| '([A-Z0-9_]+)'$/gm)].map((match) => match[1]))
   expect(codes.size).toBeGreaterThan(15)
   expect([...codes].filter((code) => !documented.has(code))).toEqual([])

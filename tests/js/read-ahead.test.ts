@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
-import { isQcow2Error } from '../../src/js/errors.js'
-import { type ReadAheadOptions, readAhead } from '../../src/js/storage/read-ahead.js'
-import { isKeeping } from '../../src/js/storage/types.js'
+import { isQcow2Error } from '../../src/js/base/errors.js'
+import { type ReadAheadOptions, readAhead } from '../../src/js/storage/cache/read-ahead.js'
+import { isKeeping } from '../../src/js/storage/contract.js'
 import { Random } from './helpers/random.js'
 import { bytesAt, CountedStorage, HeldStorage, settle } from './helpers/storages.js'
 

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { describe, expect, it, vi } from 'vitest'
-import { Engine } from '../../src/js/engine.js'
+import { Engine } from '../../src/js/engine/engine.js'
 import {
   type AsyncStorage,
   check,

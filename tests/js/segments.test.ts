@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { join, type Segment, Segments } from '../../src/js/storage/segments.js'
+import { join, type Segment, Segments } from '../../src/js/storage/cache/segments.js'
 import { Random } from './helpers/random.js'
 import { bytesAt } from './helpers/storages.js'
 

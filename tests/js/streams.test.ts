@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest'
-import { Streams } from '../../src/js/storage/streams.js'
+import { Streams } from '../../src/js/storage/cache/sequential.js'
 import { Random } from './helpers/random.js'
 
 const KiB = 1024

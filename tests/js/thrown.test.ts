@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'
 import { type AsyncStorage, isQcow2Error, memory, Qcow2, type SyncStorage } from '../../src/js/index.js'
-import { fromThrown, toThrown } from '../../src/js/worker/thrown.js'
+import { fromThrown, toThrown } from '../../src/js/worker/rpc/thrown.js'
 import { contents, convert, create } from './helpers/qemu.js'
 
 const MiB = 1024 * 1024

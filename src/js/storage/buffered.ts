@@ -1,6 +1,6 @@
+import type { StorageOpenOptions, WritableAsyncStorage } from './contract.js'
 import type { Claiming } from './lock.js'
 import { Shared } from './shared.js'
-import type { StorageOpenOptions, WritableAsyncStorage } from './types.js'
 
 /** A file that changes as a whole: after a commit, also one that is cut short by a crash, it is the new one or the old. */
 export interface Store {

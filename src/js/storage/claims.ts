@@ -1,5 +1,5 @@
-import { Qcow2Error } from '../errors.js'
-import type { Storage } from './types.js'
+import { Qcow2Error } from '../base/errors.js'
+import type { Storage } from './contract.js'
 
 /** What a storage, or a file, is opened for. */
 export type Use = 'read' | 'write'

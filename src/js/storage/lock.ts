@@ -1,5 +1,5 @@
-import { follow } from '../abort.js'
-import { Qcow2Error } from '../errors.js'
+import { follow } from '../base/abort.js'
+import { Qcow2Error } from '../base/errors.js'
 
 /** What happens when two want the same file, which belongs to one at a time. */
 export interface ClaimOptions {

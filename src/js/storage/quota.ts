@@ -1,4 +1,4 @@
-import { codeOf, Qcow2Error } from '../errors.js'
+import { codeOf, Qcow2Error } from '../base/errors.js'
 
 /** The error where a storage has no room for what is written at `offset`. */
 export function quota(offset: number, cause?: unknown): Qcow2Error {

@@ -1,7 +1,7 @@
-import { unlessAborted } from '../abort.js'
-import { Qcow2Error } from '../errors.js'
+import { unlessAborted } from '../base/abort.js'
+import { Qcow2Error } from '../base/errors.js'
+import type { StorageOpenOptions } from './contract.js'
 import type { Claiming, Unlock } from './lock.js'
-import type { StorageOpenOptions } from './types.js'
 
 /** From an opening for the first user to the closing after the last. */
 interface Session<T> {

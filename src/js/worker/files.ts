@@ -1,7 +1,7 @@
-import { Qcow2Error } from '../errors.js'
-import { OpfsFile } from '../storage/opfs-file.js'
-import { moved, type Served } from './port.js'
-import type { FileMethods } from './protocol.js'
+import { Qcow2Error } from '../base/errors.js'
+import { OpfsFile } from '../storage/opfs/file.js'
+import { moved, type Served } from './rpc/port.js'
+import type { FileMethods } from './rpc/protocol.js'
 
 /** The worker's files of the origin-private file system. */
 export function fileMethods(): Served<FileMethods> {

@@ -1,21 +1,21 @@
-import type { CreateOptions } from '../create.js'
-import { Qcow2Error } from '../errors.js'
-import type { Walk } from '../handle.js'
-import type { LocalHandle } from '../local-handle.js'
-import { createHere, openHere } from '../opening.js'
-import type { OpenOptions } from '../options.js'
-import { onFileHere } from '../standalone.js'
-import type { Storage, WritableStorage } from '../storage/types.js'
-import { init } from '../wasm.js'
-import type { LongOptions } from '../watch.js'
-import { Borrowed } from './borrowed.js'
-import type { Packed } from './packing.js'
-import { moved, type Port, type Served } from './port.js'
-import type { Facts, ImageMethods, PageMethods } from './protocol.js'
+import { Qcow2Error } from '../base/errors.js'
+import type { LongOptions } from '../base/progress.js'
+import type { Walk } from '../engine/handle.js'
+import type { LocalHandle } from '../engine/local-handle.js'
+import { init } from '../engine/module.js'
+import { createHere, openHere } from '../engine/open.js'
+import type { CreateOptions } from '../engine/options/create.js'
+import type { OpenOptions } from '../engine/options/open.js'
+import { runOnFileHere } from '../engine/run-on-file.js'
+import type { Storage, WritableStorage } from '../storage/contract.js'
+import { Proxies } from './proxies.js'
+import { moved, type Port, type Served } from './rpc/port.js'
+import type { Facts, ImageMethods, PageMethods } from './rpc/protocol.js'
+import type { Packed } from './rpc/tokens.js'
 
 /** The worker's images: each method drives a handle as the face does where the engine runs beside it. */
 export function imageMethods(page: Port<PageMethods>): Served<ImageMethods> {
-  const borrowed = new Borrowed(page)
+  const proxies = new Proxies(page)
   const images = new Numbered<{ readonly handle: LocalHandle; readonly numbers: readonly number[] }>()
   const walks = new Numbered<Walk>()
 
@@ -29,12 +29,12 @@ export function imageMethods(page: Port<PageMethods>): Served<ImageMethods> {
   ): Promise<Facts> => {
     const numbers: number[] = []
     try {
-      const unpacked = borrowed.unpack([storage, options], numbers) as [S, O]
+      const unpacked = proxies.unpack([storage, options], numbers) as [S, O]
       const handle = await open(unpacked[0], { ...unpacked[1], ...watch })
       images.set(image, { handle, numbers })
       return factsOf(handle)
     } catch (error) {
-      borrowed.forget(numbers)
+      proxies.forget(numbers)
       throw error
     }
   }
@@ -73,18 +73,18 @@ export function imageMethods(page: Port<PageMethods>): Served<ImageMethods> {
       try {
         await closing?.handle.close()
       } finally {
-        borrowed.forget(closing?.numbers ?? [])
+        proxies.forget(closing?.numbers ?? [])
       }
     },
     async runOnFile(storage, use, method, args, watch) {
       const numbers: number[] = []
       try {
-        return await onFileHere(borrowed.unpack(storage, numbers) as Storage, use, method, args, watch)
+        return await runOnFileHere(proxies.unpack(storage, numbers) as Storage, use, method, args, watch)
       } finally {
-        borrowed.forget(numbers)
+        proxies.forget(numbers)
       }
     },
-    abort: (signal, reason) => borrowed.abort(signal, reason),
+    abort: (signal, reason) => proxies.abort(signal, reason),
   }
 }
 

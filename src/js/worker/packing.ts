@@ -1,33 +1,15 @@
-import type { Maker } from '../storage/recipe.js'
+import { type Packer, packer } from '../engine/packer.js'
+import { Moved, type Served } from './rpc/port.js'
+import type { PackMethods } from './rpc/protocol.js'
 
-/** A value in which all that can't be cloned is replaced by a {@link Token}. */
-export type Packed = unknown
-
-/** What stands for something of the page. */
-export type Token =
-  /** A function of the page: to be called there. */
-  | { readonly [mark]: 'function'; readonly number: number }
-  /** A signal of the page. */
-  | { readonly [mark]: 'signal'; readonly number: number }
-  /** A storage that stays on the page. */
-  | { readonly [mark]: 'storage'; readonly number: number; readonly writable: boolean }
-  /** A storage that the worker makes itself. */
-  | { readonly [mark]: 'recipe'; readonly maker: Maker; readonly args: Packed }
-
-/** The member by which a token is known. */
-export const mark = 'qcow2-web/token'
-
-/** `value` with `replace` applied to it, or, where that gives nothing, to all that arrays and plain objects in it hold. */
-export function replaced(value: unknown, replace: (part: unknown) => unknown): unknown {
-  const replacement = replace(value)
-  if (replacement !== undefined) return replacement
-  if (Array.isArray(value)) return value.map((each) => replaced(each, replace))
-  if (!isPlain(value)) return value
-  return Object.fromEntries(Object.entries(value).map(([key, each]) => [key, replaced(each, replace)]))
-}
-
-function isPlain(value: unknown): value is object {
-  if (typeof value !== 'object' || value === null) return false
-  const prototype: unknown = Object.getPrototypeOf(value)
-  return prototype === Object.prototype || prototype === null
+/** Packs clusters: in this worker, which does so for one image. */
+export function packMethods(): Served<PackMethods> {
+  let packing: Packer | undefined
+  return {
+    pack(how, disk) {
+      packing ??= packer(how)
+      const packed = packing.pack(disk)
+      return new Moved(packed, [packed.lengths.buffer, packed.bytes.buffer])
+    },
+  }
 }

@@ -1,13 +1,13 @@
-import { isQcow2Error, Qcow2Error } from '../errors.js'
-import type { Changes, Handle, Operations, Readable, Walk, Walks, Writable } from '../handle.js'
-import { closed } from '../tasks.js'
-import type { Snapshot } from '../types.js'
-import type { LongOptions } from '../watch.js'
-import type { Loan } from './loan.js'
-import type { Port } from './port.js'
-import type { Facts, WorkerMethods } from './protocol.js'
-import { ReadAhead } from './read-ahead.js'
-import { Reads } from './reads.js'
+import { isQcow2Error, Qcow2Error } from '../base/errors.js'
+import type { LongOptions } from '../base/progress.js'
+import type { Changes, Handle, Operations, Readable, Walk, Walks, Writable } from '../engine/handle.js'
+import { closed } from '../engine/tasks.js'
+import type { Snapshot } from '../engine/values.js'
+import type { PageObjects } from './page-objects.js'
+import { ReadAhead } from './remote-read-ahead.js'
+import { Reads } from './remote-reads.js'
+import type { Port } from './rpc/port.js'
+import type { Facts, WorkerMethods } from './rpc/protocol.js'
 
 /** How much of a long write crosses at a time, in bytes: a multiple of every cluster size. */
 const piece = 4 * 1024 * 1024
@@ -17,7 +17,7 @@ export class RemoteHandle implements Handle {
   readonly writable: boolean
   readonly sync = false
   readonly vmStateSize: number
-  readonly #loan: Loan
+  readonly #objects: PageObjects
   /** The number by which the worker has it. */
   readonly #image: number
   /** Nothing of it ever changes. */
@@ -27,14 +27,14 @@ export class RemoteHandle implements Handle {
   #facts: Facts
   #closing: Promise<void> | undefined
 
-  constructor(loan: Loan, image: number, facts: Facts, fixed = !facts.writable) {
-    this.#loan = loan
+  constructor(objects: PageObjects, image: number, facts: Facts, fixed = !facts.writable) {
+    this.#objects = objects
     this.#image = image
     this.#facts = facts
     this.writable = facts.writable
     this.vmStateSize = facts.vmStateSize
     this.#fixed = fixed
-    this.#reads = new Reads(loan.client.port, image)
+    this.#reads = new Reads(objects.client.port, image)
     // It counts in numbers.
     const ahead = fixed && Number.isSafeInteger(facts.size)
     this.#ahead = ahead ? new ReadAhead(this.#reads, facts) : undefined
@@ -112,7 +112,7 @@ export class RemoteHandle implements Handle {
 
   walk<M extends keyof Walks>(method: M, ...args: Parameters<Walks[M]>): Walk {
     const port = this.#port
-    const walk = this.#loan.client.number()
+    const walk = this.#objects.client.number()
     const begun = port.call('beginWalk', [this.#image, walk, method, args])
     return {
       async next(limit, signal) {
@@ -126,9 +126,9 @@ export class RemoteHandle implements Handle {
   }
 
   async openSnapshot(idOrName: string): Promise<Handle> {
-    const snapshot = this.#loan.client.number()
+    const snapshot = this.#objects.client.number()
     const facts = await this.#port.call('openSnapshot', [this.#image, snapshot, idOrName])
-    return new RemoteHandle(this.#loan.share(), snapshot, facts, this.#fixed)
+    return new RemoteHandle(this.#objects.share(), snapshot, facts, this.#fixed)
   }
 
   close(): Promise<void> {
@@ -138,7 +138,7 @@ export class RemoteHandle implements Handle {
 
   get #port(): Port<WorkerMethods> {
     if (this.closed) throw closed()
-    return this.#loan.client.port
+    return this.#objects.client.port
   }
 
   async #look(): Promise<void> {
@@ -148,13 +148,13 @@ export class RemoteHandle implements Handle {
   async #close(): Promise<void> {
     this.#ahead?.end()
     try {
-      await this.#loan.client.port.call('closeImage', [this.#image])
+      await this.#objects.client.port.call('closeImage', [this.#image])
     } catch (error) {
       // With a worker that is gone all is closed; what was written and not flushed is lost.
       const gone = isQcow2Error(error) && error.code === 'WORKER_DIED'
       if (this.writable || !gone) throw error
     } finally {
-      await this.#loan.release()
+      await this.#objects.release()
     }
   }
 }

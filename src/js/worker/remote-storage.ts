@@ -1,6 +1,6 @@
-import type { AsyncStorage, WritableAsyncStorage } from '../storage/types.js'
-import type { Port } from './port.js'
-import type { PageMethods } from './protocol.js'
+import type { AsyncStorage, WritableAsyncStorage } from '../storage/contract.js'
+import type { Port } from './rpc/port.js'
+import type { PageMethods } from './rpc/protocol.js'
 
 /** A storage that stayed on the page, for the engine in the worker. */
 export function remoteStorage(page: Port<PageMethods>, number: number, writable: boolean): AsyncStorage {

@@ -4,6 +4,6 @@
  *
  * @packageDocumentation
  */
-import { serve, type WorkerScope } from './host.js'
+import { serve, type WorkerScope } from './serve.js'
 
 serve(globalThis as unknown as WorkerScope)

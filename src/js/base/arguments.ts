@@ -1,0 +1,94 @@
+import type { Storage } from '../storage/contract.js'
+import { invalidArgument, Qcow2Error } from './errors.js'
+
+/** A number of bytes: an integer up to `Number.MAX_SAFE_INTEGER`, or a bigint for disks beyond 8 PiB. */
+export type ByteCount = number | bigint
+
+/** The largest number that the engine takes for an offset. */
+const limit = 1n << 63n
+
+/** `value` as an integer that is not negative; `what` names it in the error. */
+export function byteCount(value: unknown, what: string): ByteCount {
+  if (typeof value === 'number' && Number.isSafeInteger(value) && value >= 0) return value
+  if (typeof value === 'bigint' && value >= 0n && value < limit) return value
+  throw invalidArgument(`${what} must be an integer that is not negative, or a bigint; it is ${show(value)}.`)
+}
+
+/** `value` as an integer from `least`; for numbers that measure memory. */
+export function integer(value: unknown, what: string, least = 0): number {
+  if (typeof value === 'number' && Number.isSafeInteger(value) && value >= least) return value
+  throw invalidArgument(`${what} must be an integer of at least ${least}; it is ${show(value)}.`)
+}
+
+/** `value` as a number that 32 bits hold; a larger one as the largest. */
+export function small(value: unknown, what: string, least = 0): number {
+  return Math.min(integer(value, what, least), 0xffff_ffff)
+}
+
+/** `value` as one of `values`. */
+export function oneOf<T extends string>(value: unknown, values: readonly T[], what: string): T {
+  const found = values.find((each) => each === value)
+  if (found !== undefined) return found
+  throw invalidArgument(`${what} must be '${values.join("' or '")}'; it is ${show(value)}.`)
+}
+
+/** `value` as a text. */
+export function text(value: unknown, what: string): string {
+  if (typeof value === 'string') return value
+  throw invalidArgument(`${what} must be a string; it is ${show(value)}.`)
+}
+
+/** `value` as bytes. */
+export function byteArray(value: unknown, what: string): Uint8Array {
+  if (value instanceof Uint8Array) return value
+  throw invalidArgument(`${what} must be a Uint8Array; it is ${show(value)}.`)
+}
+
+/** Throws unless the range lies within `size` bytes. Exact, also where the numbers are not safe integers. */
+export function within(offset: ByteCount, length: ByteCount, size: number): void {
+  // A sum of numbers is rounded to the nearest one, so it exceeds `size`, itself a number, only if the true sum does.
+  const bigints = typeof offset === 'bigint' || typeof length === 'bigint'
+  const outside = bigints ? BigInt(offset) + BigInt(length) > BigInt(size) : offset + length > size
+  if (!outside) return
+  const reason = `${length} bytes at offset ${offset} reach past the end: there are ${size} bytes.`
+  throw new Qcow2Error('OUT_OF_BOUNDS', reason, { offset: Number(offset) })
+}
+
+/** `offset + by`, as a number while that is exact. */
+export function advance(offset: ByteCount, by: number): ByteCount {
+  const sum = typeof offset === 'number' ? offset + by : undefined
+  return sum !== undefined && Number.isSafeInteger(sum) ? sum : BigInt(offset) + BigInt(by)
+}
+
+/** True if `value` has what all storages have. */
+export function isStorage(value: unknown): value is Storage {
+  const methods = (typeof value === 'object' || typeof value === 'function') && value ? value : {}
+  const has = (name: string) => typeof (methods as Record<string, unknown>)[name] === 'function'
+  return has('size') && (has('readSync') || has('read'))
+}
+
+/** `value` as a storage; `what` names it in the error. */
+export function storage(value: unknown, what: string): Storage {
+  if (isStorage(value)) return value
+  const hint = 'such as blob(file), memory(bytes) or nodeFile(path): an object with size() and read() or readSync()'
+  throw invalidArgument(`${what} must be a storage, ${hint}.`)
+}
+
+/** `bytes` as what a storage answers to a request for `length` bytes at `offset`. */
+export function exact(bytes: Uint8Array, offset: number, length: number): Uint8Array {
+  if (bytes instanceof Uint8Array && bytes.length === length) return bytes
+  const what = bytes instanceof Uint8Array ? `${bytes.length} bytes` : `${show(bytes)}, not a Uint8Array,`
+  const reason = `The storage answered ${what} where ${length} bytes at offset ${offset} were asked for.`
+  throw new Qcow2Error('STORAGE_CONTRACT', reason, { offset })
+}
+
+/** Throws if the array of a read, of so many bytes when it was given, has been transferred since. */
+export function stillHas(target: number | Uint8Array, length: number): void {
+  if (typeof target === 'number' || target.length === length) return
+  throw invalidArgument('The array was given away while it was to be filled.')
+}
+
+function show(value: unknown): string {
+  if (typeof value === 'string') return `'${value}'`
+  return typeof value === 'object' ? Object.prototype.toString.call(value) : String(value)
+}

@@ -1,0 +1,63 @@
+import { storageFailed, ThrownAt } from '../base/errors.js'
+import { ask } from '../storage/contract.js'
+import type { HostStorage } from './host-storage.js'
+import type { WasmImage } from './module.js'
+import type { Tasks } from './tasks.js'
+
+/** Reads that go past the memory of WebAssembly: from the storage straight into the caller's array. */
+export class DirectReads {
+  readonly #image: WasmImage
+  readonly #data: HostStorage
+  readonly #tasks: Tasks
+
+  /** `data` is the storage that holds the data of `image`: its data file, or its own. */
+  constructor(image: WasmImage, data: HostStorage, tasks: Tasks) {
+    this.#image = image
+    this.#data = data
+    this.#tasks = tasks
+  }
+
+  /** Fills `into` with what the disk has at `offset`; false if the engine has to read it, and `into` is then anything. */
+  readSync(offset: bigint, into: Uint8Array): boolean {
+    const place = this.#place(offset, into.length)
+    // At once: the place is the range's as long as nothing else is asked of the image.
+    return place >= 0 && this.#data.readKept(place, into)
+  }
+
+  /** As `readSync`, also of what has to come first. */
+  read(offset: bigint, into: Uint8Array, signal: AbortSignal | undefined): boolean | Promise<void> {
+    const place = this.#place(offset, into.length)
+    if (place < 0) return false
+    const data = this.#data
+    if (data.readKept(place, into)) return true
+    if (data.sync) return false
+    // A storage that one waits for and that keeps bytes can't be written, so that the place stays the range's.
+    return this.#tasks.ask((abort) => data.readInto(place, into, abort).catch(failAt(place)), signal)
+  }
+
+  /** True if `give` may come to something. */
+  get gives(): boolean {
+    return this.#data.giver !== undefined
+  }
+
+  /**
+   * What the disk has at `offset`, in the array that the storage makes of it, which nobody else has; no reason for the storage
+   * to fetch more. False if the engine has to read it.
+   */
+  give(offset: bigint, length: number, signal: AbortSignal | undefined): false | Promise<Uint8Array> {
+    const { giver } = this.#data
+    const place = giver ? this.#place(offset, length) : -1
+    if (!giver || place < 0) return false
+    return this.#tasks.ask((abort) => ask(giver, place, length, abort).catch(failAt(place)), signal)
+  }
+
+  #place(offset: bigint, length: number): number {
+    return this.#data.keeps ? this.#image.held_place(offset, length) : -1
+  }
+}
+
+function failAt(offset: number): (error: unknown) => never {
+  return (error) => {
+    throw storageFailed(new ThrownAt(error, offset))
+  }
+}

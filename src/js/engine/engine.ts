@@ -1,0 +1,122 @@
+import { deriveKey, fillRandom, nextTurn } from './crypto.js'
+import { fromEngine, WasmEngine } from './module.js'
+import type { EngineResolver } from './options/backing.js'
+import { Passphrases } from './options/passphrase.js'
+
+/** Whom to tell what a task has come to. */
+interface Waiting {
+  resolve(value: unknown): void
+  reject(error: unknown): void
+}
+
+/**
+ * The JavaScript side of the engine of one image: `src/bridge/host.rs` is the other side.
+ *
+ * A call of the engine returns its value, or the number of a task where it has to wait.
+ */
+export class Engine {
+  /** The engine itself. */
+  readonly wasm: WasmEngine
+  readonly #resolve: EngineResolver
+  readonly #passphrases: Passphrases
+  readonly #waiting = new Map<number, Waiting>()
+
+  /** The module must have been loaded. */
+  constructor(resolve: EngineResolver, passphrases = new Passphrases()) {
+    this.wasm = new WasmEngine(this)
+    this.#resolve = resolve
+    this.#passphrases = passphrases
+  }
+
+  /** Tells `waiting` when a task is over, unless it is cancelled. */
+  wait(task: number, waiting: Waiting): void {
+    this.#waiting.set(task, waiting)
+  }
+
+  /** Drops a task, and tells storages that nobody waits for it. */
+  cancel(task: number): void {
+    this.#waiting.delete(task)
+    this.#enter(() => this.wasm.cancel(task))
+  }
+
+  /** Answers a request of the engine. */
+  answer(request: number, value: unknown): void {
+    this.#enter(() => this.wasm.answer(request, value))
+  }
+
+  /** Tells the engine that its request has led to an exception. */
+  refuse(request: number, exception: unknown): void {
+    this.#enter(() => this.wasm.refuse(request, exception))
+  }
+
+  /** Called by the engine: a task has come to a value. */
+  done(task: number, value: unknown): void {
+    this.#take(task)?.resolve(value)
+  }
+
+  /** Called by the engine: a task has failed. */
+  failed(task: number, error: unknown): void {
+    this.#take(task)?.reject(fromEngine(error))
+  }
+
+  /** Called by the engine: it needs a backing file. */
+  resolve(request: number, name: string, format: string | undefined, depth: number): void {
+    this.#reply(request, this.#resolve(name, format ?? undefined, depth))
+  }
+
+  /** Called by the engine: it needs a passphrase, in an array that it wipes. */
+  passphrase(request: number, depth: number, format: 'luks' | 'aes'): void {
+    this.#reply(request, this.#passphrases.answer(depth, format))
+  }
+
+  /** Called by the engine: it needs a key, in an array that it wipes; `undefined` makes it derive the key itself. */
+  derive(
+    request: number,
+    hash: string,
+    password: Uint8Array<ArrayBuffer>,
+    salt: Uint8Array<ArrayBuffer>,
+    iterations: number,
+    length: number,
+  ): void {
+    this.#reply(request, deriveKey(hash, password, salt, iterations, length))
+  }
+
+  /** Called by the engine: it has worked for a while, and lets others have their turn. */
+  pause(request: number): void {
+    this.#reply(request, nextTurn())
+  }
+
+  /** Called by the engine: it needs random bytes. */
+  random(into: Uint8Array<ArrayBuffer>): void {
+    fillRandom(into)
+  }
+
+  /** Called by the engine: milliseconds since any moment. */
+  now(): number {
+    return performance.now()
+  }
+
+  #reply(request: number, answer: Promise<unknown>): void {
+    answer.then(
+      (value) => this.answer(request, value),
+      (exception) => this.refuse(request, exception),
+    )
+  }
+
+  #take(task: number): Waiting | undefined {
+    const waiting = this.#waiting.get(task)
+    this.#waiting.delete(task)
+    return waiting
+  }
+
+  /** Calls the engine; if it breaks down, nobody is left waiting. */
+  #enter(call: () => void): void {
+    try {
+      call()
+    } catch (error) {
+      const left = [...this.#waiting.values()]
+      this.#waiting.clear()
+      for (const each of left) each.reject(fromEngine(error))
+    }
+  }
+}

@@ -1,0 +1,169 @@
+import { type HostProgress, type LongOptions, watched } from '../base/progress.js'
+import { DirectReads } from './direct-reads.js'
+import type { Engine } from './engine.js'
+import type { Changes, Handle, Operations, Readable, Walk, Walks, Writable } from './handle.js'
+import type { HostStorage } from './host-storage.js'
+import type { WasmImage } from './module.js'
+import type { Storages } from './storages.js'
+import { Tasks } from './tasks.js'
+import type { Snapshot } from './values.js'
+
+/** An image whose engine runs here. */
+export class LocalHandle implements Handle {
+  readonly writable: boolean
+  readonly sync: boolean
+  readonly vmStateSize: number
+  readonly #image: WasmImage
+  readonly #engine: Engine
+  readonly #storages: Storages
+  readonly #data: HostStorage
+  readonly #tasks: Tasks
+  readonly #direct: DirectReads
+  #size: number
+  #snapshots: readonly Snapshot[] | undefined
+  #closing: Promise<void> | undefined
+
+  /** Closes `storages` with the image; `data` is the one of them that holds the disk's data. */
+  constructor(image: WasmImage, engine: Engine, storages: Storages, data: HostStorage, writable: boolean) {
+    this.#image = image
+    this.#engine = engine
+    this.#storages = storages
+    this.#data = data
+    this.#tasks = new Tasks(engine)
+    this.#direct = new DirectReads(image, data, this.#tasks)
+    this.writable = writable
+    this.sync = image.sync
+    this.vmStateSize = image.vm_state_size
+    this.#size = image.size
+  }
+
+  get size(): number {
+    return this.#size
+  }
+
+  get snapshots(): readonly Snapshot[] {
+    this.#snapshots ??= this.#tasks.now<Snapshot[]>(() => this.#image.snapshots())
+    return this.#snapshots
+  }
+
+  get closed(): boolean {
+    return this.#tasks.closed
+  }
+
+  run<M extends keyof Operations>(
+    method: M,
+    args: Parameters<Operations[M]>,
+    options: LongOptions = {},
+  ): Promise<ReturnType<Operations[M]>> {
+    return this.#call(method, args, options)
+  }
+
+  async change<M extends keyof Changes>(
+    method: M,
+    args: Parameters<Changes[M]>,
+    options: LongOptions = {},
+  ): Promise<ReturnType<Changes[M]>> {
+    try {
+      return await this.#call(method, args, options)
+    } finally {
+      this.#snapshots = undefined
+      if (!this.closed) this.#size = this.#image.size
+    }
+  }
+
+  read(
+    what: Readable,
+    offset: bigint,
+    target: number | Uint8Array,
+    signal: AbortSignal | undefined,
+  ): Uint8Array | Promise<Uint8Array> {
+    const into = typeof target === 'number' ? new Uint8Array(target) : target
+    signal?.throwIfAborted()
+    if (what === 'read') {
+      const direct = this.#tasks.now(() => this.#direct.read(offset, into, signal))
+      if (direct) return direct === true ? into : direct.then(() => into)
+    }
+    const pending = this.#tasks.run<undefined>(() => this.#image[what](offset, into), signal)
+    return pending ? pending.then(() => into) : into
+  }
+
+  /** True if the storage makes the arrays of what is read through `give`: memory for it, and small reads, gain nothing. */
+  get gives(): boolean {
+    return this.#direct.gives
+  }
+
+  /** Reads a part of the disk into a new array, for who fetches ahead himself: the storage takes it for no reason to do so. */
+  give(offset: bigint, length: number, signal: AbortSignal | undefined): Uint8Array | Promise<Uint8Array> {
+    const given = this.#tasks.now(() => this.#direct.give(offset, length, signal))
+    return given || this.read('read', offset, length, signal)
+  }
+
+  async write(how: Writable, offset: bigint, bytes: Uint8Array, signal: AbortSignal | undefined): Promise<void> {
+    await this.#tasks.run(() => this.#image[how](offset, bytes), signal)
+  }
+
+  readSync(offset: bigint, into: Uint8Array): void {
+    this.#tasks.now(() => {
+      if (!this.sync || !this.#direct.readSync(offset, into)) this.#image.read_sync(offset, into)
+    })
+  }
+
+  writeSync(offset: bigint, bytes: Uint8Array): void {
+    this.#tasks.now(() => this.#image.write_sync(offset, bytes))
+  }
+
+  flushSync(): void {
+    this.#tasks.now(() => this.#image.flush_sync())
+  }
+
+  walk<M extends keyof Walks>(method: M, ...args: Parameters<Walks[M]>): Walk {
+    const begin = this.#methods[method] as (...all: unknown[]) => WasmWalk
+    const walk = this.#tasks.now(() => begin.apply(this.#image, args))
+    return {
+      next: (limit, signal) => this.#tasks.run<Float64Array>(() => walk.next(limit), signal),
+      free: () => walk.free(),
+    }
+  }
+
+  async openSnapshot(idOrName: string): Promise<LocalHandle> {
+    const view = this.#tasks.now(() => this.#image.open_snapshot(idOrName))
+    return new LocalHandle(view, this.#engine, this.#storages.share(), this.#data, false)
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#close()
+    return this.#closing
+  }
+
+  /** The image's methods by their names; those that tell of no progress don't look at one parameter more. */
+  get #methods(): Record<string, (...args: readonly unknown[]) => unknown> {
+    return this.#image as unknown as Record<string, (...args: readonly unknown[]) => unknown>
+  }
+
+  #call<T>(method: string, args: readonly unknown[], options: LongOptions): Promise<T> {
+    const start = (watch: HostProgress | undefined) => this.#methods[method]?.(...args, watch) as T | number
+    return watched(options, (watch) => this.#tasks.run<T>(() => start(watch), options.signal))
+  }
+
+  async #close(): Promise<void> {
+    this.#tasks.close()
+    try {
+      if (this.writable) await this.#tasks.last(() => this.#image.close())
+    } catch (error) {
+      await this.#release().catch(() => {})
+      throw error
+    }
+    await this.#release()
+  }
+
+  #release(): Promise<void> {
+    this.#image.free()
+    return this.#storages.release()
+  }
+}
+
+/** A walk as the engine has it. */
+interface WasmWalk {
+  next(limit: number): Float64Array | number
+  free(): void
+}

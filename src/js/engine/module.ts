@@ -1,0 +1,122 @@
+import { isQcow2Error, Qcow2Error, type Qcow2ErrorCode, sentence, storageFailed } from '../base/errors.js'
+import load, { type WasmDiff, WasmEngine, type WasmImage, type WasmMap, WasmPacker } from '../generated/qcow2_web.js'
+
+export { type WasmDiff, WasmEngine, type WasmImage, type WasmMap, WasmPacker }
+
+/** Where the WebAssembly module comes from: its address, an answer to a request for it, its bytes, or it itself. */
+export type ModuleSource = URL | Request | string | Response | BufferSource | WebAssembly.Module
+
+/** What {@link init} takes. */
+export interface InitOptions {
+  /** The module, or a promise of it. Default: the `.wasm` file next to this package's JavaScript. */
+  readonly module_or_path?: ModuleSource | Promise<ModuleSource> | undefined
+}
+
+/** Where the module comes from unless `init` is told otherwise. */
+let source: () => ModuleSource | Promise<ModuleSource> = besideThisFile
+/** The module, compiled, or the attempt to get it. */
+let module: Promise<WebAssembly.Module> | undefined
+/** The one instance, or the attempt to get it. */
+let instance: Promise<void> | undefined
+
+/**
+ * Loads the WebAssembly module. Everything in this package does so by itself when it needs to: call this only to load
+ * it early, or to say where it is.
+ *
+ * There is one instance: calls after the first wait for it and their options have no effect. After a failure the next
+ * call tries again.
+ *
+ * @throws {@link Qcow2Error} `LOAD_FAILED` with the `cause`.
+ */
+export function init(options: InitOptions = {}): Promise<void> {
+  instance ??= instantiate(options.module_or_path).catch((error) => {
+    instance = undefined
+    throw error
+  })
+  return instance
+}
+
+/**
+ * The compiled module; `given` counts for the first who asks.
+ *
+ * @throws {@link Qcow2Error} `LOAD_FAILED` with the `cause`; the next call tries again.
+ */
+export function compiled(given?: InitOptions['module_or_path']): Promise<WebAssembly.Module> {
+  module ??= Promise.resolve(given ?? source())
+    .then(compile)
+    .catch((cause) => {
+      module = undefined
+      throw notLoaded(cause)
+    })
+  return module
+}
+
+/** Sets where the module comes from when `init` isn't told. */
+export function setSource(to: () => ModuleSource | Promise<ModuleSource>): void {
+  source = to
+}
+
+/** What the engine threw, as what this package throws. */
+export function fromEngine(thrown: unknown): unknown {
+  if (isQcow2Error(thrown)) return thrown
+  if (thrown instanceof Error) {
+    return new Qcow2Error('ENGINE_FAILED', 'The engine broke down. Please report this.', { cause: thrown })
+  }
+  const { code, message, offset, depth, file, cause } = thrown as EngineError
+  if (code === 'STORAGE') return storageFailed(cause, { words: message, depth })
+  return new Qcow2Error(code, sentence(message), { offset, depth, file })
+}
+
+/** An error as it crosses the bridge. */
+interface EngineError {
+  readonly code: Qcow2ErrorCode
+  readonly message: string
+  readonly offset?: number
+  readonly depth?: number
+  readonly file?: { readonly name?: string; readonly format?: string }
+  readonly cause?: unknown
+}
+
+async function instantiate(given: InitOptions['module_or_path']): Promise<void> {
+  const module_or_path = await compiled(given)
+  try {
+    await load({ module_or_path })
+  } catch (cause) {
+    throw notLoaded(cause)
+  }
+}
+
+async function compile(source: ModuleSource): Promise<WebAssembly.Module> {
+  if (source instanceof WebAssembly.Module) return source
+  if (isFile(source)) return WebAssembly.compile(await readFile(source))
+  const isAddress = typeof source === 'string' || source instanceof URL || source instanceof Request
+  const found = isAddress ? await fetch(source) : source
+  if (!(found instanceof Response)) return WebAssembly.compile(found)
+  if (!found.ok) throw new Error(`the server answers ${found.status} ${found.statusText} for ${found.url}`)
+  // Browsers take a stream only where the server says what it is.
+  if (found.headers.get('content-type') === 'application/wasm') return WebAssembly.compileStreaming(found)
+  return WebAssembly.compile(await found.arrayBuffer())
+}
+
+function notLoaded(cause: unknown): Qcow2Error {
+  const reason = `The WebAssembly module could not be loaded: ${cause instanceof Error ? cause.message : cause}.`
+  return new Qcow2Error('LOAD_FAILED', reason, { cause })
+}
+
+function besideThisFile(): URL {
+  return new URL('../generated/qcow2_web_bg.wasm', import.meta.url)
+}
+
+/** True for what Node's `fetch` can't get. */
+function isFile(given: ModuleSource): given is URL | string {
+  return (given instanceof URL || typeof given === 'string') && String(given).startsWith('file:')
+}
+
+async function readFile(url: URL | string): Promise<BufferSource> {
+  // Not a literal, and marked for bundlers: code for browsers is built from this file too, and never comes here.
+  const name = 'node:fs/promises'
+  const fs: { readFile(path: URL): Promise<BufferSource> } = await import(
+    /* webpackIgnore: true */ /* @vite-ignore */ name
+  )
+  return fs.readFile(new URL(url))
+}

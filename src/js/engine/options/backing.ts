@@ -1,0 +1,99 @@
+import { storage } from '../../base/arguments.js'
+import { invalidArgument } from '../../base/errors.js'
+import type { Storage } from '../../storage/contract.js'
+import type { HostStorage } from '../host-storage.js'
+import { checkPassphrase, type Passphrase, type Passphrases } from './passphrase.js'
+
+/** What an image records of its backing file. Names are never followed: what they mean is up to the resolver. */
+export interface BackingRequest {
+  /** The recorded name, often a path on the machine that made the image. */
+  readonly name: string
+  /** The recorded format, such as `qcow2` or `raw`; `undefined` if none is recorded. */
+  readonly format: string | undefined
+  /** How many steps down the chain the file is: 1 is the backing file of the opened image. */
+  readonly depth: number
+}
+
+/** A backing file with more to say of it than where its bytes are. */
+export interface BackingFile {
+  /** Where its bytes are. */
+  readonly storage: Storage
+  /** Its format, whatever is recorded. Default: the recorded one, else what its first bytes show, as QEMU does. */
+  readonly format?: 'qcow2' | 'raw' | undefined
+  /** Its external data file, if it has one. */
+  readonly dataFile?: Storage | undefined
+  /** Its passphrase, if it is encrypted. Default: {@link OpenOptions.passphrase}. */
+  readonly passphrase?: Passphrase | undefined
+}
+
+/**
+ * Supplies backing files: called with what is recorded, once for each step of the chain. The answer may be `null` to
+ * open without the file, so that its clusters read as zeros, or `undefined` if there is no such file, so that opening
+ * fails with code `MISSING_BACKING_FILE`.
+ */
+export type BackingResolver = (
+  request: BackingRequest,
+) => Backing | Promise<Backing | null | undefined> | null | undefined
+
+/** A backing file: where its bytes are, perhaps with more to say of it. */
+export type Backing = Storage | BackingFile
+
+/** A backing file as the engine knows it. */
+export interface HostBackingFile {
+  readonly storage: HostStorage
+  readonly format: 'qcow2' | 'raw' | undefined
+  readonly dataFile: HostStorage | undefined
+}
+
+/** What the engine calls for each backing file. */
+export type EngineResolver = (
+  name: string,
+  format: string | undefined,
+  depth: number,
+) => Promise<HostBackingFile | null | undefined>
+
+/** Every form in which a caller may say what the backing files are, as the one that the engine knows. */
+export function resolver(
+  backing: Backing | readonly Backing[] | BackingResolver | null | undefined,
+  open: (storage: Storage) => Promise<HostStorage>,
+  passphrases: Passphrases,
+): EngineResolver {
+  const answer = byPosition(backing)
+  return async (name, format, depth) => {
+    const found = await answer({ name, format, depth })
+    if (!found) return found
+    const file = checked(found, depth)
+    passphrases.found(depth, name, file.passphrase)
+    const storage = await open(file.storage)
+    const dataFile = file.dataFile && (await open(file.dataFile))
+    return { storage, format: file.format, dataFile }
+  }
+}
+
+function byPosition(backing: Backing | readonly Backing[] | BackingResolver | null | undefined): BackingResolver {
+  if (typeof backing === 'function') return backing
+  if (!backing) return () => backing
+  const files = isList(backing) ? backing : [backing]
+  files.forEach((file, index) => {
+    checked(file, index + 1)
+  })
+  return ({ depth }) => files[depth - 1]
+}
+
+function isList(backing: Backing | readonly Backing[]): backing is readonly Backing[] {
+  return Array.isArray(backing)
+}
+
+function checked(backing: Backing, depth: number): BackingFile {
+  const what = `The backing file at depth ${depth}`
+  const isFile = typeof backing === 'object' && backing && 'storage' in backing
+  const file: BackingFile = isFile ? backing : { storage: backing }
+  storage(file.storage, what)
+  if (file.dataFile !== undefined) storage(file.dataFile, `The data file of the backing file at depth ${depth}`)
+  if (file.passphrase !== undefined)
+    checkPassphrase(file.passphrase, `The passphrase of the backing file at depth ${depth}`)
+  if (file.format !== undefined && file.format !== 'qcow2' && file.format !== 'raw') {
+    throw invalidArgument(`${what} can have the format 'qcow2' or 'raw', not ${String(file.format)}.`)
+  }
+  return file
+}

@@ -1,0 +1,109 @@
+import { type ByteCount, byteCount, integer, oneOf, small, text } from '../../base/arguments.js'
+import type { LongOptions } from '../../base/progress.js'
+import type { WritableStorage } from '../../storage/contract.js'
+import type { Backing, BackingResolver } from './backing.js'
+import type { EncryptionOptions, HostEncryptOptions } from './encryption.js'
+import type { CacheMode, CacheSize, WorkerOptions } from './open.js'
+
+/** What {@link Qcow2.create} makes; the options of `qemu-img create` that concern the format, with its defaults. */
+export interface CreateOptions extends WorkerOptions, Pick<LongOptions, 'onProgress'> {
+  /** The disk's size in bytes; rounded up to a multiple of 512. */
+  readonly size: ByteCount
+  /** The version of the format: 3, or 2 for programs before QEMU 1.1, which knows less. Default: 3. */
+  readonly version?: 2 | 3 | undefined
+  /** The size of a cluster in bytes: a power of two from 512 to 2 MiB. Default: 64 KiB. */
+  readonly clusterSize?: number | undefined
+  /** The width of a reference count in bits: a power of two up to 64. Default: 16. */
+  readonly refcountBits?: number | undefined
+  /** Lets reference counts be written late, so that the image has to be repaired when it wasn't closed. Default: false. */
+  readonly lazyRefcounts?: boolean | undefined
+  /** Divides clusters into 32 subclusters each, which are allocated on their own. Default: false. */
+  readonly extendedL2?: boolean | undefined
+  /** How clusters are compressed that are written compressed. Default: `deflate`. */
+  readonly compression?: 'deflate' | 'zstd' | undefined
+  /** Makes an overlay: a disk that shows what another file holds, except where it was written. */
+  readonly backing?: CreateBacking | undefined
+  /** Keeps the guest's data in another file. */
+  readonly dataFile?: CreateDataFile | undefined
+  /**
+   * What is allocated at once: with `metadata` every cluster, without its data; with `full` every cluster, filled with
+   * zeros. Default: `off`, nothing.
+   */
+  readonly preallocation?: 'off' | 'metadata' | 'full' | undefined
+  /** Encrypts the disk. Default: it is not encrypted. */
+  readonly encryption?: EncryptionOptions | undefined
+  /** Makes the image also in a storage that isn't empty. What that held is gone, also if this fails. Default: false. */
+  readonly overwrite?: boolean | undefined
+  /** When what is written is durable. Default: `writeback`. */
+  readonly cache?: CacheMode | undefined
+  /** Memory for what was read before, in bytes. */
+  readonly cacheSize?: CacheSize | undefined
+  /** Gives up; it then rejects with the signal's reason, and the storage holds no image, or not all of one. */
+  readonly signal?: AbortSignal | undefined
+}
+
+/** The backing file of an image to be created. */
+export interface CreateBacking {
+  /** The name to record. It is never followed by this package, but it is by QEMU, from the folder that the image is in. */
+  readonly name: string
+  /** The format to record. */
+  readonly format: 'qcow2' | 'raw'
+  /**
+   * Where its bytes are, or those of its whole chain, as in {@link OpenOptions.backing}. Without it what the backing file
+   * holds reads as zeros in this handle, and a write fills up its cluster with zeros: write whole clusters only, or close the
+   * image at once.
+   */
+  readonly storage?: Backing | readonly Backing[] | BackingResolver | undefined
+}
+
+/** The external data file of an image to be created. */
+export interface CreateDataFile {
+  /** Where the data is to be. */
+  readonly storage: WritableStorage
+  /** The name to record. Default: none, so that QEMU has to be told it. */
+  readonly name?: string | undefined
+  /** Keeps the file a raw image of the disk, to be read without this one. Default: false. */
+  readonly raw?: boolean | undefined
+}
+
+/** What an image to be created is like, as `src/bridge/host.rs` takes it. */
+export interface HostCreateOptions {
+  readonly size: bigint
+  readonly version: number
+  readonly clusterSize: bigint
+  readonly refcountBits: number
+  readonly lazyRefcounts: boolean
+  readonly extendedL2: boolean
+  readonly zstd: boolean
+  readonly backingName: string | undefined
+  readonly backingIsRaw: boolean
+  readonly dataFileName: string
+  readonly dataFileRaw: boolean
+  readonly preallocation: string
+  readonly encryption: HostEncryptOptions | undefined
+}
+
+/** Checks what kind each option is of; what goes together, the engine knows. The keys come when there is an engine. */
+export function hostCreateOptions(options: CreateOptions): HostCreateOptions {
+  const { version = 3, clusterSize = 64 * 1024, refcountBits = 16, backing, dataFile } = options
+  return {
+    size: BigInt(byteCount(options.size, 'size')),
+    version: small(version, 'version'),
+    clusterSize: BigInt(integer(clusterSize, 'clusterSize')),
+    refcountBits: small(refcountBits, 'refcountBits'),
+    lazyRefcounts: options.lazyRefcounts ?? false,
+    extendedL2: options.extendedL2 ?? false,
+    zstd: oneOf(options.compression ?? 'deflate', ['deflate', 'zstd'], 'compression') === 'zstd',
+    backingName: backing && text(backing.name, 'backing.name'),
+    backingIsRaw: backing !== undefined && oneOf(backing.format, ['qcow2', 'raw'], 'backing.format') === 'raw',
+    dataFileName: text(dataFile?.name ?? '', 'dataFile.name'),
+    dataFileRaw: dataFile?.raw ?? false,
+    preallocation: oneOf(options.preallocation ?? 'off', ['off', 'metadata', 'full'], 'preallocation'),
+    encryption: undefined,
+  }
+}
+
+/** What the image's backing files are, as {@link OpenOptions.backing} says it. */
+export function createdBacking({ backing }: CreateOptions): Backing | readonly Backing[] | BackingResolver | null {
+  return backing?.storage ?? null
+}

@@ -1,0 +1,140 @@
+import { type ByteCount, integer, oneOf, small } from '../../base/arguments.js'
+import type { Progress } from '../../disk/stream.js'
+import type { Storage } from '../../storage/contract.js'
+import type { HostStorage } from '../host-storage.js'
+import type { Backing, BackingResolver } from './backing.js'
+import type { Passphrase, PassphraseResolver } from './passphrase.js'
+
+/** Where the engine runs. */
+export interface WorkerOptions {
+  /**
+   * Runs the engine in a worker, so that it never holds up the page: in the one that the package starts for all who want it,
+   * which ends with the last of them, or in one of your own, whose script imports `qcow2-web/worker`. Default: false.
+   *
+   * All is the same there, but for the synchronous methods, which throw `NOT_SYNC`. Storages of `blob`, `fileHandle`, `http`
+   * (without `fetchFn`), `idb` and `opfs`, with `readAhead` and `prefetched` over them, are opened in the worker; all others,
+   * such as `memory`, `draft` and your own, stay on the page, and the worker asks for what it needs of them; what they throw
+   * comes back as a copy. If the worker ends before its time, what is asked of it fails with code `WORKER_DIED`; so it does if
+   * it does not answer within a minute, for it may have ended before it began.
+   *
+   * An image that is not opened for writing is read ahead of whoever reads it in order, by less than 1 MiB; not of its streams.
+   *
+   * @throws {@link Qcow2Error} `INVALID_ARGUMENT` where there are no workers, as in Node.
+   */
+  readonly worker?: boolean | Worker | undefined
+}
+
+/** How {@link Qcow2.open} opens. */
+export interface OpenOptions extends WorkerOptions {
+  /**
+   * Opens the image for writing too: then its storage, and its data file's, must be writable. Backing files are only read.
+   * Default: false.
+   *
+   * Nobody else may write to the storage, or read it through another image, while the image is open. An image that is
+   * marked as corrupt is refused; reference counts that were left behind by a crash are rebuilt.
+   */
+  readonly writable?: boolean | undefined
+  /** When what is written is durable, in an image that is opened for writing. Default: `writeback`. */
+  readonly cache?: CacheMode | undefined
+  /**
+   * The backing files, if the image has any: the one storage or the list of them (the image's own first, then that
+   * one's, and so on), or a function that is asked for each. `null`: open without; what they hold reads as zeros, and a
+   * write fills up its cluster with zeros.
+   * Without this option an image that needs a backing file is refused with `MISSING_BACKING_FILE`.
+   */
+  readonly backing?: Backing | readonly Backing[] | BackingResolver | null | undefined
+  /** The image's external data file, if it has one. */
+  readonly dataFile?: Storage | undefined
+  /**
+   * The passphrase of the image, and of backing files that are encrypted and have none of their own ({@link BackingFile}); or a
+   * function that is asked for each, once it is needed. `null`: open encrypted files without; what they are, and their
+   * tables, can be told then, but reading their data fails with `PASSPHRASE_NEEDED`.
+   */
+  readonly passphrase?: Passphrase | PassphraseResolver | null | undefined
+  /**
+   * The most iterations that deriving a key may take: an image that asks for more is refused with `TOO_MANY_ITERATIONS`, for
+   * it would keep the machine busy as long as it likes. Default: 100 million, some minutes.
+   */
+  readonly maxIterations?: number | undefined
+  /** Memory for what was read before, in bytes, for each file of the chain. */
+  readonly cacheSize?: CacheSize | undefined
+  /** Gives up opening; it then rejects with the signal's reason. */
+  readonly signal?: AbortSignal | undefined
+}
+
+/**
+ * When what is written is durable: with `writeback` after a flush, and with `writethrough` as soon as a write is done, as
+ * if a flush followed it; which costs as much.
+ */
+export type CacheMode = 'writeback' | 'writethrough'
+
+/** Budgets of an image's caches, in bytes. */
+export interface CacheSize {
+  /** For the tables that say where clusters are: 1 MiB serves 8 GiB of disk with clusters of 64 KiB. */
+  readonly tables?: number | undefined
+  /** For unpacked clusters of compressed images. */
+  readonly clusters?: number | undefined
+}
+
+/** How a single request is watched. */
+export interface RequestOptions {
+  /**
+   * Drops the request, and what it has asked of the storage; it then rejects with the signal's reason. Of a write that was
+   * dropped, each byte is either as before or as written.
+   */
+  readonly signal?: AbortSignal | undefined
+}
+
+/** How {@link Qcow2.writeZeroes} writes. */
+export interface WriteZeroesOptions extends RequestOptions {
+  /** Gives back the clusters that lie wholly in the range, to be used again. Default: false, what is allocated stays. */
+  readonly unmap?: boolean | undefined
+}
+
+/** How {@link Qcow2.resize} resizes. */
+export interface ResizeOptions extends RequestOptions {
+  /** Lets the disk become smaller: what it holds behind its new end is lost. Default: false. */
+  readonly shrink?: boolean | undefined
+  /** What of a new part is allocated at once, as in {@link CreateOptions.preallocation}. Default: `off`, nothing. */
+  readonly preallocation?: 'off' | 'metadata' | 'full' | undefined
+}
+
+/** What {@link Qcow2.readable} reads. */
+export interface ReadableOptions {
+  /** Where to begin, in bytes. Default: 0. */
+  readonly offset?: ByteCount | undefined
+  /** How many bytes to read. Default: up to the disk's end. */
+  readonly length?: ByteCount | undefined
+  /** The length of each chunk but the last, in bytes. Default: 1 MiB. */
+  readonly chunkSize?: number | undefined
+  /** Ends the stream with an error, the signal's reason. */
+  readonly signal?: AbortSignal | undefined
+  /** Called for each chunk with the bytes that are done. */
+  readonly onProgress?: ((progress: Progress) => void) | undefined
+}
+
+/** How an image is opened, as `src/bridge/host.rs` takes it. */
+export interface HostOpenOptions {
+  readonly dataFile: HostStorage | undefined
+  readonly tableCache: number | undefined
+  readonly clusterCache: number | undefined
+  readonly writeThrough: boolean
+  readonly locked: boolean
+  readonly maxIterations: number | undefined
+}
+
+/** Checks what the options say of how an image is opened; its data file comes when that is open. */
+export function hostOpenOptions(
+  options: Pick<OpenOptions, 'cache' | 'cacheSize' | 'passphrase' | 'maxIterations'>,
+): HostOpenOptions {
+  const { cache = 'writeback', cacheSize = {}, passphrase, maxIterations } = options
+  const { tables, clusters } = cacheSize
+  return {
+    dataFile: undefined,
+    tableCache: tables === undefined ? undefined : integer(tables, 'cacheSize.tables'),
+    clusterCache: clusters === undefined ? undefined : integer(clusters, 'cacheSize.clusters'),
+    writeThrough: oneOf(cache, ['writeback', 'writethrough'], 'cache') === 'writethrough',
+    locked: passphrase === null,
+    maxIterations: maxIterations === undefined ? undefined : small(maxIterations, 'maxIterations'),
+  }
+}

@@ -1,0 +1,31 @@
+import { fromEngine, WasmPacker } from './module.js'
+
+/** How clusters are packed. */
+export interface Packing {
+  readonly compression: 'deflate' | 'zstd'
+  /** In bytes: that of the image that they are for. */
+  readonly clusterSize: number
+}
+
+/** Clusters one behind the other, each as it is to be stored. */
+export interface PackedClusters {
+  /** How many bytes each takes: 0 where all of it is zeros, a whole cluster where packing doesn't make it smaller. */
+  readonly lengths: Uint32Array<ArrayBuffer>
+  readonly bytes: Uint8Array<ArrayBuffer>
+}
+
+/** Packs clusters in this thread. */
+export interface Packer {
+  /** `disk` begins with a cluster; where the last one is not whole, it goes on with zeros. */
+  pack(disk: Uint8Array): PackedClusters
+  free(): void
+}
+
+/** The module must have been loaded. */
+export function packer({ compression, clusterSize }: Packing): Packer {
+  try {
+    return new WasmPacker(compression === 'zstd', clusterSize) as Packer
+  } catch (error) {
+    throw fromEngine(error)
+  }
+}

@@ -1,0 +1,33 @@
+import { storage as checkedStorage } from '../base/arguments.js'
+import { type HostProgress, type LongOptions, watched } from '../base/progress.js'
+import type { Use } from '../storage/claims.js'
+import type { Storage } from '../storage/contract.js'
+import { Engine } from './engine.js'
+import type { FileOperations } from './handle.js'
+import { init } from './module.js'
+import { Storages } from './storages.js'
+import { Tasks } from './tasks.js'
+
+/** As {@link runOnFile}, with an engine that runs here. */
+export async function runOnFileHere<M extends keyof FileOperations>(
+  storage: Storage,
+  use: Use,
+  method: M,
+  args: Parameters<FileOperations[M]>,
+  options: LongOptions,
+): Promise<ReturnType<FileOperations[M]>> {
+  const file = checkedStorage(storage, 'The file')
+  const storages = new Storages()
+  await init()
+  const engine = new Engine(async () => undefined)
+  try {
+    const host = await storages.open(file, engine, use, options.signal)
+    const tasks = new Tasks(engine)
+    // A method that tells of no progress doesn't look at its last parameter.
+    const methods = engine.wasm as unknown as Record<M, (...all: unknown[]) => ReturnType<FileOperations[M]> | number>
+    const start = (watch: HostProgress | undefined) => methods[method](host, ...args, watch)
+    return await watched(options, (watch) => tasks.run(() => start(watch), options.signal))
+  } finally {
+    await storages.release()
+  }
+}

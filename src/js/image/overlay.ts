@@ -1,0 +1,178 @@
+import { type ByteCount, storage as checkedStorage, exact } from '../base/arguments.js'
+import { isQcow2Error, Qcow2Error } from '../base/errors.js'
+import type { Backing, BackingRequest, BackingResolver } from '../engine/options/backing.js'
+import type { CreateOptions } from '../engine/options/create.js'
+import type { Passphrase, PassphraseResolver } from '../engine/options/passphrase.js'
+import { explain, measure, ready } from '../engine/storages.js'
+import { claim, disclaim } from '../storage/claims.js'
+import { ask, isSync, isWritable, type Storage, type WritableStorage } from '../storage/contract.js'
+import { memory } from '../storage/memory/memory.js'
+import { Qcow2 } from './qcow2.js'
+
+/** How {@link overlay} makes and opens an overlay. */
+export interface OverlayOptions
+  extends Pick<
+    CreateOptions,
+    'clusterSize' | 'extendedL2' | 'compression' | 'cache' | 'cacheSize' | 'signal' | 'worker'
+  > {
+  /** The base's format. Default: the recorded one, and for a new overlay what the base's first bytes show. */
+  readonly format?: 'qcow2' | 'raw' | undefined
+  /** The size of a new overlay's disk in bytes, at least the base's. Default: that. */
+  readonly size?: ByteCount | undefined
+  /** The base's name, to record it in a new overlay. Default: its address, or what else its storage knows; else `base`. */
+  readonly name?: string | undefined
+  /** The base's own backing files, if it has any: as {@link OpenOptions.backing} of the base. */
+  readonly backing?: readonly Backing[] | undefined
+  /** As {@link OpenOptions.passphrase} of the overlay: a function is asked for the base with depth 1, once. */
+  readonly passphrase?: Passphrase | PassphraseResolver | null | undefined
+}
+
+/**
+ * Opens an image over a base that is only read, such as one on a server: what is written goes into `local`, which becomes a
+ * standard qcow2 image with the base as its backing file. It is made if `local` is empty, or if making it was cut short there.
+ *
+ * What the base is (its address, its length, its `ETag` or date) is recorded as the backing file's name. If the base is
+ * another one when the overlay is opened again, that is refused with code `FILE_CHANGED`: the two would be mixed.
+ *
+ * The overlay itself is not encrypted, also over a base that is: what is written is in plain text in `local`.
+ *
+ * Both storages are taken over, and closed with the image or when this fails.
+ *
+ * @throws {@link Qcow2Error} `FILE_CHANGED`, and what opening and creating lead to; or the signal's reason.
+ */
+export async function overlay(base: Storage, local: WritableStorage, options: OverlayOptions = {}): Promise<Qcow2> {
+  checkedStorage(base, 'The base')
+  checkedStorage(local, 'The overlay')
+  // Open all the while, so that it is asked only once what it is.
+  await ready(base, options.signal)
+  let held = true
+  const letGo = async () => {
+    if (held) await base.close?.()
+    held = false
+  }
+  try {
+    const identity = await identify(base, options.name)
+    if (await isMissing(local, options.signal, () => blank(identity, base, options))) {
+      const image = await create(local, identity, await look(base, options), options)
+      await image.close()
+    }
+    // A worker opens it by itself, and some storages only one can have.
+    if (options.worker) await letGo()
+    return await open(base, local, identity, options)
+  } finally {
+    await letGo()
+  }
+}
+
+/** Only makes it, on the page: the base is not needed for that, nor its passphrase. */
+function create(local: WritableStorage, name: string, seen: Seen, options: OverlayOptions): Promise<Qcow2> {
+  const { clusterSize, extendedL2, compression, signal, size = seen.size } = options
+  const backing = { name, format: seen.format }
+  return Qcow2.create(local, { size, clusterSize, extendedL2, compression, backing, signal })
+}
+
+/** The whole file of a new overlay. */
+async function blank(name: string, base: Storage, options: OverlayOptions): Promise<Uint8Array> {
+  const file = memory()
+  const image = await create(file, name, await look(base, options), options)
+  await image.close()
+  return file.bytes()
+}
+
+function open(base: Storage, local: WritableStorage, identity: string, options: OverlayOptions): Promise<Qcow2> {
+  const { format, backing: deeper = [], passphrase, cache, cacheSize, signal, worker } = options
+  const backing: BackingResolver = ({ name, depth }: BackingRequest) => {
+    if (depth > 1) return deeper[depth - 2]
+    if (differ(name, identity)) {
+      const reason = `The base is another than the one that the overlay was made over (${name}).`
+      throw new Qcow2Error('FILE_CHANGED', reason)
+    }
+    return { storage: base, format }
+  }
+  return Qcow2.open(local, { writable: true, backing, passphrase, cache, cacheSize, signal, worker })
+}
+
+/** The base's format, and the size of its disk. */
+interface Seen {
+  readonly format: 'qcow2' | 'raw'
+  readonly size: number
+}
+
+async function look(base: Storage, options: OverlayOptions): Promise<Seen> {
+  if (options.format !== 'raw') {
+    try {
+      const image = await Qcow2.open(base, { backing: options.backing, passphrase: null, signal: options.signal })
+      const { size } = image
+      await image.close()
+      return { format: 'qcow2', size }
+    } catch (error) {
+      if (options.format || !isQcow2Error(error) || error.code !== 'NOT_QCOW2') throw error
+    }
+  }
+  return { format: 'raw', size: await measure(base) }
+}
+
+async function identify(base: Storage, name: string | undefined): Promise<string> {
+  const known = base.identity?.() ?? `base#size=${await measure(base)}`
+  return name === undefined ? known : known.replace(/^[^#]*/, () => name)
+}
+
+/**
+ * True if there is no overlay yet. What is left where making one, `blank`, was cut short is removed, by whoever has the file: the
+ * first bytes of an image are written last.
+ */
+async function isMissing(
+  local: WritableStorage,
+  signal: AbortSignal | undefined,
+  blank: () => Promise<Uint8Array>,
+): Promise<boolean> {
+  claim(local, 'write')
+  await ready(local, signal, () => disclaim(local))
+  try {
+    const size = await measure(local)
+    if (size === 0) return true
+    const first = await bytesOf(local, Math.min(size, 4))
+    if (first.some((byte) => byte !== 0) || !isWritable(local)) return false
+    const whole = await blank()
+    if (size > whole.length) return false
+    const found = await bytesOf(local, size)
+    if (!found.every((byte, at) => byte === 0 || byte === whole[at])) return false
+    await clear(local)
+    return true
+  } finally {
+    disclaim(local)
+    await local.close?.()
+  }
+}
+
+async function clear(storage: WritableStorage): Promise<void> {
+  try {
+    await (isSync(storage) ? storage.truncateSync(0) : storage.truncate(0))
+    await (isSync(storage) ? storage.flushSync() : storage.flush())
+  } catch (error) {
+    throw explain('resized', error)
+  }
+}
+
+/** The first bytes of a storage. */
+async function bytesOf(storage: Storage, length: number): Promise<Uint8Array> {
+  const bytes = new Uint8Array(length)
+  try {
+    if (!isSync(storage)) return exact(await ask(storage, 0, length, new AbortController()), 0, length)
+    storage.readSync(0, bytes)
+  } catch (error) {
+    throw explain('read', error)
+  }
+  return bytes
+}
+
+/** True if two names say of a file that it is in different states; where it is may differ. */
+function differ(one: string, other: string): boolean {
+  const [was, is] = [state(one), state(other)]
+  return [...was].some(([key, value]) => is.has(key) && is.get(key) !== value)
+}
+
+function state(identity: string): URLSearchParams {
+  const at = identity.lastIndexOf('#')
+  return new URLSearchParams(at < 0 ? '' : identity.slice(at + 1))
+}

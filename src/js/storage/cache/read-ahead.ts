@@ -1,0 +1,50 @@
+import { storage as checkedStorage, integer } from '../../base/arguments.js'
+import { type AsyncStorage, isSync, type Storage, type SyncStorage } from '../contract.js'
+import { made } from '../recipe.js'
+import { AsyncReadAhead } from './async-read-ahead.js'
+import { SyncReadAhead } from './sync-read-ahead.js'
+
+/** How much {@link readAhead} fetches and keeps; all in bytes. */
+export interface ReadAheadOptions {
+  /** What is kept at most, fetched or on its way; one request that is larger is fetched nevertheless. Default: 16 MiB. */
+  readonly budget?: number | undefined
+  /** The most that is fetched ahead of a sequential reader at a time. Default: 4 MiB, and never over a quarter of `budget`. */
+  readonly window?: number | undefined
+  /** Requests are widened to multiples of this, since neighbours are likely to be next. Default: 4 KiB. */
+  readonly block?: number | undefined
+  /** Requests made in the same turn, and no further apart than this, become one. Default: 64 KiB. */
+  readonly gap?: number | undefined
+}
+
+/** {@link ReadAheadOptions} with every default filled in. */
+export type ReadAheadLimits = { readonly [K in keyof ReadAheadOptions]-?: number }
+
+const KiB = 1024
+const MiB = 1024 * KiB
+
+/**
+ * A storage that makes few, large requests out of many small ones: for storages where each request costs much, whatever
+ * its size, such as a `Blob` or a server.
+ *
+ * A sequential reader finds its bytes fetched ahead, in windows that grow while it goes on; random requests fetch
+ * little more than they ask for. What was fetched is kept within a budget; requests for bytes that are on their way
+ * wait for these; requests that nobody waits for any more are aborted.
+ *
+ * @param storage what is read; it must not change meanwhile, so the result can't be written. Opened and closed with it.
+ * @throws {@link Qcow2Error} `INVALID_ARGUMENT` if `storage` is none, or an option is not a number of bytes.
+ */
+export function readAhead(storage: SyncStorage, options?: ReadAheadOptions): SyncStorage
+export function readAhead(storage: AsyncStorage, options?: ReadAheadOptions): AsyncStorage
+export function readAhead(storage: Storage, options?: ReadAheadOptions): Storage
+export function readAhead(storage: Storage, options: ReadAheadOptions = {}): Storage {
+  checkedStorage(storage, 'What is read ahead')
+  const budget = integer(options.budget ?? 16 * MiB, 'budget')
+  const limits: ReadAheadLimits = {
+    budget,
+    window: Math.min(integer(options.window ?? 4 * MiB, 'window'), Math.floor(budget / 4)),
+    block: integer(options.block ?? 4 * KiB, 'block', 1),
+    gap: integer(options.gap ?? 64 * KiB, 'gap'),
+  }
+  const ahead = isSync(storage) ? new SyncReadAhead(storage, limits) : new AsyncReadAhead(storage, limits)
+  return made(ahead, { maker: 'readAhead', args: () => [storage, limits] })
+}

@@ -1,0 +1,163 @@
+import type { Abortable } from '../base/abort.js'
+import { Qcow2Error } from '../base/errors.js'
+
+/** What a storage is opened with. */
+export interface StorageOpenOptions {
+  /**
+   * Aborts when the image is not wanted any more that the storage is opened for. Then opening rejects as soon as it can, and
+   * nothing is left open; or it goes on, and `close` is called when the storage is ready.
+   */
+  readonly signal?: AbortSignal | undefined
+}
+
+/**
+ * Bytes that are always at hand: memory, an OPFS access handle, a file read synchronously.
+ *
+ * Over such a storage every call of the engine completes at once, and `readSync` works.
+ */
+export interface SyncStorage {
+  /** Makes the storage ready; awaited before anything else is asked of it, once for each image that it is given to. */
+  open?(options?: StorageOpenOptions): void | Promise<void>
+  /** The length in bytes. */
+  size(): number
+  /**
+   * Fills `into` with the bytes at `offset`, all of it or an exception; past the end is an exception.
+   *
+   * `into` is a view on the memory of WebAssembly, or on an array that somebody reads into, valid only during the call: write
+   * to it, don't keep it, and call no method of an image meanwhile.
+   */
+  readSync(offset: number, into: Uint8Array): void
+  /**
+   * Names the file and the state that it is in, once it is open: `name#size=…`, and what else of it changes with its
+   * bytes, as a query. {@link overlay} records it.
+   */
+  identity?(): string | undefined
+  /** Releases what `open` took; called once for each `open`. */
+  close?(): void | Promise<void>
+}
+
+/** Bytes that one has to wait for: a `Blob`, a server. Requests overlap; a storage need not keep their order. */
+export interface AsyncStorage {
+  /** Makes the storage ready; awaited before anything else is asked of it, once for each image that it is given to. */
+  open?(options?: StorageOpenOptions): void | Promise<void>
+  /** The length in bytes. */
+  size(): number | Promise<number>
+  /**
+   * Resolves with exactly the `length` bytes at `offset`, or rejects; past the end is a rejection. The caller doesn't
+   * change the array that it gets.
+   *
+   * `signal` aborts when nobody waits for the answer any more: then any answer does.
+   */
+  read(offset: number, length: number, options: { readonly signal: AbortSignal }): Promise<Uint8Array>
+  /**
+   * Names the file and the state that it is in, once it is open: `name#size=…`, and what else of it changes with its
+   * bytes, as a query. {@link overlay} records it.
+   */
+  identity?(): string | undefined
+  /** Releases what `open` took; called once for each `open`. */
+  close?(): void | Promise<void>
+}
+
+/** A synchronous storage that can be written. */
+export interface WritableSyncStorage extends SyncStorage {
+  /** The length in bytes, now. */
+  size(): number
+  /**
+   * Puts `bytes` at `offset`, all of them or an exception. Past the end the storage grows, and what lies between the old
+   * end and `offset` reads as zeros.
+   *
+   * `bytes` is a view on the memory of WebAssembly, or an array of the caller's, valid only during the call: don't change it,
+   * don't keep it, and call no method of an image meanwhile.
+   */
+  writeSync(offset: number, bytes: Uint8Array): void
+  /** Makes the storage `size` bytes long: cuts it, or lets it grow with zeros. */
+  truncateSync(size: number): void
+  /** Returns when all that was written before is durable, as far as this storage can tell. */
+  flushSync(): void
+}
+
+/**
+ * An asynchronous storage that can be written. Several writes may be under way at once; they never touch the same bytes,
+ * unless requests to the image did.
+ *
+ * A write whose `signal` aborts may be carried out nevertheless, in full, in part or not at all, but only until its promise
+ * settles: so it has to settle. Later writes to the same bytes, and flushes, wait for that.
+ */
+export interface WritableAsyncStorage extends AsyncStorage {
+  /** The length in bytes, now. */
+  size(): number | Promise<number>
+  /**
+   * Puts `bytes` at `offset`, all of them or a rejection. Past the end the storage grows, and what lies between the old end
+   * and `offset` reads as zeros.
+   *
+   * `bytes` is the storage's own: nobody else changes the array, and it may be kept, or transferred.
+   */
+  write(offset: number, bytes: Uint8Array<ArrayBuffer>, options: { readonly signal: AbortSignal }): Promise<void>
+  /** Makes the storage `size` bytes long: cuts it, or lets it grow with zeros. */
+  truncate(size: number): Promise<void>
+  /** Resolves when all that was written before is durable, as far as this storage can tell. */
+  flush(): Promise<void>
+}
+
+/** Where the bytes of an image are that is written. It has all three of the methods for it. */
+export type WritableStorage = WritableSyncStorage | WritableAsyncStorage
+
+/**
+ * Where an image's bytes are. A storage with `readSync` is taken for synchronous.
+ *
+ * Whatever a storage throws reaches the caller of the image: a {@link Qcow2Error} as it is, anything else as the
+ * `cause` of one with code `STORAGE`, or `QUOTA` where it says that there is no room.
+ */
+export type Storage = SyncStorage | AsyncStorage
+
+/** True if all bytes of the storage are at hand at once. */
+export function isSync(storage: Storage): storage is SyncStorage {
+  return 'readSync' in storage
+}
+
+/** True if the storage can be written; an exception if it has but a part of what that takes. */
+export function isWritable(storage: Storage): storage is WritableStorage {
+  const needed = isSync(storage) ? ['writeSync', 'truncateSync', 'flushSync'] : ['write', 'truncate', 'flush']
+  const missing = needed.filter((name) => typeof (storage as object as Record<string, unknown>)[name] !== 'function')
+  if (missing.length === 0 || missing.length === needed.length) return missing.length === 0
+  throw new Qcow2Error('STORAGE_CONTRACT', `A storage that can be written has ${missing.join(' and ')} too.`)
+}
+
+/** An asynchronous storage that keeps some of its bytes, as those of this package do that fetch ahead. */
+export interface KeepingStorage extends AsyncStorage {
+  /** Fills `into` with the bytes at `offset` if all of them are kept; if not, the result is false, and `into` anything. */
+  readKept(offset: number, into: Uint8Array): boolean
+  /** As `read`, into an array of the caller's; `INVALID_ARGUMENT` if that is given away before. */
+  readInto(offset: number, into: Uint8Array, options: Abortable): Promise<void>
+  /** What it fetches from, for those who fetch ahead themselves; only if that gives arrays away. */
+  readonly giver: GivingStorage | undefined
+}
+
+/** An asynchronous storage that makes an array for each read, and leaves it to the caller. */
+export interface GivingStorage extends AsyncStorage {
+  readonly gives: true
+}
+
+/** True if there is more to `storage` than its contract. */
+export function isKeeping(storage: Storage): storage is KeepingStorage {
+  return 'readKept' in storage
+}
+
+/** True if the arrays of `storage` are for those who ask for them. */
+export function isGiving(storage: Storage): storage is GivingStorage {
+  return 'gives' in storage
+}
+
+/** `storage.read`, with an exception that it throws as a rejection. No more promises than needed, as reads may be many. */
+export function ask(
+  storage: AsyncStorage,
+  offset: number,
+  length: number,
+  options: { readonly signal: AbortSignal },
+): Promise<Uint8Array> {
+  try {
+    return Promise.resolve(storage.read(offset, length, options))
+  } catch (exception) {
+    return Promise.reject(exception)
+  }
+}

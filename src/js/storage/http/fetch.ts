@@ -1,0 +1,64 @@
+import type { Remote } from '../cache/cached-storage.js'
+import { addressOf, type CachedFile } from '../cache/range-cache.js'
+import type { StorageOpenOptions } from '../contract.js'
+import { Shared } from '../shared.js'
+import { identity, judge } from './answer.js'
+import { answerOf, body, connect, discard, type HttpAccess, send } from './connection.js'
+import { Limit } from './limit.js'
+import { retry } from './retry.js'
+
+/** A file on a server: a request for each read. */
+export class FetchStorage implements Remote {
+  readonly #access: HttpAccess
+  readonly #limit: Limit
+  readonly #connection
+
+  constructor(access: HttpAccess) {
+    this.#access = access
+    this.#limit = new Limit(access.connections)
+    this.#connection = new Shared((signal) => connect(access, signal))
+  }
+
+  open(options?: StorageOpenOptions): Promise<void> {
+    return this.#connection.open(options)
+  }
+
+  size(): number {
+    return this.#connection.current.file.size
+  }
+
+  async read(offset: number, length: number, { signal }: { readonly signal: AbortSignal }): Promise<Uint8Array> {
+    const { file, here } = this.#connection.current
+    const range = { start: offset, end: offset + length }
+    if (range.end > file.size) throw new RangeError(`The file ends at ${file.size}; ${range.end} was asked for.`)
+    if (range.end <= here.size) return new Uint8Array(await here.slice(range.start, range.end).arrayBuffer())
+    const { patience } = this.#access
+    return this.#limit.run(signal, () =>
+      retry(patience, signal, async () => {
+        const response = await send(this.#access, { range, condition: file.condition }, signal)
+        try {
+          judge(answerOf(response), file, range)
+          return await body(response, range, signal)
+        } catch (error) {
+          discard(response)
+          throw error
+        }
+      }),
+    )
+  }
+
+  identity(): string {
+    return identity(this.#access.url, this.#connection.current.file)
+  }
+
+  state(): CachedFile | undefined {
+    const { validator, size } = this.#connection.current.file
+    const url = addressOf(this.#access.url)
+    // The length too: where it is another, so is the file, whatever the server says.
+    return validator === undefined ? undefined : { url, validator: `${size} ${validator}` }
+  }
+
+  close(): Promise<void> {
+    return this.#connection.close()
+  }
+}

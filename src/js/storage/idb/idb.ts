@@ -1,0 +1,55 @@
+import { integer } from '../../base/arguments.js'
+import { invalidArgument } from '../../base/errors.js'
+import { Buffered, chunkSize } from '../buffered.js'
+import type { WritableAsyncStorage } from '../contract.js'
+import { type ClaimOptions, lock } from '../lock.js'
+import { made } from '../recipe.js'
+import { IdbStore, prefix, request } from './store.js'
+
+/** How {@link idb} opens a file. */
+export interface IdbOptions extends ClaimOptions {
+  /** How much that is not flushed is held in memory at most, in bytes; then it is flushed by itself. Default: 64 MiB. */
+  readonly budget?: number | undefined
+}
+
+/** Files in IndexedDB: for where the origin-private file system is missing, as in private windows of Safari. */
+export interface Idb {
+  /**
+   * A file in IndexedDB, which can be written; it is made if it isn't there. What is written is held in memory until it is
+   * flushed, in one transaction: a flush is all or nothing. One storage at a time has the file; for another one opening
+   * fails with code `IN_USE`.
+   *
+   * @throws {@link Qcow2Error} `INVALID_ARGUMENT` if `name` is none, or if there is no IndexedDB here.
+   */
+  (name: string, options?: IdbOptions): WritableAsyncStorage
+  /** The names of the files. */
+  list(): Promise<string[]>
+  /** Removes a file, when nobody uses it any more; one that isn't there is no error. */
+  remove(name: string): Promise<void>
+}
+
+/** Files in IndexedDB; see {@link Idb}. */
+export const idb: Idb = /* @__PURE__ */ Object.assign(
+  (name: string, options: IdbOptions = {}): WritableAsyncStorage => {
+    if (typeof name !== 'string' || name === '') throw invalidArgument('idb() takes the name of a file.')
+    const budget = integer(options.budget ?? 64 * 1024 * 1024, 'budget', chunkSize)
+    const storage = new Buffered(new IdbStore(database(), name), budget, (opening) =>
+      lock('idb', name, false, options, opening),
+    )
+    return made(storage, { maker: 'idb', args: () => [name, options] })
+  },
+  {
+    async list(): Promise<string[]> {
+      const names = (await database().databases()).map(({ name = '' }) => name)
+      return names.filter((name) => name.startsWith(prefix)).map((name) => name.slice(prefix.length))
+    },
+    async remove(name: string): Promise<void> {
+      await request(database().deleteDatabase(prefix + name))
+    },
+  },
+)
+
+function database(): IDBFactory {
+  if (typeof indexedDB === 'object') return indexedDB
+  throw invalidArgument('There is no IndexedDB here.')
+}

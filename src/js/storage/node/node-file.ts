@@ -1,0 +1,181 @@
+import { invalidArgument, Qcow2Error } from '../../base/errors.js'
+import { claimFile, disclaimFile } from '../claims.js'
+import type { AsyncStorage, Storage, SyncStorage, WritableAsyncStorage, WritableSyncStorage } from '../contract.js'
+import { quota } from '../quota.js'
+import { Shared } from '../shared.js'
+
+/** How {@link nodeFile} opens a file. */
+export interface NodeFileOptions {
+  /** Read and write with blocking calls, so that `readSync` of the image and its like work. Default: false. */
+  readonly sync?: boolean | undefined
+  /** Open the file for writing too. Default: false. */
+  readonly writable?: boolean | undefined
+  /** With `writable`, make an empty file where there is none. Default: false. */
+  readonly create?: boolean | undefined
+}
+
+/**
+ * A file of the file system, in Node, Deno or Bun. It is opened when an image is opened over it. A flush is `fdatasync`.
+ *
+ * Nobody else may change the file while it is in use. Within this thread that is seen to: opening fails with code `IN_USE` where
+ * another storage has the file, by whatever path, and one of the two may write. Requests can't be cancelled: an aborted one ends in the background.
+ *
+ * @param path the file's path, or its `file:` URL.
+ * @throws {@link Qcow2Error} `INVALID_ARGUMENT` if `path` is neither. That the file is missing, or may not be read or
+ * written, shows when the image is opened: code `STORAGE` with Node's error as the `cause`.
+ */
+export function nodeFile(
+  path: string | URL,
+  options: NodeFileOptions & { readonly sync: true; readonly writable: true },
+): WritableSyncStorage
+export function nodeFile(path: string | URL, options: NodeFileOptions & { readonly sync: true }): SyncStorage
+export function nodeFile(
+  path: string | URL,
+  options: NodeFileOptions & { readonly writable: true },
+): WritableAsyncStorage
+export function nodeFile(path: string | URL, options?: NodeFileOptions): AsyncStorage
+export function nodeFile(path: string | URL, options: NodeFileOptions = {}): Storage {
+  if (typeof path !== 'string' && !(path instanceof URL)) throw invalidArgument('nodeFile() takes a path or a URL.')
+  const { sync = false, writable = false, create = false } = options
+  if (create && !writable)
+    throw invalidArgument('nodeFile() makes a file only where it may write: create needs writable.')
+  const file: OpenFile = new Shared(() => openFile(path, writable, create), closeFile)
+  if (sync) return writable ? { ...syncReader(file), ...syncWriter(file) } : syncReader(file)
+  return writable ? { ...asyncReader(file), ...asyncWriter(file) } : asyncReader(file)
+}
+
+function asyncReader(file: OpenFile): AsyncStorage {
+  return {
+    open: (options) => file.open(options),
+    size: () => file.current.size,
+    async read(offset, length) {
+      const { handle } = file.current
+      const bytes = new Uint8Array(length)
+      let done = 0
+      while (done < length) {
+        const { bytesRead } = await handle.read(bytes, done, length - done, offset + done)
+        if (bytesRead === 0) throw tooShort(offset + done)
+        done += bytesRead
+      }
+      return bytes
+    },
+    close: () => file.close(),
+  }
+}
+
+function asyncWriter(file: OpenFile): Pick<WritableAsyncStorage, 'size' | 'write' | 'truncate' | 'flush'> {
+  return {
+    size: async () => (await file.current.handle.stat()).size,
+    async write(offset, bytes) {
+      const { handle } = file.current
+      let done = 0
+      while (done < bytes.length) {
+        const { bytesWritten } = await handle.write(bytes, done, bytes.length - done, offset + done)
+        if (bytesWritten === 0) throw quota(offset + done)
+        done += bytesWritten
+      }
+    },
+    truncate: (size) => file.current.handle.truncate(size),
+    flush: () => file.current.handle.datasync(),
+  }
+}
+
+function syncReader(file: OpenFile): SyncStorage {
+  return {
+    open: (options) => file.open(options),
+    size: () => file.current.size,
+    readSync(offset, into) {
+      const { fs, handle } = file.current
+      let done = 0
+      while (done < into.length) {
+        const count = fs.readSync(handle.fd, into, done, into.length - done, offset + done)
+        if (count === 0) throw tooShort(offset + done)
+        done += count
+      }
+    },
+    close: () => file.close(),
+  }
+}
+
+function syncWriter(file: OpenFile): Pick<WritableSyncStorage, 'size' | 'writeSync' | 'truncateSync' | 'flushSync'> {
+  return {
+    size: () => file.current.fs.fstatSync(file.current.handle.fd).size,
+    writeSync(offset, bytes) {
+      const { fs, handle } = file.current
+      let done = 0
+      while (done < bytes.length) {
+        const count = fs.writeSync(handle.fd, bytes, done, bytes.length - done, offset + done)
+        if (count === 0) throw quota(offset + done)
+        done += count
+      }
+    },
+    truncateSync: (size) => file.current.fs.ftruncateSync(file.current.handle.fd, size),
+    flushSync: () => file.current.fs.fdatasyncSync(file.current.handle.fd),
+  }
+}
+
+/** The open file, while at least one image uses it. */
+type OpenFile = Shared<Opened>
+
+interface Opened {
+  readonly fs: NodeFs
+  readonly handle: FileHandle
+  readonly size: number
+  /** What tells it from all other files. */
+  readonly file: string
+}
+
+async function openFile(path: string | URL, writable: boolean, create: boolean): Promise<Opened> {
+  // Not a literal, and marked for bundlers: code for browsers is built from this file too, and never comes here.
+  const name = 'node:fs'
+  const fs: NodeFs = await import(/* webpackIgnore: true */ /* @vite-ignore */ name)
+  const { O_RDONLY, O_RDWR, O_CREAT } = fs.constants
+  const handle = await fs.promises.open(path, (writable ? O_RDWR : O_RDONLY) | (create ? O_CREAT : 0))
+  try {
+    const { dev, ino, size } = await handle.stat({ bigint: true })
+    const file = `${dev} ${ino}`
+    if (!claimFile(file, writable ? 'write' : 'read')) throw inUse(path)
+    return { fs, handle, size: Number(size), file }
+  } catch (error) {
+    await handle.close()
+    throw error
+  }
+}
+
+async function closeFile({ handle, file }: Opened): Promise<void> {
+  try {
+    await handle.close()
+  } finally {
+    disclaimFile(file)
+  }
+}
+
+function inUse(path: string | URL): Qcow2Error {
+  return new Qcow2Error('IN_USE', `The file ${path} is in use, and one that is written can have only one user.`)
+}
+
+function tooShort(offset: number): Qcow2Error {
+  return new Qcow2Error('FILE_CHANGED', 'The file is shorter than it was when it was opened.', { offset })
+}
+
+/** What is used of `node:fs`; spelled out so that nobody needs Node's types to use this package's. */
+interface NodeFs {
+  readSync(fd: number, into: Uint8Array, start: number, length: number, position: number): number
+  writeSync(fd: number, from: Uint8Array, start: number, length: number, position: number): number
+  ftruncateSync(fd: number, size: number): void
+  fdatasyncSync(fd: number): void
+  fstatSync(fd: number): { readonly size: number }
+  readonly constants: { readonly O_RDONLY: number; readonly O_RDWR: number; readonly O_CREAT: number }
+  readonly promises: { open(path: string | URL, flags: number): Promise<FileHandle> }
+}
+
+interface FileHandle {
+  readonly fd: number
+  read(into: Uint8Array, start: number, length: number, position: number): Promise<{ readonly bytesRead: number }>
+  write(from: Uint8Array, start: number, length: number, position: number): Promise<{ readonly bytesWritten: number }>
+  truncate(size: number): Promise<void>
+  datasync(): Promise<void>
+  stat(): Promise<{ readonly size: number }>
+  stat(options: { readonly bigint: true }): Promise<Record<'dev' | 'ino' | 'size', bigint>>
+  close(): Promise<void>
+}

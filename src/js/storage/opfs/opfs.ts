@@ -1,0 +1,111 @@
+import { invalidArgument } from '../../base/errors.js'
+import type { AsyncStorage, Storage, WritableStorage } from '../contract.js'
+import type { ClaimOptions } from '../lock.js'
+import { made } from '../recipe.js'
+import { hasAccessHandles, type OpfsFileOptions } from './file.js'
+import {
+  exportFile,
+  file,
+  importFile,
+  list,
+  type OpfsEntry,
+  type OpfsImportOptions,
+  remove,
+  rename,
+  type TransferOptions,
+} from './files.js'
+import { claiming, localOpfs } from './local.js'
+import { type OpfsPath, parsePath } from './path.js'
+import { RemoteOpfsFile } from './remote.js'
+
+/** How {@link opfs} opens a file. */
+export interface OpfsOptions extends ClaimOptions {
+  /** Make the file, and the directories above it, when an image is opened over it. Default: false. */
+  readonly create?: boolean | undefined
+  /**
+   * False for a file that is only read: several tabs, workers and storages then read it at one time. One that is written
+   * is in use by one storage alone. Default: true.
+   */
+  readonly writable?: boolean | undefined
+}
+
+/**
+ * Files of the origin-private file system: where a web page keeps its own, up to a quota. Where the browser refuses something,
+ * such as what is asked of a file that is missing, that is code `STORAGE`, with the browser's error as the `cause`.
+ */
+export interface Opfs {
+  /**
+   * A file of the origin-private file system, which can be written.
+   *
+   * In a dedicated worker the storage is synchronous: the engine reads and writes through the file's access handle, with
+   * nothing between. On a page, where there are no access handles, it is asynchronous, and the handle is in a worker that
+   * the package starts for it.
+   *
+   * One storage at a time has the file; for another one opening fails with code `IN_USE`, unless the two agree otherwise:
+   * see {@link ClaimOptions}. `flush` makes what was written
+   * durable. Where there is no room writing fails with code `QUOTA`.
+   *
+   * @param path names joined by slashes, from the root.
+   * @throws {@link Qcow2Error} `INVALID_ARGUMENT` if `path` is none, or if this is no place that has access handles and
+   * no page that could start a worker. That the file is missing shows when an image is opened over it: code `STORAGE`.
+   */
+  (path: string, options?: OpfsOptions & { readonly writable?: true | undefined }): WritableStorage
+  (path: string, options: OpfsOptions): Storage
+  /** What is in a directory, by name. Default: the root. */
+  list(path?: string): Promise<OpfsEntry[]>
+  /** A file to read from: it can be sliced, streamed and shown as a download, and nothing of it is copied for that. */
+  file(path: string): Promise<File>
+  /**
+   * Removes a file, or a directory with all that is in it.
+   *
+   * @throws {@link Qcow2Error} `IN_USE` if it is open.
+   */
+  remove(path: string): Promise<void>
+  /**
+   * Gives a file another path, with the directories above it; a file that is there already is not replaced.
+   *
+   * @throws {@link Qcow2Error} `IN_USE` if it is open, `STORAGE` if there is a file at the new path.
+   */
+  rename(from: string, to: string): Promise<void>
+  /** Streams a file into `to`, and closes that: a file that the user picked, an upload. */
+  export(path: string, to: WritableStream<Uint8Array>, options?: TransferOptions): Promise<void>
+  /**
+   * Makes a file out of a `File` or a stream. It has its name once it is whole and durable; before, and if the page goes
+   * away meanwhile, its name ends with `.part`.
+   *
+   * @throws {@link Qcow2Error} `STORAGE` if there is such a file already, `QUOTA`; or the signal's reason. Nothing is
+   * left then.
+   */
+  import(path: string, from: Blob | ReadableStream<Uint8Array>, options?: OpfsImportOptions): Promise<void>
+}
+
+/** Files of the origin-private file system; see {@link Opfs}. */
+export const opfs: Opfs = /* @__PURE__ */ Object.assign(open, {
+  list,
+  file,
+  remove,
+  rename,
+  export: exportFile,
+  import: importFile,
+})
+
+function open(path: string, options?: OpfsOptions & { readonly writable?: true | undefined }): WritableStorage
+function open(path: string, options: OpfsOptions): Storage
+function open(path: string, { create = false, writable = true, ...claim }: OpfsOptions = {}): Storage {
+  if (create && !writable) throw invalidArgument('A file that is made has to be writable.')
+  const args = [parsePath(path, 'The path'), { create, writable }, claim] as const
+  const storage = hasAccessHandles() ? localOpfs(...args) : remoteOpfs(...args)
+  return made(storage, { maker: 'opfs', args: () => args })
+}
+
+/** The file at a path, with its access handle in the package's own worker. */
+function remoteOpfs(path: OpfsPath, options: OpfsFileOptions, claim: ClaimOptions): AsyncStorage {
+  const file = new RemoteOpfsFile(path, options, claiming(path, options, claim))
+  if (options.writable) return file
+  return {
+    open: (options) => file.open(options),
+    size: () => file.size(),
+    read: (...request) => file.read(...request),
+    close: () => file.close(),
+  }
+}

@@ -1,0 +1,77 @@
+import { unlessAborted } from '../base/abort.js'
+import { isStorage } from '../base/arguments.js'
+import type { LongOptions } from '../base/progress.js'
+import type { FileOperations } from '../engine/handle.js'
+import type { CreateOptions } from '../engine/options/create.js'
+import type { OpenOptions } from '../engine/options/open.js'
+import type { Use } from '../storage/claims.js'
+import type { Storage, WritableStorage } from '../storage/contract.js'
+import { PageObjects } from './page-objects.js'
+import { RemoteHandle } from './remote-handle.js'
+
+/** Opens an image with an engine in a worker. What it is given is checked there. */
+export function openInWorker(storage: Storage, options: OpenOptions, worker: true | Worker): Promise<RemoteHandle> {
+  const use = options.writable ? 'write' : 'read'
+  return keep('openImage', storage, options.dataFile, use, options, worker)
+}
+
+/** Creates an image with an engine in a worker. What it is given is checked there. */
+export function createInWorker(
+  storage: WritableStorage,
+  options: CreateOptions,
+  worker: true | Worker,
+): Promise<RemoteHandle> {
+  return keep('createImage', storage, options.dataFile?.storage, 'write', options, worker)
+}
+
+/** Runs an operation in a worker on a file that no image is opened for. */
+export async function runOnFileInWorker<M extends keyof FileOperations>(
+  storage: Storage,
+  use: Use,
+  method: M,
+  args: Parameters<FileOperations[M]>,
+  { signal, onProgress }: LongOptions,
+  worker: true | Worker,
+): Promise<ReturnType<FileOperations[M]>> {
+  const objects = new PageObjects(worker)
+  try {
+    if (isStorage(storage)) objects.claim(storage, use)
+    const packed = await objects.pack(storage, signal)
+    await unlessAborted(objects.client.load(), signal)
+    const watch = { signal, onProgress, patient: true }
+    const value = await objects.client.port.call('runOnFile', [packed, use, method, args], watch)
+    return value as ReturnType<FileOperations[M]>
+  } finally {
+    await objects.release()
+  }
+}
+
+async function keep(
+  method: 'openImage' | 'createImage',
+  storage: Storage,
+  data: Storage | undefined,
+  use: Use,
+  { signal, onProgress, ...options }: (OpenOptions | CreateOptions) & LongOptions,
+  worker: true | Worker,
+): Promise<RemoteHandle> {
+  const objects = new PageObjects(worker)
+  const { client } = objects
+  const image = client.number()
+  try {
+    for (const each of [storage, data]) if (isStorage(each)) objects.claim(each, use)
+    // First of all, for a user who is to be asked has just clicked.
+    const [file, rest] = [await objects.pack(storage, signal), await objects.pack(options, signal)]
+    await unlessAborted(client.load(), signal)
+    try {
+      const facts = await client.port.call(method, [image, file, rest], { signal, onProgress, patient: true })
+      return new RemoteHandle(objects, image, facts)
+    } catch (error) {
+      // It may have been opened just before the signal aborted.
+      await client.port.call('closeImage', [image]).catch(() => {})
+      throw error
+    }
+  } catch (error) {
+    await objects.release()
+    throw error
+  }
+}

@@ -1,0 +1,104 @@
+import { whenAborted } from '../base/abort.js'
+import { isStorage } from '../base/arguments.js'
+import { claim, disclaim, type Use } from '../storage/claims.js'
+import { isWritable, type Storage } from '../storage/contract.js'
+import { recipeOf } from '../storage/recipe.js'
+import { PageStorage } from './page-storage.js'
+import { Client } from './rpc/client.js'
+import { toThrown } from './rpc/thrown.js'
+import { mark, type Packed, replaced, type Token } from './rpc/tokens.js'
+
+/**
+ * What an image in a worker has of the page, storages, functions and signals; and the worker itself. It is given back with
+ * the last handle.
+ */
+export class PageObjects {
+  readonly client: Client
+  /** The numbers by which the worker knows the objects. */
+  readonly #numbers: number[] = []
+  /** All storages that are taken. */
+  readonly #storages = new Set<Storage>()
+  /** Those of them that stay here. */
+  readonly #provided: PageStorage[] = []
+  readonly #forget: (() => void)[] = []
+  /** What has to be done before what was packed is sent. */
+  readonly #preparations: ((signal: AbortSignal | undefined) => Promise<void>)[] = []
+  #handles = 1
+
+  constructor(worker: true | Worker) {
+    this.client = Client.acquire(worker === true ? undefined : worker)
+  }
+
+  /** Takes a storage for `use`, until this ends. */
+  claim(storage: Storage, use: Use): void {
+    if (this.#storages.has(storage)) return
+    claim(storage, use)
+    this.#storages.add(storage)
+  }
+
+  /** `value`, to be sent, unless `signal` aborts before; storages in it that are not taken yet are taken to be read. */
+  async pack(value: unknown, signal?: AbortSignal): Promise<Packed> {
+    const packed = this.#pack(value)
+    for (const prepare of this.#preparations.splice(0)) await prepare(signal)
+    return packed
+  }
+
+  /** For one more handle, which calls `release` in its turn. */
+  share(): PageObjects {
+    this.#handles += 1
+    return this
+  }
+
+  /** Takes everything back if no other handle is left. */
+  async release(): Promise<void> {
+    this.#handles -= 1
+    if (this.#handles > 0) return
+    for (const forget of this.#forget) forget()
+    for (const number of this.#numbers) this.client.objects.delete(number)
+    for (const storage of this.#provided) await storage.end()
+    for (const storage of this.#storages) disclaim(storage)
+    this.client.release()
+  }
+
+  #pack(value: unknown): Packed {
+    return replaced(value, (part) => {
+      if (isStorage(part)) return this.#storage(part)
+      if (typeof part === 'function') return this.#function(part as (...args: unknown[]) => unknown)
+      if (part instanceof AbortSignal) return this.#signal(part)
+      return undefined
+    })
+  }
+
+  #storage(storage: Storage): Token {
+    this.claim(storage, 'read')
+    const recipe = recipeOf(storage)
+    if (!recipe) return this.#stays(storage)
+    if (recipe.prepare) this.#preparations.push(recipe.prepare)
+    return { [mark]: 'recipe', maker: recipe.maker, args: this.#pack(recipe.args()) }
+  }
+
+  #stays(storage: Storage): Token {
+    const writable = isWritable(storage)
+    const provided = new PageStorage(storage)
+    this.#provided.push(provided)
+    return { [mark]: 'storage', number: this.#provide(provided), writable }
+  }
+
+  #function(callback: (...args: unknown[]) => unknown): Token {
+    const call = async (...args: unknown[]) => this.pack(await callback(...args))
+    return { [mark]: 'function', number: this.#provide(call) }
+  }
+
+  #signal(signal: AbortSignal): Token {
+    const number = this.#provide(signal)
+    const tell = (reason: unknown) => void this.client.port.call('abort', [number, toThrown(reason)]).catch(() => {})
+    this.#forget.push(whenAborted({ signal }, tell))
+    return { [mark]: 'signal', number }
+  }
+
+  #provide(what: unknown): number {
+    const number = this.client.provide(what)
+    this.#numbers.push(number)
+    return number
+  }
+}

@@ -1,0 +1,86 @@
+import { blob } from '../storage/blob/blob.js'
+import { fileHandle } from '../storage/blob/file-handle.js'
+import { type PrefetchList, type PrefetchOptions, prefetched } from '../storage/cache/prefetch.js'
+import { readAhead } from '../storage/cache/read-ahead.js'
+import { isSync, type Storage } from '../storage/contract.js'
+import { http } from '../storage/http/http.js'
+import { idb } from '../storage/idb/idb.js'
+import { localOpfs } from '../storage/opfs/local.js'
+import type { Maker } from '../storage/recipe.js'
+import { remoteStorage } from './remote-storage.js'
+import type { Port } from './rpc/port.js'
+import type { PageMethods } from './rpc/protocol.js'
+import { fromThrown, type Thrown } from './rpc/thrown.js'
+import { mark, type Packed, replaced, type Token } from './rpc/tokens.js'
+
+/** What stands in a worker for objects of the page: the other side of `PageObjects`. */
+export class Proxies {
+  readonly #page: Port<PageMethods>
+  readonly #signals = new Map<number, AbortController>()
+
+  constructor(page: Port<PageMethods>) {
+    this.#page = page
+  }
+
+  /** What was packed. `numbers` takes what to `forget` in the end. */
+  unpack(packed: Packed, numbers: number[]): unknown {
+    return replaced(packed, (part) => (isToken(part) ? this.#redeem(part, numbers) : undefined))
+  }
+
+  /** A signal of the page is aborted, which may be heard of before the signal is. */
+  abort(number: number, reason: Thrown): void {
+    this.#signal(number).abort(fromThrown(reason))
+  }
+
+  forget(numbers: readonly number[]): void {
+    for (const number of numbers) this.#signals.delete(number)
+  }
+
+  #redeem(token: Token, numbers: number[]): unknown {
+    switch (token[mark]) {
+      case 'function':
+        return (...args: unknown[]) => this.#invoke(token.number, args, numbers)
+      case 'signal':
+        numbers.push(token.number)
+        return this.#signal(token.number).signal
+      case 'storage':
+        return remoteStorage(this.#page, token.number, token.writable)
+      case 'recipe':
+        return make(token.maker, this.unpack(token.args, numbers))
+    }
+  }
+
+  #signal(number: number): AbortController {
+    const known = this.#signals.get(number) ?? new AbortController()
+    this.#signals.set(number, known)
+    return known
+  }
+
+  #invoke(callback: number, args: readonly unknown[], numbers: number[]): Promise<unknown> {
+    const answer = this.#page.call('invoke', [callback, args]).then((packed) => this.unpack(packed, numbers))
+    // Whoever calls it only to tell something doesn't look at the answer.
+    answer.catch(() => {})
+    return answer
+  }
+}
+
+/** The functions that recipes name. */
+const makers: Record<Maker, unknown> = {
+  blob,
+  fileHandle,
+  http,
+  idb,
+  opfs: localOpfs,
+  // One that has to be waited for on the page may be synchronous here: nothing of that is to be fetched.
+  prefetched: (storage: Storage, list: PrefetchList, options?: PrefetchOptions) =>
+    isSync(storage) ? storage : prefetched(storage, list, options),
+  readAhead,
+}
+
+function make(maker: Maker, args: unknown): Storage {
+  return (makers[maker] as (...all: readonly unknown[]) => Storage)(...(args as readonly unknown[]))
+}
+
+function isToken(value: unknown): value is Token {
+  return typeof value === 'object' && value !== null && mark in value
+}
