@@ -1,0 +1,83 @@
+import { Failure, UsageError } from './failure.js'
+import type { Parsed } from './getopt.js'
+import { parseSize } from './sizes.js'
+
+/** How a command reports. */
+export type Output = 'human' | 'json'
+
+/** The parsed arguments of a command, by the names in its table. */
+export class Arguments {
+  constructor(private readonly parsed: Parsed) {}
+
+  /** The arguments that are no options. */
+  get operands(): readonly string[] {
+    return this.parsed.operands
+  }
+
+  has(name: string): boolean {
+    return this.parsed.options.some(([each]) => each === name)
+  }
+
+  /** The last value of an option. */
+  value(name: string): string | undefined {
+    return this.all(name).at(-1)
+  }
+
+  /** All values of an option. */
+  all(name: string): string[] {
+    return this.parsed.options.filter(([each]) => each === name).map(([, value]) => value)
+  }
+
+  /** The value of `--output`. */
+  output(): Output {
+    const text = this.value('output') ?? 'human'
+    if (text === 'human' || text === 'json') return text
+    throw new UsageError(`--output expects 'human' or 'json' not '${text}'`)
+  }
+
+  /** The one image that the command is about. */
+  onlyOperand(): string {
+    const [name] = this.operands
+    if (name !== undefined && this.operands.length === 1) return name
+    throw new UsageError('Expecting one image file name')
+  }
+
+  /** How the source is named. */
+  source(): { readonly format: string | undefined; readonly imageOpts: boolean } {
+    const [format, imageOpts] = [this.value('format'), this.has('imageOpts')]
+    if (imageOpts && format !== undefined) throw new Failure('--image-opts and --format are mutually exclusive')
+    return { format, imageOpts }
+  }
+
+  /** The value of an option that is a size; `what` names it in the error. */
+  size(name: string, what: string, max?: bigint): bigint | undefined {
+    const text = this.value(name)
+    return text === undefined ? undefined : sizeArgument(text, what, max)
+  }
+}
+
+/** A size on the command line; `what` names it in the error. */
+export function sizeArgument(text: string, what: string, max = (1n << 63n) - 1n, min = 0n): bigint {
+  const size = parseSize(text)
+  if (size === 'invalid') throw new Failure(`Invalid ${what} specified: '${text}'.`)
+  if (size !== 'range' && size >= min && size <= max) return size
+  const bounds = max === (1n << 64n) - 1n ? `greater than or equal to ${min}` : `between ${min} and ${max}`
+  throw new Failure(`Invalid ${what} specified. Must be ${bounds}.`)
+}
+
+/** The cache modes of `-t` and `-T`; true for those that make each write durable. */
+const cacheModes: Readonly<Record<string, boolean>> = {
+  none: false,
+  off: false,
+  directsync: true,
+  writeback: false,
+  unsafe: false,
+  writethrough: true,
+}
+
+/** Checks a cache mode; true if each write is to be durable. */
+export function writesThrough(mode: string, source = false): boolean {
+  const found = Object.hasOwn(cacheModes, mode) ? cacheModes[mode] : undefined
+  if (found === undefined) throw new Failure(`Invalid ${source ? 'source ' : ''}cache option: ${mode}`)
+  return found
+}

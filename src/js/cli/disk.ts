@@ -1,0 +1,164 @@
+import { closeSync, fdatasyncSync, fstatSync, ftruncateSync, openSync, readSync, writeSync } from 'node:fs'
+
+import type { Extent, Qcow2 } from '../index.js'
+import { partsOf } from './holes.js'
+import type { ImageFile } from './open.js'
+import { type SparseFile, sparseFiles } from './sparse-file.js'
+
+/** A range of a disk. */
+export interface Range {
+  readonly offset?: number
+  readonly length?: number
+  readonly signal?: AbortSignal | undefined
+}
+
+/** A disk that a command reads: an image with its chain, a snapshot, or a raw file. */
+export interface SourceDisk {
+  readonly format: 'qcow2' | 'raw'
+  /** The files of the chain, the image itself first. */
+  readonly files: readonly ImageFile[]
+  readonly size: number
+  /** The image, where it is one. */
+  readonly qcow2: Qcow2 | undefined
+  read(offset: number, length: number): Promise<Uint8Array<ArrayBuffer>>
+  map(range?: Range): AsyncIterable<Extent>
+  write(offset: number, bytes: Uint8Array): Promise<void>
+  writeZeroes(offset: number, length: number): Promise<void>
+  flush(): Promise<void>
+  close(): Promise<void>
+}
+
+/** A qcow2 image. */
+export class QcowDisk implements SourceDisk {
+  readonly format = 'qcow2'
+
+  readonly #sparse: ReadonlyMap<number, SparseFile>
+
+  constructor(
+    readonly qcow2: Qcow2,
+    readonly files: readonly ImageFile[],
+    /** The image of a snapshot, which is closed with it. */
+    private readonly owner?: Qcow2,
+  ) {
+    this.#sparse = sparseFiles(files)
+  }
+
+  get size(): number {
+    return this.qcow2.size
+  }
+
+  read(offset: number, length: number): Promise<Uint8Array<ArrayBuffer>> {
+    return this.qcow2.read(offset, length)
+  }
+
+  /** The extents of the image; those that lie in holes of their file read as zeros. */
+  async *map(range: Range = {}): AsyncGenerator<Extent> {
+    for await (const extent of this.qcow2.map(range)) {
+      const file = this.#sparse.get(extent.depth)
+      if (!file || !extent.data || extent.offset === undefined) {
+        yield extent
+        continue
+      }
+      const { start, offset, length } = extent
+      for (const [from, to, stored] of file.parts(offset, offset + length)) {
+        const place = { start: start + from - offset, length: to - from, offset: from }
+        yield { ...extent, ...place, zero: !stored, data: stored || file.isPreallocated }
+      }
+    }
+  }
+
+  write(offset: number, bytes: Uint8Array): Promise<void> {
+    return this.qcow2.write(offset, bytes)
+  }
+
+  writeZeroes(offset: number, length: number): Promise<void> {
+    return this.qcow2.writeZeroes(offset, length, { unmap: true })
+  }
+
+  flush(): Promise<void> {
+    return this.qcow2.flush()
+  }
+
+  async close(): Promise<void> {
+    for (const file of this.#sparse.values()) file.close()
+    await this.qcow2.close()
+    await this.owner?.close()
+  }
+}
+
+/** Zeros are written in pieces of this many bytes. */
+const pieceSize = 1024 * 1024
+
+/** A raw file. Its size is rounded up to a sector, and what lies behind the file's end is zeros. */
+export class RawDisk implements SourceDisk {
+  readonly format = 'raw'
+  readonly qcow2 = undefined
+  readonly files: readonly ImageFile[]
+  readonly #file: number
+  #length: number
+
+  private constructor(image: ImageFile, file: number) {
+    this.files = [image]
+    this.#file = file
+    this.#length = fstatSync(file).size
+  }
+
+  /** Opens the file; throws what the operating system reports. */
+  static open(image: ImageFile, writable: boolean): RawDisk {
+    return new RawDisk(image, openSync(image.path, writable ? 'r+' : 'r'))
+  }
+
+  get size(): number {
+    return Math.ceil(this.#length / 512) * 512
+  }
+
+  async read(offset: number, length: number): Promise<Uint8Array<ArrayBuffer>> {
+    const bytes = new Uint8Array(length)
+    const end = Math.min(length, this.#length - offset)
+    for (let done = 0; done < end; ) {
+      const count = readSync(this.#file, bytes, done, end - done, offset + done)
+      if (count === 0) break
+      done += count
+    }
+    return bytes
+  }
+
+  /** The stored parts and the holes. */
+  async *map({ offset = 0, length = this.size - offset }: Range = {}): AsyncGenerator<Extent> {
+    for (const [start, end, stored] of partsOf(this.#file, this.files[0]?.path ?? '', offset, offset + length)) {
+      yield rawExtent(start, end, stored)
+    }
+  }
+
+  async write(offset: number, bytes: Uint8Array): Promise<void> {
+    for (let done = 0; done < bytes.length; ) {
+      done += writeSync(this.#file, bytes, done, bytes.length - done, offset + done)
+    }
+    this.#length = Math.max(this.#length, offset + bytes.length)
+  }
+
+  async writeZeroes(offset: number, length: number): Promise<void> {
+    const zeros = new Uint8Array(Math.min(length, pieceSize))
+    for (let done = 0; done < length; done += zeros.length) {
+      await this.write(offset + done, zeros.subarray(0, Math.min(zeros.length, length - done)))
+    }
+  }
+
+  /** Gives the file another length. */
+  async resize(size: number): Promise<void> {
+    ftruncateSync(this.#file, size)
+    this.#length = size
+  }
+
+  async flush(): Promise<void> {
+    fdatasyncSync(this.#file)
+  }
+
+  async close(): Promise<void> {
+    closeSync(this.#file)
+  }
+}
+
+function rawExtent(start: number, end: number, data: boolean): Extent {
+  return { start, length: end - start, depth: 0, present: true, zero: !data, data, compressed: false, offset: start }
+}
