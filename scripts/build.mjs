@@ -10,7 +10,7 @@ import { bindgen, bindgenVersion, required, target, wasmCargo } from './wasm.mjs
 /** What the package ships, and how large it may be at most. */
 const shipped = { features: 'deflate,zstd,edit', gzipped: 425_000 }
 /** The module that only reads, without zstd and encryption: the least that an image takes. */
-const reader = { features: 'deflate,wasm', gzipped: 150_000 }
+const reader = { features: 'deflate', gzipped: 150_000 }
 
 /** Proposals that rustc uses for this target; wasm-opt wants them named. */
 const proposals = [
@@ -51,18 +51,21 @@ function hold(name, folder, limit) {
 /** Builds the wasm with its glue into `folder`; false if what is there is up to date. */
 function module(features, folder) {
   const { kind, folder: cargoFolder } = required()
-  const sources = filesUnder('src', (file) => file.endsWith('.rs'))
-  const inputs = [...sources, 'Cargo.toml', 'Cargo.lock', 'scripts/build.mjs', 'scripts/wasm.mjs']
+  const crates = ['src/engine', 'src/bridge'].flatMap((folder) =>
+    filesUnder(folder, (file) => /\.(rs|toml)$/.test(file)),
+  )
+  const inputs = [...crates, 'Cargo.toml', 'Cargo.lock', 'scripts/build.mjs', 'scripts/wasm.mjs']
   const compiler = kind === 'rustup' ? output('rustc', ['--version']) : kind
   const stamp = fingerprint(inputs, features, compiler)
   if (stampOf(folder) === stamp) return false
 
   say(`building the wasm (${features})`)
-  wasmCargo(['build', '--quiet', '--profile=wasm', '--lib', '--no-default-features', '--features', features])
+  const build = ['build', '--quiet', '--profile=wasm', '--package', 'qcow2-web-bridge', '--lib']
+  wasmCargo([...build, '--no-default-features', '--features', features])
   const program = bindgen()
   if (!program) throw new Stop(`wasm-bindgen ${bindgenVersion()} is missing: run \`npm run setup\`.`)
   staged(folder, stamp, (stage) => {
-    const built = join(cargoFolder, target, 'wasm', 'qcow2_web.wasm')
+    const built = join(cargoFolder, target, 'wasm', 'qcow2_web_bridge.wasm')
     // The default path would be a second reference to the .wasm that bundlers follow: src/js/engine/module.ts has the one.
     const glue = ['--target', 'web', '--omit-default-module-path', '--out-dir', stage, '--out-name', 'qcow2_web']
     run(program, [...glue, built])

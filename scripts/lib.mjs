@@ -8,7 +8,7 @@ import { fileURLToPath, pathToFileURL } from 'node:url'
 
 export const root = dirname(dirname(fileURLToPath(import.meta.url)))
 export const windows = process.platform === 'win32'
-/** The crates: the engine, and those that have their own dependencies. */
+/** The workspaces: the crates of the package, and those that have their own dependencies. */
 export const manifests = ['Cargo.toml', 'tests/bench/Cargo.toml', 'tests/fuzz/Cargo.toml']
 export const inRoot = (...parts) => join(root, ...parts)
 

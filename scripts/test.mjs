@@ -55,36 +55,38 @@ function check() {
 }
 
 function rust() {
-  cargo(['test', '--quiet'])
+  cargo(['test', '--quiet', '--package', 'qcow2-web', '--package', 'qcow2-web-tests'])
   // The other deflate: alone, and through the tests of compressed clusters.
-  cargo(['test', '--quiet', '--lib', '--no-default-features', '--features', 'std,miniz'])
-  const other = ['--no-default-features', '--features', 'std,miniz,zstd,luks', '--test', 'interop', '--test', 'hostile']
-  cargo(['test', '--quiet', ...other, '--', 'compressed'])
+  const other = ['--no-default-features', '--features']
+  cargo(['test', '--quiet', '--package', 'qcow2-web', '--lib', ...other, 'std,miniz'])
+  const compressed = ['interop::compressed', 'hostile::compressed']
+  cargo(['test', '--quiet', '--package', 'qcow2-web-tests', ...other, 'miniz,zstd,luks', '--', ...compressed])
 }
 
 /** Builds the core with `core` and `alloc` only: for a target that has no `std`, or by building nothing else. */
 function bare() {
   const features = ['--no-default-features', '--features', 'miniz,zstd']
-  const args = ['rustc', '--quiet', '--lib', '--crate-type', 'rlib', ...features]
+  const args = ['build', '--quiet', '--package', 'qcow2-web', '--lib', ...features]
   if (hasTarget(bareTarget)) return cargo([...args, '--target', bareTarget])
   wasmCargo(args, { std: 'core,alloc' })
 }
 
 function wasm() {
-  const features = ['--no-default-features', '--features', 'deflate,zstd,edit']
+  const bridge = ['--package', 'qcow2-web-bridge', '--test', 'wasm']
   // Debian's Rust for the web has no clippy.
   if (toolchain().kind === 'rustup') {
-    const args = ['clippy', '--quiet', ...features, '--lib', '--test', 'wasm', '--', '-D', 'warnings']
+    const args = ['clippy', '--quiet', ...bridge, '--lib', '--', '-D', 'warnings']
     wasmCargo(args, { otherwise: 'Clippy found something in the bridge.' })
   }
-  wasmCargo(['test', ...features, '--lib', '--test', 'wasm'], {
-    env: {
-      CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER: bindgen('wasm-bindgen-test-runner'),
-      CHROMEDRIVER: chromedriver(),
-      // Last, for that folder may hold another Rust.
-      PATH: [process.env.PATH, dirname(chromium())].join(delimiter),
-    },
-  })
+  const env = {
+    CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER: bindgen('wasm-bindgen-test-runner'),
+    CHROMEDRIVER: chromedriver(),
+    // Last, for that folder may hold another Rust.
+    PATH: [process.env.PATH, dirname(chromium())].join(delimiter),
+  }
+  const engine = ['--package', 'qcow2-web', '--no-default-features', '--features', 'deflate,zstd,simd,luks', '--lib']
+  wasmCargo(['test', ...engine], { env })
+  wasmCargo(['test', ...bridge], { env })
 }
 
 function packageAndSize() {

@@ -1,5 +1,5 @@
 // The toolchain for wasm32-unknown-unknown: which one this machine has, and how cargo is called with it.
-// As a program: `node scripts/wasm.mjs check --features wasm` runs `cargo check …` for the target.
+// As a program: `node scripts/wasm.mjs check --package qcow2-web-bridge` runs `cargo check …` for the target.
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { homedir } from 'node:os'
 import { join } from 'node:path'
@@ -99,6 +99,7 @@ export function required() {
 }
 
 await main(import.meta.url, (args) => {
-  if (args.length === 0) throw new Stop('Give a cargo command, such as `node scripts/wasm.mjs check --features wasm`.')
+  if (args.length === 0)
+    throw new Stop('Give a cargo command, such as `node scripts/wasm.mjs check --package qcow2-web-bridge`.')
   wasmCargo(args)
 })

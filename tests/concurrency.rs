@@ -2,27 +2,18 @@
 //!
 //! The storage holds every read until the test lets it go, and the executor polls only what was woken: so a lost
 //! wake-up, a table that is loaded twice and a request that outlives its future all show.
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    unreachable_pub,
-    dead_code,
-    reason = "a test crate fails by panicking, exports nothing, and shares helpers with others"
-)]
-
-mod common;
 
 use std::sync::LazyLock;
 
 use qcow2_web::{BackingFile, Image, Step};
 
-use common::builder::{Builder, Built, Cluster};
-use common::deflate::compressed;
-use common::disk::{Disk, Stage};
-use common::executor::{Handle, Tasks};
-use common::random::Random;
-use common::reading::{DiskError, alone, assert_same, extents, frugal, now, range, ranges, whole};
-use common::{KIB, index};
+use crate::common::builder::{Builder, Built, Cluster};
+use crate::common::deflate::compressed;
+use crate::common::disk::{Disk, Stage};
+use crate::common::executor::{Handle, Tasks};
+use crate::common::random::Random;
+use crate::common::reading::{DiskError, alone, assert_same, extents, frugal, now, range, ranges, whole};
+use crate::common::{KIB, index};
 
 const CLUSTER: u64 = 4 * KIB;
 const SIZE: u64 = 4 << 20;

@@ -5,9 +5,9 @@ use std::convert::Infallible;
 
 use qcow2_web::{CheckOptions, Storage, Verdict, check};
 
+use crate::common::memory::peak_of;
 use crate::common::reading::now;
 use crate::common::{GIB, MIB, TIB, index};
-use crate::memory::peak_of;
 
 const CLUSTER: u64 = 64 << 10;
 const PER_TABLE: u64 = CLUSTER / 8;

@@ -2,13 +2,16 @@
 //! of images.
 
 pub mod builder;
+pub mod compare;
 pub mod deflate;
 pub mod disk;
 pub mod executor;
 pub mod lab;
+pub mod memory;
 pub mod random;
 pub mod reading;
 pub mod secret;
+pub mod studio;
 pub mod zstd;
 
 pub const KIB: u64 = 1 << 10;

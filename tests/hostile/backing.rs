@@ -7,9 +7,9 @@ use qcow2_web::{
 use crate::common::builder::{Builder, Built, field};
 use crate::common::disk::Disk;
 use crate::common::lab::Lab;
+use crate::common::memory::peak_of;
 use crate::common::reading::{Always, DiskError, alone, now, open, whole};
 use crate::common::{KIB, index};
-use crate::memory::peak_of;
 
 const SIZE: u64 = 64 * KIB;
 

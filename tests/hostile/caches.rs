@@ -5,9 +5,9 @@ use qcow2_web::Image;
 use crate::common::builder::{Builder, Cluster};
 use crate::common::deflate::compressed;
 use crate::common::disk::Disk;
+use crate::common::memory::peak_of;
 use crate::common::reading::{alone, now, range};
 use crate::common::{GIB, KIB};
-use crate::memory::peak_of;
 
 const TABLES: u64 = 2000;
 

@@ -9,7 +9,7 @@ use crate::common::random::Random;
 use crate::common::reading::{alone, now, range};
 use crate::common::zstd::{Frame, skippable};
 use crate::common::{KIB, MIB, index};
-use crate::verdict::{both_read_as, both_refuse, problem_of};
+use crate::hostile::verdict::{both_read_as, both_refuse, problem_of};
 
 const CLUSTER: usize = 64 << 10;
 

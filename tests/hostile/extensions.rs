@@ -9,7 +9,7 @@ use crate::common::KIB;
 use crate::common::builder::{Builder, Built, extension, field};
 use crate::common::disk::Disk;
 use crate::common::reading::now;
-use crate::verdict::{both_read_as, both_refuse, only_qemu_refuses, opened, we_refuse};
+use crate::hostile::verdict::{both_read_as, both_refuse, only_qemu_refuses, opened, we_refuse};
 
 const SIZE: u64 = 64 * KIB;
 const UNKNOWN: u32 = 0x0dd_ba11;

@@ -5,7 +5,7 @@ use qcow2_web::{Corrupt, FileFormat, HeaderTable, Unsupported};
 use crate::common::builder::{Builder, Built, Cluster, extension, field};
 use crate::common::disk::Disk;
 use crate::common::{KIB, MIB};
-use crate::verdict::{both_read, both_read_as, both_refuse, only_qemu_refuses, opened, we_refuse};
+use crate::hostile::verdict::{both_read, both_read_as, both_refuse, only_qemu_refuses, opened, we_refuse};
 
 const SIZE: u64 = 256 * KIB;
 

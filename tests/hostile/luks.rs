@@ -7,10 +7,10 @@ use qcow2_web::{Corrupt, Error, Image, LuksFault, Misuse, Problem, Unsupported, 
 use crate::common::MIB;
 use crate::common::disk::Disk;
 use crate::common::lab::Lab;
+use crate::common::memory::peak_of;
 use crate::common::reading::{DiskError, alone, now, whole};
 use crate::common::secret::{PASSPHRASE, options, secret};
-use crate::memory::peak_of;
-use crate::verdict::{MEMORY, problem_of};
+use crate::hostile::verdict::{MEMORY, problem_of};
 
 /// Where each field is in the header.
 mod field {

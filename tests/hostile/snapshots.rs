@@ -4,10 +4,10 @@ use qcow2_web::{Corrupt, HeaderTable, Image};
 
 use crate::common::builder::{Builder, Built, Cluster, SnapshotPlan, extra_data, field};
 use crate::common::disk::Disk;
+use crate::common::memory::peak_of;
 use crate::common::reading::{DiskError, now, open, range, whole};
 use crate::common::{GIB, KIB, MIB};
-use crate::memory::peak_of;
-use crate::verdict::{both_read_as, both_refuse, only_we_refuse, opened, problem_of};
+use crate::hostile::verdict::{both_read_as, both_refuse, only_we_refuse, opened, problem_of};
 
 const SIZE: u64 = 64 * KIB;
 

@@ -7,7 +7,7 @@ use crate::common::disk::Disk;
 use crate::common::lab::Lab;
 use crate::common::reading::{alone, now, open, whole};
 use crate::common::{GIB, KIB, TIB, index};
-use crate::verdict::{both_read, both_read_as, both_refuse, problem_of};
+use crate::hostile::verdict::{both_read, both_read_as, both_refuse, problem_of};
 
 const CLUSTER: u64 = 4 * KIB;
 
@@ -290,7 +290,7 @@ fn a_disk_of_two_exbibytes_from_a_file_of_nothing() {
     let huge = 1 << 61;
     let image = image.set_u64(field::SIZE, huge).set_u32(field::L1_SIZE, 4 << 20);
     let disk = Disk::of(image.bytes[..index(4 << 20)].to_vec());
-    let (last, peak) = crate::memory::peak_of(|| {
+    let (last, peak) = crate::common::memory::peak_of(|| {
         let image = open(&disk).unwrap();
         assert_eq!(image.size(), huge);
         let mut last = [1; 512];

@@ -5,8 +5,8 @@ use qcow2_web::{Corrupt, Error, Image, Problem, Unsupported, inspect};
 use crate::common::builder::Built;
 use crate::common::disk::Disk;
 use crate::common::lab::Lab;
+use crate::common::memory::peak_of;
 use crate::common::reading::{DiskError, assert_same, extents, has_hexadecimal_offsets, now, open, refused, whole};
-use crate::memory::peak_of;
 
 /// Memory that no broken image may exceed, beside the caches, which these small images never fill.
 pub const MEMORY: usize = 16 << 20;

@@ -6,10 +6,10 @@ use qcow2_web::{Corrupt, Error, Image, OpenOptions};
 
 use crate::common::builder::{Builder, Built, COPIED, SnapshotPlan, field};
 use crate::common::lab::Lab;
+use crate::common::memory::peak_of;
 use crate::common::reading::now;
 use crate::common::{GIB, KIB};
-use crate::memory::peak_of;
-use crate::verdict::MEMORY;
+use crate::hostile::verdict::MEMORY;
 
 const SIZE: u64 = 64 * KIB;
 

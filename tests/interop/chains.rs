@@ -3,12 +3,12 @@
 use qcow2_web::{BackingFile, BackingFormat, Error, Image, Missing, WithoutBacking};
 
 use crate::common::builder::Builder;
+use crate::common::compare::{Folder, compare_with_qemu, row};
 use crate::common::disk::Disk;
 use crate::common::executor::block_on;
 use crate::common::lab::{Lab, Row};
 use crate::common::reading::{alone, assert_same, extents, frugal, now, whole};
 use crate::common::{KIB, MIB, index};
-use crate::compare::{Folder, compare_with_qemu, row};
 
 #[test]
 fn three_hundred_files_deep() {

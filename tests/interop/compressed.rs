@@ -1,11 +1,11 @@
 //! Images by `qemu-img convert -c`: real streams, packed as QEMU packs them.
 
+use crate::common::compare::{Folder, compare_with_qemu};
 use crate::common::disk::Disk;
 use crate::common::lab::Lab;
 use crate::common::random::Random;
 use crate::common::reading::{assert_same, now, open, range, whole};
 use crate::common::{KIB, MIB, index};
-use crate::compare::{Folder, compare_with_qemu};
 
 /// A disk of text, noise and nothing, in pieces of odd lengths.
 fn mixture(length: u64) -> Vec<u8> {

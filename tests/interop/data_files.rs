@@ -3,11 +3,11 @@
 use qcow2_web::{BackingFile, Error, Image, Missing};
 
 use crate::common::builder::{Builder, COPIED, Cluster};
+use crate::common::compare::{Folder, compare_with_qemu};
 use crate::common::disk::Disk;
 use crate::common::lab::Lab;
 use crate::common::reading::{alone, assert_same, now, whole};
 use crate::common::{KIB, MIB, index};
-use crate::compare::{Folder, compare_with_qemu};
 
 fn data_file(lab: &Lab) -> Folder {
     Folder::new(lab).with_data_file("disk.data")

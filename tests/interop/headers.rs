@@ -4,11 +4,11 @@ use qcow2_web::{FeatureKind, inspect};
 use serde_json::json;
 
 use crate::common::builder::{Builder, extension, field};
+use crate::common::compare::{Folder, compare_with_qemu};
 use crate::common::disk::Disk;
 use crate::common::lab::Lab;
 use crate::common::reading::{now, open};
 use crate::common::{KIB, MIB, index};
-use crate::compare::{Folder, compare_with_qemu};
 
 fn with_incompatible(lab: &Lab, name: &str, bits: u64) {
     let mut bytes = lab.bytes(name);

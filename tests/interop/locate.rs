@@ -3,12 +3,12 @@
 use qcow2_web::LocationKind;
 
 use crate::common::builder::{Builder, Cluster};
+use crate::common::compare::Folder;
 use crate::common::deflate::compressed;
 use crate::common::disk::Disk;
 use crate::common::lab::Lab;
 use crate::common::reading::{now, open};
 use crate::common::{KIB, MIB, index};
-use crate::compare::Folder;
 
 fn word_at(bytes: &[u8], offset: u64) -> u64 {
     u64::from_be_bytes(bytes[index(offset)..][..8].try_into().unwrap())

@@ -3,9 +3,9 @@
 
 use std::fmt;
 
+use crate::common::compare::{Folder, compare_contents_with_qemu, compare_map_and_info, compare_snapshot};
+use crate::common::studio::{Backing, STROKES, Studio, cells, disk_size, places, small};
 use crate::common::{KIB, MIB};
-use crate::compare::{Folder, compare_contents_with_qemu, compare_map_and_info, compare_snapshot};
-use crate::studio::{Backing, STROKES, Studio, cells, disk_size, places, small};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Compression {

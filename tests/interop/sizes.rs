@@ -1,11 +1,11 @@
 //! Disks of all sizes: none at all, no multiple of anything, and the largest that there can be.
 
 use crate::common::builder::field;
+use crate::common::compare::{Folder, compare_map, compare_with_qemu, row};
 use crate::common::disk::Disk;
 use crate::common::lab::Lab;
 use crate::common::reading::{assert_same, extents, now, open, range, whole};
 use crate::common::{KIB, MIB, index};
-use crate::compare::{Folder, compare_map, compare_with_qemu, row};
 
 #[test]
 fn disks_of_no_bytes() {

@@ -1,10 +1,10 @@
 //! Internal snapshots: as QEMU lists them, and each at its own size.
 
 use crate::common::builder::{Builder, Cluster, SnapshotPlan, extra_data};
+use crate::common::compare::{Folder, compare_contents_with_qemu, compare_snapshot, compare_with_qemu};
 use crate::common::lab::Lab;
 use crate::common::reading::{assert_same, extents, now, whole};
 use crate::common::{KIB, MIB};
-use crate::compare::{Folder, compare_contents_with_qemu, compare_snapshot, compare_with_qemu};
 
 #[test]
 fn a_disk_that_grew_and_shrank_between_its_snapshots() {

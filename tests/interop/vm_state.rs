@@ -1,9 +1,9 @@
 //! The machine's state that a snapshot holds, behind the end of the disk.
 
+use crate::common::compare::Folder;
 use crate::common::lab::Lab;
 use crate::common::reading::now;
 use crate::common::{KIB, MIB, index};
-use crate::compare::Folder;
 
 /// An image with a snapshot that has `length` bytes of VM state: 0x61 and 0x62 by turns, 3 KiB each.
 fn with_state(lab: &Lab, options: &str, size: u64, length: u64) {

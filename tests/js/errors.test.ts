@@ -90,10 +90,9 @@ describe('an error', () => {
 
 it('the documented codes are those that the engine has', () => {
   const root = join(import.meta.dirname, '../..')
-  const folder = join(root, 'src/error')
+  const folder = join(root, 'src/engine/error')
   const names = readdirSync(folder, { recursive: true, encoding: 'utf8' }).filter((name) => name.endsWith('.rs'))
-  const sources = [...names.map((name) => join(folder, name)), join(root, 'src/error.rs')]
-  const rust = sources.map((name) => readFileSync(name, 'utf8'))
+  const rust = names.map((name) => readFileSync(join(folder, name), 'utf8'))
   const bodies = rust.flatMap((text) => [...text.matchAll(/fn code\(&self\).*?\n {4}\}\n/gs)].map(([body]) => body))
   const codes = new Set(bodies.flatMap((body) => [...body.matchAll(/"([A-Z0-9_]+)"/g)].map((match) => match[1])))
   const face = readFileSync(join(root, 'src/js/base/errors.ts'), 'utf8')

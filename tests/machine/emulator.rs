@@ -79,7 +79,7 @@ impl Emulator {
 
 /// The one of the project, where setup had to bring it, else the system's.
 fn program() -> PathBuf {
-    let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/tools/machine/qemu-system-x86_64");
+    let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/tools/machine/qemu-system-x86_64");
     if own.exists() { own } else { "qemu-system-x86_64".into() }
 }
 

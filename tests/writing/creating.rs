@@ -6,10 +6,10 @@ use qcow2_web::storage::FileStorage;
 use qcow2_web::{BackingFormat, CompressionType, CreateFault, CreateOptions, Error, Misuse, Preallocation};
 use serde_json::Value;
 
+use crate::common::compare::{Folder, compare_map_and_info};
 use crate::common::lab::{Lab, Row};
 use crate::common::reading::{assert_same, now};
 use crate::common::{GIB, KIB, MIB, TIB};
-use crate::compare::{Folder, compare_map_and_info};
 
 /// The same image, as each side is asked for it.
 struct Case {

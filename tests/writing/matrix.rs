@@ -6,12 +6,12 @@ use std::fmt;
 use qcow2_web::storage::FileStorage;
 use qcow2_web::{BackingFormat, CompressionType, CreateOptions, Image};
 
+use crate::common::compare::{Folder, compare_contents, compare_map_and_info, compare_snapshot};
 use crate::common::reading::{assert_same, now, whole};
+use crate::common::studio::{Backing, Studio, cells, disk_size, places, small};
 use crate::common::{KIB, MIB};
-use crate::compare::{Folder, compare_contents, compare_map_and_info, compare_snapshot};
 use crate::rig::operation::{Operation, part_of};
 use crate::rig::setup::DataFile;
-use crate::studio::{Backing, Studio, cells, disk_size, places, small};
 
 #[derive(Clone, Copy)]
 struct Cell {
@@ -151,7 +151,7 @@ impl fmt::Display for Cell {
 }
 
 impl Studio {
-    fn check(&self, cell: &Cell) {
+    fn check_written(&self, cell: &Cell) {
         let lab = &self.lab;
         let mut folder = Folder::new(lab);
         let path = |name: &str| FileStorage::open_writable(lab.path(name)).expect("the folder is writable");
@@ -163,18 +163,18 @@ impl Studio {
         let data_file = has_data_file.then(|| path("disk.data"));
         now(cell.options().create(&path("disk.qcow2"), data_file.as_ref())).unwrap();
         let mut disk = now(whole(&folder.open("disk.qcow2"))).unwrap();
-        self.draw(&folder, &cell.first_strokes(), &mut disk);
+        self.run(&folder, &cell.first_strokes(), &mut disk);
         self.compare(&folder, &disk);
         if cell.snapshot {
             let taken = disk.clone();
             lab.snapshot("disk.qcow2", "before");
-            self.draw(&folder, &cell.second_strokes(), &mut disk);
+            self.run(&folder, &cell.second_strokes(), &mut disk);
             self.compare(&folder, &disk);
             compare_snapshot(lab, &folder, "disk.qcow2", "before", &taken);
         }
     }
 
-    fn draw(&self, folder: &Folder, strokes: &[Operation], disk: &mut [u8]) {
+    fn run(&self, folder: &Folder, strokes: &[Operation], disk: &mut [u8]) {
         let open = |path: &std::path::Path| FileStorage::open_writable(path).expect("the file is there");
         let image = now(Image::open_writable(open(&self.lab.path("disk.qcow2")), folder.options(open))).unwrap();
         for stroke in strokes {
@@ -196,7 +196,7 @@ impl Studio {
 fn every_cell(version: u32, cluster: u64, extended: bool) {
     let studio = Studio::new(cluster);
     for cell in Cell::all(version, cluster, extended) {
-        let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| studio.check(&cell)));
+        let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| studio.check_written(&cell)));
         if let Err(cause) = outcome {
             eprintln!("the cell that failed: {cell}");
             std::panic::resume_unwind(cause);

@@ -1,0 +1,67 @@
+//! Creating images, for JavaScript.
+
+use wasm_bindgen::prelude::*;
+
+use super::encrypt::NewEncryption;
+use super::engine::WasmEngine;
+use super::error::to_js;
+use super::host::{HostCreateOptions, HostOpenOptions, HostProgress, HostStorage};
+use super::image::WasmImage;
+use qcow2_web::{BackingFormat, CompressionType, CreateOptions, Image, Preallocation};
+
+#[wasm_bindgen]
+impl WasmEngine {
+    /// Creates an image, and opens it for writing; otherwise as `open`.
+    pub fn create(
+        &self,
+        storage: HostStorage,
+        what: &HostCreateOptions,
+        how: &HostOpenOptions,
+        progress: Option<HostProgress>,
+    ) -> Result<JsValue, JsValue> {
+        let engine = self.0.clone();
+        let storage = engine.storage(storage);
+        let data_file = how.data_file().map(|file| engine.storage(file));
+        let encryption = what.encryption().map(|host| NewEncryption::new(&engine, &host, progress)).transpose()?;
+        let mut what = create_options(what, data_file.is_some());
+        let mut options = engine.options(data_file.clone(), how);
+        self.0.start(async move {
+            if let Some(encryption) = encryption {
+                options = options.key_derivation(encryption.derivation.clone());
+                what = what.encryption(encryption.options().await);
+            }
+            what.create(storage.clone(), data_file).await.map_err(to_js)?;
+            let image = Image::open_writable(storage, options).await.map_err(to_js)?;
+            Ok(WasmImage::new(image, engine).into())
+        })
+    }
+}
+
+/// What the host asks for, of an image with a data file or without.
+fn create_options(host: &HostCreateOptions, data_file: bool) -> CreateOptions {
+    let mut options = CreateOptions::new(host.size())
+        .version(host.version())
+        .cluster_size(host.cluster_size())
+        .refcount_bits(host.refcount_bits())
+        .lazy_refcounts(host.lazy_refcounts())
+        .extended_l2(host.extended_l2())
+        .compression(if host.zstd() { CompressionType::Zstd } else { CompressionType::Deflate })
+        .preallocation(preallocation(&host.preallocation()));
+    if let Some(name) = host.backing_name() {
+        options =
+            options.backing_file(name, if host.backing_is_raw() { BackingFormat::Raw } else { BackingFormat::Qcow2 });
+    }
+    if data_file {
+        options = options.data_file(host.data_file_name(), host.data_file_raw());
+    }
+    options
+}
+
+/// What is to be allocated at once, by its name.
+pub(crate) fn preallocation(name: &str) -> Preallocation {
+    match name {
+        "metadata" => Preallocation::Metadata,
+        "full" => Preallocation::Full,
+        _ => Preallocation::Off,
+    }
+}

@@ -1,0 +1,118 @@
+//! An open image, for JavaScript.
+
+use alloc::rc::Rc;
+
+use wasm_bindgen::prelude::*;
+
+use super::buffers::Bytes;
+use super::engine::Engine;
+use super::error::{other, to_js};
+use super::map::WasmMap;
+use super::object::{Value, integer, number};
+use super::storage::JsStorage;
+use super::tasks::Outcome;
+use qcow2_web::{Image, now_or_never};
+
+/// An open image, or one of its snapshots. Freeing it does not end what is under way.
+#[wasm_bindgen]
+pub struct WasmImage {
+    pub(super) image: Image<JsStorage>,
+    pub(super) engine: Rc<Engine>,
+}
+
+impl WasmImage {
+    pub(crate) fn new(image: Image<JsStorage>, engine: Rc<Engine>) -> Self {
+        Self { image, engine }
+    }
+
+    /// What a request comes to that never waits.
+    pub(super) fn now(&self, request: impl Future<Output = Outcome>) -> Outcome {
+        if !self.engine.all_sync() {
+            return Err(not_sync());
+        }
+        now_or_never(request).unwrap_or_else(|| Err(not_sync()))
+    }
+}
+
+#[wasm_bindgen]
+impl WasmImage {
+    /// The disk's size in bytes.
+    #[wasm_bindgen(getter)]
+    pub fn size(&self) -> JsValue {
+        self.image.size().to_js()
+    }
+
+    /// True if `read_sync` works.
+    #[wasm_bindgen(getter)]
+    pub fn sync(&self) -> bool {
+        self.engine.all_sync()
+    }
+
+    /// The length of the VM state in bytes.
+    #[wasm_bindgen(getter)]
+    pub fn vm_state_size(&self) -> JsValue {
+        self.image.vm_state_size().to_js()
+    }
+
+    /// Fills an array with the disk's bytes from `offset` on.
+    pub fn read(&self, offset: u64, into: Bytes) -> Result<JsValue, JsValue> {
+        let (image, engine) = (self.image.clone(), self.engine.clone());
+        self.engine.start(async move {
+            engine.buffers.fill(&into, offset, async |at, buf| image.read_at(at, buf).await).await
+        })
+    }
+
+    /// The same, at once.
+    pub fn read_sync(&self, offset: u64, into: &Bytes) -> Result<(), JsValue> {
+        let read = self.engine.buffers.fill(into, offset, async |at, buf| self.image.read_at(at, buf).await);
+        self.now(read)?;
+        Ok(())
+    }
+
+    /// Where so many bytes of the disk are in the storage of its data, for this moment: see `Image::held_place`. -1 where they
+    /// have to be read through the engine.
+    pub fn held_place(&self, offset: u64, length: f64) -> f64 {
+        self.image.held_place(offset, integer(length)).map_or(-1.0, number)
+    }
+
+    /// Fills an array with the VM state's bytes from `offset` on.
+    pub fn read_vm_state(&self, offset: u64, into: Bytes) -> Result<JsValue, JsValue> {
+        let (image, engine) = (self.image.clone(), self.engine.clone());
+        self.engine.start(async move {
+            engine.buffers.fill(&into, offset, async |at, buf| image.read_vm_state(at, buf).await).await
+        })
+    }
+
+    /// What the image is.
+    pub fn info(&self) -> Result<JsValue, JsValue> {
+        let image = self.image.clone();
+        self.engine.start(async move { Ok(image.info().await.map_err(to_js)?.to_js()) })
+    }
+
+    /// How the byte at `offset` is mapped.
+    pub fn locate(&self, offset: u64) -> Result<JsValue, JsValue> {
+        let image = self.image.clone();
+        self.engine.start(async move { Ok(image.locate(offset).await.map_err(to_js)?.to_js()) })
+    }
+
+    /// The map of a part of the disk.
+    pub fn map(&self, offset: u64, length: u64) -> Result<WasmMap, JsValue> {
+        let map = self.image.map(offset, length).map_err(to_js)?;
+        Ok(WasmMap::new(map, offset, self.engine.clone()))
+    }
+
+    /// The snapshots.
+    pub fn snapshots(&self) -> JsValue {
+        self.image.snapshots().to_vec().to_js()
+    }
+
+    /// Opens a snapshot.
+    pub fn open_snapshot(&self, id_or_name: &str) -> Result<WasmImage, JsValue> {
+        let image = self.image.open_snapshot(id_or_name).map_err(to_js)?;
+        Ok(Self { image, engine: self.engine.clone() })
+    }
+}
+
+fn not_sync() -> JsValue {
+    other("NOT_SYNC", "a storage of this image is asynchronous, so nothing of it can be had synchronously")
+}

@@ -1,0 +1,79 @@
+//! The key slots of an open image, for JavaScript.
+
+use alloc::rc::Rc;
+
+use js_sys::Uint8Array;
+use wasm_bindgen::prelude::*;
+
+use super::error::{Fault, to_js};
+use super::host::{HostKeyOptions, HostProgress};
+use super::image::WasmImage;
+use super::keys::{HostDerivation, taken};
+use super::new_key::{HostEntropy, NewKey};
+use super::object::Object;
+use super::storage::JsStorage;
+use super::tasks::Outcome;
+use super::write::done;
+use qcow2_web::{EncryptionInfo, Error, HashAlgorithm, Image, KeyOptions, Misuse};
+
+#[wasm_bindgen]
+impl WasmImage {
+    /// Lets `new` open the image too; `existing` does. The value has the number of its key slot. Both arrays are wiped.
+    pub fn add_passphrase(
+        &self,
+        existing: &Uint8Array,
+        new: &Uint8Array,
+        host: &HostKeyOptions,
+        progress: Option<HostProgress>,
+    ) -> Result<JsValue, JsValue> {
+        let (existing, new, image) = (taken(existing), taken(new), self.image.clone());
+        let key = self.new_key(host, progress);
+        self.engine.start(async move {
+            let options = key_options(&image, key).await?;
+            filled(image.add_passphrase(existing, new, &options).await)
+        })
+    }
+
+    /// Lets `new` open the image in the place of `old`; otherwise as `add_passphrase`.
+    pub fn change_passphrase(
+        &self,
+        old: &Uint8Array,
+        new: &Uint8Array,
+        host: &HostKeyOptions,
+        progress: Option<HostProgress>,
+    ) -> Result<JsValue, JsValue> {
+        let (old, new, image) = (taken(old), taken(new), self.image.clone());
+        let key = self.new_key(host, progress);
+        self.engine.start(async move {
+            let options = key_options(&image, key).await?;
+            filled(image.change_passphrase(old, new, &options).await)
+        })
+    }
+
+    /// Erases a key slot.
+    pub fn erase_key_slot(&self, slot: usize) -> Result<JsValue, JsValue> {
+        let (image, entropy) = (self.image.clone(), HostEntropy(self.engine.clone()));
+        self.engine.start(async move { done(image.erase_key_slot(slot, &entropy).await) })
+    }
+}
+
+impl WasmImage {
+    fn new_key(&self, host: &HostKeyOptions, progress: Option<HostProgress>) -> NewKey {
+        let derivation = HostDerivation::new(self.engine.clone(), progress);
+        NewKey::new(self.engine.clone(), Rc::new(derivation), host)
+    }
+}
+
+async fn key_options(image: &Image<JsStorage>, key: NewKey) -> Result<KeyOptions, JsValue> {
+    let Some(EncryptionInfo::Luks(luks)) = image.info().await.map_err(to_js)?.encryption else {
+        return Err(to_js(Misuse::NoKeySlots.into()));
+    };
+    // An unknown hash is told by who opens the slot.
+    let hash = HashAlgorithm::from_name(&luks.hash).unwrap_or_default();
+    Ok(key.options(hash, luks.key_bits / 8).await)
+}
+
+fn filled(result: Result<usize, Error<Fault>>) -> Outcome {
+    let slot = u32::try_from(result.map_err(to_js)?).unwrap_or(u32::MAX);
+    Ok(Object::new().with("slot", slot).into())
+}

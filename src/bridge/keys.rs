@@ -1,0 +1,134 @@
+//! Passphrases, keys and chance, which are the host's.
+
+use alloc::boxed::Box;
+use alloc::rc::Rc;
+use core::cell::Cell;
+use core::ops::ControlFlow;
+
+use futures_util::future::LocalBoxFuture;
+use js_sys::Uint8Array;
+use wasm_bindgen::JsCast;
+
+use super::engine::Engine;
+use super::host::{HostOpenOptions, HostProgress};
+use super::object::number;
+use super::storage::JsStorage;
+use qcow2_web::{Derivation, KeyDerivation, OpenOptions, Passphrase, PassphraseRequest, Pbkdf2};
+
+/// About what a browser does in 10 ms: others wait no longer for their turn.
+const PIECE: u32 = 4096;
+
+impl Engine {
+    /// `options` with what unlocks the files of a chain.
+    pub(super) fn unlocking<R>(
+        self: &Rc<Self>,
+        options: OpenOptions<JsStorage, R>,
+        host: &HostOpenOptions,
+    ) -> OpenOptions<JsStorage, R> {
+        let mut options = options.key_derivation(Rc::new(HostDerivation::new(self.clone(), None)));
+        if let Some(iterations) = host.max_iterations() {
+            options = options.max_iterations(iterations);
+        }
+        if host.locked() {
+            return options.without_passphrase();
+        }
+        let engine = self.clone();
+        options.ask_passphrase(move |request| {
+            let engine = engine.clone();
+            async move { engine.passphrase(request).await }
+        })
+    }
+
+    /// Asks the host for the passphrase of a file.
+    pub(super) async fn passphrase(&self, request: PassphraseRequest) -> Option<Passphrase> {
+        let method = request.encryption.name();
+        let answer = self.requests.ask(None, |number| self.host.passphrase(number, request.depth, method)).await;
+        // The host keeps to itself what led to no answer.
+        answer.ok()?.dyn_ref::<Uint8Array>().map(taken)
+    }
+}
+
+/// The passphrase in an array that is wiped.
+pub(super) fn taken(bytes: &Uint8Array) -> Passphrase {
+    let passphrase = Passphrase::from(bytes.to_vec());
+    wipe(bytes);
+    passphrase
+}
+
+fn wipe(bytes: &Uint8Array) {
+    bytes.fill(0, 0, bytes.length());
+}
+
+/// Derives keys by the host, or here where it can't, a piece at a time.
+pub(super) struct HostDerivation {
+    engine: Rc<Engine>,
+    progress: Option<HostProgress>,
+    /// In iterations; the total is of the derivations so far.
+    done: Cell<u64>,
+    total: Cell<u64>,
+}
+
+impl HostDerivation {
+    pub(super) fn new(engine: Rc<Engine>, progress: Option<HostProgress>) -> Self {
+        Self { engine, progress, done: Cell::new(0), total: Cell::new(0) }
+    }
+
+    async fn by_host(&self, derivation: Derivation<'_>, key: &mut [u8]) -> bool {
+        let Derivation { hash, password, salt, iterations } = derivation;
+        // At most 64.
+        let length = u32::try_from(key.len()).unwrap_or(0);
+        let answer = self.engine.requests.ask(None, |request| {
+            let (password, salt) = (Uint8Array::from(password), Uint8Array::from(salt));
+            self.engine.host.derive(request, hash.name(), password, salt, iterations, length);
+        });
+        let Ok(answer) = answer.await else {
+            return false;
+        };
+        match answer.dyn_ref::<Uint8Array>() {
+            Some(bytes) if bytes.length() == length => {
+                bytes.copy_to(key);
+                wipe(bytes);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    async fn here(&self, derivation: Derivation<'_>, key: &mut [u8]) -> ControlFlow<()> {
+        let mut running = Pbkdf2::new(&derivation, key.len());
+        let before = self.done.get();
+        let mut pieces = 0;
+        while !running.advance(PIECE) {
+            pieces += 1;
+            // A long key takes the iterations several times over.
+            let done = u64::from(PIECE) * pieces;
+            self.tell(before + done.min(derivation.iterations.into()))?;
+            // Whatever it answers, the others had their turn.
+            let _ = self.engine.requests.ask(None, |request| self.engine.host.pause(request)).await;
+        }
+        running.finish(key);
+        ControlFlow::Continue(())
+    }
+
+    fn tell(&self, done: u64) -> ControlFlow<()> {
+        match &self.progress {
+            Some(host) if !host.tell(number(done), number(self.total.get())) => ControlFlow::Break(()),
+            _ => ControlFlow::Continue(()),
+        }
+    }
+}
+
+impl KeyDerivation for HostDerivation {
+    fn derive<'a>(&'a self, derivation: Derivation<'a>, key: &'a mut [u8]) -> LocalBoxFuture<'a, ControlFlow<()>> {
+        Box::pin(async move {
+            let iterations = u64::from(derivation.iterations);
+            self.total.set(self.total.get() + iterations);
+            self.tell(self.done.get())?;
+            if !self.by_host(derivation, key).await {
+                self.here(derivation, key).await?;
+            }
+            self.done.set(self.done.get() + iterations);
+            self.tell(self.done.get())
+        })
+    }
+}

@@ -1,0 +1,63 @@
+//! The round keys: FIPS 197, section 5.2.
+
+use alloc::vec::Vec;
+use core::array;
+
+use zeroize::Zeroizing;
+
+use super::state::{LANES, State};
+use crate::crypto::block_cipher::BLOCK;
+
+type Word = [u8; 4];
+
+/// The S-box of 0.
+const SBOX_CONSTANT: u8 = 0x63;
+
+/// The keys to add first, after each round between, and last; `None` where AES takes no key of that length.
+///
+/// All but the first have the S-box's constant in every byte, so that the S-boxes do without: `ShiftRows` and `MixColumns`
+/// leave it as it is.
+pub(super) fn round_keys(key: &[u8]) -> Option<Zeroizing<Vec<State>>> {
+    let (words, []) = key.as_chunks() else { return None };
+    if !matches!(words.len(), 4 | 6 | 8) {
+        return None;
+    }
+    let words = expand(words);
+    let keys = words.as_chunks::<4>().0.iter().enumerate().map(|(round, words)| {
+        let constant = if round == 0 { 0 } else { SBOX_CONSTANT };
+        let key: [u8; BLOCK] = array::from_fn(|place| words[place / 4][place % 4] ^ constant);
+        State::from_blocks([key; LANES])
+    });
+    Some(Zeroizing::new(keys.collect()))
+}
+
+/// `KeyExpansion` of a key of four, six or eight words.
+fn expand(key: &[Word]) -> Zeroizing<Vec<Word>> {
+    let count = 4 * (key.len() + 7);
+    let mut words = Zeroizing::new(Vec::with_capacity(count));
+    words.extend_from_slice(key);
+    let mut constant = 1_u8;
+    for place in key.len()..count {
+        let mut word: Word = words[place - 1];
+        match place % key.len() {
+            0 => {
+                word.rotate_left(1);
+                word = substitute(word);
+                word[0] ^= constant;
+                constant = (constant << 1) ^ ((constant >> 7) * 0x1b);
+            }
+            4 if key.len() == 8 => word = substitute(word),
+            _ => {}
+        }
+        let before = words[place - key.len()];
+        words.push(array::from_fn(|row| word[row] ^ before[row]));
+    }
+    words
+}
+
+/// `SubWord`.
+fn substitute(word: Word) -> Word {
+    let blocks = [array::from_fn(|place| word[place % 4]); LANES];
+    let [block, ..] = State::from_blocks(blocks).sub_bytes().into_blocks();
+    array::from_fn(|row| block[row] ^ SBOX_CONSTANT)
+}

@@ -1,0 +1,44 @@
+//! Cipher block chaining, sector by sector.
+
+use super::block_cipher::{Block, BlockCipher, xor};
+use super::sector::BLOCKS_PER_SECTOR;
+
+/// Sectors at once: their blocks of one rank fit on the stack.
+const BATCH: usize = 64;
+
+/// Encrypts sectors, each from the vector of its own. A sector's blocks wait for each other, so the blocks that go
+/// through the cipher together are those of one rank, of many sectors.
+pub(super) fn encrypt(cipher: &dyn BlockCipher, sectors: &mut [[Block; BLOCKS_PER_SECTOR]], vectors: &[Block]) {
+    for (sectors, vectors) in sectors.chunks_mut(BATCH).zip(vectors.chunks(BATCH)) {
+        let mut chain = [Block::default(); BATCH];
+        let chain = &mut chain[..sectors.len().min(vectors.len())];
+        chain.copy_from_slice(&vectors[..chain.len()]);
+        for rank in 0..BLOCKS_PER_SECTOR {
+            for (block, sector) in chain.iter_mut().zip(&*sectors) {
+                xor(block, &sector[rank]);
+            }
+            cipher.encrypt(chain);
+            for (block, sector) in chain.iter().zip(&mut *sectors) {
+                sector[rank] = *block;
+            }
+        }
+    }
+}
+
+/// Decrypts sectors. Nothing waits for anything.
+pub(super) fn decrypt(cipher: &dyn BlockCipher, sectors: &mut [[Block; BLOCKS_PER_SECTOR]], vectors: &[Block]) {
+    const SECTORS: usize = 4;
+    for (sectors, vectors) in sectors.chunks_mut(SECTORS).zip(vectors.chunks(SECTORS)) {
+        let mut encrypted = [[Block::default(); BLOCKS_PER_SECTOR]; SECTORS];
+        let encrypted = &mut encrypted[..sectors.len()];
+        encrypted.copy_from_slice(sectors);
+        cipher.decrypt(sectors.as_flattened_mut());
+        for ((sector, encrypted), vector) in sectors.iter_mut().zip(&*encrypted).zip(vectors) {
+            let (first, rest) = sector.split_at_mut(1);
+            xor(&mut first[0], vector);
+            for (block, before) in rest.iter_mut().zip(encrypted) {
+                xor(block, before);
+            }
+        }
+    }
+}

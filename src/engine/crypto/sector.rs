@@ -1,0 +1,202 @@
+//! Sectors of 512 bytes, encrypted each on its own.
+
+#[cfg(feature = "luks")]
+pub(crate) use with_ciphers::{BLOCKS_PER_SECTOR, SectorCipher};
+#[cfg(not(feature = "luks"))]
+pub(crate) use without_ciphers::SectorCipher;
+
+pub(crate) const SECTOR: usize = 512;
+
+#[cfg(not(feature = "luks"))]
+mod without_ciphers {
+    /// This build has none.
+    pub(crate) enum SectorCipher {}
+
+    impl SectorCipher {
+        pub(crate) fn encrypt(&self, _first: u64, _data: &mut [u8]) {
+            match *self {}
+        }
+
+        pub(crate) fn decrypt(&self, _first: u64, _data: &mut [u8]) {
+            match *self {}
+        }
+    }
+}
+
+#[cfg(feature = "luks")]
+mod with_ciphers {
+    use alloc::boxed::Box;
+
+    use super::SECTOR;
+    use crate::crypto::block_cipher::{BLOCK, Block, BlockCipher, block_cipher};
+    use crate::crypto::iv::IvSource;
+    use crate::crypto::{cbc, xts};
+    use crate::format::cipher_spec::{CipherAlgorithm, CipherMode, CipherSpec, IvGenerator};
+
+    pub(crate) const BLOCKS_PER_SECTOR: usize = SECTOR / BLOCK;
+
+    /// How many sectors have their vectors made at once.
+    const BATCH: usize = 64;
+
+    /// Encrypts and decrypts sectors by their numbers. The keys are wiped when it is dropped.
+    pub(crate) struct SectorCipher {
+        data: Box<dyn BlockCipher>,
+        /// For XTS.
+        tweak: Option<Box<dyn BlockCipher>>,
+        iv: IvSource,
+    }
+
+    impl SectorCipher {
+        /// The cipher of LUKS; `None` where it takes no key of that length.
+        pub(crate) fn new(spec: CipherSpec, key: &[u8]) -> Option<Self> {
+            let iv = IvSource::new(spec.iv, spec.algorithm, key)?;
+            let (data, tweak) = match spec.mode {
+                CipherMode::Cbc => (block_cipher(spec.algorithm, key)?, None),
+                CipherMode::Xts => {
+                    let (data, tweak) = key.split_at(key.len() / 2);
+                    (block_cipher(spec.algorithm, data)?, Some(block_cipher(spec.algorithm, tweak)?))
+                }
+            };
+            Some(Self { data, tweak, iv })
+        }
+
+        /// QEMU's first method: AES-128-CBC, whose key is the passphrase itself, cut or filled with zeros.
+        pub(crate) fn legacy(passphrase: &[u8]) -> Option<Self> {
+            let mut key = zeroize::Zeroizing::new([0; 16]);
+            for (byte, letter) in key.iter_mut().zip(passphrase) {
+                *byte = *letter;
+            }
+            let spec = CipherSpec { algorithm: CipherAlgorithm::Aes, mode: CipherMode::Cbc, iv: IvGenerator::Plain64 };
+            Self::new(spec, &*key)
+        }
+
+        /// Encrypts the sectors in `data`, of which the first has the number `first`. Bytes behind the last whole
+        /// sector stay as they are.
+        pub(crate) fn encrypt(&self, first: u64, data: &mut [u8]) {
+            self.each_batch(first, data, |sectors, vectors| match &self.tweak {
+                None => cbc::encrypt(&*self.data, sectors, vectors),
+                Some(tweak) => xts::apply(&**tweak, sectors, vectors, |blocks| self.data.encrypt(blocks)),
+            });
+        }
+
+        /// Decrypts the sectors in `data`, as [`SectorCipher::encrypt`].
+        pub(crate) fn decrypt(&self, first: u64, data: &mut [u8]) {
+            self.each_batch(first, data, |sectors, vectors| match &self.tweak {
+                None => cbc::decrypt(&*self.data, sectors, vectors),
+                Some(tweak) => xts::apply(&**tweak, sectors, vectors, |blocks| self.data.decrypt(blocks)),
+            });
+        }
+
+        fn each_batch(
+            &self,
+            mut number: u64,
+            data: &mut [u8],
+            pass: impl Fn(&mut [[Block; BLOCKS_PER_SECTOR]], &mut [Block]),
+        ) {
+            let (blocks, _) = Block::slice_as_chunks_mut(data);
+            let (sectors, _) = blocks.as_chunks_mut::<BLOCKS_PER_SECTOR>();
+            let mut vectors = [Block::default(); BATCH];
+            for sectors in sectors.chunks_mut(BATCH) {
+                let vectors = &mut vectors[..sectors.len()];
+                self.iv.fill(number, vectors);
+                pass(sectors, vectors);
+                number = number.wrapping_add(BATCH as u64);
+            }
+        }
+    }
+}
+
+#[cfg(all(test, feature = "luks"))]
+mod tests {
+    use alloc::vec::Vec;
+
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    use super::*;
+    use crate::crypto::tests::hex;
+    use crate::format::cipher_spec::{CipherAlgorithm, CipherMode, CipherSpec, HashAlgorithm, IvGenerator};
+
+    const XTS: CipherSpec =
+        CipherSpec { algorithm: CipherAlgorithm::Aes, mode: CipherMode::Xts, iv: IvGenerator::Plain64 };
+
+    fn counting() -> Vec<u8> {
+        (0..=255).cycle().take(SECTOR).collect()
+    }
+
+    #[track_caller]
+    fn check(cipher: &SectorCipher, number: u64, begins: &str, ends: &str) {
+        let mut data = counting();
+        cipher.encrypt(number, &mut data);
+        assert!(data.starts_with(&hex(begins)), "it begins right");
+        assert!(data.ends_with(&hex(ends)), "it ends right");
+        cipher.decrypt(number, &mut data);
+        assert_eq!(data, counting());
+    }
+
+    /// IEEE 1619-2007, annex B: vectors 4 and 10, which are whole sectors.
+    #[test]
+    fn xts() {
+        let key = "2718281828459045235360287471352631415926535897932384626433832795";
+        let cipher = SectorCipher::new(XTS, &hex(key)).expect("a key of 256 bits");
+        let begins = "27a7479befa1d476489f308cd4cfa6e2a96e4bbe3208ff25287dd3819616e89c";
+        check(&cipher, 0, begins, "0a282df920147beabe421ee5319d0568");
+        let key = "2718281828459045235360287471352662497757247093699959574966967627\
+                   3141592653589793238462643383279502884197169399375105820974944592";
+        let cipher = SectorCipher::new(XTS, &hex(key)).expect("a key of 512 bits");
+        let begins = "1c3b3a102f770386e4836c99e370cf9bea00803f5e482357a4ae12d414a3e63b";
+        check(&cipher, 0xff, begins, "c4f36ffda9fcea70b9c6e693e148c151");
+    }
+
+    /// NIST SP 800-38A, F.2.1: the vector there is no sector's number, so it is added to the first block.
+    #[test]
+    fn cbc() {
+        let cipher = SectorCipher::legacy(&hex("2b7e151628aed2a6abf7158809cf4f3c")).expect("any passphrase");
+        let mut data = hex("6bc1bee22e409f96e93d7e117393172aae2d8a571e03ac9c9eb76fac45af8e51");
+        for (byte, vector) in data.iter_mut().zip(0..16) {
+            *byte ^= vector;
+        }
+        data.resize(SECTOR, 0);
+        cipher.encrypt(0, &mut data);
+        let expected = "7649abac8119b246cee98e9b12e9197d5086cb9b507219ee95db113a917678b2";
+        assert!(data.starts_with(&hex(expected)));
+    }
+
+    #[test]
+    fn the_legacy_key_is_the_passphrase_cut_or_filled() {
+        let encrypted = |passphrase: &[u8]| {
+            let mut data = counting();
+            SectorCipher::legacy(passphrase).expect("any passphrase").encrypt(7, &mut data);
+            data
+        };
+        assert_eq!(encrypted(b"0123456789abcdef"), encrypted(b"0123456789abcdefgh"));
+        assert_eq!(encrypted(b"short"), encrypted(b"short\0\0"));
+        assert_ne!(encrypted(b"short"), encrypted(b"shore"));
+    }
+
+    /// Whatever the batches, each sector is what it is alone.
+    #[test]
+    fn many_sectors_are_as_each_alone() {
+        let hash = HashAlgorithm::Sha256;
+        for algorithm in [CipherAlgorithm::Aes, CipherAlgorithm::Serpent, CipherAlgorithm::Twofish] {
+            for mode in [CipherMode::Cbc, CipherMode::Xts] {
+                for iv in [IvGenerator::Plain, IvGenerator::Plain64, IvGenerator::Essiv(hash)] {
+                    let cipher = SectorCipher::new(CipherSpec { algorithm, mode, iv }, &[9; 32]).expect("32 bytes");
+                    // Where the number outgrows 32 bits, `plain` starts again.
+                    let first = u64::from(u32::MAX) - 70;
+                    let plain: Vec<u8> = (0..=255).cycle().take(150 * SECTOR).collect();
+                    let mut together = plain.clone();
+                    cipher.encrypt(first, &mut together);
+                    let mut alone = plain.clone();
+                    for (sector, number) in alone.chunks_mut(SECTOR).zip(first..) {
+                        cipher.encrypt(number, sector);
+                    }
+                    assert!(together == alone, "{algorithm:?} {mode:?} {iv:?}");
+                    assert_ne!(together[..SECTOR], together[2 * SECTOR..][..SECTOR], "each has its own vector");
+                    cipher.decrypt(first, &mut together);
+                    assert!(together == plain, "{algorithm:?} {mode:?} {iv:?}");
+                }
+            }
+        }
+    }
+}

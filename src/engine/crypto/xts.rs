@@ -1,0 +1,43 @@
+//! XTS (IEEE 1619) of whole sectors.
+
+use super::block_cipher::{Block, BlockCipher, xor};
+use super::sector::BLOCKS_PER_SECTOR;
+
+/// Sectors at once: their tweaks fit on the stack.
+const BATCH: usize = 8;
+
+/// Encrypts or decrypts sectors by `pass`; `vectors` become their first tweaks.
+pub(super) fn apply(
+    tweak_cipher: &dyn BlockCipher,
+    sectors: &mut [[Block; BLOCKS_PER_SECTOR]],
+    vectors: &mut [Block],
+    pass: impl Fn(&mut [Block]),
+) {
+    tweak_cipher.encrypt(vectors);
+    for (sectors, first_tweaks) in sectors.chunks_mut(BATCH).zip(vectors.chunks(BATCH)) {
+        let mut tweaks = [[Block::default(); BLOCKS_PER_SECTOR]; BATCH];
+        let tweaks = &mut tweaks[..sectors.len()];
+        for (tweaks, first) in tweaks.iter_mut().zip(first_tweaks) {
+            fill_tweaks(tweaks, first);
+        }
+        let (blocks, tweaks) = (sectors.as_flattened_mut(), tweaks.as_flattened());
+        xor_all(blocks, tweaks);
+        pass(blocks);
+        xor_all(blocks, tweaks);
+    }
+}
+
+fn xor_all(blocks: &mut [Block], others: &[Block]) {
+    for (block, other) in blocks.iter_mut().zip(others) {
+        xor(block, other);
+    }
+}
+
+/// Each tweak is the one before times x, in GF(2^128) of the polynomial x^128 + x^7 + x^2 + x + 1.
+fn fill_tweaks(tweaks: &mut [Block], first: &Block) {
+    let mut tweak = u128::from_le_bytes((*first).into());
+    for place in tweaks {
+        *place = tweak.to_le_bytes().into();
+        tweak = (tweak << 1) ^ ((tweak >> 127) * 0x87);
+    }
+}

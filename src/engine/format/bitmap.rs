@@ -1,0 +1,140 @@
+//! The directory of the dirty bitmaps that an image stores.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use super::bytes::Record;
+use super::geometry::Geometry;
+use crate::error::{Corrupt, HeaderTable};
+use crate::format::header::extension::BitmapDirectory;
+
+const FIXED_BYTES: u64 = 24;
+const ALIGNMENT: u64 = 8;
+/// QEMU's limits.
+const MAX_BITMAPS: u32 = 65_535;
+const MAX_DIRECTORY_BYTES: u64 = 65_535 << 10;
+const GRANULARITY_BITS: core::ops::RangeInclusive<u8> = 9..=31;
+const MAX_NAME: u16 = 1023;
+
+const FLAG_IN_USE: u32 = 1 << 0;
+const FLAG_AUTO: u32 = 1 << 1;
+
+/// An entry of a bitmap's table: bits 9 to 55 are the offset of a cluster of the bitmap.
+pub(crate) const BITMAP_ENTRY_SIZE: u64 = 8;
+pub(crate) const BITMAP_OFFSET_MASK: u64 = 0x00ff_ffff_ffff_fe00;
+
+/// QEMU's limits on a bitmap's table, and on what it leads to.
+const MAX_TABLE_ENTRIES: u32 = 1 << 27;
+const MAX_BITMAP_BYTES: u64 = 512 << 20;
+/// The only type of bitmap that there is.
+const DIRTY_TRACKING: u8 = 1;
+
+/// Where a bitmap's table is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct BitmapTable {
+    pub(crate) offset: u64,
+    pub(crate) entries: u32,
+    flags: u32,
+    kind: u8,
+    granularity_bits: u8,
+    extra_bytes: u32,
+}
+
+impl BitmapTable {
+    /// Whether QEMU takes the bitmap, of a disk of `disk_size` bytes.
+    pub(crate) fn is_allowed(self, geometry: Geometry, disk_size: u64) -> bool {
+        const KNOWN_FLAGS: u32 = FLAG_IN_USE | FLAG_AUTO | 1 << 2;
+        let is_somewhere = self.offset != 0 && geometry.is_cluster_aligned(self.offset);
+        let bytes = u64::from(self.entries) << geometry.cluster_bits();
+        let bits = disk_size.div_ceil(1 << self.granularity_bits);
+        let needed = bits.div_ceil(8).div_ceil(geometry.cluster_size());
+        is_somewhere
+            && i64::try_from(self.offset).is_ok()
+            && (1..=MAX_TABLE_ENTRIES).contains(&self.entries)
+            && bytes <= MAX_BITMAP_BYTES
+            && self.flags & !KNOWN_FLAGS == 0
+            && self.kind == DIRTY_TRACKING
+            && self.extra_bytes == 0
+            // One that is in use was perhaps not saved since the disk had another size.
+            && (self.flags & FLAG_IN_USE != 0 || u64::from(self.entries) == needed)
+    }
+}
+
+/// A dirty bitmap that the image stores.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BitmapInfo {
+    /// Its name, unique within the image.
+    pub name: String,
+    /// How many bytes of the disk a bit stands for: a power of two from 512.
+    pub granularity: u64,
+    /// It was not saved properly, so that its contents can't be trusted.
+    pub in_use: bool,
+    /// It is to be kept up to date by whoever writes.
+    pub auto: bool,
+}
+
+impl BitmapDirectory {
+    /// The directory's size in bytes, if it is a possible one.
+    pub(crate) fn checked_size(self) -> Result<usize, Corrupt> {
+        let too_large = Corrupt::TableTooLarge { table: HeaderTable::Bitmaps, count: self.size };
+        if self.size > MAX_DIRECTORY_BYTES || self.bitmaps > MAX_BITMAPS {
+            return Err(too_large);
+        }
+        usize::try_from(self.size).map_err(|_| too_large)
+    }
+
+    /// The bitmaps that the directory, read whole into `bytes`, lists.
+    pub(crate) fn parse(self, bytes: &[u8]) -> Result<Vec<BitmapInfo>, Corrupt> {
+        Ok(self.entries(bytes)?.into_iter().map(|(bitmap, _)| bitmap).collect())
+    }
+
+    /// Where the tables of these bitmaps are, of a directory that has them and nothing else.
+    pub(crate) fn tables(self, bytes: &[u8]) -> Result<Vec<BitmapTable>, Corrupt> {
+        let (entries, end) = self.entries_and_end(bytes)?;
+        if end != self.size {
+            return Err(Corrupt::BitmapEntry { index: self.bitmaps, directory: self.offset });
+        }
+        Ok(entries.into_iter().map(|(_, table)| table).collect())
+    }
+
+    fn entries(self, bytes: &[u8]) -> Result<Vec<(BitmapInfo, BitmapTable)>, Corrupt> {
+        Ok(self.entries_and_end(bytes)?.0)
+    }
+
+    fn entries_and_end(self, bytes: &[u8]) -> Result<(Vec<(BitmapInfo, BitmapTable)>, u64), Corrupt> {
+        let mut list = Vec::new();
+        let mut at = 0;
+        for index in 0..self.bitmaps {
+            let broken = Corrupt::BitmapEntry { index, directory: self.offset };
+            let (entry, next) = parse_entry(Record(bytes), at).ok_or(broken)?;
+            list.push(entry);
+            at = next;
+        }
+        Ok((list, at))
+    }
+}
+
+/// The entry at `at`, and where the next one begins.
+fn parse_entry(record: Record<'_>, at: u64) -> Option<((BitmapInfo, BitmapTable), u64)> {
+    let flags = record.u32(at + 12)?;
+    let granularity_bits = record.u8(at + 17).filter(|bits| GRANULARITY_BITS.contains(bits))?;
+    let name_length = record.u16(at + 18).filter(|length| *length <= MAX_NAME)?;
+    let extra_bytes = record.u32(at + 20)?;
+    let name_at = at + FIXED_BYTES + u64::from(extra_bytes);
+    let name = record.slice(name_at, u64::from(name_length))?;
+    let bitmap = BitmapInfo {
+        name: String::from_utf8_lossy(name).into_owned(),
+        granularity: 1 << granularity_bits,
+        in_use: flags & FLAG_IN_USE != 0,
+        auto: flags & FLAG_AUTO != 0,
+    };
+    let table = BitmapTable {
+        offset: record.u64(at)?,
+        entries: record.u32(at + 8)?,
+        flags,
+        kind: record.u8(at + 16)?,
+        granularity_bits,
+        extra_bytes,
+    };
+    Some(((bitmap, table), (name_at + u64::from(name_length)).next_multiple_of(ALIGNMENT)))
+}

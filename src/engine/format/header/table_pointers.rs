@@ -1,0 +1,50 @@
+//! From where all metadata are found.
+
+use core::ops::Range;
+
+use crate::format::geometry::Geometry;
+use crate::format::l1::L1Table;
+use crate::format::units::HostOffset;
+
+/// The fields of the header from which all metadata are found, and the size of the disk: the bytes 24 to 71, which are in
+/// one sector, so that one write changes them all or none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Roots {
+    pub(crate) size: u64,
+    pub(crate) crypt_method: u32,
+    pub(crate) l1: L1Table,
+    pub(crate) refcount_table: HostOffset,
+    pub(crate) refcount_table_clusters: u32,
+    pub(crate) nb_snapshots: u32,
+    pub(crate) snapshots: HostOffset,
+}
+
+impl Roots {
+    /// The bytes from [`field::SIZE`](crate::field::SIZE) on.
+    pub(crate) fn to_bytes(self) -> [u8; 48] {
+        let fields = [
+            self.size,
+            u64::from(self.crypt_method) << 32 | u64::from(self.l1_entries()),
+            self.l1.offset.0,
+            self.refcount_table.0,
+            u64::from(self.refcount_table_clusters) << 32 | u64::from(self.nb_snapshots),
+            self.snapshots.0,
+        ];
+        let mut bytes = [0; 48];
+        for (place, field) in bytes.chunks_exact_mut(8).zip(fields) {
+            place.copy_from_slice(&field.to_be_bytes());
+        }
+        bytes
+    }
+
+    /// The clusters of the refcount table.
+    pub(crate) fn refcount_table_place(self, geometry: Geometry) -> Range<u64> {
+        let first = self.refcount_table.0 >> geometry.cluster_bits();
+        first..first + u64::from(self.refcount_table_clusters)
+    }
+
+    /// At most [`MAX_L1_ENTRIES`](crate::format::l1::MAX_L1_ENTRIES).
+    pub(in crate::format) fn l1_entries(self) -> u32 {
+        u32::try_from(self.l1.entries).unwrap_or(u32::MAX)
+    }
+}

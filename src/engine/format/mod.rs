@@ -1,0 +1,16 @@
+//! The format: bytes ⇄ values, pure. Nothing here knows of storages or futures.
+
+pub(crate) mod bitmap;
+pub(crate) mod bytes;
+#[cfg(feature = "luks")]
+pub(crate) mod cipher_spec;
+pub(crate) mod geometry;
+pub(crate) mod header;
+pub(crate) mod l1;
+pub(crate) mod l2;
+pub(crate) mod l2_corruption;
+pub(crate) mod luks;
+pub(crate) mod probe;
+pub(crate) mod refcount;
+pub(crate) mod snapshot;
+pub(crate) mod units;

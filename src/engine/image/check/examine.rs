@@ -1,0 +1,311 @@
+//! The check itself: the walk compared with the counts, a window of the file at a time.
+
+use alloc::vec::Vec;
+use core::ops::Range;
+
+use super::finding::Finding;
+use super::refcounts::{BlockPlace, CountedOnce, StoredCounts};
+use super::references::References;
+use super::snapshots::SnapshotTables;
+use super::subject::Subject;
+use super::walk::{Owner, Reference, Referred, Sink, l1_entries, refcount_entry, walk};
+use super::{CheckOptions, CheckReport, Progress};
+use crate::error::Error;
+use crate::format::l1::L1Entry;
+use crate::format::l2::L2Entry;
+use crate::format::l2_corruption::Target;
+use crate::format::refcount::TABLE_OFFSET_MASK;
+use crate::format::units::HostOffset;
+use crate::storage::Storage;
+
+/// Checks `subject`, which has a snapshot table that can be read.
+pub(in crate::image) async fn examine<S: Storage>(
+    subject: &Subject<'_, S>,
+    snapshots: &SnapshotTables,
+    options: &mut CheckOptions<'_>,
+    report: &mut CheckReport,
+) -> Result<(), Error<S::Error>> {
+    let limit = subject.clusters() + 1;
+    let mut examination = Examination {
+        subject,
+        counts: StoredCounts::read(subject).await?,
+        references: References::wide(0, 0),
+        copied: None,
+        everything: true,
+        strays: Vec::new(),
+        table_is_counted: true,
+        next_contiguous: None,
+        pace: Pace { done: 0, total: l1_entries(subject, snapshots) },
+        options,
+        report,
+    };
+    let mut next = Some(0);
+    while let Some(start) = next {
+        examination.references = References::narrow(start, limit);
+        let window = examination.references.window();
+        examination.copied = Some(CountedOnce::read(subject, &mut examination.counts, window.clone()).await?);
+        walk(subject, snapshots, &mut examination).await?;
+        examination.everything = false;
+        examination.copied = None;
+        let first_behind = examination.references.next();
+        if examination.references.is_spilled() {
+            examination.count_again(snapshots, window.clone()).await?;
+        } else {
+            examination.compare().await?;
+        }
+        // What nothing refers to and nothing counts needs no look.
+        let counted = examination.counts.next_counted(window.end);
+        next = [first_behind, counted].into_iter().flatten().filter(|cluster| *cluster < limit).min();
+    }
+    Ok(())
+}
+
+struct Examination<'a, 'o, S> {
+    subject: &'a Subject<'a, S>,
+    counts: StoredCounts,
+    references: References,
+    /// Where entries are checked for their COPIED flags.
+    copied: Option<CountedOnce>,
+    /// The first walk: it finds what is wrong with the entries.
+    everything: bool,
+    /// Flags of clusters that the file doesn't have: where, which cluster, and the flag.
+    strays: Vec<Stray>,
+    /// The count of the L2 table can be read.
+    table_is_counted: bool,
+    /// Where the next cluster of the table would be, if it weren't fragmented.
+    next_contiguous: Option<HostOffset>,
+    pace: Pace,
+    options: &'a mut CheckOptions<'o>,
+    report: &'a mut CheckReport,
+}
+
+struct Pace {
+    done: u64,
+    total: u64,
+}
+
+struct Stray {
+    cluster: u64,
+    flag: bool,
+    finding: Finding,
+}
+
+impl<S: Storage> Sink<S::Error> for Examination<'_, '_, S> {
+    fn refer(&mut self, reference: Reference) {
+        let Reference { place, start, length, what } = reference;
+        let lost = matches!(what, Referred::Compressed | Referred::Bitmap | Referred::SnapshotL1);
+        match self.subject.area(start, length) {
+            Some(clusters) => self.references.add(clusters),
+            None => self.find(Finding::PastEnd { place: place.0, offset: start.0, length, lost }),
+        }
+    }
+
+    fn find(&mut self, finding: Finding) {
+        if self.everything {
+            self.report.add(finding, self.options);
+        }
+    }
+
+    async fn l1_entry(&mut self, owner: Owner, place: HostOffset, entry: L1Entry) -> Result<(), Error<S::Error>> {
+        if owner != Owner::Active {
+            return Ok(());
+        }
+        self.next_contiguous = None;
+        // As QEMU: where nothing is known of the table, its entries are not looked at.
+        self.table_is_counted = !self.is_unreadable(self.subject.cluster_of(entry.offset()));
+        let finding = Finding::L1Copied { entry_offset: place.0, table: entry.offset().0, flag: entry.is_owned() };
+        self.check_flag(entry.offset(), entry.is_owned(), finding);
+        Ok(())
+    }
+
+    fn l2_entry(&mut self, owner: Owner, place: HostOffset, entry: L2Entry, target: Target) {
+        if owner != Owner::Active {
+            return;
+        }
+        match target {
+            Target::Compressed(_) if self.everything => self.report.count_compressed(),
+            Target::Compressed(_) | Target::Nothing => {}
+            Target::Cluster(cluster) => {
+                if self.everything {
+                    self.report.count_allocated(self.next_contiguous.is_some_and(|expected| expected != cluster));
+                    self.next_contiguous = Some(cluster.plus(self.subject.geometry.cluster_size()));
+                }
+                if !self.table_is_counted {
+                    return;
+                }
+                let flag = entry.has_copied_flag();
+                let finding = Finding::L2Copied { entry_offset: place.0, cluster: cluster.0, flag };
+                self.check_flag(cluster, flag, finding);
+            }
+        }
+    }
+
+    async fn end_of_table(&mut self) -> Result<(), Error<S::Error>> {
+        for stray in core::mem::take(&mut self.strays) {
+            let count = self.counts.count(self.subject, stray.cluster).await?;
+            if count.is_some_and(|count| (count == 1) != stray.flag) {
+                self.find(stray.finding);
+            }
+        }
+        Ok(())
+    }
+
+    fn progress(&mut self, entries: u64) -> Result<(), Error<S::Error>> {
+        self.pace.done += entries;
+        self.pace.total = self.pace.total.max(self.pace.done);
+        let Pace { done, total } = self.pace;
+        Ok(self.options.report_progress(Progress { done, total })?)
+    }
+}
+
+impl<S: Storage> Examination<'_, '_, S> {
+    /// Compares the flag of an entry for `place` with the count that the file has.
+    fn check_flag(&mut self, place: HostOffset, flag: bool, finding: Finding) {
+        if self.subject.has_data_file() && matches!(finding, Finding::L2Copied { .. }) {
+            // Nothing is counted there: every cluster is the entry's own.
+            if !flag {
+                self.find(finding);
+            }
+            return;
+        }
+        let cluster = self.subject.cluster_of(place);
+        let Some(copied) = &self.copied else { return };
+        if let Some(once) = copied.is_counted_once(cluster) {
+            if once != flag && !self.is_unreadable(cluster) {
+                self.report.add(finding, self.options);
+            }
+        } else if self.everything && cluster > self.subject.clusters() {
+            self.strays.push(Stray { cluster, flag, finding });
+        }
+    }
+
+    fn is_unreadable(&self, cluster: u64) -> bool {
+        matches!(self.counts.place(self.subject, self.counts.index_of(cluster)), BlockPlace::Unreadable(_))
+    }
+
+    /// Counts the references in `window` again, in narrow windows, and compares them.
+    async fn count_again(&mut self, snapshots: &SnapshotTables, window: Range<u64>) -> Result<(), Error<S::Error>> {
+        let mut start = window.start;
+        while start < window.end {
+            self.references = References::wide(start, window.end);
+            walk(self.subject, snapshots, self).await?;
+            start = self.references.window().end;
+            self.compare().await?;
+        }
+        Ok(())
+    }
+
+    /// Adds the refcount blocks to the references of the window, and compares these with the counts.
+    async fn compare(&mut self) -> Result<(), Error<S::Error>> {
+        self.refer_to_blocks();
+        let window = self.references.window();
+        let first = self.counts.index_of(window.start);
+        let last = self.counts.index_of(window.end - 1);
+        for index in first..=last {
+            let clusters = self.counts.clusters_of(index);
+            let clusters = clusters.start.max(window.start)..clusters.end.min(window.end);
+            self.compare_block(index, clusters).await?;
+        }
+        Ok(())
+    }
+
+    /// As QEMU, in the order of the table: a block whose cluster was referred to before is shared.
+    fn refer_to_blocks(&mut self) {
+        const RESERVED: u64 = !TABLE_OFFSET_MASK;
+        let (subject, window) = (self.subject, self.references.window());
+        let size = subject.geometry.cluster_size();
+        let is_first = window.start == 0;
+        for (_, entry_place, entry) in self.counts.entries(subject) {
+            let (entry_offset, block) = (entry_place.0, entry & TABLE_OFFSET_MASK);
+            let cluster = subject.cluster_of(HostOffset(block));
+            let finding = if entry & RESERVED != 0 {
+                Finding::RefcountEntryReserved { entry_offset, entry }
+            } else if !subject.geometry.is_cluster_aligned(block) {
+                Finding::RefcountBlockUnaligned { entry_offset, block }
+            } else if subject.area(HostOffset(block), size).is_none() {
+                Finding::RefcountBlockPastEnd { entry_offset, block }
+            } else if block != 0 && window.contains(&cluster) {
+                self.references.add(cluster..cluster + 1);
+                let references = self.references.count(cluster);
+                if references.min(self.counts.width().max()) != 1 {
+                    self.report.add(Finding::RefcountBlockShared { entry_offset, block, references }, self.options);
+                }
+                continue;
+            } else {
+                if block != 0 && cluster >= window.end {
+                    self.references.add(cluster..cluster + 1);
+                }
+                continue;
+            };
+            if is_first {
+                self.report.add(finding, self.options);
+            }
+        }
+    }
+
+    async fn compare_block(&mut self, index: usize, clusters: Range<u64>) -> Result<(), Error<S::Error>> {
+        let (subject, limit) = (self.subject, self.counts.width().max());
+        let place = self.counts.place(subject, index);
+        if let BlockPlace::At(place) = place {
+            self.counts.load(subject, index, place).await?;
+        }
+        let comparison = Comparison { subject, references: &self.references, limit };
+        let Self { counts, report, options, .. } = self;
+        match place {
+            BlockPlace::Nowhere => clusters.for_each(|cluster| comparison.compare(cluster, 0, report, options)),
+            BlockPlace::At(_) => {
+                for (cluster, count) in counts.of_held_block(clusters) {
+                    comparison.compare(cluster, count, report, options);
+                }
+            }
+            BlockPlace::Unreadable(block) => {
+                let entry_offset = refcount_entry(subject, index).0;
+                clusters.clone().for_each(|cluster| comparison.check_overflow(cluster, report, options));
+                let clusters = clusters.filter(|cluster| comparison.includes(*cluster)).count() as u64;
+                if clusters > 0 {
+                    report.add(Finding::CountsUnreadable { entry_offset, block: block.0, clusters }, options);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The references of a window, to be compared with counts.
+struct Comparison<'a, S> {
+    subject: &'a Subject<'a, S>,
+    references: &'a References,
+    /// The largest count.
+    limit: u64,
+}
+
+impl<S: Storage> Comparison<'_, S> {
+    /// The cluster behind the last one of the file counts only where something reaches into it.
+    fn includes(&self, cluster: u64) -> bool {
+        cluster < self.subject.clusters() || self.references.count(cluster) > 0
+    }
+
+    fn check_overflow(&self, cluster: u64, report: &mut CheckReport, options: &CheckOptions<'_>) {
+        let (references, limit) = (self.references.count(cluster), self.limit);
+        if references > limit {
+            let offset = self.subject.offset_of(cluster).0;
+            report.add(Finding::CountOverflow { offset, limit, references }, options);
+        }
+    }
+
+    fn compare(&self, cluster: u64, count: u64, report: &mut CheckReport, options: &CheckOptions<'_>) {
+        let references = self.references.count(cluster);
+        if (count == 0 && references == 0) || !self.includes(cluster) {
+            return;
+        }
+        report.image_end_offset = report.image_end_offset.max(self.subject.offset_of(cluster + 1).0);
+        self.check_overflow(cluster, report, options);
+        let offset = self.subject.offset_of(cluster).0;
+        let references = references.min(self.limit);
+        if count > references {
+            report.add(Finding::Leaked { offset, count, references }, options);
+        } else if count < references {
+            report.add(Finding::CountTooLow { offset, count, references }, options);
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! The LUKS header of an image file.
+
+use alloc::vec;
+use alloc::vec::Vec;
+
+use zeroize::Zeroizing;
+
+use super::key_material::KeyOptions;
+use super::read_luks_header;
+use super::unlock::{KeyDerivation, Keys, derive};
+use crate::crypto::key_slot;
+use crate::crypto::passphrase::Passphrase;
+use crate::crypto::pbkdf2::Derivation;
+use crate::crypto::sector::SectorCipher;
+use crate::error::{Corrupt, Error, LuksFault, Misuse, Problem, Unsupported};
+use crate::format::cipher_spec::{CipherSpec, HashAlgorithm};
+use crate::format::header::extension::CryptoHeader;
+use crate::format::luks::{DIGEST_BYTES, KeySlot, LuksHeader};
+use crate::format::units::HostOffset;
+use crate::meta::host_file::HostFile;
+use crate::storage::Storage;
+
+/// A LUKS header, and where it is.
+pub(in crate::image) struct Luks {
+    pub(in crate::image) start: HostOffset,
+    pub(in crate::image) header: LuksHeader,
+}
+
+/// A slot that was opened.
+pub(in crate::image) struct Opened {
+    pub(in crate::image) slot: usize,
+    pub(in crate::image) key: Zeroizing<Vec<u8>>,
+    pub(in crate::image) cipher: SectorCipher,
+}
+
+impl Luks {
+    pub(in crate::image) async fn read<S: Storage>(
+        file: &HostFile<S>,
+        place: CryptoHeader,
+    ) -> Result<Self, Error<S::Error>> {
+        Ok(Self { start: HostOffset(place.offset), header: read_luks_header(file, place).await? })
+    }
+
+    /// Fails where no passphrase can open it.
+    pub(in crate::image) fn check_openable(&self) -> Result<(), Problem> {
+        let (spec, _) = self.header.algorithms()?;
+        self.cipher(spec, &vec![0; self.key_length()])?;
+        if self.header.slots.iter().any(|slot| slot.active) {
+            Ok(())
+        } else {
+            Err(Corrupt::Luks { offset: self.start.0, fault: LuksFault::NoActiveSlot }.into())
+        }
+    }
+
+    /// The first slot that `passphrase` opens.
+    pub(in crate::image) async fn open<S: Storage>(
+        &self,
+        file: &HostFile<S>,
+        passphrase: &Passphrase,
+        keys: &Keys,
+    ) -> Result<Opened, Error<S::Error>> {
+        let (spec, hash) = self.header.algorithms()?;
+        check_iterations(self.header.digest_iterations, keys.max_iterations)?;
+        let mut refused = None;
+        for (index, slot) in self.header.slots.iter().enumerate().filter(|(_, slot)| slot.active) {
+            if let Err(error) = check_iterations(slot.iterations, keys.max_iterations) {
+                refused = Some(error);
+                continue;
+            }
+            let key = self.key_in(file, slot, passphrase, &*keys.derivation).await?;
+            if self.is_key(hash, &key, &*keys.derivation).await? {
+                let cipher = self.cipher(spec, &key)?;
+                return Ok(Opened { slot: index, key, cipher });
+            }
+        }
+        Err(refused.map_or_else(|| Misuse::WrongPassphrase.into(), Error::from))
+    }
+
+    /// What `passphrase` finds in `slot`: the key, if it is the right one.
+    async fn key_in<S: Storage>(
+        &self,
+        file: &HostFile<S>,
+        slot: &KeySlot,
+        passphrase: &Passphrase,
+        derivation: &dyn KeyDerivation,
+    ) -> Result<Zeroizing<Vec<u8>>, Error<S::Error>> {
+        let (spec, hash) = self.header.algorithms()?;
+        let range = self.header.material(slot);
+        // At most 64 bytes by 4000: the header was checked.
+        let mut material = Zeroizing::new(vec![0; usize::try_from(range.end - range.start).unwrap_or(0)]);
+        file.read(self.start.plus(range.start), &mut material).await.map_err(Error::Storage)?;
+        let mut slot_key = Zeroizing::new(vec![0; self.key_length()]);
+        let (password, salt, iterations) = (passphrase.bytes(), &slot.salt, slot.iterations);
+        derive(derivation, Derivation { hash, password, salt, iterations }, &mut slot_key).await?;
+        Ok(key_slot::open(spec, hash, &slot_key, material).ok_or_else(|| self.header.unknown_cipher())?)
+    }
+
+    async fn is_key(&self, hash: HashAlgorithm, key: &[u8], derivation: &dyn KeyDerivation) -> Result<bool, Misuse> {
+        let mut digest = [0; DIGEST_BYTES];
+        derive(derivation, key_slot::digest_of(&self.header, hash, key), &mut digest).await?;
+        Ok(key_slot::is_same(&digest, &self.header.digest))
+    }
+
+    fn cipher(&self, spec: CipherSpec, key: &[u8]) -> Result<SectorCipher, Unsupported> {
+        SectorCipher::new(spec, key).ok_or_else(|| self.header.unknown_cipher())
+    }
+
+    fn key_length(&self) -> usize {
+        // At most 64.
+        usize::try_from(self.header.key_bytes).unwrap_or(0)
+    }
+}
+
+/// `slot` so that `passphrase` opens it, and its material, which holds `key`; `None` where the cipher takes no keys of
+/// that length.
+pub(in crate::image) async fn fill_slot(
+    mut slot: KeySlot,
+    (spec, hash): (CipherSpec, HashAlgorithm),
+    key: &[u8],
+    passphrase: &Passphrase,
+    options: &KeyOptions,
+) -> Result<Option<(KeySlot, Zeroizing<Vec<u8>>)>, Misuse> {
+    (slot.active, slot.iterations) = (true, options.iterations);
+    options.entropy.fill(&mut slot.salt)?;
+    let mut slot_key = Zeroizing::new(vec![0; key.len()]);
+    let (password, salt, iterations) = (passphrase.bytes(), &slot.salt, slot.iterations);
+    derive(&*options.derivation, Derivation { hash, password, salt, iterations }, &mut slot_key).await?;
+    let material = key_slot::seal(spec, hash, &slot_key, key, |bytes| options.entropy.fill(bytes))?;
+    Ok(material.map(|material| (slot, material)))
+}
+
+fn check_iterations(iterations: u32, limit: u32) -> Result<(), Unsupported> {
+    if iterations > limit { Err(Unsupported::LuksIterations { iterations, limit }) } else { Ok(()) }
+}

@@ -1,0 +1,276 @@
+//! Changing an image's options in place, as `qemu-img amend` and `qemu-img rebase -u` do.
+//!
+//! Everything that changes is in the header's cluster: the fields, the extensions and the backing file's name, which
+//! [`replace_head`](super::replace_header) replaces as a whole. Where tables or counts change as well they are written
+//! anew behind the end of the file before that, as a repair does it (see [`repair`](crate::image::repair)), and the new head
+//! switches to them: so a crash leaves the image as it was, or as it should be. What the old tables took is free then.
+
+use alloc::string::String;
+
+use super::replace_header::replace_head;
+use crate::error::{CreateFault, Error, Misuse};
+use crate::format::header::RawHeader;
+use crate::format::header::emit_changed::ChangedHead;
+use crate::format::header::feature;
+use crate::format::refcount::RefcountWidth;
+use crate::format::units::HostOffset;
+use crate::image::chain::backing::BackingFormat;
+use crate::image::check::snapshots::SnapshotTables;
+use crate::image::check::subject::Subject;
+use crate::image::check::walk::{Reference, Referred, Sink, walk};
+use crate::image::check::{CheckOptions, check_subject};
+use crate::image::repair::file_end::Behind;
+use crate::image::repair::refcounts::{highest_count, write_structure};
+use crate::image::repair::rewrite_tables::{Policy, rewrite};
+use crate::image::repair::{Repair, RepairOptions, give_flags, repair_file};
+use crate::image::snapshot::table::SnapshotTable;
+use crate::meta::host_file::{FileId, HostFile};
+use crate::storage::{Storage, StorageMut};
+
+const MAX_BACKING_NAME: usize = 1023;
+/// Version 2 has counts of 2^4 bits only.
+const V2_REFCOUNT_ORDER: u32 = 4;
+
+/// What to change of an image; what is not set stays as it is. Making it does no I/O.
+#[derive(Clone, Debug, Default)]
+pub struct AmendOptions {
+    version: Option<u32>,
+    lazy_refcounts: Option<bool>,
+    refcount_bits: Option<u32>,
+    backing: Backing,
+    data_file_name: Option<String>,
+}
+
+/// What becomes of the backing file's name.
+#[derive(Clone, Debug, Default)]
+enum Backing {
+    #[default]
+    Kept,
+    Removed,
+    Named(String, BackingFormat),
+}
+
+impl AmendOptions {
+    /// Changes nothing.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Sets the version of the format: 2 or 3.
+    ///
+    /// Version 2 has no zero clusters: where there is a backing file, each becomes a cluster of zeros. An image that uses
+    /// what only version 3 has (extended L2 entries, a data file, compressed clusters other than deflate's, another
+    /// refcount width than 16 bits, snapshots of another size than the disk or with more than 4 GiB of VM state) is
+    /// refused; its bitmaps are dropped.
+    #[must_use]
+    pub fn version(self, version: u32) -> Self {
+        Self { version: Some(version), ..self }
+    }
+
+    /// Sets whether programs may write reference counts late, and mark the image as dirty meanwhile. Version 3 only.
+    #[must_use]
+    pub fn lazy_refcounts(self, lazy: bool) -> Self {
+        Self { lazy_refcounts: Some(lazy), ..self }
+    }
+
+    /// Sets the width of a reference count in bits: 1, 2, 4, 8, 16, 32 or 64; only 16 in version 2. Where a count doesn't
+    /// fit into it ([`Misuse::RefcountOverflow`]), nothing is changed.
+    #[must_use]
+    pub fn refcount_bits(self, bits: u32) -> Self {
+        Self { refcount_bits: Some(bits), ..self }
+    }
+
+    /// Records another backing file. Nothing is read of it: what the disk reads there is up to the caller.
+    #[must_use]
+    pub fn backing_file(self, name: impl Into<String>, format: BackingFormat) -> Self {
+        Self { backing: Backing::Named(name.into(), format), ..self }
+    }
+
+    /// Records that there is no backing file: what isn't allocated reads as zeros.
+    #[must_use]
+    pub fn without_backing_file(self) -> Self {
+        Self { backing: Backing::Removed, ..self }
+    }
+
+    /// Records another name of the external data file, which the image must have.
+    #[must_use]
+    pub fn data_file_name(self, name: impl Into<String>) -> Self {
+        Self { data_file_name: Some(name.into()), ..self }
+    }
+}
+
+/// Changes the options of the image in `storage`.
+///
+/// Nobody else may use the image meanwhile. One that was not closed properly is repaired first; one that is marked as
+/// corrupt is refused, and so is one that a check finds corrupt, where more than its header changes
+/// ([`Misuse::NeedsRepair`]). A crash, or dropping the future, leaves the image as it was or as it should be.
+pub async fn amend<S: StorageMut>(storage: &S, options: &AmendOptions) -> Result<(), Error<S::Error>> {
+    let file = HostFile::open(storage, FileId(0)).await.map_err(Error::Storage)?;
+    let mut subject = Subject::read(&file).await?;
+    if subject.raw.incompatible_features & feature::CORRUPT != 0 {
+        return Err(Misuse::MarkedCorrupt.into());
+    }
+    if subject.raw.incompatible_features & feature::DIRTY != 0 {
+        let repaired = repair_file(&file, RepairOptions::new(Repair::All)).await?;
+        if repaired.after.is_dirty {
+            return Err(Misuse::NeedsRepair.into());
+        }
+        subject = Subject::read(&file).await?;
+    }
+    let wanted = options.apply(&subject.raw)?;
+    if wanted.version < subject.raw.version {
+        check_downgrade(&subject).await?;
+    }
+    let moved = move_tables(&subject, &wanted, options).await?;
+    let has_new_tables = moved.is_some();
+    write_head(&subject, &moved.unwrap_or(wanted), options).await?;
+    if has_new_tables { give_flags(&Subject::read(&file).await?).await } else { Ok(()) }
+}
+
+impl AmendOptions {
+    /// The header as it should be, but for what depends on the tables.
+    fn apply(&self, raw: &RawHeader) -> Result<RawHeader, Misuse> {
+        let mut wanted = raw.clone();
+        wanted.version = self.version.unwrap_or(raw.version);
+        if !(2..=3).contains(&wanted.version) {
+            return Err(Misuse::Create(CreateFault::Version(wanted.version)));
+        }
+        if let Some(bits) = self.refcount_bits {
+            if !bits.is_power_of_two() || bits > 64 {
+                return Err(Misuse::Create(CreateFault::RefcountBits(bits)));
+            }
+            wanted.refcount_order = bits.trailing_zeros();
+        }
+        if let Some(lazy) = self.lazy_refcounts {
+            wanted.compatible_features &= !feature::LAZY_REFCOUNTS;
+            wanted.compatible_features |= if lazy { feature::LAZY_REFCOUNTS } else { 0 };
+        }
+        if wanted.version == 2 {
+            if self.lazy_refcounts == Some(true) {
+                return Err(Misuse::Create(CreateFault::NeedsVersion3("lazy refcounts")));
+            }
+            if wanted.refcount_order != V2_REFCOUNT_ORDER {
+                return Err(Misuse::Create(CreateFault::NeedsVersion3("another refcount width than 16 bits")));
+            }
+            (wanted.compatible_features, wanted.autoclear_features) = (0, 0);
+            wanted.incompatible_features &= !feature::COMPRESSION;
+            wanted.compression_type = 0;
+        }
+        self.check_names(raw)?;
+        Ok(wanted)
+    }
+
+    fn check_names(&self, raw: &RawHeader) -> Result<(), Misuse> {
+        if self.data_file_name.is_some() && raw.incompatible_features & feature::DATA_FILE == 0 {
+            return Err(Misuse::UnneededDataFile);
+        }
+        let fault = match &self.backing {
+            Backing::Named(name, _) if name.is_empty() => CreateFault::EmptyBackingName,
+            Backing::Named(name, _) if name.len() > MAX_BACKING_NAME => CreateFault::BackingNameTooLong(name.len()),
+            Backing::Named(..) if raw.autoclear_features & feature::RAW_DATA_FILE != 0 => {
+                CreateFault::RawDataFileWithBacking
+            }
+            _ => return Ok(()),
+        };
+        Err(Misuse::Create(fault))
+    }
+}
+
+/// Refuses an image that uses what version 2 doesn't have.
+async fn check_downgrade<S: Storage>(subject: &Subject<'_, S>) -> Result<(), Error<S::Error>> {
+    let raw = &subject.raw;
+    let uses = |feature| raw.incompatible_features & feature != 0;
+    if uses(feature::EXTENDED_L2) {
+        return Err(Misuse::UsesVersion3("extended L2 entries").into());
+    }
+    if uses(feature::DATA_FILE) {
+        return Err(Misuse::UsesVersion3("an external data file").into());
+    }
+    let (snapshots, _) = SnapshotTable::of(raw).read(subject.file).await?;
+    let is_other = |size: Option<u64>| size.is_some_and(|size| size != subject.disk_size());
+    if snapshots.iter().any(|snapshot| snapshot.vm_state_size > u32::MAX.into() || is_other(snapshot.disk_size)) {
+        return Err(Misuse::UsesVersion3("snapshots of another size, or with a large VM state").into());
+    }
+    if uses(feature::COMPRESSION) && has_compressed_clusters(subject).await? {
+        return Err(Misuse::UsesVersion3("compressed clusters of another kind than deflate").into());
+    }
+    Ok(())
+}
+
+async fn has_compressed_clusters<S: Storage>(subject: &Subject<'_, S>) -> Result<bool, Error<S::Error>> {
+    struct Compressed(bool);
+    impl<E> Sink<E> for Compressed {
+        fn refer(&mut self, reference: Reference) {
+            self.0 |= reference.what == Referred::Compressed;
+        }
+    }
+    let mut compressed = Compressed(false);
+    walk(subject, &SnapshotTables::read(subject).await?, &mut compressed).await?;
+    Ok(compressed.0)
+}
+
+/// Writes the tables and counts that the change takes, and gives the header that points to them; `None` where it takes
+/// none.
+async fn move_tables<S: StorageMut>(
+    subject: &Subject<'_, S>,
+    wanted: &RawHeader,
+    options: &AmendOptions,
+) -> Result<Option<RawHeader>, Error<S::Error>> {
+    let (old, new) = (subject.raw.version, wanted.version);
+    let rewrites = new < old || (new > old && subject.raw.nb_snapshots > 0);
+    if !rewrites && wanted.refcount_order == subject.raw.refcount_order {
+        return Ok(None);
+    }
+    let report = check_subject(subject, &mut CheckOptions::new().max_findings(0)).await?;
+    if report.corruptions + report.check_errors > 0 {
+        return Err(Misuse::NeedsRepair.into());
+    }
+    let limit = RefcountWidth::new(wanted.refcount_order).max();
+    let highest = highest_count(subject).await?;
+    if highest.count > limit {
+        let offset = subject.offset_of(highest.cluster).0;
+        return Err(Misuse::RefcountOverflow { offset, count: highest.count, limit }.into());
+    }
+    let (mut moved, behind) = if rewrites {
+        // What version 3 requires of snapshots is found missing only in version 3.
+        let seen = subject.with_header(RawHeader { version: 3, ..subject.raw.clone() });
+        let has_backing_file = subject.has_backing_file() || matches!(options.backing, Backing::Named(..));
+        rewrite(&seen, Policy { accept_loss: false, without_zero_flags: new < old, has_backing_file }).await?
+    } else {
+        (subject.raw.clone(), Behind::of(subject.clusters()))
+    };
+    let tables = (moved.l1_table_offset, moved.nb_snapshots, moved.snapshots_offset);
+    moved = wanted.clone();
+    (moved.l1_table_offset, moved.nb_snapshots, moved.snapshots_offset) = tables;
+    let counted = subject.with_header(moved);
+    Ok(Some(write_structure(&counted, &behind, false).await?))
+}
+
+async fn write_head<S: StorageMut>(
+    subject: &Subject<'_, S>,
+    raw: &RawHeader,
+    options: &AmendOptions,
+) -> Result<(), Error<S::Error>> {
+    let cluster_size = subject.geometry.cluster_size();
+    let file = subject.file;
+    let old = file.read_up_to(HostOffset(0), cluster_size).await.map_err(Error::Storage)?;
+    let old_name = match subject.raw.backing_name() {
+        Some((offset, length)) => file.read_up_to(offset, length).await.map_err(Error::Storage)?,
+        None => alloc::vec::Vec::new(),
+    };
+    let (name, format) = match &options.backing {
+        Backing::Kept => (old_name.as_slice(), subject.extensions.backing_format()),
+        Backing::Removed => (&[][..], None),
+        Backing::Named(name, format) => (name.as_bytes(), Some(String::from(format.name()))),
+    };
+    let data_file_name = options.data_file_name.clone().or_else(|| subject.extensions.data_file_name());
+    let changed = ChangedHead {
+        old: &old,
+        old_header: &subject.raw,
+        extensions: &subject.extensions,
+        name,
+        format,
+        data_file_name,
+    };
+    replace_head(file, raw, &changed).await
+}

@@ -1,0 +1,5 @@
+//! What an existing image can change about itself: its options, its size, its header.
+
+pub(crate) mod amend;
+pub(crate) mod replace_header;
+pub(crate) mod resize;

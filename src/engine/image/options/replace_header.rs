@@ -1,0 +1,79 @@
+//! Replacing the head of a file so that a crash leaves the old one or the new one, however its writes are torn.
+//!
+//! Storage writes a sector whole or not at all, and the header's fields are in the first. So whatever else the new head
+//! takes is written before it, to where the old head has nothing, and the first sector switches to it. Where both need
+//! the same sectors, the new head is first put behind the old one, and from there to its place.
+
+use alloc::vec;
+use alloc::vec::Vec;
+
+use crate::error::{CreateFault, Error};
+use crate::format::header::RawHeader;
+use crate::format::header::emit_changed::{ChangedHead, Placement};
+use crate::format::units::HostOffset;
+use crate::meta::host_file::HostFile;
+use crate::storage::StorageMut;
+
+/// The smallest that storage writes at once.
+const SECTOR: usize = 512;
+
+/// Makes `header` and `changed` the head of `file`. Everything written before is durable first.
+pub(crate) async fn replace_head<S: StorageMut>(
+    file: &HostFile<S>,
+    header: &RawHeader,
+    changed: &ChangedHead<'_>,
+) -> Result<(), Error<S::Error>> {
+    let new = changed.emit(header, Placement::Compact);
+    let cluster_size = 1usize << header.cluster_bits;
+    if new.len() > cluster_size {
+        let (length, cluster_size) = (new.len() as u64, cluster_size as u64);
+        return Err(CreateFault::NamesTooLong { length, cluster_size }.into());
+    }
+    file.flush().await.map_err(Error::Storage)?;
+    let used = changed.used().max(SECTOR);
+    let mut end = used;
+    if new.len() > SECTOR && changed.old.get(SECTOR..new.len()) != Some(&new[SECTOR..]) {
+        if used > SECTOR {
+            match move_away(file, header, changed, used.max(new.len())).await? {
+                Some(moved_end) => end = moved_end,
+                // As safe as QEMU's way, which is one write for all heads.
+                None => return put(file, 0, &padded(&new, used)).await,
+            }
+        }
+        put(file, SECTOR, &new[SECTOR..]).await?;
+    }
+    put(file, 0, &padded(&new, SECTOR)[..SECTOR]).await?;
+    // What is left of the others means nothing any more.
+    let rest = new.len().max(SECTOR)..end;
+    if rest.is_empty() { Ok(()) } else { put(file, rest.start, &vec![0; rest.len()]).await }
+}
+
+/// Puts the new head behind `used`, the first sector excepted, and gives its end; `None` where there is no room for it.
+async fn move_away<S: StorageMut>(
+    file: &HostFile<S>,
+    header: &RawHeader,
+    changed: &ChangedHead<'_>,
+    used: usize,
+) -> Result<Option<usize>, Error<S::Error>> {
+    let place = used.next_multiple_of(SECTOR);
+    let moved = changed.emit(header, Placement::At(place));
+    if moved.len() > 1 << header.cluster_bits || changed.first_extension(header) > SECTOR {
+        return Ok(None);
+    }
+    put(file, place, &moved[place..]).await?;
+    put(file, 0, &moved[..SECTOR]).await?;
+    Ok(Some(moved.len()))
+}
+
+/// With zeros behind, up to `length`.
+fn padded(bytes: &[u8], length: usize) -> Vec<u8> {
+    let mut padded = bytes.to_vec();
+    padded.resize(bytes.len().max(length), 0);
+    padded
+}
+
+/// Writes durably.
+async fn put<S: StorageMut>(file: &HostFile<S>, at: usize, bytes: &[u8]) -> Result<(), Error<S::Error>> {
+    file.write(HostOffset(at as u64), bytes).await.map_err(Error::Storage)?;
+    file.flush().await.map_err(Error::Storage)
+}

@@ -1,0 +1,195 @@
+//! Making the disk larger or smaller.
+//!
+//! The disk gets its new size by one write of the header. Before that, while nobody can see it, what the new part will
+//! show is made zeros: the rest of the last cluster, what a longer backing file would show, and what an L1 table that is
+//! longer than the disk (for a VM state) has there. A crash leaves a disk of the old size, or of the new one.
+
+use core::ops::Range;
+
+use crate::error::{Error, Misuse};
+use crate::format::l1::{L1Entry, L1Table, MAX_L1_ENTRIES};
+use crate::format::units::GuestOffset;
+use crate::image::Image;
+use crate::image::create::Preallocation;
+use crate::image::layer::{Layer, Qcow2File};
+use crate::image::progress::Steps;
+use crate::image::write::change::Disk;
+use crate::image::write::rewrite_tables::Rewrite;
+use crate::meta::exclusive::Closed;
+use crate::meta::mapping::Mapping;
+use crate::meta::restructure::Restructure;
+use crate::meta::writeback::Writeback;
+use crate::storage::StorageMut;
+
+const SECTOR: u64 = 512;
+const MAX_DISK: u64 = 1 << 61;
+
+/// How to resize a disk.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ResizeOptions {
+    shrink: bool,
+    preallocation: Preallocation,
+}
+
+impl ResizeOptions {
+    /// The disk may become larger only, and nothing of its new part is allocated.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Lets the disk become smaller: what it holds behind the new end is lost.
+    #[must_use]
+    pub fn shrink(self, shrink: bool) -> Self {
+        Self { shrink, ..self }
+    }
+
+    /// What of the new part is allocated at once; default nothing, or the metadata where the data file is kept raw.
+    #[must_use]
+    pub fn preallocation(self, preallocation: Preallocation) -> Self {
+        Self { preallocation, ..self }
+    }
+}
+
+impl<S: StorageMut> Image<S> {
+    /// Makes the disk `size` bytes large, rounded up to a multiple of 512. What is new reads as zeros; snapshots keep the
+    /// size that they have.
+    ///
+    /// Waits for the requests under way, and lets new ones wait. Durable when it completes. When it fails or is dropped,
+    /// the disk has its old size, or the new one. A smaller disk makes the file shorter where its end is free.
+    ///
+    /// Dirty bitmaps that the image stores are out of date since it was opened to be written, and stay as they are.
+    pub async fn resize(&self, size: u64, options: &ResizeOptions) -> Result<(), Error<S::Error>> {
+        let size = size.checked_next_multiple_of(SECTOR).unwrap_or(u64::MAX);
+        let writeback = self.writable()?;
+        let closed = writeback.gate.close().await;
+        writeback.check_writable()?;
+        let current = self.size();
+        let geometry = self.top.tables.geometry();
+        let largest = MAX_L1_ENTRIES.saturating_mul(geometry.l2_coverage()).min(MAX_DISK);
+        if size > largest {
+            return Err(Misuse::DiskTooLarge { size, largest }.into());
+        }
+        if size < current && !options.shrink {
+            return Err(Misuse::WouldShrink { size, current }.into());
+        }
+        if size == current {
+            return Ok(());
+        }
+        if !self.top.header().is_version_3() && !self.snapshots().is_empty() {
+            return Err(Misuse::ResizeNeedsVersion3.into());
+        }
+        let resize = Resize { image: self, writeback, closed };
+        if size < current { resize.shrink(size).await } else { resize.grow(size, options.preallocation).await }
+    }
+}
+
+struct Resize<'a, S: StorageMut> {
+    image: &'a Image<S>,
+    writeback: &'a Writeback,
+    closed: Closed<'a>,
+}
+
+impl<S: StorageMut> Resize<'_, S> {
+    fn file(&self) -> &Qcow2File<S> {
+        &self.image.top
+    }
+
+    async fn shrink(&self, size: u64) -> Result<(), Error<S::Error>> {
+        self.rewrite(size, size).await?;
+        if let Some(data_file) = &self.file().files.data_file {
+            self.writeback.watch(data_file.set_size(size)).await?;
+        }
+        let _guard = self.writeback.lock.acquire().await;
+        self.writeback.cut_file(&self.file().files).await
+    }
+
+    async fn grow(&self, size: u64, preallocation: Preallocation) -> Result<(), Error<S::Error>> {
+        let current = self.image.size();
+        let geometry = self.file().tables.geometry();
+        if let Some(data_file) = &self.file().files.data_file
+            && data_file.size() < size
+        {
+            self.writeback.watch(data_file.set_size(size)).await?;
+        }
+        let end_of_cluster = current.next_multiple_of(geometry.cluster_size());
+        self.zero(current..end_of_cluster).await?;
+        if self.file().active.l1().entries < geometry.l1_entries_for(size)
+            || self.is_mapped_from(end_of_cluster).await?
+        {
+            self.rewrite(current, size).await?;
+        }
+        let shown = self.image.layers.get(1).map_or(0, |backing| backing.size().min(size));
+        self.zero(end_of_cluster..shown.next_multiple_of(geometry.cluster_size())).await?;
+        // A raw data file is the disk, whoever writes it: so every cluster of it is mapped, as QEMU does it.
+        let is_raw = self.file().header().is_data_file_raw();
+        if is_raw || preallocation != Preallocation::Off {
+            let disk = self.disk();
+            let clusters = end_of_cluster >> geometry.cluster_bits()..size.div_ceil(geometry.cluster_size());
+            self.image.preallocate_clusters(&disk, clusters, true, preallocation == Preallocation::Full).await?;
+        }
+        let mut new = Restructure::begin(&self.file().files, self.writeback, &self.closed).await?;
+        new.roots().size = size;
+        new.commit().await?;
+        self.file().active.set(self.file().active.l1(), size);
+        Ok(())
+    }
+
+    fn disk(&self) -> Disk<'_, S> {
+        Disk::alone(self.file(), self.writeback, &self.closed)
+    }
+
+    /// Gives the disk of `size` bytes an L1 table that is long enough for `room` bytes, with nothing behind the disk.
+    async fn rewrite(&self, size: u64, room: u64) -> Result<(), Error<S::Error>> {
+        let file = self.file();
+        let geometry = file.tables.geometry();
+        let old = file.active.l1();
+        let mut rewrite = Rewrite::begin(file, self.writeback, &self.closed, Steps::none()).await?;
+        let l1 = rewrite.read_l1(old).await?;
+        let mut l1 = rewrite.own(&l1, old.offset, size.div_ceil(geometry.cluster_size())).await?;
+        l1.resize(usize::try_from(geometry.l1_entries_for(room)).unwrap_or(usize::MAX), L1Entry(0));
+        let new = rewrite.write_l1(&l1).await?;
+        rewrite.remove_l1(old).await?;
+        let roots = rewrite.new.roots();
+        (roots.size, roots.l1) = (size, new);
+        rewrite.new.commit().await?;
+        file.active.set(new, size);
+        Ok(())
+    }
+
+    /// Makes a range behind the disk, which ends where a cluster does, read as zeros once the disk is larger.
+    async fn zero(&self, range: Range<u64>) -> Result<(), Error<S::Error>> {
+        let disk = self.disk();
+        let file = self.file();
+        let backing = self.image.layers.get(1).map_or(0, Layer::size);
+        let mut at = range.start;
+        while at < range.end {
+            let limit = range.end - at;
+            let run = file.tables.run_at(&file.files.image, disk.l1, GuestOffset(at), limit).await?;
+            match run.mapping {
+                Mapping::Zero(_) => {}
+                Mapping::Unallocated(_) if at >= backing => {}
+                Mapping::Unallocated(_) | Mapping::Data(_) | Mapping::Compressed(_) => {
+                    self.image.zero_behind(&disk, at..at + run.length).await?;
+                }
+            }
+            at += run.length;
+        }
+        Ok(())
+    }
+
+    /// Whether anything is mapped from `start`, behind the disk, on.
+    async fn is_mapped_from(&self, start: u64) -> Result<bool, Error<S::Error>> {
+        let file = self.file();
+        let L1Table { entries, .. } = file.active.l1();
+        let end = entries.saturating_mul(file.tables.geometry().l2_coverage());
+        let mut at = start;
+        while at < end {
+            let run = file.tables.run_at(&file.files.image, file.active.l1(), GuestOffset(at), end - at).await?;
+            if run.mapping != Mapping::Unallocated(None) {
+                return Ok(true);
+            }
+            at += run.length;
+        }
+        Ok(false)
+    }
+}

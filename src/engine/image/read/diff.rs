@@ -1,0 +1,122 @@
+//! What differs between two states of a disk.
+
+use crate::error::Error;
+use crate::format::units::GuestOffset;
+use crate::image::Image;
+use crate::image::layer::Layer;
+use crate::meta::mapping::{Mapping, Run};
+use crate::storage::Storage;
+
+/// A part of the disk that may differ.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DiffExtent {
+    /// Where it begins on the disk, in bytes.
+    pub start: u64,
+    /// Its length in bytes.
+    pub length: u64,
+}
+
+/// The parts of two states of a disk that may differ, in order; made by [`Image::diff`].
+#[derive(Debug)]
+pub struct Diff<S: Storage> {
+    images: [Image<S>; 2],
+    position: u64,
+    /// What has been found, and may go on.
+    pending: Option<DiffExtent>,
+}
+
+/// What one step of a [`Diff`] brought.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DiffStep {
+    /// An extent that is complete.
+    Extent(DiffExtent),
+    /// No complete extent yet; all is known up to `position`, in bytes of the disk.
+    Working {
+        /// Where the next step goes on.
+        position: u64,
+    },
+    /// There are no more.
+    Done,
+}
+
+impl<S: Storage> Image<S> {
+    /// What may differ between this state of the disk and `other`: two snapshots of an image, or a snapshot and the disk.
+    ///
+    /// It is told from the tables alone: what both have in the same place is the same, and so is what reads as zeros in
+    /// both, or as the backing file. What was written is taken to differ, whatever was written. Where one is larger, what
+    /// it has more differs. `None` where the two are not of one open image.
+    pub fn diff(&self, other: &Self) -> Option<Diff<S>> {
+        let is_one = alloc::rc::Rc::ptr_eq(&self.top, &other.top);
+        is_one.then(|| Diff { images: [self.clone(), other.clone()], position: 0, pending: None })
+    }
+}
+
+impl<S: Storage> Diff<S> {
+    /// The next extent, as long as can be; `None` behind the last. [`Diff::step`] does it in small steps.
+    pub async fn next(&mut self) -> Result<Option<DiffExtent>, Error<S::Error>> {
+        loop {
+            match self.step().await? {
+                DiffStep::Extent(extent) => return Ok(Some(extent)),
+                DiffStep::Working { .. } => {}
+                DiffStep::Done => return Ok(None),
+            }
+        }
+    }
+
+    /// Goes on by one run of each state. An error doesn't move it; dropping the future neither.
+    pub async fn step(&mut self) -> Result<DiffStep, Error<S::Error>> {
+        let _request = self.images[0].top.begin_request().await;
+        let [one, other] = &self.images;
+        let end = one.size().max(other.size());
+        if self.position >= end {
+            return Ok(self.pending.take().map_or(DiffStep::Done, DiffStep::Extent));
+        }
+        let start = self.position;
+        let shared = one.size().min(other.size()).saturating_sub(start);
+        let (length, differs) =
+            if shared == 0 { (end - start, true) } else { compare(one, other, start, shared).await? };
+        self.position += length;
+        let complete = if differs {
+            if let Some(pending) = &mut self.pending {
+                pending.length += length;
+            } else {
+                self.pending = Some(DiffExtent { start, length });
+            }
+            None
+        } else {
+            self.pending.take()
+        };
+        Ok(complete.map_or(DiffStep::Working { position: self.position }, DiffStep::Extent))
+    }
+}
+
+/// How far from `start` on, at most for `limit` bytes, the two are alike in differing or not; and whether they differ.
+async fn compare<S: Storage>(
+    one: &Image<S>,
+    other: &Image<S>,
+    start: u64,
+    limit: u64,
+) -> Result<(u64, bool), Error<S::Error>> {
+    let (one_run, other_run) = (run(one, start, limit).await?, run(other, start, limit).await?);
+    let has_backing = one.layers.len() > 1;
+    let is_zero = |mapping: Mapping| match mapping {
+        Mapping::Zero(_) => true,
+        Mapping::Unallocated(_) => !has_backing,
+        Mapping::Data(_) | Mapping::Compressed(_) => false,
+    };
+    let same = match (one_run.mapping, other_run.mapping) {
+        (Mapping::Unallocated(_), Mapping::Unallocated(_)) => true,
+        (Mapping::Data(place), Mapping::Data(other)) => place == other,
+        (Mapping::Compressed(span), Mapping::Compressed(other)) => span == other,
+        (mapping, other) => is_zero(mapping) && is_zero(other),
+    };
+    Ok((one_run.length.min(other_run.length), !same))
+}
+
+async fn run<S: Storage>(image: &Image<S>, start: u64, limit: u64) -> Result<Run, Error<S::Error>> {
+    match image.disk() {
+        layer @ Layer::Qcow2 { .. } => layer.run_at(GuestOffset(start), limit).await,
+        // The first layer is the image itself.
+        Layer::Raw(_) => Ok(Run { length: limit, mapping: Mapping::Unallocated(None) }),
+    }
+}

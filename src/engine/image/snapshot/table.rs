@@ -1,0 +1,153 @@
+//! The snapshot table: reading it, and writing another one.
+
+use alloc::collections::BTreeSet;
+use alloc::vec::Vec;
+use core::ops::Range;
+
+use crate::error::{Corrupt, Error, HeaderTable, Misuse};
+use crate::format::header::RawHeader;
+use crate::format::snapshot::{ALIGNMENT, EntryLayout, FIXED_BYTES, MAX_SNAPSHOTS, MAX_TABLE_BYTES, Snapshot};
+use crate::format::units::HostOffset;
+use crate::image::layer::Qcow2File;
+use crate::image::write::rewrite_tables::Rewrite;
+use crate::meta::host_file::HostFile;
+use crate::storage::{Storage, StorageMut};
+
+/// How much of the table is read at once.
+const READ_AHEAD: u64 = 64 << 10;
+
+/// Reads the snapshot table; no request where there are no snapshots, and one for most tables.
+pub(crate) async fn read_snapshot_table<S: Storage>(image: &Qcow2File<S>) -> Result<Vec<Snapshot>, Error<S::Error>> {
+    Ok(SnapshotTable::of(image.header().raw()).read(&image.files.image).await?.0)
+}
+
+/// Where the snapshot table is; the header doesn't record its size.
+pub(crate) struct SnapshotTable {
+    start: u64,
+    count: u32,
+}
+
+impl SnapshotTable {
+    pub(crate) fn of(header: &RawHeader) -> Self {
+        Self { start: header.snapshots_offset, count: header.nb_snapshots }
+    }
+
+    /// The snapshots, and the length of the table in bytes.
+    pub(crate) async fn read<S: Storage>(self, file: &HostFile<S>) -> Result<(Vec<Snapshot>, u64), Error<S::Error>> {
+        let mut snapshots = Vec::new();
+        let length = self.read_entries(file, |snapshot, _| snapshots.push(snapshot)).await?;
+        Ok((snapshots, length))
+    }
+
+    /// Hands each snapshot to `each`, with its entry as it is stored; the length of the table in bytes.
+    pub(in crate::image) async fn read_entries<S: Storage>(
+        self,
+        file: &HostFile<S>,
+        mut each: impl FnMut(Snapshot, &[u8]),
+    ) -> Result<u64, Error<S::Error>> {
+        let mut window = Window { file, start: self.start, bytes: Vec::new() };
+        let mut at = self.start;
+        for index in 0..self.count {
+            let truncated = Corrupt::SnapshotTruncated { index, offset: at };
+            let fixed = window.bytes(at, FIXED_BYTES).await?.ok_or(truncated)?;
+            let layout = EntryLayout::parse(fixed, index, at)?;
+            let entry = window.bytes(at, layout.length()).await?.ok_or(truncated)?;
+            each(layout.read(entry).ok_or(truncated)?, entry);
+            at = (at + layout.length()).next_multiple_of(ALIGNMENT);
+            if at - self.start > MAX_TABLE_BYTES {
+                return Err(Corrupt::TableTooLarge { table: HeaderTable::Snapshots, count: self.count.into() }.into());
+            }
+        }
+        Ok(at - self.start)
+    }
+}
+
+/// A part of the file that moves forward, read in large requests.
+struct Window<'a, S> {
+    file: &'a HostFile<S>,
+    start: u64,
+    bytes: Vec<u8>,
+}
+
+impl<S: Storage> Window<'_, S> {
+    /// The `length` bytes at `at`, which is not before the window; `None` where the file ends within them.
+    async fn bytes(&mut self, at: u64, length: u64) -> Result<Option<&[u8]>, Error<S::Error>> {
+        let end = at.saturating_add(length);
+        if end > self.start.saturating_add(self.bytes.len() as u64) {
+            let ahead = length.max(READ_AHEAD);
+            self.bytes = self.file.read_up_to(HostOffset(at), ahead).await.map_err(Error::Storage)?;
+            self.start = at;
+        }
+        let within = usize::try_from(at - self.start).unwrap_or(usize::MAX);
+        let length = usize::try_from(length).unwrap_or(usize::MAX);
+        Ok(self.bytes.get(within..within.saturating_add(length)))
+    }
+}
+
+/// The table of an open image, to be replaced: entries that stay are taken over as they are stored, whatever they hold
+/// that is not known.
+pub(in crate::image) struct Entries {
+    pub(in crate::image) list: Vec<(Snapshot, Vec<u8>)>,
+    /// The length of the table in bytes.
+    length: u64,
+}
+
+impl Entries {
+    pub(in crate::image) async fn read<S: Storage>(image: &Qcow2File<S>) -> Result<Self, Error<S::Error>> {
+        let mut list = Vec::new();
+        let table = SnapshotTable::of(image.header().raw());
+        let length =
+            table.read_entries(&image.files.image, |snapshot, entry| list.push((snapshot, entry.to_vec()))).await?;
+        Ok(Self { list, length })
+    }
+
+    /// An id that no snapshot has: one more than the largest number that is one, as QEMU counts them; behind 2^64 - 1 the
+    /// first from 0 on.
+    pub(in crate::image) fn new_id(&self) -> u64 {
+        let mut numbers = BTreeSet::new();
+        numbers.extend(self.list.iter().filter_map(|(snapshot, _)| snapshot.id.parse::<u64>().ok()));
+        let mut id = numbers.last().map_or(1, |largest| largest.wrapping_add(1));
+        while numbers.contains(&id) {
+            id = id.wrapping_add(1);
+        }
+        id
+    }
+
+    /// Where the table is whose place `rewrite` changes.
+    fn old_place<S: StorageMut>(&self, rewrite: &mut Rewrite<'_, S>) -> Range<u64> {
+        let bits = rewrite.geometry().cluster_bits();
+        let start = rewrite.new.roots().snapshots.0 >> bits;
+        start..start + self.length.div_ceil(1 << bits)
+    }
+
+    /// Puts these entries into the place of the table that was read.
+    pub(in crate::image) async fn replace<S: StorageMut>(
+        &self,
+        rewrite: &mut Rewrite<'_, S>,
+    ) -> Result<(), Error<S::Error>> {
+        let mut bytes = Vec::new();
+        for (_, entry) in &self.list {
+            bytes.resize(bytes.len().next_multiple_of(8), 0);
+            bytes.extend_from_slice(entry);
+        }
+        let count = u32::try_from(self.list.len()).unwrap_or(u32::MAX);
+        if count > MAX_SNAPSHOTS || bytes.len() as u64 > MAX_TABLE_BYTES {
+            return Err(Misuse::TooManySnapshots.into());
+        }
+        let old = self.old_place(rewrite);
+        rewrite.new.forget_table(old.clone());
+        rewrite.new.remove_references(old).await?;
+        let length = bytes.len() as u64;
+        let place = if bytes.is_empty() { HostOffset(0) } else { rewrite.new.write_new(bytes).await? };
+        let first = place.0 >> rewrite.geometry().cluster_bits();
+        rewrite.new.note_table(first..first + length.div_ceil(rewrite.geometry().cluster_size()));
+        let roots = rewrite.new.roots();
+        (roots.snapshots, roots.nb_snapshots) = (place, count);
+        Ok(())
+    }
+
+    /// The snapshots, once the table is the image's.
+    pub(in crate::image) fn into_snapshots(self) -> Vec<Snapshot> {
+        self.list.into_iter().map(|(snapshot, _)| snapshot).collect()
+    }
+}

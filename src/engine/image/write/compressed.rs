@@ -1,0 +1,107 @@
+//! Writing compressed clusters.
+
+use alloc::vec;
+
+use super::change::Disk;
+use crate::error::{Error, Misuse};
+use crate::format::l2::{CompressedSpan, L2Entry};
+use crate::format::units::GuestOffset;
+use crate::image::Image;
+use crate::image::read::check_range;
+use crate::storage::StorageMut;
+
+impl<S: StorageMut> Image<S> {
+    /// Writes `buf` at `offset` of the disk in compressed clusters; one that doesn't get smaller is written plainly.
+    ///
+    /// `offset` and the length must be multiples of the cluster size; the end may also be the end of the disk. Otherwise
+    /// as [`write_at`](Self::write_at). Later writes to a part of such a cluster unpack and replace it.
+    pub async fn write_compressed(&self, offset: u64, buf: &[u8]) -> Result<(), Error<S::Error>> {
+        let disk = Disk::enter(self).await?;
+        self.check_compressed_write(offset, buf.len() as u64)?;
+        let result = self.write_compressed_clusters(&disk, GuestOffset(offset), buf).await;
+        disk.conclude(result).await
+    }
+
+    /// Checks whether `length` bytes at `offset` can be written in compressed clusters; does no I/O.
+    ///
+    /// [`write_compressed`](Self::write_compressed) fails with the same error.
+    pub fn check_compressed_write(&self, offset: u64, length: u64) -> Result<(), Error<S::Error>> {
+        check_range(offset, length, self.size())?;
+        self.writable()?;
+        let (geometry, end) = (self.top.tables.geometry(), offset + length);
+        if !geometry.is_cluster_aligned(offset) || !(geometry.is_cluster_aligned(end) || end == self.size()) {
+            return Err(Misuse::UnalignedCompressedWrite { offset, length }.into());
+        }
+        if self.top.files.data_file.is_some() {
+            return Err(Misuse::CompressedDataFile.into());
+        }
+        if self.top.encrypted.is_some() {
+            return Err(Misuse::CompressedEncryption.into());
+        }
+        Ok(())
+    }
+
+    async fn write_compressed_clusters(
+        &self,
+        disk: &Disk<'_, S>,
+        offset: GuestOffset,
+        buf: &[u8],
+    ) -> Result<(), Error<S::Error>> {
+        let geometry = disk.geometry();
+        // At most 2 MiB.
+        let cluster_size = usize::try_from(geometry.cluster_size()).unwrap_or(usize::MAX);
+        for (data, index) in buf.chunks(cluster_size).zip(0..) {
+            let start = offset.plus(index << geometry.cluster_bits());
+            if data.len() == cluster_size {
+                self.write_compressed_cluster(disk, start, data, data.len()).await?;
+            } else {
+                let mut whole = vec![0; cluster_size];
+                whole[..data.len()].copy_from_slice(data);
+                self.write_compressed_cluster(disk, start, &whole, data.len()).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes the cluster at `start`, the first `length` bytes of which are on the disk.
+    async fn write_compressed_cluster(
+        &self,
+        disk: &Disk<'_, S>,
+        start: GuestOffset,
+        whole: &[u8],
+        length: usize,
+    ) -> Result<(), Error<S::Error>> {
+        let Some(packed) = disk.file.compressed.pack(whole)? else {
+            let data = whole.get(..length).unwrap_or(whole);
+            return self.write_parts(disk, start, data).await;
+        };
+        self.write_packed_cluster(disk, start, &packed).await?;
+        disk.file.compressed.put_packed(packed);
+        Ok(())
+    }
+
+    /// Writes the cluster at `start`, which packs to `packed`.
+    pub(in crate::image) async fn write_packed_cluster(
+        &self,
+        disk: &Disk<'_, S>,
+        start: GuestOffset,
+        packed: &[u8],
+    ) -> Result<(), Error<S::Error>> {
+        let cluster = start.0 >> disk.geometry().cluster_bits();
+        let _held = disk.writeback.in_flight.hold(cluster..cluster + 1).await;
+        let old = disk.entry(cluster).await?;
+        let reservation = disk.reserve_bytes(packed.len() as u64).await?;
+        let place = reservation.start();
+        disk.check_place(place, packed.len() as u64)?;
+        let image = &disk.file.files.image;
+        let span = CompressedSpan::of_bytes(place, packed.len() as u64);
+        disk.writeback.watch(image.write(place, packed)).await?;
+        // What was there before is not read any more: no cluster is reused while a request may still use it.
+        disk.file.compressed.forget(image.id(), span);
+        let _guard = disk.writeback.lock.acquire().await;
+        disk.set_entry(cluster, L2Entry::compressed(span, disk.geometry())).await?;
+        reservation.keep();
+        disk.free_cluster(&old);
+        disk.writeback.relieve(&disk.file.files).await
+    }
+}

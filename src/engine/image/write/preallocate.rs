@@ -1,0 +1,82 @@
+//! Mapping a part of the disk that was never written.
+
+use alloc::vec;
+use core::ops::Range;
+
+use super::change::Disk;
+use crate::error::Error;
+use crate::format::l2::L2Entry;
+use crate::format::units::GuestOffset;
+use crate::image::Image;
+use crate::storage::StorageMut;
+
+/// How many clusters are mapped at once.
+const CHUNK: u64 = 512;
+/// How many zeros are written at once.
+const ZEROS: u64 = 1 << 20;
+
+impl<S: StorageMut> Image<S> {
+    /// Allocates every cluster of a new image, so that later writes change no table. With `shown`, the clusters are the
+    /// disk's, of zeros; without, a backing file shows until they are written. With `filled`, the zeros are written.
+    pub(in crate::image) async fn preallocate(&self, shown: bool, filled: bool) -> Result<(), Error<S::Error>> {
+        let disk = Disk::enter(self).await?;
+        let clusters = disk.clusters(GuestOffset(0), self.size());
+        self.preallocate_clusters(&disk, clusters, shown, filled).await
+    }
+
+    /// As [`Image::preallocate`], for those of `clusters` that have no place yet, and hold nothing but zeros.
+    pub(in crate::image) async fn preallocate_clusters(
+        &self,
+        disk: &Disk<'_, S>,
+        clusters: Range<u64>,
+        shown: bool,
+        filled: bool,
+    ) -> Result<(), Error<S::Error>> {
+        let geometry = disk.geometry();
+        let all = if shown { u32::MAX >> (32 - geometry.subclusters()) } else { 0 };
+        // What an encrypted image's file is filled up with would be decrypted: its clusters have to say that they are
+        // zero, or to hold it.
+        let encrypted = disk.file.encrypted.is_some();
+        let filled = filled || encrypted && !disk.file.header().is_version_3();
+        let (allocated, zero) = if encrypted && !filled { (0, all) } else { (all, 0) };
+        let mut first = clusters.start;
+        while first < clusters.end {
+            let entries = disk.entries(first..clusters.end.min(first + CHUNK)).await?;
+            let wanted = entries.iter().take_while(|entry| entry.place().is_none()).count() as u64;
+            if wanted == 0 {
+                first += 1;
+                continue;
+            }
+            let (mut reservation, count) = disk.reserve(first, wanted).await?;
+            let place = reservation.start();
+            let (data, length) = (disk.file.files.data(), count << geometry.cluster_bits());
+            // What the file grows by is zeros; what it had before may be anything.
+            let written = match (filled, encrypted) {
+                (true, _) => length,
+                (false, true) => 0,
+                (false, false) => data.untouched().saturating_sub(place.0).min(length),
+            };
+            let zeros = vec![0; usize::try_from(written.min(ZEROS)).unwrap_or(0)];
+            for at in (0..written).step_by(zeros.len().max(1)) {
+                let part = zeros.get(..usize::try_from(written - at).unwrap_or(zeros.len())).unwrap_or(&zeros);
+                disk.write_data(disk.guest_offset(first).plus(at), place.plus(at), part).await?;
+            }
+            if data.size() < place.plus(length).0 {
+                // The file must reach as far as its clusters do.
+                disk.writeback.watch(data.set_size(place.plus(length).0)).await?;
+            }
+            let entry = |index: u64| {
+                let host = place.plus(index << geometry.cluster_bits());
+                L2Entry::owned(host, allocated, zero, geometry)
+            };
+            let _guard = disk.writeback.lock.acquire().await;
+            for index in 0..count {
+                disk.set_entry(first + index, entry(index)).await?;
+                reservation.keep_first();
+            }
+            disk.writeback.relieve(&disk.file.files).await?;
+            first += count;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,60 @@
+//! Writing clusters that were packed elsewhere.
+
+use super::change::Disk;
+use crate::codec::PackedClusters;
+use crate::error::{Error, Misuse};
+use crate::format::units::GuestOffset;
+use crate::image::Image;
+use crate::storage::StorageMut;
+
+impl<S: StorageMut> Image<S> {
+    /// Writes clusters that a [`Packer`](crate::Packer) has packed by the image's compression, for its size of clusters, from
+    /// `offset` of the disk on. Those that are all zeros are left as they are: in a new image they read as such.
+    ///
+    /// `offset` must be a multiple of the cluster size. The lengths are checked; that the bytes unpack to a cluster is not,
+    /// for that takes as long as to read them: where they don't, reading that cluster fails with [`Corrupt`](crate::Corrupt).
+    /// Otherwise as [`write_compressed`](Self::write_compressed).
+    pub async fn write_packed(&self, offset: u64, clusters: &PackedClusters) -> Result<(), Error<S::Error>> {
+        let disk = Disk::enter(self).await?;
+        self.check_packed_write(offset, clusters)?;
+        let result = self.write_packed_clusters(&disk, GuestOffset(offset), clusters).await;
+        disk.conclude(result).await
+    }
+
+    fn check_packed_write(&self, offset: u64, clusters: &PackedClusters) -> Result<(), Error<S::Error>> {
+        let geometry = self.top.tables.geometry();
+        let PackedClusters { lengths, bytes } = clusters;
+        let length = (lengths.len() as u64).saturating_mul(geometry.cluster_size());
+        // The last cluster may be cut by the end of the disk.
+        let behind = offset.saturating_add(length).saturating_sub(self.size());
+        let on_disk = if behind < geometry.cluster_size() { length.saturating_sub(behind) } else { length };
+        self.check_compressed_write(offset, on_disk)?;
+        let stored: u64 = lengths.iter().map(|length| u64::from(*length)).sum();
+        let fits = lengths.iter().all(|length| u64::from(*length) <= geometry.cluster_size());
+        if fits && stored == bytes.len() as u64 {
+            return Ok(());
+        }
+        Err(Misuse::UnalignedCompressedWrite { offset, length: bytes.len() as u64 }.into())
+    }
+
+    async fn write_packed_clusters(
+        &self,
+        disk: &Disk<'_, S>,
+        offset: GuestOffset,
+        clusters: &PackedClusters,
+    ) -> Result<(), Error<S::Error>> {
+        let geometry = disk.geometry();
+        let (mut start, mut rest) = (offset, clusters.bytes.as_slice());
+        for length in &clusters.lengths {
+            let (stored, behind) = rest.split_at(usize::try_from(*length).unwrap_or(usize::MAX).min(rest.len()));
+            if u64::from(*length) == geometry.cluster_size() {
+                let on_disk = usize::try_from(self.size().saturating_sub(start.0)).unwrap_or(usize::MAX);
+                self.write_parts(disk, start, &stored[..stored.len().min(on_disk)]).await?;
+            } else if !stored.is_empty() {
+                self.write_packed_cluster(disk, start, stored).await?;
+            }
+            (start, rest) = (start.plus(geometry.cluster_size()), behind);
+        }
+        Ok(())
+    }
+}

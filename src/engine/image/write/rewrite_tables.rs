@@ -1,0 +1,357 @@
+//! The tables of a disk written anew: other references counted, other COPIED flags, other entries.
+//!
+//! An L2 table is copied only where an entry changes. One that several L1 tables point to stays where it is for the
+//! others. At most one L2 table is in memory at a time, and an L1 table, of 32 MiB at most.
+
+use alloc::vec;
+use alloc::vec::Vec;
+use core::ops::Range;
+
+use crate::error::{Corrupt, Error};
+use crate::format::geometry::Geometry;
+use crate::format::l1::{L1_ENTRY_SIZE, L1Entry, L1Table};
+use crate::format::l2::{Cluster, L2Entry, L2Rules};
+use crate::format::units::HostOffset;
+use crate::image::layer::Qcow2File;
+use crate::image::progress::Steps;
+use crate::meta::exclusive::Closed;
+use crate::meta::restructure::Restructure;
+use crate::meta::writeback::Writeback;
+use crate::storage::StorageMut;
+
+/// The tables of an image, being written anew.
+pub(in crate::image) struct Rewrite<'a, S> {
+    file: &'a Qcow2File<S>,
+    pub(in crate::image) new: Restructure<'a, S>,
+    rules: L2Rules,
+    steps: Steps<'a>,
+}
+
+/// The entries of an L1 table.
+pub(in crate::image) type L1 = Vec<L1Entry>;
+
+/// What is done with the L2 tables of an L1 table.
+#[derive(Clone, Copy)]
+enum Pass {
+    /// The clusters have one reference more; no entry says that its cluster is its own.
+    Share,
+    /// Each entry says whether its cluster has one reference; those from that guest cluster on are given up.
+    Own { keep: u64 },
+}
+
+/// An L2 table as it will be.
+#[derive(Default)]
+struct Table {
+    bytes: Vec<u8>,
+    changed: bool,
+    /// Some entry is not empty.
+    in_use: bool,
+}
+
+impl<'a, S: StorageMut> Rewrite<'a, S> {
+    pub(in crate::image) async fn begin(
+        file: &'a Qcow2File<S>,
+        writeback: &'a Writeback,
+        closed: &Closed<'_>,
+        steps: Steps<'a>,
+    ) -> Result<Self, Error<S::Error>> {
+        let new = Restructure::begin(&file.files, writeback, closed).await?;
+        Ok(Self { file, new, rules: file.tables.rules(), steps })
+    }
+
+    pub(in crate::image) fn geometry(&self) -> Geometry {
+        self.rules.geometry
+    }
+
+    /// So many L2 tables are gone through.
+    pub(in crate::image) fn expect(&mut self, tables: usize) {
+        self.steps.expect(tables);
+    }
+
+    /// How many entries of an L1 table the guest clusters before `keep` need.
+    pub(in crate::image) fn l1_entries_for_clusters(&self, keep: u64) -> usize {
+        usize_of(keep.div_ceil(self.geometry().l2_entries()))
+    }
+
+    /// Reads an L1 table whole.
+    pub(in crate::image) async fn read_l1(&self, table: L1Table) -> Result<L1, Error<S::Error>> {
+        let mut bytes = vec![0; usize_of(table.entries * L1_ENTRY_SIZE)];
+        self.file.files.image.read(table.offset, &mut bytes).await.map_err(Error::Storage)?;
+        let (entries, _) = bytes.as_chunks::<8>();
+        Ok(entries.iter().map(|entry| L1Entry(u64::from_be_bytes(*entry))).collect())
+    }
+
+    /// Writes an L1 table to a place of its own, of at least one entry.
+    pub(in crate::image) async fn write_l1(&mut self, l1: &[L1Entry]) -> Result<L1Table, Error<S::Error>> {
+        let mut bytes: Vec<u8> = l1.iter().flat_map(|entry| entry.0.to_be_bytes()).collect();
+        if bytes.is_empty() {
+            bytes.resize(usize_of(L1_ENTRY_SIZE), 0);
+        }
+        let entries = bytes.len() as u64 / L1_ENTRY_SIZE;
+        let table = L1Table { offset: self.new.write_new(bytes).await?, entries };
+        self.new.note_table(self.l1_clusters(table));
+        Ok(table)
+    }
+
+    /// Gives up the clusters of an L1 table, not what it points to.
+    pub(in crate::image) async fn remove_l1(&mut self, table: L1Table) -> Result<(), Error<S::Error>> {
+        let clusters = self.l1_clusters(table);
+        self.new.forget_table(clusters.clone());
+        self.new.remove_references(clusters).await
+    }
+
+    fn l1_clusters(&self, table: L1Table) -> Range<u64> {
+        let bits = self.geometry().cluster_bits();
+        let start = table.offset.0 >> bits;
+        start..start + (table.entries * L1_ENTRY_SIZE).div_ceil(1 << bits)
+    }
+
+    /// The L2 table of each entry of `l1`, which was read from `place`.
+    fn table_of(&self, entry: L1Entry, place: HostOffset) -> Result<Option<HostOffset>, Corrupt> {
+        let unaligned = |table| Corrupt::L2TableUnaligned { entry_offset: place.0, table };
+        entry.l2_table(self.geometry()).map_err(|table| unaligned(table.0))
+    }
+
+    /// Gives up what `l1`, read from `place`, refers to: L2 tables, and their clusters.
+    pub(in crate::image) async fn remove(&mut self, l1: &[L1Entry], place: HostOffset) -> Result<(), Error<S::Error>> {
+        for (entry, at) in l1.iter().zip((0..).step_by(8)) {
+            self.steps.step()?;
+            if let Some(table) = self.table_of(*entry, place.plus(at))? {
+                for clusters in self.references_of(table).await? {
+                    self.new.remove_references(clusters).await?;
+                }
+                self.remove_table(table).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// `l1`, read from `place`, is only a snapshot's from now on.
+    pub(in crate::image) fn hand_over(&mut self, l1: &[L1Entry], place: HostOffset) -> Result<(), Corrupt> {
+        for (entry, at) in l1.iter().zip((0..).step_by(8)) {
+            if let Some(table) = self.table_of(*entry, place.plus(at))? {
+                self.new.forget_table(self.table_clusters(table));
+            }
+        }
+        Ok(())
+    }
+
+    /// The entries of an L1 table by which a disk shares everything with the one that `l1`, read from `place`, is of.
+    ///
+    /// With `instead`, that one will use these entries too; else it keeps its own.
+    pub(in crate::image) async fn share(
+        &mut self,
+        l1: &[L1Entry],
+        place: HostOffset,
+        instead: bool,
+    ) -> Result<L1, Error<S::Error>> {
+        let mut shared = Vec::with_capacity(l1.len());
+        for (entry, at) in l1.iter().zip((0..).step_by(8)) {
+            self.steps.step()?;
+            let Some(old) = self.table_of(*entry, place.plus(at))? else {
+                shared.push(L1Entry(0));
+                continue;
+            };
+            let table = self.rewritten(old, 0, Pass::Share).await?;
+            if !table.changed {
+                self.add_table(old).await?;
+                shared.push(L1Entry::owned(old).with_owned(false));
+                continue;
+            }
+            let new = self.new_table(table.bytes).await?;
+            if instead {
+                self.add_table(new).await?;
+                self.remove_table(old).await?;
+            }
+            shared.push(L1Entry::owned(new).with_owned(!instead));
+        }
+        Ok(shared)
+    }
+
+    /// The entries of `l1`, read from `place`, by the counts that are in force now: only those of the first `keep` guest
+    /// clusters, and each with the right flag. What is behind them is given up.
+    pub(in crate::image) async fn own(
+        &mut self,
+        l1: &[L1Entry],
+        place: HostOffset,
+        keep: u64,
+    ) -> Result<L1, Error<S::Error>> {
+        let mut owned = Vec::with_capacity(l1.len());
+        let per_table = self.geometry().l2_entries();
+        for (entry, index) in l1.iter().zip(0..) {
+            self.steps.step()?;
+            let Some(old) = self.table_of(*entry, place.plus(index * L1_ENTRY_SIZE))? else {
+                owned.push(L1Entry(0));
+                continue;
+            };
+            let first = index * per_table;
+            let table = self.rewritten(old, first, Pass::Own { keep }).await?;
+            // One that is empty is given up all the same where the disk doesn't reach.
+            if !table.changed && first < keep {
+                let mut only = false;
+                self.new.counts(self.table_clusters(old), |count| only = count == 1).await?;
+                self.new.note_table(self.table_clusters(old));
+                owned.push(entry.with_owned(only));
+                continue;
+            }
+            self.remove_table(old).await?;
+            owned.push(if table.in_use { L1Entry::owned(self.new_table(table.bytes).await?) } else { L1Entry(0) });
+        }
+        owned.truncate(self.l1_entries_for_clusters(keep));
+        Ok(owned)
+    }
+
+    async fn new_table(&mut self, bytes: Vec<u8>) -> Result<HostOffset, Error<S::Error>> {
+        let table = self.new.write_new(bytes).await?;
+        self.new.note_table(self.table_clusters(table));
+        Ok(table)
+    }
+
+    async fn add_table(&mut self, table: HostOffset) -> Result<(), Error<S::Error>> {
+        self.new.note_table(self.table_clusters(table));
+        self.new.add_references(self.table_clusters(table)).await
+    }
+
+    async fn remove_table(&mut self, table: HostOffset) -> Result<(), Error<S::Error>> {
+        // Of those that only snapshots have no note is kept.
+        self.new.forget_table(self.table_clusters(table));
+        self.new.remove_references(self.table_clusters(table)).await
+    }
+
+    fn table_clusters(&self, table: HostOffset) -> Range<u64> {
+        let cluster = table.0 >> self.geometry().cluster_bits();
+        cluster..cluster + 1
+    }
+
+    /// The clusters that the entries of an L2 table refer to.
+    async fn references_of(&self, table: HostOffset) -> Result<Vec<Range<u64>>, Error<S::Error>> {
+        let mut references = Vec::new();
+        for place in self.slices_of(table) {
+            let entries = self.entries(place).await?;
+            references.extend(self.counted(&entries)?);
+        }
+        Ok(references)
+    }
+
+    /// An L2 table after `pass`; its first entry is that of the guest cluster `first`.
+    async fn rewritten(&self, table: HostOffset, first: u64, pass: Pass) -> Result<Table, Error<S::Error>> {
+        let mut rewritten = Table::default();
+        let mut first = first;
+        for place in self.slices_of(table) {
+            let mut entries = self.entries(place).await?;
+            let count = entries.len() as u64;
+            match pass {
+                Pass::Share => self.share_entries(&mut entries).await?,
+                Pass::Own { keep } => self.own_entries(&mut entries, keep.saturating_sub(first)).await?,
+            }
+            for entry in &entries {
+                rewritten.push(entry, self.geometry());
+            }
+            first += count;
+        }
+        Ok(rewritten)
+    }
+
+    async fn share_entries(&self, entries: &mut [Entry]) -> Result<(), Error<S::Error>> {
+        for clusters in self.counted(entries)? {
+            self.new.add_references(clusters).await?;
+        }
+        entries.iter_mut().filter(|entry| entry.has_flag(self.rules)).for_each(|entry| entry.set_owned(false));
+        Ok(())
+    }
+
+    /// The first `keep` entries stay.
+    async fn own_entries(&self, entries: &mut [Entry], keep: u64) -> Result<(), Error<S::Error>> {
+        let (kept, dropped) = entries.split_at_mut(usize_of(keep).min(entries.len()));
+        for clusters in self.counted(dropped)? {
+            self.new.remove_references(clusters).await?;
+        }
+        dropped.iter_mut().for_each(Entry::clear);
+        let flagged = || kept.iter().filter(|entry| entry.has_flag(self.rules));
+        let mut counts = Vec::with_capacity(kept.len());
+        for clusters in runs(flagged().map(|entry| entry.counted(self.rules))) {
+            self.new.counts(clusters, |count| counts.push(count)).await?;
+        }
+        let flagged = kept.iter_mut().filter(|entry| entry.has_flag(self.rules));
+        flagged.zip(counts).for_each(|(entry, count)| entry.set_owned(count == 1));
+        Ok(())
+    }
+
+    /// The clusters that entries refer to. Fails where one is known to hold metadata: its count is not theirs to change.
+    fn counted(&self, entries: &[Entry]) -> Result<Vec<Range<u64>>, Corrupt> {
+        let counted = runs(entries.iter().map(|entry| entry.counted(self.rules)));
+        counted.iter().try_for_each(|clusters| self.new.check_data(clusters.clone()))?;
+        Ok(counted)
+    }
+
+    fn slices_of(&self, table: HostOffset) -> impl Iterator<Item = HostOffset> + use<S> {
+        (0..self.geometry().cluster_size()).step_by(self.file.tables.slice_bytes()).map(move |at| table.plus(at))
+    }
+
+    /// The entries of the slice of an L2 table at `place`.
+    async fn entries(&self, place: HostOffset) -> Result<Vec<Entry>, Error<S::Error>> {
+        let slice = self.file.tables.slice(&self.file.files.image, place).await?;
+        let size = usize_of(self.geometry().l2_entry_size());
+        let entry = |at: usize| {
+            let bitmap = if self.geometry().extended_l2() { slice.word(at + 8) } else { 0 };
+            let raw = L2Entry { word: slice.word(at), bitmap };
+            let meaning = raw.decode(self.rules).map_err(|bad| bad.at(place.plus(at as u64), raw))?;
+            Ok(Entry { old: raw, raw, meaning })
+        };
+        (0..slice.len()).step_by(size).map(entry).collect()
+    }
+}
+
+/// An L2 entry: as it was, as it will be, and what it was.
+struct Entry {
+    old: L2Entry,
+    raw: L2Entry,
+    meaning: Cluster,
+}
+
+impl Entry {
+    fn counted(&self, rules: L2Rules) -> Range<u64> {
+        self.meaning.counted(rules)
+    }
+
+    /// The flag says something: there is a cluster, which is counted, and isn't shared by streams.
+    fn has_flag(&self, rules: L2Rules) -> bool {
+        matches!(self.meaning, Cluster::Subclusters(_)) && !self.counted(rules).is_empty()
+    }
+
+    fn set_owned(&mut self, owned: bool) {
+        self.raw = self.raw.with_owned(owned);
+    }
+
+    fn clear(&mut self) {
+        self.raw = L2Entry { word: 0, bitmap: 0 };
+    }
+}
+
+impl Table {
+    fn push(&mut self, entry: &Entry, geometry: Geometry) {
+        self.changed |= entry.raw != entry.old;
+        self.in_use |= entry.raw != L2Entry { word: 0, bitmap: 0 };
+        self.bytes.extend_from_slice(&entry.raw.word.to_be_bytes());
+        if geometry.extended_l2() {
+            self.bytes.extend_from_slice(&entry.raw.bitmap.to_be_bytes());
+        }
+    }
+}
+
+/// Clusters that follow each other, as one range each.
+fn runs(clusters: impl Iterator<Item = Range<u64>>) -> Vec<Range<u64>> {
+    let mut runs: Vec<Range<u64>> = Vec::new();
+    for next in clusters.filter(|clusters| !clusters.is_empty()) {
+        match runs.last_mut() {
+            Some(last) if last.end == next.start => last.end = next.end,
+            _ => runs.push(next),
+        }
+    }
+    runs
+}
+
+/// Of a number that is known to be small.
+fn usize_of(small: u64) -> usize {
+    usize::try_from(small).unwrap_or(usize::MAX)
+}

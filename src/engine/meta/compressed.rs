@@ -1,0 +1,170 @@
+//! Reading compressed clusters.
+
+use alloc::boxed::Box;
+use alloc::rc::Rc;
+use alloc::vec::Vec;
+use core::cell::RefCell;
+
+use super::buffer_pool::Buffers;
+use super::host_file::{FileId, HostFile};
+use super::second_chance::{Evictable, SecondChance};
+use crate::codec::{Compress, Decompress};
+use crate::error::{Corrupt, Error, Unsupported};
+use crate::format::l2::CompressedSpan;
+use crate::storage::Storage;
+
+/// The last clusters that were unpacked only to read parts of them, of all files of a chain.
+pub(crate) struct ClusterCache {
+    clusters: RefCell<SecondChance<Place, Rc<Vec<u8>>>>,
+    buffers: Buffers,
+}
+
+/// Which cluster: a file's, with these compressed bytes.
+type Place = (FileId, CompressedSpan);
+
+/// A part of a compressed cluster, and where to put it.
+pub(crate) struct Piece<'a> {
+    pub(crate) span: CompressedSpan,
+    /// Bytes of the cluster before the part.
+    pub(crate) skip: usize,
+    /// At most a cluster less `skip`.
+    pub(crate) buf: &'a mut [u8],
+}
+
+/// Packs and unpacks the clusters of one file.
+pub(crate) struct Compressed {
+    cluster_size: usize,
+    codec: CodecSlot,
+    cache: Rc<ClusterCache>,
+}
+
+/// A codec that is made when it is first needed.
+pub(crate) struct CodecSlot {
+    pub(crate) name: &'static str,
+    pub(crate) make: Option<fn() -> Box<dyn Decompress>>,
+    pub(crate) codec: RefCell<Option<Box<dyn Decompress>>>,
+    pub(crate) make_writer: Option<fn() -> Box<dyn Compress>>,
+    pub(crate) writer: RefCell<Option<Box<dyn Compress>>>,
+}
+
+impl Evictable for Rc<Vec<u8>> {
+    fn is_evictable(&self) -> bool {
+        true
+    }
+}
+
+impl ClusterCache {
+    /// A cache that holds at most `budget` bytes of clusters, but one cluster at the least.
+    pub(crate) fn new(budget: usize) -> Self {
+        Self { clusters: RefCell::new(SecondChance::new(budget)), buffers: Buffers::default() }
+    }
+
+    /// Copies the part that `piece` wants, if its cluster is held.
+    fn copy_to(&self, file: FileId, piece: &mut Piece<'_>) -> bool {
+        let mut clusters = self.clusters.borrow_mut();
+        let cluster = clusters.get((file, piece.span));
+        cluster.is_some_and(|cluster| piece.copy_from(cluster))
+    }
+
+    fn keep(&self, file: FileId, span: CompressedSpan, cluster: Vec<u8>) {
+        let bytes = cluster.len();
+        self.clusters.borrow_mut().insert((file, span), Rc::new(cluster), bytes, |evicted| {
+            if let Ok(buffer) = Rc::try_unwrap(evicted) {
+                self.buffers.put(buffer);
+            }
+        });
+    }
+}
+
+impl Piece<'_> {
+    /// Whether `cluster` was as long as it should be.
+    fn copy_from(&mut self, cluster: &[u8]) -> bool {
+        let end = self.skip.saturating_add(self.buf.len());
+        cluster.get(self.skip..end).is_some_and(|part| {
+            self.buf.copy_from_slice(part);
+            true
+        })
+    }
+}
+
+impl Compressed {
+    pub(crate) fn new(cluster_size: usize, codec: CodecSlot, cache: Rc<ClusterCache>) -> Self {
+        Self { cluster_size, codec, cache }
+    }
+
+    /// Packs a whole cluster; `None` where that doesn't make it smaller.
+    pub(crate) fn pack(&self, cluster: &[u8]) -> Result<Option<Vec<u8>>, Unsupported> {
+        let make = self.codec.make_writer.ok_or(Unsupported::NoCodec { name: self.codec.name })?;
+        let mut packed = self.cache.buffers.take(cluster.len().saturating_sub(1));
+        let length = self.codec.writer.borrow_mut().get_or_insert_with(make).compress(cluster, &mut packed);
+        Ok(length.map(|length| {
+            packed.truncate(length);
+            packed
+        }))
+    }
+
+    /// Gives the buffer of [`Compressed::pack`] back, to be used again.
+    pub(crate) fn put_packed(&self, packed: Vec<u8>) {
+        self.cache.buffers.put(packed);
+    }
+
+    /// Forgets the cluster at `span`, which is written anew.
+    pub(crate) fn forget(&self, file: FileId, span: CompressedSpan) {
+        self.cache.clusters.borrow_mut().remove((file, span));
+    }
+
+    /// Reads `pieces`, whose spans lie close together in `file`, by one request of the storage.
+    pub(crate) async fn read<S: Storage>(
+        &self,
+        file: &HostFile<S>,
+        pieces: &mut [Piece<'_>],
+    ) -> Result<(), Error<S::Error>> {
+        // A whole cluster is unpacked in place and not kept, so it is not looked for either.
+        let mut all_held = true;
+        for piece in pieces.iter_mut() {
+            all_held &= piece.buf.len() < self.cluster_size && self.cache.copy_to(file.id(), piece);
+        }
+        let start = pieces.iter().map(|piece| piece.span.start).min();
+        let (Some(start), false) = (start, all_held) else {
+            return Ok(());
+        };
+        let end = pieces.iter().map(|piece| piece.span.end()).max().unwrap_or(start);
+        // The caller bounds the group, and a span is at most 4 MiB.
+        let mut packed = self.cache.buffers.take(usize::try_from(end.0 - start.0).unwrap_or(usize::MAX));
+        file.read(start, &mut packed).await.map_err(Error::Storage)?;
+        for piece in pieces.iter_mut() {
+            let at = usize::try_from(piece.span.start.0 - start.0).unwrap_or(usize::MAX);
+            let length = usize::try_from(piece.span.length).unwrap_or(usize::MAX);
+            // Within the buffer, which reaches from the first span's start to the last one's end.
+            let stream = packed.get(at..at.saturating_add(length)).unwrap_or(&[]);
+            self.unpack(file.id(), stream, piece)?;
+        }
+        self.cache.buffers.put(packed);
+        Ok(())
+    }
+
+    fn unpack<E>(&self, file: FileId, stream: &[u8], piece: &mut Piece<'_>) -> Result<(), Error<E>> {
+        if piece.buf.len() == self.cluster_size {
+            return self.codec.decompress(piece.span, stream, piece.buf);
+        }
+        if self.cache.copy_to(file, piece) {
+            return Ok(());
+        }
+        let mut cluster = self.cache.buffers.take(self.cluster_size);
+        self.codec.decompress(piece.span, stream, &mut cluster)?;
+        piece.copy_from(&cluster);
+        self.cache.keep(file, piece.span, cluster);
+        Ok(())
+    }
+}
+
+impl CodecSlot {
+    fn decompress<E>(&self, span: CompressedSpan, stream: &[u8], cluster: &mut [u8]) -> Result<(), Error<E>> {
+        let make = self.make.ok_or(Unsupported::NoCodec { name: self.name })?;
+        let mut codec = self.codec.borrow_mut();
+        codec
+            .get_or_insert_with(make)
+            .decompress(stream, cluster)
+            .map_err(|error| Corrupt::Compressed { offset: span.start.0, error }.into())
+    }
+}

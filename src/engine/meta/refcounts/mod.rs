@@ -1,0 +1,258 @@
+//! Who counts: reference counts, and which clusters are free.
+//!
+//! Everything here changes counts in memory only; [`Writeback`](super::writeback::Writeback) brings them to the file.
+//! The caller holds the metadata lock.
+
+mod allocate;
+
+use alloc::collections::BTreeSet;
+use alloc::rc::Rc;
+use alloc::vec;
+use alloc::vec::Vec;
+use core::cell::{Cell, RefCell};
+
+use super::dirty_slices::Dirty;
+use super::host_file::HostFile;
+use super::metadata_ranges::Occupied;
+use super::table_cache::{SliceRef, SliceSize, TableCache};
+use crate::error::{Corrupt, Error, Misuse};
+use crate::format::geometry::Geometry;
+use crate::format::header::Header;
+use crate::format::refcount::{CountPlace, RefcountWidth, TABLE_ENTRY_SIZE, TABLE_OFFSET_MASK};
+use crate::format::units::HostOffset;
+use crate::storage::Storage;
+
+/// QEMU's limit on the refcount table.
+const MAX_TABLE_ENTRIES: usize = (8 << 20) / 8;
+/// Host offsets have 56 bits.
+const MAX_HOST_OFFSET: u64 = 1 << 56;
+
+/// The counts of all clusters of a file.
+pub(crate) struct Refcounts {
+    pub(super) geometry: Geometry,
+    pub(super) width: RefcountWidth,
+    pub(super) slice_size: SliceSize,
+    pub(super) cache: Rc<TableCache>,
+    /// Where each refcount block is; 0 where there is none. A whole number of clusters' worth of entries.
+    pub(super) table: RefCell<Vec<u64>>,
+    /// Which entries of the table differ from the file.
+    pub(super) dirty_entries: RefCell<BTreeSet<usize>>,
+    /// Changed refcount blocks.
+    pub(super) dirty: Dirty,
+    /// Where nothing but metadata may be, whatever the counts say.
+    pub(crate) occupied: Occupied,
+    /// No cluster before this one is free.
+    pub(super) first_candidate: Cell<u64>,
+}
+
+impl Refcounts {
+    /// Reads the refcount table: at most 8 MiB, as the header was checked.
+    pub(crate) async fn open<S: Storage>(
+        file: &HostFile<S>,
+        header: &Header,
+        cache: Rc<TableCache>,
+    ) -> Result<Self, Error<S::Error>> {
+        let (geometry, raw) = (header.geometry(), header.raw());
+        let bytes = u64::from(raw.refcount_table_clusters) * geometry.cluster_size();
+        let mut stored = vec![0; usize::try_from(bytes).unwrap_or(0)];
+        file.read(HostOffset(raw.refcount_table_offset), &mut stored).await.map_err(Error::Storage)?;
+        let mut table = Vec::with_capacity(stored.len() / 8);
+        let occupied = Occupied::default();
+        let (entries, _) = stored.as_chunks::<8>();
+        for (index, entry) in entries.iter().enumerate() {
+            let block = u64::from_be_bytes(*entry) & TABLE_OFFSET_MASK;
+            if !geometry.is_cluster_aligned(block) || block >= MAX_HOST_OFFSET {
+                let entry_offset = raw.refcount_table_offset + index as u64 * TABLE_ENTRY_SIZE;
+                return Err(Corrupt::RefcountBlockUnaligned { entry_offset, block }.into());
+            }
+            if block != 0 {
+                // One block for many clusters would never end, however small the file is.
+                let cluster = block >> geometry.cluster_bits();
+                occupied.claim(cluster..cluster + 1, geometry.cluster_bits())?;
+            }
+            table.push(block);
+        }
+        Ok(Self {
+            geometry,
+            width: RefcountWidth::new(raw.refcount_order),
+            slice_size: SliceSize::of(geometry),
+            cache,
+            table: RefCell::new(table),
+            dirty_entries: RefCell::default(),
+            dirty: Dirty::default(),
+            occupied,
+            first_candidate: Cell::new(0),
+        })
+    }
+
+    /// How often `cluster` is referred to.
+    pub(crate) async fn count<S: Storage>(&self, file: &HostFile<S>, cluster: u64) -> Result<u64, Error<S::Error>> {
+        let Some(at) = self.find(cluster) else {
+            return Ok(0);
+        };
+        let (slice, word_at) = self.slice_at(file, at.word).await?;
+        Ok(self.width.get(slice.word(word_at), at.place))
+    }
+
+    /// Adds one reference to `cluster`; whether its count had room for it.
+    pub(crate) async fn increment<S: Storage>(
+        &self,
+        file: &HostFile<S>,
+        cluster: u64,
+    ) -> Result<bool, Error<S::Error>> {
+        let count = self.count(file, cluster).await?;
+        if count >= self.width.max() {
+            return Ok(false);
+        }
+        self.set(file, cluster, count + 1).await?;
+        Ok(true)
+    }
+
+    /// Takes one reference from `cluster`; whether it is free then. A count that is 0 already stays.
+    pub(crate) async fn decrement<S: Storage>(
+        &self,
+        file: &HostFile<S>,
+        cluster: u64,
+    ) -> Result<bool, Error<S::Error>> {
+        let count = self.count(file, cluster).await?;
+        if count > 0 {
+            self.set(file, cluster, count - 1).await?;
+        }
+        if count == 1 {
+            self.first_candidate.set(self.first_candidate.get().min(cluster));
+        }
+        Ok(count <= 1)
+    }
+
+    /// How many counts there are in so many bytes.
+    pub(super) fn counts_in(&self, bytes: usize) -> u64 {
+        bytes as u64 * 8 / u64::from(self.width.bits())
+    }
+
+    /// Makes `cluster`, which no block counts, the block that counts it, itself with one reference.
+    ///
+    /// The table must have room for it.
+    fn add_block<E>(&self, file: &HostFile<impl Storage>, cluster: u64) -> Result<(), Error<E>> {
+        let index = self.block_index(cluster);
+        let start = self.offset_of(cluster);
+        self.check_new(cluster..cluster + 1)?;
+        self.occupied.add(cluster..cluster + 1);
+        {
+            let mut table = self.table.borrow_mut();
+            let Some(entry) = table.get_mut(index) else {
+                return Err(Misuse::ImageFull.into());
+            };
+            *entry = start.0;
+        }
+        self.dirty_entries.borrow_mut().insert(index);
+        let place = self.place_of(cluster);
+        for at in (0..self.geometry.cluster_size()).step_by(self.slice_size.bytes()) {
+            let slice = self.cache.insert_zeroed(file.id(), self.slice_size, start.plus(at));
+            self.dirty.add_whole(start.plus(at), &slice);
+            let (word_slice, word_at) = self.slice_size.split(start.plus(place.word_byte));
+            if word_slice == start.plus(at) {
+                let word = self.width.set(slice.word(word_at), place, 1);
+                self.dirty.set_word(word_slice, &slice, word_at, word);
+            }
+        }
+        Ok(())
+    }
+
+    /// Sees to it that the table, in memory, has an entry for the block of `cluster`, and some more: where the table is
+    /// put to another place, its own clusters need blocks.
+    fn make_room_in_table(&self, cluster: u64) -> Result<(), Misuse> {
+        let mut table = self.table.borrow_mut();
+        if self.block_index(cluster) + 2 > table.len() {
+            let length = larger_table(table.len(), self.geometry).ok_or(Misuse::ImageFull)?;
+            table.resize(length, 0);
+        }
+        Ok(())
+    }
+
+    /// The size of the table in bytes: a multiple of the cluster size.
+    pub(super) fn table_bytes(&self) -> u64 {
+        self.table.borrow().len() as u64 * TABLE_ENTRY_SIZE
+    }
+
+    /// The table as it is to be stored, whole.
+    pub(super) fn whole_table(&self) -> Vec<u8> {
+        self.table.borrow().iter().flat_map(|block| block.to_be_bytes()).collect()
+    }
+
+    /// The changed entries: which, and what they are now.
+    pub(super) fn dirty_table_entries(&self) -> Vec<(u64, u64)> {
+        let table = self.table.borrow();
+        self.dirty_entries.borrow().iter().map(|index| (*index as u64, table[*index])).collect()
+    }
+
+    pub(super) fn table_is_written(&self) {
+        self.dirty_entries.borrow_mut().clear();
+    }
+
+    async fn set<S: Storage>(&self, file: &HostFile<S>, cluster: u64, count: u64) -> Result<(), Error<S::Error>> {
+        let Some(at) = self.find(cluster) else {
+            return Ok(());
+        };
+        let (slice, word_at) = self.slice_at(file, at.word).await?;
+        let (start, _) = self.slice_size.split(at.word);
+        self.dirty.set_word(start, &slice, word_at, self.width.set(slice.word(word_at), at.place, count));
+        Ok(())
+    }
+
+    pub(super) async fn slice_at<S: Storage>(
+        &self,
+        file: &HostFile<S>,
+        offset: HostOffset,
+    ) -> Result<(SliceRef, usize), Error<S::Error>> {
+        self.cache.slice_at(file, self.slice_size, offset).await.map_err(Error::Storage)
+    }
+
+    /// Where the count of `cluster` is; `None` where it has no block.
+    fn find(&self, cluster: u64) -> Option<CountAt> {
+        let place = self.place_of(cluster);
+        Some(CountAt { word: self.block_of(cluster)?.plus(place.word_byte), place })
+    }
+
+    fn block_of(&self, cluster: u64) -> Option<HostOffset> {
+        let block = *self.table.borrow().get(self.block_index(cluster))?;
+        (block != 0).then_some(HostOffset(block))
+    }
+
+    pub(super) fn block_index(&self, cluster: u64) -> usize {
+        usize::try_from(cluster >> self.block_bits()).unwrap_or(usize::MAX)
+    }
+
+    pub(super) fn place_of(&self, cluster: u64) -> CountPlace {
+        self.width.place(cluster & ((1 << self.block_bits()) - 1))
+    }
+
+    pub(super) fn index_in_word(&self, cluster: u64) -> u64 {
+        cluster % (64 / u64::from(self.width.bits()))
+    }
+
+    pub(super) fn end_of_block(&self, cluster: u64) -> u64 {
+        ((cluster >> self.block_bits()) + 1) << self.block_bits()
+    }
+
+    fn block_bits(&self) -> u32 {
+        self.width.block_bits(self.geometry.cluster_bits())
+    }
+
+    pub(super) fn offset_of(&self, cluster: u64) -> HostOffset {
+        HostOffset(cluster << self.geometry.cluster_bits())
+    }
+}
+
+/// The length of a refcount table that has to have more than `length` entries: half as many again, of whole clusters;
+/// `None` where the format ends.
+pub(super) fn larger_table(length: usize, geometry: Geometry) -> Option<usize> {
+    // At most 2 MiB.
+    let per_cluster = usize::try_from(geometry.cluster_size() / TABLE_ENTRY_SIZE).unwrap_or(usize::MAX);
+    Some((length + length / 2 + 2).next_multiple_of(per_cluster)).filter(|length| *length <= MAX_TABLE_ENTRIES)
+}
+
+/// Where a count is: its word in the file, and its bits in the word.
+struct CountAt {
+    word: HostOffset,
+    place: CountPlace,
+}

@@ -1,0 +1,86 @@
+//! What is written to the header's fields.
+
+use super::Writeback;
+use crate::error::Error;
+use crate::field;
+use crate::format::header::feature;
+use crate::format::header::table_pointers::Roots;
+use crate::format::units::HostOffset;
+use crate::meta::host_file::Files;
+use crate::storage::StorageMut;
+
+impl Writeback {
+    /// What the header says.
+    pub(crate) fn roots(&self) -> Roots {
+        self.header.get().roots()
+    }
+
+    /// Makes durable what was written, switches the header to other roots, and makes that durable.
+    pub(in crate::meta) async fn switch_roots<S: StorageMut>(
+        &self,
+        files: &Files<S>,
+        roots: Roots,
+    ) -> Result<(), Error<S::Error>> {
+        self.barrier(files).await?;
+        self.header_in_doubt.set(true);
+        self.watch(files.image.write(HostOffset(field::SIZE), &roots.to_bytes())).await?;
+        self.barrier(files).await?;
+        self.header_in_doubt.set(false);
+        self.header.set(self.header.get().with_roots(roots));
+        Ok(())
+    }
+
+    pub(crate) fn is_header_in_doubt(&self) -> bool {
+        self.header_in_doubt.get()
+    }
+
+    /// Makes the header what it should be, where a write of it was dropped.
+    pub(crate) async fn settle_header<S: StorageMut>(&self, files: &Files<S>) -> Result<(), Error<S::Error>> {
+        if self.header_in_doubt.get() {
+            let roots = self.header.get().roots();
+            self.watch(files.image.write(HostOffset(field::SIZE), &roots.to_bytes())).await?;
+            self.barrier(files).await?;
+            self.header_in_doubt.set(false);
+        }
+        Ok(())
+    }
+
+    /// Marks the image as corrupt, so that it is not written again before it is repaired.
+    pub(crate) async fn mark_corrupt<S: StorageMut>(&self, files: &Files<S>) -> Result<(), Error<S::Error>> {
+        let header = self.header.get();
+        if self.poisoned.replace(true) || !header.is_version_3() {
+            return Ok(());
+        }
+        let features = header.raw().incompatible_features | feature::CORRUPT;
+        let place = HostOffset(field::INCOMPATIBLE_FEATURES);
+        files.image.write(place, &features.to_be_bytes()).await.map_err(Error::Storage)?;
+        self.header.set(header.with_features(features, header.raw().autoclear_features));
+        files.flush().await.map_err(Error::Storage)
+    }
+
+    /// Removes the name of the backing file, which is then no one's, from the header: its place and its length are in one
+    /// sector.
+    pub(crate) async fn forget_backing<S: StorageMut>(&self, files: &Files<S>) -> Result<(), Error<S::Error>> {
+        self.watch(files.image.write(HostOffset(field::BACKING_FILE_OFFSET), &[0; 12])).await?;
+        self.barrier(files).await?;
+        self.header.set(self.header.get().without_backing());
+        Ok(())
+    }
+
+    /// Sets the autoclear features, as a program has to do that doesn't know them all before it writes.
+    pub(crate) async fn set_autoclear<S: StorageMut>(
+        &self,
+        files: &Files<S>,
+        features: u64,
+    ) -> Result<(), Error<S::Error>> {
+        let header = self.header.get();
+        if !header.is_version_3() || header.raw().autoclear_features == features {
+            return Ok(());
+        }
+        let place = HostOffset(field::AUTOCLEAR_FEATURES);
+        self.watch(files.image.write(place, &features.to_be_bytes())).await?;
+        self.barrier(files).await?;
+        self.header.set(header.with_features(header.raw().incompatible_features, features));
+        Ok(())
+    }
+}

@@ -1,0 +1,13 @@
+//! Checking, repairing and amending, with QEMU on the other side.
+
+mod amend;
+mod anatomy;
+mod bases;
+mod calls;
+mod crash;
+mod damage;
+mod findings;
+mod large;
+mod luks;
+mod oracle;
+mod repair;

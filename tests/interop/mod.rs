@@ -1,0 +1,15 @@
+//! Interoperability: images that QEMU made, or that QEMU reads too, and both sides compared.
+
+mod chains;
+mod compressed;
+mod data_files;
+mod encrypted;
+mod encrypted_chains;
+mod headers;
+mod held_place;
+mod locate;
+mod matrix;
+mod refused;
+mod sizes;
+mod snapshots;
+mod vm_state;

@@ -1,0 +1,17 @@
+//! Writing: many requests at once, dropped ones, both sides taking turns, and what a flush costs.
+
+mod concurrent;
+mod copy_up;
+mod costs;
+mod creating;
+mod dropped;
+mod encrypted;
+mod far;
+mod found;
+mod growing;
+mod held_place;
+mod lazy_refcounts;
+mod matrix;
+mod packed;
+mod turns;
+mod waiting;
