@@ -1,4 +1,4 @@
-//! What JavaScript provides: `src/js/engine.ts` is the other side.
+//! What JavaScript provides: `src/js/engine/engine.ts` is the other side.
 
 use alloc::string::String;
 
@@ -82,7 +82,7 @@ extern "C" {
     #[wasm_bindgen(method, structural)]
     pub(crate) fn tell(this: &HostProgress, done: f64, total: f64) -> bool;
 
-    /// What a snapshot that is to be taken records: `src/js/snapshots.ts` says what its members mean.
+    /// What a snapshot that is to be taken records: `src/js/image/snapshots.ts` says what its members mean.
     pub type HostSnapshotOptions;
     #[wasm_bindgen(method, structural, getter)]
     pub(crate) fn name(this: &HostSnapshotOptions) -> String;
@@ -97,7 +97,7 @@ extern "C" {
     #[wasm_bindgen(method, structural, getter, js_name = vmStateSize)]
     pub(crate) fn vm_state_size(this: &HostSnapshotOptions) -> u64;
 
-    /// What is to be changed of an image: `src/js/amend.ts` says what its members mean.
+    /// What is to be changed of an image: `src/js/file/amend.ts` says what its members mean.
     pub type HostAmendOptions;
     #[wasm_bindgen(method, structural, getter)]
     pub(crate) fn version(this: &HostAmendOptions) -> Option<u32>;
@@ -114,7 +114,7 @@ extern "C" {
     #[wasm_bindgen(method, structural, getter, js_name = dataFileName)]
     pub(crate) fn data_file_name(this: &HostAmendOptions) -> Option<String>;
 
-    /// How an image is opened: `src/js/options.ts` says what its members mean.
+    /// How an image is opened: `src/js/engine/options/open.ts` says what its members mean.
     pub type HostOpenOptions;
     #[wasm_bindgen(method, structural, getter, js_name = dataFile)]
     pub(crate) fn data_file(this: &HostOpenOptions) -> Option<HostStorage>;
@@ -204,7 +204,7 @@ extern "C" {
     #[wasm_bindgen(method, structural, getter)]
     pub(crate) fn encryption(this: &HostCreateOptions) -> Option<HostEncryptOptions>;
 
-    /// How an image is to be encrypted: `src/js/encryption.ts` says what its members mean.
+    /// How an image is to be encrypted: `src/js/engine/options/encryption.ts` says what its members mean.
     pub type HostEncryptOptions;
     #[wasm_bindgen(method, structural, getter)]
     pub(crate) fn legacy(this: &HostEncryptOptions) -> bool;
@@ -224,7 +224,7 @@ extern "C" {
     #[wasm_bindgen(method, structural, getter)]
     pub(crate) fn keys(this: &HostEncryptOptions) -> HostKeyOptions;
 
-    /// How a key is made: `src/js/encryption.ts` says what its members mean.
+    /// How a key is made: `src/js/engine/options/encryption.ts` says what its members mean.
     pub type HostKeyOptions;
     #[wasm_bindgen(method, structural, getter)]
     pub(crate) fn iterations(this: &HostKeyOptions) -> Option<u32>;

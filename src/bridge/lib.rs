@@ -10,7 +10,7 @@
 //!   2^53 because the files of JavaScript end there.
 //! - **Bytes** are copied once, between the caller's array and the memory of WebAssembly, on which a synchronous storage
 //!   works directly; an asynchronous one gets an array of its own to write. What is read from a synchronous storage, or
-//!   written there in place, and lies there in one piece, doesn't come here at all: see `src/js/direct.ts` for reads.
+//!   written there in place, and lies there in one piece, doesn't come here at all: see `src/js/engine/direct-reads.ts` for reads.
 //! - **Secrets** cross as arrays that are wiped by who takes them out.
 //! - **Errors** are plain objects with `code`, `message` and what else there is; an exception that a storage threw is
 //!   their `cause`, unchanged.

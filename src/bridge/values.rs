@@ -1,4 +1,4 @@
-//! The engine's values as plain objects; `src/js/types.ts` says what their members mean.
+//! The engine's values as plain objects; `src/js/engine/values.ts` says what their members mean.
 
 use alloc::string::ToString;
 use alloc::vec::Vec;
