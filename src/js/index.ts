@@ -12,10 +12,19 @@ export {
   type Qcow2ErrorCode,
   type Qcow2ErrorDetails,
 } from './base/errors.js'
-export type { LongOptions } from './base/progress.js'
+export type { LongOptions, Progress, RequestOptions } from './base/progress.js'
+export type {
+  AsyncStorage,
+  Storage,
+  StorageOpenOptions,
+  SyncStorage,
+  WritableAsyncStorage,
+  WritableStorage,
+  WritableSyncStorage,
+} from './base/storage/contract.js'
 export { type ConvertOptions, convert } from './convert/convert.js'
-export type { Progress } from './disk/stream.js'
 export { type InitOptions, init, type ModuleSource } from './engine/module.js'
+export type { AmendBacking, AmendOptions } from './engine/options/amend.js'
 export type { Backing, BackingFile, BackingRequest, BackingResolver } from './engine/options/backing.js'
 export type { CreateBacking, CreateDataFile, CreateOptions } from './engine/options/create.js'
 export type {
@@ -30,24 +39,25 @@ export type {
   CacheSize,
   OpenOptions,
   ReadableOptions,
-  RequestOptions,
   ResizeOptions,
   WorkerOptions,
   WriteZeroesOptions,
 } from './engine/options/open.js'
 export type { Passphrase, PassphraseRequest, PassphraseResolver } from './engine/options/passphrase.js'
+export type { SnapshotOptions } from './engine/options/snapshot.js'
+export type { CheckOptions, CheckReport, Finding, RepairReport } from './engine/reports.js'
 export type * from './engine/values.js'
-export { type AmendBacking, type AmendOptions, amend } from './file/amend.js'
-export { type CheckOptions, type CheckReport, check, type Finding } from './file/check.js'
+export { amend } from './file/amend.js'
+export { check } from './file/check.js'
 export { inspect } from './file/inspect.js'
-export { type RepairOptions, type RepairReport, repair } from './file/repair.js'
+export { type RepairOptions, repair } from './file/repair.js'
 export type { CopyUpOptions } from './image/copy-up.js'
 export type { DiffExtent } from './image/diff.js'
 export type { KeySlotOptions, KeySlots } from './image/key-slots.js'
 export type { Extent, MapOptions } from './image/map.js'
 export { type OverlayOptions, overlay } from './image/overlay.js'
 export { Qcow2 } from './image/qcow2.js'
-export type { SnapshotOptions, Snapshots } from './image/snapshots.js'
+export type { Snapshots } from './image/snapshots.js'
 export { type BlobOptions, blob } from './storage/blob/blob.js'
 export { type FileHandleOptions, fileHandle } from './storage/blob/file-handle.js'
 export {
@@ -60,6 +70,7 @@ export {
   persist,
 } from './storage/browser.js'
 export { type Draft, draft } from './storage/cache/draft.js'
+export type { ReadAheadOptions } from './storage/cache/limits.js'
 export {
   type PrefetchList,
   type PrefetchOptions,
@@ -68,20 +79,11 @@ export {
   recorded,
 } from './storage/cache/prefetch.js'
 export type { KeptFile } from './storage/cache/range-cache.js'
-export { type ReadAheadOptions, readAhead } from './storage/cache/read-ahead.js'
-export type {
-  AsyncStorage,
-  Storage,
-  StorageOpenOptions,
-  SyncStorage,
-  WritableAsyncStorage,
-  WritableStorage,
-  WritableSyncStorage,
-} from './storage/contract.js'
+export { readAhead } from './storage/cache/read-ahead.js'
 export { type Http, type HttpOptions, http } from './storage/http/http.js'
 export { type Idb, type IdbOptions, idb } from './storage/idb/idb.js'
 export type { ClaimOptions } from './storage/lock.js'
 export { type Memory, type MemoryOptions, memory } from './storage/memory/memory.js'
 export { type NodeFileOptions, nodeFile } from './storage/node/node-file.js'
-export type { OpfsEntry, OpfsImportOptions, TransferOptions } from './storage/opfs/files.js'
+export type { OpfsEntry, OpfsImportOptions } from './storage/opfs/files.js'
 export { type Opfs, type OpfsOptions, opfs } from './storage/opfs/opfs.js'

@@ -108,6 +108,7 @@ it('the documented codes are those that the engine has', () => {
     'IN_USE',
     'NOT_PERMITTED',
     'WORKER_DIED',
+    'WORKER_MISMATCH',
     'INVALID_ARGUMENT',
     'NOT_SYNC',
     'CLOSED',

@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest'
 import { isQcow2Error } from '../../src/js/base/errors.js'
-import { type ReadAheadOptions, readAhead } from '../../src/js/storage/cache/read-ahead.js'
-import { isKeeping } from '../../src/js/storage/contract.js'
+import { isKeeping } from '../../src/js/base/storage/contract.js'
+import type { ReadAheadOptions } from '../../src/js/storage/cache/limits.js'
+import { readAhead } from '../../src/js/storage/cache/read-ahead.js'
 import { Random } from './helpers/random.js'
 import { bytesAt, CountedStorage, HeldStorage, settle } from './helpers/storages.js'
 

@@ -1,4 +1,3 @@
-import type { Storage } from '../storage/contract.js'
 import { invalidArgument, Qcow2Error } from './errors.js'
 
 /** A number of bytes: an integer up to `Number.MAX_SAFE_INTEGER`, or a bigint for disks beyond 8 PiB. */
@@ -38,10 +37,13 @@ export function text(value: unknown, what: string): string {
   throw invalidArgument(`${what} must be a string; it is ${show(value)}.`)
 }
 
-/** `value` as bytes. */
-export function byteArray(value: unknown, what: string): Uint8Array {
+/** The bytes of an `ArrayBuffer` or of any view, in place. */
+export function bytesIn(value: unknown, what: string): Uint8Array {
   if (value instanceof Uint8Array) return value
-  throw invalidArgument(`${what} must be a Uint8Array; it is ${show(value)}.`)
+  if (ArrayBuffer.isView(value)) return new Uint8Array(value.buffer, value.byteOffset, value.byteLength)
+  // By its brand: one from another window is no instance of this window's class.
+  if (Object.prototype.toString.call(value) === '[object ArrayBuffer]') return new Uint8Array(value as ArrayBuffer)
+  throw invalidArgument(`${what} must be an ArrayBuffer or a view such as a Uint8Array; it is ${show(value)}.`)
 }
 
 /** Throws unless the range lies within `size` bytes. Exact, also where the numbers are not safe integers. */
@@ -60,35 +62,14 @@ export function advance(offset: ByteCount, by: number): ByteCount {
   return sum !== undefined && Number.isSafeInteger(sum) ? sum : BigInt(offset) + BigInt(by)
 }
 
-/** True if `value` has what all storages have. */
-export function isStorage(value: unknown): value is Storage {
-  const methods = (typeof value === 'object' || typeof value === 'function') && value ? value : {}
-  const has = (name: string) => typeof (methods as Record<string, unknown>)[name] === 'function'
-  return has('size') && (has('readSync') || has('read'))
-}
-
-/** `value` as a storage; `what` names it in the error. */
-export function storage(value: unknown, what: string): Storage {
-  if (isStorage(value)) return value
-  const hint = 'such as blob(file), memory(bytes) or nodeFile(path): an object with size() and read() or readSync()'
-  throw invalidArgument(`${what} must be a storage, ${hint}.`)
-}
-
-/** `bytes` as what a storage answers to a request for `length` bytes at `offset`. */
-export function exact(bytes: Uint8Array, offset: number, length: number): Uint8Array {
-  if (bytes instanceof Uint8Array && bytes.length === length) return bytes
-  const what = bytes instanceof Uint8Array ? `${bytes.length} bytes` : `${show(bytes)}, not a Uint8Array,`
-  const reason = `The storage answered ${what} where ${length} bytes at offset ${offset} were asked for.`
-  throw new Qcow2Error('STORAGE_CONTRACT', reason, { offset })
-}
-
 /** Throws if the array of a read, of so many bytes when it was given, has been transferred since. */
 export function stillHas(target: number | Uint8Array, length: number): void {
   if (typeof target === 'number' || target.length === length) return
   throw invalidArgument('The array was given away while it was to be filled.')
 }
 
-function show(value: unknown): string {
+/** `value`, as an error message shows it. */
+export function show(value: unknown): string {
   if (typeof value === 'string') return `'${value}'`
   return typeof value === 'object' ? Object.prototype.toString.call(value) : String(value)
 }

@@ -9,6 +9,7 @@
  * - `IN_USE`: another image has the storage, or another tab, worker or storage the file, and one of the two would write to it.
  * - `NOT_PERMITTED`: the user, or the browser, does not permit what the storage needs.
  * - `WORKER_DIED`: the worker that has the engine, or a file, is gone, with what it had not flushed; or it did not start.
+ * - `WORKER_MISMATCH`: the worker's script is of another release than the page's; both have to be of the same.
  * - `NOT_QCOW2`: the file is of another format.
  * - `UNSUPPORTED_…`, `BACKING_CHAIN_TOO_LONG`: the image may be sound, but this package can't read it.
  * - `MISSING_BACKING_FILE`, `MISSING_DATA_FILE`: the image needs another file, which has to be supplied; `file` names it.
@@ -58,6 +59,7 @@ export type Qcow2ErrorCode =
   | 'IN_USE'
   | 'NOT_PERMITTED'
   | 'WORKER_DIED'
+  | 'WORKER_MISMATCH'
   | 'NOT_QCOW2'
   | 'UNSUPPORTED_VERSION'
   | 'UNSUPPORTED_FEATURES'

@@ -1,52 +1,25 @@
-import type { Progress } from '../disk/stream.js'
+/** How much of a long operation is done, in bytes unless the operation says otherwise. */
+export interface Progress {
+  /** What is done. */
+  readonly done: number
+  /** What there is to do. */
+  readonly total: number
+}
 
-/** How something that takes long is watched. */
-export interface LongOptions {
-  /** Gives up; it then rejects with the signal's reason. */
-  readonly signal?: AbortSignal | undefined
+/** How a single request is watched. */
+export interface RequestOptions {
   /**
-   * Called, many times, with how much is done, in a unit that differs from operation to operation; `total` may grow. It may
-   * call no method of the image. An exception that it throws ends the operation, which rejects with it.
+   * Drops the request, and what it has asked of the storage; it then rejects with the signal's reason. Of a write that was
+   * dropped, each byte is either as before or as written.
+   */
+  readonly signal?: AbortSignal | undefined
+}
+
+/** How an operation that takes long is watched. */
+export interface LongOptions extends RequestOptions {
+  /**
+   * Called many times with how much is done, in a unit that differs from operation to operation; `total` may grow. It must
+   * not call methods of the image. An exception that it throws ends the operation, which rejects with it.
    */
   readonly onProgress?: ((progress: Progress) => void) | undefined
-}
-
-/** `onProgress`, as the engine calls it. */
-class Watch implements HostProgress {
-  thrown: { readonly exception: unknown } | undefined
-  readonly #onProgress: (progress: Progress) => void
-
-  constructor(onProgress: (progress: Progress) => void) {
-    this.#onProgress = onProgress
-  }
-
-  tell(done: number, total: number): boolean {
-    try {
-      this.#onProgress({ done, total })
-      return true
-    } catch (exception) {
-      this.thrown = { exception }
-      return false
-    }
-  }
-}
-
-/** Who the engine tells how far it is: `src/bridge/host.rs` says what it calls. */
-export interface HostProgress {
-  /** So much of so much is done. False ends the operation. */
-  tell(done: number, total: number): boolean
-}
-
-/** Runs what `start` starts; an exception of `onProgress` comes out of it as it is. */
-export async function watched<T>(
-  { onProgress }: LongOptions,
-  start: (watch: HostProgress | undefined) => T | Promise<T>,
-): Promise<T> {
-  const watch = onProgress && new Watch(onProgress)
-  try {
-    return await start(watch)
-  } catch (error) {
-    if (watch?.thrown) throw watch.thrown.exception
-    throw error
-  }
 }

@@ -1,6 +1,6 @@
 import { closeSync, openSync, readSync } from 'node:fs'
 import type { CheckReport, Finding } from '../index.js'
-import type { ImageFile } from './open.js'
+import type { ImageFile } from './image-file.js'
 
 /** The lines about single findings, in QEMU's words and its order: reference counts first, flags behind them. */
 export function findingLines(report: CheckReport, file: ImageFile, repair?: 'leaks' | 'all'): string {

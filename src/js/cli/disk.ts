@@ -2,7 +2,7 @@ import { closeSync, fdatasyncSync, fstatSync, ftruncateSync, openSync, readSync,
 
 import type { Extent, Qcow2 } from '../index.js'
 import { partsOf } from './holes.js'
-import type { ImageFile } from './open.js'
+import type { ImageFile } from './image-file.js'
 import { type SparseFile, sparseFiles } from './sparse-file.js'
 
 /** A range of a disk. */

@@ -1,26 +1,12 @@
 import { closeSync, existsSync, fstatSync, openSync, readSync, statSync } from 'node:fs'
-import type { Backing, CacheMode, Inspection, SyncStorage } from '../index.js'
+import type { Backing, CacheMode, SyncStorage } from '../index.js'
 import { inspect, isQcow2Error, memory, nodeFile, Qcow2 } from '../index.js'
 import { QcowDisk, RawDisk, type SourceDisk } from './disk.js'
 import { Failure } from './failure.js'
 import { type Host, located } from './host.js'
+import type { ImageFile } from './image-file.js'
 import { type Secrets, systemReason } from './secrets.js'
 import { describedImage, fileName, type ImageSpec, namedImage, type Overridden, relativeTo } from './spec.js'
-
-/** A file of a chain: where it is, and what it says about itself. */
-export interface ImageFile {
-  /** Its name, as messages and reports have it. */
-  readonly name: string
-  readonly path: string
-  readonly format: 'qcow2' | 'raw'
-  /** False if the format was probed. */
-  readonly given: boolean
-  /** What is in the header, where it is a qcow2 image. */
-  readonly inspection: Inspection | undefined
-  /** The data file, where it has one. */
-  readonly dataFile: string | undefined
-  readonly keySecret: string | undefined
-}
 
 /** How a command opens images. */
 export interface Opening {

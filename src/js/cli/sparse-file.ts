@@ -1,6 +1,6 @@
 import { closeSync, openSync, statSync } from 'node:fs'
 import { type Part, partsOf } from './holes.js'
-import type { ImageFile } from './open.js'
+import type { ImageFile } from './image-file.js'
 
 /** A file of a chain whose holes show: a raw file, or an image with preallocated clusters. */
 export class SparseFile {

@@ -1,6 +1,8 @@
 import { integer } from '../base/arguments.js'
 import { init } from '../engine/module.js'
 import { type PackedClusters, type Packing, packer } from '../engine/packer.js'
+import { load } from '../worker/load.js'
+import type { WorkerMethods } from '../worker/protocol.js'
 import { Client } from '../worker/rpc/client.js'
 
 /** The most workers that are started unless more are asked for: writing doesn't keep up with more. */
@@ -37,13 +39,13 @@ async function packHere(packing: Packing): Promise<Packers> {
 /** Workers, each of which packs for this image alone. */
 class Pool implements Packers {
   readonly #packing: Packing
-  readonly #workers: { readonly client: Client; busy: number }[] = []
+  readonly #workers: { readonly client: Client<WorkerMethods>; busy: number }[] = []
 
   static async start(count: number, packing: Packing): Promise<Pool> {
     const pool = new Pool(packing)
     try {
       for (let worker = 0; worker < count; worker += 1) pool.#workers.push({ client: Client.start(), busy: 0 })
-      await Promise.all(pool.#workers.map(({ client }) => client.load()))
+      await Promise.all(pool.#workers.map(({ client }) => load(client)))
       return pool
     } catch (error) {
       pool.end()

@@ -1,12 +1,5 @@
 import { advance, type ByteCount } from '../base/arguments.js'
-
-/** How far something long has come, in bytes. */
-export interface Progress {
-  /** What is done. */
-  readonly done: number
-  /** What there is to do. */
-  readonly total: number
-}
+import type { Progress } from '../base/progress.js'
 
 /** What a stream is made of. */
 export interface StreamSource {

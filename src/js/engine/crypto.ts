@@ -38,15 +38,3 @@ export async function deriveKey(
 export function fillRandom(into: Uint8Array<ArrayBuffer>): void {
   for (let at = 0; at < into.length; at += randomLimit) crypto.getRandomValues(into.subarray(at, at + randomLimit))
 }
-
-/** Resolves when the others in the event loop had their turn; unlike a timer not slower in a page that is hidden. */
-export function nextTurn(): Promise<void> {
-  const { port1, port2 } = new MessageChannel()
-  return new Promise((resolve) => {
-    port1.onmessage = () => {
-      port1.close()
-      resolve()
-    }
-    port2.postMessage(undefined)
-  })
-}

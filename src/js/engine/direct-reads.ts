@@ -1,5 +1,5 @@
 import { storageFailed, ThrownAt } from '../base/errors.js'
-import { ask } from '../storage/contract.js'
+import { ask } from '../base/storage/contract.js'
 import type { HostStorage } from './host-storage.js'
 import type { WasmImage } from './module.js'
 import type { Tasks } from './tasks.js'

@@ -1,7 +1,8 @@
-import { deriveKey, fillRandom, nextTurn } from './crypto.js'
+import { deriveKey, fillRandom } from './crypto.js'
 import { fromEngine, WasmEngine } from './module.js'
 import type { EngineResolver } from './options/backing.js'
 import { Passphrases } from './options/passphrase.js'
+import { nextTurn } from './time-slices.js'
 
 /** Whom to tell what a task has come to. */
 interface Waiting {

@@ -1,9 +1,8 @@
 import type { LongOptions } from '../base/progress.js'
-import type { HostAmendOptions } from '../file/amend.js'
-import type { CheckReport } from '../file/check.js'
-import type { RepairReport } from '../file/repair.js'
-import type { HostSnapshotOptions } from '../image/snapshots.js'
+import type { HostAmendOptions } from './options/amend.js'
 import type { HostKeyOptions } from './options/encryption.js'
+import type { HostSnapshotOptions } from './options/snapshot.js'
+import type { CheckReport, RepairReport } from './reports.js'
 import type { ImageInfo, Inspection, Location, Snapshot } from './values.js'
 
 /** What is asked of a file that no image is opened for, in the same way; what each takes behind the file. */

@@ -1,5 +1,7 @@
 import { LazyAbort } from '../base/abort.js'
-import { Qcow2Error, ThrownAt } from '../base/errors.js'
+import { attempt } from '../base/attempt.js'
+import { ThrownAt } from '../base/errors.js'
+import { checkedSize, sizeOf } from '../base/storage/access.js'
 import {
   type AsyncStorage,
   ask,
@@ -11,27 +13,22 @@ import {
   type SyncStorage,
   type WritableAsyncStorage,
   type WritableSyncStorage,
-} from '../storage/contract.js'
-import type { Engine } from './engine.js'
+} from '../base/storage/contract.js'
 import { isThreadShared, isTurnOver, nextTurn } from './time-slices.js'
+
+/** The engine, as those answer it of whom it has asked something. */
+export interface Requests {
+  answer(request: number, value: unknown): void
+  refuse(request: number, exception: unknown): void
+}
 
 /** A storage as the engine knows it: `src/bridge/host.rs` says what it calls. */
 export type HostStorage = SyncHostStorage | AsyncHostStorage
 
 /** `storage`, of `size` bytes, for the engine; which may write to it if it is `writable`, and can be. */
-export function hostStorage(storage: Storage, size: number, writable: boolean, engine: Engine): HostStorage {
+export function hostStorage(storage: Storage, size: number, writable: boolean, engine: Requests): HostStorage {
   const Host = isSync(storage) ? SyncHostStorage : AsyncHostStorage
   return new Host(storage as never, size, writable, engine)
-}
-
-/** The length of a storage now. */
-export async function sizeOf(storage: Storage): Promise<number> {
-  return checkedSize(await storage.size())
-}
-
-function checkedSize(size: number): number {
-  if (Number.isSafeInteger(size) && size >= 0) return size
-  throw new Qcow2Error('STORAGE_CONTRACT', `The storage's size must be an integer from 0; it is ${String(size)}.`)
 }
 
 class SyncHostStorage {
@@ -42,11 +39,11 @@ class SyncHostStorage {
   readonly writable: boolean
   readonly takesTurns = isThreadShared()
   readonly #storage: WritableSyncStorage
-  readonly #engine: Engine
+  readonly #engine: Requests
   /** The requests that wait for a turn. */
   readonly #waiting = new Set<number>()
 
-  constructor(storage: SyncStorage, size: number, writable: boolean, engine: Engine) {
+  constructor(storage: SyncStorage, size: number, writable: boolean, engine: Requests) {
     // Where it isn't writable, the engine calls none of the methods for it.
     this.#storage = storage as WritableSyncStorage
     this.size = size
@@ -138,13 +135,13 @@ class AsyncHostStorage {
   readonly writable: boolean
   readonly #storage: WritableAsyncStorage
   readonly #kept: KeepingStorage | undefined
-  readonly #engine: Engine
+  readonly #engine: Requests
   /** The requests under way; those that were aborted are no longer among them, and their answers are not heard. */
   readonly #requests = new Map<number, Request>()
   /** The changes that were aborted and may still be carried out. */
   readonly #aborted = new Set<Change>()
 
-  constructor(storage: AsyncStorage, size: number, writable: boolean, engine: Engine) {
+  constructor(storage: AsyncStorage, size: number, writable: boolean, engine: Requests) {
     // Where it isn't writable, the engine calls none of the methods for it.
     this.#storage = storage as WritableAsyncStorage
     this.#kept = isKeeping(storage) ? storage : undefined
@@ -252,13 +249,4 @@ class AsyncHostStorage {
 /** Resolves when changes are carried out, or have failed. */
 async function outcomes(changes: readonly Change[]): Promise<void> {
   await Promise.allSettled(changes.map(({ outcome }) => outcome))
-}
-
-/** What `call` resolves with; an exception that it throws is a rejection. */
-function attempt(call: () => Promise<void>): Promise<void> {
-  try {
-    return Promise.resolve(call())
-  } catch (exception) {
-    return Promise.reject(exception)
-  }
 }

@@ -1,4 +1,4 @@
-import { type HostProgress, type LongOptions, watched } from '../base/progress.js'
+import type { LongOptions } from '../base/progress.js'
 import { DirectReads } from './direct-reads.js'
 import type { Engine } from './engine.js'
 import type { Changes, Handle, Operations, Readable, Walk, Walks, Writable } from './handle.js'
@@ -7,6 +7,7 @@ import type { WasmImage } from './module.js'
 import type { Storages } from './storages.js'
 import { Tasks } from './tasks.js'
 import type { Snapshot } from './values.js'
+import { type HostProgress, watched } from './watch.js'
 
 /** An image whose engine runs here. */
 export class LocalHandle implements Handle {

@@ -1,7 +1,7 @@
-import { storage as checkedStorage } from '../base/arguments.js'
 import { Qcow2Error } from '../base/errors.js'
-import { type HostProgress, type LongOptions, watched } from '../base/progress.js'
-import type { Storage, WritableStorage } from '../storage/contract.js'
+import type { LongOptions } from '../base/progress.js'
+import type { Storage, WritableStorage } from '../base/storage/contract.js'
+import { checkedStorage } from '../base/storage/contract.js'
 import { Engine } from './engine.js'
 import type { HostStorage } from './host-storage.js'
 import { LocalHandle } from './local-handle.js'
@@ -13,6 +13,7 @@ import { type HostOpenOptions, hostOpenOptions, type OpenOptions } from './optio
 import { Passphrases } from './options/passphrase.js'
 import { Storages } from './storages.js'
 import { Tasks } from './tasks.js'
+import { type HostProgress, watched } from './watch.js'
 
 /** Opens an image with an engine that runs here: {@link Qcow2.open} says all of it. */
 export async function openHere(storage: Storage, options: OpenOptions): Promise<LocalHandle> {

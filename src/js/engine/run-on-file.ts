@@ -1,12 +1,13 @@
-import { storage as checkedStorage } from '../base/arguments.js'
-import { type HostProgress, type LongOptions, watched } from '../base/progress.js'
-import type { Use } from '../storage/claims.js'
-import type { Storage } from '../storage/contract.js'
+import type { LongOptions } from '../base/progress.js'
+import type { Use } from '../base/storage/claims.js'
+import type { Storage } from '../base/storage/contract.js'
+import { checkedStorage } from '../base/storage/contract.js'
 import { Engine } from './engine.js'
 import type { FileOperations } from './handle.js'
 import { init } from './module.js'
 import { Storages } from './storages.js'
 import { Tasks } from './tasks.js'
+import { type HostProgress, watched } from './watch.js'
 
 /** As {@link runOnFile}, with an engine that runs here. */
 export async function runOnFileHere<M extends keyof FileOperations>(

@@ -1,9 +1,10 @@
 import { unlessAborted } from '../base/abort.js'
-import { codeOf, isQcow2Error, Qcow2Error, wordsOf } from '../base/errors.js'
-import { claim, disclaim, type Use } from '../storage/claims.js'
-import { isWritable, type Storage } from '../storage/contract.js'
+import { Qcow2Error } from '../base/errors.js'
+import { checkWritable, measure, ready } from '../base/storage/access.js'
+import { claim, disclaim, type Use } from '../base/storage/claims.js'
+import type { Storage } from '../base/storage/contract.js'
 import type { Engine } from './engine.js'
-import { type HostStorage, hostStorage, sizeOf } from './host-storage.js'
+import { type HostStorage, hostStorage } from './host-storage.js'
 
 /** The storages that an image was opened over, its whole chain; they are closed with the last handle on them. */
 export class Storages {
@@ -48,52 +49,4 @@ export class Storages {
     })
     await Promise.all(closing)
   }
-}
-
-/**
- * Makes a storage ready. It may take as long as another tab, or a server, likes: where `signal` aborts before, nobody waits for
- * it, and it is closed as soon as it is ready.
- *
- * @param failed called when it is clear that it is not in use.
- */
-export async function ready(
-  storage: Storage,
-  signal: AbortSignal | undefined,
-  failed: () => void = () => {},
-): Promise<void> {
-  if (signal?.aborted) {
-    failed()
-    throw signal.reason
-  }
-  const opening = (async () => storage.open?.({ signal }))()
-  try {
-    await unlessAborted(opening, signal)
-  } catch (cause) {
-    if (!signal?.aborted) {
-      failed()
-      throw explain('opened', cause)
-    }
-    opening.then(() => storage.close?.()).then(failed, failed)
-    throw signal.reason
-  }
-}
-
-/** The length of a storage that is open. */
-export async function measure(storage: Storage): Promise<number> {
-  try {
-    return await sizeOf(storage)
-  } catch (cause) {
-    throw explain('measured', cause)
-  }
-}
-
-/** Throws unless a storage can be written. */
-export function checkWritable(storage: Storage): void {
-  if (!isWritable(storage)) throw new Qcow2Error('READ_ONLY', 'The storage can only be read.')
-}
-
-/** What a storage threw while it was opened, say, as what this package throws. */
-export function explain(what: string, cause: unknown): unknown {
-  if (isQcow2Error(cause)) return cause
-  return new Qcow2Error(codeOf(cause), `The storage can't be ${what}: ${wordsOf(cause)}.`, { cause })
 }

@@ -4,11 +4,10 @@ const limit = 20
 let shared = false
 let began = 0
 let waiting: (() => void)[] = []
-let channel: MessageChannel | undefined
 
 /**
- * From now on the engine lets others have their turn, also over synchronous storages, over which it otherwise ends what it
- * has begun: in a worker, where requests and aborts are heard only between turns. Synchronous requests may fail then.
+ * From now on the engine works in time slices over synchronous storages too, over which it otherwise finishes what it has
+ * begun: in a worker, where requests and aborts arrive only between slices. Synchronous requests may fail then.
  */
 export function shareThread(): void {
   shared = true
@@ -19,34 +18,33 @@ export function isThreadShared(): boolean {
   return shared
 }
 
-/** The thread has just come to something new. */
+/** Begins a time slice: the thread has just come to a new task. */
 export function beginTurn(): void {
   began = performance.now()
 }
 
-/** True if others should have their turn. */
+/** True if the time slice is used up. */
 export function isTurnOver(): boolean {
   return performance.now() - began > limit
 }
 
-/** Resolves after those that wait for the thread now. */
+/** Resolves after the tasks that wait for the thread now. Unlike a timer it is not slower in a page that is hidden. */
 export function nextTurn(): Promise<void> {
   return new Promise((resolve) => {
     waiting.push(resolve)
-    if (waiting.length > 1) return
-    // A timer would wait longer.
-    channel ??= openChannel()
-    channel.port2.postMessage(undefined)
+    if (waiting.length === 1) postTurn()
   })
 }
 
-function openChannel(): MessageChannel {
-  const opened = new MessageChannel()
-  opened.port1.onmessage = () => {
+function postTurn(): void {
+  const { port1, port2 } = new MessageChannel()
+  port1.onmessage = () => {
+    // An open port would keep Node from ending.
+    port1.close()
     beginTurn()
     const next = waiting
     waiting = []
     for (const resolve of next) resolve()
   }
-  return opened
+  port2.postMessage(undefined)
 }

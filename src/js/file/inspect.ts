@@ -1,7 +1,8 @@
 import { sentence } from '../base/errors.js'
-import type { RequestOptions, WorkerOptions } from '../engine/options/open.js'
+import type { RequestOptions } from '../base/progress.js'
+import type { Storage } from '../base/storage/contract.js'
+import type { WorkerOptions } from '../engine/options/open.js'
 import type { Inspection } from '../engine/values.js'
-import type { Storage } from '../storage/contract.js'
 import { runOnFile } from './run-on-file.js'
 
 /**

@@ -1,7 +1,7 @@
 import { oneOf } from '../base/arguments.js'
+import type { WritableStorage } from '../base/storage/contract.js'
 import type { WorkerOptions } from '../engine/options/open.js'
-import type { WritableStorage } from '../storage/contract.js'
-import { type CheckOptions, type CheckReport, described, findings } from './check.js'
+import { type CheckOptions, described, findings, type RepairReport } from '../engine/reports.js'
 import { runOnFile } from './run-on-file.js'
 
 /** How an image is repaired. */
@@ -12,14 +12,6 @@ export interface RepairOptions extends CheckOptions, WorkerOptions {
    * findings of a {@link check} whose `remedy` is `loss` are what this is about; ask before it. Default: false.
    */
   readonly acceptLoss?: boolean | undefined
-}
-
-/** What a repair came to. */
-export interface RepairReport {
-  /** What a check found before. */
-  readonly before: CheckReport
-  /** What a check finds now. */
-  readonly after: CheckReport
 }
 
 /**

@@ -1,9 +1,9 @@
 import type { LongOptions } from '../base/progress.js'
+import type { Use } from '../base/storage/claims.js'
+import type { Storage } from '../base/storage/contract.js'
 import type { FileOperations } from '../engine/handle.js'
 import type { WorkerOptions } from '../engine/options/open.js'
 import { runOnFileHere } from '../engine/run-on-file.js'
-import type { Use } from '../storage/claims.js'
-import type { Storage } from '../storage/contract.js'
 import { runOnFileInWorker } from '../worker/open.js'
 
 /** Runs an operation on a file that no image is opened for; the file is opened for it, and closed again. */

@@ -1,9 +1,8 @@
 import { small } from '../base/arguments.js'
 import { Qcow2Error } from '../base/errors.js'
-import type { LongOptions } from '../base/progress.js'
+import type { LongOptions, RequestOptions } from '../base/progress.js'
 import type { Handle } from '../engine/handle.js'
 import { hostKeyOptions, type KeyOptions } from '../engine/options/encryption.js'
-import type { RequestOptions } from '../engine/options/open.js'
 import { type Passphrase, passphraseBytes } from '../engine/options/passphrase.js'
 import type { KeySlot } from '../engine/values.js'
 

@@ -1,5 +1,5 @@
 import type { ByteCount } from '../base/arguments.js'
-import type { Progress } from '../disk/stream.js'
+import type { LongOptions } from '../base/progress.js'
 import type { Walk } from '../engine/handle.js'
 import { batches } from './walk.js'
 
@@ -24,15 +24,11 @@ export interface Extent {
 }
 
 /** What part of the disk {@link Qcow2.map} walks, and how it is watched. */
-export interface MapOptions {
+export interface MapOptions extends LongOptions {
   /** Where to begin, in bytes. Default: 0. */
   readonly offset?: ByteCount | undefined
   /** How many bytes to walk. Default: up to the disk's end. */
   readonly length?: ByteCount | undefined
-  /** Ends the walk between extents, also where there are none for a long time; it then throws the signal's reason. */
-  readonly signal?: AbortSignal | undefined
-  /** Called now and then with how much of the range has been walked, in bytes. */
-  readonly onProgress?: ((progress: Progress) => void) | undefined
 }
 
 /** Numbers an extent is made of on its way. */

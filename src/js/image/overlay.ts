@@ -1,11 +1,19 @@
-import { type ByteCount, storage as checkedStorage, exact } from '../base/arguments.js'
+import type { ByteCount } from '../base/arguments.js'
 import { isQcow2Error, Qcow2Error } from '../base/errors.js'
+import { explaining, measure, ready } from '../base/storage/access.js'
+import { claim, disclaim } from '../base/storage/claims.js'
+import {
+  ask,
+  checkedStorage,
+  exact,
+  isSync,
+  isWritable,
+  type Storage,
+  type WritableStorage,
+} from '../base/storage/contract.js'
 import type { Backing, BackingRequest, BackingResolver } from '../engine/options/backing.js'
 import type { CreateOptions } from '../engine/options/create.js'
 import type { Passphrase, PassphraseResolver } from '../engine/options/passphrase.js'
-import { explain, measure, ready } from '../engine/storages.js'
-import { claim, disclaim } from '../storage/claims.js'
-import { ask, isSync, isWritable, type Storage, type WritableStorage } from '../storage/contract.js'
 import { memory } from '../storage/memory/memory.js'
 import { Qcow2 } from './qcow2.js'
 
@@ -145,25 +153,21 @@ async function isMissing(
   }
 }
 
-async function clear(storage: WritableStorage): Promise<void> {
-  try {
+function clear(storage: WritableStorage): Promise<void> {
+  return explaining('resized', async () => {
     await (isSync(storage) ? storage.truncateSync(0) : storage.truncate(0))
     await (isSync(storage) ? storage.flushSync() : storage.flush())
-  } catch (error) {
-    throw explain('resized', error)
-  }
+  })
 }
 
 /** The first bytes of a storage. */
-async function bytesOf(storage: Storage, length: number): Promise<Uint8Array> {
-  const bytes = new Uint8Array(length)
-  try {
+function bytesOf(storage: Storage, length: number): Promise<Uint8Array> {
+  return explaining('read', async () => {
     if (!isSync(storage)) return exact(await ask(storage, 0, length, new AbortController()), 0, length)
+    const bytes = new Uint8Array(length)
     storage.readSync(0, bytes)
-  } catch (error) {
-    throw explain('read', error)
-  }
-  return bytes
+    return bytes
+  })
 }
 
 /** True if two names say of a file that it is in different states; where it is may differ. */

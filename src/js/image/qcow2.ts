@@ -1,19 +1,13 @@
-import { type ByteCount, byteArray, byteCount, integer, oneOf, within } from '../base/arguments.js'
-import type { LongOptions } from '../base/progress.js'
+import { type ByteCount, byteCount, bytesIn, integer, oneOf, within } from '../base/arguments.js'
+import type { LongOptions, RequestOptions } from '../base/progress.js'
+import type { Storage, WritableStorage } from '../base/storage/contract.js'
 import { type StreamSource, stream } from '../disk/stream.js'
 import type { Changes, Handle } from '../engine/handle.js'
 import { createHere, openHere } from '../engine/open.js'
 import type { CreateOptions } from '../engine/options/create.js'
-import type {
-  OpenOptions,
-  ReadableOptions,
-  RequestOptions,
-  ResizeOptions,
-  WriteZeroesOptions,
-} from '../engine/options/open.js'
+import type { OpenOptions, ReadableOptions, ResizeOptions, WriteZeroesOptions } from '../engine/options/open.js'
+import { type CheckOptions, type CheckReport, described, findings } from '../engine/reports.js'
 import type { ImageInfo, Location } from '../engine/values.js'
-import { type CheckOptions, type CheckReport, described, findings } from '../file/check.js'
-import type { Storage, WritableStorage } from '../storage/contract.js'
 import { createInWorker, openInWorker } from '../worker/open.js'
 import { type CopyUpOptions, copyUp, neededBySnapshots } from './copy-up.js'
 import { type DiffExtent, diffExtents } from './diff.js'
@@ -40,7 +34,7 @@ export class Qcow2 {
   /** The key slots, where the image is encrypted by LUKS. */
   readonly keySlots: KeySlots
   readonly #handle: Handle
-  #snapshots: Snapshots | undefined
+  #snapshots: Snapshots<Qcow2> | undefined
 
   private constructor(handle: Handle) {
     this.#handle = handle
@@ -87,7 +81,7 @@ export class Qcow2 {
   }
 
   /** The image's snapshots, as they are now. */
-  get snapshots(): Snapshots {
+  get snapshots(): Snapshots<Qcow2> {
     if (!this.#snapshots) {
       const open = async (idOrName: string) => new Qcow2(await this.#handle.openSnapshot(idOrName))
       const methods = snapshotMethods(this.#handle, open, (...change) => this.#change(...change))
@@ -390,9 +384,9 @@ function inside(offset: ByteCount, target: number | Uint8Array, size: number): n
 
 /** The array that a write takes, when the range is one of a disk of `size` bytes. */
 function source(offset: ByteCount, bytes: Uint8Array, size: number): Uint8Array {
-  const { length } = byteArray(bytes, 'The second argument')
-  within(byteCount(offset, 'The offset'), length, size)
-  return bytes
+  const array = bytesIn(bytes, 'The second argument')
+  within(byteCount(offset, 'The offset'), array.length, size)
+  return array
 }
 
 /** A range of a disk of `size` bytes, as the engine takes it. */

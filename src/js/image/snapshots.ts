@@ -1,27 +1,9 @@
-import { type ByteCount, byteArray, text } from '../base/arguments.js'
+import { type ByteCount, bytesIn, text } from '../base/arguments.js'
 import { invalidArgument } from '../base/errors.js'
-import type { LongOptions } from '../base/progress.js'
+import type { LongOptions, RequestOptions } from '../base/progress.js'
 import type { Changes, Handle } from '../engine/handle.js'
-import type { RequestOptions } from '../engine/options/open.js'
+import { hostSnapshotOptions, type SnapshotOptions } from '../engine/options/snapshot.js'
 import type { Snapshot } from '../engine/values.js'
-import type { Qcow2 } from './qcow2.js'
-
-/** What {@link Snapshots.create} records. */
-export interface SnapshotOptions extends LongOptions {
-  /** When it is taken. Default: now. */
-  readonly date?: Date | undefined
-  /** How long the machine has run, in nanoseconds. Default: 0. */
-  readonly vmClockNsec?: bigint | undefined
-  /** How many instructions the machine has run, if it counts them. */
-  readonly icount?: bigint | undefined
-  /**
-   * The machine's saved state, as QEMU's `savevm` writes it or as anyone likes it. A stream is taken as fast as it can be
-   * written.
-   */
-  readonly vmState?: Uint8Array | ReadableStream<Uint8Array> | undefined
-  /** Called with how many bytes of the state are written; `onProgress` tells of the tables, which come after it. */
-  readonly onVmState?: ((bytes: number) => void) | undefined
-}
 
 /**
  * The snapshots of an image, in the order of its table, as they were when this was asked for: after a change,
@@ -31,13 +13,13 @@ export interface SnapshotOptions extends LongOptions {
  * under way, and lets new ones wait; it is durable when it is done, and when it fails, or is aborted, the image is as
  * before. It costs time in proportion to the tables of what is allocated, not to the data.
  */
-export interface Snapshots extends ReadonlyArray<Snapshot> {
+export interface Snapshots<View> extends ReadonlyArray<Snapshot> {
   /**
    * Opens one read-only, side by side with the image; it has its own size, and is closed on its own.
    *
    * @throws {@link Qcow2Error} `NO_SUCH_SNAPSHOT`, or what reading its tables leads to.
    */
-  open(idOrName: string, options?: RequestOptions): Promise<Qcow2>
+  open(idOrName: string, options?: RequestOptions): Promise<View>
   /**
    * Takes a snapshot of the disk as it is now.
    *
@@ -70,7 +52,7 @@ export interface Snapshots extends ReadonlyArray<Snapshot> {
 }
 
 /** What of {@link Snapshots} is not a list. */
-type SnapshotMethods = Pick<Snapshots, 'open' | 'create' | 'apply' | 'delete' | 'rename'>
+type SnapshotMethods<View> = Pick<Snapshots<View>, 'open' | 'create' | 'apply' | 'delete' | 'rename'>
 
 /** Runs what changes the snapshots of an image. */
 type Change = <M extends keyof Changes>(
@@ -80,11 +62,11 @@ type Change = <M extends keyof Changes>(
 ) => Promise<ReturnType<Changes[M]>>
 
 /** The methods of an image's snapshots. */
-export function snapshotMethods(
+export function snapshotMethods<View>(
   handle: Handle,
-  open: (idOrName: string) => Promise<Qcow2>,
+  open: (idOrName: string) => Promise<View>,
   change: Change,
-): SnapshotMethods {
+): SnapshotMethods<View> {
   return {
     open: async (idOrName, { signal } = {}) => {
       if (typeof idOrName !== 'string') throw invalidArgument('A snapshot is opened by its id or name, a string.')
@@ -107,36 +89,10 @@ export function snapshotMethods(
 }
 
 /** A list with its methods. */
-export function snapshotList(snapshots: readonly Snapshot[], methods: SnapshotMethods): Snapshots {
+export function snapshotList<View>(snapshots: readonly Snapshot[], methods: SnapshotMethods<View>): Snapshots<View> {
   const list = snapshots.map((each) => Object.freeze(each))
   for (const [name, value] of Object.entries(methods)) Object.defineProperty(list, name, { value })
-  return Object.freeze(list) as unknown as Snapshots
-}
-
-/** What a snapshot records, as `src/bridge/host.rs` takes it. */
-export interface HostSnapshotOptions {
-  readonly name: string
-  readonly seconds: number
-  readonly nanoseconds: number
-  readonly vmClockNsec: bigint
-  readonly icount: bigint | undefined
-  readonly vmStateSize: bigint
-}
-
-/** Checks what kind each option is of. */
-function hostSnapshotOptions(name: string, options: SnapshotOptions, vmStateSize: number): HostSnapshotOptions {
-  const { date = new Date(), vmClockNsec = 0n, icount } = options
-  const milliseconds = date.getTime()
-  // The format counts the seconds since 1970 in 32 bits.
-  if (!(milliseconds >= 0 && milliseconds < 2 ** 32 * 1000)) throw invalidArgument('date must be from 1970 to 2106.')
-  return {
-    name: text(name, 'The name'),
-    seconds: Math.floor(milliseconds / 1000),
-    nanoseconds: (milliseconds % 1000) * 1_000_000,
-    vmClockNsec: word(vmClockNsec, 'vmClockNsec'),
-    icount: icount === undefined ? undefined : word(icount, 'icount'),
-    vmStateSize: BigInt(vmStateSize),
-  }
+  return Object.freeze(list) as unknown as Snapshots<View>
 }
 
 /** Hands the parts of a VM state to `write`, each with its offset; returns its length. */
@@ -147,7 +103,7 @@ async function writeVmState(
   if (vmState === undefined) return 0
   let length = 0
   const take = async (part: unknown) => {
-    const bytes = byteArray(part, 'A part of vmState')
+    const bytes = bytesIn(part, 'A part of vmState')
     await write(length, bytes)
     length += bytes.length
     onVmState?.(length)
@@ -166,9 +122,4 @@ async function writeVmState(
     throw error
   }
   return length
-}
-
-function word(value: bigint, what: string): bigint {
-  if (typeof value === 'bigint' && value >= 0n && value < 1n << 64n) return value
-  throw invalidArgument(`${what} must be a bigint of 64 bits.`)
 }

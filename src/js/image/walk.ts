@@ -1,11 +1,6 @@
-import type { Progress } from '../disk/stream.js'
+import type { LongOptions } from '../base/progress.js'
 import type { Walk } from '../engine/handle.js'
-
-/** How a walk is watched. */
-export interface WalkOptions {
-  readonly signal?: AbortSignal | undefined
-  readonly onProgress?: ((progress: Progress) => void) | undefined
-}
+import { nextTurn } from '../engine/time-slices.js'
 
 /** Extents that cross from the engine at a time. */
 const batch = 512
@@ -16,7 +11,7 @@ const turn = 25
 export async function* batches(
   begin: () => Walk,
   total: number,
-  { signal, onProgress }: WalkOptions,
+  { signal, onProgress }: LongOptions,
 ): AsyncGenerator<readonly number[]> {
   const walk = begin()
   let began = performance.now()
@@ -27,7 +22,7 @@ export async function* batches(
       onProgress?.({ done, total })
       if (ended) return
       if (performance.now() - began > turn) {
-        await new Promise((resolve) => setTimeout(resolve))
+        await nextTurn()
         began = performance.now()
       }
     }

@@ -1,4 +1,4 @@
-import type { WritableStorage } from './contract.js'
+import type { WritableStorage } from '../base/storage/contract.js'
 import { idb } from './idb/idb.js'
 import { type OpfsOptions, opfs } from './opfs/opfs.js'
 

@@ -1,4 +1,4 @@
-import type { StorageOpenOptions, WritableAsyncStorage } from './contract.js'
+import type { StorageOpenOptions, WritableAsyncStorage } from '../base/storage/contract.js'
 import type { Claiming } from './lock.js'
 import { Shared } from './shared.js'
 

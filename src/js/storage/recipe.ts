@@ -1,4 +1,4 @@
-import type { Storage } from './contract.js'
+import type { Storage } from '../base/storage/contract.js'
 
 /** What makes storages that can be made again elsewhere. */
 export type Maker = 'blob' | 'fileHandle' | 'http' | 'idb' | 'opfs' | 'prefetched' | 'readAhead'

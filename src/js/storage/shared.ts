@@ -1,6 +1,6 @@
 import { unlessAborted } from '../base/abort.js'
 import { Qcow2Error } from '../base/errors.js'
-import type { StorageOpenOptions } from './contract.js'
+import type { StorageOpenOptions } from '../base/storage/contract.js'
 import type { Claiming, Unlock } from './lock.js'
 
 /** From an opening for the first user to the closing after the last. */

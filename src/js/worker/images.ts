@@ -1,5 +1,6 @@
 import { Qcow2Error } from '../base/errors.js'
 import type { LongOptions } from '../base/progress.js'
+import type { Storage, WritableStorage } from '../base/storage/contract.js'
 import type { Walk } from '../engine/handle.js'
 import type { LocalHandle } from '../engine/local-handle.js'
 import { init } from '../engine/module.js'
@@ -7,11 +8,11 @@ import { createHere, openHere } from '../engine/open.js'
 import type { CreateOptions } from '../engine/options/create.js'
 import type { OpenOptions } from '../engine/options/open.js'
 import { runOnFileHere } from '../engine/run-on-file.js'
-import type { Storage, WritableStorage } from '../storage/contract.js'
+import type { Facts, ImageMethods } from './protocol.js'
 import { Proxies } from './proxies.js'
+import type { PageMethods } from './rpc/client.js'
 import { moved, type Port, type Served } from './rpc/port.js'
-import type { Facts, ImageMethods, PageMethods } from './rpc/protocol.js'
-import type { Packed } from './rpc/tokens.js'
+import type { Packed } from './tokens.js'
 
 /** The worker's images: each method drives a handle as the face does where the engine runs beside it. */
 export function imageMethods(page: Port<PageMethods>): Served<ImageMethods> {

@@ -1,11 +1,12 @@
 import { unlessAborted } from '../base/abort.js'
-import { isStorage } from '../base/arguments.js'
 import type { LongOptions } from '../base/progress.js'
+import type { Use } from '../base/storage/claims.js'
+import type { Storage, WritableStorage } from '../base/storage/contract.js'
+import { isStorage } from '../base/storage/contract.js'
 import type { FileOperations } from '../engine/handle.js'
 import type { CreateOptions } from '../engine/options/create.js'
 import type { OpenOptions } from '../engine/options/open.js'
-import type { Use } from '../storage/claims.js'
-import type { Storage, WritableStorage } from '../storage/contract.js'
+import { load } from './load.js'
 import { PageObjects } from './page-objects.js'
 import { RemoteHandle } from './remote-handle.js'
 
@@ -37,7 +38,7 @@ export async function runOnFileInWorker<M extends keyof FileOperations>(
   try {
     if (isStorage(storage)) objects.claim(storage, use)
     const packed = await objects.pack(storage, signal)
-    await unlessAborted(objects.client.load(), signal)
+    await unlessAborted(load(objects.client), signal)
     const watch = { signal, onProgress, patient: true }
     const value = await objects.client.port.call('runOnFile', [packed, use, method, args], watch)
     return value as ReturnType<FileOperations[M]>
@@ -61,7 +62,7 @@ async function keep(
     for (const each of [storage, data]) if (isStorage(each)) objects.claim(each, use)
     // First of all, for a user who is to be asked has just clicked.
     const [file, rest] = [await objects.pack(storage, signal), await objects.pack(options, signal)]
-    await unlessAborted(client.load(), signal)
+    await unlessAborted(load(client), signal)
     try {
       const facts = await client.port.call(method, [image, file, rest], { signal, onProgress, patient: true })
       return new RemoteHandle(objects, image, facts)

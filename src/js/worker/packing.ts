@@ -1,6 +1,6 @@
 import { type Packer, packer } from '../engine/packer.js'
+import type { PackMethods } from './protocol.js'
 import { Moved, type Served } from './rpc/port.js'
-import type { PackMethods } from './rpc/protocol.js'
 
 /** Packs clusters: in this worker, which does so for one image. */
 export function packMethods(): Served<PackMethods> {

@@ -1,25 +1,24 @@
 import { whenAborted } from '../base/abort.js'
-import { isStorage } from '../base/arguments.js'
-import { claim, disclaim, type Use } from '../storage/claims.js'
-import { isWritable, type Storage } from '../storage/contract.js'
+import { claim, disclaim, type Use } from '../base/storage/claims.js'
+import { isStorage, isWritable, type Storage } from '../base/storage/contract.js'
 import { recipeOf } from '../storage/recipe.js'
-import { PageStorage } from './page-storage.js'
+import type { WorkerMethods } from './protocol.js'
 import { Client } from './rpc/client.js'
 import { toThrown } from './rpc/thrown.js'
-import { mark, type Packed, replaced, type Token } from './rpc/tokens.js'
+import { mark, type Packed, replaced, type Token } from './tokens.js'
 
 /**
  * What an image in a worker has of the page, storages, functions and signals; and the worker itself. It is given back with
  * the last handle.
  */
 export class PageObjects {
-  readonly client: Client
-  /** The numbers by which the worker knows the objects. */
-  readonly #numbers: number[] = []
+  readonly client: Client<WorkerMethods>
+  /** The numbers of the functions that the worker may call. */
+  readonly #functions: number[] = []
   /** All storages that are taken. */
   readonly #storages = new Set<Storage>()
-  /** Those of them that stay here. */
-  readonly #provided: PageStorage[] = []
+  /** The numbers of those that stay here. */
+  readonly #staying: number[] = []
   readonly #forget: (() => void)[] = []
   /** What has to be done before what was packed is sent. */
   readonly #preparations: ((signal: AbortSignal | undefined) => Promise<void>)[] = []
@@ -54,8 +53,8 @@ export class PageObjects {
     this.#handles -= 1
     if (this.#handles > 0) return
     for (const forget of this.#forget) forget()
-    for (const number of this.#numbers) this.client.objects.delete(number)
-    for (const storage of this.#provided) await storage.end()
+    for (const number of this.#functions) this.client.withdraw(number)
+    for (const number of this.#staying) await this.client.storages.remove(number)
     for (const storage of this.#storages) disclaim(storage)
     this.client.release()
   }
@@ -79,26 +78,22 @@ export class PageObjects {
 
   #stays(storage: Storage): Token {
     const writable = isWritable(storage)
-    const provided = new PageStorage(storage)
-    this.#provided.push(provided)
-    return { [mark]: 'storage', number: this.#provide(provided), writable }
+    const number = this.client.number()
+    this.client.storages.add(number, storage)
+    this.#staying.push(number)
+    return { [mark]: 'storage', number, writable }
   }
 
   #function(callback: (...args: unknown[]) => unknown): Token {
-    const call = async (...args: unknown[]) => this.pack(await callback(...args))
-    return { [mark]: 'function', number: this.#provide(call) }
+    const number = this.client.provide(async (...args) => this.pack(await callback(...args)))
+    this.#functions.push(number)
+    return { [mark]: 'function', number }
   }
 
   #signal(signal: AbortSignal): Token {
-    const number = this.#provide(signal)
+    const number = this.client.number()
     const tell = (reason: unknown) => void this.client.port.call('abort', [number, toThrown(reason)]).catch(() => {})
     this.#forget.push(whenAborted({ signal }, tell))
     return { [mark]: 'signal', number }
-  }
-
-  #provide(what: unknown): number {
-    const number = this.client.provide(what)
-    this.#numbers.push(number)
-    return number
   }
 }

@@ -1,17 +1,17 @@
+import { isSync, type Storage } from '../base/storage/contract.js'
 import { blob } from '../storage/blob/blob.js'
 import { fileHandle } from '../storage/blob/file-handle.js'
 import { type PrefetchList, type PrefetchOptions, prefetched } from '../storage/cache/prefetch.js'
 import { readAhead } from '../storage/cache/read-ahead.js'
-import { isSync, type Storage } from '../storage/contract.js'
 import { http } from '../storage/http/http.js'
 import { idb } from '../storage/idb/idb.js'
 import { localOpfs } from '../storage/opfs/local.js'
 import type { Maker } from '../storage/recipe.js'
-import { remoteStorage } from './remote-storage.js'
+import type { PageMethods } from './rpc/client.js'
 import type { Port } from './rpc/port.js'
-import type { PageMethods } from './rpc/protocol.js'
+import { remoteStorage } from './rpc/storages.js'
 import { fromThrown, type Thrown } from './rpc/thrown.js'
-import { mark, type Packed, replaced, type Token } from './rpc/tokens.js'
+import { mark, type Packed, replaced, type Token } from './tokens.js'
 
 /** What stands in a worker for objects of the page: the other side of `PageObjects`. */
 export class Proxies {

@@ -4,10 +4,10 @@ import type { Changes, Handle, Operations, Readable, Walk, Walks, Writable } fro
 import { closed } from '../engine/tasks.js'
 import type { Snapshot } from '../engine/values.js'
 import type { PageObjects } from './page-objects.js'
+import type { Facts, WorkerMethods } from './protocol.js'
 import { ReadAhead } from './remote-read-ahead.js'
 import { Reads } from './remote-reads.js'
 import type { Port } from './rpc/port.js'
-import type { Facts, WorkerMethods } from './rpc/protocol.js'
 
 /** How much of a long write crosses at a time, in bytes: a multiple of every cluster size. */
 const piece = 4 * 1024 * 1024

@@ -1,8 +1,8 @@
 import { unlessAborted } from '../base/abort.js'
 import { stillHas } from '../base/arguments.js'
 import { type Bytes, copy, covers, type Range } from '../storage/cache/segments.js'
+import type { Facts } from './protocol.js'
 import type { Reads } from './remote-reads.js'
-import type { Facts } from './rpc/protocol.js'
 
 /** A part of the disk that was asked for before it was wanted. */
 interface Piece extends Bytes {

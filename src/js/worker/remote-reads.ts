@@ -1,8 +1,8 @@
 import { stillHas } from '../base/arguments.js'
 import type { Readable } from '../engine/handle.js'
 import { BufferPool } from './buffer-pool.js'
+import type { WorkerMethods } from './protocol.js'
 import type { Port } from './rpc/port.js'
-import type { WorkerMethods } from './rpc/protocol.js'
 
 /** Asks the worker for what is read of an image, each time for one range. */
 export class Reads {

@@ -1,6 +1,5 @@
-import { storage } from '../../base/arguments.js'
 import { invalidArgument } from '../../base/errors.js'
-import type { Storage } from '../../storage/contract.js'
+import { checkedStorage, type Storage } from '../../base/storage/contract.js'
 import type { HostStorage } from '../host-storage.js'
 import { checkPassphrase, type Passphrase, type Passphrases } from './passphrase.js'
 
@@ -88,8 +87,8 @@ function checked(backing: Backing, depth: number): BackingFile {
   const what = `The backing file at depth ${depth}`
   const isFile = typeof backing === 'object' && backing && 'storage' in backing
   const file: BackingFile = isFile ? backing : { storage: backing }
-  storage(file.storage, what)
-  if (file.dataFile !== undefined) storage(file.dataFile, `The data file of the backing file at depth ${depth}`)
+  checkedStorage(file.storage, what)
+  if (file.dataFile !== undefined) checkedStorage(file.dataFile, `The data file of the backing file at depth ${depth}`)
   if (file.passphrase !== undefined)
     checkPassphrase(file.passphrase, `The passphrase of the backing file at depth ${depth}`)
   if (file.format !== undefined && file.format !== 'qcow2' && file.format !== 'raw') {

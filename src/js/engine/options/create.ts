@@ -1,6 +1,6 @@
 import { type ByteCount, byteCount, integer, oneOf, small, text } from '../../base/arguments.js'
 import type { LongOptions } from '../../base/progress.js'
-import type { WritableStorage } from '../../storage/contract.js'
+import type { WritableStorage } from '../../base/storage/contract.js'
 import type { Backing, BackingResolver } from './backing.js'
 import type { EncryptionOptions, HostEncryptOptions } from './encryption.js'
 import type { CacheMode, CacheSize, WorkerOptions } from './open.js'

@@ -1,6 +1,6 @@
 import { type ByteCount, integer, oneOf, small } from '../../base/arguments.js'
-import type { Progress } from '../../disk/stream.js'
-import type { Storage } from '../../storage/contract.js'
+import type { LongOptions, RequestOptions } from '../../base/progress.js'
+import type { Storage } from '../../base/storage/contract.js'
 import type { HostStorage } from '../host-storage.js'
 import type { Backing, BackingResolver } from './backing.js'
 import type { Passphrase, PassphraseResolver } from './passphrase.js'
@@ -76,15 +76,6 @@ export interface CacheSize {
   readonly clusters?: number | undefined
 }
 
-/** How a single request is watched. */
-export interface RequestOptions {
-  /**
-   * Drops the request, and what it has asked of the storage; it then rejects with the signal's reason. Of a write that was
-   * dropped, each byte is either as before or as written.
-   */
-  readonly signal?: AbortSignal | undefined
-}
-
 /** How {@link Qcow2.writeZeroes} writes. */
 export interface WriteZeroesOptions extends RequestOptions {
   /** Gives back the clusters that lie wholly in the range, to be used again. Default: false, what is allocated stays. */
@@ -100,17 +91,13 @@ export interface ResizeOptions extends RequestOptions {
 }
 
 /** What {@link Qcow2.readable} reads. */
-export interface ReadableOptions {
+export interface ReadableOptions extends LongOptions {
   /** Where to begin, in bytes. Default: 0. */
   readonly offset?: ByteCount | undefined
   /** How many bytes to read. Default: up to the disk's end. */
   readonly length?: ByteCount | undefined
   /** The length of each chunk but the last, in bytes. Default: 1 MiB. */
   readonly chunkSize?: number | undefined
-  /** Ends the stream with an error, the signal's reason. */
-  readonly signal?: AbortSignal | undefined
-  /** Called for each chunk with the bytes that are done. */
-  readonly onProgress?: ((progress: Progress) => void) | undefined
 }
 
 /** How an image is opened, as `src/bridge/host.rs` takes it. */

@@ -1,6 +1,7 @@
 import { invalidArgument, Qcow2Error } from '../../base/errors.js'
-import { type ReadAheadOptions, readAhead } from '../cache/read-ahead.js'
-import type { AsyncStorage, GivingStorage, Storage, SyncStorage } from '../contract.js'
+import type { AsyncStorage, GivingStorage, Storage, SyncStorage } from '../../base/storage/contract.js'
+import type { ReadAheadOptions } from '../cache/limits.js'
+import { readAhead } from '../cache/read-ahead.js'
 import { made, recipeOf } from '../recipe.js'
 
 /** How {@link blob} reads. */
@@ -50,7 +51,7 @@ function asyncBlob(file: Blob): GivingStorage {
       const bytes = slice(file, offset, length).arrayBuffer()
       return bytes.then(
         (buffer) => new Uint8Array(buffer),
-        (error) => Promise.reject(explain(error, offset)),
+        (error) => Promise.reject(changedOr(error, offset)),
       )
     },
   }
@@ -67,7 +68,7 @@ export function syncBlob(file: Blob): SyncStorage {
       try {
         into.set(new Uint8Array(new FileReaderSync().readAsArrayBuffer(slice(file, offset, into.length))))
       } catch (error) {
-        throw explain(error, offset)
+        throw changedOr(error, offset)
       }
     },
   }
@@ -87,7 +88,7 @@ function identity(file: Blob & { readonly name?: string; readonly lastModified?:
 }
 
 /** Browsers say NotReadableError or NotFoundError, and differ in why. */
-function explain(error: unknown, offset: number): unknown {
+function changedOr(error: unknown, offset: number): unknown {
   const name = error instanceof Error || error instanceof DOMException ? error.name : ''
   if (name !== 'NotReadableError' && name !== 'NotFoundError') return error
   const reason = 'The file was changed, moved or removed after it was chosen: choose it again.'

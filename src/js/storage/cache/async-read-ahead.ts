@@ -1,14 +1,15 @@
 import { type Abortable, LazyAbort, whenAborted } from '../../base/abort.js'
-import { exact, stillHas } from '../../base/arguments.js'
+import { stillHas } from '../../base/arguments.js'
 import {
   type AsyncStorage,
   ask,
+  exact,
   type GivingStorage,
   isGiving,
   type KeepingStorage,
   type StorageOpenOptions,
-} from '../contract.js'
-import type { ReadAheadLimits } from './read-ahead.js'
+} from '../../base/storage/contract.js'
+import type { ReadAheadLimits } from './limits.js'
 import { type Bytes, copy, covers, join, type Range, type Segment, Segments } from './segments.js'
 import { Streams } from './sequential.js'
 

@@ -1,4 +1,4 @@
-import type { AsyncStorage, StorageOpenOptions } from '../contract.js'
+import type { AsyncStorage, StorageOpenOptions } from '../../base/storage/contract.js'
 import { Shared } from '../shared.js'
 import { blockSize, type CachedFile, RangeCache } from './range-cache.js'
 

@@ -1,16 +1,17 @@
-import { storage as checkedStorage, exact } from '../../base/arguments.js'
 import { invalidArgument, Qcow2Error } from '../../base/errors.js'
-import { fileOf } from '../blob/blob.js'
 import {
   type AsyncStorage,
   ask,
+  checkedStorage,
+  exact,
   isSync,
   type Storage,
   type StorageOpenOptions,
   type SyncStorage,
   type WritableAsyncStorage,
   type WritableSyncStorage,
-} from '../contract.js'
+} from '../../base/storage/contract.js'
+import { fileOf } from '../blob/blob.js'
 import { Changes, type Part } from './changes.js'
 
 /** What a {@link draft} has beside what every storage has. It can be used also when no image is open over it. */

@@ -1,23 +1,15 @@
-import { storage as checkedStorage, integer } from '../../base/arguments.js'
-import { type AsyncStorage, isSync, type Storage, type SyncStorage } from '../contract.js'
+import { integer } from '../../base/arguments.js'
+import {
+  type AsyncStorage,
+  checkedStorage,
+  isSync,
+  type Storage,
+  type SyncStorage,
+} from '../../base/storage/contract.js'
 import { made } from '../recipe.js'
 import { AsyncReadAhead } from './async-read-ahead.js'
+import type { ReadAheadLimits, ReadAheadOptions } from './limits.js'
 import { SyncReadAhead } from './sync-read-ahead.js'
-
-/** How much {@link readAhead} fetches and keeps; all in bytes. */
-export interface ReadAheadOptions {
-  /** What is kept at most, fetched or on its way; one request that is larger is fetched nevertheless. Default: 16 MiB. */
-  readonly budget?: number | undefined
-  /** The most that is fetched ahead of a sequential reader at a time. Default: 4 MiB, and never over a quarter of `budget`. */
-  readonly window?: number | undefined
-  /** Requests are widened to multiples of this, since neighbours are likely to be next. Default: 4 KiB. */
-  readonly block?: number | undefined
-  /** Requests made in the same turn, and no further apart than this, become one. Default: 64 KiB. */
-  readonly gap?: number | undefined
-}
-
-/** {@link ReadAheadOptions} with every default filled in. */
-export type ReadAheadLimits = { readonly [K in keyof ReadAheadOptions]-?: number }
 
 const KiB = 1024
 const MiB = 1024 * KiB

@@ -1,5 +1,5 @@
-import type { StorageOpenOptions, SyncStorage } from '../contract.js'
-import type { ReadAheadLimits } from './read-ahead.js'
+import type { StorageOpenOptions, SyncStorage } from '../../base/storage/contract.js'
+import type { ReadAheadLimits } from './limits.js'
 import { copy, type Range, type Segment, Segments } from './segments.js'
 import { Streams } from './sequential.js'
 

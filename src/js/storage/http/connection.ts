@@ -1,6 +1,6 @@
 import { follow, unlessAborted } from '../../base/abort.js'
 import { isQcow2Error } from '../../base/errors.js'
-import type { Progress } from '../../disk/stream.js'
+import type { Progress } from '../../base/progress.js'
 import type { Range } from '../cache/segments.js'
 import {
   type Answer,

@@ -1,6 +1,6 @@
+import type { StorageOpenOptions } from '../../base/storage/contract.js'
 import type { Remote } from '../cache/cached-storage.js'
 import { addressOf, type CachedFile } from '../cache/range-cache.js'
-import type { StorageOpenOptions } from '../contract.js'
 import { Shared } from '../shared.js'
 import { identity, judge } from './answer.js'
 import { answerOf, body, connect, discard, type HttpAccess, send } from './connection.js'

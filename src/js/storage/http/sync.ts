@@ -1,6 +1,6 @@
 import { isQcow2Error } from '../../base/errors.js'
+import type { StorageOpenOptions, SyncStorage } from '../../base/storage/contract.js'
 import type { Range } from '../cache/segments.js'
-import type { StorageOpenOptions, SyncStorage } from '../contract.js'
 import { Shared } from '../shared.js'
 import { type Answer, cut, identity, judge, type RemoteFile, rangeHeader, unreachable } from './answer.js'
 import { connect, type HttpAccess } from './connection.js'

@@ -1,7 +1,7 @@
 import { integer } from '../../base/arguments.js'
 import { invalidArgument } from '../../base/errors.js'
+import type { WritableAsyncStorage } from '../../base/storage/contract.js'
 import { Buffered, chunkSize } from '../buffered.js'
-import type { WritableAsyncStorage } from '../contract.js'
 import { type ClaimOptions, lock } from '../lock.js'
 import { made } from '../recipe.js'
 import { IdbStore, prefix, request } from './store.js'

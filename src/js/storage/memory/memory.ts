@@ -1,5 +1,5 @@
 import { invalidArgument, Qcow2Error } from '../../base/errors.js'
-import type { SyncStorage, WritableSyncStorage } from '../contract.js'
+import type { SyncStorage, WritableSyncStorage } from '../../base/storage/contract.js'
 
 /** How {@link memory} holds a file. */
 export interface MemoryOptions {

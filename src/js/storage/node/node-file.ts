@@ -1,6 +1,12 @@
 import { invalidArgument, Qcow2Error } from '../../base/errors.js'
-import { claimFile, disclaimFile } from '../claims.js'
-import type { AsyncStorage, Storage, SyncStorage, WritableAsyncStorage, WritableSyncStorage } from '../contract.js'
+import { claimFile, disclaimFile } from '../../base/storage/claims.js'
+import type {
+  AsyncStorage,
+  Storage,
+  SyncStorage,
+  WritableAsyncStorage,
+  WritableSyncStorage,
+} from '../../base/storage/contract.js'
 import { quota } from '../quota.js'
 import { Shared } from '../shared.js'
 

@@ -1,10 +1,10 @@
 import { Qcow2Error } from '../../base/errors.js'
+import type { StorageOpenOptions, WritableSyncStorage } from '../../base/storage/contract.js'
 import { syncBlob } from '../blob/blob.js'
-import type { StorageOpenOptions, WritableSyncStorage } from '../contract.js'
 import type { Claiming } from '../lock.js'
 import { quota, quotaOr } from '../quota.js'
 import { Shared } from '../shared.js'
-import { explain, fileAt, isInUse, type OpfsPath } from './path.js'
+import { fileAt, inUseOr, isInUse, type OpfsPath } from './path.js'
 
 /** How {@link OpfsFile} opens. */
 export interface OpfsFileOptions {
@@ -25,7 +25,7 @@ export class OpfsFile implements WritableSyncStorage {
           const file = (await fileAt(path, create)) as FileSystemFileHandle & AccessHandles
           return await (writable ? file.createSyncAccessHandle({ mode: 'readwrite' }) : readHandle(file))
         } catch (error) {
-          throw explain(error, name)
+          throw inUseOr(error, name)
         }
       },
       (handle) => handle.close(),
@@ -48,13 +48,13 @@ export class OpfsFile implements WritableSyncStorage {
   }
 
   writeSync(offset: number, bytes: Uint8Array): void {
-    const count = attempt(offset, () => this.#writable.write(bytes, { at: offset }))
+    const count = orQuota(offset, () => this.#writable.write(bytes, { at: offset }))
     // Where there is no room browsers throw, or answer too small a number, or a negative one without its sign.
     if (count !== bytes.length) throw quota(offset)
   }
 
   truncateSync(size: number): void {
-    attempt(size, () => this.#writable.truncate(size))
+    orQuota(size, () => this.#writable.truncate(size))
   }
 
   flushSync(): void {
@@ -105,7 +105,7 @@ function sliced(file: File): ReadHandle {
   }
 }
 
-function attempt<T>(offset: number, call: () => T): T {
+function orQuota<T>(offset: number, call: () => T): T {
   try {
     return call()
   } catch (error) {

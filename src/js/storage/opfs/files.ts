@@ -1,8 +1,8 @@
 import { Qcow2Error } from '../../base/errors.js'
-import type { Progress } from '../../disk/stream.js'
+import type { LongOptions } from '../../base/progress.js'
 import { hasAccessHandles, OpfsFile } from './file.js'
 import { claiming } from './local.js'
-import { directory, explained, fileAt, type OpfsPath, parsePath } from './path.js'
+import { directory, fileAt, type OpfsPath, parsePath, translated } from './path.js'
 import { RemoteOpfsFile } from './remote.js'
 
 /** A file or a directory of the origin-private file system. */
@@ -19,16 +19,8 @@ export interface OpfsEntry {
   readonly modified: Date | undefined
 }
 
-/** How a transfer is watched. */
-export interface TransferOptions {
-  /** Ends it; it then rejects with the signal's reason. */
-  readonly signal?: AbortSignal | undefined
-  /** Called for each piece; where nobody knows the whole length, `total` grows with `done`. */
-  readonly onProgress?: ((progress: Progress) => void) | undefined
-}
-
 /** How {@link Opfs.import} writes. */
-export interface OpfsImportOptions extends TransferOptions {
+export interface OpfsImportOptions extends LongOptions {
   /** Replace a file that is there. Default: false. */
   readonly overwrite?: boolean | undefined
 }
@@ -36,7 +28,7 @@ export interface OpfsImportOptions extends TransferOptions {
 /** See {@link Opfs.list}. */
 export async function list(path = ''): Promise<OpfsEntry[]> {
   const names = path === '' ? [] : namesOf(parsePath(path, 'The directory'))
-  return explained(path || 'the root', () => entriesOf(names))
+  return translated(path || 'the root', () => entriesOf(names))
 }
 
 async function entriesOf(names: readonly string[]): Promise<OpfsEntry[]> {
@@ -53,13 +45,13 @@ async function entriesOf(names: readonly string[]): Promise<OpfsEntry[]> {
 /** See {@link Opfs.file}. */
 export async function file(path: string): Promise<File> {
   const found = parsePath(path, 'The path')
-  return explained(path, async () => (await fileAt(found)).getFile())
+  return translated(path, async () => (await fileAt(found)).getFile())
 }
 
 /** See {@link Opfs.remove}. */
 export async function remove(path: string): Promise<void> {
   const { directories, name } = parsePath(path, 'The path')
-  await explained(path, async () => (await directory(directories)).removeEntry(name, { recursive: true }))
+  await translated(path, async () => (await directory(directories)).removeEntry(name, { recursive: true }))
 }
 
 /** See {@link Opfs.rename}. */
@@ -74,7 +66,7 @@ export async function rename(from: string, to: string): Promise<void> {
 export async function exportFile(
   path: string,
   to: WritableStream<Uint8Array>,
-  { signal, onProgress }: TransferOptions = {},
+  { signal, onProgress }: LongOptions = {},
 ): Promise<void> {
   const source = await file(path)
   let done = 0
@@ -113,21 +105,21 @@ export async function importFile(
 async function copy(
   from: Blob | ReadableStream<Uint8Array>,
   to: OpfsPath,
-  { signal = new AbortController().signal, onProgress }: TransferOptions,
+  { signal = new AbortController().signal, onProgress }: LongOptions,
 ): Promise<void> {
   signal.throwIfAborted()
   const [source, total] = from instanceof Blob ? [from.stream(), from.size] : [from, 0]
   const how = { create: true, writable: true }
   const Storage = hasAccessHandles() ? OpfsFile : RemoteOpfsFile
   const storage = new Storage(to, how, claiming(to, how))
-  await explained(namesOf(to).join('/'), () => storage.open({ signal }))
+  await translated(namesOf(to).join('/'), () => storage.open({ signal }))
   try {
     await (storage instanceof OpfsFile ? storage.truncateSync(0) : storage.truncate(0))
     let done = 0
     const write = async (bytes: Uint8Array<ArrayBuffer>) => {
       // Before it is written: the array is the storage's from then on.
       const end = done + bytes.length
-      await (storage instanceof OpfsFile ? storage.writeSync(done, bytes) : storage.write(done, bytes))
+      await (storage instanceof OpfsFile ? storage.writeSync(done, bytes) : storage.write(done, bytes, { signal }))
       done = end
       onProgress?.({ done, total: Math.max(total, done) })
     }
@@ -140,7 +132,7 @@ async function copy(
 }
 
 async function move(from: OpfsPath, to: OpfsPath): Promise<void> {
-  await explained(namesOf(from).join('/'), async () => {
+  await translated(namesOf(from).join('/'), async () => {
     const source = (await fileAt(from)) as FileSystemFileHandle & Movable
     await source.move(await directory(to.directories, true), to.name)
   })

@@ -1,4 +1,4 @@
-import type { SyncStorage } from '../contract.js'
+import type { SyncStorage } from '../../base/storage/contract.js'
 import { type Claiming, type ClaimOptions, lock } from '../lock.js'
 import { OpfsFile, type OpfsFileOptions } from './file.js'
 import type { OpfsPath } from './path.js'

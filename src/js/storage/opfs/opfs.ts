@@ -1,19 +1,10 @@
 import { invalidArgument } from '../../base/errors.js'
-import type { AsyncStorage, Storage, WritableStorage } from '../contract.js'
+import type { LongOptions } from '../../base/progress.js'
+import type { AsyncStorage, Storage, WritableStorage } from '../../base/storage/contract.js'
 import type { ClaimOptions } from '../lock.js'
 import { made } from '../recipe.js'
 import { hasAccessHandles, type OpfsFileOptions } from './file.js'
-import {
-  exportFile,
-  file,
-  importFile,
-  list,
-  type OpfsEntry,
-  type OpfsImportOptions,
-  remove,
-  rename,
-  type TransferOptions,
-} from './files.js'
+import { exportFile, file, importFile, list, type OpfsEntry, type OpfsImportOptions, remove, rename } from './files.js'
 import { claiming, localOpfs } from './local.js'
 import { type OpfsPath, parsePath } from './path.js'
 import { RemoteOpfsFile } from './remote.js'
@@ -68,7 +59,7 @@ export interface Opfs {
    */
   rename(from: string, to: string): Promise<void>
   /** Streams a file into `to`, and closes that: a file that the user picked, an upload. */
-  export(path: string, to: WritableStream<Uint8Array>, options?: TransferOptions): Promise<void>
+  export(path: string, to: WritableStream<Uint8Array>, options?: LongOptions): Promise<void>
   /**
    * Makes a file out of a `File` or a stream. It has its name once it is whole and durable; before, and if the page goes
    * away meanwhile, its name ends with `.part`.

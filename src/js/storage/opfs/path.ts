@@ -28,17 +28,17 @@ export async function fileAt({ directories, name }: OpfsPath, create = false): P
 }
 
 /** What the browser says of a file, in this package's words where it has them. */
-export function explain(error: unknown, path: string): unknown {
+export function inUseOr(error: unknown, path: string): unknown {
   if (!isInUse(error)) return error
   return new Qcow2Error('IN_USE', `The file ${path} is in use: by another tab, worker or storage.`, { cause: error })
 }
 
 /** What `work` with a file comes to; whatever the browser says is said in this package's words. */
-export async function explained<T>(path: string, work: () => Promise<T>): Promise<T> {
+export async function translated<T>(path: string, work: () => Promise<T>): Promise<T> {
   try {
     return await work()
   } catch (error) {
-    const known = explain(error, path)
+    const known = inUseOr(error, path)
     if (isQcow2Error(known)) throw known
     const message = error instanceof Error ? error.message : String(error)
     throw new Qcow2Error(codeOf(error), `The browser refuses what is asked of ${path}: ${message}.`, { cause: error })

@@ -1,80 +1,92 @@
 import { unlessAborted } from '../../base/abort.js'
+import type { StorageOpenOptions, WritableAsyncStorage } from '../../base/storage/contract.js'
 import { Client } from '../../worker/rpc/client.js'
-import type { StorageOpenOptions, WritableAsyncStorage } from '../contract.js'
+import { remoteStorage, type StorageMethods } from '../../worker/rpc/storages.js'
 import type { Claiming } from '../lock.js'
 import { Shared } from '../shared.js'
 import type { OpfsFileOptions } from './file.js'
 import type { OpfsPath } from './path.js'
 
-interface Signal {
-  readonly signal: AbortSignal
+/** What a page may ask of a worker concerning files of the origin-private file system. */
+export interface OpfsMethods extends StorageMethods {
+  /** Serves a file as a storage under a number that the page chooses. */
+  addFile(storage: number, path: OpfsPath, options: OpfsFileOptions): void
+  /** Serves it no longer. */
+  removeFile(storage: number): void
 }
 
-/** A file of the origin-private file system, by its access handle in the package's own worker. */
-export class RemoteOpfsFile implements WritableAsyncStorage {
-  static #opened = 0
-  readonly #file: Shared<{ readonly client: Client; readonly number: number }>
+interface OpenFile {
+  readonly client: Client<OpfsMethods>
+  readonly number: number
+  readonly storage: WritableAsyncStorage
+}
 
-  /** `lock` is held while it is open. */
+/** A file of the origin-private file system, through its access handle in the package's own worker. */
+export class RemoteOpfsFile implements WritableAsyncStorage {
+  readonly #file: Shared<OpenFile>
+
+  /** Holds `lock` while it is open. */
   constructor(path: OpfsPath, options: OpfsFileOptions, lock: Claiming) {
-    this.#file = new Shared(
-      async (signal) => {
-        const client = Client.acquire()
-        RemoteOpfsFile.#opened += 1
-        const number = RemoteOpfsFile.#opened
-        try {
-          await unlessAborted(client.begun, signal)
-          await client.port.call('open', [number, path, options])
-          return { client, number }
-        } catch (error) {
-          client.release()
-          throw error
-        }
-      },
-      async ({ client, number }) => {
-        try {
-          // With a worker that is gone its access handles are, too.
-          if (!client.port.ended) await client.port.call('close', [number])
-        } finally {
-          client.release()
-        }
-      },
-      lock,
-    )
+    this.#file = new Shared((signal) => openFile(path, options, signal), closeFile, lock)
   }
 
   open(options?: StorageOpenOptions): Promise<void> {
     return this.#file.open(options)
   }
 
-  async size(): Promise<number> {
-    const { client, number } = this.#file.current
-    return client.port.call('size', [number])
+  size(): number | Promise<number> {
+    return this.#file.current.storage.size()
   }
 
-  async read(offset: number, length: number, options: Signal): Promise<Uint8Array> {
-    const { client, number } = this.#file.current
-    return client.port.call('read', [number, offset, length], { signal: options.signal })
+  async read(offset: number, length: number, options: { readonly signal: AbortSignal }): Promise<Uint8Array> {
+    return this.#file.current.storage.read(offset, length, options)
   }
 
-  /** Not abortable: what was sent is written, and others have to wait until it is. */
-  async write(offset: number, bytes: Uint8Array<ArrayBuffer>): Promise<void> {
-    const { client, number } = this.#file.current
-    const own = bytes.length === bytes.buffer.byteLength ? bytes : bytes.slice()
-    await client.port.call('write', [number, offset, own], { transfer: [own.buffer] })
+  async write(
+    offset: number,
+    bytes: Uint8Array<ArrayBuffer>,
+    options: { readonly signal: AbortSignal },
+  ): Promise<void> {
+    await this.#file.current.storage.write(offset, bytes, options)
   }
 
   async truncate(size: number): Promise<void> {
-    const { client, number } = this.#file.current
-    await client.port.call('truncate', [number, size])
+    await this.#file.current.storage.truncate(size)
   }
 
   async flush(): Promise<void> {
-    const { client, number } = this.#file.current
-    await client.port.call('flush', [number])
+    await this.#file.current.storage.flush()
   }
 
   close(): Promise<void> {
     return this.#file.close()
+  }
+}
+
+async function openFile(path: OpfsPath, options: OpfsFileOptions, signal: AbortSignal): Promise<OpenFile> {
+  const client = Client.acquire<OpfsMethods>()
+  const number = client.number()
+  try {
+    await unlessAborted(client.begun, signal)
+    await client.port.call('addFile', [number, path, options])
+    const storage = remoteStorage(client.port, number, true)
+    await storage.open?.({ signal })
+    return { client, number, storage }
+  } catch (error) {
+    // The worker may be about to open it.
+    client.port.call('removeFile', [number]).catch(() => {})
+    client.release()
+    throw error
+  }
+}
+
+async function closeFile({ client, number, storage }: OpenFile): Promise<void> {
+  try {
+    // A worker that is gone has closed its access handles.
+    if (client.port.ended) return
+    await storage.close?.()
+    await client.port.call('removeFile', [number])
+  } finally {
+    client.release()
   }
 }

@@ -1,20 +1,41 @@
 import { invalidArgument, Qcow2Error } from '../../base/errors.js'
-import { compiled } from '../../engine/module.js'
-import { pageMethods } from '../page-methods.js'
-import { Port } from './port.js'
-import type { Message, WorkerMethods } from './protocol.js'
+import { type Message, protocolVersion } from './messages.js'
+import { Port, type Served } from './port.js'
+import { type StorageMethods, StorageTable } from './storages.js'
+
+/** What a page asks of a worker before all else. */
+export interface BeginMethods {
+  /**
+   * The first of all calls.
+   *
+   * @param version the version of the page's protocol; the worker refuses another than its own.
+   * @param lock the Web Lock that the worker is to hold for as long as it lives, if there are such locks.
+   */
+  begin(version: number, lock: string | undefined): void
+}
+
+/** What a worker may ask of the page. */
+export interface PageMethods extends StorageMethods {
+  /** Calls a function that the page provides, by its number. */
+  invoke(callback: number, args: readonly unknown[]): unknown
+}
 
 /** How long a worker may take until it answers, in milliseconds: its script may come over a slow network. */
 const patience = 60_000
 
-/** The page's side of a worker, the package's own one, which runs while somebody uses it, or one of the caller's. */
-export class Client {
+/**
+ * The page's side of a worker whose methods are `M`: of the package's own worker, which runs while it is used, or of one of
+ * the caller's.
+ */
+export class Client<M extends object = object> {
   static #shared: Client | undefined
   static readonly #given = new WeakMap<Worker, Client>()
   /** To call the worker. */
-  readonly port: Port<WorkerMethods>
-  /** What the worker may use of the page, by number. */
-  readonly objects = new Map<number, unknown>()
+  readonly port: Port<M & BeginMethods>
+  /** The page's storages that the worker may use. */
+  readonly storages = new StorageTable()
+  /** The page's functions that the worker may call, by number. */
+  readonly #functions = new Map<number, (...args: readonly unknown[]) => unknown>()
   readonly #worker: Worker
   /** Nobody else's: the package ends it. */
   readonly #own: boolean
@@ -26,18 +47,17 @@ export class Client {
   #answers = false
   #users = 0
   #numbers = 0
-  #loading: Promise<void> | undefined
 
   /** That of `worker`, or of the one that runs, or of a new one; whoever gets it calls `release` in the end. */
-  static acquire(worker?: Worker): Client {
+  static acquire<M extends object>(worker?: Worker): Client<M> {
     const client = worker ? Client.#of(worker) : Client.#running()
     client.#users += 1
-    return client
+    return client as Client as Client<M>
   }
 
   /** A worker of the package that nobody else uses; whoever gets it calls `release` in the end. */
-  static start(): Client {
-    const client = new Client(undefined)
+  static start<M extends object>(): Client<M> {
+    const client = new Client<M>(undefined)
     client.#users = 1
     return client
   }
@@ -59,7 +79,7 @@ export class Client {
     this.#own = worker === undefined
     // Literally so: bundlers look for these words.
     this.#worker = worker ?? new Worker(new URL('../worker.js', import.meta.url), { type: 'module' })
-    this.port = new Port((message, transfer) => this.#worker.postMessage(message, transfer), pageMethods(this.objects))
+    this.port = new Port((message, transfer) => this.#worker.postMessage(message, transfer), this.#methods)
     this.#worker.addEventListener('message', ({ data }: MessageEvent<Message>) => {
       // A caller's own worker may say other things too.
       if (data?.qcow2) this.port.hear(data)
@@ -73,21 +93,16 @@ export class Client {
     this.begun.catch(() => {})
   }
 
-  /** Makes the engine ready in the worker, with the module that the page has. */
-  load(): Promise<void> {
-    this.#loading ??= Promise.all([compiled(), this.begun]).then(([module]) => this.port.call('load', [module]))
-    // The next one tries again.
-    this.#loading.catch(() => {
-      this.#loading = undefined
-    })
-    return this.#loading
+  /** Lets the worker call a function, by the number that this returns, until `withdraw` takes that. */
+  provide(callback: (...args: readonly unknown[]) => unknown): number {
+    const number = this.number()
+    this.#functions.set(number, callback)
+    return number
   }
 
-  /** Lets the worker use an object of the page, by a number, until that is deleted from `objects`. */
-  provide(what: unknown): number {
-    const number = this.number()
-    this.objects.set(number, what)
-    return number
+  /** The worker may call the function of this number no longer. */
+  withdraw(number: number): void {
+    this.#functions.delete(number)
   }
 
   /** A number that nothing else has. */
@@ -102,11 +117,18 @@ export class Client {
     if (this.#users === 0 && this.#own) this.#end(new Qcow2Error('CLOSED', 'The worker is not in use any more.'))
   }
 
+  /** What the worker may call. */
+  get #methods(): Served<PageMethods> {
+    const invoke = (callback: number, args: readonly unknown[]) => this.#functions.get(callback)?.(...args)
+    return { ...this.storages.methods, invoke }
+  }
+
   async #begin(): Promise<void> {
     // It may have ended before it took the lock, one of the caller's long ago, which nothing tells.
     const timer = setTimeout(() => this.#die('it does not answer'), patience)
     try {
-      await this.port.call('begin', [this.#lock])
+      const port: Port<BeginMethods> = this.port
+      await port.call('begin', [protocolVersion, this.#lock])
     } finally {
       clearTimeout(timer)
     }

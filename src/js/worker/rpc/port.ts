@@ -1,7 +1,6 @@
-import { invalidArgument } from '../../base/errors.js'
-import type { LongOptions } from '../../base/progress.js'
-import type { Progress } from '../../disk/stream.js'
-import type { Call, Message } from './protocol.js'
+import { invalidArgument, Qcow2Error } from '../../base/errors.js'
+import type { LongOptions, Progress } from '../../base/progress.js'
+import type { Call, Message } from './messages.js'
 import { fromThrown, type Thrown, toThrown } from './thrown.js'
 
 /** The methods of one side, as it has them: with how a call is watched behind the parameters. */
@@ -141,7 +140,9 @@ export class Port<Theirs> {
     const teller = watched ? new Teller((progress) => this.#post({ qcow2: 'progress', id, progress }, [])) : undefined
     const options: LongOptions = { signal: controller?.signal, onProgress: teller?.onProgress }
     try {
-      const answer = await this.#own[method]?.(...args, options)
+      const called = this.#own[method]
+      if (!called) throw new Qcow2Error('WORKER_MISMATCH', `The other side does not know the method ${method}.`)
+      const answer = await called(...args, options)
       teller?.tell()
       const { value, transfer } = answer instanceof Moved ? answer : new Moved(answer, [])
       this.#post({ qcow2: 'value', id, value }, [...transfer])

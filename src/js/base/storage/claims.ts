@@ -1,4 +1,4 @@
-import { Qcow2Error } from '../base/errors.js'
+import { Qcow2Error } from '../errors.js'
 import type { Storage } from './contract.js'
 
 /** What a storage, or a file, is opened for. */

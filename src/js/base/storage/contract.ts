@@ -1,5 +1,7 @@
-import type { Abortable } from '../base/abort.js'
-import { Qcow2Error } from '../base/errors.js'
+import type { Abortable } from '../abort.js'
+import { show } from '../arguments.js'
+import { attempt } from '../attempt.js'
+import { invalidArgument, Qcow2Error } from '../errors.js'
 
 /** What a storage is opened with. */
 export interface StorageOpenOptions {
@@ -148,16 +150,34 @@ export function isGiving(storage: Storage): storage is GivingStorage {
   return 'gives' in storage
 }
 
-/** `storage.read`, with an exception that it throws as a rejection. No more promises than needed, as reads may be many. */
+/** `storage.read`; an exception that it throws becomes a rejection. */
 export function ask(
   storage: AsyncStorage,
   offset: number,
   length: number,
   options: { readonly signal: AbortSignal },
 ): Promise<Uint8Array> {
-  try {
-    return Promise.resolve(storage.read(offset, length, options))
-  } catch (exception) {
-    return Promise.reject(exception)
-  }
+  return attempt(() => storage.read(offset, length, options))
+}
+
+/** True if `value` has what all storages have. */
+export function isStorage(value: unknown): value is Storage {
+  const methods = (typeof value === 'object' || typeof value === 'function') && value ? value : {}
+  const has = (name: string) => typeof (methods as Record<string, unknown>)[name] === 'function'
+  return has('size') && (has('readSync') || has('read'))
+}
+
+/** `value` as a storage; `what` names it in the error. */
+export function checkedStorage(value: unknown, what: string): Storage {
+  if (isStorage(value)) return value
+  const hint = 'such as blob(file), memory(bytes) or nodeFile(path): an object with size() and read() or readSync()'
+  throw invalidArgument(`${what} must be a storage, ${hint}.`)
+}
+
+/** `bytes` as what a storage answers to a request for `length` bytes at `offset`. */
+export function exact(bytes: Uint8Array, offset: number, length: number): Uint8Array {
+  if (bytes instanceof Uint8Array && bytes.length === length) return bytes
+  const what = bytes instanceof Uint8Array ? `${bytes.length} bytes` : `${show(bytes)}, not a Uint8Array,`
+  const reason = `The storage answered ${what} where ${length} bytes at offset ${offset} were asked for.`
+  throw new Qcow2Error('STORAGE_CONTRACT', reason, { offset })
 }

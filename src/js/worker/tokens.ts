@@ -1,4 +1,4 @@
-import type { Maker } from '../../storage/recipe.js'
+import type { Maker } from '../storage/recipe.js'
 
 /** A value in which all that can't be cloned is replaced by a {@link Token}. */
 export type Packed = unknown

@@ -1,0 +1,58 @@
+import { oneOf, small, text } from '../../base/arguments.js'
+import type { RequestOptions } from '../../base/progress.js'
+import type { WorkerOptions } from './open.js'
+
+/** What {@link amend} changes; what is absent stays as it is. */
+export interface AmendOptions extends RequestOptions, WorkerOptions {
+  /**
+   * The version of the format. Version 2 has no zero clusters: where there is a backing file, each becomes a cluster of
+   * zeros. An image that uses what only version 3 has is refused; bitmaps are dropped.
+   */
+  readonly version?: 2 | 3 | undefined
+  /** Whether programs may write reference counts late, and mark the image as dirty meanwhile. */
+  readonly lazyRefcounts?: boolean | undefined
+  /** The width of a reference count in bits: a power of two up to 64. Where a count doesn't fit, nothing is changed. */
+  readonly refcountBits?: number | undefined
+  /** The backing file to record, of which nothing is read; `null`: none, so that what isn't allocated reads as zeros. */
+  readonly backing?: AmendBacking | null | undefined
+  /** The name of the external data file to record, in an image that has one. */
+  readonly dataFileName?: string | undefined
+}
+
+/** A backing file to record. */
+export interface AmendBacking {
+  /** Its name, which QEMU follows from the folder that the image is in. */
+  readonly name: string
+  /** Its format. */
+  readonly format: 'qcow2' | 'raw'
+}
+
+/** What is to be changed, as `src/bridge/host.rs` takes it. */
+export interface HostAmendOptions {
+  readonly version: number | undefined
+  readonly lazyRefcounts: boolean | undefined
+  readonly refcountBits: number | undefined
+  readonly backingName: string | undefined
+  readonly backingIsRaw: boolean
+  readonly withoutBacking: boolean
+  readonly dataFileName: string | undefined
+}
+
+/** Checks what kind each option is of; what goes together, the engine knows. */
+export function hostAmendOptions({
+  version,
+  lazyRefcounts,
+  refcountBits,
+  backing,
+  dataFileName,
+}: AmendOptions): HostAmendOptions {
+  return {
+    version: version === undefined ? undefined : small(version, 'version'),
+    lazyRefcounts,
+    refcountBits: refcountBits === undefined ? undefined : small(refcountBits, 'refcountBits'),
+    backingName: backing ? text(backing.name, 'backing.name') : undefined,
+    backingIsRaw: backing ? oneOf(backing.format, ['qcow2', 'raw'], 'backing.format') === 'raw' : false,
+    withoutBacking: backing === null,
+    dataFileName: dataFileName === undefined ? undefined : text(dataFileName, 'dataFileName'),
+  }
+}

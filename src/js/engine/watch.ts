@@ -1,0 +1,41 @@
+import type { LongOptions, Progress } from '../base/progress.js'
+
+/** `onProgress`, as the engine calls it. */
+class Watch implements HostProgress {
+  thrown: { readonly exception: unknown } | undefined
+  readonly #onProgress: (progress: Progress) => void
+
+  constructor(onProgress: (progress: Progress) => void) {
+    this.#onProgress = onProgress
+  }
+
+  tell(done: number, total: number): boolean {
+    try {
+      this.#onProgress({ done, total })
+      return true
+    } catch (exception) {
+      this.thrown = { exception }
+      return false
+    }
+  }
+}
+
+/** Who the engine tells how far it is: `src/bridge/host.rs` says what it calls. */
+export interface HostProgress {
+  /** So much of so much is done. False ends the operation. */
+  tell(done: number, total: number): boolean
+}
+
+/** Runs what `start` starts; an exception of `onProgress` comes out of it as it is. */
+export async function watched<T>(
+  { onProgress }: LongOptions,
+  start: (watch: HostProgress | undefined) => T | Promise<T>,
+): Promise<T> {
+  const watch = onProgress && new Watch(onProgress)
+  try {
+    return await start(watch)
+  } catch (error) {
+    if (watch?.thrown) throw watch.thrown.exception
+    throw error
+  }
+}

@@ -1,0 +1,57 @@
+import type { Use } from '../base/storage/claims.js'
+import type { Changes, FileOperations, Operations, Readable, Walks, Writable } from '../engine/handle.js'
+import type { PackedClusters, Packing } from '../engine/packer.js'
+import type { Snapshot } from '../engine/values.js'
+import type { OpfsMethods } from '../storage/opfs/remote.js'
+import type { Thrown } from './rpc/thrown.js'
+import type { Packed } from './tokens.js'
+
+/** What a page may ask of the worker. */
+export interface WorkerMethods extends OpfsMethods, ImageMethods, PackMethods {}
+
+/** Images, snapshots of them and walks through them: all are numbered by the page. */
+export interface ImageMethods {
+  /** Comes before all others. */
+  load(module: WebAssembly.Module): void
+  openImage(image: number, storage: Packed, options: Packed): Facts
+  createImage(image: number, storage: Packed, options: Packed): Facts
+  openSnapshot(image: number, snapshot: number, idOrName: string): Facts
+  /** What is true of an image now. */
+  facts(image: number): Facts
+  run<M extends keyof Operations>(image: number, method: M, args: Parameters<Operations[M]>): unknown
+  change<M extends keyof Changes>(image: number, method: M, args: Parameters<Changes[M]>): unknown
+  /** Into new memory of a length, or into some that is given for it. */
+  readImage(image: number, what: Readable, offset: bigint, target: number | ArrayBuffer): Uint8Array<ArrayBuffer>
+  /** A part of the disk that the page fetches ahead: see `LocalHandle.give`. */
+  giveOfImage(image: number, offset: bigint, length: number): Uint8Array<ArrayBuffer>
+  writeImage(image: number, how: Writable, offset: bigint, bytes: Uint8Array): void
+  beginWalk<M extends keyof Walks>(image: number, walk: number, method: M, args: Parameters<Walks[M]>): void
+  continueWalk(walk: number, limit: number): Float64Array
+  endWalk(walk: number): void
+  /** Also of one that is not open. */
+  closeImage(image: number): void
+  /** Runs an operation on a file that no image is opened for. */
+  runOnFile<M extends keyof FileOperations>(
+    storage: Packed,
+    use: Use,
+    method: M,
+    args: Parameters<FileOperations[M]>,
+  ): unknown
+  /** A signal of the page is aborted. */
+  abort(signal: number, reason: Thrown): void
+}
+
+/** Packing clusters for an image that is elsewhere. */
+export interface PackMethods {
+  pack(packing: Packing, disk: Uint8Array<ArrayBuffer>): PackedClusters
+}
+
+/** What an image shows of itself. */
+export interface Facts {
+  readonly writable: boolean
+  /** What is fetched ahead best comes in arrays of the worker's, and in long pieces. */
+  readonly gives: boolean
+  readonly vmStateSize: number
+  readonly size: number
+  readonly snapshots: readonly Snapshot[]
+}
