@@ -1,0 +1,112 @@
+import { invalidArgument } from '../base/errors.js'
+import type { LongOptions } from '../base/progress.js'
+import type { BitmapInfo } from '../engine/values.js'
+import type { MappedDisk } from './compare.js'
+
+/** What kind of image {@link measure} is about. */
+export interface MeasureOptions extends LongOptions {
+  /** Default: `qcow2`. */
+  readonly format?: 'qcow2' | 'raw' | undefined
+  /** The size of the disk in bytes; what it is measured by where there is no source. Default: the source's. */
+  readonly size?: number | undefined
+  /** As in {@link CreateOptions.clusterSize}. Default: 64 KiB. */
+  readonly clusterSize?: number | undefined
+  /** As in {@link CreateOptions.refcountBits}. Default: 16. */
+  readonly refcountBits?: number | undefined
+  /** As in {@link CreateOptions.extendedL2}. Default: false. */
+  readonly extendedL2?: boolean | undefined
+  /** As in {@link CreateOptions.preallocation}. Default: `off`. */
+  readonly preallocation?: 'off' | 'metadata' | 'full' | undefined
+  /** True if the new image has a backing file. How much that one shares is unknown, so that everything is counted. */
+  readonly backing?: boolean | undefined
+  /** The length in bytes of the LUKS key material, for an image that is encrypted by LUKS. Default: 0. */
+  readonly luksBytes?: number | undefined
+  /** The bitmaps that are copied with the disk. Default: none. */
+  readonly bitmaps?: readonly BitmapInfo[] | undefined
+}
+
+/** How much room a new image takes. */
+export interface Measurement {
+  /** The length of the file in bytes once the source is copied; never too small. */
+  readonly required: number
+  /** The length of the file in bytes once everything is written. */
+  readonly fullyAllocated: number
+  /** What the bitmaps take in addition. */
+  readonly bitmaps: number
+}
+
+/**
+ * Tells how large the file of a new image would be, as `qemu-img measure` does, before it is made: for a new disk, or for a copy of
+ * another one. The numbers are upper bounds for an image that is not compressed.
+ *
+ * @param source what would be copied: an image, a snapshot, or anything with their `size` and `map`; `undefined` for a new disk.
+ * @throws {@link Qcow2Error} `INVALID_ARGUMENT`, and what {@link Qcow2.map} throws; or the signal's reason.
+ * @example
+ * ```ts
+ * const { required } = await measure(image, { clusterSize: 4096 })
+ * ```
+ */
+export async function measure(source: MappedDisk | undefined, options: MeasureOptions = {}): Promise<Measurement> {
+  const { format = 'qcow2', size = source?.size, clusterSize = 64 * 1024, luksBytes = 0, backing = false } = options
+  if (size === undefined) throw invalidArgument('measure() needs a source or a size.')
+  const sectors = roundUp(size, 512)
+  if (format === 'raw') return { required: sectors, fullyAllocated: sectors, bitmaps: 0 }
+  const virtual = roundUp(sectors, clusterSize)
+  let needed = 0
+  if (source) needed = backing ? virtual : await storedClusters(source, clusterSize, options)
+  if (options.preallocation === 'full') needed = virtual
+  const metadata = metadataSize(virtual, options) + roundUp(luksBytes, clusterSize)
+  const bitmaps = bitmapsSize(options.bitmaps ?? [], sectors, clusterSize)
+  return { required: metadata + needed, fullyAllocated: metadata + virtual, bitmaps }
+}
+
+/** The bytes of the clusters that hold anything but zeros. */
+async function storedClusters(source: MappedDisk, clusterSize: number, options: LongOptions): Promise<number> {
+  const { signal, onProgress } = options
+  let [needed, counted] = [0, 0]
+  for await (const { start, length, zero, data, present } of source.map({ signal, onProgress })) {
+    if (zero || !data || !present) continue
+    const from = Math.max(counted, start - (start % clusterSize))
+    const end = roundUp(start + length, clusterSize)
+    if (end > from) needed += end - from
+    counted = Math.max(counted, end)
+  }
+  return needed
+}
+
+/** The bytes of all tables of an image that is allocated as a whole. */
+function metadataSize(virtual: number, { clusterSize = 64 * 1024, refcountBits = 16, extendedL2 }: MeasureOptions): number {
+  const entrySize = extendedL2 ? 16 : 8
+  const clusters = virtual / clusterSize
+  const l2Tables = Math.ceil(clusters / (clusterSize / entrySize))
+  const l1Clusters = Math.ceil(l2Tables / (clusterSize / 8))
+  const counted = 1 + l2Tables + l1Clusters + clusters
+  return (1 + l2Tables + l1Clusters + refcountClusters(counted, clusterSize, refcountBits)) * clusterSize
+}
+
+/** How many clusters the reference counts of `clusters` take, those of their own clusters among them. */
+function refcountClusters(clusters: number, clusterSize: number, refcountBits: number): number {
+  const perBlock = (clusterSize * 8) / refcountBits
+  let [blocks, table] = [0, 0]
+  for (let last = -1; last !== blocks + table; ) {
+    last = blocks + table
+    blocks = Math.ceil((clusters + table + blocks) / perBlock)
+    table = Math.ceil(blocks / (clusterSize / 8))
+  }
+  return blocks + table
+}
+
+/** The bytes of bitmaps, of which every cluster may be stored, of their tables and of their directory. */
+function bitmapsSize(bitmaps: readonly BitmapInfo[], size: number, clusterSize: number): number {
+  let [total, directory] = [0, 0]
+  for (const { name, granularity, inUse } of bitmaps) {
+    if (inUse) continue
+    const bytes = Math.ceil(Math.ceil(size / granularity) / 8)
+    const clusters = Math.ceil(bytes / clusterSize)
+    total += clusters * clusterSize + roundUp(clusters * 8, clusterSize)
+    directory += roundUp(24 + new TextEncoder().encode(name).length, 8)
+  }
+  return total + roundUp(directory, clusterSize)
+}
+
+const roundUp = (value: number, unit: number) => Math.ceil(value / unit) * unit
