@@ -1,11 +1,23 @@
 import { amend } from './amend.js'
 import { check } from './check.js'
 import type { Command } from './command.js'
+import { compare } from './compare.js'
 import { create } from './create.js'
 import { info } from './info.js'
 import { map } from './map.js'
+import { measure } from './measure.js'
 import { resize } from './resize.js'
 import { snapshot } from './snapshot.js'
 
 /** The commands by name. */
-export const commands: Readonly<Record<string, Command>> = { amend, check, create, info, map, resize, snapshot }
+export const commands: Readonly<Record<string, Command>> = {
+  amend,
+  check,
+  compare,
+  create,
+  info,
+  map,
+  measure,
+  resize,
+  snapshot,
+}

@@ -1,16 +1,9 @@
 import { closeSync, fdatasyncSync, fstatSync, ftruncateSync, openSync, readSync, writeSync } from 'node:fs'
 
-import type { Extent, Qcow2 } from '../index.js'
+import type { Extent, MapOptions, Qcow2 } from '../index.js'
 import { partsOf } from './holes.js'
 import type { ImageFile } from './image-file.js'
 import { type SparseFile, sparseFiles } from './sparse-file.js'
-
-/** A range of a disk. */
-export interface Range {
-  readonly offset?: number
-  readonly length?: number
-  readonly signal?: AbortSignal | undefined
-}
 
 /** A disk that a command reads: an image with its chain, a snapshot, or a raw file. */
 export interface SourceDisk {
@@ -21,7 +14,7 @@ export interface SourceDisk {
   /** The image, where it is one. */
   readonly qcow2: Qcow2 | undefined
   read(offset: number, length: number): Promise<Uint8Array<ArrayBuffer>>
-  map(range?: Range): AsyncIterable<Extent>
+  map(range?: MapOptions): AsyncIterable<Extent>
   write(offset: number, bytes: Uint8Array): Promise<void>
   writeZeroes(offset: number, length: number): Promise<void>
   flush(): Promise<void>
@@ -52,7 +45,7 @@ export class QcowDisk implements SourceDisk {
   }
 
   /** The extents of the image; those that lie in holes of their file read as zeros. */
-  async *map(range: Range = {}): AsyncGenerator<Extent> {
+  async *map(range: MapOptions = {}): AsyncGenerator<Extent> {
     for await (const extent of this.qcow2.map(range)) {
       const file = this.#sparse.get(extent.depth)
       if (!file || !extent.data || extent.offset === undefined) {
@@ -124,7 +117,9 @@ export class RawDisk implements SourceDisk {
   }
 
   /** The stored parts and the holes. */
-  async *map({ offset = 0, length = this.size - offset }: Range = {}): AsyncGenerator<Extent> {
+  async *map(range: MapOptions = {}): AsyncGenerator<Extent> {
+    const offset = Number(range.offset ?? 0)
+    const length = Number(range.length ?? this.size - offset)
     for (const [start, end, stored] of partsOf(this.#file, this.files[0]?.path ?? '', offset, offset + length)) {
       yield rawExtent(start, end, stored)
     }

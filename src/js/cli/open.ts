@@ -158,6 +158,9 @@ export async function openFiles(
   if (!top) throw new Failure(`Could not open '${shown}'`)
   const couldNot = `Could not open '${shown}': `
   if (top.format === 'raw') {
+    if (opening.snapshot !== undefined) {
+      throw new Failure("Failed to load snapshot: Device '' does not support internal snapshots")
+    }
     if (writable && !top.given) warnOfProbing(host, shown)
     try {
       return RawDisk.open(top, writable)
@@ -176,7 +179,13 @@ export async function openFiles(
       dataFile: hasDataFile(top) ? data(top) : undefined,
     })
     if (opening.snapshot === undefined) return new QcowDisk(image, files)
-    return new QcowDisk(await image.snapshots.open(opening.snapshot), files, image)
+    try {
+      return new QcowDisk(await image.snapshots.open(opening.snapshot), files, image)
+    } catch (error) {
+      await image.close()
+      if (!isQcow2Error(error) || error.code !== 'NO_SUCH_SNAPSHOT') throw error
+      throw new Failure("Failed to load snapshot: Can't find snapshot")
+    }
   } catch (error) {
     if (error instanceof Failure) throw error
     throw new Failure(`${couldNot}${openingReason(error, top)}`)

@@ -1,10 +1,13 @@
 import type { LongOptions } from '../base/progress.js'
-import type { Extent } from '../image/map.js'
+import type { Extent, MapOptions } from '../image/map.js'
 import type { Qcow2 } from '../image/qcow2.js'
 import { firstDifferentSector, firstNonZeroSector } from './bytes.js'
 
 /** A disk that can be compared, measured or copied: an image, a snapshot, or an object with the same methods. */
-export type MappedDisk = Pick<Qcow2, 'size' | 'read' | 'map'>
+export interface MappedDisk extends Pick<Qcow2, 'size' | 'read'> {
+  /** The extents of a range, in their order; see {@link Qcow2.map}. */
+  map(options?: MapOptions): AsyncIterable<Extent>
+}
 
 /** How {@link compare} compares. Progress is in bytes of the larger disk. */
 export interface CompareOptions extends LongOptions {
@@ -98,7 +101,6 @@ export async function compare(
   } finally {
     await rest.close()
   }
-  onProgress?.({ done: total, total })
   return { sizesDiffer, equal: true }
 }
 

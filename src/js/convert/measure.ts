@@ -75,7 +75,10 @@ async function storedClusters(source: MappedDisk, clusterSize: number, options: 
 }
 
 /** The bytes of all tables of an image that is allocated as a whole. */
-function metadataSize(virtual: number, { clusterSize = 64 * 1024, refcountBits = 16, extendedL2 }: MeasureOptions): number {
+function metadataSize(
+  virtual: number,
+  { clusterSize = 64 * 1024, refcountBits = 16, extendedL2 }: MeasureOptions,
+): number {
   const entrySize = extendedL2 ? 16 : 8
   const clusters = virtual / clusterSize
   const l2Tables = Math.ceil(clusters / (clusterSize / entrySize))
