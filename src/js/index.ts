@@ -23,7 +23,7 @@ export type {
   WritableSyncStorage,
 } from './base/storage/contract.js'
 export { type CompareOptions, type Comparison, compare, type MappedDisk } from './convert/compare.js'
-export { type ConvertOptions, convert } from './convert/convert.js'
+export { type ConvertOptions, type ConvertSource, convert } from './convert/convert.js'
 export { type Measurement, type MeasureOptions, measure } from './convert/measure.js'
 export { type InitOptions, init, type ModuleSource } from './engine/module.js'
 export type { AmendBacking, AmendOptions } from './engine/options/amend.js'

@@ -2,7 +2,9 @@ import { amend } from './amend.js'
 import { check } from './check.js'
 import type { Command } from './command.js'
 import { compare } from './compare.js'
+import { convert } from './convert.js'
 import { create } from './create.js'
+import { dd } from './dd.js'
 import { info } from './info.js'
 import { map } from './map.js'
 import { measure } from './measure.js'
@@ -14,7 +16,9 @@ export const commands: Readonly<Record<string, Command>> = {
   amend,
   check,
   compare,
+  convert,
   create,
+  dd,
   info,
   map,
   measure,

@@ -159,7 +159,9 @@ export async function openFiles(
   const couldNot = `Could not open '${shown}': `
   if (top.format === 'raw') {
     if (opening.snapshot !== undefined) {
-      throw new Failure("Failed to load snapshot: Device '' does not support internal snapshots")
+      throw new Failure(
+        "Failed to load snapshot: Block format 'raw' used by device '' does not support temporarily loading internal snapshots",
+      )
     }
     if (writable && !top.given) warnOfProbing(host, shown)
     try {

@@ -1,16 +1,20 @@
 import { whenAborted } from '../base/abort.js'
-import { oneOf } from '../base/arguments.js'
+import { integer, oneOf } from '../base/arguments.js'
 import { invalidArgument, Qcow2Error } from '../base/errors.js'
 import type { LongOptions } from '../base/progress.js'
 import type { Storage, WritableStorage } from '../base/storage/contract.js'
 import { checkedStorage } from '../base/storage/contract.js'
 import type { CreateOptions } from '../engine/options/create.js'
+import type { Packing } from '../engine/packer.js'
 import { overlay } from '../image/overlay.js'
 import { Qcow2 } from '../image/qcow2.js'
 import { memory } from '../storage/memory/memory.js'
+import type { MappedDisk } from './compare.js'
+import { copy, partSize } from './copy.js'
 import { startPackers, workersWanted } from './packers.js'
 import { RawFile } from './raw-file.js'
-import { type ConvertTarget, packedTarget, plainTarget, rawTarget } from './target.js'
+import { concatenated } from './sources.js'
+import { type ConvertTarget, type Layout, packedTarget, plainTarget, rawTarget, type Zeros } from './target.js'
 
 /** How {@link convert} converts. Progress is told in bytes of the disk. */
 export interface ConvertOptions
@@ -28,87 +32,171 @@ export interface ConvertOptions
       | 'cache'
       | 'cacheSize'
       | 'worker'
+      | 'backing'
+      | 'preallocation'
     > {
   /** What to make: a qcow2 image, or a raw file, which takes no options of images. Default: `qcow2`. */
   readonly format?: 'qcow2' | 'raw' | undefined
   /** Packs the clusters. Default: false. */
   readonly compressed?: boolean | undefined
   /**
-   * How many workers pack the clusters of a compressed image, at most; 0 packs them in this thread. What comes out is the same.
-   * Default: one less than there are processors, 8 at most; 0 where there are no workers, as in Node.
+   * How many workers pack the clusters of a compressed image, at most; 0 packs them in this thread. Images are the same for any
+   * number. In Node, where zlib has threads of its own, it only matters for zstd. Default: one less than there are processors, 8
+   * at most; 0 where there are no workers.
    */
   readonly workers?: number | undefined
+  /**
+   * How many zero bytes in a row are not stored: of a raw file in blocks of 4096 bytes, of an image in whole clusters. 0 stores
+   * everything, zeros too. Default: 4096.
+   */
+  readonly sparseSize?: number | undefined
+  /** Looks for zeros in what is stored. False stores it as it is; what is not stored stays out all the same. Default: true. */
+  readonly detectZeroes?: boolean | undefined
+  /** Writes into a raw file that exists and is large enough, instead of replacing it. Default: false. */
+  readonly existing?: boolean | undefined
+  /** The target that exists reads as zeros, so that no zeros need to be written. Default: false. */
+  readonly targetIsZero?: boolean | undefined
+  /**
+   * Called for each sector of 512 bytes that cannot be read, with its offset and the error: the sector becomes zeros. Without it,
+   * the first one ends the conversion.
+   */
+  readonly onUnreadable?: ((offset: number, error: unknown) => void) | undefined
 }
 
+/** What {@link convert} reads: an open image, one of its snapshots, anything with their `size`, `read` and `map`, or a raw disk. */
+export type ConvertSource = MappedDisk | Storage
+
 /**
- * Makes a new image, or a raw file, that shows the same disk as another: what `qemu-img convert` does. The new one has no backing
- * file and no snapshots, and no room for what is zeros.
+ * Makes a new image, or a raw file, that shows the same disk as another: what `qemu-img convert` does. The new one has no snapshots,
+ * and no room for what is zeros.
+ *
+ * With `backing`, the new image is an overlay: only what the first file of the source's chain holds is copied, and the backing file
+ * must show what the rest of that chain shows.
  *
  * Memory stays bounded: at most two parts of the disk, of 1 MiB or a cluster, are under way at one time, or two for each worker.
  * They are stored in the order of the disk.
  *
- * @param source an open image, one of its snapshots, or a raw disk. An image stays open, and may not be written meanwhile; a raw
+ * @param source what is copied, or a list of them, one behind the other. An image stays open, and may not be written meanwhile; a raw
  * disk is taken over, and closed in the end.
  * @param target where the new one is to be: an empty storage, but for `overwrite`. It is taken over, and closed in the end. If this
- * fails after the new one was begun, the storage is made empty again, as far as it can be.
+ * fails after the new one was begun, the storage is made empty again, as far as it can be. Or an open image that is written instead
+ * of a new one; it stays open, and what fails half-way stays as it is.
  * @throws {@link Qcow2Error} what {@link Qcow2.create} and {@link Qcow2.read} reject with; `NO_COMPRESSION` for an encrypted image;
- * `WORKER_DIED`; or the signal's reason.
+ * `WOULD_SHRINK` for a target that exists and is too small; `WORKER_DIED`; or the signal's reason.
  */
 export async function convert(
-  source: Qcow2 | Storage,
-  target: WritableStorage,
+  source: ConvertSource | readonly ConvertSource[],
+  target: WritableStorage | Qcow2,
   options: ConvertOptions = {},
 ): Promise<void> {
-  checkedStorage(target, 'The target')
+  if (!(target instanceof Qcow2)) checkedStorage(target, 'The target')
   const { signal } = options
   const make = maker(target, options)
-  if (source instanceof Qcow2) return convertDisk(source, target, make, options)
-  const raw = checkedStorage(source, 'The source')
-  const disk = await overlay(raw, memory(), { format: 'raw', signal })
+  const taken: Qcow2[] = []
   try {
-    await convertDisk(disk, target, make, options)
+    const disks: MappedDisk[] = []
+    for (const each of isList(source) ? source : [source]) {
+      if (isMapped(each)) disks.push(each)
+      else {
+        const disk = await overlay(checkedStorage(each, 'The source'), memory(), { format: 'raw', signal })
+        taken.push(disk)
+        disks.push(disk)
+      }
+    }
+    await convertDisk(concatenated(disks), target, make, options)
   } finally {
-    await disk.close()
+    for (const each of taken) await each.close()
   }
+}
+
+function isList(source: ConvertSource | readonly ConvertSource[]): source is readonly ConvertSource[] {
+  return Array.isArray(source)
+}
+
+function isMapped(source: ConvertSource): source is MappedDisk {
+  return typeof source === 'object' && source && 'map' in source
 }
 
 /** Makes the target for a disk of a size. */
 type Make = (size: number) => Promise<ConvertTarget<unknown>>
 
-/** Parts are of this many bytes, or of a cluster. */
-const partSize = 1024 * 1024
-
 /** Checks the options. */
-function maker(target: WritableStorage, options: ConvertOptions): Make {
-  const { format = 'qcow2', compressed = false, workers, onProgress: _, ...rest } = options
-  const { clusterSize = 64 * 1024, compression = 'deflate', encryption, overwrite = false } = rest
+function maker(target: WritableStorage | Qcow2, options: ConvertOptions): Make {
+  const { format = 'qcow2', compressed = false, workers, existing = false, onProgress: _, ...rest } = options
+  const { clusterSize = 64 * 1024, encryption, overwrite = false } = rest
+  const { targetIsZero = !existing && !(target instanceof Qcow2), sparseSize: sparse = 4096 } = options
+  const sparseSize = options.detectZeroes === false ? 0 : integer(sparse, 'sparseSize')
+  const zeros: Zeros = { isZero: targetIsZero && !options.backing, sparseSize }
   const count = workersWanted(workers)
-  if (oneOf(format, ['qcow2', 'raw'], 'format') === 'raw') {
+  if (oneOf(format, ['qcow2', 'raw'], 'format') === 'raw' && !(target instanceof Qcow2)) {
     if (compressed) throw invalidArgument('A raw file has no clusters to be compressed.')
-    return (size) => rawTarget(target, size, overwrite, rest.signal)
+    return (size) => rawTarget(target, size, { existing, overwrite, zeros }, rest.signal)
   }
-  if (!compressed) return (size) => plainTarget(target, { ...rest, size }, clusterSize)
-  if (encryption) throw new Qcow2Error('NO_COMPRESSION', 'An encrypted image takes no compressed clusters.')
+  if (compressed && encryption) {
+    throw new Qcow2Error('NO_COMPRESSION', 'An encrypted image takes no compressed clusters.')
+  }
   return async (size) => {
+    const kind = target instanceof Qcow2 ? await kindOf(target, size) : newKind(clusterSize, rest)
     // No more than there is to do.
-    const packers = await startPackers(Math.min(count, Math.ceil(size / partSize)), { compression, clusterSize })
+    const wanted = Math.min(count, Math.ceil(size / partSize))
+    const packers = compressed ? await startPackers(wanted, kind.packing) : undefined
     try {
-      return await packedTarget(target, { ...rest, size }, clusterSize, packers)
+      const image = target instanceof Qcow2 ? target : await Qcow2.create(target, { ...rest, size })
+      const close = () => (target instanceof Qcow2 ? target.flush() : image.close())
+      if (!packers) return plainTarget(image, kind.layout, zeros, close)
+      return packedTarget(image, kind.layout, packers, zeros, close)
     } catch (error) {
-      packers.end()
+      packers?.end()
       throw error
     }
   }
 }
 
-async function convertDisk(disk: Qcow2, storage: WritableStorage, make: Make, options: LongOptions): Promise<void> {
+/** How the clusters of an image are made. */
+interface Kind {
+  readonly packing: Packing
+  readonly layout: Layout
+}
+
+function kind(clusterSize: number, isZstd: boolean, extendedL2: boolean): Kind {
+  return {
+    packing: { clusterSize, compression: isZstd ? 'zstd' : 'deflate' },
+    layout: { unit: extendedL2 ? clusterSize / 32 : clusterSize, clusterSize },
+  }
+}
+
+function newKind(clusterSize: number, { compression, extendedL2 = false }: ConvertOptions): Kind {
+  return kind(clusterSize, compression === 'zstd', extendedL2)
+}
+
+async function kindOf(image: Qcow2, size: number): Promise<Kind> {
+  if (image.size < size) {
+    throw new Qcow2Error('WOULD_SHRINK', `The target has ${image.size} bytes, but the source has ${size}.`)
+  }
+  const { clusterSize, compressionType, extendedL2 } = await image.info()
+  return kind(clusterSize, compressionType === 'zstd', extendedL2)
+}
+
+async function convertDisk(
+  disk: MappedDisk,
+  storage: WritableStorage | Qcow2,
+  make: Make,
+  options: ConvertOptions,
+): Promise<void> {
   const target = await make(disk.size)
   // The first failure ends the others.
   const stop = new AbortController()
   const ignore = options.signal ? whenAborted({ signal: options.signal }, (reason) => stop.abort(reason)) : () => {}
+  const { onUnreadable, sparseSize, backing, onProgress } = options
   let failed: { readonly error: unknown } | undefined
   try {
-    await copy(disk, target, stop, options.onProgress)
+    const how = {
+      everything: sparseSize === 0,
+      exact: options.detectZeroes === false || (sparseSize ?? 0) > 4096,
+      topOnly: backing !== undefined,
+      onUnreadable,
+    }
+    await copy(disk, target, stop, how, onProgress)
   } catch (error) {
     failed = { error }
   }
@@ -119,78 +207,8 @@ async function convertDisk(disk: Qcow2, storage: WritableStorage, make: Make, op
     failed ??= { error }
   }
   if (!failed) return
-  await empty(storage).catch(() => {})
+  if (!(storage instanceof Qcow2) && !options.existing) await empty(storage).catch(() => {})
   throw failed.error
-}
-
-/** Copies all that the disk holds; in the end nothing is under way. */
-async function copy<P>(
-  disk: Qcow2,
-  target: ConvertTarget<P>,
-  stop: AbortController,
-  onProgress: LongOptions['onProgress'],
-): Promise<void> {
-  const { signal } = stop
-  const total = disk.size
-  const begin = async ({ start, end }: Part) => {
-    const bytes = await disk.read(start, end - start, { signal })
-    return target.prepare(bytes, signal)
-  }
-  const underWay: { readonly part: Part; readonly prepared: Promise<P> }[] = []
-  const storeFirst = async () => {
-    const first = underWay[0]
-    if (!first) return
-    await target.store(first.part.start, await first.prepared, signal)
-    underWay.shift()
-    onProgress?.({ done: first.part.end, total })
-  }
-  try {
-    onProgress?.({ done: 0, total })
-    for await (const part of parts(disk, target.grain, signal)) {
-      if (underWay.length === target.width) await storeFirst()
-      const prepared = begin(part)
-      // It is looked at when its turn comes.
-      prepared.catch(() => {})
-      underWay.push({ part, prepared })
-    }
-    while (underWay.length > 0) await storeFirst()
-    signal.throwIfAborted()
-    onProgress?.({ done: total, total })
-  } catch (error) {
-    stop.abort(error)
-    await Promise.allSettled(underWay.map(({ prepared }) => prepared))
-    throw error
-  }
-}
-
-/** A part of the disk, up to `end`. */
-interface Part {
-  readonly start: number
-  readonly end: number
-}
-
-/**
- * What the disk holds, in order, in parts of whole grains: from the first to the last byte of each stretch of `partSize`
- * that are stored anywhere.
- */
-async function* parts(disk: Qcow2, grain: number, signal: AbortSignal): AsyncGenerator<Part, undefined> {
-  const stretch = Math.max(partSize, grain)
-  let part: Part | undefined
-  for await (const { start, length, data } of disk.map({ signal })) {
-    if (!data) continue
-    const end = Math.min(disk.size, Math.ceil((start + length) / grain) * grain)
-    for (let at = start - (start % grain); at < end; ) {
-      const next = at - (at % stretch) + stretch
-      const stop = Math.min(end, next)
-      if (part && part.start - (part.start % stretch) === at - (at % stretch)) part = { start: part.start, end: stop }
-      else {
-        if (part) yield part
-        part = { start: at, end: stop }
-      }
-      at = next
-    }
-  }
-  if (part) yield part
 }
 
 /** Takes back what was written. */

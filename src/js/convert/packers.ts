@@ -4,6 +4,7 @@ import { type PackedClusters, type Packing, packer } from '../engine/packer.js'
 import { load } from '../worker/load.js'
 import type { WorkerMethods } from '../worker/protocol.js'
 import { Client } from '../worker/rpc/client.js'
+import { isNode, packByNode } from './node-packers.js'
 
 /** The most workers that are started unless more are asked for: writing doesn't keep up with more. */
 const most = 8
@@ -31,6 +32,7 @@ export function startPackers(workers: number, packing: Packing): Promise<Packers
 }
 
 async function packHere(packing: Packing): Promise<Packers> {
+  if (isNode && packing.compression === 'deflate') return packByNode(packing.clusterSize)
   await init()
   const here = packer(packing)
   return { width: 1, pack: async (disk) => here.pack(disk), end: () => here.free() }

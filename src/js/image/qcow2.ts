@@ -174,6 +174,20 @@ export class Qcow2 {
   }
 
   /**
+   * Writes clusters that are compressed already, one behind the other; those of length 0 stay as they are.
+   *
+   * @internal
+   */
+  async writePacked(
+    offset: number,
+    lengths: Uint32Array<ArrayBuffer>,
+    bytes: Uint8Array<ArrayBuffer>,
+    options: RequestOptions = {},
+  ): Promise<void> {
+    await this.#handle.run('write_packed', [BigInt(offset), lengths, bytes], options)
+  }
+
+  /**
    * Makes a part of the disk read as zeros, and needs no room for them where the format has none but whole clusters.
    *
    * @param offset where to begin, in bytes.

@@ -99,6 +99,8 @@ function withoutPlaces(text: string): string {
     .replace(/(disk size|file length|Image end offset): .*/g, '$1: <place>')
     .replace(/("actual-size"|"image-end-offset"|\n {16,}"virtual-size"): \d+/g, '$1: <place>')
     .replace(/"offset": \d+/g, '"offset": <place>')
+    .replace(/[\d.]+% fragmented/g, '<place> fragmented')
+    .replace(/\n *"fragmented-clusters": \d+,/g, '')
 }
 
 /** The words of a line, as a shell splits it. */

@@ -1,0 +1,61 @@
+import type { PackedClusters } from '../engine/packer.js'
+import { isZero } from './bytes.js'
+import type { Packers } from './packers.js'
+
+/** What is used of `node:zlib`; spelled out so that nobody needs Node's types to use this package's. */
+interface Zlib {
+  deflateRaw(
+    bytes: Uint8Array,
+    options: { readonly windowBits: number; readonly memLevel: number },
+    done: (error: Error | null, packed: Uint8Array) => void,
+  ): void
+}
+
+/** True in Node, whose zlib compresses in threads of its own. */
+export const isNode = typeof process === 'object' && typeof process?.versions?.node === 'string'
+
+/** As qemu-img writes clusters: readers may have a window of 4 KiB only. */
+const options = { windowBits: 12, memLevel: 9 } as const
+
+/** Packs clusters with Node's zlib, several at a time. */
+export async function packByNode(clusterSize: number): Promise<Packers> {
+  // Not a literal, and marked for bundlers: code for browsers is built from this file too, and never comes here.
+  const name = 'node:zlib'
+  const zlib: Zlib = await import(/* webpackIgnore: true */ /* @vite-ignore */ name)
+  const pack = (cluster: Uint8Array) =>
+    new Promise<Uint8Array>((resolve, reject) => {
+      zlib.deflateRaw(cluster, options, (error, packed) => (error ? reject(error) : resolve(packed)))
+    })
+  return {
+    width: 4,
+    async pack(disk) {
+      const clusters = Array.from({ length: Math.ceil(disk.length / clusterSize) }, async (_, index) => {
+        const cluster = whole(disk.subarray(index * clusterSize, (index + 1) * clusterSize), clusterSize)
+        if (isZero(cluster)) return new Uint8Array()
+        const packed = await pack(cluster)
+        return packed.length < clusterSize ? packed : cluster
+      })
+      return joined(await Promise.all(clusters))
+    },
+    end: () => {},
+  }
+}
+
+/** A cluster; one that the disk's end cuts off goes on with zeros. */
+function whole(bytes: Uint8Array<ArrayBuffer>, clusterSize: number): Uint8Array<ArrayBuffer> {
+  if (bytes.length === clusterSize) return bytes
+  const cluster = new Uint8Array(clusterSize)
+  cluster.set(bytes)
+  return cluster
+}
+
+function joined(clusters: readonly Uint8Array[]): PackedClusters {
+  const lengths = Uint32Array.from(clusters, ({ length }) => length)
+  const bytes = new Uint8Array(lengths.reduce((sum, length) => sum + length, 0))
+  let at = 0
+  for (const each of clusters) {
+    bytes.set(each, at)
+    at += each.length
+  }
+  return { lengths, bytes }
+}
