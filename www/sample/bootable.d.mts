@@ -1,0 +1,2 @@
+export declare const countOffset: number
+export declare function bootSector(): Buffer
