@@ -2,13 +2,17 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { chromedriver, chromium, firefox as firefoxProgram, miniBrowser } from './browser.mjs'
+import { guest as buildGuest } from './guest.mjs'
 import { inRoot, main, npm, output, run, Stop, say, which, windows } from './lib.mjs'
 import * as wasm from './wasm.mjs'
 
-const groups = { rust, packages, wasm: wasmTarget, browser, firefox, webkit, qemu, server, machine, fuzz }
+const groups = { rust, packages, wasm: wasmTarget, browser, firefox, webkit, qemu, server, machine, guest, fuzz }
+
+/** Groups that only a task of their own needs. */
+const special = ['guest']
 
 /** Makes sure that everything in the named groups is there. */
-export async function setup(names = Object.keys(groups)) {
+export async function setup(names = Object.keys(groups).filter((name) => !special.includes(name))) {
   node()
   for (const name of names) {
     if (!groups[name]) throw new Stop(`There is no group "${name}"; there are ${Object.keys(groups).join(', ')}.`)
@@ -165,6 +169,13 @@ export LD_LIBRARY_PATH="${library('usr/lib')}:${library('lib')}"
 exec "$here/usr/bin/qemu-system-x86_64" -L "$here/usr/share/qemu" -L "$here/usr/share/seabios" "$@"
 `
   writeFileSync(program, script, { mode: 0o755 })
+}
+
+/** The Linux of the emulator tests, and what makes and checks its file system. */
+function guest() {
+  const missing = ['mke2fs', 'e2fsck', 'debugfs'].filter((name) => !which(name) && !existsSync(`/usr/sbin/${name}`))
+  if (missing.length > 0) apt('e2fsprogs', ['e2fsprogs'], 'install e2fsprogs, then try again')
+  buildGuest()
 }
 
 /** libFuzzer is C++. */

@@ -14,7 +14,11 @@ const steps = {
   wasm: { title: 'the bridge and the ciphers in Chromium', needs: ['wasm', 'browser'], run: wasm },
   build: { title: 'the package and its size', needs: ['packages', 'wasm'], run: packageAndSize },
   types: { title: 'types of the tests and the page', needs: ['packages', 'wasm'], run: types },
-  js: { title: 'the package in Node and in bundlers', needs: ['packages', 'wasm', 'qemu', 'server'], run: js },
+  js: {
+    title: 'the package in Node and in bundlers',
+    needs: ['packages', 'wasm', 'qemu', 'server', 'machine'],
+    run: js,
+  },
   browser: {
     title: 'the package and the page in Chromium',
     needs: ['packages', 'wasm', 'qemu', 'browser', 'server', 'machine'],
@@ -29,6 +33,12 @@ const steps = {
     title: 'the package in WebKitGTK',
     needs: ['packages', 'wasm', 'qemu', 'server', 'webkit'],
     run: webkit,
+  },
+  guests: {
+    title: 'Linux in an emulator, from disks of the package (some minutes; KILLS says how often the browser is killed)',
+    needs: ['packages', 'wasm', 'qemu', 'browser', 'server', 'machine', 'guest'],
+    run: guests,
+    byHand: true,
   },
   package: { title: 'what npm would publish', needs: ['packages', 'wasm'], run: packed },
   docs: { title: 'the documentation of the Rust', needs: ['rust'], run: docs },
@@ -136,6 +146,11 @@ function webkit() {
   vitest('tests/browser', { args: without([...chromiumAlone, ...long, ...keeping]), env })
 }
 
+function guests() {
+  build()
+  vitest('tests/guests', { args: ['--maxWorkers', '1'], env: { CHROMIUM: chromium() } })
+}
+
 function packed() {
   build()
   tool('publint', ['--strict'])
@@ -157,7 +172,9 @@ function fuzz() {
 await main(import.meta.url, async (names) => {
   const unknown = names.find((name) => !Object.hasOwn(steps, name))
   if (unknown) throw new Stop(`There is no step "${unknown}"; there are ${Object.keys(steps).join(', ')}.`)
-  const chosen = Object.entries(steps).filter(([name]) => names.length === 0 || names.includes(name))
+  const chosen = Object.entries(steps).filter(([name, step]) =>
+    names.length === 0 ? !step.byHand : names.includes(name),
+  )
 
   const start = performance.now()
   await setup([...new Set(chosen.flatMap(([, step]) => step.needs))])

@@ -1,25 +1,15 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { beforeAll, describe, expect, it } from 'vitest'
+import type * as Adapter from '../../src/js/hosts/v86.js'
 import type * as Package from '../../src/js/index.js'
+import { bootSector, countOffset } from '../../www/sample/bootable.mjs'
 import { check, convert, disk, json } from '../js/helpers/qemu.js'
 import { firmware } from './firmware.js'
 import { onPage, useServedLab, type Work } from './storage-lab.js'
 
-/** Adds one to the first byte of the second sector of the disk that it starts from, and tells it by the serial line. */
-const bootCode = [
-  ...[0x31, 0xc0, 0x8e, 0xd8, 0x8e, 0xc0, 0x8e, 0xd0, 0xbc, 0x00, 0x7c], // ax = ds = es = ss = 0, sp = 0x7c00
-  ...[0xb8, 0x01, 0x02, 0xbb, 0x00, 0x80, 0xb9, 0x02, 0x00, 0xb6, 0x00], // to read one sector, the second, to 0x8000
-  ...[0x52, 0xcd, 0x13, 0x5a], // from the drive, which stays in dl
-  ...[0xfe, 0x06, 0x00, 0x80], // byte [0x8000] += 1
-  ...[0xb8, 0x01, 0x03, 0xbb, 0x00, 0x80, 0xb9, 0x02, 0x00, 0xb6, 0x00, 0xcd, 0x13], // write it back
-  ...[0xba, 0xf8, 0x03, 0xa0, 0x00, 0x80, 0xee], // the serial line gets the byte
-  ...[0xf4, 0xeb, 0xfd], // halt, for ever
-]
-
 const raw = new Uint8Array(4 * 1024 * 1024)
-raw.set(bootCode)
-raw.set([0x55, 0xaa], 510)
+raw.set(bootSector())
 const original = convert('bootable.qcow2', raw)
 
 const { lab, server } = useServedLab(readFileSync(original))
@@ -36,13 +26,7 @@ beforeAll(() => {
     lab.beside.set(`/v86/${name}`, path)
 })
 
-/** What is there of v86. */
-interface Emulator {
-  add_listener(event: string, listener: (value: number) => void): void
-  destroy(): Promise<void>
-}
-
-/** Starts a machine from the disk of an image, and returns the byte that it tells when it has written it. */
+/** Starts a machine from the disk of an image, and returns the count that it prints. */
 type Boot = (image: Package.Qcow2) => Promise<number>
 
 /** Puts a function to boot on a page. */
@@ -53,55 +37,33 @@ const prepare: Work<[], void> = async () => {
     script.addEventListener('error', reject)
     document.head.append(script)
   })
-  const { V86 } = globalThis as unknown as { V86: new (options: object) => Emulator }
+  const { V86, load } = globalThis as unknown as typeof import('v86') & { load(path: string): Promise<typeof Adapter> }
+  const { v86Disk } = await load('/hosts/v86.js')
   const boot: Boot = async (image) => {
-    let emulator: Emulator | undefined
-    // The machine goes on before a write is done: what it asks for next comes after that.
-    let last: Promise<void> = Promise.resolve()
-    const told = new Promise<number>((resolve, reject) => {
-      const next = (request: () => Promise<void>) => {
-        last = last.then(request)
-        last.catch(reject)
-      }
-      const hda = {
-        byteLength: image.size,
-        onload: (_: object) => {},
-        load() {
-          this.onload({})
-        },
-        get(offset: number, length: number, done: (bytes: Uint8Array) => void) {
-          next(async () => done(await image.read(offset, length)))
-        },
-        // It looks for a geometry in the first sector, and takes its own where there is none.
-        get_from_cache() {},
-        get_and_cache(offset: number, length: number, done: (bytes: Uint8Array) => void) {
-          this.get(offset, length, done)
-        },
-        set(offset: number, bytes: Uint8Array, done: () => void) {
-          const own = bytes.slice()
-          next(async () => {
-            await image.write(offset, own)
-            done()
-          })
-        },
-      }
-      emulator = new V86({
-        wasm_path: '/v86/v86.wasm',
-        bios: { url: '/v86/bios.bin' },
-        vga_bios: { url: '/v86/vgabios.bin' },
-        memory_size: 16 * 1024 * 1024,
-        disable_speaker: true,
-        autostart: true,
-        hda,
+    const hda = v86Disk(image)
+    const emulator = new V86({
+      wasm_path: '/v86/v86.wasm',
+      bios: { url: '/v86/bios.bin' },
+      vga_bios: { url: '/v86/vgabios.bin' },
+      memory_size: 16 * 1024 * 1024,
+      disable_speaker: true,
+      autostart: true,
+      hda,
+    })
+    let heard = ''
+    const count = new Promise<number>((resolve) => {
+      emulator.add_listener('serial0-output-byte', (byte) => {
+        heard += String.fromCharCode(byte)
+        const found = /Counted so far: (\d+)\r/.exec(heard)
+        if (found) resolve(Number(found[1]))
       })
-      emulator.add_listener('serial0-output-byte', resolve)
     })
     try {
-      const count = await told
-      await last
-      return count
+      await hda.attach(emulator)
+      return await count
     } finally {
-      await emulator?.destroy()
+      await emulator.destroy()
+      await hda.close()
     }
   }
   Object.assign(globalThis, { boot })
@@ -153,7 +115,7 @@ describe('a machine in v86', () => {
       )
       expect(check(lab.file(name))).toBe('clean')
       const expected = raw.slice()
-      expected[512] = 3
+      expected[countOffset] = 3
       expect(Buffer.compare(disk(lab.file(name)), expected)).toBe(0)
     },
   )
@@ -181,7 +143,7 @@ describe('a machine in v86', () => {
     expect(counts).toEqual([1, 2, 3, 2])
     const file = lab.file('machine.qcow2')
     expect(check(file)).toBe('clean')
-    expect(disk(file)[512]).toBe(2)
+    expect(disk(file)[countOffset]).toBe(2)
     expect(json<{ snapshots: object[] }>('info', file).snapshots).toMatchObject([{ name: 'started once' }])
   })
 })

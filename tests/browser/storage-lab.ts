@@ -14,9 +14,10 @@ const dist = join(import.meta.dirname, '../../dist')
 /** A function that runs in the browser, with the built package. It can't use what is around it in the test. */
 export type Work<A extends unknown[], T> = (qcow2: typeof Package, ...args: A) => T | Promise<T>
 
-/** Runs functions, which cross as texts. */
+/** Runs functions, which cross as texts; `load` imports a module for them. */
 const runner = `
 import * as qcow2 from '/index.js'
+globalThis.load = (path) => import(path)
 globalThis.run = (source, args) => globalThis.eval('(' + source + ')')(qcow2, ...args)
 `
 
@@ -124,9 +125,9 @@ export class StorageLab {
     return this.#browser
   }
 
-  /** A page of its own. */
-  page(): Promise<Page> {
-    return this.#running.open(this.url)
+  /** A page of its own: the one that functions run on, or another that is served. */
+  page(path = ''): Promise<Page> {
+    return this.#running.open(this.url + path)
   }
 
   /** Runs a function on a page of its own. */

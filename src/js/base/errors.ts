@@ -44,6 +44,10 @@
  * - `KEY_SLOTS_FULL`: all key slots are active; one has to be erased first.
  * - `LAST_KEY_SLOT`: nothing would open the image any more.
  * - `NO_ENTROPY`: there are no random bytes to make a key of.
+ * - `NOT_ATTACHED`: a disk is not attached to a machine yet.
+ * - `FAULT_PENDING`: a machine can't be saved or loaded while its guest waits for a request that failed.
+ * - `BAD_MACHINE_STATE`: a saved machine is damaged, or belongs to another machine, disk or program.
+ * - `BUSY`: the machine is being saved or loaded.
  * - `INVALID_ARGUMENT`: a parameter is not what it must be.
  * - `NOT_SYNC`: a synchronous request to an image one of whose storages is asynchronous, or whose engine is in a worker.
  * - `CLOSED`: the image was closed before the request, or during it.
@@ -110,6 +114,10 @@ export type Qcow2ErrorCode =
   | 'KEY_SLOTS_FULL'
   | 'LAST_KEY_SLOT'
   | 'NO_ENTROPY'
+  | 'NOT_ATTACHED'
+  | 'FAULT_PENDING'
+  | 'BAD_MACHINE_STATE'
+  | 'BUSY'
   | 'INVALID_ARGUMENT'
   | 'NOT_SYNC'
   | 'CLOSED'

@@ -1,0 +1,100 @@
+/**
+ * A qcow2 image as a disk of Infinite Mac, inside its worker.
+ *
+ * @packageDocumentation
+ */
+
+import { type Qcow2, Qcow2Error } from '../index.js'
+
+/** How {@link infiniteMacDisk} flushes. */
+export interface InfiniteMacOptions {
+  /** How long the disk waits behind a write before it flushes the image, in milliseconds. Default: 1000. */
+  readonly flushDelay?: number | undefined
+  /** Called with what a flush of the disk's own throws. Without it, the error is reported as uncaught. */
+  readonly onError?: ((error: unknown) => void) | undefined
+}
+
+/** A disk as Infinite Mac's worker takes it (`EmulatorWorkerDisk`). */
+export interface InfiniteMacDisk {
+  /** The name under which the emulator opens the disk. */
+  readonly name: string
+  /** The size in bytes. */
+  readonly size: number
+  /**
+   * Reads into `buffer`, and returns how many bytes the disk had there.
+   *
+   * @throws `Qcow2Error` what `image.readSync` throws.
+   */
+  read(buffer: Uint8Array, offset: number, length: number): number
+  /**
+   * Writes from `buffer`, and returns how many bytes the disk took.
+   *
+   * @throws `Qcow2Error` what `image.writeSync` throws.
+   */
+  write(buffer: Uint8Array, offset: number, length: number): number
+  /**
+   * Makes durable what was written, and stops the timer. Call it before the image is closed.
+   *
+   * @throws `Qcow2Error` what `image.flushSync` throws.
+   */
+  close(): void
+}
+
+/**
+ * Makes a disk for Infinite Mac out of an image. The emulator does not flush its disks, so the disk does it by itself.
+ *
+ * ```ts
+ * const image = await Qcow2.open(opfs('mac.qcow2'), { writable: true }) // in the emulator's worker
+ * disks.push(infiniteMacDisk('Macintosh HD', image))
+ * ```
+ *
+ * @param name the name under which the emulator opens it.
+ * @throws `Qcow2Error` `NOT_SYNC` for an image that can't be read at once: open it in the worker, over storages that are
+ * synchronous there.
+ */
+export function infiniteMacDisk(name: string, image: Qcow2, options: InfiniteMacOptions = {}): InfiniteMacDisk {
+  if (!image.sync) {
+    const reason =
+      'Infinite Mac reads its disks at once. Open the image in its worker, over a storage that is synchronous there, such as opfs().'
+    throw new Qcow2Error('NOT_SYNC', reason)
+  }
+  const { flushDelay = 1000, onError = reportUncaught } = options
+  const inside = (offset: number, length: number) => Math.max(0, Math.min(length, image.size - offset))
+  let timer: ReturnType<typeof setTimeout> | undefined
+  const flush = () => {
+    timer = undefined
+    try {
+      image.flushSync()
+    } catch (error) {
+      onError(error)
+    }
+  }
+  return {
+    name,
+    get size() {
+      return image.size
+    },
+    read(buffer, offset, length) {
+      const count = inside(offset, length)
+      if (count > 0) image.readSync(offset, buffer.subarray(0, count))
+      return count
+    },
+    write(buffer, offset, length) {
+      const count = inside(offset, length)
+      if (count > 0) image.writeSync(offset, buffer.subarray(0, count))
+      timer ??= setTimeout(flush, flushDelay)
+      return count
+    },
+    close() {
+      clearTimeout(timer)
+      timer = undefined
+      if (image.writable) image.flushSync()
+    },
+  }
+}
+
+function reportUncaught(error: unknown): void {
+  queueMicrotask(() => {
+    throw error
+  })
+}

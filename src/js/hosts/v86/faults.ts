@@ -1,0 +1,63 @@
+import { isQcow2Error, Qcow2Error } from '../../index.js'
+import type { V86DiskOptions, V86Fault, V86Request } from './types.js'
+
+/** How long a failing storage is asked again: less than the 30 seconds after which Linux resets a drive. */
+const patience = 20_000
+const firstPause = 250
+const longestPause = 2000
+
+/** Decides about the failures of one request, from the first one on. */
+export type Decide = (error: Qcow2Error, signal: AbortSignal | undefined) => Promise<V86Fault>
+
+/** Returns what decides about the failures of a request: `onFault`, or the default. */
+export function policy(onFault: V86DiskOptions['onFault'], request: V86Request): Decide {
+  if (!onFault) return patient()
+  return async (error) => {
+    try {
+      return (await onFault(error, request)) === 'retry' ? 'retry' : 'fail'
+    } catch (thrown) {
+      reportUncaught(thrown)
+      return 'fail'
+    }
+  }
+}
+
+/** Asks a storage that fails again for a while. Other errors would come back as they are. */
+function patient(): Decide {
+  let deadline: number | undefined
+  let pause = firstPause
+  return async (error, signal) => {
+    deadline ??= performance.now() + patience
+    if (error.code !== 'STORAGE' || performance.now() + pause > deadline) return 'fail'
+    await delay(pause, signal)
+    pause = Math.min(pause * 2, longestPause)
+    return 'retry'
+  }
+}
+
+/** Waits; an aborted signal ends the wait. */
+function delay(milliseconds: number, signal: AbortSignal | undefined): Promise<void> {
+  return new Promise((resolve) => {
+    const end = () => {
+      clearTimeout(timer)
+      signal?.removeEventListener('abort', end)
+      resolve()
+    }
+    const timer = setTimeout(end, milliseconds)
+    signal?.addEventListener('abort', end)
+  })
+}
+
+/** What the image rejected with, as a `Qcow2Error`. */
+export function asError(thrown: unknown): Qcow2Error {
+  if (isQcow2Error(thrown)) return thrown
+  const words = thrown instanceof Error ? thrown.message : String(thrown)
+  return new Qcow2Error('STORAGE', `The image failed: ${words}`, { cause: thrown })
+}
+
+/** Reports an exception of the caller's own function as uncaught, for nothing here waits for it. */
+export function reportUncaught(thrown: unknown): void {
+  queueMicrotask(() => {
+    throw thrown
+  })
+}

@@ -1,0 +1,89 @@
+import { type Qcow2, Qcow2Error, type Snapshot } from '../../index.js'
+import { type FrameHeader, frame } from './frame.js'
+import type { Machine } from './machine.js'
+import type { MachineDisk } from './machine-disk.js'
+import { token } from './record.js'
+import type { V86SaveOptions } from './types.js'
+
+/** Saves the machine of a disk: the disk's image gets the state, the images of the other disks a snapshot of the same name. */
+export async function saveMachine(
+  machine: Machine,
+  disk: MachineDisk,
+  name: string,
+  options: V86SaveOptions,
+): Promise<Snapshot> {
+  options.signal?.throwIfAborted()
+  if (!disk.image.writable) throw new Qcow2Error('READ_ONLY', 'The image is not writable, so it takes no snapshot.')
+  return machine.paused(async () => {
+    const save = token()
+    const state = new Uint8Array(await stateOf(machine, save))
+    const header = headerOf(machine, save)
+    const others = machine.disks.filter((each) => each.disk !== disk && each.disk.image.writable)
+    const taken: { readonly image: Qcow2; readonly id: string }[] = []
+    try {
+      for (const { disk: other } of others) {
+        const { id } = await snapshot(machine, other.image, name, { header, state: new Uint8Array(0) }, options)
+        taken.push({ image: other.image, id })
+      }
+      // Last: a save is complete once the state is there.
+      return await snapshot(
+        machine,
+        disk.image,
+        name,
+        { header: { ...header, stateLength: state.length }, state },
+        options,
+      )
+    } catch (error) {
+      // What is in the way of a deletion is of less interest than what was in the way of the save.
+      for (const { image, id } of taken) await image.snapshots.delete(id).catch(() => {})
+      throw error
+    }
+  })
+}
+
+/** Takes the state of the machine, in which the disks record that they belong to `save`. */
+async function stateOf(machine: Machine, save: string): Promise<ArrayBuffer> {
+  const disks = machine.disks.map(({ disk }) => disk)
+  for (const { record } of disks) record.managed = save
+  try {
+    return await machine.emulator.save_state()
+  } finally {
+    for (const { record } of disks) record.managed = undefined
+  }
+}
+
+function headerOf(machine: Machine, save: string): FrameHeader {
+  const disks = machine.disks.map(({ role, disk: { image, record, writeCache } }) => ({
+    role,
+    size: image.size,
+    snapshot: image.writable,
+    identity: record.identity,
+    writeCache: writeCache === true,
+  }))
+  return { emulator: 'v86', save, memorySize: machine.memorySize, stateLength: 0, disks }
+}
+
+function snapshot(
+  machine: Machine,
+  image: Qcow2,
+  name: string,
+  { header, state }: { readonly header: FrameHeader; readonly state: Uint8Array },
+  { signal, onProgress }: V86SaveOptions,
+): Promise<Snapshot> {
+  const total = state.length
+  const parts = frame(header, state, (done) => onProgress?.({ done, total }))
+  return image.snapshots.create(name, { vmState: streamOf(parts), vmClockNsec: machine.clockNsec, signal })
+}
+
+/** A stream that takes the next part when the one before is written. */
+function streamOf(parts: AsyncGenerator<Uint8Array>): ReadableStream<Uint8Array> {
+  const pull = async (controller: ReadableStreamDefaultController<Uint8Array>) => {
+    const next = await parts.next()
+    if (next.done) controller.close()
+    else controller.enqueue(next.value)
+  }
+  const cancel = async () => {
+    await parts.return(undefined)
+  }
+  return new ReadableStream({ pull, cancel }, { highWaterMark: 0 })
+}

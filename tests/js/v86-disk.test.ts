@@ -1,0 +1,241 @@
+import { describe, expect, it, vi } from 'vitest'
+import { type V86Disk, type V86DiskOptions, type V86DiskState, type V86Fault, v86Disk } from '../../src/js/hosts/v86.js'
+import { type CreateOptions, memory, Qcow2, type WritableStorage } from '../../src/js/index.js'
+import { FaultyStorage } from './helpers/faulty.js'
+
+const size = 1024 * 1024
+
+async function diskOver(storage: WritableStorage, options: V86DiskOptions = {}, create: Partial<CreateOptions> = {}) {
+  const image = await Qcow2.create(storage, { size, ...create })
+  return { image, disk: v86Disk(image, options) }
+}
+
+const filled = (value: number, length = 512) => new Uint8Array(length).fill(value)
+const get = (disk: V86Disk, offset: number, length: number, signal?: AbortSignal) =>
+  new Promise<Uint8Array>((resolve) => disk.get(offset, length, resolve, { signal }))
+const set = (disk: V86Disk, offset: number, bytes: Uint8Array) =>
+  new Promise<void>((resolve) => disk.set(offset, bytes, resolve))
+const load = (disk: V86Disk) =>
+  new Promise<void>((resolve) => {
+    disk.onload = () => resolve()
+    disk.load()
+  })
+/** Resolves once the disk reports a state that fits. */
+function reported(fits: (state: V86DiskState) => boolean) {
+  let found = (_: V86DiskState) => {}
+  const promise = new Promise<V86DiskState>((resolve) => {
+    found = resolve
+  })
+  return { promise, onChange: (state: V86DiskState) => void (fits(state) && found(state)) }
+}
+
+describe('requests', () => {
+  it('are served in order, however long each takes', async () => {
+    const storage = new FaultyStorage()
+    const { disk } = await diskOver(storage)
+    let open = () => {}
+    storage.gate = new Promise((resolve) => {
+      open = resolve
+    })
+    const answers: string[] = []
+    disk.set(0, filled(1), () => answers.push('first write'))
+    const read = get(disk, 0, 512).then((bytes) => answers.push(`read ${bytes[0]}`))
+    disk.set(0, filled(2), () => answers.push('second write'))
+    expect(disk.state.pending).toBe(3)
+    open()
+    await disk.idle()
+    await read
+    expect(answers).toEqual(['first write', 'read 1', 'second write'])
+    expect((await get(disk, 0, 512))[0]).toBe(2)
+  })
+
+  it('copy what is written before `set` returns', async () => {
+    const { disk } = await diskOver(new FaultyStorage())
+    const bytes = filled(7)
+    const written = set(disk, 4096, bytes)
+    bytes.fill(9)
+    await written
+    expect(await get(disk, 4096, 512)).toEqual(filled(7))
+  })
+
+  it('are answered before the call returns, over a synchronous image', async () => {
+    const { disk, image } = await diskOver(memory())
+    expect(image.sync).toBe(true)
+    const answers: unknown[] = []
+    disk.set(1024, filled(3), () => answers.push('written'))
+    disk.get(1024, 512, (bytes) => answers.push(bytes[0]))
+    expect(answers).toEqual(['written', 3])
+  })
+
+  it('are dropped when their signal is aborted, and those behind them are served', async () => {
+    const storage = new FaultyStorage()
+    const { disk } = await diskOver(storage)
+    await set(disk, 0, filled(1))
+    const controller = new AbortController()
+    let open = () => {}
+    storage.gate = new Promise((resolve) => {
+      open = resolve
+    })
+    const answer = vi.fn()
+    disk.get(0, 512, answer, { signal: controller.signal })
+    disk.get(512, 512, answer, { signal: controller.signal })
+    const next = get(disk, 0, 512)
+    controller.abort()
+    open()
+    expect((await next)[0]).toBe(1)
+    expect(answer).not.toHaveBeenCalled()
+    expect(disk.state.failed).toBeUndefined()
+  })
+
+  it('of the last sector of a CD read zeros past the end of its image', async () => {
+    const { disk } = await diskOver(memory(), {}, { size: 4096 + 512 })
+    await set(disk, 4096, filled(5))
+    const bytes = await get(disk, 4096, 2048)
+    expect(bytes.subarray(0, 512)).toEqual(filled(5))
+    expect(bytes.subarray(512)).toEqual(filled(0, 1536))
+  })
+
+  it('keep the first sector at hand, as it is written', async () => {
+    const { disk, image } = await diskOver(new FaultyStorage())
+    await image.write(510, new Uint8Array([0x55, 0xaa]))
+    expect(disk.get_from_cache(0, 512)).toBeUndefined()
+    await load(disk)
+    expect(disk.get_from_cache(0, 512)?.subarray(510)).toEqual(new Uint8Array([0x55, 0xaa]))
+    await set(disk, 0, filled(6, 1024))
+    expect(disk.get_from_cache(0, 512)).toEqual(filled(6))
+    expect(disk.get_from_cache(512, 512)).toBeUndefined()
+  })
+})
+
+it('a disk that v86 cannot address is refused', async () => {
+  const make = async (gibibytes: number) => {
+    const image = await Qcow2.create(memory(), { size: gibibytes * 2 ** 30, clusterSize: 2 ** 21 })
+    return v86Disk(image).byteLength
+  }
+  expect(await make(2047)).toBe(2047 * 2 ** 30)
+  await expect(make(2048)).rejects.toMatchObject({ code: 'DISK_TOO_LARGE' })
+})
+
+describe('flushes', () => {
+  it('follow each burst of writes, without being asked', async () => {
+    const storage = new FaultyStorage()
+    const clean = reported(({ dirty, pending }) => !dirty && pending === 0 && storage.asked.flush > flushed)
+    const { disk } = await diskOver(storage, { onChange: clean.onChange })
+    const flushed = storage.asked.flush
+    for (let at = 0; at < 10; at += 1) await set(disk, at * 512, filled(at))
+    expect(disk.state.dirty).toBe(true)
+    await clean.promise
+    expect(disk.state.dirty).toBe(false)
+  })
+
+  it('come with each write where the drive has no cache', async () => {
+    for (const storage of [new FaultyStorage(), memory()]) {
+      const { disk } = await diskOver(storage, { writeCache: false })
+      await set(disk, 0, filled(1))
+      expect(disk.state.dirty).toBe(false)
+    }
+  })
+
+  it('wait for the writes before them', async () => {
+    const storage = new FaultyStorage()
+    const { disk } = await diskOver(storage)
+    const order: string[] = []
+    disk.set(0, filled(1), () => order.push('write'))
+    await disk.flush().then(() => order.push('flush'))
+    expect(order).toEqual(['write', 'flush'])
+    expect(disk.state.dirty).toBe(false)
+  })
+
+  it('are the last thing that `close` does', async () => {
+    const storage = new FaultyStorage()
+    const { disk } = await diskOver(storage)
+    await set(disk, 0, filled(1))
+    await disk.close()
+    expect(disk.state.dirty).toBe(false)
+    const answer = vi.fn()
+    disk.get(0, 512, answer)
+    await disk.idle()
+    expect(answer).not.toHaveBeenCalled()
+  })
+})
+
+describe('faults', () => {
+  it('are tried again as `onFault` decides', async () => {
+    const storage = new FaultyStorage()
+    const asked: unknown[] = []
+    const { disk } = await diskOver(storage, {
+      onFault: async (error, request): Promise<V86Fault> => {
+        asked.push([error.code, request])
+        if (asked.length === 3) storage.failure = undefined
+        return 'retry'
+      },
+    })
+    await set(disk, 65536, filled(4))
+    await disk.flush()
+    storage.failure = new Error('the line is down')
+    expect((await get(disk, 65536, 512))[0]).toBe(4)
+    expect(asked).toEqual(Array(3).fill(['STORAGE', { kind: 'read', offset: 65536, length: 512 }]))
+    expect(disk.state.failed).toBeUndefined()
+  })
+
+  it('of a storage are tried again for a while, by default', async () => {
+    const storage = new FaultyStorage()
+    const failing = reported(({ failed }) => failed?.code === 'STORAGE')
+    const { disk } = await diskOver(storage, { onChange: failing.onChange })
+    await set(disk, 0, filled(4))
+    await disk.flush()
+    storage.failure = new Error('the line is down')
+    const bytes = get(disk, 0, 512)
+    await failing.promise
+    expect(disk.state.pending).toBe(1)
+    storage.failure = undefined
+    expect((await bytes)[0]).toBe(4)
+  })
+
+  it('that are given up are never answered with other bytes, and are reported', async () => {
+    const storage = new FaultyStorage()
+    const failed = reported(({ failed, pending }) => failed !== undefined && pending === 0)
+    const { disk } = await diskOver(storage, { onFault: () => 'fail', onChange: failed.onChange })
+    await set(disk, 0, filled(4))
+    await disk.flush()
+    storage.failure = new Error('the line is down')
+    const answer = vi.fn()
+    disk.get(0, 512, answer)
+    expect((await failed.promise).failed).toMatchObject({ code: 'STORAGE' })
+    storage.failure = undefined
+    await get(disk, 0, 512)
+    expect(answer).not.toHaveBeenCalled()
+    expect(disk.state.failed).toBeUndefined()
+  })
+
+  it('end with the reset of the drive', async () => {
+    const storage = new FaultyStorage()
+    let decide = (_: 'retry' | 'fail') => {}
+    const faulted = reported(({ failed }) => failed !== undefined)
+    const { disk } = await diskOver(storage, {
+      onFault: () =>
+        new Promise((resolve) => {
+          decide = resolve
+        }),
+      onChange: faulted.onChange,
+    })
+    await set(disk, 0, filled(4))
+    await disk.flush()
+    storage.failure = new Error('the line is down')
+    const controller = new AbortController()
+    const answer = vi.fn()
+    disk.get(0, 512, answer, { signal: controller.signal })
+    await faulted.promise
+    controller.abort()
+    storage.failure = undefined
+    decide('retry')
+    expect((await get(disk, 0, 512))[0]).toBe(4)
+    expect(answer).not.toHaveBeenCalled()
+  })
+})
+
+it('a disk that is in no machine cannot be saved', async () => {
+  const { disk } = await diskOver(memory())
+  await expect(disk.savevm('a name')).rejects.toMatchObject({ code: 'NOT_ATTACHED' })
+  await expect(disk.loadvm('a name')).rejects.toMatchObject({ code: 'NOT_ATTACHED' })
+})
