@@ -4,7 +4,9 @@ import type { Qcow2 } from '../image/qcow2.js'
 import { firstDifferentSector, firstNonZeroSector } from './bytes.js'
 
 /** A disk that can be compared, measured or copied: an image, a snapshot, or an object with the same methods. */
-export interface MappedDisk extends Pick<Qcow2, 'size' | 'read'> {
+export interface MappedDisk extends Pick<Qcow2, 'read'> {
+  /** The size in bytes. */
+  readonly size: number
   /** The extents of a range, in their order; see {@link Qcow2.map}. */
   map(options?: MapOptions): AsyncIterable<Extent>
 }
@@ -23,8 +25,12 @@ export type Comparison = {
   /** True if the disks have different sizes. Without `strict`, they may be equal nevertheless. */
   readonly sizesDiffer: boolean
 } & (
-  | { readonly equal: true }
   | {
+      /** True: no difference was found. */
+      readonly equal: true
+    }
+  | {
+      /** False: something differs. */
       readonly equal: false
       /** What differs: the bytes; or with `strict` the size, or how a range is stored. */
       readonly difference: 'content' | 'size' | 'storage'
