@@ -13,5 +13,6 @@ mod held_place;
 mod lazy_refcounts;
 mod matrix;
 mod packed;
+mod refcount_growth;
 mod turns;
 mod waiting;

@@ -56,7 +56,7 @@ impl<'a> NewCounts<'a> {
             copied: RefCell::new(alloc::vec![false; table.len()]),
             table: RefCell::new(table),
             dirty: Dirty::default(),
-            next: Cell::new(old.first_candidate.get()),
+            next: Cell::new(old.candidate()),
             lowest_freed: Cell::new(u64::MAX),
         }
     }
@@ -112,9 +112,33 @@ impl<'a> NewCounts<'a> {
         Ok(first)
     }
 
+    /// Takes the clusters of the table itself, instead of those in `old` where it was.
+    pub(super) async fn move_table<S: Storage>(
+        &self,
+        file: &HostFile<S>,
+        old: Range<u64>,
+    ) -> Result<Range<u64>, Error<S::Error>> {
+        self.remove(file, old).await?;
+        // The blocks that count the table's own clusters may make it larger.
+        loop {
+            let bytes = self.table_bytes();
+            let clusters = bytes >> self.old.geometry.cluster_bits();
+            let first = self.take(file, clusters).await?;
+            if self.table_bytes() == bytes {
+                return Ok(first..first + clusters);
+            }
+            self.remove(file, first..first + clusters).await?;
+        }
+    }
+
     /// How many bytes the table takes: a multiple of the cluster size.
-    pub(super) fn table_bytes(&self) -> u64 {
+    fn table_bytes(&self) -> u64 {
         self.table.borrow().len() as u64 * TABLE_ENTRY_SIZE
+    }
+
+    /// Behind everything that was taken.
+    pub(super) fn end(&self) -> u64 {
+        self.next.get()
     }
 
     /// The table as it is to be stored.
@@ -138,6 +162,7 @@ impl<'a> NewCounts<'a> {
         let added = new.iter().zip(is_copied.iter()).filter(|(_, is_copied)| **is_copied);
         added.map(|(block, _)| block >> bits).for_each(|cluster| self.old.occupied.add(cluster..cluster + 1));
         old.clone_from(&new);
+        self.old.stored_entries.set(new.len());
         self.old.dirty_entries.borrow_mut().clear();
         let first = self.old.first_candidate.get().min(self.lowest_freed.get());
         self.old.first_candidate.set(first);
@@ -263,8 +288,8 @@ impl<'a> NewCounts<'a> {
 
     fn enlarge_to<E>(&self, index: usize) -> Result<(), Error<E>> {
         let mut table = self.table.borrow_mut();
-        while index >= table.len() {
-            let length = larger_table(table.len(), self.old.geometry).ok_or(Misuse::ImageFull)?;
+        if index >= table.len() {
+            let length = larger_table(table.len(), index + 1, self.old.geometry).ok_or(Misuse::ImageFull)?;
             table.resize(length, 0);
             self.copied.borrow_mut().resize(length, false);
         }

@@ -108,38 +108,17 @@ impl<'a, S: StorageMut> Restructure<'a, S> {
     /// When it is dropped, the header is made again what it was before anything else is written.
     pub(crate) async fn commit(mut self) -> Result<(), Error<S::Error>> {
         if self.counts.has_changed() {
-            self.write_counts().await?;
+            let moved = self.writeback.write_new_counts(self.files, &self.counts, &mut self.roots).await?;
+            self.forget_table(moved.from);
+            self.note_table(moved.to);
         }
-        self.writeback.switch_roots(self.files, self.roots).await?;
+        self.writeback.switch_roots(self.files, self.roots, self.counts.end()).await?;
         let occupied = &self.writeback.refcounts.occupied;
         self.dropped.drain(..).for_each(|clusters| occupied.remove(clusters));
         self.added.drain(..).for_each(|clusters| occupied.add(clusters));
         self.counts.adopt();
         self.writeback.forget_packed();
         Ok(())
-    }
-
-    async fn write_counts(&mut self) -> Result<(), Error<S::Error>> {
-        let (file, geometry) = (&self.files.image, self.writeback.geometry());
-        let old = self.roots.refcount_table_place(geometry);
-        self.counts.remove(file, old.clone()).await?;
-        // The blocks that count the table's own clusters may make it larger.
-        let place = loop {
-            let bytes = self.counts.table_bytes();
-            let clusters = bytes >> geometry.cluster_bits();
-            let first = self.counts.take(file, clusters).await?;
-            if self.counts.table_bytes() == bytes {
-                break first..first + clusters;
-            }
-            self.counts.remove(file, first..first + clusters).await?;
-        };
-        let offset = self.writeback.offset_of(place.start);
-        self.roots.refcount_table = offset;
-        self.roots.refcount_table_clusters = u32::try_from(place.end - place.start).unwrap_or(u32::MAX);
-        self.forget_table(old);
-        self.note_table(place);
-        self.writeback.write_dirty(&self.files.image, &self.counts.dirty).await?;
-        self.writeback.write_table(self.files, offset, &self.counts.whole_table()).await
     }
 
     async fn relieve(&self) -> Result<(), Error<S::Error>> {

@@ -16,7 +16,7 @@ impl Refcounts {
         file: &HostFile<S>,
         wanted: u64,
     ) -> Result<Range<u64>, Error<S::Error>> {
-        let mut first = self.first_candidate.get();
+        let mut first = self.candidate();
         while !self.take_held(file.id(), first)? {
             first = self.next_free(file, first).await?;
             if self.block_of(first).is_none() {
@@ -29,18 +29,30 @@ impl Refcounts {
         while end - first < wanted && matches!(self.take_held::<S::Error>(file.id(), end), Ok(true)) {
             end += 1;
         }
-        self.first_candidate.set(end);
+        self.taken_up_to(end);
         Ok(first..end)
     }
 
     /// As [`Self::allocate`], one cluster, if what is in memory tells that the first that may be free is.
     pub(crate) fn allocate_held(&self, file: FileId) -> Option<u64> {
-        let first = self.first_candidate.get();
+        let first = self.candidate();
         let taken = matches!(self.take_held::<Infallible>(file, first), Ok(true));
         taken.then(|| {
-            self.first_candidate.set(first + 1);
+            self.taken_up_to(first + 1);
             first
         })
+    }
+
+    /// The first cluster that may be allocated.
+    pub(in crate::meta) fn candidate(&self) -> u64 {
+        self.first_candidate.get().max(self.floor.get())
+    }
+
+    /// Takes note that none is left from the candidate up to `end`.
+    fn taken_up_to(&self, end: u64) {
+        if self.first_candidate.get() >= self.floor.get() {
+            self.first_candidate.set(end);
+        }
     }
 
     /// Takes `cluster`, if what is in memory tells that it is free; whether it did.
@@ -67,44 +79,12 @@ impl Refcounts {
         file: &HostFile<S>,
         cluster: u64,
     ) -> Result<bool, Error<S::Error>> {
-        if self.block_of(cluster).is_none() || self.count(file, cluster).await? != 0 {
+        if cluster < self.floor.get() || self.block_of(cluster).is_none() || self.count(file, cluster).await? != 0 {
             return Ok(false);
         }
-        self.take(file, cluster..cluster + 1).await?;
+        self.check_new(cluster..cluster + 1)?;
+        self.set(file, cluster, 1).await?;
         Ok(true)
-    }
-
-    /// Takes `wanted` free clusters that follow each other, wherever they are.
-    pub(in crate::meta) async fn allocate_contiguous<S: Storage>(
-        &self,
-        file: &HostFile<S>,
-        wanted: u64,
-    ) -> Result<Range<u64>, Error<S::Error>> {
-        let mut first = self.next_free(file, self.first_candidate.get()).await?;
-        let mut end = first;
-        while end - first < wanted {
-            if self.block_of(end).is_none() {
-                // The block takes that cluster; the search begins again, for there may be room before it now.
-                self.add_block(file, end)?;
-                first = self.next_free(file, self.first_candidate.get()).await?;
-                end = first;
-            } else if self.count(file, end).await? == 0 {
-                end += 1;
-            } else {
-                first = self.next_free(file, end + 1).await?;
-                end = first;
-            }
-        }
-        self.take(file, first..end).await?;
-        Ok(first..end)
-    }
-
-    async fn take<S: Storage>(&self, file: &HostFile<S>, clusters: Range<u64>) -> Result<(), Error<S::Error>> {
-        self.check_new(clusters.clone())?;
-        for cluster in clusters {
-            self.set(file, cluster, 1).await?;
-        }
-        Ok(())
     }
 
     /// Fails where `clusters`, which are free, can't be used.
@@ -217,8 +197,6 @@ mod tests {
             counts.first_candidate.set(MAX_HOST_OFFSET >> 21);
             for wanted in [1, 2] {
                 let full = counts.allocate(&file, wanted).await;
-                assert!(matches!(full, Err(Error::Misuse(Misuse::ImageFull))), "{full:?}");
-                let full = counts.allocate_contiguous(&file, wanted).await;
                 assert!(matches!(full, Err(Error::Misuse(Misuse::ImageFull))), "{full:?}");
             }
             assert_eq!(counts.dirty_table_entries(), []);

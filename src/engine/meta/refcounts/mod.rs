@@ -35,6 +35,8 @@ pub(crate) struct Refcounts {
     pub(super) cache: Rc<TableCache>,
     /// Where each refcount block is; 0 where there is none. A whole number of clusters' worth of entries.
     pub(super) table: RefCell<Vec<u64>>,
+    /// How many entries the table has in the file. In memory it may be longer: then it has to be moved.
+    pub(super) stored_entries: Cell<usize>,
     /// Which entries of the table differ from the file.
     pub(super) dirty_entries: RefCell<BTreeSet<usize>>,
     /// Changed refcount blocks.
@@ -43,6 +45,8 @@ pub(crate) struct Refcounts {
     pub(crate) occupied: Occupied,
     /// No cluster before this one is free.
     pub(super) first_candidate: Cell<u64>,
+    /// No cluster before this one is allocated, free or not: the file may have a header whose tables are there.
+    pub(super) floor: Cell<u64>,
 }
 
 impl Refcounts {
@@ -77,11 +81,13 @@ impl Refcounts {
             width: RefcountWidth::new(raw.refcount_order),
             slice_size: SliceSize::of(geometry),
             cache,
+            stored_entries: Cell::new(table.len()),
             table: RefCell::new(table),
             dirty_entries: RefCell::default(),
             dirty: Dirty::default(),
             occupied,
             first_candidate: Cell::new(0),
+            floor: Cell::new(0),
         })
     }
 
@@ -158,25 +164,35 @@ impl Refcounts {
         Ok(())
     }
 
-    /// Sees to it that the table, in memory, has an entry for the block of `cluster`, and some more: where the table is
-    /// put to another place, its own clusters need blocks.
+    /// Makes the table, in memory, long enough for the block of `cluster`.
+    ///
+    /// A table that is longer than in the file has to be moved, and what it takes to move it has to be counted as well:
+    /// so there is always room for those blocks behind this one.
     fn make_room_in_table(&self, cluster: u64) -> Result<(), Misuse> {
+        let index = self.block_index(cluster);
+        if index < self.stored_entries.get() {
+            return Ok(());
+        }
         let mut table = self.table.borrow_mut();
-        if self.block_index(cluster) + 2 > table.len() {
-            let length = larger_table(table.len(), self.geometry).ok_or(Misuse::ImageFull)?;
+        let length = larger_table(table.len(), index + 1, self.geometry).ok_or(Misuse::ImageFull)?;
+        let needed = index + 1 + self.blocks_to_move(length);
+        if needed > table.len() {
+            let length = larger_table(table.len(), needed, self.geometry).ok_or(Misuse::ImageFull)?;
             table.resize(length, 0);
         }
         Ok(())
     }
 
-    /// The size of the table in bytes: a multiple of the cluster size.
-    pub(super) fn table_bytes(&self) -> u64 {
-        self.table.borrow().len() as u64 * TABLE_ENTRY_SIZE
+    /// How many blocks it takes at most to count the clusters of a table of `length` entries, and their own.
+    fn blocks_to_move(&self, length: usize) -> usize {
+        let clusters = (length as u64 * TABLE_ENTRY_SIZE).div_ceil(self.geometry.cluster_size());
+        // The blocks take a fraction of the clusters that they count. Two more for the parts at either end.
+        2 * usize::try_from(clusters >> self.block_bits()).unwrap_or(usize::MAX / 4) + 4
     }
 
-    /// The table as it is to be stored, whole.
-    pub(super) fn whole_table(&self) -> Vec<u8> {
-        self.table.borrow().iter().flat_map(|block| block.to_be_bytes()).collect()
+    /// Whether the table is longer than the place that it has in the file.
+    pub(super) fn table_has_outgrown_its_place(&self) -> bool {
+        self.table.borrow().len() > self.stored_entries.get()
     }
 
     /// The changed entries: which, and what they are now.
@@ -243,12 +259,13 @@ impl Refcounts {
     }
 }
 
-/// The length of a refcount table that has to have more than `length` entries: half as many again, of whole clusters;
-/// `None` where the format ends.
-pub(super) fn larger_table(length: usize, geometry: Geometry) -> Option<usize> {
-    // At most 2 MiB.
+/// The length of a refcount table that has `length` entries and must have `needed`, which are more: at least half as many
+/// again, of whole clusters, and at most what the format allows; `None` where that is not enough.
+pub(super) fn larger_table(length: usize, needed: usize, geometry: Geometry) -> Option<usize> {
+    // At most 2^18.
     let per_cluster = usize::try_from(geometry.cluster_size() / TABLE_ENTRY_SIZE).unwrap_or(usize::MAX);
-    Some((length + length / 2 + 2).next_multiple_of(per_cluster)).filter(|length| *length <= MAX_TABLE_ENTRIES)
+    let larger = (length + length / 2).max(needed).next_multiple_of(per_cluster).min(MAX_TABLE_ENTRIES);
+    (needed <= larger).then_some(larger)
 }
 
 /// Where a count is: its word in the file, and its bits in the word.

@@ -28,7 +28,7 @@ impl Writeback {
     /// holds the lock.
     pub(crate) fn allocate_held(&self, file: FileId, from: u64) -> Option<u64> {
         let none_to_count_down = self.freed.ready(&self.requests).is_none();
-        let first = self.refcounts.first_candidate.get();
+        let first = self.refcounts.candidate();
         if none_to_count_down && self.offset_of(first).0 >= from { self.refcounts.allocate_held(file) } else { None }
     }
 

@@ -16,16 +16,21 @@ impl Writeback {
     }
 
     /// Makes durable what was written, switches the header to other roots, and makes that durable.
+    ///
+    /// The tables that are new lie before the cluster `end`, on clusters that the counts in memory call free. While it is
+    /// in doubt which header the file has, none of those is allocated.
     pub(in crate::meta) async fn switch_roots<S: StorageMut>(
         &self,
         files: &Files<S>,
         roots: Roots,
+        end: u64,
     ) -> Result<(), Error<S::Error>> {
         self.barrier(files).await?;
         self.header_in_doubt.set(true);
+        self.refcounts.floor.set(end);
         self.watch(files.image.write(HostOffset(field::SIZE), &roots.to_bytes())).await?;
         self.barrier(files).await?;
-        self.header_in_doubt.set(false);
+        self.header_is_known();
         self.header.set(self.header.get().with_roots(roots));
         Ok(())
     }
@@ -40,9 +45,14 @@ impl Writeback {
             let roots = self.header.get().roots();
             self.watch(files.image.write(HostOffset(field::SIZE), &roots.to_bytes())).await?;
             self.barrier(files).await?;
-            self.header_in_doubt.set(false);
+            self.header_is_known();
         }
         Ok(())
+    }
+
+    fn header_is_known(&self) {
+        self.header_in_doubt.set(false);
+        self.refcounts.floor.set(0);
     }
 
     /// Marks the image as corrupt, so that it is not written again before it is repaired.

@@ -13,8 +13,8 @@
 //!   count until the unlink is durable. So they can be written at any time.
 //! - The refcount table changes only where a block is new, which is rare: most flushes have two barriers, and those
 //!   that only rewrite data one.
-//! - The refcount table may also move to a larger place: then it is written whole with the blocks, and what is written
-//!   behind their barrier is the header.
+//! - The refcount table may also move to a larger place: then it is written whole, with the blocks that count it, and what
+//!   is written behind their barrier is the header.
 //! - Where lazy refcounts are allowed, nothing is different: the blocks go out before a barrier that the data need
 //!   anyway, so to be late with them would save a write and no barrier. So the dirty bit is never set; that an image has
 //!   it says that another program was late, and its counts are rebuilt when it is opened.
@@ -24,6 +24,7 @@
 mod allocate;
 mod header;
 mod order;
+mod refcount_table;
 
 use alloc::collections::BTreeSet;
 use alloc::rc::Rc;

@@ -4,13 +4,10 @@ use alloc::vec::Vec;
 
 use super::Writeback;
 use crate::error::Error;
-use crate::field;
-use crate::format::header::table_pointers::Roots;
 use crate::format::refcount::TABLE_ENTRY_SIZE;
 use crate::format::units::HostOffset;
 use crate::meta::dirty_slices::Dirty;
 use crate::meta::host_file::{Files, HostFile};
-use crate::meta::reservation::Reservation;
 use crate::storage::StorageMut;
 
 impl Writeback {
@@ -32,7 +29,6 @@ impl Writeback {
     /// Makes durable all that was written before, and then frees what was unlinked.
     pub(crate) async fn flush<S: StorageMut>(&self, files: &Files<S>) -> Result<(), Error<S::Error>> {
         self.check_writable()?;
-        self.settle_header(files).await?;
         // What is freed while this waits is not covered by its barrier.
         let covered = self.freed.len();
         self.write_back(files).await?;
@@ -44,14 +40,8 @@ impl Writeback {
     /// Flushes until the counts in the file are those of its tables, unless requests still use what was freed.
     pub(crate) async fn settle<S: StorageMut>(&self, files: &Files<S>) -> Result<(), Error<S::Error>> {
         self.flush(files).await?;
-        // What was freed by then is counted down now; and once more, where the refcount table was moved by it.
-        for _ in 0..2 {
-            if self.owes_nothing() {
-                break;
-            }
-            self.flush(files).await?;
-        }
-        Ok(())
+        // What was freed by then is counted down now.
+        if self.owes_nothing() { Ok(()) } else { self.flush(files).await }
     }
 
     fn owes_nothing(&self) -> bool {
@@ -60,8 +50,9 @@ impl Writeback {
 
     /// Brings everything to the file, in order; the last of it may not be durable.
     async fn write_back<S: StorageMut>(&self, files: &Files<S>) -> Result<(), Error<S::Error>> {
-        self.write_refcounts(files).await?;
+        self.settle_header(files).await?;
         self.write_dirty(&files.image, &self.new_tables).await?;
+        self.write_refcounts(files).await?;
         if !self.links.is_empty() {
             self.barrier(files).await?;
         }
@@ -71,50 +62,21 @@ impl Writeback {
     }
 
     async fn write_refcounts<S: StorageMut>(&self, files: &Files<S>) -> Result<(), Error<S::Error>> {
-        let roots = self.header.get().roots();
-        if self.refcounts.table_bytes() > u64::from(roots.refcount_table_clusters) * self.geometry.cluster_size() {
+        self.write_dirty(&files.image, &self.refcounts.dirty).await?;
+        if self.refcounts.table_has_outgrown_its_place() {
             return self.move_refcount_table(files).await;
         }
-        self.write_dirty(&files.image, &self.refcounts.dirty).await?;
+        let table = self.roots().refcount_table;
         let entries = self.refcounts.dirty_table_entries();
         if entries.is_empty() {
             return Ok(());
         }
         self.barrier(files).await?;
         for (index, block) in entries {
-            let place = roots.refcount_table.plus(index * TABLE_ENTRY_SIZE);
+            let place = table.plus(index * TABLE_ENTRY_SIZE);
             self.watch(files.image.write(place, &block.to_be_bytes())).await?;
         }
         self.refcounts.table_is_written();
-        Ok(())
-    }
-
-    /// Puts the refcount table, which has outgrown its place, into a larger one: written whole, and then switched to by
-    /// one write of the header.
-    ///
-    /// When it is dropped, the next write-back does it again, in another place: the header may point to this one, which is
-    /// free once it points to that.
-    async fn move_refcount_table<S: StorageMut>(&self, files: &Files<S>) -> Result<(), Error<S::Error>> {
-        let file = &files.image;
-        let clusters = self.refcounts.table_bytes() / self.geometry.cluster_size();
-        let header = self.header.get();
-        let place = self.refcounts.allocate_contiguous(file, clusters).await?;
-        let reservation = Reservation::new(self, place.clone(), self.offset_of(place.start));
-        let offset = reservation.start();
-        // The blocks first: the table must not point to one that isn't there.
-        self.write_dirty(file, &self.refcounts.dirty).await?;
-        self.watch(file.write(offset, &self.refcounts.whole_table())).await?;
-        self.barrier(files).await?;
-        let refcount_table_clusters = u32::try_from(clusters).unwrap_or(u32::MAX);
-        let roots = Roots { refcount_table: offset, refcount_table_clusters, ..header.roots() };
-        self.watch(file.write(HostOffset(field::SIZE), &roots.to_bytes())).await?;
-        reservation.keep();
-        self.refcounts.table_is_written();
-        self.refcounts.occupied.add(place);
-        let old = header.roots().refcount_table_place(self.geometry);
-        self.header.set(header.with_roots(roots));
-        self.refcounts.occupied.remove(old.clone());
-        self.free(old);
         Ok(())
     }
 
