@@ -56,6 +56,13 @@ pub fn peak_of<T>(work: impl FnOnce() -> T) -> (T, usize) {
     (result, usize::try_from(PEAK.get() - before).unwrap_or(0))
 }
 
+/// Runs `work`, and gives how many bytes more than at its beginning are held with its result.
+pub fn held_by<T>(work: impl FnOnce() -> T) -> (T, usize) {
+    let before = LIVE.get();
+    let result = work();
+    (result, usize::try_from(LIVE.get() - before).unwrap_or(0))
+}
+
 #[test]
 fn counts_what_is_held_at_once() {
     let (_, peak) = peak_of(|| {

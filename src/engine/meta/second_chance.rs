@@ -30,6 +30,9 @@ struct Entry<K, V> {
 }
 
 impl<K: Copy + Eq + Hash, V: Evictable> SecondChance<K, V> {
+    /// What the map takes to keep account of a value: its vector and its table may be twice as large as they need be.
+    pub(crate) const OVERHEAD: usize = 2 * (size_of::<Entry<K, V>>() + size_of::<(K, usize)>());
+
     pub(crate) fn new(budget: usize) -> Self {
         Self { index: HashMap::new(), entries: Vec::new(), budget, used: 0, hand: 0 }
     }

@@ -31,11 +31,13 @@ const WORD: usize = 8;
 /// loaded once however many requests wait for it; those that don't get to load it wait for the one that does. There is
 /// never more than one slice of a place: one that is dirty, or held by somebody, is not evicted.
 pub(crate) struct TableCache {
-    slices: RefCell<SecondChance<Place, SliceRef>>,
+    slices: RefCell<Slices>,
     /// Where among `slices` that of a place may be: by the number of the slice in the file.
     hints: Box<[Cell<usize>]>,
     loading: RefCell<HashMap<Place, Waiters>>,
 }
+
+type Slices = SecondChance<Place, SliceRef>;
 
 /// Where a slice begins.
 type Place = (FileId, u64);
@@ -96,6 +98,11 @@ impl Slice {
     pub(super) fn set_word(&self, at: usize, word: u64) {
         self.words[at / WORD].set(word);
         self.dirty.set(self.dirty.get() | 1 << (at / SECTOR));
+    }
+
+    /// What it takes in a cache, in bytes.
+    fn memory(&self) -> usize {
+        self.len() + size_of::<Self>() + Slices::OVERHEAD
     }
 
     /// Its length in bytes.
@@ -166,7 +173,7 @@ impl TableCache {
     /// Puts a slice of zeros at `start`, in place of what the file holds there: for a table that is new.
     pub(crate) fn insert_zeroed(&self, file: FileId, size: SliceSize, start: HostOffset) -> SliceRef {
         let slice = Rc::new(Slice::zeroed(size.bytes()));
-        self.slices.borrow_mut().insert((file, start.0), slice.clone(), size.bytes(), drop);
+        self.slices.borrow_mut().insert((file, start.0), slice.clone(), slice.memory(), drop);
         slice
     }
 
@@ -214,7 +221,7 @@ impl TableCache {
             return Ok(newer.clone());
         }
         let slice = Rc::new(Slice::from_bytes(&bytes));
-        slices.insert(claim.place, slice.clone(), size.bytes(), drop);
+        slices.insert(claim.place, slice.clone(), slice.memory(), drop);
         Ok(slice)
     }
 
