@@ -9,7 +9,9 @@ use crate::common::KIB;
 use crate::common::builder::{Builder, Built, extension, field};
 use crate::common::disk::Disk;
 use crate::common::reading::now;
-use crate::hostile::verdict::{both_read_as, both_refuse, only_qemu_refuses, opened, we_refuse};
+use crate::hostile::verdict::{
+    both_read_as, both_refuse, only_qemu_refuses, only_we_read, opened, we_only_read, we_refuse,
+};
 
 const SIZE: u64 = 64 * KIB;
 const UNKNOWN: u32 = 0x0dd_ba11;
@@ -33,7 +35,7 @@ fn lying(kind: u32, length: u32) -> Built {
 fn longer_than_the_area() {
     // The area ends with the first cluster.
     for length in [4096, 1 << 31, u32::MAX - 7, u32::MAX] {
-        both_refuse(&lying(UNKNOWN, length), Corrupt::ExtensionTooLong { offset: 112, length });
+        only_we_read(&lying(UNKNOWN, length), &contents(), Corrupt::ExtensionTooLong { offset: 112, length });
     }
     both_read_as(&lying(UNKNOWN, 4096 - 120), &contents());
 }
@@ -75,8 +77,11 @@ fn unknown_ones_are_listed_and_inspected() {
 #[test]
 fn backing_format_of_more_than_15_bytes() {
     let image = plan().with_extension(extension::BACKING_FORMAT, [b'q'; 16]).build();
-    let refusal = Corrupt::ExtensionLength { kind: extension::BACKING_FORMAT, offset: 120, length: 16 };
-    both_refuse(&image, refusal);
+    let problem = Corrupt::ExtensionLength { kind: extension::BACKING_FORMAT, offset: 120, length: 16 };
+    only_we_read(&image, &contents(), problem);
+    // A backing file must not be probed because its format can't be read.
+    let image = plan().backed_by("b", None).with_extension(extension::BACKING_FORMAT, [b'q'; 16]).build();
+    both_refuse(&image, problem);
 }
 
 #[test]
@@ -85,7 +90,7 @@ fn bitmaps_extension_of_another_length() {
         let image = plan().with_extension(extension::BITMAPS, vec![0; length as usize]).build();
         // QEMU reads the bitmaps only where they are said to be consistent.
         let image = image.set_u64(field::AUTOCLEAR, 1);
-        both_refuse(&image, Corrupt::ExtensionLength { kind: extension::BITMAPS, offset: 120, length });
+        only_we_read(&image, &contents(), Corrupt::ExtensionLength { kind: extension::BITMAPS, offset: 120, length });
     }
 }
 
@@ -120,6 +125,13 @@ fn with_directory(count: u32, directory: &[u8]) -> Built {
     image.set_u64(field::AUTOCLEAR, 1)
 }
 
+/// The disk of an image with a directory: it shows at guest cluster 1.
+fn with_contents(image: &Built) -> Vec<u8> {
+    let mut disk = vec![0; SIZE as usize];
+    disk[4096..8192].copy_from_slice(&image.bytes[crate::common::index(image.hosts[&1])..][..4096]);
+    disk
+}
+
 #[test]
 fn bitmap_directory_that_is_sound() {
     let image = with_directory(2, &[entry(16, "day", 0), entry(9, "night", 0)].concat());
@@ -133,7 +145,7 @@ fn bitmap_directory_too_large() {
     for (count, size) in [(1, (65_535 << 10) + 1), (1, u64::MAX), (65_536, 4096)] {
         let image = plan().with_extension(extension::BITMAPS, bitmaps(count, size, 4096)).build();
         let image = image.set_u64(field::AUTOCLEAR, 1);
-        both_refuse(&image, Corrupt::TableTooLarge { table: HeaderTable::Bitmaps, count: size });
+        we_only_read(&image, &contents(), Corrupt::TableTooLarge { table: HeaderTable::Bitmaps, count: size });
     }
 }
 
@@ -144,13 +156,15 @@ fn bitmap_directory_entries_that_are_broken() {
     let long = "n".repeat(1024);
     for broken in [entry(8, "fine", 0), entry(32, "fine", 0), entry(255, "fine", 0), entry(16, &long, 0)] {
         let image = with_directory(2, &[entry(16, "sound", 0), broken].concat());
-        both_refuse(&image, refusal(1));
+        we_only_read(&image, &with_contents(&image), refusal(1));
     }
     // The directory ends within the second entry, and within its name.
-    both_refuse(&with_directory(2, &entry(16, "sound", 0)), refusal(1));
+    let image = with_directory(2, &entry(16, "sound", 0));
+    we_only_read(&image, &with_contents(&image), refusal(1));
     let mut cut = entry(16, "sound", 0);
     cut.extend(&entry(16, "a name of some length", 0)[..32]);
-    both_refuse(&with_directory(2, &cut), refusal(1));
+    let image = with_directory(2, &cut);
+    we_only_read(&image, &with_contents(&image), refusal(1));
 }
 
 /// The entry of a bitmap that is in use, so that its table may have any length.
@@ -182,10 +196,7 @@ fn check_of_long_bitmap_tables_reads_what_the_file_has_and_can_be_given_up() {
 #[test]
 fn bitmaps_that_are_not_said_to_be_consistent_are_not_looked_at() {
     let image = with_directory(2, &entry(8, "broken", 0)).set_u64(field::AUTOCLEAR, 0);
-    let contents = image.bytes[crate::common::index(image.hosts[&1])..][..4096].to_vec();
-    let mut disk = vec![0; SIZE as usize];
-    disk[4096..8192].copy_from_slice(&contents);
-    both_read_as(&image, &disk);
+    both_read_as(&image, &with_contents(&image));
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! What both sides say of a broken image.
 
-use qcow2_web::{Corrupt, Error, Image, Problem, Unsupported, inspect};
+use qcow2_web::storage::MemoryStorage;
+use qcow2_web::{Corrupt, Error, Image, OpenOptions, Problem, Unsupported, inspect};
 
 use crate::common::builder::Built;
 use crate::common::disk::Disk;
@@ -100,6 +101,41 @@ pub fn only_qemu_refuses(image: &Built, contents: &[u8], reason: &str) {
     assert_same(&ours, contents, reason);
     let (_lab, said) = ask_qemu(image);
     assert!(said.is_err(), "QEMU reads it as well: {reason}");
+}
+
+/// We read the active disk, which doesn't need what is wrong, say what that is, and write nothing to it.
+#[track_caller]
+pub fn we_only_read(image: &Built, contents: &[u8], problem: impl Into<Refusal>) {
+    let Refusal(expected) = problem.into();
+    let disk = Disk::of(image.bytes.clone());
+    let ours = read_bounded(&disk).unwrap_or_else(|error| panic!("{error}"));
+    assert_same(&ours, contents, "against the plan");
+    let problems = now(open(&disk).unwrap().info()).unwrap().problems;
+    assert_eq!(problems, [expected.clone()]);
+    let inspected = now(inspect(&disk)).unwrap().problems;
+    assert!(
+        inspected.contains(&expected) || expected.code() == "CORRUPT_BITMAP",
+        "inspecting finds it too: {inspected:?}"
+    );
+}
+
+/// As [`we_only_read`], where opening the image shows it: so the image is not opened for writing.
+#[track_caller]
+pub fn we_do_not_write(image: &Built, contents: &[u8], problem: impl Into<Refusal>) {
+    let Refusal(expected) = problem.into();
+    we_only_read(image, contents, Refusal(expected.clone()));
+    let storage = MemoryStorage::from(image.bytes.clone());
+    let error = now(Image::open_writable(&storage, OpenOptions::new())).map(drop).unwrap_err();
+    assert_eq!(error.code(), expected.code());
+    assert!(storage.into_bytes() == image.bytes, "nothing is written");
+}
+
+/// As [`we_do_not_write`], and QEMU doesn't even read it.
+#[track_caller]
+pub fn only_we_read(image: &Built, contents: &[u8], problem: impl Into<Refusal>) {
+    we_do_not_write(image, contents, problem);
+    let (_lab, said) = ask_qemu(image);
+    assert!(said.is_err(), "QEMU reads it as well");
 }
 
 /// Both read it, and the same.

@@ -1,6 +1,6 @@
 use core::fmt;
 
-use super::{Corrupt, Unsupported};
+use super::{Corrupt, HeaderTable, Unsupported};
 
 /// Something about an image that keeps it from being opened, or read in full.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,6 +27,23 @@ impl Problem {
             Self::Corrupt(corrupt) => corrupt.offset(),
             Self::Unsupported(_) => None,
         }
+    }
+}
+
+impl Problem {
+    /// The active disk can be read all the same: nothing that reads it needs what is wrong.
+    ///
+    /// Of a header extension that can't be read this depends on the image, so it is not told here.
+    pub(crate) fn leaves_the_disk_readable(&self) -> bool {
+        matches!(
+            self,
+            Self::Corrupt(
+                Corrupt::NoRefcountTable
+                    | Corrupt::RefcountOrder { .. }
+                    | Corrupt::TableUnaligned { table: HeaderTable::Refcounts | HeaderTable::Snapshots, .. }
+                    | Corrupt::TableTooLarge { table: HeaderTable::Refcounts | HeaderTable::Snapshots, .. }
+            )
+        )
     }
 }
 

@@ -4,7 +4,7 @@ use alloc::rc::{Rc, Weak};
 use alloc::vec::Vec;
 use core::cell::{Cell, OnceCell, RefCell};
 
-use crate::error::{Corrupt, Error};
+use crate::error::{Corrupt, Error, Problem};
 use crate::format::header::Header;
 use crate::format::l1::L1Table;
 use crate::format::snapshot::Snapshot;
@@ -26,6 +26,7 @@ pub(crate) struct Qcow2File<S> {
     /// The disk that is written.
     pub(crate) active: Rc<View>,
     pub(crate) snapshots: RefCell<Rc<[Snapshot]>>,
+    pub(crate) damage: RefCell<Damage>,
     /// The snapshots that are open to be read.
     pub(crate) open_snapshots: RefCell<Vec<Weak<View>>>,
     pub(crate) tables: Tables,
@@ -34,6 +35,15 @@ pub(crate) struct Qcow2File<S> {
     pub(crate) encrypted: Option<Encrypted>,
     /// What is not written yet; empty where the file is open for reading.
     pub(crate) writeback: OnceCell<Writeback>,
+}
+
+/// What is wrong with a file although its active disk can be read. A file that is written has none.
+#[derive(Debug, Default)]
+pub(crate) struct Damage {
+    /// The header, or its extensions.
+    pub(crate) head: Option<Problem>,
+    /// The snapshot table: only the snapshots before that are known.
+    pub(crate) snapshots: Option<Corrupt>,
 }
 
 /// Through which L1 table a qcow2 file is seen, and how much of it.
@@ -48,6 +58,12 @@ pub(crate) struct View {
 pub(crate) enum Layer<S> {
     Raw(Rc<HostFile<S>>),
     Qcow2 { file: Rc<Qcow2File<S>>, view: Rc<View> },
+}
+
+impl Damage {
+    pub(crate) fn problems(&self) -> impl Iterator<Item = Problem> {
+        self.head.clone().into_iter().chain(self.snapshots.map(Problem::from))
+    }
 }
 
 impl<S> Qcow2File<S> {

@@ -261,7 +261,7 @@ impl RawHeader {
         self.incompatible_features & feature::EXTENDED_L2 != 0
     }
 
-    fn geometry(&self) -> Option<Geometry> {
+    pub(crate) fn geometry(&self) -> Option<Geometry> {
         Geometry::new(self.cluster_bits, self.extended_l2())
     }
 
@@ -292,12 +292,23 @@ impl RawHeader {
 impl Header {
     /// The header, or the first thing that is wrong with it.
     pub(crate) fn check(raw: RawHeader, features: &[FeatureBit]) -> Result<Self, Problem> {
-        if let Some(problem) = raw.problems(features).into_iter().next() {
+        match Self::check_to_read(raw, features)? {
+            (header, None) => Ok(header),
+            (_, Some(problem)) => Err(problem),
+        }
+    }
+
+    /// The header, or the first thing wrong with it that keeps the active disk from being read; and with the header the
+    /// first thing wrong with it that does not.
+    pub(crate) fn check_to_read(raw: RawHeader, features: &[FeatureBit]) -> Result<(Self, Option<Problem>), Problem> {
+        let (harmless, bad): (Vec<_>, Vec<_>) =
+            raw.problems(features).into_iter().partition(Problem::leaves_the_disk_readable);
+        if let Some(problem) = bad.into_iter().next() {
             return Err(problem);
         }
         let geometry = raw.geometry().ok_or(Corrupt::ClusterBits { bits: raw.cluster_bits })?;
         let compression = raw.compression().ok_or(Unsupported::CompressionType(raw.compression_type))?;
-        Ok(Self { raw, geometry, compression })
+        Ok((Self { raw, geometry, compression }, harmless.into_iter().next()))
     }
 
     pub(crate) fn raw(&self) -> &RawHeader {

@@ -39,7 +39,8 @@ pub struct Inspection {
     pub data_file: Option<String>,
     /// The snapshots.
     pub snapshots: Vec<Snapshot>,
-    /// Everything that keeps the image from being opened; empty where nothing in its head does.
+    /// Everything that is wrong with the head, and keeps the image from being opened for writing. Where the active disk
+    /// doesn't need what is wrong, the image opens for reading all the same.
     pub problems: Vec<Problem>,
 }
 
@@ -75,7 +76,9 @@ impl Inspection {
         self.features = set_bits(&head.header, &head.feature_names);
         self.backing_format = head.extensions.backing_format();
         self.data_file = head.extensions.data_file_name();
-        if self.problems.iter().all(|problem| matches!(problem, Problem::Unsupported(_))) {
+        let is_readable =
+            |problem: &Problem| matches!(problem, Problem::Unsupported(_)) || problem.leaves_the_disk_readable();
+        if self.problems.iter().all(is_readable) {
             self.backing_file = head.backing_name(file).await?;
             self.read_encryption(&head, file).await?;
             self.read_snapshots(&head.header, file).await?;
@@ -98,8 +101,12 @@ impl Inspection {
     }
 
     async fn read_snapshots<S: Storage>(&mut self, header: &RawHeader, file: &HostFile<S>) -> Result<(), S::Error> {
-        match SnapshotTable::of(header).read(file).await {
-            Ok((snapshots, _)) => self.snapshots = snapshots,
+        let table = SnapshotTable::of(header);
+        if !header.geometry().is_some_and(|geometry| table.is_possible(geometry)) {
+            return Ok(());
+        }
+        match table.read_entries(file, |snapshot, _| self.snapshots.push(snapshot)).await {
+            Ok(_) => {}
             Err(Error::Storage(error)) => return Err(error),
             Err(Error::Corrupt(corrupt)) => self.problems.push(corrupt.into()),
             // Reading the table has no other way to fail.

@@ -10,9 +10,9 @@ use super::encryption::{EncryptionInfo, read_encryption};
 use super::layer::Layer;
 use crate::error::{Error, Problem};
 use crate::format::bitmap::BitmapInfo;
-use crate::format::header::CompressionType;
 use crate::format::header::extension::Extensions;
 use crate::format::header::feature::{FeatureBit, set_bits};
+use crate::format::header::{CompressionType, Header};
 use crate::format::units::HostOffset;
 use crate::image::chain::backing::BackingFormat;
 use crate::image::open::header::Head;
@@ -33,7 +33,7 @@ pub struct Info {
     pub cluster_size: u64,
     /// How compressed clusters are compressed.
     pub compression: CompressionType,
-    /// The width of a reference count in bits.
+    /// The width of a reference count in bits; 0 where the image records one that can't be.
     pub refcount_bits: u32,
     /// Reference counts may be written late.
     pub lazy_refcounts: bool,
@@ -61,6 +61,8 @@ pub struct Info {
     pub features: Vec<FeatureBit>,
     /// The types and lengths of the header extensions that are not known.
     pub unknown_extensions: Vec<(u32, u64)>,
+    /// What is wrong with the image although it can be read: see [`Image::problems`]; and damage to its bitmaps.
+    pub problems: Vec<Problem>,
     /// The files of the chain, the image itself first.
     pub chain: Vec<ChainLink>,
 }
@@ -84,20 +86,34 @@ impl Info {
 }
 
 impl<S: Storage> Image<S> {
+    /// Everything that is wrong with this image although its active disk can be read, as far as opening it has shown: damage
+    /// to the snapshot table, to the place or the width of the reference counts, or to a header extension. Such an image is
+    /// not opened for writing. Does no I/O.
+    pub fn problems(&self) -> Vec<Problem> {
+        self.top.damage.borrow().problems().collect()
+    }
+
     /// What this image is. Reads its head again, and the directory of its bitmaps: two requests in most cases.
     pub async fn info(&self) -> Result<Info, Error<S::Error>> {
         let (file, header) = (&self.top.files.image, self.top.header());
         let head = Head::read(file).await.map_err(Error::Storage)??;
         let raw = header.raw();
-        let bitmaps =
-            if header.has_consistent_bitmaps() { read_bitmaps(file, &head.extensions).await? } else { Vec::new() };
+        let mut problems = self.problems();
+        let bitmaps = match read_bitmaps(file, &header, &head.extensions).await {
+            Ok(bitmaps) => bitmaps,
+            Err(Error::Corrupt(corrupt)) => {
+                problems.push(corrupt.into());
+                Vec::new()
+            }
+            Err(error) => return Err(error),
+        };
         Ok(Info {
             version: raw.version,
             virtual_size: self.size(),
             file_size: file.size(),
             cluster_size: header.geometry().cluster_size(),
             compression: header.compression(),
-            refcount_bits: 1 << raw.refcount_order,
+            refcount_bits: 1_u32.checked_shl(raw.refcount_order).unwrap_or(0),
             lazy_refcounts: header.has_lazy_refcounts(),
             extended_l2: header.geometry().extended_l2(),
             dirty: header.is_dirty(),
@@ -115,6 +131,7 @@ impl<S: Storage> Image<S> {
                 .unknown()
                 .map(|extension| (extension.kind, extension.data.len() as u64))
                 .collect(),
+            problems,
             chain: self.layers.iter().map(ChainLink::of).collect(),
         })
     }
@@ -132,9 +149,10 @@ impl ChainLink {
 
 async fn read_bitmaps<S: Storage>(
     file: &HostFile<S>,
+    header: &Header,
     extensions: &Extensions,
 ) -> Result<Vec<BitmapInfo>, Error<S::Error>> {
-    let Some(directory) = extensions.bitmap_directory() else {
+    let Some(directory) = extensions.bitmap_directory().filter(|_| header.has_consistent_bitmaps()) else {
         return Ok(Vec::new());
     };
     let size = directory.checked_size().map_err(Problem::from)?;

@@ -54,6 +54,14 @@ impl Head {
         problems
     }
 
+    /// What kept the rest of the extensions from being read, where the active disk may need one of those.
+    ///
+    /// A backing file whose format is not known would be probed, which its guest could deceive.
+    pub(crate) fn fatal_extension_error(&self) -> Option<Corrupt> {
+        let needs_more = self.header.has_backing_file() && self.extensions.backing_format().is_none();
+        self.extension_error.filter(|_| needs_more)
+    }
+
     /// Where the LUKS header is, for an image that has one.
     pub(crate) fn crypto_header(&self) -> Result<Option<CryptoHeader>, Corrupt> {
         // In another image nothing follows what the extension says.

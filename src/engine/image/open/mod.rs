@@ -9,9 +9,9 @@ use alloc::vec::Vec;
 use core::cell::{OnceCell, RefCell};
 
 use super::Image;
-use super::layer::{Layer, Qcow2File, View};
+use super::layer::{Damage, Layer, Qcow2File, View};
 use crate::codec::Codecs;
-use crate::error::{Error, FileFormat, Missing, Misuse, Unsupported};
+use crate::error::{Error, FileFormat, Missing, Misuse, Problem, Unsupported};
 use crate::format::header::{CompressionType, Header};
 use crate::format::probe::{PROBE_BYTES, format_of};
 use crate::format::units::HostOffset;
@@ -107,7 +107,8 @@ impl<S, R> OpenOptions<S, R> {
 impl<S: Storage> Image<S> {
     /// Opens the image in `storage` for reading, and the backing files under it.
     ///
-    /// Takes three requests at most (four where the head is longer than 64 KiB) for each image of the chain, whatever
+    /// Damage that the active disk doesn't need, such as to the snapshot table or the refcount table, doesn't keep it from
+    /// being read: see [`Image::problems`]. Takes three requests at most (four where the head is longer than 64 KiB) for each image of the chain, whatever
     /// its size. Dropping the future drops the storages.
     pub async fn open<R: BackingResolver<S>>(storage: S, options: OpenOptions<S, R>) -> Result<Self, Error<S::Error>> {
         let OpenOptions { data_file, backing: mut resolver, table_cache, cluster_cache, codecs, mut keys, .. } =
@@ -118,8 +119,7 @@ impl<S: Storage> Image<S> {
             clusters: Rc::new(ClusterCache::new(cluster_cache)),
         };
         let (top, mut backing) = opener.open_qcow2(storage, data_file, 0, &mut keys).await?;
-        let snapshots = read_snapshot_table(&top).await?;
-        top.snapshots.replace(snapshots.into());
+        read_snapshot_table(&top).await?;
         let top = Rc::new(top);
         let mut layers = Vec::from([Layer::of(top.clone())]);
         let mut depth = 0;
@@ -193,11 +193,12 @@ impl Opener {
     ) -> Result<(Qcow2File<S>, Option<BackingReference>), Error<S::Error>> {
         let file = HostFile::open(storage, FileId::image(depth)).await.map_err(Error::Storage)?;
         let head = Head::read(&file).await.map_err(Error::Storage)??;
-        let header = Header::check(head.header.clone(), &head.feature_names)?;
-        if let Some(corrupt) = head.extension_error {
+        let (header, problem) = Header::check_to_read(head.header.clone(), &head.feature_names)?;
+        if let Some(corrupt) = head.fatal_extension_error() {
             return Err(corrupt.into());
         }
         head.crypto_header()?;
+        let damage = Damage { head: problem.or(head.extension_error.map(Problem::from)), snapshots: None };
         let data_file = match (header.has_data_file(), data_file) {
             (true, Some(storage)) => Some(HostFile::open(storage, FileId::data(depth)).await.map_err(Error::Storage)?),
             (true, None) => return Err(Missing::DataFile { name: head.extensions.data_file_name() }.into()),
@@ -215,6 +216,7 @@ impl Opener {
             active: Rc::new(View::new(header.l1_table(), header.disk_size())),
             current_header: Rc::new(CurrentHeader::new(header)),
             snapshots: RefCell::default(),
+            damage: RefCell::new(damage),
             open_snapshots: RefCell::default(),
             tables,
             compressed,

@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use super::OpenOptions;
 use super::header::Head;
-use crate::error::{Error, Misuse};
+use crate::error::{Error, Misuse, Problem};
 use crate::format::header::Header;
 use crate::format::l1::{L1_ENTRY_SIZE, L1Entry, L1Table};
 use crate::format::units::HostOffset;
@@ -31,11 +31,13 @@ impl<S: StorageMut> Image<S> {
     ) -> Result<Self, Error<S::Error>> {
         let (table_cache, write_through) = (options.table_cache, options.write_through);
         let image = Self::open(storage, options).await?;
+        image.check_sound()?;
         if image.is_corrupt() {
             return Err(Misuse::MarkedCorrupt.into());
         }
         if image.is_dirty() {
             image.top.repair_left_behind().await?;
+            image.check_sound()?;
         }
         let Qcow2File { files, tables, writeback, current_header, .. } = &*image.top;
         let opened =
@@ -45,6 +47,13 @@ impl<S: StorageMut> Image<S> {
         // It was just made, so nothing is in it.
         let _ = writeback.set(opened);
         Ok(image)
+    }
+}
+
+impl<S: Storage> Image<S> {
+    /// Fails where something is wrong, be it that the active disk doesn't need it: nobody knows what may be overwritten.
+    fn check_sound(&self) -> Result<(), Problem> {
+        self.problems().into_iter().next().map_or(Ok(()), Err)
     }
 }
 
@@ -61,8 +70,7 @@ impl<S: StorageMut> Qcow2File<S> {
         let header = Header::check(head.header, &head.feature_names)?;
         self.active.set(header.l1_table(), header.disk_size());
         self.current_header.set(header);
-        self.snapshots.replace(read_snapshot_table(self).await?.into());
-        Ok(())
+        read_snapshot_table(self).await
     }
 }
 

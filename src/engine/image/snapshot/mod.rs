@@ -19,7 +19,7 @@ use crate::storage::Storage;
 pub(super) const SECTOR: u64 = 512;
 
 impl<S: Storage> Image<S> {
-    /// The snapshots that the image has now, in the order of its table.
+    /// The snapshots that the image has now, in the order of its table; where that is damaged, those before the damage.
     pub fn snapshots(&self) -> Rc<[Snapshot]> {
         self.top.snapshots.borrow().clone()
     }
@@ -30,7 +30,13 @@ impl<S: Storage> Image<S> {
     /// Does no I/O.
     pub fn open_snapshot(&self, selector: &str) -> Result<Self, Error<S::Error>> {
         let snapshots = self.snapshots();
-        let snapshot = &snapshots[position(&snapshots, selector)?];
+        let position =
+            position(&snapshots, selector).map_err(|misuse| match self.top.damage.borrow().problems().next() {
+                // It may be one that can't be read.
+                Some(problem) => Error::from(problem),
+                None => misuse.into(),
+            })?;
+        let snapshot = &snapshots[position];
         let geometry = self.top.header().geometry();
         let l1 = checked_l1_table(snapshot, geometry)?;
         let size = checked_size(snapshot, self.top.active.size(), geometry)?;

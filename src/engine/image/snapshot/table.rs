@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 use core::ops::Range;
 
 use crate::error::{Corrupt, Error, HeaderTable, Misuse};
+use crate::format::geometry::Geometry;
 use crate::format::header::RawHeader;
 use crate::format::snapshot::{ALIGNMENT, EntryLayout, FIXED_BYTES, MAX_SNAPSHOTS, MAX_TABLE_BYTES, Snapshot};
 use crate::format::units::HostOffset;
@@ -16,9 +17,25 @@ use crate::storage::{Storage, StorageMut};
 /// How much of the table is read at once.
 const READ_AHEAD: u64 = 64 << 10;
 
-/// Reads the snapshot table; no request where there are no snapshots, and one for most tables.
-pub(crate) async fn read_snapshot_table<S: Storage>(image: &Qcow2File<S>) -> Result<Vec<Snapshot>, Error<S::Error>> {
-    Ok(SnapshotTable::of(image.header().raw()).read(&image.files.image).await?.0)
+/// Reads the snapshots of `image` from its table, as far as that is sound; no request where there are no snapshots, and one
+/// for most tables.
+pub(crate) async fn read_snapshot_table<S: Storage>(image: &Qcow2File<S>) -> Result<(), Error<S::Error>> {
+    let header = image.header();
+    let mut snapshots = Vec::new();
+    let result = match SnapshotTable::of(header.raw()) {
+        table if table.is_possible(header.geometry()) => {
+            table.read_entries(&image.files.image, |snapshot, _| snapshots.push(snapshot)).await.map(drop)
+        }
+        // The header's own check has said so.
+        _ => Ok(()),
+    };
+    image.snapshots.replace(snapshots.into());
+    image.damage.borrow_mut().snapshots = match result {
+        Ok(()) => None,
+        Err(Error::Corrupt(corrupt)) => Some(corrupt),
+        Err(error) => return Err(error),
+    };
+    Ok(())
 }
 
 /// Where the snapshot table is; the header doesn't record its size.
@@ -30,6 +47,11 @@ pub(crate) struct SnapshotTable {
 impl SnapshotTable {
     pub(crate) fn of(header: &RawHeader) -> Self {
         Self { start: header.snapshots_offset, count: header.nb_snapshots }
+    }
+
+    /// Whether there can be a table there.
+    pub(crate) fn is_possible(&self, geometry: Geometry) -> bool {
+        geometry.is_cluster_aligned(self.start) && i64::try_from(self.start).is_ok() && self.count <= MAX_SNAPSHOTS
     }
 
     /// The snapshots, and the length of the table in bytes.
