@@ -82,7 +82,7 @@ fn damaged_images() {
 #[derive(Clone, Copy, Debug)]
 enum Reason {
     /// QEMU opens what the image needs before it checks it: a backing or data file that it can't find, or a raw one that
-    /// isn't there, or the key of an encrypted image.
+    /// isn't there, or the key of an encrypted image. And it doesn't open one whose head is wrong.
     OnlyWeOpenIt,
     /// QEMU doesn't open an image whose bitmaps are broken, so its check never says so.
     BrokenBitmaps,
@@ -95,11 +95,13 @@ enum Reason {
 impl Reason {
     /// The reason, if there is one, with what our numbers are without it; `None` where only the verdict can be compared.
     fn of(ours: &Result<CheckReport>, qemu: &Said) -> Option<(Self, Option<Numbers>)> {
-        const NEEDS: [&str; 4] = [
+        const NEEDS: [&str; 6] = [
             "'data-file' is required",
             "data-file-raw requires",
             "Could not open backing file",
             "key-secret' is required",
+            "Header extension too large",
+            "CRYPTO header extension only expected",
         ];
         let report = ours.as_ref().ok()?;
         let has = |code: &str| report.findings.iter().any(|finding| finding.code() == code);

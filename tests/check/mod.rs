@@ -7,6 +7,7 @@ mod calls;
 mod crash;
 mod damage;
 mod findings;
+mod head;
 mod large;
 mod luks;
 mod oracle;

@@ -97,7 +97,8 @@ fn damaged_images_are_sound_afterwards() {
     assert!(faults.is_empty(), "{faults}");
 }
 
-/// What it claims is longer than any file. Where nothing is encrypted by LUKS, nobody follows it.
+/// What it claims is longer than any file. Where nothing is encrypted by LUKS, nobody follows it, but QEMU
+/// opens no image that has it.
 #[test]
 fn a_crypto_header_without_end() {
     for (method, is_followed) in [(0, false), (2, true)] {
@@ -106,8 +107,10 @@ fn a_crypto_header_without_end() {
         let image = plan.build().set_u32(field::CRYPT_METHOD, method);
         let (bytes, report) = repaired(&image.bytes, Repair::All, true);
         let corruptions = report.map(|report| (report.before.corruptions, report.after.corruptions));
-        assert_eq!(corruptions, Some(if is_followed { (1, 1) } else { (0, 0) }), "method {method}");
-        assert!(bytes == image.bytes, "method {method}");
+        assert_eq!(corruptions, Some(if is_followed { (1, 1) } else { (1, 0) }), "method {method}");
+        // Where it is not followed, it is made an extension that says nothing.
+        let changed = (0..bytes.len()).filter(|at| bytes[*at] != image.bytes[*at]).count();
+        assert_eq!(changed, if is_followed { 0 } else { 4 }, "method {method}");
     }
 }
 

@@ -201,6 +201,7 @@ fn bitmaps_that_are_not_said_to_be_consistent_are_not_looked_at() {
 
 #[test]
 fn crypto_header_in_an_image_that_is_not_encrypted() {
+    // A check reports it.
     let image = plan().with_extension(extension::CRYPTO_HEADER, [0xff; 16]).build();
     only_qemu_refuses(&image, &contents(), "a pointer that nothing uses");
 }

@@ -39,6 +39,8 @@ impl Problem {
             self,
             Self::Corrupt(
                 Corrupt::NoRefcountTable
+                    | Corrupt::RawWithoutDataFile
+                    | Corrupt::ExtensionEnd { .. }
                     | Corrupt::RefcountOrder { .. }
                     | Corrupt::TableUnaligned { table: HeaderTable::Refcounts | HeaderTable::Snapshots, .. }
                     | Corrupt::TableTooLarge { table: HeaderTable::Refcounts | HeaderTable::Snapshots, .. }

@@ -61,6 +61,13 @@ impl fmt::Display for Corrupt {
                     "the header extension at offset {offset:#x} should be {length} bytes long, more than there is room for"
                 )
             }
+            Self::ExtensionEnd { offset, length } => write!(
+                f,
+                "the marker at offset {offset:#x} that ends the header extensions has a length, of {length} bytes, and must not"
+            ),
+            Self::RawWithoutDataFile => {
+                f.write_str("the image says that its external data file is raw, but has no external data file")
+            }
             Self::ExtensionLength { kind, offset, length } => {
                 write!(f, "the header extension {kind:#010x} at offset {offset:#x} can't be {length} bytes long")
             }

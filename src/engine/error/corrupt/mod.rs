@@ -81,6 +81,16 @@ pub enum Corrupt {
         /// Its length in bytes.
         length: u32,
     },
+    /// The marker behind the last header extension has a length that reaches past the area of the extensions. All
+    /// extensions can be read, but QEMU refuses the image.
+    ExtensionEnd {
+        /// Where the marker begins.
+        offset: u64,
+        /// Its length in bytes, which should be 0.
+        length: u32,
+    },
+    /// The feature bit of a raw external data file without an external data file.
+    RawWithoutDataFile,
     /// A header extension of a known type has a length that this type can't have.
     ExtensionLength {
         /// The extension's type.
@@ -250,11 +260,13 @@ impl Corrupt {
             | Self::TableUnaligned { .. }
             | Self::TableTooLarge { .. }
             | Self::NoRefcountTable
+            | Self::RawWithoutDataFile
             | Self::L1TooSmall { .. }
             | Self::NoCryptoHeader => "CORRUPT_HEADER",
-            Self::ExtensionTooLong { .. } | Self::ExtensionLength { .. } | Self::CryptoHeaderUnaligned { .. } => {
-                "CORRUPT_EXTENSION"
-            }
+            Self::ExtensionTooLong { .. }
+            | Self::ExtensionEnd { .. }
+            | Self::ExtensionLength { .. }
+            | Self::CryptoHeaderUnaligned { .. } => "CORRUPT_EXTENSION",
             Self::Luks { .. } => "CORRUPT_ENCRYPTION",
             Self::SnapshotTruncated { .. } | Self::SnapshotExtraData { .. } | Self::SnapshotL1TooSmall { .. } => {
                 "CORRUPT_SNAPSHOT"
@@ -297,7 +309,9 @@ impl Corrupt {
             Self::NoRefcountTable => field::REFCOUNT_TABLE_CLUSTERS,
             Self::L1TooSmall { .. } => field::L1_SIZE,
             Self::NoCryptoHeader => field::CRYPT_METHOD,
+            Self::RawWithoutDataFile => field::AUTOCLEAR_FEATURES,
             Self::ExtensionTooLong { offset, .. }
+            | Self::ExtensionEnd { offset, .. }
             | Self::ExtensionLength { offset, .. }
             | Self::CryptoHeaderUnaligned { offset }
             | Self::Luks { offset, .. }

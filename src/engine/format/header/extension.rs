@@ -69,12 +69,13 @@ impl Extensions {
         // A record that begins in the area may have its first 8 bytes reach out of it: what the file has there counts.
         while at < area.end {
             let kind = record.u32(at)?;
-            if kind == END {
-                break;
-            }
             let length = record.u32(at + 4)?;
             let offset = at + RECORD_HEADER;
-            if u64::from(length) > area.end.saturating_sub(offset) {
+            let is_too_long = u64::from(length) > area.end.saturating_sub(offset);
+            if kind == END {
+                return Some((Self { list }, is_too_long.then_some(Corrupt::ExtensionEnd { offset: at, length })));
+            }
+            if is_too_long {
                 return Some((Self { list }, Some(Corrupt::ExtensionTooLong { offset: at, length })));
             }
             let data = record.slice(offset, u64::from(length))?.to_vec();

@@ -17,6 +17,8 @@ pub(crate) const LAZY_REFCOUNTS: u64 = 1 << 0;
 
 pub(crate) const BITMAPS: u64 = 1 << 0;
 pub(crate) const RAW_DATA_FILE: u64 = 1 << 1;
+/// Whoever writes clears all others.
+pub(crate) const KNOWN_AUTOCLEAR: u64 = BITMAPS | RAW_DATA_FILE;
 
 const ENTRY_SIZE: usize = 48;
 

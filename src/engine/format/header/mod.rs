@@ -218,6 +218,10 @@ impl RawHeader {
         } else if self.compression().is_none() {
             problems.push(Unsupported::CompressionType(self.compression_type).into());
         }
+        if self.autoclear_features & feature::RAW_DATA_FILE != 0 && self.incompatible_features & feature::DATA_FILE == 0
+        {
+            problems.push(Corrupt::RawWithoutDataFile.into());
+        }
         match self.crypt_method {
             0 => {}
             1 | 2 if cfg!(feature = "luks") => {}
@@ -401,6 +405,6 @@ impl Header {
     }
 
     pub(crate) fn is_data_file_raw(&self) -> bool {
-        self.raw.autoclear_features & feature::RAW_DATA_FILE != 0
+        self.has_data_file() && self.raw.autoclear_features & feature::RAW_DATA_FILE != 0
     }
 }

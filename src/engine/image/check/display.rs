@@ -139,6 +139,19 @@ impl fmt::Display for Finding {
             Self::SnapshotsWithDataFile { snapshots, .. } => {
                 write!(f, "the image has {snapshots} snapshots, though its data are in an external file")
             }
+            Self::ExtensionEnd { offset, length } => write!(
+                f,
+                "the marker at offset {offset:#x} that ends the header extensions has a length, of {length} bytes, which makes \
+                 QEMU refuse the image"
+            ),
+            Self::RawWithoutDataFile { .. } => f.write_str(
+                "the feature bit of a raw external data file is set, but the image has no external data file; QEMU refuses it",
+            ),
+            Self::UnusedCryptoHeader { offset } => write!(
+                f,
+                "the header extension at offset {offset:#x} says where a LUKS header is, but the image is not encrypted by LUKS; \
+                 QEMU refuses it"
+            ),
             Self::BitmapDirectory { offset } => {
                 write!(f, "the directory of the bitmaps at offset {offset:#x} is broken")
             }

@@ -1,5 +1,7 @@
 //! What a check can find.
 
+use crate::field;
+
 /// Something that a check found, and where. Offsets are of bytes in the image file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -223,6 +225,24 @@ pub enum Finding {
         /// How many there are.
         snapshots: u32,
     },
+    /// The marker that ends the header extensions has a length that reaches past their area. QEMU refuses the image.
+    ExtensionEnd {
+        /// Where the marker begins.
+        offset: u64,
+        /// Its length in bytes, which should be 0.
+        length: u32,
+    },
+    /// The feature bit of a raw external data file in an image that has no external data file. QEMU refuses the image.
+    RawWithoutDataFile {
+        /// The autoclear features.
+        features: u64,
+    },
+    /// A header extension that says where the LUKS header is, in an image that is not encrypted by LUKS. QEMU refuses the
+    /// image.
+    UnusedCryptoHeader {
+        /// Where the data of the extension begins.
+        offset: u64,
+    },
     /// The directory of the bitmaps is broken.
     BitmapDirectory {
         /// Where it should begin.
@@ -269,6 +289,9 @@ impl Finding {
             Self::SnapshotL1Unaligned { .. } => "SNAPSHOT_L1_UNALIGNED",
             Self::SnapshotL1TooLarge { .. } => "SNAPSHOT_L1_TOO_LARGE",
             Self::SnapshotsWithDataFile { .. } => "SNAPSHOTS_WITH_DATA_FILE",
+            Self::ExtensionEnd { .. } => "EXTENSION_END",
+            Self::RawWithoutDataFile { .. } => "RAW_WITHOUT_DATA_FILE",
+            Self::UnusedCryptoHeader { .. } => "UNUSED_CRYPTO_HEADER",
             Self::BitmapDirectory { .. } => "BITMAP_DIRECTORY",
             Self::BitmapTableEntry { .. } => "BITMAP_TABLE_ENTRY",
         }
@@ -287,7 +310,10 @@ impl Finding {
             | Self::SnapshotL1Unaligned { offset, .. }
             | Self::SnapshotL1TooLarge { offset, .. }
             | Self::SnapshotsWithDataFile { offset, .. }
+            | Self::ExtensionEnd { offset, .. }
+            | Self::UnusedCryptoHeader { offset }
             | Self::BitmapDirectory { offset } => offset,
+            Self::RawWithoutDataFile { .. } => field::AUTOCLEAR_FEATURES,
             Self::PastEnd { place, .. } => place,
             Self::RefcountEntryReserved { entry_offset, .. }
             | Self::RefcountBlockUnaligned { entry_offset, .. }

@@ -203,7 +203,7 @@ pub(super) async fn check_subject<S: Storage>(
         ..CheckReport::default()
     };
     let snapshots = SnapshotTables::read(subject).await?;
-    for finding in &snapshots.findings {
+    for finding in subject.findings.iter().chain(&snapshots.findings) {
         report.add(*finding, options);
     }
     // Without the snapshots all that they alone refer to would look lost.

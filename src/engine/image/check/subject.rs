@@ -4,11 +4,12 @@ use alloc::vec;
 use alloc::vec::Vec;
 use core::ops::Range;
 
+use super::finding::Finding;
 use crate::error::{Corrupt, Error, Problem};
 use crate::format::geometry::Geometry;
-use crate::format::header::RawHeader;
 use crate::format::header::extension::Extensions;
 use crate::format::header::feature;
+use crate::format::header::{Encryption, RawHeader};
 use crate::format::l1::L1Table;
 use crate::format::l2::L2Rules;
 use crate::format::refcount::RefcountWidth;
@@ -25,6 +26,8 @@ pub(in crate::image) struct Subject<'a, S> {
     pub(in crate::image) raw: RawHeader,
     pub(in crate::image) geometry: Geometry,
     pub(in crate::image) extensions: Extensions,
+    /// What is wrong with the head that QEMU opens no image with.
+    pub(in crate::image) findings: Vec<Finding>,
     /// The length of the file in whole sectors: as far as QEMU takes it to reach.
     file_end: u64,
 }
@@ -39,17 +42,19 @@ impl<'a, S: Storage> Subject<'a, S> {
         if let Some(problem) = head.problems().into_iter().find(|problem| !problem.is_left_to_check()) {
             return Err(problem.into());
         }
+        let findings = findings_of(&head);
         let bits = head.header.cluster_bits;
         let extended = head.header.incompatible_features & feature::EXTENDED_L2 != 0;
         let geometry = Geometry::new(bits, extended).ok_or(Corrupt::ClusterBits { bits })?;
         let file_end = file.size().next_multiple_of(SECTOR);
-        Ok(Self { file, raw: head.header, geometry, extensions: head.extensions, file_end })
+        Ok(Self { file, raw: head.header, geometry, extensions: head.extensions, findings, file_end })
     }
 
     /// The same image as it is with another header, in a file that may have grown.
     pub(in crate::image) fn with_header(&self, raw: RawHeader) -> Self {
         let (file, geometry, extensions) = (self.file, self.geometry, self.extensions.clone());
-        Self { file, raw, geometry, extensions, file_end: file.size().next_multiple_of(SECTOR) }
+        let (findings, file_end) = (self.findings.clone(), file.size().next_multiple_of(SECTOR));
+        Self { file, raw, geometry, extensions, findings, file_end }
     }
 
     /// What nothing of it refers to has to come from somewhere else.
@@ -125,6 +130,22 @@ impl<'a, S: Storage> Subject<'a, S> {
     }
 }
 
+/// What is wrong with a head that can be read in full.
+fn findings_of(head: &Head) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    if let Some(Corrupt::ExtensionEnd { offset, length }) = head.extension_error {
+        findings.push(Finding::ExtensionEnd { offset, length });
+    }
+    let raw = &head.header;
+    if raw.problems(&[]).contains(&Corrupt::RawWithoutDataFile.into()) {
+        findings.push(Finding::RawWithoutDataFile { features: raw.autoclear_features });
+    }
+    if let (Some((offset, _)), true) = (head.extensions.crypto_header(), raw.encryption() != Some(Encryption::Luks)) {
+        findings.push(Finding::UnusedCryptoHeader { offset });
+    }
+    findings
+}
+
 impl Problem {
     /// A check finds it, or needs nothing of it.
     fn is_left_to_check(&self) -> bool {
@@ -133,6 +154,8 @@ impl Problem {
             self,
             Self::Corrupt(
                 Corrupt::NoRefcountTable
+                    | Corrupt::ExtensionEnd { .. }
+                    | Corrupt::RawWithoutDataFile
                     | Corrupt::TableUnaligned { table: HeaderTable::Snapshots, .. }
                     | Corrupt::TableTooLarge { table: HeaderTable::Snapshots, .. }
             ) | Self::Unsupported(

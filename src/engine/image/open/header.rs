@@ -59,7 +59,7 @@ impl Head {
     /// A backing file whose format is not known would be probed, which its guest could deceive.
     pub(crate) fn fatal_extension_error(&self) -> Option<Corrupt> {
         let needs_more = self.header.has_backing_file() && self.extensions.backing_format().is_none();
-        self.extension_error.filter(|_| needs_more)
+        self.extension_error.filter(|error| needs_more && !matches!(error, Corrupt::ExtensionEnd { .. }))
     }
 
     /// Where the LUKS header is, for an image that has one.

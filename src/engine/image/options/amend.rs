@@ -131,6 +131,7 @@ impl AmendOptions {
     /// The header as it should be, but for what depends on the tables.
     fn apply(&self, raw: &RawHeader) -> Result<RawHeader, Misuse> {
         let mut wanted = raw.clone();
+        wanted.autoclear_features &= feature::KNOWN_AUTOCLEAR;
         wanted.version = self.version.unwrap_or(raw.version);
         if !(2..=3).contains(&wanted.version) {
             return Err(Misuse::Create(CreateFault::Version(wanted.version)));

@@ -13,10 +13,13 @@
 //! - A flag that shouldn't be there is taken before the counts are right, and one that is missing is given after it.
 //! - The marks (dirty, corrupt) go last, once a check finds nothing.
 
+use alloc::vec::Vec;
+
 use crate::error::Error;
 #[cfg(doc)]
 use crate::error::Misuse;
 use crate::field;
+use crate::format::header::extension::{RECORD_HEADER, SKIPPED};
 use crate::format::header::feature;
 use crate::format::units::HostOffset;
 use crate::meta::host_file::{FileId, HostFile};
@@ -33,7 +36,7 @@ use self::in_place::{Counts, mend_counts, mend_flags, take_flags};
 use self::refcounts::{switching_fields, without_refcounts, write_structure};
 use self::rewrite_tables::{Policy, rewrite};
 use super::Image;
-use super::check::{CheckOptions, CheckReport, check_subject};
+use super::check::{CheckOptions, CheckReport, Finding, Verdict, check_subject};
 use crate::image::check::luks_header::LuksArea;
 use crate::image::check::subject::Subject;
 
@@ -120,11 +123,16 @@ pub(super) async fn repair_file<S: StorageMut>(
     options: RepairOptions<'_>,
 ) -> Result<RepairReport, Error<S::Error>> {
     let RepairOptions { repair, accept_loss, mut check } = options;
-    let subject = Subject::read(file).await?;
+    let mut subject = Subject::read(file).await?;
     let before = check_subject(&subject, &mut check).await?;
+    let is_marked = repair == Repair::All && (before.is_dirty || before.is_marked_corrupt);
+    if before.verdict() != Verdict::Clean || is_marked {
+        clear_unknown_features(&subject).await?;
+        subject = Subject::read(file).await?;
+    }
     match repair {
         Repair::Leaks => free_leaks(&subject, &before).await?,
-        Repair::All if mend_luks_length(&subject).await? => {
+        Repair::All if repair_head(&subject).await? => {
             let subject = Subject::read(file).await?;
             let rest = check_subject(&subject, &mut CheckOptions::new().max_findings(0)).await?;
             mend_all(&subject, &rest, accept_loss).await?;
@@ -139,6 +147,39 @@ pub(super) async fn repair_file<S: StorageMut>(
         (after.is_dirty, after.is_marked_corrupt) = (false, false);
     }
     Ok(RepairReport { before, after })
+}
+
+/// Clears the autoclear features that this crate doesn't know, as it has to before it writes anything else.
+async fn clear_unknown_features<S: StorageMut>(subject: &Subject<'_, S>) -> Result<(), Error<S::Error>> {
+    let features = subject.raw.autoclear_features;
+    let known = features & feature::KNOWN_AUTOCLEAR;
+    if known != features {
+        let place = HostOffset(field::AUTOCLEAR_FEATURES);
+        subject.file.write(place, &known.to_be_bytes()).await.map_err(Error::Storage)?;
+        subject.file.flush().await.map_err(Error::Storage)?;
+    }
+    Ok(())
+}
+
+/// Repairs what is wrong with the head; whether anything was. Each write is within a sector.
+async fn repair_head<S: StorageMut>(subject: &Subject<'_, S>) -> Result<bool, Error<S::Error>> {
+    let mut repaired = mend_luks_length(subject).await?;
+    for finding in &subject.findings {
+        let (place, bytes) = match finding {
+            // The length follows the type.
+            Finding::ExtensionEnd { offset, .. } => (offset + 4, Vec::from([0; 4])),
+            Finding::RawWithoutDataFile { features } => {
+                (field::AUTOCLEAR_FEATURES, Vec::from((features & !feature::RAW_DATA_FILE).to_be_bytes()))
+            }
+            // The type comes first of the record.
+            Finding::UnusedCryptoHeader { offset } => (offset - RECORD_HEADER, Vec::from(SKIPPED.to_be_bytes())),
+            _ => continue,
+        };
+        subject.file.write(HostOffset(place), &bytes).await.map_err(Error::Storage)?;
+        repaired = true;
+    }
+    subject.file.flush().await.map_err(Error::Storage)?;
+    Ok(repaired)
 }
 
 /// Records how long the LUKS header is, where what is recorded reaches past the end of the file; whether it did.
