@@ -1,11 +1,20 @@
 //! Encrypted images: created and written by us, read and written by QEMU, and whose key slots both know.
 
+use std::cell::Cell;
+use std::future::poll_fn;
+use std::ops::ControlFlow;
+use std::rc::Rc;
+use std::task::Poll;
+
+use futures_util::future::LocalBoxFuture;
 use qcow2_web::storage::FileStorage;
 use qcow2_web::{
-    CipherAlgorithm, CipherMode, CipherSpec, CreateFault, CreateOptions, EncryptOptions, Error, HashAlgorithm, Image,
-    IvGenerator, KeyOptions, Misuse, NoEntropy, OpenOptions, Preallocation,
+    CipherAlgorithm, CipherMode, CipherSpec, CreateFault, CreateOptions, Derivation, EncryptOptions, Error,
+    HashAlgorithm, Image, IvGenerator, KeyDerivation, KeyOptions, Misuse, NoEntropy, OpenOptions, Preallocation,
+    SnapshotOptions,
 };
 
+use crate::common::executor::Tasks;
 use crate::common::lab::Lab;
 use crate::common::random::Random;
 use crate::common::reading::{assert_same, now, whole};
@@ -234,4 +243,67 @@ fn images_without_key_slots() {
         let refused = now(image.add_passphrase(PASSPHRASE, "second", &keys())).unwrap_err();
         assert!(matches!(refused, Error::Misuse(Misuse::NoKeySlots)), "{refused:?}");
     }
+}
+
+/// Derives keys when the test lets it.
+#[derive(Clone, Default)]
+struct Held(Rc<Cell<bool>>);
+
+impl KeyDerivation for Held {
+    fn derive<'a>(&'a self, derivation: Derivation<'a>, key: &'a mut [u8]) -> LocalBoxFuture<'a, ControlFlow<()>> {
+        Box::pin(async move {
+            poll_fn(|context| {
+                context.waker().wake_by_ref();
+                if self.0.get() { Poll::Ready(()) } else { Poll::Pending }
+            })
+            .await;
+            derivation.run(key);
+            ControlFlow::Continue(())
+        })
+    }
+}
+
+/// An image whose passphrase is being changed, as far as it gets before a key is derived.
+fn while_changing(work: impl FnOnce(&Image<FileStorage>)) -> (Image<FileStorage>, Result<usize, FileError>) {
+    let lab = Lab::new();
+    let image = create(&lab, &CreateOptions::new(MIB).encryption(luks()));
+    let held = Held::default();
+    let mut tasks = Tasks::default();
+    let (changed, options) = (image.clone(), keys().key_derivation(Rc::new(held.clone())));
+    let changing = tasks.spawn(async move { changed.change_passphrase(PASSPHRASE, "new", &options).await });
+    tasks.step();
+    work(&image);
+    assert!(!changing.is_done());
+    held.0.set(true);
+    tasks.run();
+    (image, changing.take().unwrap())
+}
+
+#[test]
+fn no_request_waits_while_a_key_is_derived() {
+    let (image, slot) = while_changing(|image| {
+        now(image.write_at(0, &[7; 4096])).unwrap();
+        now(image.flush()).unwrap();
+        now(image.create_snapshot(&SnapshotOptions::new("one"), |_| ControlFlow::Continue(()))).unwrap();
+        now(image.add_passphrase(PASSPHRASE, "another", &keys())).unwrap();
+    });
+    // The slot that was free when it began has been taken meanwhile.
+    assert_eq!(slot.unwrap(), 2);
+    now(image.add_passphrase("new", "third", &keys())).unwrap();
+    assert_eq!(now(image.add_passphrase(PASSPHRASE, "fourth", &keys())).unwrap_err().code(), "WRONG_PASSPHRASE");
+}
+
+#[test]
+fn a_passphrase_that_is_erased_meanwhile_changes_nothing() {
+    let (image, slot) = while_changing(|image| {
+        now(image.add_passphrase(PASSPHRASE, "another", &keys())).unwrap();
+        now(image.erase_key_slot(0, &|bytes: &mut [u8]| {
+            bytes.fill(7);
+            Ok(())
+        }))
+        .unwrap();
+    });
+    assert_eq!(slot.unwrap_err().code(), "WRONG_PASSPHRASE");
+    assert_eq!(now(image.add_passphrase("new", "third", &keys())).unwrap_err().code(), "WRONG_PASSPHRASE");
+    now(image.add_passphrase("another", "third", &keys())).unwrap();
 }

@@ -1,5 +1,8 @@
 //! The key slots of a LUKS image: which passphrases open it.
 //!
+//! A key is derived before anything is locked, for that may take seconds. What was derived is used only if the slot that it
+//! came from is still what it was by then.
+//!
 //! A slot is written while it is inactive, and becomes active, or stops being it, by one write of four bytes: so the image
 //! opens after a crash at any moment, by the passphrases of before or by those of after.
 
@@ -9,7 +12,7 @@ use alloc::vec::Vec;
 use zeroize::Zeroizing;
 
 use super::key_material::{Entropy, KeyOptions};
-use super::luks::{Luks, Opened, fill_slot};
+use super::luks::{Luks, fill_slot};
 use super::unlock::Keys;
 use crate::crypto::passphrase::Passphrase;
 use crate::error::{Error, Misuse};
@@ -26,31 +29,55 @@ const OVERWRITES: usize = 3;
 impl<S: StorageMut> Image<S> {
     /// Lets `new` open the image too, beside `existing`, which must. The number of the key slot that was taken, 0 to 7.
     ///
-    /// Durable when it ends. Of the files of a chain, this is about the image itself, as it was unlocked.
+    /// Deriving the keys takes as long as it is made to; other requests go on meanwhile. Durable when it ends. Of the files of a chain, this is about the image itself, as it was unlocked.
     pub async fn add_passphrase(
         &self,
         existing: impl Into<Passphrase>,
         new: impl Into<Passphrase>,
         options: &KeyOptions,
     ) -> Result<usize, Error<S::Error>> {
-        let slots = KeySlots::of(self).await?;
-        let opened = slots.open(&existing.into(), options).await?;
-        slots.fill(&opened, &new.into(), options).await
+        let (slots, _, slot) = self.fill_key_slot(&existing.into(), &new.into(), options).await?;
+        drop(slots);
+        Ok(slot)
     }
 
     /// Lets `new` open the image in the place of `old`: in another slot, for the old one is erased only when the new one
     /// is there. The number of the new one.
+    ///
+    /// As with [`Image::add_passphrase`], other requests go on while the keys are derived.
     pub async fn change_passphrase(
         &self,
         old: impl Into<Passphrase>,
         new: impl Into<Passphrase>,
         options: &KeyOptions,
     ) -> Result<usize, Error<S::Error>> {
-        let slots = KeySlots::of(self).await?;
-        let opened = slots.open(&old.into(), options).await?;
-        let slot = slots.fill(&opened, &new.into(), options).await?;
-        slots.erase(opened.slot, &*options.entropy).await?;
+        let (slots, opened, slot) = self.fill_key_slot(&old.into(), &new.into(), options).await?;
+        slots.erase(opened, &*options.entropy).await?;
         Ok(slot)
+    }
+
+    /// Puts the key that `existing` opens into a free slot, for `new`. The slot that `existing` opened, the one that was
+    /// taken, and the lock.
+    async fn fill_key_slot(
+        &self,
+        existing: &Passphrase,
+        new: &Passphrase,
+        options: &KeyOptions,
+    ) -> Result<(KeySlots<'_, S>, usize, usize), Error<S::Error>> {
+        let keys = Keys { derivation: options.derivation.clone(), ..Keys::default() };
+        loop {
+            let luks = KeySlots::of(self).await?.luks;
+            luks.free_slot()?;
+            let opened = luks.open(&self.top.files.image, existing, &keys).await?;
+            let sealed = fill_slot(KeySlot::default(), luks.header.algorithms()?, &opened.key, new, options).await?;
+            let (new_slot, material) = sealed.ok_or_else(|| luks.header.unknown_cipher())?;
+            let slots = KeySlots::of(self).await?;
+            // Otherwise the passphrase may not open the image any more.
+            if slots.luks.header.slots[opened.slot] == luks.header.slots[opened.slot] {
+                let slot = slots.fill(new_slot, &material).await?;
+                return Ok((slots, opened.slot, slot));
+            }
+        }
     }
 
     /// Erases a key slot: its passphrase doesn't open the image any more. Not the last one: [`Misuse::LastKeySlot`].
@@ -87,25 +114,13 @@ impl<'a, S: StorageMut> KeySlots<'a, S> {
         Ok(Self { disk, luks, _guard: guard })
     }
 
-    async fn open(&self, passphrase: &Passphrase, options: &KeyOptions) -> Result<Opened, Error<S::Error>> {
-        let keys = Keys { derivation: options.derivation.clone(), ..Keys::default() };
-        self.luks.open(&self.disk.file.files.image, passphrase, &keys).await
-    }
-
-    /// Puts the key into the first slot that is inactive.
-    async fn fill(
-        &self,
-        opened: &Opened,
-        passphrase: &Passphrase,
-        options: &KeyOptions,
-    ) -> Result<usize, Error<S::Error>> {
+    /// Makes the first slot that is inactive `new`, but for where its material is.
+    async fn fill(&self, new: KeySlot, material: &[u8]) -> Result<usize, Error<S::Error>> {
         let header = &self.luks.header;
-        let free = header.slots.iter().position(|slot| !slot.active).ok_or(Misuse::KeySlotsFull)?;
-        let algorithms = header.algorithms()?;
-        let (slot, material) = fill_slot(header.slots[free], algorithms, &opened.key, passphrase, options)
-            .await?
-            .ok_or_else(|| header.unknown_cipher())?;
-        self.write(header.material(&slot).start, &material).await?;
+        let free = self.luks.free_slot()?;
+        let KeySlot { material: place, stripes, .. } = header.slots[free];
+        let slot = KeySlot { material: place, stripes, ..new };
+        self.write(header.material(&slot).start, material).await?;
         self.write(LuksHeader::slot_place(free), &KeySlot { active: false, ..slot }.emit()).await?;
         self.barrier().await?;
         self.write(LuksHeader::slot_place(free), &KeySlot::state(true)).await?;

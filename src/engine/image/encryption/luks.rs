@@ -52,6 +52,11 @@ impl Luks {
         }
     }
 
+    /// The first slot that is inactive.
+    pub(super) fn free_slot(&self) -> Result<usize, Misuse> {
+        self.header.slots.iter().position(|slot| !slot.active).ok_or(Misuse::KeySlotsFull)
+    }
+
     /// The first slot that `passphrase` opens.
     pub(in crate::image) async fn open<S: Storage>(
         &self,
