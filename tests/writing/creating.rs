@@ -10,6 +10,7 @@ use crate::common::compare::{Folder, compare_map_and_info};
 use crate::common::lab::{Lab, Row};
 use crate::common::reading::{assert_same, now};
 use crate::common::{GIB, KIB, MIB, TIB};
+use crate::rig::machine::Machine;
 
 /// The same image, as each side is asked for it.
 struct Case {
@@ -249,6 +250,22 @@ fn what_qemu_refuses() {
         let theirs = format!("preallocation={name},backing_file=base.raw,backing_fmt=raw");
         refused(CreateFault::PreallocationWithBacking, &theirs, &|ours| {
             over("base.raw", ours.preallocation(preallocation))
+        });
+    }
+}
+
+/// Everything of the data file is zeros, and nobody has to write them.
+#[test]
+fn a_raw_data_file_is_not_written() {
+    for preallocation in [Preallocation::Off, Preallocation::Metadata] {
+        let machine = Machine::new(vec![Vec::new(), vec![7; 4096]]);
+        let options = CreateOptions::new(64 * MIB + 512).data_file("data", true).preallocation(preallocation);
+        now(options.create(&machine.file(0), Some(&machine.file(1)))).unwrap();
+        let counts = machine.counts();
+        assert!(counts.bytes_written < 128 * KIB, "{counts:?}");
+        machine.with_files(|files| {
+            assert_eq!(files[1].len() as u64, 64 * MIB + 512);
+            assert!(files[1].iter().all(|byte| *byte == 0));
         });
     }
 }

@@ -143,18 +143,26 @@ impl CreateOptions {
         }
         if let Some(data_file) = &data_file {
             data_file.set_size(0).await.map_err(Error::Storage)?;
-            data_file.set_size(plan.header.size).await.map_err(Error::Storage)?;
-            data_file.flush().await.map_err(Error::Storage)?;
         }
         let sealed = match &self.encryption {
             Some(encryption) => Some(encryption.seal().await?),
             None => None,
         };
         plan.write(&storage, sealed.as_ref()).await.map_err(Error::Storage)?;
-        self.preallocate(storage, data_file).await
+        self.preallocate(storage, data_file.clone()).await?;
+        if let Some(data_file) = &data_file {
+            // Not before: what a file grows by is known to be zeros, so none have to be written.
+            data_file.set_size(plan.header.size).await.map_err(Error::Storage)?;
+            data_file.flush().await.map_err(Error::Storage)?;
+        }
+        Ok(())
     }
 
-    async fn preallocate<S: StorageMut>(&self, storage: S, data_file: Option<S>) -> Result<(), Error<S::Error>> {
+    async fn preallocate<S: StorageMut + Clone>(
+        &self,
+        storage: S,
+        data_file: Option<S>,
+    ) -> Result<(), Error<S::Error>> {
         let preallocation = match self.preallocation {
             // A raw data file is the disk, whoever writes it: so every cluster of it is mapped, as QEMU does it.
             Preallocation::Off if self.data_file_raw => Preallocation::Metadata,
