@@ -40,6 +40,24 @@ fn raw_files_with_holes() {
     assert_same(&now(whole(&folder.open("disk.qcow2"))).unwrap(), &lab.contents("disk.qcow2"), "the disk");
 }
 
+/// QEMU takes the name of a way to get at a file for a format: the file's bytes as they are, whatever they look like.
+#[test]
+fn ways_to_get_at_a_file_are_raw() {
+    let lab = Lab::new();
+    lab.put("base", &Builder::new(4 * KIB, 64 * KIB).with_data(0, 7).build().bytes);
+    for format in ["file", "raw"] {
+        lab.create_over("disk.qcow2", "compat=1.1", ("base", format), 64 * KIB);
+        compare_with_qemu(&lab, &Folder::new(&lab), "disk.qcow2");
+        assert_eq!(lab.contents("disk.qcow2")[..4], *b"QFI\xfb");
+    }
+    // Only in an image that names a device.
+    let plan = Builder::new(4 * KIB, 64 * KIB).backed_by("base", Some("host_device"));
+    let disk = Disk::of(plan.build().bytes);
+    let base = vec![BackingFile::from(Disk::of(lab.bytes("base")))];
+    let image = now(Image::open(disk, alone().backing(base))).unwrap();
+    assert_eq!(now(whole(&image)).unwrap()[..4], *b"QFI\xfb");
+}
+
 /// What is a hole in the raw file, as data of it.
 fn as_data_below(row: &Row) -> Row {
     let hole = row.depth == 1 && row.offset.is_some();
