@@ -30,7 +30,7 @@ impl WasmImage {
         if !self.engine.all_sync() {
             return Err(not_sync());
         }
-        now_or_never(request).unwrap_or_else(|| Err(not_sync()))
+        now_or_never(request).unwrap_or_else(|| Err(busy()))
     }
 }
 
@@ -111,6 +111,11 @@ impl WasmImage {
         let image = self.image.open_snapshot(id_or_name).map_err(to_js)?;
         Ok(Self { image, engine: self.engine.clone() })
     }
+}
+
+/// No storage makes a request wait, so another request does.
+fn busy() -> JsValue {
+    other("BUSY", "another request to this image is under way, and this one has to wait for it; wait for it first")
 }
 
 fn not_sync() -> JsValue {

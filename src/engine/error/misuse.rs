@@ -108,6 +108,9 @@ pub enum Misuse {
     ResizeNeedsVersion3,
     /// The backing file can't be given up: a part of the disk, or a snapshot, may need it.
     BackingNeeded,
+    /// The disk can't grow while the image is open without the backing file that it names: what that file holds behind the end
+    /// of the disk would show.
+    GrowNeedsBacking,
 }
 
 impl Misuse {
@@ -139,7 +142,7 @@ impl Misuse {
             Self::WouldShrink { .. } => "WOULD_SHRINK",
             Self::DiskTooLarge { .. } => "DISK_TOO_LARGE",
             Self::ResizeNeedsVersion3 => "RESIZE_NEEDS_VERSION_3",
-            Self::BackingNeeded => "BACKING_NEEDED",
+            Self::BackingNeeded | Self::GrowNeedsBacking => "BACKING_NEEDED",
         }
     }
 
@@ -173,7 +176,8 @@ impl Misuse {
             | Self::WouldShrink { .. }
             | Self::DiskTooLarge { .. }
             | Self::ResizeNeedsVersion3
-            | Self::BackingNeeded => None,
+            | Self::BackingNeeded
+            | Self::GrowNeedsBacking => None,
         }
     }
 }
@@ -233,6 +237,10 @@ impl fmt::Display for Misuse {
             Self::BackingNeeded => {
                 f.write_str("a part of the disk, or a snapshot, may need the backing file; so its name stays")
             }
+            Self::GrowNeedsBacking => f.write_str(
+                "the image is open without its backing file, whose contents would show where the disk grows; open it with the \
+                 backing file, or remove that file's name first",
+            ),
             Self::UnneededDataFile => f.write_str("a data file was supplied, but the image keeps its data in itself"),
         }
     }

@@ -36,7 +36,8 @@
  * - `WOULD_SHRINK`: the disk would become smaller, which has to be asked for.
  * - `DISK_TOO_LARGE`: clusters of this size can't map a disk so large.
  * - `RESIZE_NEEDS_VERSION_3`: an image of version 2 that has snapshots can't be resized.
- * - `BACKING_NEEDED`: the backing file can't be given up: a part of the disk, or a snapshot, may need it.
+ * - `BACKING_NEEDED`: the backing file can't be given up: a part of the disk, or a snapshot, may need it. Or the disk can't
+ *   grow because the image is open without it.
  * - `PASSPHRASE_NEEDED`: the image, or the file of its chain at `depth`, is encrypted, and no passphrase was given.
  * - `WRONG_PASSPHRASE`: the passphrase opens no key slot. Of QEMU's legacy encryption nothing tells it: the disk is noise then.
  * - `TOO_MANY_ITERATIONS`: deriving a key would take longer than is allowed; `maxIterations` allows more.
@@ -50,6 +51,7 @@
  * - `BUSY`: the machine is being saved or loaded.
  * - `INVALID_ARGUMENT`: a parameter is not what it must be.
  * - `NOT_SYNC`: a synchronous request to an image one of whose storages is asynchronous, or whose engine is in a worker.
+ * - `BUSY`: a synchronous request has to wait for another request to the image, such as a flush that is under way.
  * - `CLOSED`: the image was closed before the request, or during it.
  * - `LOAD_FAILED`: the WebAssembly module could not be loaded.
  * - `ENGINE_FAILED`: the engine broke down; a defect of this package, which should be reported.
@@ -120,6 +122,7 @@ export type Qcow2ErrorCode =
   | 'BUSY'
   | 'INVALID_ARGUMENT'
   | 'NOT_SYNC'
+  | 'BUSY'
   | 'CLOSED'
   | 'LOAD_FAILED'
   | 'ENGINE_FAILED'

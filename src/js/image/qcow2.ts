@@ -121,7 +121,7 @@ export class Qcow2 {
   /**
    * As {@link Qcow2.read}, at once; only where all storages of the chain are synchronous.
    *
-   * @throws {@link Qcow2Error} `NOT_SYNC`, and what `read` rejects with.
+   * @throws {@link Qcow2Error} `NOT_SYNC`, `BUSY`, and what `read` rejects with.
    */
   readSync(offset: ByteCount, length: number): Uint8Array<ArrayBuffer>
   readSync<T extends Uint8Array>(offset: ByteCount, into: T): T
@@ -154,7 +154,7 @@ export class Qcow2 {
   /**
    * As {@link Qcow2.write}, at once; only where all storages of the chain are synchronous.
    *
-   * @throws {@link Qcow2Error} `NOT_SYNC`, and what `write` rejects with.
+   * @throws {@link Qcow2Error} `NOT_SYNC`, `BUSY`, and what `write` rejects with.
    */
   writeSync(offset: ByteCount, bytes: Uint8Array): void {
     const from = source(offset, bytes, this.size)
@@ -226,7 +226,7 @@ export class Qcow2 {
   /**
    * As {@link Qcow2.flush}, at once; only where all storages of the chain are synchronous.
    *
-   * @throws {@link Qcow2Error} `NOT_SYNC`, and what `flush` rejects with.
+   * @throws {@link Qcow2Error} `NOT_SYNC`, `BUSY`, and what `flush` rejects with.
    */
   flushSync(): void {
     this.#handle.flushSync()
