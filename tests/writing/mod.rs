@@ -7,6 +7,7 @@ mod creating;
 mod dropped;
 mod encrypted;
 mod far;
+mod first_change;
 mod found;
 mod growing;
 mod held_place;

@@ -47,6 +47,7 @@ impl<'a, S: StorageMut> Restructure<'a, S> {
         _closed: &Closed<'_>,
     ) -> Result<Self, Error<S::Error>> {
         let guard = writeback.lock.acquire().await;
+        writeback.make_ready(files).await?;
         writeback.settle(files).await?;
         let counts = NewCounts::of(&writeback.refcounts);
         let roots = writeback.roots();

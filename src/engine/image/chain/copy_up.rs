@@ -50,6 +50,7 @@ impl<S: StorageMut> Image<S> {
             return Err(Misuse::BackingNeeded.into());
         }
         let _guard = writeback.lock.acquire().await;
+        writeback.make_ready(&self.top.files).await?;
         writeback.flush(&self.top.files).await?;
         writeback.forget_backing(&self.top.files).await
     }

@@ -75,8 +75,16 @@ impl<S: StorageMut> Image<S> {
         if size == current {
             return Ok(());
         }
+        if size > current && self.layers.len() == 1 && self.top.header().raw().has_backing_file() {
+            // Nobody knows what it has behind the end of the disk, where it must not show.
+            return Err(Misuse::GrowNeedsBacking.into());
+        }
         if !self.top.header().is_version_3() && !self.snapshots().is_empty() {
             return Err(Misuse::ResizeNeedsVersion3.into());
+        }
+        {
+            let _guard = writeback.lock.acquire().await;
+            writeback.make_ready(&self.top.files).await?;
         }
         let resize = Resize { image: self, writeback, closed };
         if size < current { resize.shrink(size).await } else { resize.grow(size, options.preallocation).await }

@@ -159,9 +159,9 @@ impl<'a, S: StorageMut> Disk<'a, S> {
         let inside = writeback.gate.enter().await;
         writeback.check_writable()?;
         let file = &*image.top;
-        if writeback.is_header_in_doubt() {
+        if !writeback.is_ready() {
             let _guard = writeback.lock.acquire().await;
-            writeback.settle_header(&file.files).await?;
+            writeback.make_ready(&file.files).await?;
         }
         Ok(Self { file, l1: file.active.l1(), writeback, _inside: Some(inside) })
     }
@@ -171,7 +171,7 @@ impl<'a, S: StorageMut> Disk<'a, S> {
         let writeback = image.writable().ok()?;
         let inside = writeback.gate.try_enter()?;
         let file = &*image.top;
-        (!writeback.is_header_in_doubt()).then(|| Self { file, l1: file.active.l1(), writeback, _inside: Some(inside) })
+        writeback.is_ready().then(|| Self { file, l1: file.active.l1(), writeback, _inside: Some(inside) })
     }
 
     /// What a change came to. One that met damage marks the image, so that it is not written again before it is

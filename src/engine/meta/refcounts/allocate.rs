@@ -73,20 +73,6 @@ impl Refcounts {
         taken.unwrap_or(Ok(false))
     }
 
-    /// Takes `cluster`, if it is free; whether it was.
-    pub(crate) async fn allocate_at<S: Storage>(
-        &self,
-        file: &HostFile<S>,
-        cluster: u64,
-    ) -> Result<bool, Error<S::Error>> {
-        if cluster < self.floor.get() || self.block_of(cluster).is_none() || self.count(file, cluster).await? != 0 {
-            return Ok(false);
-        }
-        self.check_new(cluster..cluster + 1)?;
-        self.set(file, cluster, 1).await?;
-        Ok(true)
-    }
-
     /// Fails where `clusters`, which are free, can't be used.
     pub(in crate::meta) fn check_new<E>(&self, clusters: Range<u64>) -> Result<(), Error<E>> {
         if clusters.end > MAX_HOST_OFFSET >> self.geometry.cluster_bits() {

@@ -93,25 +93,26 @@ impl Refcounts {
 
     /// How often `cluster` is referred to.
     pub(crate) async fn count<S: Storage>(&self, file: &HostFile<S>, cluster: u64) -> Result<u64, Error<S::Error>> {
-        let Some(at) = self.find(cluster) else {
-            return Ok(0);
-        };
-        let (slice, word_at) = self.slice_at(file, at.word).await?;
-        Ok(self.width.get(slice.word(word_at), at.place))
+        Ok(self.counter(file, cluster).await?.map_or(0, |counter| counter.count()))
     }
 
-    /// Adds one reference to `cluster`; whether its count had room for it.
-    pub(crate) async fn increment<S: Storage>(
+    /// The largest count.
+    pub(crate) fn max(&self) -> u64 {
+        self.width.max()
+    }
+
+    /// The count of `cluster`, to be read and set without waiting; `None` where it has no block.
+    pub(crate) async fn counter<S: Storage>(
         &self,
         file: &HostFile<S>,
         cluster: u64,
-    ) -> Result<bool, Error<S::Error>> {
-        let count = self.count(file, cluster).await?;
-        if count >= self.width.max() {
-            return Ok(false);
-        }
-        self.set(file, cluster, count + 1).await?;
-        Ok(true)
+    ) -> Result<Option<Counter<'_>>, Error<S::Error>> {
+        let Some(at) = self.find(cluster) else {
+            return Ok(None);
+        };
+        let (slice, word_at) = self.slice_at(file, at.word).await?;
+        let (start, _) = self.slice_size.split(at.word);
+        Ok(Some(Counter { refcounts: self, slice, start, word_at, place: at.place }))
     }
 
     /// Takes one reference from `cluster`; whether it is free then. A count that is 0 already stays.
@@ -120,10 +121,11 @@ impl Refcounts {
         file: &HostFile<S>,
         cluster: u64,
     ) -> Result<bool, Error<S::Error>> {
-        let count = self.count(file, cluster).await?;
-        if count > 0 {
-            self.set(file, cluster, count - 1).await?;
-        }
+        let Some(counter) = self.counter(file, cluster).await? else {
+            return Ok(true);
+        };
+        let count = counter.count();
+        counter.set(count.saturating_sub(1));
         if count == 1 {
             self.first_candidate.set(self.first_candidate.get().min(cluster));
         }
@@ -205,16 +207,6 @@ impl Refcounts {
         self.dirty_entries.borrow_mut().clear();
     }
 
-    async fn set<S: Storage>(&self, file: &HostFile<S>, cluster: u64, count: u64) -> Result<(), Error<S::Error>> {
-        let Some(at) = self.find(cluster) else {
-            return Ok(());
-        };
-        let (slice, word_at) = self.slice_at(file, at.word).await?;
-        let (start, _) = self.slice_size.split(at.word);
-        self.dirty.set_word(start, &slice, word_at, self.width.set(slice.word(word_at), at.place, count));
-        Ok(())
-    }
-
     pub(super) async fn slice_at<S: Storage>(
         &self,
         file: &HostFile<S>,
@@ -266,6 +258,27 @@ pub(super) fn larger_table(length: usize, needed: usize, geometry: Geometry) -> 
     let per_cluster = usize::try_from(geometry.cluster_size() / TABLE_ENTRY_SIZE).unwrap_or(usize::MAX);
     let larger = (length + length / 2).max(needed).next_multiple_of(per_cluster).min(MAX_TABLE_ENTRIES);
     (needed <= larger).then_some(larger)
+}
+
+/// The count of a cluster, in memory as long as this is held.
+pub(crate) struct Counter<'a> {
+    refcounts: &'a Refcounts,
+    slice: SliceRef,
+    /// Where the slice begins in the file.
+    start: HostOffset,
+    word_at: usize,
+    place: CountPlace,
+}
+
+impl Counter<'_> {
+    pub(crate) fn count(&self) -> u64 {
+        self.refcounts.width.get(self.slice.word(self.word_at), self.place)
+    }
+
+    pub(crate) fn set(&self, count: u64) {
+        let word = self.refcounts.width.set(self.slice.word(self.word_at), self.place, count);
+        self.refcounts.dirty.set_word(self.start, &self.slice, self.word_at, word);
+    }
 }
 
 /// Where a count is: its word in the file, and its bits in the word.

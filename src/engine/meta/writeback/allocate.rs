@@ -78,14 +78,26 @@ impl Writeback {
     ) -> Result<bool, Error<S::Error>> {
         let cluster = self.cluster_of(end);
         let crosses = self.cluster_of(HostOffset(end.plus(length).0 - 1)) != cluster;
-        if crosses && !self.refcounts.allocate_at(file, cluster + 1).await? {
+        let Some(counter) = self.refcounts.counter(file, cluster).await? else {
+            return Ok(false);
+        };
+        if counter.count() >= self.refcounts.max() {
             return Ok(false);
         }
-        let counted = self.refcounts.increment(file, cluster).await?;
-        if crosses && !counted {
-            self.refcounts.decrement(file, cluster + 1).await?;
+        if crosses {
+            let next = cluster + 1;
+            let Some(next_counter) = self.refcounts.counter(file, next).await? else {
+                return Ok(false);
+            };
+            if next < self.refcounts.candidate() || next_counter.count() != 0 {
+                return Ok(false);
+            }
+            self.refcounts.check_new(next..next + 1)?;
+            // From here on nothing is waited for: dropped then, this would lose a reference.
+            next_counter.set(1);
         }
-        Ok(counted)
+        counter.set(counter.count() + 1);
+        Ok(true)
     }
 
     /// The next compressed cluster begins a cluster of its own: what the last one is in may be free now.

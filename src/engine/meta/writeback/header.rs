@@ -35,12 +35,8 @@ impl Writeback {
         Ok(())
     }
 
-    pub(crate) fn is_header_in_doubt(&self) -> bool {
-        self.header_in_doubt.get()
-    }
-
     /// Makes the header what it should be, where a write of it was dropped.
-    pub(crate) async fn settle_header<S: StorageMut>(&self, files: &Files<S>) -> Result<(), Error<S::Error>> {
+    pub(super) async fn settle_header<S: StorageMut>(&self, files: &Files<S>) -> Result<(), Error<S::Error>> {
         if self.header_in_doubt.get() {
             let roots = self.header.get().roots();
             self.watch(files.image.write(HostOffset(field::SIZE), &roots.to_bytes())).await?;
@@ -77,20 +73,26 @@ impl Writeback {
         Ok(())
     }
 
-    /// Sets the autoclear features, as a program has to do that doesn't know them all before it writes.
-    pub(crate) async fn set_autoclear<S: StorageMut>(
-        &self,
-        files: &Files<S>,
-        features: u64,
-    ) -> Result<(), Error<S::Error>> {
+    /// Whether the header is as it has to be when anything else is written.
+    pub(crate) fn is_ready(&self) -> bool {
         let header = self.header.get();
-        if !header.is_version_3() || header.raw().autoclear_features == features {
-            return Ok(());
+        !self.header_in_doubt.get() && header.maintained_autoclear_features() == header.raw().autoclear_features
+    }
+
+    /// Makes the header as it has to be when anything else is written: what it should be where a write of it was dropped,
+    /// and without the autoclear features that this crate doesn't maintain. The caller holds the lock.
+    ///
+    /// Not before the first change: an image that is opened for writing and not written stays as it is.
+    pub(crate) async fn make_ready<S: StorageMut>(&self, files: &Files<S>) -> Result<(), Error<S::Error>> {
+        self.settle_header(files).await?;
+        let header = self.header.get();
+        let features = header.maintained_autoclear_features();
+        if header.raw().autoclear_features != features {
+            let place = HostOffset(field::AUTOCLEAR_FEATURES);
+            self.watch(files.image.write(place, &features.to_be_bytes())).await?;
+            self.barrier(files).await?;
+            self.header.set(header.with_features(header.raw().incompatible_features, features));
         }
-        let place = HostOffset(field::AUTOCLEAR_FEATURES);
-        self.watch(files.image.write(place, &features.to_be_bytes())).await?;
-        self.barrier(files).await?;
-        self.header.set(header.with_features(header.raw().incompatible_features, features));
         Ok(())
     }
 }
