@@ -85,6 +85,12 @@ impl WasmImage {
         self.engine.start(async move { done(image.remove_backing().await) })
     }
 
+    /// Makes the image hold nothing of its own.
+    pub fn empty(&self) -> Result<JsValue, JsValue> {
+        let image = self.image.clone();
+        self.engine.start(async move { done(image.empty().await) })
+    }
+
     /// Flushes, and settles what else there is to be settled.
     pub fn close(&self) -> Result<JsValue, JsValue> {
         let image = self.image.clone();

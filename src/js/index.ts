@@ -22,9 +22,11 @@ export type {
   WritableStorage,
   WritableSyncStorage,
 } from './base/storage/contract.js'
+export { type CommitOptions, commit, type WritableBase } from './convert/commit.js'
 export { type CompareOptions, type Comparison, compare, type MappedDisk } from './convert/compare.js'
 export { type ConvertOptions, type ConvertSource, convert } from './convert/convert.js'
 export { type Measurement, type MeasureOptions, measure } from './convert/measure.js'
+export { type RebaseOptions, rebase } from './convert/rebase.js'
 export { type InitOptions, init, type ModuleSource } from './engine/module.js'
 export type { AmendBacking, AmendOptions } from './engine/options/amend.js'
 export type { Backing, BackingFile, BackingRequest, BackingResolver } from './engine/options/backing.js'

@@ -1,6 +1,7 @@
 import { amend } from './amend.js'
 import { check } from './check.js'
 import type { Command } from './command.js'
+import { commit } from './commit.js'
 import { compare } from './compare.js'
 import { convert } from './convert.js'
 import { create } from './create.js'
@@ -8,6 +9,7 @@ import { dd } from './dd.js'
 import { info } from './info.js'
 import { map } from './map.js'
 import { measure } from './measure.js'
+import { rebase } from './rebase.js'
 import { resize } from './resize.js'
 import { snapshot } from './snapshot.js'
 
@@ -15,6 +17,7 @@ import { snapshot } from './snapshot.js'
 export const commands: Readonly<Record<string, Command>> = {
   amend,
   check,
+  commit,
   compare,
   convert,
   create,
@@ -22,6 +25,7 @@ export const commands: Readonly<Record<string, Command>> = {
   info,
   map,
   measure,
+  rebase,
   resize,
   snapshot,
 }

@@ -176,7 +176,13 @@ export async function openFiles(
     const image = await Qcow2.open(nodeFile(top.path, writable ? { sync: true, writable: true } : { sync: true }), {
       writable,
       ...(opening.cache ? { cache: opening.cache } : {}),
-      backing: opening.noBacking ? null : below.map((file) => backingFile(host, file, opening, couldNot)),
+      backing: opening.noBacking
+        ? null
+        : ({ depth }) => {
+            const file = below[depth - 1]
+            // A chain may be cut off on purpose.
+            return file ? backingFile(host, file, opening, couldNot) : null
+          },
       passphrase: noData ? null : passphraseOf(top, opening, couldNot),
       dataFile: hasDataFile(top) ? data(top) : undefined,
     })

@@ -24,6 +24,7 @@ export interface Operations {
   flush(): void
   copy_up(offset: bigint, length: bigint): void
   remove_backing(): void
+  empty(): void
   add_passphrase(existing: Uint8Array, added: Uint8Array, keys: HostKeyOptions): FilledSlot
   change_passphrase(old: Uint8Array, changed: Uint8Array, keys: HostKeyOptions): FilledSlot
   erase_key_slot(slot: number): void

@@ -344,6 +344,16 @@ export class Qcow2 {
   }
 
   /**
+   * Makes the image hold nothing of its own, so that the disk shows what its backing file has, or zeros where it has none.
+   * Snapshots keep what they have. A crash, a failure or an abort leaves the image as it was, or empty.
+   *
+   * @throws {@link Qcow2Error} what {@link Qcow2.write} rejects with; or the signal's reason.
+   */
+  async empty(options: RequestOptions = {}): Promise<void> {
+    await this.#handle.run('empty', [], options)
+  }
+
+  /**
    * Closes this handle. What is in flight, and all that is asked later, fails with code `CLOSED`; await your writes before.
    * Where the image is {@link Qcow2.writable}, what was written is made durable, and reference counts are brought up to date:
    * an image that is never closed is as after a crash. The storages are closed with the last handle on the image: snapshots

@@ -1,4 +1,5 @@
-//! The backing chain: who supplies its files, and making an image independent of them.
+//! The backing chain: who supplies its files, making an image independent of them, and emptying an overlay.
 
 pub(crate) mod backing;
 pub(crate) mod copy_up;
+pub(crate) mod empty;
