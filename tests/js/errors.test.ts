@@ -115,7 +115,6 @@ it('the documented codes are those that the engine has', () => {
     'BUSY',
     'INVALID_ARGUMENT',
     'NOT_SYNC',
-    'BUSY',
     'CLOSED',
     'LOAD_FAILED',
     'ENGINE_FAILED',

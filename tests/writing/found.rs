@@ -207,7 +207,7 @@ fn table_that_a_dropped_flush_has_linked() {
 fn marks_that_the_handle_has_made() {
     let unaligned = Cluster::Entry(COPIED | (4096 + 512), 0);
     let plan = Builder::new(4096, 64 << 12).with(3, unaligned);
-    let storage = MemoryStorage::from(plan.build().set_u64(field::AUTOCLEAR, 0xff).bytes);
+    let storage = MemoryStorage::from(plan.build().set_u64(field::AUTOCLEAR, 0xfd).bytes);
     let image = now(Image::open_writable(&storage, OpenOptions::new())).unwrap();
     let told = || {
         let reopened = now(Image::open(&storage, OpenOptions::new())).unwrap();

@@ -96,7 +96,8 @@ pub(crate) struct LuksHeader {
 }
 
 /// A key slot's fields.
-#[derive(Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Default)]
+#[cfg_attr(feature = "luks", derive(PartialEq, Eq))]
 #[cfg_attr(not(feature = "luks"), expect(dead_code, reason = "without ciphers nobody opens it"))]
 pub(crate) struct KeySlot {
     pub(crate) active: bool,

@@ -48,10 +48,10 @@
  * - `NOT_ATTACHED`: a disk is not attached to a machine yet.
  * - `FAULT_PENDING`: a machine can't be saved or loaded while its guest waits for a request that failed.
  * - `BAD_MACHINE_STATE`: a saved machine is damaged, or belongs to another machine, disk or program.
- * - `BUSY`: the machine is being saved or loaded.
+ * - `BUSY`: the machine is being saved or loaded; or a synchronous request has to wait for another request to the image, such
+ *   as a flush that is under way.
  * - `INVALID_ARGUMENT`: a parameter is not what it must be.
  * - `NOT_SYNC`: a synchronous request to an image one of whose storages is asynchronous, or whose engine is in a worker.
- * - `BUSY`: a synchronous request has to wait for another request to the image, such as a flush that is under way.
  * - `CLOSED`: the image was closed before the request, or during it.
  * - `LOAD_FAILED`: the WebAssembly module could not be loaded.
  * - `ENGINE_FAILED`: the engine broke down; a defect of this package, which should be reported.
@@ -122,7 +122,6 @@ export type Qcow2ErrorCode =
   | 'BUSY'
   | 'INVALID_ARGUMENT'
   | 'NOT_SYNC'
-  | 'BUSY'
   | 'CLOSED'
   | 'LOAD_FAILED'
   | 'ENGINE_FAILED'

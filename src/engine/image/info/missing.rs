@@ -1,0 +1,139 @@
+//! What the tables of an image refer to past the end of its file.
+
+use alloc::vec;
+use core::ops::Range;
+
+use crate::error::Error;
+use crate::format::header::Header;
+use crate::format::l1::{L1_ENTRY_SIZE, L1Entry};
+use crate::format::l2::{L2Entry, L2Rules};
+use crate::format::l2_corruption::Target;
+use crate::format::refcount::{RefcountWidth, TABLE_ENTRY_SIZE, TABLE_OFFSET_MASK};
+use crate::format::units::HostOffset;
+use crate::meta::host_file::HostFile;
+use crate::storage::Storage;
+
+/// How many L2 tables are read at most: the last ones, for a file is cut off at its end.
+const MAX_TABLES: usize = 64;
+/// How much of the refcount table is read at once.
+const PIECE: usize = 64 << 10;
+
+/// How many bytes the L2 tables and the clusters of the active disk take that lie past the end of the file; at least so
+/// many, where there are many tables.
+///
+/// In an image that is whole, two requests find out that there are none: nothing past the end is counted.
+pub(super) async fn missing_bytes<S: Storage>(
+    file: &HostFile<S>,
+    data_file: Option<&HostFile<S>>,
+    header: &Header,
+) -> Result<u64, Error<S::Error>> {
+    let missing = Missing { file, data_file, header };
+    if missing.is_anything_counted_past_the_end().await? { missing.count().await } else { Ok(0) }
+}
+
+struct Missing<'a, S> {
+    file: &'a HostFile<S>,
+    data_file: Option<&'a HostFile<S>>,
+    header: &'a Header,
+}
+
+impl<S: Storage> Missing<'_, S> {
+    /// Whether the reference counts, or the length of the data file, give a reason to look closer.
+    async fn is_anything_counted_past_the_end(&self) -> Result<bool, Error<S::Error>> {
+        if self.data_file.is_some_and(|data| data.size() < self.header.disk_size()) {
+            return Ok(true);
+        }
+        let (raw, geometry) = (self.header.raw(), self.header.geometry());
+        if raw.refcount_order > 6 || raw.refcount_table_clusters == 0 {
+            return Ok(true);
+        }
+        let width = RefcountWidth::new(raw.refcount_order);
+        let block_bits = width.block_bits(geometry.cluster_bits());
+        // The last cluster of a file may be cut off.
+        let end = self.file.size().div_ceil(geometry.cluster_size());
+        let entries = (u64::from(raw.refcount_table_clusters) << geometry.cluster_bits()) / TABLE_ENTRY_SIZE;
+        let mut piece = vec![0; PIECE];
+        let mut block = vec![0; usize_of(geometry.cluster_size())];
+        let mut index = end >> block_bits;
+        while index < entries {
+            let length = usize_of((entries - index) * TABLE_ENTRY_SIZE).min(PIECE);
+            let Some(piece) = piece.get_mut(..length) else { break };
+            let place = HostOffset(raw.refcount_table_offset.saturating_add(index * TABLE_ENTRY_SIZE));
+            self.file.read(place, piece).await.map_err(Error::Storage)?;
+            for entry in piece.as_chunks::<8>().0 {
+                let offset = u64::from_be_bytes(*entry) & TABLE_OFFSET_MASK;
+                if offset != 0 {
+                    // Only the block in whose middle the file ends may have anything before the end.
+                    if index << block_bits >= end || offset >= self.file.size() {
+                        return Ok(true);
+                    }
+                    self.file.read(HostOffset(offset), &mut block).await.map_err(Error::Storage)?;
+                    let first = end - (index << block_bits);
+                    if (first..1 << block_bits).any(|count| count_in(&block, width, count) != 0) {
+                        return Ok(true);
+                    }
+                }
+                index += 1;
+            }
+        }
+        Ok(false)
+    }
+
+    async fn count(&self) -> Result<u64, Error<S::Error>> {
+        let (geometry, l1) = (self.header.geometry(), self.header.l1_table());
+        let rules = L2Rules { geometry, zero_flag: self.header.is_version_3(), data_file: self.header.has_data_file() };
+        // At most 32 MiB.
+        let mut entries = vec![0; usize_of(l1.entries * L1_ENTRY_SIZE)];
+        self.file.read(l1.offset, &mut entries).await.map_err(Error::Storage)?;
+        let cluster_size = geometry.cluster_size();
+        let mut table = vec![0; usize_of(cluster_size)];
+        let (mut missing, mut tables) = (0_u64, 0);
+        for entry in entries.as_chunks::<8>().0.iter().rev() {
+            let Ok(Some(place)) = L1Entry(u64::from_be_bytes(*entry)).l2_table(geometry) else { continue };
+            if self.is_past_end(self.file, place.0..place.plus(cluster_size).0) {
+                missing = missing.saturating_add(cluster_size);
+            } else if tables < MAX_TABLES {
+                tables += 1;
+                self.file.read(place, &mut table).await.map_err(Error::Storage)?;
+                missing = missing.saturating_add(self.missing_of(&table, rules));
+            }
+        }
+        Ok(missing)
+    }
+
+    /// What is missing of the clusters of an L2 table.
+    fn missing_of(&self, table: &[u8], rules: L2Rules) -> u64 {
+        let size = usize_of(rules.geometry.l2_entry_size());
+        let data = self.data_file.unwrap_or(self.file);
+        let missing = table.chunks_exact(size).map(|bytes| match L2Entry::from_bytes(bytes).examine(rules, |_| {}) {
+            Target::Cluster(start) => {
+                let cluster_size = rules.geometry.cluster_size();
+                let is_missing = self.is_past_end(data, start.0..start.plus(cluster_size).0);
+                if is_missing { cluster_size } else { 0 }
+            }
+            Target::Compressed(span) => {
+                let is_missing = self.is_past_end(self.file, span.start.0..span.end().0);
+                if is_missing { span.length } else { 0 }
+            }
+            Target::Nothing => 0,
+        });
+        missing.fold(0, u64::saturating_add)
+    }
+
+    /// As a check has it: the last cluster of a file may be cut off.
+    fn is_past_end(&self, file: &HostFile<S>, range: Range<u64>) -> bool {
+        range.end >= file.size().next_multiple_of(512).saturating_add(self.header.geometry().cluster_size())
+    }
+}
+
+/// The count of that number in a refcount block.
+fn count_in(block: &[u8], width: RefcountWidth, number: u64) -> u64 {
+    let place = width.place(number);
+    let word = block.get(usize_of(place.word_byte)..).and_then(<[u8]>::first_chunk::<8>);
+    word.map_or(0, |word| width.get(u64::from_be_bytes(*word), place))
+}
+
+/// Of a number that is known to be small.
+fn usize_of(small: u64) -> usize {
+    usize::try_from(small).unwrap_or(usize::MAX)
+}
