@@ -7,7 +7,7 @@ use alloc::task::Wake;
 use alloc::vec::Vec;
 use core::cell::RefCell;
 use core::pin::Pin;
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use core::task::{Context, Poll, Waker};
 
 use wasm_bindgen::JsValue;
@@ -17,12 +17,16 @@ pub(crate) type Outcome = Result<JsValue, JsValue>;
 
 /// The tasks under way, by number.
 #[derive(Default)]
-pub(crate) struct Tasks(RefCell<State>);
+pub(crate) struct Tasks {
+    state: RefCell<State>,
+    ready: Arc<Ready>,
+}
 
 #[derive(Default)]
 struct State {
     last: u32,
-    waiting: BTreeMap<u32, Entry>,
+    /// By slot, then by number.
+    waiting: BTreeMap<(u32, u32), Entry>,
 }
 
 struct Entry {
@@ -33,19 +37,56 @@ struct Entry {
 
 type Task = Pin<Box<dyn Future<Output = Outcome>>>;
 
+/// How many tasks have a slot of their own; more share them.
+const SLOTS: u32 = 1024;
+
+/// In which slots there are tasks that may go on, a bit each: so nobody looks at all tasks to find those.
+struct Ready([AtomicU32; SLOTS as usize / 32]);
+
+impl Default for Ready {
+    fn default() -> Self {
+        Self([const { AtomicU32::new(0) }; SLOTS as usize / 32])
+    }
+}
+
+impl Ready {
+    fn add(&self, slot: u32) {
+        self.0[slot as usize / 32].fetch_or(1 << (slot % 32), Ordering::Relaxed);
+    }
+
+    /// The slots that were added since the last call.
+    fn take(&self) -> impl Iterator<Item = u32> {
+        let words = self
+            .0
+            .iter()
+            .map(|word| if word.load(Ordering::Relaxed) == 0 { 0 } else { word.swap(0, Ordering::Relaxed) });
+        words
+            .zip(0_u32..)
+            .flat_map(|(word, index)| (0..32).filter(move |bit| word >> bit & 1 != 0).map(move |bit| index * 32 + bit))
+    }
+}
+
 /// Set when a task can go on.
-#[derive(Default)]
-struct Woken(AtomicBool);
+struct Woken {
+    number: u32,
+    flag: AtomicBool,
+    ready: Arc<Ready>,
+}
 
 impl Woken {
     fn take(&self) -> bool {
-        self.0.swap(false, Ordering::Relaxed)
+        self.flag.swap(false, Ordering::Relaxed)
+    }
+
+    fn slot(&self) -> u32 {
+        self.number % SLOTS
     }
 }
 
 impl Wake for Woken {
     fn wake(self: Arc<Self>) {
-        self.0.store(true, Ordering::Relaxed);
+        self.flag.store(true, Ordering::Relaxed);
+        self.ready.add(self.slot());
     }
 }
 
@@ -56,7 +97,12 @@ impl Tasks {
     }
 
     fn start_boxed(&self, mut task: Task) -> Result<Outcome, u32> {
-        let woken = Arc::new(Woken::default());
+        let number = {
+            let mut state = self.state.borrow_mut();
+            state.last = state.last.wrapping_add(1);
+            state.last
+        };
+        let woken = Arc::new(Woken { number, flag: AtomicBool::new(false), ready: self.ready.clone() });
         loop {
             if let Poll::Ready(outcome) = poll(&mut task, &woken) {
                 return Ok(outcome);
@@ -65,17 +111,14 @@ impl Tasks {
                 break;
             }
         }
-        let mut state = self.0.borrow_mut();
-        state.last = state.last.wrapping_add(1);
-        let number = state.last;
-        state.waiting.insert(number, Entry { task: Some(task), woken });
+        self.state.borrow_mut().waiting.insert(key(number), Entry { task: Some(task), woken });
         Err(number)
     }
 
     /// Drops a task.
     pub(crate) fn cancel(&self, number: u32) {
         // What it holds calls JavaScript when it is dropped: the borrow ends before.
-        let cancelled = self.0.borrow_mut().waiting.remove(&number);
+        let cancelled = self.state.borrow_mut().waiting.remove(&key(number));
         drop(cancelled);
     }
 
@@ -90,7 +133,7 @@ impl Tasks {
                 match poll(&mut task, &woken) {
                     Poll::Ready(outcome) => {
                         // One that was cancelled while it was polled is not heard of again.
-                        let known = self.0.borrow_mut().waiting.remove(&number);
+                        let known = self.state.borrow_mut().waiting.remove(&key(number));
                         if known.is_some() {
                             done(number, outcome);
                         }
@@ -102,17 +145,28 @@ impl Tasks {
     }
 
     fn take_woken(&self) -> Vec<(u32, Task, Arc<Woken>)> {
-        let mut state = self.0.borrow_mut();
-        // One that is being polled, further up the stack, is looked at again when that poll is over.
-        let woken = state.waiting.iter_mut().filter(|(_, entry)| entry.task.is_some() && entry.woken.take());
-        woken.filter_map(|(number, entry)| Some((*number, entry.task.take()?, entry.woken.clone()))).collect()
+        let mut state = self.state.borrow_mut();
+        let mut taken = Vec::new();
+        for slot in self.ready.take() {
+            for ((_, number), entry) in state.waiting.range_mut((slot, 0)..=(slot, u32::MAX)) {
+                // One that is being polled, further up the stack, is looked at again when that poll is over.
+                if entry.task.is_some() && entry.woken.take() {
+                    taken.extend(entry.task.take().map(|task| (*number, task, entry.woken.clone())));
+                }
+            }
+        }
+        taken
     }
 
     fn put_back(&self, number: u32, task: Task) {
-        let mut state = self.0.borrow_mut();
-        let cancelled = match state.waiting.get_mut(&number) {
+        let mut state = self.state.borrow_mut();
+        let cancelled = match state.waiting.get_mut(&key(number)) {
             Some(entry) => {
                 entry.task = Some(task);
+                // It may have been woken while it was polled.
+                if entry.woken.flag.load(Ordering::Relaxed) {
+                    self.ready.add(entry.woken.slot());
+                }
                 None
             }
             None => Some(task),
@@ -120,6 +174,11 @@ impl Tasks {
         drop(state);
         drop(cancelled);
     }
+}
+
+/// Where the task of that number is.
+fn key(number: u32) -> (u32, u32) {
+    (number % SLOTS, number)
 }
 
 fn poll(task: &mut Task, woken: &Arc<Woken>) -> Poll<Outcome> {
