@@ -7,9 +7,11 @@ use std::collections::BTreeMap;
 use qcow2_web::storage::MemoryStorage;
 use qcow2_web::{CheckOptions, CheckReport, Error, Finding, check};
 
+use super::anatomy::{What, fields};
 use super::bases::{self, Base};
 use super::damage::{Damaged, all_fields};
 use super::oracle::{Numbers, Said, ask};
+use crate::common::index;
 use crate::common::lab::Lab;
 use crate::common::random::Random;
 use crate::common::reading::{has_hexadecimal_offsets, now};
@@ -76,6 +78,26 @@ fn damaged_images() {
     }
     println!("{count} images; different for a reason: {reasons:?}");
     assert_eq!(differing, 0, "of {count}");
+}
+
+/// A count that is wrong makes the COPIED flags wrong that go by it: both count, as by QEMU.
+#[test]
+fn counts_and_the_flags_that_go_by_them() {
+    let lab = Lab::new();
+    for base in bases::all(&lab) {
+        let counts: Vec<_> = fields(&base.bytes).into_iter().filter(|field| field.what == What::Counts).collect();
+        let step = (counts.len() / 5).max(1);
+        for (field, to) in counts.iter().step_by(step).flat_map(|field| [0, 2, 3].map(|to| (field, to))) {
+            let mut bytes = base.bytes.clone();
+            let end = index(field.offset) + field.length;
+            bytes[index(field.offset)..end].fill(0);
+            bytes[end - 1] = to;
+            lab.put(IMAGE, &bytes);
+            let qemu = ask(lab.folder(), IMAGE, &[]);
+            let difference = compare(&check_bytes(bytes), &qemu).err();
+            assert_eq!(difference, None, "{} {field:?} -> {to}", base.name);
+        }
+    }
 }
 
 /// Why a check of ours may say something else than QEMU's.

@@ -10,5 +10,5 @@ mod findings;
 mod head;
 mod large;
 mod luks;
-mod oracle;
+pub mod oracle;
 mod repair;

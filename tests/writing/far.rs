@@ -18,19 +18,26 @@ const FAR: u64 = 1 << 49;
 /// Four reference counts of 2 bits, each of them 1.
 const ONES: u8 = 0b0101_0101;
 
-/// A file of which little is held: the pages that were written. In `counts` all others are full of reference counts of 1.
-struct Sparse {
+/// A file of which little is held: the pages that were written. In `counts` all others are full of `ones`: reference counts
+/// of 1.
+pub struct Sparse {
     size: Cell<u64>,
     counts: Range<u64>,
+    ones: [u8; 8],
     pages: RefCell<BTreeMap<u64, Vec<u8>>>,
 }
 
 impl Sparse {
     const PAGE: u64 = 512;
 
+    pub fn new(size: u64, counts: Range<u64>, ones: [u8; 8]) -> Self {
+        Self { size: Cell::new(size), counts, ones, pages: RefCell::default() }
+    }
+
     /// A page as it was before it was written.
     fn untouched(&self, page: u64) -> Vec<u8> {
-        vec![if self.counts.contains(&(page * Self::PAGE)) { ONES } else { 0 }; index(Self::PAGE)]
+        let ones = if self.counts.contains(&(page * Self::PAGE)) { self.ones } else { [0; 8] };
+        ones.repeat(index(Self::PAGE) / 8)
     }
 
     /// Hands the parts of the pages at `offset` to `each`, with what part of the `length` bytes each is.
@@ -94,7 +101,7 @@ fn full_up_to(free: u64, disk: u64) -> Sparse {
     let (full, more) = (free / CLUSTER / 4, free / CLUSTER % 4);
     let counts = first_block..first_block + full;
     let last_page = index(counts.end.next_multiple_of(Sparse::PAGE) - counts.end);
-    let sparse = Sparse { size: Cell::new(free), counts: counts.clone(), pages: RefCell::default() };
+    let sparse = Sparse::new(free, counts.clone(), [ONES; 8]);
     now(sparse.write_at(0, &built.bytes)).unwrap();
     if last_page > 0 {
         now(sparse.write_at(counts.end, &vec![0; last_page])).unwrap();

@@ -6,7 +6,7 @@ mod costs;
 mod creating;
 mod dropped;
 mod encrypted;
-mod far;
+pub mod far;
 mod first_change;
 mod found;
 mod growing;

@@ -4,12 +4,15 @@ use std::ops::ControlFlow;
 
 use qcow2_web::storage::FileStorage;
 use qcow2_web::{
-    CreateOptions, Image, OpenOptions, Preallocation, Progress, Repair, RepairOptions, SnapshotOptions, repair,
+    CreateOptions, Image, OpenOptions, Preallocation, Progress, Repair, RepairOptions, SnapshotOptions, Storage,
+    StorageMut, repair,
 };
 
+use crate::common::builder::{Builder, field};
 use crate::common::lab::Lab;
 use crate::common::reading::{now, range};
-use crate::common::{GIB, MIB, index};
+use crate::common::{GIB, KIB, MIB, index};
+use crate::writing::far::Sparse;
 
 fn storage(lab: &Lab) -> FileStorage {
     FileStorage::open_writable(lab.path("disk.qcow2")).unwrap()
@@ -72,6 +75,65 @@ fn snapshots_outgrow_what_one_block_counts() {
     now(image.close()).unwrap();
     drop(image);
     lab.check("disk.qcow2");
+}
+
+/// The longest refcount table that the format allows.
+const MAX_ENTRIES: u64 = MIB;
+
+/// A file with a table of so many entries. All of them have a block but the last ones, and everything that has one is in use.
+/// Clusters have 512 bytes and counts 64 bits: an entry is about 32 KiB, and the largest file has 32 GiB.
+fn in_use_up_to(blocks: u64, entries: u64) -> Sparse {
+    let (table, first_block) = (MIB, 16 * MIB);
+    let image = Builder::new(512, MIB).build().set_u32(field::REFCOUNT_ORDER, 6);
+    let image = image.set_u64(field::REFCOUNT_TABLE_OFFSET, table);
+    let image = image.set_u32(field::REFCOUNT_TABLE_CLUSTERS, (entries * 8 / 512) as u32);
+    let counts = first_block..first_block + blocks * 512;
+    let sparse = Sparse::new(blocks * 32 * KIB, counts, [0, 0, 0, 0, 0, 0, 0, 1]);
+    let places: Vec<u8> = (0..blocks).flat_map(|block| (first_block + block * 512).to_be_bytes()).collect();
+    now(sparse.write_at(0, &image.bytes)).unwrap();
+    now(sparse.write_at(table, &places)).unwrap();
+    sparse
+}
+
+fn table_clusters(file: &Sparse) -> u32 {
+    let mut field = [0; 4];
+    now(file.read_at(field::REFCOUNT_TABLE_CLUSTERS, &mut field)).unwrap();
+    u32::from_be_bytes(field)
+}
+
+#[test]
+fn the_table_grows_to_the_longest_that_there_is() {
+    let entries = MAX_ENTRIES * 3 / 4;
+    let file = in_use_up_to(entries, entries);
+    let image = now(Image::open_writable(&file, OpenOptions::new())).unwrap();
+    now(image.write_at(0, &[7; 512])).unwrap();
+    now(image.close()).unwrap();
+    assert_eq!(u64::from(table_clusters(&file)) * 64, MAX_ENTRIES);
+    let image = now(Image::open_writable(&file, OpenOptions::new())).unwrap();
+    now(image.write_at(512, &[8; 512])).unwrap();
+    now(image.close()).unwrap();
+    assert_eq!(now(range(&image, 0, 1024)).unwrap(), [[7; 512], [8; 512]].concat());
+}
+
+/// The write fails for which there is no room, and nothing that was written before is lost.
+#[test]
+fn at_the_end_of_the_longest_table_only_the_write_fails() {
+    for (blocks, entries) in [(MAX_ENTRIES - 1, MAX_ENTRIES), (MAX_ENTRIES - 70, MAX_ENTRIES - 64)] {
+        let file = in_use_up_to(blocks, entries);
+        let image = now(Image::open_writable(&file, OpenOptions::new())).unwrap();
+        let mut written = 0;
+        let error = loop {
+            match now(image.write_at(written, &[7; 512])) {
+                Ok(()) => written += 512,
+                Err(error) => break error,
+            }
+        };
+        assert_eq!(error.code(), "IMAGE_FULL");
+        assert!(written > 40 * 512, "{written}");
+        now(image.close()).unwrap();
+        let image = now(Image::open(&file, OpenOptions::new())).unwrap();
+        assert!(now(range(&image, 0, written)).unwrap().iter().all(|byte| *byte == 7));
+    }
 }
 
 /// A structure that is counted anew is of the same size.
