@@ -1,6 +1,8 @@
 //! An open image, for JavaScript.
 
 use alloc::rc::Rc;
+use alloc::vec::Vec;
+use core::cell::RefCell;
 
 use wasm_bindgen::prelude::*;
 
@@ -8,7 +10,7 @@ use super::buffers::Bytes;
 use super::engine::Engine;
 use super::error::{other, to_js};
 use super::map::WasmMap;
-use super::object::{Value, integer, number};
+use super::object::{Object, Value, integer, number};
 use super::storage::JsStorage;
 use super::tasks::Outcome;
 use qcow2_web::{Image, now_or_never};
@@ -59,6 +61,27 @@ impl WasmImage {
         let (image, engine) = (self.image.clone(), self.engine.clone());
         self.engine.start(async move {
             engine.buffers.fill(&into, offset, async |at, buf| image.read_at(at, buf).await).await
+        })
+    }
+
+    /// Fills an array as [`WasmImage::read`] does, with zeros where the disk can't be read. The value is an array of those
+    /// parts: `{ offset, length, error }`.
+    pub fn read_salvage(&self, offset: u64, into: Bytes) -> Result<JsValue, JsValue> {
+        let (image, engine) = (self.image.clone(), self.engine.clone());
+        self.engine.start(async move {
+            let unreadable = RefCell::new(Vec::new());
+            let read = async |at, buf: &mut [u8]| {
+                for part in image.read_salvage(at, buf).await? {
+                    let part = Object::new()
+                        .with("offset", part.offset)
+                        .with("length", part.length)
+                        .with("error", to_js(part.error));
+                    unreadable.borrow_mut().push(part);
+                }
+                Ok(())
+            };
+            engine.buffers.fill(&into, offset, read).await?;
+            Ok(unreadable.into_inner().to_js())
         })
     }
 

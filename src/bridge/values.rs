@@ -39,6 +39,8 @@ impl Value for Info {
             .with("bitmaps", self.bitmaps)
             .with("features", self.features)
             .with("unknownExtensions", unknown)
+            .with("missing", self.missing)
+            .with("problems", self.problems)
             .with("chain", self.chain)
             .into()
     }
@@ -159,6 +161,7 @@ impl Value for Inspection {
             .with("backingFormat", self.backing_format)
             .with("dataFile", self.data_file)
             .with("snapshots", self.snapshots)
+            .with("missing", self.missing)
             .with("problems", self.problems)
             .into()
     }

@@ -77,6 +77,7 @@ pub use image::options::resize::ResizeOptions;
 pub use image::read::diff::{Diff, DiffExtent, DiffStep};
 pub use image::read::locate::{Location, LocationKind};
 pub use image::read::map::{Extent, Map, Step};
+pub use image::read::salvage::Unreadable;
 pub use image::repair::{Repair, RepairOptions, RepairReport, repair};
 pub use image::snapshot::create::SnapshotOptions;
 pub use ready::now_or_never;

@@ -2,6 +2,7 @@
 
 mod chains;
 mod compressed;
+mod damaged;
 mod data_files;
 mod encrypted;
 mod encrypted_chains;

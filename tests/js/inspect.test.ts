@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { expect, it } from 'vitest'
-import { inspect, memory, nodeFile } from '../../src/js/index.js'
-import { create, qemuImg } from './helpers/qemu.js'
+import { blob, inspect, memory, nodeFile, Qcow2 } from '../../src/js/index.js'
+import { create, qemuImg, qemuIo } from './helpers/qemu.js'
 import { CountedStorage, HeldStorage } from './helpers/storages.js'
 
 it('says what the header says', async () => {
@@ -53,6 +53,30 @@ it('says where an image is wrong', async () => {
     offset: 20,
     message: expect.stringMatching(/^The .*2\^30.*\.$/),
   })
+})
+
+it('says what is damaged that the disk does not need, and opens it for reading', async () => {
+  const bytes = readFileSync(create('damaged.qcow2', '1M'))
+  // One snapshot, in a table that begins within a sector.
+  bytes.writeUInt32BE(1, 60)
+  bytes.writeBigUInt64BE(513n, 64)
+  const problem = { code: 'CORRUPT_HEADER', offset: 64, message: expect.stringMatching(/^The snapshot table.*\.$/) }
+  await using image = await Qcow2.open(blob(new Blob([bytes])))
+  const info = await image.info()
+  expect(info).toMatchObject({ problems: [problem], missing: 0 })
+  expect(await image.read(0, 512)).toEqual(new Uint8Array(512))
+  expect((await inspect(memory(bytes))).problems).toContainEqual(problem)
+})
+
+it('says how much of a file is missing', async () => {
+  const path = create('cut.qcow2', '1M')
+  qemuIo(path, 'write -q -P 7 0 1M')
+  const bytes = readFileSync(path)
+  const cut = bytes.subarray(0, bytes.length - (512 << 10))
+  await using image = await Qcow2.open(blob(new Blob([cut])))
+  expect((await image.info()).missing).toBe(512 << 10)
+  expect((await inspect(memory(cut))).missing).toBe(512 << 10)
+  expect((await inspect(memory(bytes))).missing).toBe(0)
 })
 
 it('says what else a file is', async () => {

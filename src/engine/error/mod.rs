@@ -75,6 +75,14 @@ impl<E> Error<E> {
         }
     }
 
+    /// What is wrong, whichever file of the chain is at fault.
+    pub(crate) fn without_depth(&self) -> &Self {
+        match self {
+            Self::InBacking { source, .. } => source,
+            error => error,
+        }
+    }
+
     /// This error as one of the file `depth` steps down the chain.
     pub(crate) fn at_depth(self, depth: u32) -> Self {
         if depth == 0 { self } else { Self::InBacking { depth, source: Box::new(self) } }

@@ -42,6 +42,16 @@ export interface ImageInfo {
   readonly features: readonly FeatureBit[]
   /** Header extensions of types that are not known. */
   readonly unknownExtensions: readonly UnknownExtension[]
+  /**
+   * How many bytes of the disk's tables and clusters should lie past the end of the file, and so read as zeros: more than 0
+   * where the file is cut off. Where there are many tables, at least so many.
+   */
+  readonly missing: number
+  /**
+   * What is wrong with the image although its disk can be read, such as damage to its snapshot table or its bitmaps. Such an
+   * image is not opened for writing before it is repaired.
+   */
+  readonly problems: readonly Problem[]
   /** The files of the backing chain: the image itself first. */
   readonly chain: readonly ChainLink[]
 }
@@ -199,11 +209,16 @@ export interface Inspection {
   readonly dataFile: string | undefined
   /** The snapshots. */
   readonly snapshots: readonly Snapshot[]
-  /** Everything that keeps the image from being opened; empty where nothing in its head does. */
+  /** As `missing` of {@link ImageInfo}, where the header is sound enough and the data is in this file; else 0. */
+  readonly missing: number
+  /**
+   * Everything that is wrong with the head, and keeps the image from being opened for writing. Where the disk doesn't need
+   * what is wrong, the image opens for reading all the same.
+   */
   readonly problems: readonly Problem[]
 }
 
-/** Something that keeps an image from being opened. */
+/** Something that is wrong with an image. */
 export interface Problem {
   /** What it is, as a word for programs. */
   readonly code: Qcow2ErrorCode

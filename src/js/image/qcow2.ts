@@ -1,4 +1,5 @@
 import { type ByteCount, byteCount, bytesIn, integer, oneOf, within } from '../base/arguments.js'
+import { sentence } from '../base/errors.js'
 import type { LongOptions, RequestOptions } from '../base/progress.js'
 import type { Storage, WritableStorage } from '../base/storage/contract.js'
 import { type StreamSource, stream } from '../disk/stream.js'
@@ -101,7 +102,9 @@ export class Qcow2 {
    * @throws {@link Qcow2Error} what reading leads to; or the signal's reason.
    */
   async info(options: RequestOptions = {}): Promise<ImageInfo> {
-    return this.#handle.run('info', [], options)
+    const info = await this.#handle.run('info', [], options)
+    const problems = info.problems.map((problem) => ({ ...problem, message: sentence(problem.message) }))
+    return { ...info, problems }
   }
 
   /**

@@ -33,6 +33,11 @@ impl fmt::Display for Finding {
                 "the refcount table entry at offset {entry_offset:#x} points to {block:#x}, which is not the beginning of a \
                  cluster"
             ),
+            Self::CutOff { place, file_size, references, .. } => write!(
+                f,
+                "{references} tables or clusters, the first of them recorded at offset {place:#x}, should lie past the end of \
+                 the file at {file_size:#x}; it is probably cut off"
+            ),
             Self::RefcountBlockPastEnd { entry_offset, block } => write!(
                 f,
                 "the refcount table entry at offset {entry_offset:#x} points to {block:#x}, past the end of the file"

@@ -33,6 +33,7 @@ pub(in crate::image) async fn examine<S: Storage>(
         copied: None,
         everything: true,
         strays: Vec::new(),
+        cut_off: CutOff::default(),
         table_is_counted: true,
         next_contiguous: None,
         pace: Pace { done: 0, total: l1_entries(subject, snapshots) },
@@ -45,6 +46,11 @@ pub(in crate::image) async fn examine<S: Storage>(
         let window = examination.references.window();
         examination.copied = Some(CountedOnce::read(subject, &mut examination.counts, window.clone()).await?);
         walk(subject, snapshots, &mut examination).await?;
+        if examination.everything
+            && let Some(finding) = examination.cut_off.finding(subject.file.size())
+        {
+            examination.report.add(finding, examination.options);
+        }
         examination.everything = false;
         examination.copied = None;
         let first_behind = examination.references.next();
@@ -70,6 +76,8 @@ struct Examination<'a, 'o, S> {
     everything: bool,
     /// Flags of clusters that the file doesn't have: where, which cluster, and the flag.
     strays: Vec<Stray>,
+    /// Tables and guest clusters past the end of the file.
+    cut_off: CutOff,
     /// The count of the L2 table can be read.
     table_is_counted: bool,
     /// Where the next cluster of the table would be, if it weren't fragmented.
@@ -84,6 +92,33 @@ struct Pace {
     total: u64,
 }
 
+/// References past the end of the file: where it is cut off there are as many as clusters are missing, so they are one
+/// finding.
+#[derive(Default)]
+struct CutOff {
+    first: Option<Reference>,
+    references: u64,
+    lost: u64,
+}
+
+impl CutOff {
+    fn add(&mut self, reference: Reference, lost: bool) {
+        self.first.get_or_insert(reference);
+        self.references += 1;
+        self.lost += u64::from(lost);
+    }
+
+    fn finding(&self, file_size: u64) -> Option<Finding> {
+        let Reference { place, start, length, .. } = self.first?;
+        let (references, lost) = (self.references, self.lost);
+        Some(if references == 1 {
+            Finding::PastEnd { place: place.0, offset: start.0, length, lost: lost > 0 }
+        } else {
+            Finding::CutOff { place: place.0, file_size, references, lost }
+        })
+    }
+}
+
 struct Stray {
     cluster: u64,
     flag: bool,
@@ -96,6 +131,9 @@ impl<S: Storage> Sink<S::Error> for Examination<'_, '_, S> {
         let lost = matches!(what, Referred::Compressed | Referred::Bitmap | Referred::SnapshotL1);
         match self.subject.area(start, length) {
             Some(clusters) => self.references.add(clusters),
+            None if matches!(what, Referred::L2Table | Referred::Data | Referred::Compressed) => {
+                self.cut_off.add(reference, lost);
+            }
             None => self.find(Finding::PastEnd { place: place.0, offset: start.0, length, lost }),
         }
     }

@@ -45,6 +45,17 @@ pub enum Finding {
         /// nothing tells its length. Anything else reads as zeros.
         lost: bool,
     },
+    /// Several tables or guest clusters that should lie past the end of the file, which is probably cut off. Each counts.
+    CutOff {
+        /// Where the first reference to one is.
+        place: u64,
+        /// The length of the file in bytes.
+        file_size: u64,
+        /// How many references there are.
+        references: u64,
+        /// How many of them are to compressed clusters, which are lost by that. Anything else reads as zeros.
+        lost: u64,
+    },
     /// A refcount table entry with reserved bits set.
     RefcountEntryReserved {
         /// Where the entry is.
@@ -265,6 +276,7 @@ impl Finding {
             Self::CountTooLow { .. } => "COUNT_TOO_LOW",
             Self::CountOverflow { .. } => "COUNT_OVERFLOW",
             Self::PastEnd { .. } => "PAST_END",
+            Self::CutOff { .. } => "CUT_OFF",
             Self::RefcountEntryReserved { .. } => "REFCOUNT_ENTRY_RESERVED",
             Self::RefcountBlockUnaligned { .. } => "REFCOUNT_BLOCK_UNALIGNED",
             Self::RefcountBlockPastEnd { .. } => "REFCOUNT_BLOCK_PAST_END",
@@ -314,7 +326,7 @@ impl Finding {
             | Self::UnusedCryptoHeader { offset }
             | Self::BitmapDirectory { offset } => offset,
             Self::RawWithoutDataFile { .. } => field::AUTOCLEAR_FEATURES,
-            Self::PastEnd { place, .. } => place,
+            Self::PastEnd { place, .. } | Self::CutOff { place, .. } => place,
             Self::RefcountEntryReserved { entry_offset, .. }
             | Self::RefcountBlockUnaligned { entry_offset, .. }
             | Self::RefcountBlockPastEnd { entry_offset, .. }

@@ -44,6 +44,7 @@ impl Finding {
             Self::Leaked { .. } => Remedy::Free,
             Self::L2TableUnaligned { .. }
             | Self::PastEnd { lost: true, .. }
+            | Self::CutOff { lost: 1.., .. }
             | Self::ClusterUnaligned { data: true, .. }
             | Self::Subclusters { .. }
             | Self::CompressedWithDataFile { .. }
@@ -95,6 +96,7 @@ impl Finding {
         match self {
             Self::CountOverflow { limit, references, .. } => references - limit,
             Self::CountsUnreadable { clusters, .. } => *clusters,
+            Self::CutOff { references, .. } => *references,
             _ => 1,
         }
     }

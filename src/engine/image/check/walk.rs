@@ -32,6 +32,8 @@ pub(in crate::image) struct Reference {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::image) enum Referred {
     L2Table,
+    /// A guest cluster.
+    Data,
     Compressed,
     /// A bitmap, its table, or their directory.
     Bitmap,
@@ -179,7 +181,7 @@ impl<S: Storage> Walker<'_, '_, S> {
                 }
                 // A data file counts nothing.
                 Target::Cluster(start) if !rules.data_file => {
-                    sink.refer(Reference { place, start, length: size, what: Referred::Other });
+                    sink.refer(Reference { place, start, length: size, what: Referred::Data });
                 }
                 Target::Cluster(_) | Target::Nothing => {}
             }

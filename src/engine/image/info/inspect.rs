@@ -3,10 +3,11 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use super::missing::missing_bytes;
 use crate::error::{Error, FileFormat, Problem};
-use crate::format::header::RawHeader;
 use crate::format::header::extension::Extension;
 use crate::format::header::feature::{FeatureBit, set_bits};
+use crate::format::header::{Header, RawHeader};
 use crate::format::probe::{PROBE_BYTES, format_of};
 use crate::format::snapshot::Snapshot;
 use crate::format::units::HostOffset;
@@ -39,6 +40,8 @@ pub struct Inspection {
     pub data_file: Option<String>,
     /// The snapshots.
     pub snapshots: Vec<Snapshot>,
+    /// As [`Info::missing`](crate::Info), where the header is sound enough and the data is in this file; else 0.
+    pub missing: u64,
     /// Everything that is wrong with the head, and keeps the image from being opened for writing. Where the active disk
     /// doesn't need what is wrong, the image opens for reading all the same.
     pub problems: Vec<Problem>,
@@ -61,6 +64,7 @@ pub async fn inspect<S: Storage>(storage: &S) -> Result<Inspection, S::Error> {
         backing_format: None,
         data_file: None,
         snapshots: Vec::new(),
+        missing: 0,
         problems: Vec::new(),
     };
     match Head::read(&file).await? {
@@ -82,9 +86,24 @@ impl Inspection {
             self.backing_file = head.backing_name(file).await?;
             self.read_encryption(&head, file).await?;
             self.read_snapshots(&head.header, file).await?;
+            self.read_missing(&head, file).await?;
         }
         self.extensions = head.extensions.into_vec();
         self.header = Some(head.header);
+        Ok(())
+    }
+
+    async fn read_missing<S: Storage>(&mut self, head: &Head, file: &HostFile<S>) -> Result<(), S::Error> {
+        let Ok((header, _)) = Header::check_to_read(head.header.clone(), &head.feature_names) else { return Ok(()) };
+        if header.has_data_file() {
+            return Ok(());
+        }
+        match missing_bytes(file, None, &header).await {
+            Ok(missing) => self.missing = missing,
+            Err(Error::Storage(error)) => return Err(error),
+            // Reading tables has no other way to fail.
+            Err(_) => {}
+        }
         Ok(())
     }
 
@@ -106,11 +125,10 @@ impl Inspection {
             return Ok(());
         }
         match table.read_entries(file, |snapshot, _| self.snapshots.push(snapshot)).await {
-            Ok(_) => {}
             Err(Error::Storage(error)) => return Err(error),
             Err(Error::Corrupt(corrupt)) => self.problems.push(corrupt.into()),
             // Reading the table has no other way to fail.
-            Err(_) => {}
+            Ok(_) | Err(_) => {}
         }
         Ok(())
     }

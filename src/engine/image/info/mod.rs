@@ -1,10 +1,12 @@
 //! What there is to know about an image, in the terms of `qemu-img info`.
 
 pub(crate) mod inspect;
+mod missing;
 
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use self::missing::missing_bytes;
 use super::Image;
 use super::encryption::{EncryptionInfo, read_encryption};
 use super::layer::Layer;
@@ -61,6 +63,9 @@ pub struct Info {
     pub features: Vec<FeatureBit>,
     /// The types and lengths of the header extensions that are not known.
     pub unknown_extensions: Vec<(u32, u64)>,
+    /// How many bytes of the disk's tables and clusters should lie past the end of the file, and so read as zeros: more than 0
+    /// where the file is cut off. Where there are many tables, at least so many.
+    pub missing: u64,
     /// What is wrong with the image although it can be read: see [`Image::problems`]; and damage to its bitmaps.
     pub problems: Vec<Problem>,
     /// The files of the chain, the image itself first.
@@ -93,7 +98,8 @@ impl<S: Storage> Image<S> {
         self.top.damage.borrow().problems().collect()
     }
 
-    /// What this image is. Reads its head again, and the directory of its bitmaps: two requests in most cases.
+    /// What this image is. Reads its head again, the directory of its bitmaps, and the reference counts of what follows the
+    /// end of the file: four requests in most cases.
     pub async fn info(&self) -> Result<Info, Error<S::Error>> {
         let (file, header) = (&self.top.files.image, self.top.header());
         let head = Head::read(file).await.map_err(Error::Storage)??;
@@ -131,6 +137,7 @@ impl<S: Storage> Image<S> {
                 .unknown()
                 .map(|extension| (extension.kind, extension.data.len() as u64))
                 .collect(),
+            missing: missing_bytes(file, self.top.files.data_file.as_ref(), &header).await?,
             problems,
             chain: self.layers.iter().map(ChainLink::of).collect(),
         })

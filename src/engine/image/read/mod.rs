@@ -4,6 +4,7 @@ pub(crate) mod diff;
 pub(crate) mod host_offset;
 pub(crate) mod locate;
 pub(crate) mod map;
+pub(crate) mod salvage;
 
 use alloc::vec::Vec;
 use core::future::ready;
