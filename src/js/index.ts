@@ -11,6 +11,7 @@ export {
   Qcow2Error,
   type Qcow2ErrorCode,
   type Qcow2ErrorDetails,
+  type Qcow2ErrorKind,
 } from './base/errors.js'
 export type { LongOptions, Progress, RequestOptions } from './base/progress.js'
 export type {
@@ -27,6 +28,15 @@ export { type CompareOptions, type Comparison, compare, type MappedDisk } from '
 export { type ConvertOptions, type ConvertSource, convert } from './convert/convert.js'
 export { type Measurement, type MeasureOptions, measure } from './convert/measure.js'
 export { type RebaseOptions, rebase } from './convert/rebase.js'
+export {
+  type Disk,
+  isDisk,
+  type ReadableOptions,
+  type WritableDisk,
+  type WritableOptions,
+  type WriteZeroesOptions,
+} from './disk/disk.js'
+export type { Extent, MapOptions, RangeOptions } from './disk/extent.js'
 export { type InitOptions, init, type ModuleSource } from './engine/module.js'
 export type { AmendBacking, AmendOptions } from './engine/options/amend.js'
 export type { Backing, BackingFile, BackingRequest, BackingResolver } from './engine/options/backing.js'
@@ -41,15 +51,16 @@ export type {
 export type {
   CacheMode,
   CacheSize,
+  DataFileRequest,
+  DataFileResolver,
   OpenOptions,
-  ReadableOptions,
   ResizeOptions,
   WorkerOptions,
-  WriteZeroesOptions,
 } from './engine/options/open.js'
 export type { Passphrase, PassphraseRequest, PassphraseResolver } from './engine/options/passphrase.js'
 export type { SnapshotOptions } from './engine/options/snapshot.js'
 export type { CheckOptions, CheckReport, Finding, RepairReport } from './engine/reports.js'
+export type { Statistics, StorageStatistics } from './engine/statistics.js'
 export type * from './engine/values.js'
 export { amend } from './file/amend.js'
 export { check } from './file/check.js'
@@ -57,10 +68,13 @@ export { inspect } from './file/inspect.js'
 export { type RepairOptions, repair } from './file/repair.js'
 export type { CopyUpOptions } from './image/copy-up.js'
 export type { DiffExtent } from './image/diff.js'
+export type { DiskChangeEvent, DiskErrorEvent, Qcow2EventMap } from './image/events.js'
+export type { ImageDisk } from './image/image-disk.js'
 export type { KeySlotOptions, KeySlots } from './image/key-slots.js'
-export type { Extent, MapOptions } from './image/map.js'
+export { type OpenDiskOptions, openDisk, type RawOptions, raw } from './image/open-disk.js'
 export { type OverlayOptions, overlay } from './image/overlay.js'
 export { Qcow2 } from './image/qcow2.js'
+export type { SnapshotDisk } from './image/snapshot-disk.js'
 export type { Snapshots } from './image/snapshots.js'
 export { type BlobOptions, blob } from './storage/blob/blob.js'
 export { type FileHandleOptions, fileHandle } from './storage/blob/file-handle.js'
@@ -86,8 +100,10 @@ export type { KeptFile } from './storage/cache/range-cache.js'
 export { readAhead } from './storage/cache/read-ahead.js'
 export { type Http, type HttpOptions, http } from './storage/http/http.js'
 export { type Idb, type IdbOptions, idb } from './storage/idb/idb.js'
+export { sameFile } from './storage/identity.js'
 export type { ClaimOptions } from './storage/lock.js'
 export { type Memory, type MemoryOptions, memory } from './storage/memory/memory.js'
 export { type NodeFileOptions, nodeFile } from './storage/node/node-file.js'
 export type { OpfsEntry, OpfsImportOptions } from './storage/opfs/files.js'
 export { type Opfs, type OpfsOptions, opfs } from './storage/opfs/opfs.js'
+export type { Source, WritableSource } from './storage/source.js'

@@ -34,7 +34,7 @@ async function disk(options, compressed = false) {
 
 const into = new Uint8Array(cluster)
 const reading = (image) => () => {
-  for (let at = 0; at < size; at += cluster) image.readSync(at, into)
+  for (let at = 0; at < size; at += cluster) image.readIntoSync(at, into)
 }
 const writing = (image) => () => {
   clusters.forEach((each, index) => {

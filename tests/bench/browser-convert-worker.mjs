@@ -18,7 +18,7 @@ async function converted({ bytes, compression, workers }) {
       from = done
       if (workers > 0) starts.push(began - called)
     }
-    await convert(memory(bytes), memory(), { compressed: true, compression, workers, onProgress })
+    await convert(memory(bytes), memory(), { sourceFormat: 'raw', compressed: true, compression, workers, onProgress })
     return (bytes.length - from) / 1000 / (performance.now() - began)
   }
   const result = { ours: [], theirs: [], starts }

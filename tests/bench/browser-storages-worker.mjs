@@ -42,7 +42,7 @@ const measurements = {
         total / 1e6,
         () => {
           const start = ours()
-          for (let at = start; at < start + total; at += size) image.readSync(at, into)
+          for (let at = start; at < start + total; at += size) image.readIntoSync(at, into)
         },
         () => {
           const start = theirs()
@@ -56,7 +56,7 @@ const measurements = {
       const [ours, theirs] = [random(file, size), random(file, size)]
       const into = new Uint8Array(size)
       return compareMany(
-        () => image.readSync(ours.next().value, into),
+        () => image.readIntoSync(ours.next().value, into),
         () => raw.read(into, { at: theirs.next().value }),
       )
     }),

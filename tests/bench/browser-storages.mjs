@@ -55,7 +55,7 @@ async function onPage() {
     const times = []
     for (let number = 0; number < count; number += 1) {
       const start = performance.now()
-      await image.read(((number * 7919 * 4096) % (256 * 1024 * 1024)) + 65536, into)
+      await image.readInto(((number * 7919 * 4096) % (256 * 1024 * 1024)) + 65536, into)
       times.push(performance.now() - start)
     }
     return times.toSorted((a, b) => a - b)[Math.floor(count / 2)]

@@ -11,7 +11,7 @@ const measurements = {
       total / 1e6,
       async () => {
         const start = ours()
-        for (let at = start; at < start + total; at += size) await image.read(at, into)
+        for (let at = start; at < start + total; at += size) await image.readInto(at, into)
       },
       async () => {
         const start = theirs()
@@ -28,7 +28,7 @@ const measurements = {
       total / 1e6,
       () => {
         const start = ours()
-        for (let at = start; at < start + total; at += size) image.readSync(at, into)
+        for (let at = start; at < start + total; at += size) image.readIntoSync(at, into)
       },
       () => {
         const start = theirs()
@@ -45,7 +45,7 @@ const measurements = {
     const all = (offsets, read) => Promise.all(arrays.map((into) => read(offsets.next().value, into)))
     const result = await compareEach(
       Math.ceil(200 / depth),
-      () => all(ours, (offset, into) => image.read(offset, into)),
+      () => all(ours, (offset, into) => image.readInto(offset, into)),
       () => all(theirs, (offset) => raw.slice(offset, offset + size).arrayBuffer()),
     )
     return { ours: result.ours.map((each) => each * depth), theirs: result.theirs.map((each) => each * depth) }
@@ -57,7 +57,7 @@ const measurements = {
     const into = new Uint8Array(size)
     return compareEach(
       200,
-      () => image.readSync(ours.next().value, into),
+      () => image.readIntoSync(ours.next().value, into),
       () => {
         const offset = theirs.next().value
         return new FileReaderSync().readAsArrayBuffer(raw.slice(offset, offset + size))

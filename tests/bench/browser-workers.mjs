@@ -47,7 +47,7 @@ async function sequential({ storage, depth, size, total }) {
         while (at < start + total) {
           const offset = at
           at += size
-          await image.read(offset, array)
+          await image.readInto(offset, array)
         }
       }
       await Promise.all(into.map(fill))
@@ -65,7 +65,7 @@ async function calls() {
   const images = []
   for (const worker of [true, false]) images.push(await Qcow2.create(memory(), { size: 1024 * 1024, worker }))
   const into = new Uint8Array(512)
-  const [ours, theirs] = images.map((image) => () => image.read(0, into))
+  const [ours, theirs] = images.map((image) => () => image.readInto(0, into))
   const result = await compareEach(500, ours, theirs)
   for (const image of images) await image.close()
   const median = (numbers) => numbers.toSorted((a, b) => a - b)[Math.floor(numbers.length / 2)]

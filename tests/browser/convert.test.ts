@@ -28,7 +28,14 @@ it.each([
         for (const workers of [0, 2, 3]) {
           const name = `${workers}.qcow2`
           started = 0
-          const options = { compressed: true, compression, clusterSize, workers, overwrite: true }
+          const options = {
+            compressed: true,
+            compression,
+            clusterSize,
+            workers,
+            overwrite: true,
+            sourceFormat: 'raw',
+          } as const
           await convert(http(url), opfs(name, { create: true }), options)
           // The file's own worker is one.
           counts.push(started - 1)
@@ -52,7 +59,7 @@ it.each([
 it('the engine of the new image may be in a worker, and the conversion too', async () => {
   await lab.onPage(async ({ convert, http, memory, opfs, Qcow2 }, url) => {
     const once = memory()
-    await convert(http(url), once)
+    await convert(http(url), once, { sourceFormat: 'raw' })
     const image = await Qcow2.open(once, { worker: true })
     const options = { compressed: true, worker: true, workers: 2 } as const
     await convert(image, opfs('there.qcow2', { create: true }), options)
@@ -60,7 +67,7 @@ it('the engine of the new image may be in a worker, and the conversion too', asy
     await fetch('/there.qcow2', { method: 'PUT', body: await opfs.file('there.qcow2') })
   }, server.url)
   await lab.inWorker(async ({ convert, http, opfs }, url) => {
-    await convert(http(url), opfs('inside.qcow2', { create: true }), { compressed: true })
+    await convert(http(url), opfs('inside.qcow2', { create: true }), { sourceFormat: 'raw', compressed: true })
     await fetch('/inside.qcow2', { method: 'PUT', body: await opfs.file('inside.qcow2') })
   }, server.url)
   for (const name of ['there.qcow2', 'inside.qcow2']) {
@@ -93,11 +100,11 @@ it('a worker that dies, and an abort, end it; the target is empty, and free', as
         if (done > 0 && !ended) end()
         ended = done > 0
       }
-      const options = { compressed: true, workers: 2, signal: stop.signal, onProgress }
+      const options = { compressed: true, workers: 2, signal: stop.signal, onProgress, sourceFormat: 'raw' } as const
       const error = await convert(http(url), target, options).catch((error) => error)
       seen.push([isQcow2Error(error) ? error.code : error.message, target.size()])
     }
-    await convert(http(url), target, { compressed: true, workers: 2 })
+    await convert(http(url), target, { sourceFormat: 'raw', compressed: true, workers: 2 })
     return [seen, target.size() > 1_000_000, workers.length]
   }, server.url)
   expect(seen).toEqual([

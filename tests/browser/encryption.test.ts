@@ -21,7 +21,7 @@ it.each([
       const encryption = { passphrase, iterations: 2000 }
       const image = await Qcow2.create(await storage(), { size: 2 ** 20, encryption, worker, onProgress })
       await image.write(1000, new Uint8Array(100_000).fill(7))
-      const slot = await image.keySlots.add(passphrase, 'second', { iterations: 1000, onProgress })
+      const slot = await image.keySlots.create(passphrase, 'second', { iterations: 1000, onProgress })
       await image.keySlots.change('second', 'third', { iterations: 1000 })
       await image.close()
       const asked: string[] = []

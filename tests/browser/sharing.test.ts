@@ -17,7 +17,7 @@ const own: Work<[Kind, boolean], boolean> = async (qcow2, kind, willing) => {
   const image = await qcow2.Qcow2.create(storage, { size: 1_000_000 })
   await image.write(1000, new Uint8Array([1, 2, 3]))
   Object.assign(globalThis, { image })
-  return image.writable
+  return !image.readOnly
 }
 
 /** Opens it from elsewhere; what it reads there, or the code of the error. */

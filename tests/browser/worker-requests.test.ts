@@ -21,7 +21,8 @@ describe.each([
           const reads = lengths.map(async (length, index) => {
             const offset = (round * 70_001 + index * 500_009) % (image.size - length)
             const room = new Uint8Array(length + 2).fill(round)
-            const into = await image.read(offset, room.subarray(1, length + 1))
+            const into = room.subarray(1, length + 1)
+            await image.readInto(offset, into)
             const same = into.every((byte, at) => byte === whole[offset + at])
             if (!same || room[0] !== round || room[length + 1] !== round) wrong.push(offset)
           })
@@ -187,14 +188,14 @@ describe.each([
       }
       const told = await image.check({ onProgress }).catch((error) => error === thrown)
       const created = await image.snapshots.create('x', { onProgress }).catch((error) => error === thrown)
-      const left = image.snapshots.length
+      const left = (await image.snapshots.list()).length
       await image.close()
       return [told, created, left <= 1, await check(file, { onProgress, worker }).catch((error) => error === thrown)]
     }, worker)
     expect(seen).toEqual([true, true, true, true])
   })
 
-  it('reads no further ahead than one chunk, and takes a state as fast as it is written', async () => {
+  it('reads no further ahead than four chunks, and takes a state as fast as it is written', async () => {
     const seen = await lab.onPage(async ({ memory, Qcow2 }, worker) => {
       const image = await Qcow2.create(memory(), { size: 64 * 65536, worker })
       await image.write(0, new Uint8Array(64 * 65536).fill(1))
@@ -225,6 +226,7 @@ describe.each([
       await image.close()
       return [Math.max(...ahead), pulled, written]
     }, worker)
-    expect(seen).toEqual([1, 20, 20 * 65536])
+    expect(seen[0]).toBeLessThanOrEqual(4)
+    expect(seen.slice(1)).toEqual([20, 20 * 65536])
   })
 })

@@ -20,7 +20,7 @@ const live: Work<[boolean, string], unknown> = async (qcow2, worker, name) => {
   await image.resize(16 * MiB)
   const long = new Uint8Array(9 * MiB).fill(2)
   await image.write(5 * MiB, long)
-  seen.push([first.length, long.length, image.size, image.writable, image.closed])
+  seen.push([first.length, long.length, image.size, image.readOnly, image.closed])
 
   const vmState = new ReadableStream<Uint8Array>({
     start(controller) {
@@ -40,16 +40,17 @@ const live: Work<[boolean, string], unknown> = async (qcow2, worker, name) => {
   await image.snapshots.create('two')
   await image.snapshots.rename('two', 'three')
   await image.snapshots.delete('three')
-  seen.push(image.snapshots.map((each) => each.name))
+  seen.push((await image.snapshots.list()).map((each) => each.name))
 
   const view = await image.snapshots.open('one')
-  const state = await view.readVmState(69_999, 70_002)
-  seen.push([view.size, view.writable, view.vmStateSize, state[0], state[1], state[70_001]])
+  const state = await view.vmState.read(69_999, 70_002)
+  seen.push([view.size, view.vmState.size, state[0], state[1], state[70_001]])
   seen.push(Array.from(await view.read(999, 3)), Array.from(await image.read(999n, 3)))
   await view.close()
 
   const into = new Uint8Array(8).subarray(2, 6)
-  seen.push((await image.read(2 * MiB - 2, into)) === into, Array.from(new Uint8Array(into.buffer)))
+  await image.readInto(2 * MiB - 2, into)
+  seen.push(Array.from(new Uint8Array(into.buffer)))
   let streamed = 0
   for await (const chunk of image.readable({ offset: MiB, length: 2 * MiB, chunkSize: 100_000 })) {
     for (const byte of chunk) streamed += byte
@@ -102,7 +103,7 @@ describe('in a worker', () => {
         await image.snapshots.create(`of ${index}`)
         const reads = Array.from({ length: 10 }, (_, part) => image.read(part * 65536 + index, 1))
         const bytes = (await Promise.all(reads)).map(([byte]) => byte)
-        const [snapshot] = image.snapshots
+        const [snapshot] = await image.snapshots.list()
         return bytes.every((byte, part) => byte === 10 * index + part) && snapshot?.name === `of ${index}`
       })
       const right = await Promise.all(all)

@@ -7,7 +7,8 @@ import {
   nodeFile,
   Qcow2,
   type Qcow2Error,
-  type Storage,
+  raw,
+  type Source,
 } from '../../src/js/index.js'
 import {
   check,
@@ -38,12 +39,7 @@ const code = (promise: Promise<unknown>) =>
   )
 
 /** Converts, and holds the result against the source by QEMU. */
-async function converted(
-  source: Qcow2 | Storage,
-  from: string,
-  name: string,
-  options: ConvertOptions,
-): Promise<string> {
+async function converted(source: Source, from: string, name: string, options: ConvertOptions): Promise<string> {
   await convert(source, target(name), options)
   qemuImg('compare', '-q', from, name)
   if (options.format !== 'raw') expect(check(name)).toBe('clean')
@@ -83,16 +79,48 @@ describe('to plain clusters and to a raw file', () => {
   })
 
   it('an encrypted image is made', async () => {
-    const raw = save('plain.raw', bytes)
-    await convert(nodeFile(raw), target('secret.qcow2'), { encryption: { passphrase, iterations: 1000 } })
+    const path = save('plain.raw', bytes)
+    await convert(nodeFile(path), target('secret.qcow2'), {
+      sourceFormat: 'raw',
+      encryption: { passphrase, iterations: 1000 },
+    })
     expect(difference(decrypted('secret.qcow2'), bytes)).toBe(-1)
   })
 })
 
 describe('every kind of source', () => {
+  it('an image is known by its first bytes, and not taken for a raw disk', async () => {
+    const from = made('probed.qcow2', bytes, '-c')
+    await converted(nodeFile(from), from, 'probed-again.qcow2', {})
+  })
+
+  it('another format is refused by name, and what could be raw has to be called so', async () => {
+    const vmdk = file('other.vmdk')
+    qemuImg('create', '-q', '-f', 'vmdk', vmdk, '1M')
+    const to = memory()
+    const refused = await convert(nodeFile(vmdk), to).catch((error: Qcow2Error) => error)
+    expect(refused).toMatchObject({ code: 'NOT_QCOW2', reason: expect.stringMatching(/VMDK/) })
+    const unnamed = await convert(memory(bytes), to).catch((error: Qcow2Error) => error)
+    expect(unnamed).toMatchObject({ code: 'NOT_QCOW2', reason: expect.stringMatching(/format: 'raw'/) })
+    expect(to.size()).toBe(0)
+  })
+
+  it('a part of a disk, and a VM state', async () => {
+    const image = await Qcow2.create(memory(), { size: 4 * MiB })
+    await image.write(MiB, bytes.subarray(0, MiB))
+    await image.snapshots.create('with a state', { vmState: bytes.subarray(0, 700) })
+    await convert(image.slice(MiB, MiB), target('part.raw'), { format: 'raw' })
+    expect(difference(readFileSync(file('part.raw')), bytes.subarray(0, MiB))).toBe(-1)
+    const snapshot = await image.snapshots.open('with a state')
+    await convert(snapshot.vmState, target('state.qcow2'))
+    expect(difference(disk('state.qcow2').subarray(0, 700), bytes.subarray(0, 700))).toBe(-1)
+    await snapshot.close()
+    await image.close()
+  })
+
   it('a raw disk, also one that does not end with a sector', async () => {
     const odd = save('odd.raw', bytes.subarray(0, 100_001))
-    await convert(nodeFile(odd), target('odd.qcow2'), { compressed: true })
+    await convert(nodeFile(odd), target('odd.qcow2'), { sourceFormat: 'raw', compressed: true })
     expect(difference(disk('odd.qcow2').subarray(0, 100_001), bytes.subarray(0, 100_001))).toBe(-1)
     expect(check('odd.qcow2')).toBe('clean')
   })
@@ -128,20 +156,20 @@ describe('every kind of source', () => {
 it('zeros take no room, however the source has them', async () => {
   const zeros = new Uint8Array(32 * MiB)
   zeros[20 * MiB] = 1
-  const raw = save('zeros.raw', zeros)
+  const path = save('zeros.raw', zeros)
   for (const [name, options] of [
     ['compressed', { compressed: true }],
     ['plain', {}],
     ['raw', { format: 'raw' }],
   ] as const) {
-    await convert(nodeFile(raw), target(`zeros-${name}`), options)
+    await convert(nodeFile(path), target(`zeros-${name}`), { sourceFormat: 'raw', ...options })
     expect(allocated(file(`zeros-${name}`)), name).toBeLessThan(MiB)
   }
 })
 
 it('progress is told up to the end', async () => {
   const told: number[] = []
-  const source = memory(bytes)
+  const source = await raw(bytes)
   await convert(source, memory(), { onProgress: ({ done, total }) => told.push(done / total) })
   expect([told[0], told.at(-1), told.length > 4]).toEqual([0, 1, true])
   expect(told).toEqual([...told].sort((one, other) => one - other))
@@ -150,12 +178,15 @@ it('progress is told up to the end', async () => {
 describe('what ends early', () => {
   it('leaves the target empty, and both storages free', async () => {
     const stop = new AbortController()
+    const sourceFormat = 'raw'
     const [from, to] = [memory(bytes), memory()]
     const enough = new Error('enough')
     const onProgress = ({ done }: { done: number }) => done > MiB && stop.abort(enough)
-    await expect(convert(from, to, { compressed: true, signal: stop.signal, onProgress })).rejects.toBe(enough)
+    await expect(convert(from, to, { sourceFormat, compressed: true, signal: stop.signal, onProgress })).rejects.toBe(
+      enough,
+    )
     expect(to.size()).toBe(0)
-    await convert(from, to)
+    await convert(from, to, { sourceFormat })
     const image = await Qcow2.open(to)
     expect(difference(await image.read(0, size), bytes)).toBe(-1)
     await image.close()
@@ -166,14 +197,14 @@ describe('what ends early', () => {
     const onProgress = () => {
       throw enough
     }
-    await expect(convert(memory(bytes), memory(), { onProgress })).rejects.toBe(enough)
+    await expect(convert(memory(bytes), memory(), { sourceFormat: 'raw', onProgress })).rejects.toBe(enough)
   })
 
   it('because a storage fails says so', async () => {
     const failing = { size: () => size, read: () => Promise.reject(new Error('gone')) }
     for (const format of ['qcow2', 'raw'] as const) {
       const to = memory()
-      await expect(convert(failing, to, { format })).rejects.toMatchObject({
+      await expect(convert(failing, to, { sourceFormat: 'raw', format })).rejects.toMatchObject({
         code: 'STORAGE',
         cause: { message: 'gone' },
       })
@@ -184,7 +215,7 @@ describe('what ends early', () => {
         throw new DOMException('full', 'QuotaExceededError')
       },
     })
-    expect(await code(convert(memory(bytes), full, { format: 'raw' }))).toBe('QUOTA')
+    expect(await code(convert(memory(bytes), full, { sourceFormat: 'raw', format: 'raw' }))).toBe('QUOTA')
   })
 
   it('because a cluster of the source is damaged says where', async () => {
@@ -219,12 +250,15 @@ it('what can’t be asked for is refused, and the target stays as it is', async 
   ]
   for (const [expected, options] of cases) {
     const storage = to()
-    expect(await code(convert(memory(bytes), storage, options)), JSON.stringify(options)).toBe(expected)
+    expect(
+      await code(convert(memory(bytes), storage, { sourceFormat: 'raw', ...options })),
+      JSON.stringify(options),
+    ).toBe(expected)
     expect(storage.size()).toBe(512)
   }
   expect(await code(convert(5 as never, memory()))).toBe('INVALID_ARGUMENT')
-  expect(await code(convert(memory(bytes), memory(new Uint8Array()) as never, { format: 'raw' }))).toBe('READ_ONLY')
+  expect(await code(convert(await raw(bytes), memory(new Uint8Array()) as never, { format: 'raw' }))).toBe('READ_ONLY')
   const both = memory()
-  expect(await code(convert(both, both))).toBe('IN_USE')
-  await convert(memory(bytes), to(), { overwrite: true, format: 'raw' })
+  expect(await code(convert(both, both, { sourceFormat: 'raw' }))).toBe('IN_USE')
+  await convert(memory(bytes), to(), { sourceFormat: 'raw', overwrite: true, format: 'raw' })
 })

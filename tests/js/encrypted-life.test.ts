@@ -28,7 +28,7 @@ describe.each([luks, 'encrypt.format=aes'])('%s', (format) => {
     await image.write(1000, second)
     const view = await image.snapshots.open('first')
     expect(difference(await view.read(1000, first.length), first)).toBe(-1)
-    expect(difference(await view.readVmState(0, first.length), first)).toBe(-1)
+    expect(difference(await view.vmState.read(0, first.length), first)).toBe(-1)
     await view.close()
     await image.close()
     checkEncrypted('disk')

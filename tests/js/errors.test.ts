@@ -2,7 +2,14 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { MessageChannel } from 'node:worker_threads'
 import { describe, expect, it } from 'vitest'
-import { isQcow2Error, memory, Qcow2, Qcow2Error, type Qcow2ErrorDetails } from '../../src/js/index.js'
+import {
+  isQcow2Error,
+  memory,
+  Qcow2,
+  Qcow2Error,
+  type Qcow2ErrorCode,
+  type Qcow2ErrorDetails,
+} from '../../src/js/index.js'
 
 const details: Qcow2ErrorDetails[] = [
   {},
@@ -27,30 +34,35 @@ describe('an error', () => {
     const error = new Qcow2Error('MISSING_BACKING_FILE', 'The image needs (this\nand) that.', given)
     const clone = await posted(error)
     expect(clone).not.toBeInstanceOf(Qcow2Error)
-    if (!isQcow2Error(clone)) return expect.unreachable()
-    expect(clone).toBeInstanceOf(Qcow2Error)
-    expect(clone.name).toBe('Qcow2Error')
+    const before = JSON.stringify(Object.getOwnPropertyDescriptors(clone as Error))
+    expect(isQcow2Error(clone)).toBe(false)
+    const restored = Qcow2Error.from(clone)
+    expect(restored).toBeInstanceOf(Qcow2Error)
+    expect(restored?.name).toBe('Qcow2Error')
     for (const key of ['code', 'reason', 'offset', 'depth', 'file', 'message'] as const) {
-      expect(clone[key], key).toEqual(error[key])
+      expect(restored?.[key], key).toEqual(error[key])
     }
-    expect(String(clone)).toBe(String(error))
+    expect(String(restored)).toBe(String(error))
+    // To look at it does not change it.
+    expect(JSON.stringify(Object.getOwnPropertyDescriptors(clone as Error))).toBe(before)
   })
 
   it('of structuredClone is one again', () => {
     const clone: unknown = structuredClone(
       new Qcow2Error('CLOSED', 'The image is closed.', { cause: new Error('why') }),
     )
-    expect(isQcow2Error(clone) && clone.code).toBe('CLOSED')
+    expect(Qcow2Error.from(clone)?.code).toBe('CLOSED')
   })
 
   it('of which only message and name are left is one again', () => {
     const rest: unknown = Object.assign(new Error('Closed. (qcow2/CLOSED)'), { name: 'Qcow2Error' })
-    expect(isQcow2Error(rest) && rest.code).toBe('CLOSED')
+    expect(Qcow2Error.from(rest)?.code).toBe('CLOSED')
   })
 
   it('of another copy of this package is one', () => {
     const other = Object.assign(new Error('Closed. (qcow2/CLOSED)'), { name: 'Qcow2Error', code: 'CLOSED' })
     expect(isQcow2Error(other) && other.code).toBe('CLOSED')
+    expect(Qcow2Error.from(other)).toBe(other)
   })
 
   it.each([
@@ -63,7 +75,7 @@ describe('an error', () => {
     new Error('(qcow2/closed)'),
     { message: 7 },
   ])('is not %s', (value) => {
-    expect(isQcow2Error(value)).toBe(false)
+    expect([isQcow2Error(value), Qcow2Error.from(value)]).toEqual([false, undefined])
   })
 
   it('says what it is', () => {
@@ -79,6 +91,20 @@ describe('an error', () => {
     ])
     expect('depth' in error).toBe(false)
     expect(error.stack).toContain('Qcow2Error: The header is wrong.')
+  })
+
+  it.each([
+    ['STORAGE', 'storage'],
+    ['QUOTA', 'storage'],
+    ['CORRUPT_L2_ENTRY', 'corrupt'],
+    ['NOT_QCOW2', 'unsupported'],
+    ['UNSUPPORTED_FEATURES', 'unsupported'],
+    ['MARKED_CORRUPT', 'misuse'],
+    ['MISSING_DATA_FILE', 'misuse'],
+    ['INVALID_ARGUMENT', 'misuse'],
+    ['WORKER_DIED', 'engine'],
+  ] as const)('with code %s is of the kind %s', (code, kind) => {
+    expect(new Qcow2Error(code, 'It failed.').kind).toBe(kind)
   })
 
   it('of the engine is a sentence', async () => {
@@ -120,4 +146,12 @@ it('the documented codes are those that the engine has', () => {
     'ENGINE_FAILED',
   ]
   expect([...documented].filter((code) => !codes.has(code)).toSorted()).toEqual(own.toSorted())
+  // The engine's classes of errors are the kinds of the package.
+  for (const kind of ['corrupt', 'unsupported', 'misuse'] as const) {
+    const files = readdirSync(folder, { recursive: true, encoding: 'utf8' }).filter((name) => name.startsWith(kind))
+    const text = files.filter((name) => name.endsWith('.rs')).map((name) => readFileSync(join(folder, name), 'utf8'))
+    const found = text.join('\n').match(/(?<=")[A-Z][A-Z0-9]*_[A-Z0-9_]+(?=")/g) ?? []
+    expect(found.length).toBeGreaterThan(5)
+    for (const code of found) expect([code, new Qcow2Error(code as Qcow2ErrorCode, '').kind]).toEqual([code, kind])
+  }
 })

@@ -117,7 +117,7 @@ describe.each(Object.entries(images))('%s', (name, make) => {
   it('info() says what qemu-img says', async () => {
     await using image = await Qcow2.open(nodeFile(path), { backing })
     const info = await image.info()
-    expect(inQemuWords(info, image.snapshots)).toEqual(relevant(json<QemuInfo>('info', path)))
+    expect(inQemuWords(info, await image.snapshots.list())).toEqual(relevant(json<QemuInfo>('info', path)))
     expect(info.fileSize).toBe(readFileSync(path).length)
     expect(info.chain.length).toBe(backing ? 2 : 1)
     expect(Object.values(info)).not.toContain(Number.NaN)
@@ -237,7 +237,7 @@ describe('snapshots', () => {
 
   it('are opened side by side, at their own size', async () => {
     await using image = await Qcow2.open(nodeFile(path))
-    expect(image.snapshots.map(({ id, name, diskSize }) => [id, name, diskSize])).toEqual([
+    expect((await image.snapshots.list()).map(({ id, name, diskSize }) => [id, name, diskSize])).toEqual([
       ['1', 'first', 4 * MiB],
       ['2', '1', 4 * MiB],
     ])
@@ -274,8 +274,9 @@ describe('snapshots', () => {
 
   it('cannot be changed', async () => {
     await using image = await Qcow2.open(nodeFile(path))
-    expect(() => (image.snapshots as unknown as unknown[]).push(1)).toThrow(TypeError)
-    expect(Object.isFrozen(image.snapshots[0])).toBe(true)
+    const list = await image.snapshots.list()
+    expect(() => (list as unknown[]).push(1)).toThrow(TypeError)
+    expect(Object.isFrozen(list[0])).toBe(true)
   })
 
   it('have a VM state', async () => {
@@ -288,15 +289,15 @@ describe('snapshots', () => {
     bytes.writeBigUInt64BE(150_000n, Number(bytes.readBigUInt64BE(64)) + 40)
 
     await using image = await Qcow2.open(memory(bytes))
-    expect(image.vmStateSize).toBe(0)
+    expect(image.vmState.size).toBe(0)
     await using view = await image.snapshots.open('running')
-    expect([view.size, view.vmStateSize]).toEqual([MiB, 150_000])
-    const state = await view.readVmState(0, 150_000)
+    expect([view.size, view.vmState.size]).toEqual([MiB, 150_000])
+    const state = await view.vmState.read(0, 150_000)
     expect([state[0], state[131_071], state[131_072], state.at(-1)]).toEqual([6, 6, 7, 7])
-    expect(await view.readVmState(131_071, new Uint8Array(2))).toEqual(Uint8Array.of(6, 7))
+    expect(await view.vmState.read(131_071, 2)).toEqual(Uint8Array.of(6, 7))
     expect(await view.read(0, 1)).toEqual(Uint8Array.of(1))
-    await expect(view.readVmState(150_000, 1)).rejects.toMatchObject({ code: 'OUT_OF_BOUNDS' })
-    await expect(image.readVmState(0, 1)).rejects.toMatchObject({ code: 'OUT_OF_BOUNDS' })
+    await expect(view.vmState.read(150_000, 1)).rejects.toMatchObject({ code: 'OUT_OF_BOUNDS' })
+    await expect(image.vmState.read(0, 1)).rejects.toMatchObject({ code: 'OUT_OF_BOUNDS' })
   })
 })
 

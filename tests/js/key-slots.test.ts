@@ -32,14 +32,14 @@ it('passphrases that this package adds, changes and erases are QEMU’s', async 
   createEncrypted('disk', luks)
   const keys = [passphrase, 'second', 'third']
   const image = await open('disk')
-  expect(await image.keySlots.add(passphrase, 'second', few)).toBe(1)
+  expect(await image.keySlots.create(passphrase, 'second', few)).toBe(1)
   expect(await openers('disk', keys)).toEqual([passphrase, 'second'])
   expect(await image.keySlots.change('second', 'third', few)).toBe(2)
   expect(await openers('disk', keys)).toEqual([passphrase, 'third'])
-  await image.keySlots.erase(0)
+  await image.keySlots.delete(0)
   expect(await openers('disk', keys)).toEqual(['third'])
   expect((await image.keySlots.list()).map(({ active }) => active).indexOf(true)).toBe(2)
-  expect(await code(image.keySlots.erase(2))).toBe('LAST_KEY_SLOT')
+  expect(await code(image.keySlots.delete(2))).toBe('LAST_KEY_SLOT')
   expect(await openers('disk', keys)).toEqual(['third'])
   await image.close()
   checkEncrypted('disk', 'third')
@@ -61,24 +61,24 @@ it('passphrases that QEMU adds and erases are this package’s', async () => {
 it('what can’t be done has a code, and changes nothing', async () => {
   copyFileSync(createEncrypted('disk', luks), file('before'))
   const image = await open('disk')
-  expect(await code(image.keySlots.add('wrong', 'second', few))).toBe('WRONG_PASSPHRASE')
+  expect(await code(image.keySlots.create('wrong', 'second', few))).toBe('WRONG_PASSPHRASE')
   expect(await code(image.keySlots.change('wrong', 'second', few))).toBe('WRONG_PASSPHRASE')
-  expect(await code(image.keySlots.erase(8))).toBe('NO_SUCH_KEY_SLOT')
-  expect(await code(image.keySlots.erase(-1))).toBe('INVALID_ARGUMENT')
-  expect(await code(image.keySlots.add(passphrase, 5 as never))).toBe('INVALID_ARGUMENT')
-  expect(await code(image.keySlots.add(passphrase, 'second', { iterations: 1 }))).toBe('INVALID_ARGUMENT')
+  expect(await code(image.keySlots.delete(8))).toBe('NO_SUCH_KEY_SLOT')
+  expect(await code(image.keySlots.delete(-1))).toBe('INVALID_ARGUMENT')
+  expect(await code(image.keySlots.create(passphrase, 5 as never))).toBe('INVALID_ARGUMENT')
+  expect(await code(image.keySlots.create(passphrase, 'second', { iterations: 1 }))).toBe('INVALID_ARGUMENT')
   for (let slot = 1; slot < 8; slot += 1) {
-    expect(await image.keySlots.add(passphrase, `number ${slot}`, few)).toBe(slot)
+    expect(await image.keySlots.create(passphrase, `number ${slot}`, few)).toBe(slot)
   }
-  expect(await code(image.keySlots.add(passphrase, 'ninth', few))).toBe('KEY_SLOTS_FULL')
+  expect(await code(image.keySlots.create(passphrase, 'ninth', few))).toBe('KEY_SLOTS_FULL')
   await image.close()
 
   const reader = await Qcow2.open(nodeFile(file('before')), { passphrase })
-  expect(await code(reader.keySlots.add(passphrase, 'second', few))).toBe('READ_ONLY')
+  expect(await code(reader.keySlots.create(passphrase, 'second', few))).toBe('READ_ONLY')
   await reader.close()
   const plain = await Qcow2.create(memory(), { size: 512 })
   expect(await code(plain.keySlots.list())).toBe('NO_SUCH_KEY_SLOT')
-  expect(await code(plain.keySlots.add(passphrase, 'second', few))).toBe('NO_SUCH_KEY_SLOT')
+  expect(await code(plain.keySlots.create(passphrase, 'second', few))).toBe('NO_SUCH_KEY_SLOT')
   await plain.close()
 })
 
@@ -88,14 +88,14 @@ it('a slot takes as long as is asked for, and says how far it is', async () => {
   timeByDerivation(100)
   const told: number[] = []
   const options = { iterationTime: 50, onProgress: ({ done }: { done: number }) => told.push(done) }
-  const slot = await image.keySlots.add(passphrase, 'second', options)
+  const slot = await image.keySlots.create(passphrase, 'second', options)
   expect((await image.keySlots.list())[slot]?.iterations).toBe(5000)
   expect(told.length).toBeGreaterThan(2)
   const thrown = new Error('enough')
   const stop = () => {
     throw thrown
   }
-  await expect(image.keySlots.add(passphrase, 'third', { ...few, onProgress: stop })).rejects.toBe(thrown)
+  await expect(image.keySlots.create(passphrase, 'third', { ...few, onProgress: stop })).rejects.toBe(thrown)
   expect(await openers('disk', [passphrase, 'second', 'third'])).toEqual([passphrase, 'second'])
   await image.close()
 })

@@ -44,7 +44,7 @@ describe('an overlay', () => {
   it('over an image on a server is made, written, and opened again', async () => {
     const local = memory()
     const image = await overlay(http(server.url), local)
-    expect([image.size, image.writable]).toEqual([size, true])
+    expect([image.size, image.readOnly]).toEqual([size, false])
     expect(difference(await image.read(0, size), bytes)).toBe(-1)
     const changed = await change(image)
     await image.close()

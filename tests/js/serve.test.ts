@@ -4,7 +4,7 @@ import { Qcow2Error } from '../../src/js/index.js'
 import { bytesAt } from './helpers/storages.js'
 
 const size = 3_000_000
-const disk = { size, writable: false, read: async (offset: number, length: number) => bytesAt(offset, length) }
+const disk = { size, readOnly: true, read: async (offset: number, length: number) => bytesAt(offset, length) }
 const url = 'https://example.org/disk.img'
 
 function ask(headers: Record<string, string> = {}, options: ServeOptions = {}, method = 'GET'): Promise<Response> {
@@ -103,7 +103,7 @@ describe('the ETag', () => {
   })
 
   it('is not there for a disk that changes, which is not to be kept', async () => {
-    const response = await serve(new Request(url, { method: 'HEAD' }), { ...disk, writable: true })
+    const response = await serve(new Request(url, { method: 'HEAD' }), { ...disk, readOnly: false })
     expect(response.headers.get('etag')).toBeNull()
     expect(response.headers.get('cache-control')).toBe('no-store')
   })

@@ -158,7 +158,7 @@ describe('a saved machine', () => {
     await machine.count()
     const { id, vmStateSize } = await disk.savevm('good')
     const opened = await image.snapshots.open(id)
-    const state = await opened.readVmState(0, vmStateSize)
+    const state = await opened.vmState.read(0, vmStateSize)
     await opened.close()
     const flipped = state.slice()
     flipped[state.length >> 1] = (flipped[state.length >> 1] ?? 0) ^ 1

@@ -251,8 +251,6 @@ describe('what is refused', () => {
     {
       await using image = await Qcow2.open(nodeFile(file('snapshots.qcow2'), { writable: true }), { writable: true })
       await using snapshot = await image.snapshots.open('one')
-      expect(snapshot.writable).toBe(false)
-      await expect(snapshot.write(0, bytes)).rejects.toMatchObject({ code: 'READ_ONLY' })
       await image.write(0, bytes.fill(7))
       expect((await snapshot.read(0, 1))[0]).toBe(5)
       expect((await image.read(0, 1))[0]).toBe(7)

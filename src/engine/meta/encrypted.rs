@@ -5,6 +5,7 @@ use core::ops::Range;
 use super::buffer_pool::Buffers;
 use super::cluster_locks::{HeldRange, InFlight};
 use super::host_file::HostFile;
+use super::writeback::Writeback;
 use crate::crypto::sector::{SECTOR, SectorCipher};
 use crate::error::{Error, Missing};
 use crate::format::units::{GuestOffset, HostOffset};
@@ -90,9 +91,10 @@ impl Encrypted {
 
     /// Writes the guest's bytes at `guest` to `place` of the file. The caller holds their sectors.
     ///
-    /// A failure loses nothing but these bytes.
+    /// What it fails to read does no harm; what it fails to write poisons `writeback`.
     pub(crate) async fn write<S: StorageMut>(
         &self,
+        writeback: &Writeback,
         file: &HostFile<S>,
         mut guest: GuestOffset,
         mut place: HostOffset,
@@ -112,7 +114,7 @@ impl Encrypted {
             }
             sectors[part.bytes()].copy_from_slice(now);
             cipher.encrypt(number, &mut sectors);
-            file.write(part.start(place), &sectors).await.map_err(Error::Storage)?;
+            writeback.watch(file.write(part.start(place), &sectors)).await?;
             self.buffers.put(sectors);
             (guest, place, buf) = (guest.plus(part.length as u64), place.plus(part.length as u64), rest);
         }

@@ -126,6 +126,30 @@ export type Qcow2ErrorCode =
   | 'LOAD_FAILED'
   | 'ENGINE_FAILED'
 
+/**
+ * Whose fault a failure is.
+ *
+ * - `storage`: where the bytes are: the storage, the server, the browser, another user of the file.
+ * - `corrupt`: the image breaks the rules of the format.
+ * - `unsupported`: the image may be sound, but this package can't read it.
+ * - `misuse`: the caller asked for what can't be, or has not supplied what is needed.
+ * - `engine`: this package: its module could not be loaded or broke down, or its worker is gone.
+ */
+export type Qcow2ErrorKind = 'storage' | 'corrupt' | 'unsupported' | 'misuse' | 'engine'
+
+/** The codes of each kind but `misuse`, or how they begin; all others are misuse. */
+const kinds: readonly (readonly [Qcow2ErrorKind, readonly string[]])[] = [
+  ['storage', ['STORAGE', 'STORAGE_CONTRACT', 'FILE_CHANGED', 'NO_RANGES', 'QUOTA', 'IN_USE', 'NOT_PERMITTED']],
+  ['corrupt', ['CORRUPT_']],
+  ['unsupported', ['NOT_QCOW2', 'UNSUPPORTED_', 'BACKING_CHAIN_TOO_LONG', 'TOO_MANY_ITERATIONS']],
+  ['engine', ['WORKER_DIED', 'WORKER_MISMATCH', 'LOAD_FAILED', 'ENGINE_FAILED']],
+]
+
+function kindOf(code: string): Qcow2ErrorKind {
+  const is = (each: string) => (each.endsWith('_') ? code.startsWith(each) : code === each)
+  return kinds.find(([, codes]) => codes.some(is))?.[0] ?? 'misuse'
+}
+
 /** What a {@link Qcow2Error} says beside its code and its sentence. */
 export interface Qcow2ErrorDetails {
   /** Where: a byte offset in the file at fault, or on the disk for `OUT_OF_BOUNDS`. */
@@ -150,7 +174,7 @@ export interface MissingFile {
  * Every failure of this package, but for aborted requests, which reject with their signal's reason.
  *
  * Structured cloning (`postMessage`) keeps nothing of an error but its message, so the message ends with the code and
- * the details: `The image needs … (qcow2/MISSING_BACKING_FILE?name=base.img)`. {@link isQcow2Error} restores them on
+ * the details: `The image needs … (qcow2/MISSING_BACKING_FILE?name=base.img)`. {@link Qcow2Error.from} restores them on
  * the other side. For people there is {@link Qcow2Error.reason}.
  */
 export class Qcow2Error extends Error {
@@ -170,6 +194,19 @@ export class Qcow2Error extends Error {
     Object.defineProperty(Qcow2Error.prototype, 'name', { value: 'Qcow2Error', configurable: true, writable: true })
   }
 
+  /**
+   * The error that `value` is, or was before it crossed `postMessage` or `structuredClone`; `undefined` if it is none. What
+   * crossed is given back its fields in a new error, but not its `cause`, which doesn't cross everywhere.
+   */
+  static from(value: unknown): Qcow2Error | undefined {
+    return quietly(() => restored(value), undefined)
+  }
+
+  /** Whose fault it is. */
+  get kind(): Qcow2ErrorKind {
+    return kindOf(this.code)
+  }
+
   /** Storages may throw these too: the caller of the image then gets the very error that the storage threw. */
   constructor(code: Qcow2ErrorCode, reason: string, details: Qcow2ErrorDetails = {}) {
     const options = details.cause === undefined ? undefined : { cause: details.cause }
@@ -179,11 +216,11 @@ export class Qcow2Error extends Error {
 }
 
 /**
- * True if `value` is a {@link Qcow2Error}, also one that crossed `postMessage` or `structuredClone`: such a one is given
- * back its prototype and its fields (not `cause`, which doesn't cross everywhere).
+ * Returns whether `value` is a {@link Qcow2Error}, also one of another copy of this package. For one that crossed `postMessage`
+ * or `structuredClone` there is {@link Qcow2Error.from}.
  */
 export function isQcow2Error(value: unknown): value is Qcow2Error {
-  return quietly(() => isOrWasOne(value), false)
+  return quietly(() => value instanceof Qcow2Error || isOfAnotherCopy(value), false)
 }
 
 /** What `look` says of something that was thrown; it may be anything, and throw itself where one looks at it. */
@@ -195,19 +232,27 @@ function quietly<T>(look: () => T, otherwise: T): T {
   }
 }
 
-function isOrWasOne(value: unknown): boolean {
-  if (value instanceof Qcow2Error) return true
-  // By its brand: an error of another window is no instance of this window's class.
+/** What the message of an error of this package is made of. */
+const pattern = /^(.*) \(qcow2\/([A-Z0-9_]+)(?:\?([^ ()]*))?\)$/s
+
+function isOfAnotherCopy(value: unknown): boolean {
+  // By its brand: an error of another window is no instance of this window's class. The name alone proves nothing.
   if (Object.prototype.toString.call(value) !== '[object Error]') return false
-  const { message, code: own } = value as Error & { code?: unknown }
-  const match = /^(.*) \(qcow2\/([A-Z0-9_]+)(?:\?([^ ()]*))?\)$/s.exec(message)
-  if (!match) return false
-  // One of another copy of this package is whole already; its name alone proves nothing, for some bridges keep only that.
-  if (typeof own === 'string') return true
+  const { message, code } = value as Error & { code?: unknown }
+  return typeof code === 'string' && pattern.test(message)
+}
+
+function restored(value: unknown): Qcow2Error | undefined {
+  if (isQcow2Error(value)) return value
+  if (Object.prototype.toString.call(value) !== '[object Error]') return undefined
+  const { message, stack } = value as Error
+  const match = pattern.exec(message)
+  if (!match) return undefined
   const [, reason = '', code, details] = match
-  Object.setPrototypeOf(value, Qcow2Error.prototype)
-  describe(value as Qcow2Error, code as Qcow2ErrorCode, reason, parse(details ?? ''))
-  return true
+  const error = new Qcow2Error(code as Qcow2ErrorCode, reason, parse(details ?? ''))
+  // Where it was thrown says more than where it was restored.
+  Object.defineProperty(error, 'stack', { value: stack, configurable: true, writable: true })
+  return error
 }
 
 /** The error for a parameter that is not what it must be. */
@@ -270,7 +315,8 @@ export function storageFailed(
 ): unknown {
   const { exception: cause, offset } = thrown instanceof ThrownAt ? thrown : { exception: thrown, offset: undefined }
   // One that speaks in these errors is heard as it is.
-  if (isQcow2Error(cause)) return cause
+  const own = Qcow2Error.from(cause)
+  if (own) return own
   return new Qcow2Error(codeOf(cause), sentence(`${words}${wordsOf(cause)}`), { offset, depth, cause })
 }
 

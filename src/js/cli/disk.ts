@@ -1,6 +1,6 @@
 import { closeSync, fdatasyncSync, fstatSync, ftruncateSync, openSync, readSync, writeSync } from 'node:fs'
 
-import type { Extent, MapOptions, Qcow2 } from '../index.js'
+import type { Extent, ImageDisk, MapOptions, Qcow2, SnapshotDisk } from '../index.js'
 import { partsOf } from './holes.js'
 import type { ImageFile } from './image-file.js'
 import { type SparseFile, sparseFiles } from './sparse-file.js'
@@ -30,26 +30,23 @@ export class QcowDisk implements SourceDisk {
   constructor(
     readonly qcow2: Qcow2,
     readonly files: readonly ImageFile[],
-    /** The image of a snapshot, which is closed with it. */
-    private readonly owner?: Qcow2,
+    /** The snapshot of the image that is read in its place, and closed with it. */
+    private readonly snapshot?: SnapshotDisk,
   ) {
     this.#sparse = sparseFiles(files)
   }
 
   get size(): number {
-    return this.qcow2.size
+    return this.#disk.size
   }
 
   read(offset: number, length: number): Promise<Uint8Array<ArrayBuffer>> {
-    return this.qcow2.read(offset, length)
+    return this.#disk.read(offset, length)
   }
 
   /** The extents of the image; those that lie in holes of their file read as zeros. */
   async *map(range: MapOptions = {}): AsyncGenerator<Extent> {
-    for await (const found of this.qcow2.map(range)) {
-      // Encrypted bytes are nowhere in the file as they are on the disk.
-      const isEncrypted = this.files[found.depth]?.inspection?.encryption !== undefined
-      const extent = isEncrypted ? { ...found, offset: undefined } : found
+    for await (const extent of this.#disk.map(range)) {
       const file = this.#sparse.get(extent.depth)
       if (!file || !extent.data || extent.offset === undefined) {
         yield extent
@@ -77,8 +74,12 @@ export class QcowDisk implements SourceDisk {
 
   async close(): Promise<void> {
     for (const file of this.#sparse.values()) file.close()
+    await this.snapshot?.close()
     await this.qcow2.close()
-    await this.owner?.close()
+  }
+
+  get #disk(): ImageDisk {
+    return this.snapshot ?? this.qcow2
   }
 }
 

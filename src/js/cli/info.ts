@@ -79,7 +79,7 @@ async function describe(host: Host, spec: ImageSpec): Promise<Described> {
       'backing-filename': backing,
       'full-backing-filename': full,
       'backing-filename-format': backing === undefined ? undefined : details?.backingFormat,
-      snapshots: snapshotReports(disk.qcow2?.snapshots ?? []),
+      snapshots: snapshotReports((await disk.qcow2?.snapshots.list()) ?? []),
       'format-specific': details && { type: 'qcow2', data: specific(details, file) },
       children: [{ name: 'file', info: fileNode(file, stored) }],
     }

@@ -37,7 +37,7 @@ export async function amendKeySlots(
       if (!fresh) throw new Failure("'new-secret' is required to activate a keyslot")
       if (old) throw new Failure("'old-secret' must not be given when activating keyslots")
       if (!passphrase) throw new Failure("Parameter 'encrypt.key-secret' is required for cipher")
-      await image.keySlots.add(passphrase, fresh, { iterationTime: time === undefined ? 2000 : Number(time) })
+      await image.keySlots.create(passphrase, fresh, { iterationTime: time === undefined ? 2000 : Number(time) })
       return
     }
     if (fresh) throw new Failure("'new-secret' must not be given when erasing keyslots")
@@ -57,7 +57,7 @@ export async function amendKeySlots(
         'Attempt to erase the only active keyslot  which will erase all the data in the image irreversibly - refusing operation',
       )
     }
-    await image.keySlots.erase(number)
+    await image.keySlots.delete(number)
   } catch (error) {
     throw isQcow2Error(error) ? new Failure(error.reason.replace(/\.$/, '')) : error
   }

@@ -34,10 +34,10 @@ export const snapshot: Command = {
     const writable = action !== 'list'
     const spec = imageSpec(name, format, imageOpts)
     if (writable && args.has('forceShare')) throw forceShare(name)
-    const disk = await openImage(host, spec, { writable, secrets })
+    const disk = await openImage(host, spec, { writable, secrets, lockedWithoutSecret: true })
     try {
       if (action === 'list') {
-        const snapshots = disk.qcow2?.snapshots ?? []
+        const snapshots = (await disk.qcow2?.snapshots.list()) ?? []
         if (snapshots.length > 0) host.out(`${snapshotLines(snapshots).join('\n')}\n`)
         return 0
       }
@@ -50,7 +50,7 @@ export const snapshot: Command = {
         else if (action === 'apply') await qcow2.snapshots.apply(which)
         else {
           // Unlike the one to go back to, the one to delete is found by its name alone.
-          const found = qcow2.snapshots.find((each) => each.name === which)
+          const found = (await qcow2.snapshots.list()).find((each) => each.name === which)
           if (!found) throw failed('snapshot not found')
           await qcow2.snapshots.delete(found.id)
         }

@@ -41,7 +41,7 @@ export async function commit(
   base: WritableBase,
   { keep = false, signal, onProgress }: CommitOptions = {},
 ): Promise<void> {
-  if (!keep && !overlay.writable) throw invalidArgument('An overlay that is emptied must be open for writing.')
+  if (!keep && overlay.readOnly) throw invalidArgument('An overlay that is emptied must be open for writing.')
   const total = overlay.size
   onProgress?.({ done: 0, total })
   if (base.size < total) await base.resize(total)

@@ -1,13 +1,11 @@
 import type { LongOptions } from '../base/progress.js'
-import type { Extent, MapOptions } from '../image/map.js'
-import type { Qcow2 } from '../image/qcow2.js'
+import type { Disk } from '../disk/disk.js'
+import type { Extent, MapOptions } from '../disk/extent.js'
 import { firstDifferentSector, firstNonZeroSector } from './bytes.js'
 
-/** A disk that can be compared, measured or copied: an image, a snapshot, or an object with the same methods. */
-export interface MappedDisk extends Pick<Qcow2, 'read'> {
-  /** The size in bytes. */
-  readonly size: number
-  /** The extents of a range, in their order; see {@link Qcow2.map}. */
+/** A disk that can be compared or measured: a {@link Disk} of any kind, or an object with the same methods. */
+export interface MappedDisk extends Pick<Disk, 'size' | 'read'> {
+  /** The extents of a range, in their order; see {@link Disk.map}. */
   map(options?: MapOptions): AsyncIterable<Extent>
 }
 
@@ -26,11 +24,11 @@ export type Comparison = {
   readonly sizesDiffer: boolean
 } & (
   | {
-      /** True: no difference was found. */
+      /** The disks show the same bytes. */
       readonly equal: true
     }
   | {
-      /** False: something differs. */
+      /** The disks differ. */
       readonly equal: false
       /** What differs: the bytes; or with `strict` the size, or how a range is stored. */
       readonly difference: 'content' | 'size' | 'storage'

@@ -2,18 +2,18 @@ import { whenAborted } from '../base/abort.js'
 import { integer, oneOf } from '../base/arguments.js'
 import { invalidArgument, Qcow2Error } from '../base/errors.js'
 import type { LongOptions } from '../base/progress.js'
-import type { Storage, WritableStorage } from '../base/storage/contract.js'
-import { checkedStorage } from '../base/storage/contract.js'
+import type { WritableStorage } from '../base/storage/contract.js'
+import type { Disk } from '../disk/disk.js'
 import type { CreateOptions } from '../engine/options/create.js'
 import type { Packing } from '../engine/packer.js'
-import { overlay } from '../image/overlay.js'
+import { openDisk } from '../image/open-disk.js'
 import { Qcow2 } from '../image/qcow2.js'
-import { memory } from '../storage/memory/memory.js'
+import { type Source, storageOf, type WritableSource } from '../storage/source.js'
 import type { MappedDisk } from './compare.js'
 import { copy, partSize } from './copy.js'
 import { startPackers, workersWanted } from './packers.js'
 import { RawFile } from './raw-file.js'
-import { concatenated } from './sources.js'
+import { concatenated, wholeSectors } from './sources.js'
 import { type ConvertTarget, type Layout, packedTarget, plainTarget, rawTarget, type Zeros } from './target.js'
 
 /** How {@link convert} converts. Progress is told in bytes of the disk. */
@@ -37,7 +37,11 @@ export interface ConvertOptions
     > {
   /** What to make: a qcow2 image, or a raw file, which takes no options of images. Default: `qcow2`. */
   readonly format?: 'qcow2' | 'raw' | undefined
-  /** Packs the clusters. Default: false. */
+  /**
+   * The format of a source that is not an open disk, as in {@link openDisk}. Default: `qcow2`; a raw disk has to be asked for.
+   */
+  readonly sourceFormat?: 'qcow2' | 'raw' | undefined
+  /** Compresses the clusters. Default: false. */
   readonly compressed?: boolean | undefined
   /**
    * How many workers pack the clusters of a compressed image, at most; 0 packs them in this thread. Images are the same for any
@@ -63,8 +67,8 @@ export interface ConvertOptions
   readonly onUnreadable?: ((offset: number, error: unknown) => void) | undefined
 }
 
-/** What {@link convert} reads: an open image, one of its snapshots, anything with their `size`, `read` and `map`, or a raw disk. */
-export type ConvertSource = MappedDisk | Storage
+/** What {@link convert} reads: an open disk, or anything with its `size`, `read` and `map`; or the bytes of a file. */
+export type ConvertSource = MappedDisk | Source
 
 /**
  * Makes a new image, or a raw file, that shows the same disk as another: what `qemu-img convert` does. The new one has no snapshots,
@@ -76,8 +80,9 @@ export type ConvertSource = MappedDisk | Storage
  * Memory stays bounded: at most two parts of the disk, of 1 MiB or a cluster, are under way at one time, or two for each worker.
  * They are stored in the order of the disk.
  *
- * @param source what is copied, or a list of them, one behind the other. An image stays open, and may not be written meanwhile; a raw
- * disk is taken over, and closed in the end.
+ * @param source what is copied, or a list of them, one behind the other. An open disk of any kind stays open, and may not be
+ * written meanwhile. Where the bytes of an image are, or those of a raw disk ({@link ConvertOptions.sourceFormat}), is taken over,
+ * and closed in the end. An image that needs other files has to be opened by {@link Qcow2.open}.
  * @param target where the new one is to be: an empty storage, but for `overwrite`. It is taken over, and closed in the end. If this
  * fails after the new one was begun, the storage is made empty again, as far as it can be. Or an open image that is written instead
  * of a new one; it stays open, and what fails half-way stays as it is.
@@ -86,24 +91,24 @@ export type ConvertSource = MappedDisk | Storage
  */
 export async function convert(
   source: ConvertSource | readonly ConvertSource[],
-  target: WritableStorage | Qcow2,
+  target: WritableSource | Qcow2,
   options: ConvertOptions = {},
 ): Promise<void> {
-  if (!(target instanceof Qcow2)) checkedStorage(target, 'The target')
-  const { signal } = options
-  const make = maker(target, options)
-  const taken: Qcow2[] = []
+  const into = target instanceof Qcow2 ? target : (storageOf(target, 'The target', true) as WritableStorage)
+  const { sourceFormat: format, signal } = options
+  const make = maker(into, options)
+  const taken: Disk[] = []
   try {
     const disks: MappedDisk[] = []
     for (const each of isList(source) ? source : [source]) {
       if (isMapped(each)) disks.push(each)
       else {
-        const disk = await overlay(checkedStorage(each, 'The source'), memory(), { format: 'raw', signal })
+        const disk = await openDisk(each, { format, signal })
         taken.push(disk)
         disks.push(disk)
       }
     }
-    await convertDisk(concatenated(disks), target, make, options)
+    await convertDisk(wholeSectors(concatenated(disks)), into, make, options)
   } finally {
     for (const each of taken) await each.close()
   }
@@ -114,7 +119,8 @@ function isList(source: ConvertSource | readonly ConvertSource[]): source is rea
 }
 
 function isMapped(source: ConvertSource): source is MappedDisk {
-  return typeof source === 'object' && source && 'map' in source
+  const { size, map } = (source ?? {}) as { readonly size?: unknown; readonly map?: unknown }
+  return typeof size === 'number' && typeof map === 'function'
 }
 
 /** Makes the target for a disk of a size. */
@@ -122,7 +128,15 @@ type Make = (size: number) => Promise<ConvertTarget<unknown>>
 
 /** Checks the options. */
 function maker(target: WritableStorage | Qcow2, options: ConvertOptions): Make {
-  const { format = 'qcow2', compressed = false, workers, existing = false, onProgress: _, ...rest } = options
+  const {
+    format = 'qcow2',
+    compressed = false,
+    workers,
+    existing = false,
+    onProgress: _,
+    sourceFormat: __,
+    ...rest
+  } = options
   const { clusterSize = 64 * 1024, encryption, overwrite = false } = rest
   const { targetIsZero = !existing && !(target instanceof Qcow2), sparseSize: sparse = 4096 } = options
   const sparseSize = options.detectZeroes === false ? 0 : integer(sparse, 'sparseSize')

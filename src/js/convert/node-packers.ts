@@ -1,6 +1,5 @@
-import type { PackedClusters } from '../engine/packer.js'
+import type { PackedClusters, Packers } from '../engine/packer.js'
 import { isZero } from './bytes.js'
-import type { Packers } from './packers.js'
 
 /** What is used of `node:zlib`; spelled out so that nobody needs Node's types to use this package's. */
 interface Zlib {

@@ -1,6 +1,6 @@
 import { integer } from '../base/arguments.js'
 import { init } from '../engine/module.js'
-import { type PackedClusters, type Packing, packer } from '../engine/packer.js'
+import { type PackedClusters, type Packers, type Packing, packer } from '../engine/packer.js'
 import { load } from '../worker/load.js'
 import type { WorkerMethods } from '../worker/protocol.js'
 import { Client } from '../worker/rpc/client.js'
@@ -8,16 +8,6 @@ import { isNode, packByNode } from './node-packers.js'
 
 /** The most workers that are started unless more are asked for: writing doesn't keep up with more. */
 const most = 8
-
-/** Whoever packs the clusters of one image. */
-export interface Packers {
-  /** How many parts of the disk keep them busy. */
-  readonly width: number
-  /** Packs a part of the disk. The array is gone afterwards. */
-  pack(disk: Uint8Array<ArrayBuffer>, signal: AbortSignal): Promise<PackedClusters>
-  /** Ends it; nothing may be under way. */
-  end(): void
-}
 
 /** How many workers are wanted; by default one a processor but the one that writes, and none where there are no workers. */
 export function workersWanted(wanted: number | undefined): number {

@@ -1,5 +1,5 @@
 import type { LongOptions } from '../base/progress.js'
-import type { Extent } from '../image/map.js'
+import type { Extent } from '../disk/extent.js'
 import type { Qcow2 } from '../image/qcow2.js'
 import { firstDifferentSector, isZero } from './bytes.js'
 import type { MappedDisk } from './compare.js'

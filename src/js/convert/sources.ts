@@ -1,4 +1,4 @@
-import type { Extent, MapOptions } from '../image/map.js'
+import type { Extent, MapOptions } from '../disk/extent.js'
 import type { MappedDisk } from './compare.js'
 
 /** Several disks as one, each behind the one before. */
@@ -20,17 +20,16 @@ export function concatenated(disks: readonly MappedDisk[]): MappedDisk {
         end: Math.min(offset + length, start + disk.size),
       }))
       .filter(({ from, end }) => end > from)
-  async function read(...[offset, target, options]: Parameters<MappedDisk['read']>): Promise<Uint8Array<ArrayBuffer>> {
-    const at = Number(offset)
-    const into = typeof target === 'number' ? new Uint8Array(target) : (target as Uint8Array<ArrayBuffer>)
-    for (const { disk, start, from, end } of within(at, into.length)) {
-      into.set(await disk.read(from - start, end - from, options), from - at)
-    }
-    return into
-  }
   return {
     size,
-    read: read as MappedDisk['read'],
+    async read(offset, length, options) {
+      const at = Number(offset)
+      const bytes = new Uint8Array(Number(length))
+      for (const { disk, start, from, end } of within(at, bytes.length)) {
+        bytes.set(await disk.read(from - start, end - from, options), from - at)
+      }
+      return bytes
+    },
     async *map({ offset = 0, length, signal }: MapOptions = {}): AsyncGenerator<Extent> {
       const first = Number(offset)
       for (const { disk, start, from, end } of within(first, length === undefined ? size - first : Number(length))) {
@@ -38,6 +37,28 @@ export function concatenated(disks: readonly MappedDisk[]): MappedDisk {
           yield { ...extent, start: extent.start + start }
         }
       }
+    },
+  }
+}
+
+const sector = 512
+
+/** A disk as one of whole sectors: what is missing of the last one is zeros. */
+export function wholeSectors(disk: MappedDisk): MappedDisk {
+  if (disk.size % sector === 0) return disk
+  const size = Math.ceil(disk.size / sector) * sector
+  return {
+    size,
+    async read(offset, length, options) {
+      const [at, count] = [Number(offset), Number(length)]
+      if (at + count <= disk.size) return disk.read(at, count, options)
+      const bytes = new Uint8Array(count)
+      if (at < disk.size) bytes.set(await disk.read(at, disk.size - at, options))
+      return bytes
+    },
+    map({ offset = 0, length, ...watch }: MapOptions = {}) {
+      const end = length === undefined ? disk.size : Math.min(Number(offset) + Number(length), disk.size)
+      return disk.map({ ...watch, offset, length: end - Number(offset) })
     },
   }
 }

@@ -1,9 +1,8 @@
 import { Qcow2Error } from '../base/errors.js'
 import type { WritableStorage } from '../base/storage/contract.js'
-import type { PackedClusters } from '../engine/packer.js'
+import type { PackedClusters, Packers } from '../engine/packer.js'
 import type { Qcow2 } from '../image/qcow2.js'
 import { isZero } from './bytes.js'
-import type { Packers } from './packers.js'
 import { RawFile } from './raw-file.js'
 
 /**

@@ -1,58 +1,109 @@
-import { advance, type ByteCount } from '../base/arguments.js'
-import type { Progress } from '../base/progress.js'
+import { whenAborted } from '../base/abort.js'
+import { advance, type ByteCount, bytesIn, integer, within } from '../base/arguments.js'
+import type { LongOptions } from '../base/progress.js'
+import type { ReadableOptions } from './disk.js'
 
-/** What a stream is made of. */
-export interface StreamSource {
+/** A range of a disk. */
+interface DiskRange {
   readonly offset: ByteCount
   /** In bytes. */
   readonly length: number
-  readonly chunkSize: number
-  readonly signal: AbortSignal | undefined
-  readonly onProgress: ((progress: Progress) => void) | undefined
-  /** The `length` bytes at `offset`, in an array that is given away. */
-  read(offset: ByteCount, length: number, options: { readonly signal: AbortSignal }): Promise<Uint8Array<ArrayBuffer>>
 }
 
+/** How much is read ahead at most: chunks, and bytes of several chunks. */
+const ahead = { chunks: 4, bytes: 4 * 1024 * 1024 }
+
 /**
- * A stream of chunks, which reads one chunk more than has been taken, so that reading and consuming overlap.
+ * A stream of chunks. Some are read ahead of what has been taken, so that reading and consuming overlap.
  *
- * Not of type `bytes`: not every engine has such streams, and at this size of chunks little is gained by them.
+ * Not of type `bytes`: not every browser has such streams, and at this size of chunks little is gained by them.
+ *
+ * @param read the bytes of a range, in an array that is given away.
  */
-export function stream(source: StreamSource): ReadableStream<Uint8Array<ArrayBuffer>> {
-  const { offset, length, chunkSize, signal, onProgress } = source
+export function readStream(
+  { offset, length }: DiskRange,
+  { chunkSize = 1024 * 1024, signal, onProgress }: ReadableOptions,
+  read: (offset: ByteCount, length: number, signal: AbortSignal) => Promise<Uint8Array<ArrayBuffer>>,
+): ReadableStream<Uint8Array<ArrayBuffer>> {
+  const chunk = integer(chunkSize, 'chunkSize', 1)
+  const depth = Math.max(1, Math.min(ahead.chunks, Math.floor(ahead.bytes / chunk)))
   const stop = new AbortController()
-  const abort = () => stop.abort(signal?.reason)
-  const forget = () => signal?.removeEventListener('abort', abort)
+  const pending: Promise<Uint8Array<ArrayBuffer>>[] = []
+  let ignore = () => {}
+  let asked = 0
   let done = 0
+  const readAhead = () => {
+    while (pending.length < depth && asked < length) {
+      const count = Math.min(chunk, length - asked)
+      const bytes = read(advance(offset, asked), count, stop.signal)
+      // It is looked at when its turn comes.
+      bytes.catch(() => {})
+      pending.push(bytes)
+      asked += count
+    }
+  }
   return new ReadableStream<Uint8Array<ArrayBuffer>>(
     {
       start(controller) {
         stop.signal.addEventListener('abort', () => controller.error(stop.signal.reason), { once: true })
-        signal?.addEventListener('abort', abort, { once: true })
-        if (signal?.aborted) abort()
-        else if (length === 0) controller.close()
+        if (signal) ignore = whenAborted({ signal }, (reason) => stop.abort(reason))
+        if (!stop.signal.aborted && length === 0) controller.close()
       },
       async pull(controller) {
-        const count = Math.min(chunkSize, length - done)
-        let chunk: Uint8Array<ArrayBuffer>
         try {
-          chunk = await source.read(advance(offset, done), count, { signal: stop.signal })
+          readAhead()
+          const bytes = (await pending.shift()) as Uint8Array<ArrayBuffer>
+          done += bytes.length
+          controller.enqueue(bytes)
+          onProgress?.({ done, total: length })
         } catch (error) {
-          forget()
+          ignore()
+          // What is on its way is not wanted any more.
+          stop.abort(error)
           throw error
         }
-        done += chunk.length
-        controller.enqueue(chunk)
-        onProgress?.({ done, total: length })
         if (done < length) return
-        forget()
+        ignore()
         controller.close()
       },
       cancel(reason) {
-        forget()
+        ignore()
         stop.abort(reason)
       },
     },
-    new ByteLengthQueuingStrategy({ highWaterMark: chunkSize }),
+    // Chunks wait as promises, not in the queue, so that nothing is read before the first is taken.
+    { highWaterMark: 0 },
   )
+}
+
+/** A stream that writes a range from its beginning on, and flushes when it is closed. */
+export function writeStream(
+  { offset, length }: DiskRange,
+  { signal, onProgress }: LongOptions,
+  disk: {
+    write(offset: ByteCount, bytes: Uint8Array, options: { readonly signal: AbortSignal }): Promise<void>
+    flush(): Promise<void>
+  },
+): WritableStream<Uint8Array> {
+  let done = 0
+  let ignore = () => {}
+  return new WritableStream<Uint8Array>({
+    start(controller) {
+      if (signal) ignore = whenAborted({ signal }, (reason) => controller.error(reason))
+    },
+    async write(chunk, controller) {
+      const bytes = bytesIn(chunk, 'A chunk')
+      within(done, bytes.length, length)
+      await disk.write(advance(offset, done), bytes, { signal: controller.signal })
+      done += bytes.length
+      onProgress?.({ done, total: length })
+    },
+    async close() {
+      ignore()
+      await disk.flush()
+    },
+    abort() {
+      ignore()
+    },
+  })
 }

@@ -1,5 +1,4 @@
 import { storageFailed, ThrownAt } from '../base/errors.js'
-import { ask } from '../base/storage/contract.js'
 import type { HostStorage } from './host-storage.js'
 import type { WasmImage } from './module.js'
 import type { Tasks } from './tasks.js'
@@ -45,14 +44,14 @@ export class DirectReads {
    * to fetch more. False if the engine has to read it.
    */
   give(offset: bigint, length: number, signal: AbortSignal | undefined): false | Promise<Uint8Array> {
-    const { giver } = this.#data
-    const place = giver ? this.#place(offset, length) : -1
-    if (!giver || place < 0) return false
-    return this.#tasks.ask((abort) => ask(giver, place, length, abort).catch(failAt(place)), signal)
+    const data = this.#data
+    const place = data.giver ? this.#place(offset, length) : -1
+    if (data.sync || place < 0) return false
+    return this.#tasks.ask((abort) => data.give(place, length, abort).catch(failAt(place)), signal)
   }
 
   #place(offset: bigint, length: number): number {
-    return this.#data.keeps ? this.#image.cached_host_offset(offset, length) : -1
+    return this.#data.keeps ? this.#image.held_place(offset, length) : -1
   }
 }
 

@@ -3,6 +3,7 @@ import type { HostAmendOptions } from './options/amend.js'
 import type { HostKeyOptions } from './options/encryption.js'
 import type { HostSnapshotOptions } from './options/snapshot.js'
 import type { CheckReport, RepairReport } from './reports.js'
+import type { Statistics } from './statistics.js'
 import type { ImageInfo, Inspection, Location, Snapshot } from './values.js'
 
 /** What is asked of a file that no image is opened for, in the same way; what each takes behind the file. */
@@ -107,6 +108,11 @@ export interface Handle {
   readSync(offset: bigint, into: Uint8Array): void
   writeSync(offset: bigint, bytes: Uint8Array): void
   flushSync(): void
+  /** Runs an operation without waiting. */
+  runSync<M extends 'write_zeroes' | 'discard'>(method: M, args: Parameters<Operations[M]>): void
+
+  /** Counts what was done through this handle. */
+  statistics(): Statistics | Promise<Statistics>
 
   /** Begins a walk. */
   walk<M extends keyof Walks>(method: M, ...args: Parameters<Walks[M]>): Walk

@@ -14,6 +14,7 @@ import {
   type WritableAsyncStorage,
   type WritableSyncStorage,
 } from '../base/storage/contract.js'
+import type { Counters, StorageStatistics } from './statistics.js'
 import { isThreadShared, isTurnOver, nextTurn } from './time-slices.js'
 
 /** The engine, as those answer it of whom it has asked something. */
@@ -25,10 +26,19 @@ export interface Requests {
 /** A storage as the engine knows it: `src/bridge/host.rs` says what it calls. */
 export type HostStorage = SyncHostStorage | AsyncHostStorage
 
-/** `storage`, of `size` bytes, for the engine; which may write to it if it is `writable`, and can be. */
-export function hostStorage(storage: Storage, size: number, writable: boolean, engine: Requests): HostStorage {
+/**
+ * `storage`, of `size` bytes, for the engine, which may write to it if it is `writable`, and can be. Its requests are counted in
+ * `counters`.
+ */
+export function hostStorage(
+  storage: Storage,
+  size: number,
+  writable: boolean,
+  engine: Requests,
+  counters: Counters<StorageStatistics>,
+): HostStorage {
   const Host = isSync(storage) ? SyncHostStorage : AsyncHostStorage
-  return new Host(storage as never, size, writable, engine)
+  return new Host(storage as never, size, writable, engine, counters)
 }
 
 class SyncHostStorage {
@@ -40,15 +50,23 @@ class SyncHostStorage {
   readonly takesTurns = isThreadShared()
   readonly #storage: WritableSyncStorage
   readonly #engine: Requests
+  readonly #counters: Counters<StorageStatistics>
   /** The requests that wait for a turn. */
   readonly #waiting = new Set<number>()
 
-  constructor(storage: SyncStorage, size: number, writable: boolean, engine: Requests) {
+  constructor(
+    storage: SyncStorage,
+    size: number,
+    writable: boolean,
+    engine: Requests,
+    counters: Counters<StorageStatistics>,
+  ) {
     // Where it isn't writable, the engine calls none of the methods for it.
     this.#storage = storage as WritableSyncStorage
     this.size = size
     this.writable = writable
     this.#engine = engine
+    this.#counters = counters
   }
 
   isTurnOver(): boolean {
@@ -71,6 +89,7 @@ class SyncHostStorage {
   }
 
   readSync(offset: number, into: Uint8Array): void {
+    this.#countRead(into.length)
     try {
       this.#storage.readSync(offset, into)
     } catch (exception) {
@@ -79,6 +98,7 @@ class SyncHostStorage {
   }
 
   readKept(offset: number, into: Uint8Array): boolean {
+    this.#countRead(into.length)
     try {
       this.#storage.readSync(offset, into)
       return true
@@ -89,6 +109,8 @@ class SyncHostStorage {
   }
 
   writeSync(offset: number, bytes: Uint8Array): void {
+    this.#counters.writes += 1
+    this.#counters.bytesWritten += bytes.length
     try {
       this.#storage.writeSync(offset, bytes)
     } catch (exception) {
@@ -101,11 +123,17 @@ class SyncHostStorage {
   }
 
   flushSync(): void {
+    this.#counters.flushes += 1
     this.#storage.flushSync()
   }
 
   /** Resolves when nothing is under way any more. */
   async settled(): Promise<void> {}
+
+  #countRead(length: number): void {
+    this.#counters.reads += 1
+    this.#counters.bytesRead += length
+  }
 }
 
 /** A request under way. */
@@ -136,18 +164,26 @@ class AsyncHostStorage {
   readonly #storage: WritableAsyncStorage
   readonly #kept: KeepingStorage | undefined
   readonly #engine: Requests
+  readonly #counters: Counters<StorageStatistics>
   /** The requests under way; those that were aborted are no longer among them, and their answers are not heard. */
   readonly #requests = new Map<number, Request>()
   /** The changes that were aborted and may still be carried out. */
   readonly #aborted = new Set<Change>()
 
-  constructor(storage: AsyncStorage, size: number, writable: boolean, engine: Requests) {
+  constructor(
+    storage: AsyncStorage,
+    size: number,
+    writable: boolean,
+    engine: Requests,
+    counters: Counters<StorageStatistics>,
+  ) {
     // Where it isn't writable, the engine calls none of the methods for it.
     this.#storage = storage as WritableAsyncStorage
     this.#kept = isKeeping(storage) ? storage : undefined
     this.size = size
     this.writable = writable
     this.#engine = engine
+    this.#counters = counters
   }
 
   /** True if some of it may be at hand. */
@@ -165,8 +201,15 @@ class AsyncHostStorage {
     return this.#kept?.readKept(offset, into) ?? false
   }
 
+  /** A new array with the bytes at `offset`, from the storage of `giver`. */
+  give(offset: number, length: number, abort: LazyAbort): Promise<Uint8Array> {
+    this.#countRead(length)
+    return ask(this.giver as GivingStorage, offset, length, abort)
+  }
+
   /** Fills `into` with the bytes at `offset` when they have come; only where it `keeps` some. */
   readInto(offset: number, into: Uint8Array, abort: LazyAbort): Promise<void> {
+    this.#countRead(into.length)
     return (this.#kept as KeepingStorage).readInto(offset, into, abort)
   }
 
@@ -176,10 +219,13 @@ class AsyncHostStorage {
 
   read(number: number, offset: number, length: number): void {
     const abort = new LazyAbort()
+    this.#countRead(length)
     this.#answer(number, { abort, offset }, ask(this.#storage, offset, length, abort))
   }
 
   write(number: number, offset: number, bytes: Uint8Array<ArrayBuffer>): void {
+    this.#counters.writes += 1
+    this.#counters.bytesWritten += bytes.length
     this.#change(number, offset, offset + bytes.length, (abort) => this.#storage.write(offset, bytes, abort))
   }
 
@@ -225,9 +271,15 @@ class AsyncHostStorage {
   async #flush(): Promise<void> {
     do {
       await this.settled()
+      this.#counters.flushes += 1
       await this.#storage.flush()
       // What was aborted meanwhile is not covered for sure.
     } while (this.#aborted.size > 0)
+  }
+
+  #countRead(length: number): void {
+    this.#counters.reads += 1
+    this.#counters.bytesRead += length
   }
 
   /** Tells the engine what a request comes to, unless it is aborted. */

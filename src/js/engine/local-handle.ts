@@ -1,9 +1,11 @@
+import { Qcow2Error } from '../base/errors.js'
 import type { LongOptions } from '../base/progress.js'
 import { DirectReads } from './direct-reads.js'
 import type { Engine } from './engine.js'
 import type { Changes, Handle, Operations, Readable, Walk, Walks, Writable } from './handle.js'
 import type { HostStorage } from './host-storage.js'
 import type { WasmImage } from './module.js'
+import type { Statistics } from './statistics.js'
 import type { Storages } from './storages.js'
 import { Tasks } from './tasks.js'
 import type { Snapshot } from './values.js'
@@ -20,6 +22,7 @@ export class LocalHandle implements Handle {
   readonly #data: HostStorage
   readonly #tasks: Tasks
   readonly #direct: DirectReads
+  readonly #counters = { reads: 0, bytesRead: 0, cacheHits: 0, writes: 0, bytesWritten: 0 }
   #size: number
   #snapshots: readonly Snapshot[] | undefined
   #closing: Promise<void> | undefined
@@ -80,12 +83,14 @@ export class LocalHandle implements Handle {
   ): Uint8Array | Promise<Uint8Array> {
     const into = typeof target === 'number' ? new Uint8Array(target) : target
     signal?.throwIfAborted()
-    if (what === 'read') {
-      const direct = this.#tasks.now(() => this.#direct.read(offset, into, signal))
-      if (direct) return direct === true ? into : direct.then(() => into)
-    }
-    const pending = this.#tasks.run<undefined>(() => this.#image[what](offset, into), signal)
+    const before = this.#storages.counters.reads
+    const pending = this.#read(what, offset, into, signal)
+    this.#countRead(into.length, before)
     return pending ? pending.then(() => into) : into
+  }
+
+  statistics(): Statistics {
+    return { ...this.#counters, storage: { ...this.#storages.counters } }
   }
 
   /** True if the storage makes the arrays of what is read through `give`: memory for it, and small reads, gain nothing. */
@@ -95,22 +100,37 @@ export class LocalHandle implements Handle {
 
   /** Reads a part of the disk into a new array, for who fetches ahead himself: the storage takes it for no reason to do so. */
   give(offset: bigint, length: number, signal: AbortSignal | undefined): Uint8Array | Promise<Uint8Array> {
+    const before = this.#storages.counters.reads
     const given = this.#tasks.now(() => this.#direct.give(offset, length, signal))
+    if (given) this.#countRead(length, before)
     return given || this.read('read', offset, length, signal)
   }
 
   async write(how: Writable, offset: bigint, bytes: Uint8Array, signal: AbortSignal | undefined): Promise<void> {
     await this.#tasks.run(() => this.#image[how](offset, bytes), signal)
+    this.#countWrite(bytes.length)
   }
 
   readSync(offset: bigint, into: Uint8Array): void {
+    const before = this.#storages.counters.reads
     this.#tasks.now(() => {
       if (!this.sync || !this.#direct.readSync(offset, into)) this.#image.read_sync(offset, into)
     })
+    this.#countRead(into.length, before)
   }
 
   writeSync(offset: bigint, bytes: Uint8Array): void {
     this.#tasks.now(() => this.#image.write_sync(offset, bytes))
+    this.#countWrite(bytes.length)
+  }
+
+  runSync<M extends 'write_zeroes' | 'discard'>(method: M, args: Parameters<Operations[M]>): void {
+    if (!this.sync) throw notSync()
+    const outcome = this.#tasks.now(() => this.#methods[method]?.(...args))
+    if (typeof outcome !== 'number') return
+    // Over synchronous storages it waits for nothing but its turn, where the thread is shared.
+    this.#engine.cancel(outcome)
+    throw notSync()
   }
 
   flushSync(): void {
@@ -141,6 +161,32 @@ export class LocalHandle implements Handle {
     return this.#image as unknown as Record<string, (...args: readonly unknown[]) => unknown>
   }
 
+  /** Reads into an array; what is at hand needs no promise. */
+  #read(
+    what: Readable,
+    offset: bigint,
+    into: Uint8Array,
+    signal: AbortSignal | undefined,
+  ): Promise<unknown> | undefined {
+    if (what === 'read') {
+      const direct = this.#tasks.now(() => this.#direct.read(offset, into, signal))
+      if (direct) return direct === true ? undefined : direct
+    }
+    return this.#tasks.run<undefined>(() => this.#image[what](offset, into), signal)
+  }
+
+  /** Counts a read, before which the storages had been read `before` times. */
+  #countRead(length: number, before: number): void {
+    this.#counters.reads += 1
+    this.#counters.bytesRead += length
+    if (this.#storages.counters.reads === before) this.#counters.cacheHits += 1
+  }
+
+  #countWrite(length: number): void {
+    this.#counters.writes += 1
+    this.#counters.bytesWritten += length
+  }
+
   #call<T>(method: string, args: readonly unknown[], options: LongOptions): Promise<T> {
     const start = (watch: HostProgress | undefined) => this.#methods[method]?.(...args, watch) as T | number
     return watched(options, (watch) => this.#tasks.run<T>(() => start(watch), options.signal))
@@ -167,4 +213,9 @@ export class LocalHandle implements Handle {
 interface WasmWalk {
   next(limit: number): Float64Array | number
   free(): void
+}
+
+function notSync(): Qcow2Error {
+  const reason = 'A storage of this image is asynchronous, so nothing of it can be had without waiting.'
+  return new Qcow2Error('NOT_SYNC', reason)
 }

@@ -1,4 +1,4 @@
-import { isQcow2Error, Qcow2Error, type Qcow2ErrorCode, sentence, storageFailed } from '../base/errors.js'
+import { Qcow2Error, type Qcow2ErrorCode, sentence, storageFailed } from '../base/errors.js'
 import load, { type WasmDiff, WasmEngine, type WasmImage, type WasmMap, WasmPacker } from '../generated/qcow2_web.js'
 
 export { type WasmDiff, WasmEngine, type WasmImage, type WasmMap, WasmPacker }
@@ -58,7 +58,8 @@ export function setSource(to: () => ModuleSource | Promise<ModuleSource>): void 
 
 /** What the engine threw, as what this package throws. */
 export function fromEngine(thrown: unknown): unknown {
-  if (isQcow2Error(thrown)) return thrown
+  const own = Qcow2Error.from(thrown)
+  if (own) return own
   if (thrown instanceof Error) {
     return new Qcow2Error('ENGINE_FAILED', 'The engine broke down. Please report this.', { cause: thrown })
   }

@@ -1,7 +1,7 @@
-import { Qcow2Error } from '../base/errors.js'
+import { isQcow2Error, Qcow2Error } from '../base/errors.js'
 import type { LongOptions } from '../base/progress.js'
 import type { Storage, WritableStorage } from '../base/storage/contract.js'
-import { checkedStorage } from '../base/storage/contract.js'
+import { checkedStorage, isStorage } from '../base/storage/contract.js'
 import { Engine } from './engine.js'
 import type { HostStorage } from './host-storage.js'
 import { LocalHandle } from './local-handle.js'
@@ -9,82 +9,108 @@ import { init, type WasmEngine, type WasmImage } from './module.js'
 import { type Backing, type BackingResolver, resolver } from './options/backing.js'
 import { type CreateOptions, createdBacking, hostCreateOptions } from './options/create.js'
 import { hostEncryptOptions } from './options/encryption.js'
-import { type HostOpenOptions, hostOpenOptions, type OpenOptions } from './options/open.js'
+import { hostOpenOptions, type OpenOptions } from './options/open.js'
 import { Passphrases } from './options/passphrase.js'
 import { Storages } from './storages.js'
 import { Tasks } from './tasks.js'
 import { type HostProgress, watched } from './watch.js'
 
-/** Opens an image with an engine that runs here: {@link Qcow2.open} says all of it. */
+/** Opens an image with an engine that runs here: {@link Qcow2.open} says all of it. Its files are storages already. */
 export async function openHere(storage: Storage, options: OpenOptions): Promise<LocalHandle> {
   const { backing, dataFile, writable = false } = options
   const files: Files = {
     image: checkedStorage(storage, 'The image'),
-    data: dataFile === undefined ? undefined : checkedStorage(dataFile, 'dataFile'),
     backing,
     passphrases: new Passphrases(options.passphrase),
     writable,
   }
-  return start(files, hostOpenOptions(options), options, (engine, image, how) => engine.open(image, how))
+  const how = hostOpenOptions(options)
+  return start(files, options, async ({ engine, image, open, run }) => {
+    const call = (data: HostStorage | undefined) => run(() => engine.open(image, { ...how, dataFile: data }))
+    try {
+      return { image: await call(undefined), data: image }
+    } catch (error) {
+      // Only now it is known that there is one, and its name.
+      const found = await missingDataFile(error, dataFile)
+      if (!found) throw error
+      const data = await open(checkedStorage(found, 'dataFile'))
+      return { image: await call(data), data }
+    }
+  })
 }
 
-/** Creates an image with an engine that runs here: {@link Qcow2.create} says all of it. */
+/** Creates an image with an engine that runs here: {@link Qcow2.create} says all of it. Its files are storages already. */
 export async function createHere(storage: WritableStorage, options: CreateOptions): Promise<LocalHandle> {
   const { dataFile, encryption, overwrite = false } = options
   const what = hostCreateOptions(options)
   // Whoever makes an image is not surprised by its iterations.
   const how = hostOpenOptions({ ...options, maxIterations: 0xffff_ffff })
+  const dataStorage = dataFile && checkedStorage(dataFile.storage, 'dataFile.storage')
   const files: Files = {
     image: checkedStorage(storage, 'The image'),
-    data: dataFile && checkedStorage(dataFile.storage, 'dataFile.storage'),
     backing: createdBacking(options),
     passphrases: new Passphrases(encryption && (({ depth }) => (depth === 0 ? encryption.passphrase : undefined))),
     writable: true,
   }
-  return start(files, how, options, (engine, image, how, watch) => {
-    for (const { size } of [image, ...(how.dataFile ? [how.dataFile] : [])]) {
+  return start(files, options, async ({ engine, image, open, run }) => {
+    const data = dataStorage && (await open(dataStorage))
+    for (const { size } of data ? [image, data] : [image]) {
       if (size > 0 && !overwrite) throw new Qcow2Error('NOT_EMPTY', `The storage is not empty: it has ${size} bytes.`)
     }
-    return engine.create(image, { ...what, encryption: encryption && hostEncryptOptions(encryption) }, how, watch)
+    const created = await run((watch) => {
+      const keys = encryption && hostEncryptOptions(encryption)
+      return engine.create(image, { ...what, encryption: keys }, { ...how, dataFile: data }, watch)
+    })
+    return { image: created, data: data ?? image }
   })
+}
+
+/** The data file that an image needs, if opening failed because it is missing and the caller has it. */
+async function missingDataFile(error: unknown, dataFile: OpenOptions['dataFile']): Promise<unknown> {
+  const missing = isQcow2Error(error) && error.code === 'MISSING_DATA_FILE' && !error.depth
+  if (!missing || dataFile === undefined) return undefined
+  return typeof dataFile === 'function' && !isStorage(dataFile) ? dataFile({ name: error.file?.name }) : dataFile
 }
 
 /** The files of an image. */
 interface Files {
   readonly image: Storage
-  readonly data: Storage | undefined
   readonly backing: Backing | readonly Backing[] | BackingResolver | null | undefined
   readonly passphrases: Passphrases
   readonly writable: boolean
 }
 
-/** What calls the engine with the files. */
-type Call = (
-  engine: WasmEngine,
-  image: HostStorage,
-  how: HostOpenOptions,
-  watch: HostProgress | undefined,
-) => WasmImage | number
+/** What an opening works with. */
+interface Opening {
+  readonly engine: WasmEngine
+  readonly image: HostStorage
+  /** Takes another file of the image over. */
+  open(storage: Storage): Promise<HostStorage>
+  /** Runs a call of the engine. */
+  run(call: (watch: HostProgress | undefined) => WasmImage | number): Promise<WasmImage>
+}
 
-/** Takes the files over, and calls the engine with them; what is open is closed again if that fails. */
-async function start(files: Files, how: HostOpenOptions, options: LongOptions, call: Call): Promise<LocalHandle> {
+/** Takes the image file over, and opens the image by `work`; what is open is closed again if that fails. */
+async function start(
+  files: Files,
+  options: LongOptions,
+  work: (opening: Opening) => Promise<{ readonly image: WasmImage; readonly data: HostStorage }>,
+): Promise<LocalHandle> {
+  const { signal } = options
   const use = files.writable ? 'write' : 'read'
   const storages = new Storages()
-  const resolve = resolver(
-    files.backing,
-    (each) => storages.open(each, engine, 'read', options.signal),
-    files.passphrases,
-  )
+  const resolve = resolver(files.backing, (each) => storages.open(each, engine, 'read', signal), files.passphrases)
   await init()
   const engine = new Engine(resolve, files.passphrases)
   const tasks = new Tasks(engine)
   try {
-    const image = await storages.open(files.image, engine, use, options.signal)
-    const data = files.data && (await storages.open(files.data, engine, use, options.signal))
-    const opened = await watched(options, (watch) =>
-      tasks.run<WasmImage>(() => call(engine.wasm, image, { ...how, dataFile: data }, watch), options.signal),
-    )
-    return new LocalHandle(opened, engine, storages, data ?? image, files.writable)
+    const { image, data } = await work({
+      engine: engine.wasm,
+      image: await storages.open(files.image, engine, use, signal),
+      open: (storage) => storages.open(storage, engine, use, signal),
+      run: (call) => watched(options, (watch) => tasks.run<WasmImage>(() => call(watch), signal)),
+    })
+    return new LocalHandle(image, engine, storages, data, files.writable)
   } catch (error) {
     await storages.release().catch(() => {})
     throw files.passphrases.reason(error)

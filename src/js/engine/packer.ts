@@ -29,3 +29,13 @@ export function packer({ compression, clusterSize }: Packing): Packer {
     throw fromEngine(error)
   }
 }
+
+/** Whoever packs the clusters of one image. */
+export interface Packers {
+  /** How many parts of the disk keep them busy. */
+  readonly width: number
+  /** Packs a part of the disk. The array is gone afterwards. */
+  pack(disk: Uint8Array<ArrayBuffer>, signal: AbortSignal): Promise<PackedClusters>
+  /** Ends it; nothing may be under way. */
+  end(): void
+}

@@ -5,9 +5,12 @@ import { claim, disclaim, type Use } from '../base/storage/claims.js'
 import type { Storage } from '../base/storage/contract.js'
 import type { Engine } from './engine.js'
 import { type HostStorage, hostStorage } from './host-storage.js'
+import { storageCounters } from './statistics.js'
 
 /** The storages that an image was opened over, its whole chain; they are closed with the last handle on them. */
 export class Storages {
+  /** What all of them were asked for. */
+  readonly counters = storageCounters()
   readonly #opened: { readonly storage: Storage; readonly host: HostStorage | undefined }[] = []
   #handles = 1
 
@@ -24,7 +27,13 @@ export class Storages {
     }
     const opened: { storage: Storage; host: HostStorage | undefined } = { storage, host: undefined }
     this.#opened.push(opened)
-    opened.host = hostStorage(storage, await unlessAborted(measure(storage), signal), use === 'write', engine)
+    opened.host = hostStorage(
+      storage,
+      await unlessAborted(measure(storage), signal),
+      use === 'write',
+      engine,
+      this.counters,
+    )
     return opened.host
   }
 

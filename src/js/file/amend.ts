@@ -1,16 +1,16 @@
-import type { WritableStorage } from '../base/storage/contract.js'
 import { type AmendOptions, hostAmendOptions } from '../engine/options/amend.js'
+import type { WritableSource } from '../storage/source.js'
 import { runOnFile } from './run-on-file.js'
 
 /**
  * Changes an image's options in place, as `qemu-img amend` and `qemu-img rebase -u` do. A crash, a failure or an abort
  * leaves the image as it was, or as it should be. Nobody may use the image meanwhile.
  *
- * @param storage the image file; it is opened for this, and closed again.
+ * @param source the image file; it is opened for this, and closed again.
  * @throws {@link Qcow2Error} `BAD_OPTIONS`, `REFCOUNT_OVERFLOW`, `MARKED_CORRUPT`, `NEEDS_REPAIR`, `UNNEEDED_DATA_FILE`,
  * `READ_ONLY`, `QUOTA`, `STORAGE`, `IN_USE` and others; or the signal's reason.
  */
-export async function amend(storage: WritableStorage, options: AmendOptions): Promise<void> {
+export async function amend(source: WritableSource, options: AmendOptions): Promise<void> {
   const what = hostAmendOptions(options)
-  await runOnFile(storage, 'write', 'amend', [what], options)
+  await runOnFile(source, 'write', 'amend', [what], options)
 }

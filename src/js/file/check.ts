@@ -1,6 +1,6 @@
-import type { Storage } from '../base/storage/contract.js'
 import type { WorkerOptions } from '../engine/options/open.js'
 import { type CheckOptions, type CheckReport, described, findings } from '../engine/reports.js'
+import type { Source } from '../storage/source.js'
 import { runOnFile } from './run-on-file.js'
 
 /**
@@ -10,11 +10,11 @@ import { runOnFile } from './run-on-file.js'
  * Memory stays bounded, however large the image is. Nobody may write to the image meanwhile; for an open one there is
  * {@link Qcow2.check}.
  *
- * @param storage the image file; it is opened for this, and closed again.
+ * @param source the image file; it is opened for this, and closed again.
  * @throws {@link Qcow2Error} `NOT_QCOW2`, `UNSUPPORTED_…` and `CORRUPT_HEADER` where nothing can be said, `STORAGE` and
  * others; or the signal's reason.
  */
-export async function check(storage: Storage, options: CheckOptions & WorkerOptions = {}): Promise<CheckReport> {
+export async function check(source: Source, options: CheckOptions & WorkerOptions = {}): Promise<CheckReport> {
   const limit = findings(options)
-  return described(await runOnFile(storage, 'read', 'check', [limit], options))
+  return described(await runOnFile(source, 'read', 'check', [limit], options))
 }

@@ -1,19 +1,19 @@
 import { sentence } from '../base/errors.js'
 import type { RequestOptions } from '../base/progress.js'
-import type { Storage } from '../base/storage/contract.js'
 import type { WorkerOptions } from '../engine/options/open.js'
 import type { Inspection } from '../engine/values.js'
+import type { Source } from '../storage/source.js'
 import { runOnFile } from './run-on-file.js'
 
 /**
  * Says as much as can be said of a file, also of one that can't be opened: what format it seems to have, its header and
  * its extensions, and what is wrong with it, where.
  *
- * @param storage the file; it is opened for this, and closed again.
+ * @param source the file; it is opened for this, and closed again.
  * @throws {@link Qcow2Error} `STORAGE` and others, if the file can't be read; or the signal's reason.
  */
-export async function inspect(storage: Storage, options: RequestOptions & WorkerOptions = {}): Promise<Inspection> {
-  const found = await runOnFile(storage, 'read', 'inspect', [], options)
+export async function inspect(source: Source, options: RequestOptions & WorkerOptions = {}): Promise<Inspection> {
+  const found = await runOnFile(source, 'read', 'inspect', [], options)
   const problems = found.problems.map((problem) => ({ ...problem, message: sentence(problem.message) }))
   return { ...found, problems }
 }

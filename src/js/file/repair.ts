@@ -1,7 +1,7 @@
 import { oneOf } from '../base/arguments.js'
-import type { WritableStorage } from '../base/storage/contract.js'
 import type { WorkerOptions } from '../engine/options/open.js'
 import { type CheckOptions, described, findings, type RepairReport } from '../engine/reports.js'
+import type { WritableSource } from '../storage/source.js'
 import { runOnFile } from './run-on-file.js'
 
 /** How an image is repaired. */
@@ -21,17 +21,17 @@ export interface RepairOptions extends CheckOptions, WorkerOptions {
  * What it would do, a {@link check} says before: its findings, each with its `remedy`. A crash, a failure or an abort leaves
  * the image no worse than it was. Nobody may use the image meanwhile.
  *
- * @param storage the image file; it is opened for this, and closed again.
+ * @param source the image file; it is opened for this, and closed again.
  * @throws {@link Qcow2Error} `NOT_QCOW2`, `UNSUPPORTED_…` and `CORRUPT_HEADER` where nothing can be said, `READ_ONLY`,
  * `QUOTA`, `STORAGE`, `IN_USE` and others; or the signal's reason.
  */
 export async function repair(
-  storage: WritableStorage,
+  source: WritableSource,
   what: 'leaks' | 'all',
   options: RepairOptions = {},
 ): Promise<RepairReport> {
   const all = oneOf(what, ['leaks', 'all'], 'What to repair') === 'all'
   const [limit, acceptLoss] = [findings(options), options.acceptLoss ?? false]
-  const { before, after } = await runOnFile(storage, 'write', 'repair', [all, acceptLoss, limit], options)
+  const { before, after } = await runOnFile(source, 'write', 'repair', [all, acceptLoss, limit], options)
   return { before: described(before), after: described(after) }
 }

@@ -95,7 +95,7 @@ export function mountDisk(fs: EmscriptenFs, path: string, image: Qcow2, options:
       'A program in Emscripten reads at once. Open the image in its worker, over a storage that is synchronous there, such as opfs().'
     throw new Qcow2Error('NOT_SYNC', reason)
   }
-  const node = fs.mknod(path, fileType | (image.writable ? 0o666 : 0o444), 0)
+  const node = fs.mknod(path, fileType | (!image.readOnly ? 0o666 : 0o444), 0)
   const file = new DiskFile(fs, image, options)
   node.node_ops = {
     ...node.node_ops,
@@ -106,7 +106,7 @@ export function mountDisk(fs: EmscriptenFs, path: string, image: Qcow2, options:
   return {
     unmount() {
       try {
-        if (image.writable) image.flushSync()
+        if (!image.readOnly) image.flushSync()
       } finally {
         fs.unlink(path)
       }
@@ -165,12 +165,12 @@ class DiskFile {
 
   #read(into: Uint8Array, position: number): number {
     const length = this.#inside(into.length, position)
-    if (length > 0) this.#guard(() => this.#image.readSync(position, into.subarray(0, length)))
+    if (length > 0) this.#guard(() => this.#image.readIntoSync(position, into.subarray(0, length)))
     return length
   }
 
   #write(from: Uint8Array, position: number): number {
-    if (!this.#image.writable) throw new this.#fs.ErrnoError(errno.rofs)
+    if (this.#image.readOnly) throw new this.#fs.ErrnoError(errno.rofs)
     const length = this.#inside(from.length, position)
     if (length === 0 && from.length > 0) throw new this.#fs.ErrnoError(errno.nospc)
     if (length > 0) this.#guard(() => this.#image.writeSync(position, from.subarray(0, length)))
@@ -187,7 +187,7 @@ class DiskFile {
   }
 
   #flush(): number {
-    if (this.#image.writable) this.#guard(() => this.#image.flushSync())
+    if (!this.#image.readOnly) this.#guard(() => this.#image.flushSync())
     return 0
   }
 

@@ -76,7 +76,7 @@ export function infiniteMacDisk(name: string, image: Qcow2, options: InfiniteMac
     },
     read(buffer, offset, length) {
       const count = inside(offset, length)
-      if (count > 0) image.readSync(offset, buffer.subarray(0, count))
+      if (count > 0) image.readIntoSync(offset, buffer.subarray(0, count))
       return count
     },
     write(buffer, offset, length) {
@@ -88,7 +88,7 @@ export function infiniteMacDisk(name: string, image: Qcow2, options: InfiniteMac
     close() {
       clearTimeout(timer)
       timer = undefined
-      if (image.writable) image.flushSync()
+      if (!image.readOnly) image.flushSync()
     },
   }
 }

@@ -110,7 +110,7 @@ const names = new WeakMap<object, string>()
 function etagOf(disk: ServedDisk, { etag }: ServeOptions): string | undefined {
   // A quote would end the header's value.
   if (etag !== undefined) return `"${encodeURIComponent(etag)}"`
-  if (disk.writable !== false) return undefined
+  if (disk.readOnly !== true) return undefined
   let name = names.get(disk)
   if (name === undefined) {
     name = Array.from(crypto.getRandomValues(new Uint8Array(8)), (byte) => byte.toString(16).padStart(2, '0')).join('')

@@ -2,7 +2,7 @@ import { follow } from '../base/abort.js'
 import { integer } from '../base/arguments.js'
 import { Qcow2Error } from '../base/errors.js'
 import type { LongOptions } from '../base/progress.js'
-import type { Extent } from './map.js'
+import type { Extent } from '../disk/extent.js'
 
 /** How {@link Qcow2.copyUp} copies. */
 export interface CopyUpOptions extends LongOptions {

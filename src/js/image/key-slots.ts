@@ -14,62 +14,73 @@ export interface KeySlotOptions extends KeyOptions, LongOptions {}
  * are numbered from 0.
  *
  * What changes them is durable when it is done, and an interruption leaves the passphrases of before or those of after. It
- * needs the image to be {@link Qcow2.writable}. The image's data is not touched: who has a copy of the file from before can
+ * needs an image that is open for writing. The image's data is not touched: who has a copy of the file from before can
  * still open that by the old passphrases.
  */
-export interface KeySlots {
+export class KeySlots {
+  readonly #handle: Handle
+
+  /** @internal */
+  constructor(handle: Handle) {
+    this.#handle = handle
+  }
+
   /**
-   * What is known of each slot, in their order.
+   * What is known of each slot now, in their order.
    *
    * @throws {@link Qcow2Error} `NO_SUCH_KEY_SLOT` where the image is not encrypted by LUKS, and what reading leads to.
    */
-  list(options?: RequestOptions): Promise<readonly KeySlot[]>
+  async list(options: RequestOptions = {}): Promise<readonly KeySlot[]> {
+    const { encryption } = await this.#handle.run('info', [], options)
+    if (encryption?.format === 'luks') return encryption.keySlots
+    throw new Qcow2Error('NO_SUCH_KEY_SLOT', 'The image has no key slots, because it is not encrypted by LUKS.')
+  }
+
   /**
    * Lets one more passphrase open the image.
    *
    * @param existing a passphrase that opens it.
-   * @returns the number of the slot that was taken.
+   * @returns the number of the slot that was filled.
    * @throws {@link Qcow2Error} `WRONG_PASSPHRASE` for `existing`, `KEY_SLOTS_FULL`, `NO_SUCH_KEY_SLOT` where the image is not
    * encrypted by LUKS, `CANCELLED`, and what {@link Qcow2.write} rejects with.
    */
-  add(existing: Passphrase, passphrase: Passphrase, options?: KeySlotOptions): Promise<number>
+  create(existing: Passphrase, passphrase: Passphrase, options: KeySlotOptions = {}): Promise<number> {
+    return this.#fill('add_passphrase', existing, passphrase, options)
+  }
+
   /**
-   * Lets a passphrase open the image in place of another: in another slot, for the old one is erased when the new one is
-   * there.
+   * Lets a passphrase open the image in place of another. It goes into another slot: the old one is erased when the new one
+   * is there.
    *
    * @returns the number of the new slot.
-   * @throws {@link Qcow2Error} as {@link KeySlots.add}.
+   * @throws {@link Qcow2Error} as {@link KeySlots.create}.
    */
-  change(old: Passphrase, passphrase: Passphrase, options?: KeySlotOptions): Promise<number>
+  change(old: Passphrase, passphrase: Passphrase, options: KeySlotOptions = {}): Promise<number> {
+    return this.#fill('change_passphrase', old, passphrase, options)
+  }
+
   /**
    * Erases a slot: its passphrase doesn't open the image any more.
    *
    * @throws {@link Qcow2Error} `LAST_KEY_SLOT` where no other is active, `NO_SUCH_KEY_SLOT`, and what {@link Qcow2.write}
    * rejects with.
    */
-  erase(slot: number, options?: RequestOptions): Promise<void>
-}
+  async delete(slot: number, options: RequestOptions = {}): Promise<void> {
+    await this.#handle.run('erase_key_slot', [small(slot, 'The slot')], options)
+  }
 
-/** The key slots of an open image. */
-export function keySlots(handle: Handle): KeySlots {
-  type Fill = 'add_passphrase' | 'change_passphrase'
-  const fill = async (fill: Fill, known: Passphrase, added: Passphrase, options: KeySlotOptions): Promise<number> => {
+  async #fill(
+    method: 'add_passphrase' | 'change_passphrase',
+    known: Passphrase,
+    added: Passphrase,
+    options: KeySlotOptions,
+  ): Promise<number> {
     const keys = hostKeyOptions(options)
     const [old, passphrase] = [passphraseBytes(known, 'A passphrase'), passphraseBytes(added, 'A passphrase')]
     try {
-      return (await handle.run(fill, [old, passphrase, keys], options)).slot
+      return (await this.#handle.run(method, [old, passphrase, keys], options)).slot
     } finally {
       for (const bytes of [old, passphrase]) bytes.fill(0)
     }
-  }
-  return {
-    list: async (options) => {
-      const { encryption } = await handle.run('info', [], options)
-      if (encryption?.format === 'luks') return encryption.keySlots
-      throw new Qcow2Error('NO_SUCH_KEY_SLOT', 'The image has no key slots, for it is not encrypted by LUKS.')
-    },
-    add: (existing, passphrase, options = {}) => fill('add_passphrase', existing, passphrase, options),
-    change: (old, passphrase, options = {}) => fill('change_passphrase', old, passphrase, options),
-    erase: async (slot, options) => handle.run('erase_key_slot', [small(slot, 'The slot')], options),
   }
 }

@@ -2,19 +2,13 @@ import type { ByteCount } from '../base/arguments.js'
 import { isQcow2Error, Qcow2Error } from '../base/errors.js'
 import { explaining, measure, ready } from '../base/storage/access.js'
 import { claim, disclaim } from '../base/storage/claims.js'
-import {
-  ask,
-  checkedStorage,
-  exact,
-  isSync,
-  isWritable,
-  type Storage,
-  type WritableStorage,
-} from '../base/storage/contract.js'
+import { ask, exact, isSync, isWritable, type Storage, type WritableStorage } from '../base/storage/contract.js'
 import type { Backing, BackingRequest, BackingResolver } from '../engine/options/backing.js'
 import type { CreateOptions } from '../engine/options/create.js'
 import type { Passphrase, PassphraseResolver } from '../engine/options/passphrase.js'
+import { renamed, sameFile } from '../storage/identity.js'
 import { memory } from '../storage/memory/memory.js'
+import { type Source, storageOf, type WritableSource } from '../storage/source.js'
 import { Qcow2 } from './qcow2.js'
 
 /** How {@link overlay} makes and opens an overlay. */
@@ -48,9 +42,12 @@ export interface OverlayOptions
  *
  * @throws {@link Qcow2Error} `FILE_CHANGED`, and what opening and creating lead to; or the signal's reason.
  */
-export async function overlay(base: Storage, local: WritableStorage, options: OverlayOptions = {}): Promise<Qcow2> {
-  checkedStorage(base, 'The base')
-  checkedStorage(local, 'The overlay')
+export async function overlay(base: Source, local: WritableSource, options: OverlayOptions = {}): Promise<Qcow2> {
+  const [below, above] = [storageOf(base, 'The base'), storageOf(local, 'The overlay', true) as WritableStorage]
+  return overlayOf(below, above, options)
+}
+
+async function overlayOf(base: Storage, local: WritableStorage, options: OverlayOptions): Promise<Qcow2> {
   // Open all the while, so that it is asked only once what it is.
   await ready(base, options.signal)
   let held = true
@@ -91,7 +88,7 @@ function open(base: Storage, local: WritableStorage, identity: string, options: 
   const { format, backing: deeper = [], passphrase, cache, cacheSize, signal, worker } = options
   const backing: BackingResolver = ({ name, depth }: BackingRequest) => {
     if (depth > 1) return deeper[depth - 2]
-    if (differ(name, identity)) {
+    if (!sameFile(name, identity)) {
       const reason = `The base is another than the one that the overlay was made over (${name}).`
       throw new Qcow2Error('FILE_CHANGED', reason)
     }
@@ -122,7 +119,7 @@ async function look(base: Storage, options: OverlayOptions): Promise<Seen> {
 
 async function identify(base: Storage, name: string | undefined): Promise<string> {
   const known = base.identity?.() ?? `base#size=${await measure(base)}`
-  return name === undefined ? known : known.replace(/^[^#]*/, () => name)
+  return name === undefined ? known : renamed(known, name)
 }
 
 /**
@@ -168,15 +165,4 @@ function bytesOf(storage: Storage, length: number): Promise<Uint8Array> {
     storage.readSync(0, bytes)
     return bytes
   })
-}
-
-/** True if two names say of a file that it is in different states; where it is may differ. */
-function differ(one: string, other: string): boolean {
-  const [was, is] = [state(one), state(other)]
-  return [...was].some(([key, value]) => is.has(key) && is.get(key) !== value)
-}
-
-function state(identity: string): URLSearchParams {
-  const at = identity.lastIndexOf('#')
-  return new URLSearchParams(at < 0 ? '' : identity.slice(at + 1))
 }

@@ -50,6 +50,7 @@ export function imageMethods(page: Port<PageMethods>): Served<ImageMethods> {
       images.set(snapshot, { handle, numbers: [] })
       return factsOf(handle)
     },
+    statistics: (image) => images.get(image).handle.statistics(),
     facts: (image) => factsOf(images.get(image).handle),
     run: (image, method, args, watch) => images.get(image).handle.run(method, args, watch),
     change: (image, method, args, watch) => images.get(image).handle.change(method, args, watch),

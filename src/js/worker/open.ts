@@ -5,7 +5,7 @@ import type { Storage, WritableStorage } from '../base/storage/contract.js'
 import { isStorage } from '../base/storage/contract.js'
 import type { FileOperations } from '../engine/handle.js'
 import type { CreateOptions } from '../engine/options/create.js'
-import type { OpenOptions } from '../engine/options/open.js'
+import type { DataFileRequest, OpenOptions } from '../engine/options/open.js'
 import { load } from './load.js'
 import { PageObjects } from './page-objects.js'
 import { RemoteHandle } from './remote-handle.js'
@@ -50,7 +50,7 @@ export async function runOnFileInWorker<M extends keyof FileOperations>(
 async function keep(
   method: 'openImage' | 'createImage',
   storage: Storage,
-  data: Storage | undefined,
+  data: unknown,
   use: Use,
   { signal, onProgress, ...options }: (OpenOptions | CreateOptions) & LongOptions,
   worker: true | Worker,
@@ -60,8 +60,9 @@ async function keep(
   const image = client.number()
   try {
     for (const each of [storage, data]) if (isStorage(each)) objects.claim(each, use)
+    const answers = dataFileAnswers(options, (answer) => objects.claim(answer, use))
     // First of all, for a user who is to be asked has just clicked.
-    const [file, rest] = [await objects.pack(storage, signal), await objects.pack(options, signal)]
+    const [file, rest] = [await objects.pack(storage, signal), await objects.pack({ ...options, ...answers }, signal)]
     await unlessAborted(load(client), signal)
     try {
       const facts = await client.port.call(method, [image, file, rest], { signal, onProgress, patient: true })
@@ -74,5 +75,18 @@ async function keep(
   } catch (error) {
     await objects.release()
     throw error
+  }
+}
+
+/** The function that supplies the data file, if the options have one; its answer is claimed before it crosses. */
+function dataFileAnswers(options: OpenOptions | CreateOptions, claim: (storage: Storage) => void) {
+  const { dataFile } = options
+  if (typeof dataFile !== 'function') return {}
+  return {
+    dataFile: async (request: DataFileRequest) => {
+      const found = await dataFile(request)
+      if (isStorage(found)) claim(found)
+      return found
+    },
   }
 }

@@ -1,6 +1,7 @@
 import type { Use } from '../base/storage/claims.js'
 import type { Changes, FileOperations, Operations, Readable, Walks, Writable } from '../engine/handle.js'
 import type { PackedClusters, Packing } from '../engine/packer.js'
+import type { Statistics } from '../engine/statistics.js'
 import type { Snapshot } from '../engine/values.js'
 import type { OpfsMethods } from '../storage/opfs/remote.js'
 import type { Thrown } from './rpc/thrown.js'
@@ -18,6 +19,8 @@ export interface ImageMethods {
   openSnapshot(image: number, snapshot: number, idOrName: string): Facts
   /** What is true of an image now. */
   facts(image: number): Facts
+  /** What was done through an image. */
+  statistics(image: number): Statistics
   run<M extends keyof Operations>(image: number, method: M, args: Parameters<Operations[M]>): unknown
   change<M extends keyof Changes>(image: number, method: M, args: Parameters<Changes[M]>): unknown
   /** Into new memory of a length, or into some that is given for it. */

@@ -1,6 +1,7 @@
 import { isQcow2Error, Qcow2Error } from '../base/errors.js'
 import type { LongOptions } from '../base/progress.js'
 import type { Changes, Handle, Operations, Readable, Walk, Walks, Writable } from '../engine/handle.js'
+import type { Statistics } from '../engine/statistics.js'
 import { closed } from '../engine/tasks.js'
 import type { Snapshot } from '../engine/values.js'
 import type { PageObjects } from './page-objects.js'
@@ -104,6 +105,14 @@ export class RemoteHandle implements Handle {
 
   writeSync(): never {
     throw notSync()
+  }
+
+  runSync(): never {
+    throw notSync()
+  }
+
+  statistics(): Promise<Statistics> {
+    return this.#port.call('statistics', [this.#image])
   }
 
   flushSync(): never {

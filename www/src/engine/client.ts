@@ -2,7 +2,7 @@
 
 import { signal } from '@preact/signals'
 import { proxy, wrap } from 'comlink'
-import { type CheckReport, type DiffExtent, isQcow2Error, type RepairReport } from 'qcow2-web'
+import { type CheckReport, type DiffExtent, Qcow2Error, type RepairReport } from 'qcow2-web'
 import type { PartitionTable } from '../partitions'
 import type {
   Ask,
@@ -50,8 +50,10 @@ async function carryOut<T>(signal: AbortSignal | undefined, call: (task: number)
   try {
     return await call(task)
   } catch (error) {
-    if (isQcow2Error(error) && error.code === 'FILE_CHANGED') fileChanged.value = true
-    throw error
+    // What comes from the worker has lost its fields.
+    const own = Qcow2Error.from(error)
+    if (own?.code === 'FILE_CHANGED') fileChanged.value = true
+    throw own ?? error
   } finally {
     signal?.removeEventListener('abort', cancel)
   }

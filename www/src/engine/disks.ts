@@ -1,18 +1,18 @@
 /** The disks of one open image: the active one, and those of its snapshots, each opened at its first use. */
 
-import type { DiffExtent, Extent, Qcow2 } from 'qcow2-web'
+import type { DiffExtent, Extent, ImageDisk, Qcow2 } from 'qcow2-web'
 import { type PartitionTable, readPartitions } from '../partitions'
 import { Buckets } from './buckets'
 import type { Disk, Explained, Progress, Survey, SurveyRequest } from './protocol'
 import { seldom, TELL_EVERY } from './seldom'
 
 export class Disks {
-  private readonly snapshots = new Map<string, Promise<Qcow2>>()
+  private readonly snapshots = new Map<string, Promise<ImageDisk>>()
 
   constructor(readonly active: Qcow2) {}
 
   /** The disk of a snapshot, or the active one. */
-  async image(snapshot: string | null): Promise<Qcow2> {
+  async image(snapshot: string | null): Promise<ImageDisk> {
     if (snapshot === null) return this.active
     const opened = this.snapshots.get(snapshot) ?? this.active.snapshots.open(snapshot)
     this.snapshots.set(snapshot, opened)

@@ -168,9 +168,9 @@ export class Session {
     onProgress: (progress: Progress) => void,
   ): Promise<void> {
     const { keySlots } = this.disks.active
-    if (change.kind === 'erase') return keySlots.erase(change.slot, { signal })
+    if (change.kind === 'erase') return keySlots.delete(change.slot, { signal })
     const { kind, known, passphrase } = change
-    await keySlots[kind](known, passphrase, { signal, onProgress: seldom(onProgress) })
+    await keySlots[kind === 'add' ? 'create' : 'change'](known, passphrase, { signal, onProgress: seldom(onProgress) })
     // The one by which the image was opened may be gone.
     if (kind === 'change') this.supplies.givePassphrase(0, passphrase)
   }
@@ -284,7 +284,7 @@ export class Session {
       stored: pathOf(this.supplies.image),
       info,
       files: await this.supplies.files(),
-      snapshots: [...active.snapshots],
+      snapshots: [...(await active.snapshots.list())],
       disk: { snapshot: null, size: info.virtualSize },
       without: this.supplies.without(),
       editing: this.target?.in ?? null,

@@ -1,6 +1,6 @@
 /** Where the bytes of a file come from. */
 
-import { type AsyncStorage, blob, http, opfs, type Storage } from 'qcow2-web'
+import { type AsyncStorage, blob, http, opfs, type Storage, sameFile } from 'qcow2-web'
 
 /** A file on a server, read in parts as they are needed. */
 export interface Remote {
@@ -80,7 +80,5 @@ export function addressIn(name: string): string | null {
 
 /** True if a recorded name says of the file that it was in another state than it is in now. */
 export function hasChanged(recorded: string, storage: Storage): boolean {
-  const state = (name: string) => new URLSearchParams(name.split('#')[1] ?? '')
-  const now = state(storage.identity?.() ?? '')
-  return [...state(recorded)].some(([key, value]) => now.has(key) && now.get(key) !== value)
+  return !sameFile(recorded, storage.identity?.())
 }

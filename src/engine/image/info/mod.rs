@@ -2,7 +2,6 @@
 
 pub(crate) mod inspect;
 mod missing;
-pub(crate) mod statistics;
 
 use alloc::string::String;
 use alloc::vec::Vec;

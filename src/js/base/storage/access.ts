@@ -1,5 +1,5 @@
 import { unlessAborted } from '../abort.js'
-import { codeOf, isQcow2Error, Qcow2Error, wordsOf } from '../errors.js'
+import { codeOf, Qcow2Error, wordsOf } from '../errors.js'
 import { isWritable, type Storage } from './contract.js'
 
 /**
@@ -49,9 +49,19 @@ export async function explaining<T>(what: string, act: () => T | Promise<T>): Pr
   }
 }
 
+/** As `explaining`, where nothing has to be waited for. */
+export function explainingSync<T>(what: string, act: () => T): T {
+  try {
+    return act()
+  } catch (cause) {
+    throw explain(what, cause)
+  }
+}
+
 /** What a storage threw while it was opened, say, as what this package throws. */
 function explain(what: string, cause: unknown): unknown {
-  if (isQcow2Error(cause)) return cause
+  const own = Qcow2Error.from(cause)
+  if (own) return own
   return new Qcow2Error(codeOf(cause), `The storage can't be ${what}: ${wordsOf(cause)}.`, { cause })
 }
 

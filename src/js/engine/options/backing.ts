@@ -1,5 +1,6 @@
 import { invalidArgument } from '../../base/errors.js'
 import { checkedStorage, type Storage } from '../../base/storage/contract.js'
+import type { Source } from '../../storage/source.js'
 import type { HostStorage } from '../host-storage.js'
 import { checkPassphrase, type Passphrase, type Passphrases } from './passphrase.js'
 
@@ -16,11 +17,11 @@ export interface BackingRequest {
 /** A backing file with more to say of it than where its bytes are. */
 export interface BackingFile {
   /** Where its bytes are. */
-  readonly storage: Storage
+  readonly storage: Source
   /** Its format, whatever is recorded. Default: the recorded one, else what its first bytes show, as QEMU does. */
   readonly format?: 'qcow2' | 'raw' | undefined
   /** Its external data file, if it has one. */
-  readonly dataFile?: Storage | undefined
+  readonly dataFile?: Source | undefined
   /** Its passphrase, if it is encrypted. Default: {@link OpenOptions.passphrase}. */
   readonly passphrase?: Passphrase | undefined
 }
@@ -35,7 +36,7 @@ export type BackingResolver = (
 ) => Backing | Promise<Backing | null | undefined> | null | undefined
 
 /** A backing file: where its bytes are, perhaps with more to say of it. */
-export type Backing = Storage | BackingFile
+export type Backing = Source | BackingFile
 
 /** A backing file as the engine knows it. */
 export interface HostBackingFile {
@@ -83,16 +84,24 @@ function isList(backing: Backing | readonly Backing[]): backing is readonly Back
   return Array.isArray(backing)
 }
 
-function checked(backing: Backing, depth: number): BackingFile {
+/** What is said of a backing file, whose files are storages already. */
+function checked(backing: Backing, depth: number): BackingFile & { storage: Storage; dataFile?: Storage | undefined } {
   const what = `The backing file at depth ${depth}`
-  const isFile = typeof backing === 'object' && backing && 'storage' in backing
-  const file: BackingFile = isFile ? backing : { storage: backing }
-  checkedStorage(file.storage, what)
-  if (file.dataFile !== undefined) checkedStorage(file.dataFile, `The data file of the backing file at depth ${depth}`)
+  const file: BackingFile = isBackingFile(backing) ? backing : { storage: backing }
+  const storage = checkedStorage(file.storage, what)
+  const dataFile =
+    file.dataFile === undefined
+      ? undefined
+      : checkedStorage(file.dataFile, `The data file of the backing file at depth ${depth}`)
   if (file.passphrase !== undefined)
     checkPassphrase(file.passphrase, `The passphrase of the backing file at depth ${depth}`)
   if (file.format !== undefined && file.format !== 'qcow2' && file.format !== 'raw') {
     throw invalidArgument(`${what} can have the format 'qcow2' or 'raw', not ${String(file.format)}.`)
   }
-  return file
+  return { ...file, storage, dataFile }
+}
+
+/** True if more is said of a backing file than where its bytes are. */
+export function isBackingFile(backing: Backing): backing is BackingFile {
+  return typeof backing === 'object' && backing !== null && 'storage' in backing
 }

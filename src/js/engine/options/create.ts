@@ -1,6 +1,6 @@
 import { type ByteCount, byteCount, integer, oneOf, small, text } from '../../base/arguments.js'
 import type { LongOptions } from '../../base/progress.js'
-import type { WritableStorage } from '../../base/storage/contract.js'
+import type { WritableSource } from '../../storage/source.js'
 import type { Backing, BackingResolver } from './backing.js'
 import type { EncryptionOptions, HostEncryptOptions } from './encryption.js'
 import type { CacheMode, CacheSize, WorkerOptions } from './open.js'
@@ -59,7 +59,7 @@ export interface CreateBacking {
 /** The external data file of an image to be created. */
 export interface CreateDataFile {
   /** Where the data is to be. */
-  readonly storage: WritableStorage
+  readonly storage: WritableSource
   /** The name to record. Default: none, so that QEMU has to be told it. */
   readonly name?: string | undefined
   /** Keeps the file a raw image of the disk, to be read without this one. Default: false. */

@@ -1,6 +1,6 @@
-import { type ByteCount, integer, oneOf, small } from '../../base/arguments.js'
-import type { LongOptions, RequestOptions } from '../../base/progress.js'
-import type { Storage } from '../../base/storage/contract.js'
+import { integer, oneOf, small } from '../../base/arguments.js'
+import type { RequestOptions } from '../../base/progress.js'
+import type { Source } from '../../storage/source.js'
 import type { HostStorage } from '../host-storage.js'
 import type { Backing, BackingResolver } from './backing.js'
 import type { Passphrase, PassphraseResolver } from './passphrase.js'
@@ -9,7 +9,7 @@ import type { Passphrase, PassphraseResolver } from './passphrase.js'
 export interface WorkerOptions {
   /**
    * Runs the engine in a worker, so that it never holds up the page: in the one that the package starts for all who want it,
-   * which ends with the last of them, or in one of your own, whose script imports `qcow2-web/worker`. Default: false.
+   * which ends some seconds after the last of them, or in one of your own, whose script imports `qcow2-web/worker`. Default: false.
    *
    * All is the same there, but for the synchronous methods, which throw `NOT_SYNC`. Storages of `blob`, `fileHandle`, `http`
    * (without `fetchFn`), `idb` and `opfs`, with `readAhead` and `prefetched` over them, are opened in the worker; all others,
@@ -43,8 +43,11 @@ export interface OpenOptions extends WorkerOptions {
    * Without this option an image that needs a backing file is refused with `MISSING_BACKING_FILE`.
    */
   readonly backing?: Backing | readonly Backing[] | BackingResolver | null | undefined
-  /** The image's external data file, if it has one. */
-  readonly dataFile?: Storage | undefined
+  /**
+   * The image's external data file, if it has one; or a function that is asked for it when the image needs it. One that the
+   * image does not need is not opened.
+   */
+  readonly dataFile?: Source | DataFileResolver | undefined
   /**
    * The passphrase of the image, and of backing files that are encrypted and have none of their own ({@link BackingFile}); or a
    * function that is asked for each, once it is needed. `null`: open encrypted files without; what they are, and their
@@ -62,6 +65,17 @@ export interface OpenOptions extends WorkerOptions {
   readonly signal?: AbortSignal | undefined
 }
 
+/** An external data file that an image needs. */
+export interface DataFileRequest {
+  /** The recorded name, often a path on the machine that made the image; `undefined` if none is recorded. */
+  readonly name: string | undefined
+}
+
+/** Supplies an image's external data file. Without an answer, opening fails with code `MISSING_DATA_FILE`. */
+export type DataFileResolver = (
+  request: DataFileRequest,
+) => Source | Promise<Source | null | undefined> | null | undefined
+
 /**
  * When what is written is durable: with `writeback` after a flush, and with `writethrough` as soon as a write is done, as
  * if a flush followed it; which costs as much.
@@ -76,28 +90,12 @@ export interface CacheSize {
   readonly clusters?: number | undefined
 }
 
-/** How {@link Qcow2.writeZeroes} writes. */
-export interface WriteZeroesOptions extends RequestOptions {
-  /** Gives back the clusters that lie wholly in the range, to be used again. Default: false, what is allocated stays. */
-  readonly unmap?: boolean | undefined
-}
-
 /** How {@link Qcow2.resize} resizes. */
 export interface ResizeOptions extends RequestOptions {
   /** Lets the disk become smaller: what it holds behind its new end is lost. Default: false. */
   readonly shrink?: boolean | undefined
   /** What of a new part is allocated at once, as in {@link CreateOptions.preallocation}. Default: `off`, nothing. */
   readonly preallocation?: 'off' | 'metadata' | 'full' | undefined
-}
-
-/** What {@link Qcow2.readable} reads. */
-export interface ReadableOptions extends LongOptions {
-  /** Where to begin, in bytes. Default: 0. */
-  readonly offset?: ByteCount | undefined
-  /** How many bytes to read. Default: up to the disk's end. */
-  readonly length?: ByteCount | undefined
-  /** The length of each chunk but the last, in bytes. Default: 1 MiB. */
-  readonly chunkSize?: number | undefined
 }
 
 /** How an image is opened, as `src/bridge/host.rs` takes it. */

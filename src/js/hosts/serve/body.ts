@@ -5,7 +5,7 @@ export interface ServedDisk {
   /** The size in bytes. */
   readonly size: number
   /** False if its bytes never change. */
-  readonly writable?: boolean
+  readonly readOnly?: boolean
   /** Reads `length` bytes at `offset`. */
   read(offset: number, length: number, options?: { readonly signal?: AbortSignal | undefined }): Promise<Uint8Array>
 }

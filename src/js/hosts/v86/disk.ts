@@ -100,7 +100,7 @@ class ImageDisk implements V86Disk, HookedDisk, MachineDisk {
     this.image = image
     this.#options = options
     this.#byteLength = image.size
-    this.writeCache = (options.writeCache ?? true) && image.writable ? true : undefined
+    this.writeCache = (options.writeCache ?? true) && !image.readOnly ? true : undefined
     this.record = new StateRecord(this)
   }
 
@@ -300,7 +300,7 @@ class ImageDisk implements V86Disk, HookedDisk, MachineDisk {
 
   async #flushImage(): Promise<void> {
     const writes = this.#writes
-    if (this.image.writable) await this.image.flush()
+    if (!this.image.readOnly) await this.image.flush()
     this.#durable = Math.max(this.#durable, writes)
   }
 
@@ -382,14 +382,14 @@ class ImageDisk implements V86Disk, HookedDisk, MachineDisk {
   async #read(offset: number, length: number, signal: AbortSignal | undefined): Promise<Uint8Array> {
     const bytes = new Uint8Array(length)
     const inside = this.#inside(offset, length)
-    await this.image.read(offset, inside === length ? bytes : bytes.subarray(0, inside), { signal })
+    await this.image.readInto(offset, inside === length ? bytes : bytes.subarray(0, inside), { signal })
     return bytes
   }
 
   #readSync(offset: number, length: number): Uint8Array {
     const bytes = new Uint8Array(length)
     const inside = this.#inside(offset, length)
-    this.image.readSync(offset, inside === length ? bytes : bytes.subarray(0, inside))
+    this.image.readIntoSync(offset, inside === length ? bytes : bytes.subarray(0, inside))
     return bytes
   }
 
@@ -417,7 +417,7 @@ class ImageDisk implements V86Disk, HookedDisk, MachineDisk {
     this.#firstSector = undefined
     if (this.#byteLength < sectorSize) return
     this.#firstSector = await this.image.read(0, sectorSize)
-    if (!this.image.writable) await this.record.identify()
+    if (this.image.readOnly) await this.record.identify()
   }
 
   #keepFirstSector(offset: number, bytes: Uint8Array): void {

@@ -1,4 +1,4 @@
-import { type Qcow2, Qcow2Error, type Snapshot } from '../../index.js'
+import { type Qcow2, Qcow2Error, type Snapshot, type SnapshotDisk } from '../../index.js'
 import { type FrameHeader, type FrameSource, readHeader, readState } from './frame.js'
 import type { Machine } from './machine.js'
 import type { MachineDisk } from './machine-disk.js'
@@ -79,7 +79,7 @@ async function match(
     const saved = header.disks[index]
     if (!saved) continue
     const { image } = disk
-    if (saved.snapshot !== image.writable)
+    if (saved.snapshot !== !image.readOnly)
       throw bad(`${role} was ${saved.snapshot ? '' : 'not '}writable when it was saved`)
     if (!saved.snapshot) {
       if (saved.size !== image.size || saved.identity !== disk.record.identity) throw bad(`${role} holds another image`)
@@ -137,14 +137,15 @@ async function apply(
 
 /** A snapshot by its id, or else by its name, as QEMU looks them up. */
 function find({ snapshots }: Qcow2, idOrName: string): Snapshot {
-  const found = snapshots.find(({ id }) => id === idOrName) ?? snapshots.find(({ name }) => name === idOrName)
+  const list = snapshots.list()
+  const found = list.find(({ id }) => id === idOrName) ?? list.find(({ name }) => name === idOrName)
   if (found) return found
   throw new Qcow2Error('NO_SUCH_SNAPSHOT', `There is no snapshot with the id or name '${idOrName}'.`)
 }
 
 /** The id of the snapshot that belongs to a save. */
 async function findSave(image: Qcow2, save: string): Promise<string | undefined> {
-  for (const { id, vmStateSize } of image.snapshots) {
+  for (const { id, vmStateSize } of image.snapshots.list()) {
     if (vmStateSize === 0) continue
     const opened = await image.snapshots.open(id)
     try {
@@ -157,9 +158,9 @@ async function findSave(image: Qcow2, save: string): Promise<string | undefined>
   return undefined
 }
 
-function sourceOf(snapshot: Qcow2, signal?: AbortSignal): FrameSource {
+function sourceOf({ vmState }: SnapshotDisk, signal?: AbortSignal): FrameSource {
   return {
-    length: snapshot.vmStateSize,
-    read: (offset, length) => snapshot.readVmState(offset, length, { signal }),
+    length: vmState.size,
+    read: (offset, length) => vmState.read(offset, length, { signal }),
   }
 }

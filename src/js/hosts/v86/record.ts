@@ -40,7 +40,7 @@ export class StateRecord implements DiskRecord {
 
   save(): unknown[] {
     const { image } = this.#disk
-    const snapshot = this.managed ?? (image.writable ? this.#snapshot() : '')
+    const snapshot = this.managed ?? (!image.readOnly ? this.#snapshot() : '')
     return [magic, version, image.size, snapshot, this.#identity]
   }
 
@@ -50,7 +50,7 @@ export class StateRecord implements DiskRecord {
       throw bad('it has the disk in another form, not as an image of this package')
     if (this.managed !== undefined && snapshot === this.managed) return
     const { image } = this.#disk
-    if (!image.writable) {
+    if (image.readOnly) {
       if (size !== image.size || identity !== this.#identity) throw bad('it belongs to another image')
       return
     }
@@ -66,7 +66,7 @@ export class StateRecord implements DiskRecord {
   }
 
   #has(name: string): boolean {
-    return this.#coming.has(name) || this.#disk.image.snapshots.some((each) => each.name === name)
+    return this.#coming.has(name) || this.#disk.image.snapshots.list().some((each) => each.name === name)
   }
 
   /** The name of a snapshot of the disk as it is now. */

@@ -13,12 +13,12 @@ export async function saveMachine(
   options: V86SaveOptions,
 ): Promise<Snapshot> {
   options.signal?.throwIfAborted()
-  if (!disk.image.writable) throw new Qcow2Error('READ_ONLY', 'The image is not writable, so it takes no snapshot.')
+  if (disk.image.readOnly) throw new Qcow2Error('READ_ONLY', 'The image is not writable, so it takes no snapshot.')
   return machine.paused(async () => {
     const save = token()
     const state = new Uint8Array(await stateOf(machine, save))
     const header = headerOf(machine, save)
-    const others = machine.disks.filter((each) => each.disk !== disk && each.disk.image.writable)
+    const others = machine.disks.filter((each) => each.disk !== disk && !each.disk.image.readOnly)
     const taken: { readonly image: Qcow2; readonly id: string }[] = []
     try {
       for (const { disk: other } of others) {
@@ -56,7 +56,7 @@ function headerOf(machine: Machine, save: string): FrameHeader {
   const disks = machine.disks.map(({ role, disk: { image, record, writeCache } }) => ({
     role,
     size: image.size,
-    snapshot: image.writable,
+    snapshot: !image.readOnly,
     identity: record.identity,
     writeCache: writeCache === true,
   }))

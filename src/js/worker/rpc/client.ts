@@ -20,12 +20,15 @@ export interface PageMethods extends StorageMethods {
   invoke(callback: number, args: readonly unknown[]): unknown
 }
 
+/** How long the package's worker stays when nobody uses it any more, in milliseconds: to start one takes far longer than to open an image. */
+const idleTime = 5000
+
 /** How long a worker may take until it answers, in milliseconds: its script may come over a slow network. */
 const patience = 60_000
 
 /**
- * The page's side of a worker whose methods are `M`: of the package's own worker, which runs while it is used, or of one of
- * the caller's.
+ * The page's side of a worker whose methods are `M`: of the package's own worker, which runs while it is used and a few
+ * seconds longer, or of one of the caller's.
  */
 export class Client<M extends object = object> {
   static #shared: Client | undefined
@@ -46,12 +49,15 @@ export class Client<M extends object = object> {
   readonly begun: Promise<void>
   #answers = false
   #users = 0
+  /** Ends the worker when it was idle for a while. */
+  #idle: ReturnType<typeof setTimeout> | undefined
   #numbers = 0
 
   /** That of `worker`, or of the one that runs, or of a new one; whoever gets it calls `release` in the end. */
   static acquire<M extends object>(worker?: Worker): Client<M> {
     const client = worker ? Client.#of(worker) : Client.#running()
     client.#users += 1
+    clearTimeout(client.#idle)
     return client as Client as Client<M>
   }
 
@@ -82,7 +88,10 @@ export class Client<M extends object = object> {
     this.port = new Port((message, transfer) => this.#worker.postMessage(message, transfer), this.#methods)
     this.#worker.addEventListener('message', ({ data }: MessageEvent<Message>) => {
       // A caller's own worker may say other things too.
-      if (data?.qcow2) this.port.hear(data)
+      if (!data?.qcow2) return
+      // Those who use it go on as far as that goes; whoever comes next gets a new one.
+      if (isEngineFailure(data) && Client.#shared === this) Client.#shared = undefined
+      this.port.hear(data)
     })
     this.#worker.addEventListener('messageerror', () => this.#die('it was not understood'))
     this.#worker.addEventListener('error', ({ message }) => {
@@ -111,10 +120,13 @@ export class Client<M extends object = object> {
     return this.#numbers
   }
 
-  /** Lets the worker end if nobody else uses it. */
+  /** Lets the worker end if nobody else uses it: the shared one a while later. */
   release(): void {
     this.#users -= 1
-    if (this.#users === 0 && this.#own) this.#end(new Qcow2Error('CLOSED', 'The worker is not in use any more.'))
+    if (this.#users > 0 || !this.#own) return
+    const end = () => this.#end(new Qcow2Error('CLOSED', 'The worker is not in use any more.'))
+    if (Client.#shared === this) this.#idle = setTimeout(end, idleTime)
+    else end()
   }
 
   /** What the worker may call. */
@@ -148,6 +160,10 @@ export class Client<M extends object = object> {
     if (this.#own) this.#worker.terminate()
     this.port.end(error)
   }
+}
+
+function isEngineFailure(message: Message): boolean {
+  return message.qcow2 === 'error' && 'code' in message.error && message.error.code === 'ENGINE_FAILED'
 }
 
 function gone(why: string): string {

@@ -1,4 +1,4 @@
-import { isQcow2Error, Qcow2Error, type Qcow2ErrorCode, type Qcow2ErrorDetails, wordsOf } from '../../base/errors.js'
+import { Qcow2Error, type Qcow2ErrorCode, type Qcow2ErrorDetails, wordsOf } from '../../base/errors.js'
 
 /** An exception as it crosses: structured cloning keeps little of one. */
 export type Thrown =
@@ -21,9 +21,10 @@ export function toThrown(exception: unknown, left = causes): Thrown {
 }
 
 function copyOf(exception: unknown, left: number): Thrown {
-  if (isQcow2Error(exception)) {
-    const { code, reason, offset, depth, file } = exception
-    return { code, reason, details: { offset, depth, file }, ...causeOf(exception, left) }
+  const own = Qcow2Error.from(exception)
+  if (own) {
+    const { code, reason, offset, depth, file } = own
+    return { code, reason, details: { offset, depth, file }, ...causeOf(own, left) }
   }
   // A DOMException crosses as it is.
   if (exception instanceof Error && !(exception instanceof DOMException)) {

@@ -1,0 +1,34 @@
+import { type ByteCount, byteCount, bytesIn, within } from '../base/arguments.js'
+import type { RangeOptions } from './extent.js'
+
+/** The range that is asked for of a disk of `size` bytes: all of it, unless the options say otherwise. */
+export function rangeOf({ offset = 0, length }: RangeOptions, size: number): { offset: ByteCount; length: number } {
+  const start = byteCount(offset, 'offset')
+  const count = length === undefined ? undefined : byteCount(length, 'length')
+  within(start, count ?? 0, size)
+  const rest = typeof start === 'bigint' ? Number(BigInt(size) - start) : size - start
+  return { offset: start, length: count === undefined ? rest : Number(count) }
+}
+
+/** The length of a read, if it lies in a disk of `size` bytes. */
+export function lengthWithin(offset: ByteCount, length: ByteCount, size: number): number {
+  byteCount(offset, 'The offset')
+  byteCount(length, 'The length')
+  within(offset, length, size)
+  return Number(length)
+}
+
+/** The bytes that a read fills or a write stores, if their range lies in a disk of `size` bytes. */
+export function bytesWithin(offset: ByteCount, bytes: ArrayBuffer | ArrayBufferView, size: number): Uint8Array {
+  byteCount(offset, 'The offset')
+  const array = bytesIn(bytes, 'The second argument')
+  within(offset, array.length, size)
+  return array
+}
+
+/** A range of a disk of `size` bytes, as the engine takes it. */
+export function rangeWithin(offset: ByteCount, length: ByteCount, size: number): [bigint, bigint] {
+  const [start, count] = [byteCount(offset, 'The offset'), byteCount(length, 'The length')]
+  within(start, count, size)
+  return [BigInt(start), BigInt(count)]
+}

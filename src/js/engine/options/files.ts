@@ -1,0 +1,71 @@
+import { isStorage, type Storage, type WritableStorage } from '../../base/storage/contract.js'
+import { storageOf } from '../../storage/source.js'
+import type { Backing, BackingResolver } from './backing.js'
+import { isBackingFile } from './backing.js'
+import type { CreateOptions } from './create.js'
+import type { DataFileResolver, OpenOptions } from './open.js'
+
+/** Every form in which a caller may give backing files. */
+type Backings = Backing | readonly Backing[] | BackingResolver | null | undefined
+
+/** The options of an opening, with all files as storages: in this form they can also cross to a worker. */
+export function withStorages<O extends OpenOptions>(options: O): O {
+  const { backing, dataFile, writable } = options
+  return {
+    ...options,
+    ...(backing !== undefined && { backing: backingStorages(backing) }),
+    ...(dataFile !== undefined && { dataFile: dataFileStorage(dataFile, writable) }),
+  }
+}
+
+/** The options of a creation, with all files as storages. */
+export function createdWithStorages(options: CreateOptions): CreateOptions {
+  const { backing, dataFile } = options
+  const data = dataFile && { ...dataFile, storage: storageOf(dataFile.storage, 'dataFile.storage', true) }
+  return {
+    ...options,
+    ...(backing?.storage !== undefined && {
+      backing: { ...backing, storage: backingStorages(backing.storage) as Backing },
+    }),
+    ...(data && { dataFile: { ...data, storage: data.storage as WritableStorage } }),
+  }
+}
+
+function backingStorages(backing: Backings): Backings {
+  if (backing === null || backing === undefined) return backing
+  if (isResolver(backing)) {
+    return async (request) => {
+      const found = await backing(request)
+      return found === null || found === undefined ? found : backingStorage(found, request.depth)
+    }
+  }
+  if (Array.isArray(backing)) return backing.map((each: Backing, index) => backingStorage(each, index + 1))
+  return backingStorage(backing as Backing, 1)
+}
+
+function backingStorage(backing: Backing, depth: number): Backing {
+  if (!isBackingFile(backing)) return storageOf(backing, `The backing file at depth ${depth}`)
+  const { storage, dataFile } = backing
+  return {
+    ...backing,
+    storage: storageOf(storage, `The backing file at depth ${depth}`),
+    ...(dataFile !== undefined && {
+      dataFile: storageOf(dataFile, `The data file of the backing file at depth ${depth}`),
+    }),
+  }
+}
+
+function dataFileStorage(
+  dataFile: NonNullable<OpenOptions['dataFile']>,
+  writable: boolean | undefined,
+): Storage | DataFileResolver {
+  if (!isResolver(dataFile)) return storageOf(dataFile, 'dataFile', writable)
+  return async (request) => {
+    const found = await dataFile(request)
+    return found === null || found === undefined ? found : storageOf(found, 'dataFile', writable)
+  }
+}
+
+function isResolver<F>(value: F): value is Extract<F, (...args: never) => unknown> {
+  return typeof value === 'function' && !isStorage(value)
+}

@@ -1,0 +1,53 @@
+import { oneOf } from '../base/arguments.js'
+import { isQcow2Error, Qcow2Error } from '../base/errors.js'
+import type { RequestOptions } from '../base/progress.js'
+import type { WritableDisk } from '../disk/disk.js'
+import { RawDisk } from '../disk/raw-disk.js'
+import type { OpenOptions } from '../engine/options/open.js'
+import { type Source, storageOf } from '../storage/source.js'
+import { Qcow2 } from './qcow2.js'
+
+/** How {@link raw} opens. */
+export interface RawOptions extends RequestOptions {
+  /** Opens the disk for writing too. Default: false. */
+  readonly writable?: boolean | undefined
+}
+
+/** How {@link openDisk} opens. A raw disk needs no option but `writable` and `signal`. */
+export interface OpenDiskOptions extends OpenOptions {
+  /** The format. Default: `qcow2`; a raw disk has to be asked for, because its guest decides what its first bytes are. */
+  readonly format?: 'qcow2' | 'raw' | undefined
+}
+
+/**
+ * Opens the bytes of a file as a disk, whatever they are. The storage is taken over, and closed with the disk. The size of the
+ * disk stays that of the file at the opening.
+ *
+ * ```ts
+ * await using disk = await raw(blob(file))
+ * const partition = disk.slice(1024 * 1024, 512 * 1024 * 1024)
+ * ```
+ *
+ * @throws {@link Qcow2Error} `INVALID_ARGUMENT`, `STORAGE`, `IN_USE`, `READ_ONLY`; or the signal's reason.
+ */
+export async function raw(source: Source, { writable = false, signal }: RawOptions = {}): Promise<WritableDisk> {
+  return RawDisk.open(storageOf(source, 'The raw disk', writable), writable, signal)
+}
+
+/**
+ * Opens a disk of either format. A qcow2 image is known by its first bytes, as are the formats that are refused by name; a raw
+ * disk, which could look like anything, only if that is asked for.
+ *
+ * @throws {@link Qcow2Error} what {@link Qcow2.open} and {@link raw} reject with.
+ */
+export async function openDisk(source: Source, options: OpenDiskOptions = {}): Promise<WritableDisk> {
+  const { format = 'qcow2', ...rest } = options
+  if (oneOf(format, ['qcow2', 'raw'], 'format') === 'raw') return raw(source, rest)
+  try {
+    return await Qcow2.open(source, rest)
+  } catch (error) {
+    if (!isQcow2Error(error) || error.code !== 'NOT_QCOW2') throw error
+    const reason = `${error.reason} If it is a raw disk, say so: format: 'raw'.`
+    throw new Qcow2Error('NOT_QCOW2', reason, { offset: error.offset, cause: error })
+  }
+}
