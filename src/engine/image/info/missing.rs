@@ -15,6 +15,8 @@ use crate::storage::Storage;
 
 /// How many L2 tables are read at most: the last ones, for a file is cut off at its end.
 const MAX_TABLES: usize = 64;
+/// The longest refcount table: 8 MiB.
+const MAX_TABLE_ENTRIES: u64 = 1 << 20;
 /// How much of the refcount table is read at once.
 const PIECE: usize = 64 << 10;
 
@@ -44,14 +46,15 @@ impl<S: Storage> Missing<'_, S> {
             return Ok(true);
         }
         let (raw, geometry) = (self.header.raw(), self.header.geometry());
-        if raw.refcount_order > 6 || raw.refcount_table_clusters == 0 {
+        let entries = (u64::from(raw.refcount_table_clusters) << geometry.cluster_bits()) / TABLE_ENTRY_SIZE;
+        // A table that can't be tells nothing. The header is not refused for it, for the disk doesn't need it.
+        if raw.refcount_order > 6 || !(1..=MAX_TABLE_ENTRIES).contains(&entries) {
             return Ok(true);
         }
         let width = RefcountWidth::new(raw.refcount_order);
         let block_bits = width.block_bits(geometry.cluster_bits());
         // The last cluster of a file may be cut off.
         let end = self.file.size().div_ceil(geometry.cluster_size());
-        let entries = (u64::from(raw.refcount_table_clusters) << geometry.cluster_bits()) / TABLE_ENTRY_SIZE;
         let mut piece = vec![0; PIECE];
         let mut block = vec![0; usize_of(geometry.cluster_size())];
         let mut index = end >> block_bits;
