@@ -95,7 +95,7 @@ impl WasmImage {
     /// Where so many bytes of the disk are in the storage of its data, for this moment: see `Image::held_place`. -1 where they
     /// have to be read through the engine.
     pub fn held_place(&self, offset: u64, length: f64) -> f64 {
-        self.image.held_place(offset, integer(length)).map_or(-1.0, number)
+        self.image.cached_host_offset(offset, integer(length)).map_or(-1.0, number)
     }
 
     /// Fills an array with the VM state's bytes from `offset` on.

@@ -105,7 +105,7 @@ impl WasmImage {
             return None;
         }
         let written =
-            self.image.write_at_held_place(offset, from.byte_count(), |storage, place| storage.write_from(place, from));
+            self.image.write_in_place_with(offset, from.byte_count(), |storage, place| storage.write_from(place, from));
         written.map(done)
     }
 }

@@ -70,6 +70,7 @@ pub use image::encryption::key_material::{Entropy, KeyOptions, NoEntropy, calibr
 #[cfg(feature = "luks")]
 pub use image::encryption::unlock::{KeyDerivation, PassphraseRequest};
 pub use image::info::inspect::{Inspection, inspect};
+pub use image::info::statistics::Statistics;
 pub use image::info::{ChainLink, Info};
 pub use image::open::OpenOptions;
 pub use image::options::amend::{AmendOptions, amend};

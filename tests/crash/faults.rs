@@ -103,6 +103,10 @@ impl Workload {
         let what = format!("{:?}: {fault:?}, in operation {number} {:?}", self.setup, self.operations[*number]);
         assert!(matches!(error, Error::Storage(Failure::Injected)), "{what}: {error:?}");
         self.is_no_worse_than_after_a_crash(&stopped, &what);
+        if !self.goes_on(&stopped, &what) {
+            // Only after a barrier that failed nobody knows what is durable.
+            assert!(stopped.machine.has_failed_barrier(), "{what}");
+        }
     }
 
     fn the_disk_is_full(&self, limit: u64) -> bool {
@@ -111,16 +115,44 @@ impl Workload {
         let what = format!("{:?}: full at {limit}, in operation {number} {:?}", self.setup, self.operations[*number]);
         assert!(matches!(error, Error::Storage(Failure::NoSpace)), "{what}: {error:?}");
         self.is_no_worse_than_after_a_crash(&stopped, &what);
+        if stopped.image.is_some() {
+            assert!(self.goes_on(&stopped, &what), "{what}: there is room again");
+        }
         true
     }
 
-    /// Writes are refused, reads go on; and whatever is lost of what was not flushed, the rest is there.
+    /// The same handle is used on: nothing that was acknowledged is lost, and nothing is leaked. False if it refuses
+    /// writes.
+    fn goes_on(&self, stopped: &Stopped, what: &str) -> bool {
+        let Some(image) = &stopped.image else { return true };
+        stopped.machine.fail(None);
+        stopped.machine.limit_size(None);
+        match now(image.flush()) {
+            Ok(()) => {}
+            Err(Error::Misuse(Misuse::Poisoned)) => {
+                stopped.machine.forbid_changes();
+                refuses_writes(image, &self.setup, what);
+                return false;
+            }
+            Err(error) => panic!("{what}: flushed: {error:?}"),
+        }
+        let mut disk = now(whole(image)).expect("reads go on");
+        let again = Operation::Write { offset: 0, length: self.setup.size / 2, seed: 3 };
+        now(again.run(image)).unwrap_or_else(|error| panic!("{what}: written on: {error:?}"));
+        again.apply(&mut disk, Vec::new).unwrap();
+        now(image.close()).unwrap();
+        let findings = stopped.machine.with_files(|files| check(&files[IMAGE]));
+        assert_eq!(findings.exit_code(), 0, "{what}: written on: {findings}");
+        let reopened = self.setup.open(&stopped.machine).unwrap();
+        assert!(now(whole(&reopened)).unwrap() == disk, "{what}: written on");
+        true
+    }
+
+    /// Reads go on; and whatever is lost of what was not flushed, the rest is there.
     fn is_no_worse_than_after_a_crash(&self, stopped: &Stopped, what: &str) {
         let log = stopped.machine.take_log();
         let history = self.history(&log);
         if let Some(image) = &stopped.image {
-            stopped.machine.forbid_changes();
-            refuses_writes(image, &self.setup, what);
             let contents = now(whole(image)).expect("reads go on");
             assert_eq!(history.first_fault(&contents), None, "{what}: what can still be read");
         }

@@ -7,7 +7,7 @@ mod data_files;
 mod encrypted;
 mod encrypted_chains;
 mod headers;
-mod held_place;
+mod host_offset;
 mod locate;
 mod matrix;
 mod refused;

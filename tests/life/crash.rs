@@ -178,9 +178,18 @@ impl Recorded {
             self.hear(event, &mut expected);
         }
         if let Some(image) = &image {
-            machine.forbid_changes();
             expected.check(image).unwrap_or_else(|fault| panic!("{}: what can still be read: {fault}", what()));
-            refuses_changes(image, &what());
+            if machine.has_failed_barrier() {
+                machine.forbid_changes();
+                refuses_changes(image, &what());
+            } else {
+                let disk = now(whole(image)).unwrap();
+                now(image.close()).unwrap_or_else(|error| panic!("{}: then closed: {error:?}", what()));
+                let findings = machine.with_files(|files| check(&files[IMAGE]));
+                assert_eq!(findings.exit_code(), 0, "{}: then closed: {findings}", what());
+                let reopened = self.setup.open(&machine).unwrap();
+                assert!(now(whole(&reopened)).unwrap() == disk, "{}: then closed", what());
+            }
         }
         let (mut tally, mut random) = (Tally::default(), Random::seeded(log.len() as u64));
         let views = replay.views();

@@ -34,6 +34,7 @@ struct State {
     fault: Cell<Option<Fault>>,
     /// No file may become longer.
     limit: Cell<Option<u64>>,
+    failed_barrier: Cell<bool>,
     may_overlap: Cell<bool>,
     no_changes: Cell<bool>,
     /// What comes of dropped writes while requests are not held.
@@ -92,6 +93,11 @@ impl Machine {
     /// The fault has come.
     pub fn has_failed(&self) -> bool {
         self.0.fault.get().is_none()
+    }
+
+    /// A barrier has failed.
+    pub fn has_failed_barrier(&self) -> bool {
+        self.0.failed_barrier.get()
     }
 
     /// A full disk: no file may become longer than that.
@@ -268,6 +274,7 @@ impl Machine {
             }
             Request::Flush { .. } => {
                 if self.failing_change().is_some() {
+                    self.0.failed_barrier.set(true);
                     return Err(Failure::Injected);
                 }
                 self.log(Event::FlushDone { id });

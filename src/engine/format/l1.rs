@@ -29,17 +29,17 @@ impl L1Entry {
     const RESERVED: u64 = !(Self::OFFSET | Self::COPIED);
 
     /// The entry for an L2 table that nothing else refers to.
-    pub(crate) fn owned(l2_table: HostOffset) -> Self {
+    pub(crate) fn copied(l2_table: HostOffset) -> Self {
         Self(l2_table.0 | Self::COPIED)
     }
 
     /// The same entry, with or without the flag that the L2 table has one reference.
-    pub(crate) fn with_owned(self, owned: bool) -> Self {
-        Self(if owned { self.0 | Self::COPIED } else { self.0 & !Self::COPIED })
+    pub(crate) fn with_copied(self, copied: bool) -> Self {
+        Self(if copied { self.0 | Self::COPIED } else { self.0 & !Self::COPIED })
     }
 
     /// The L2 table has one reference: it may be changed in place.
-    pub(crate) fn is_owned(self) -> bool {
+    pub(crate) fn is_copied(self) -> bool {
         self.0 & Self::COPIED != 0
     }
 

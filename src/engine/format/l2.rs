@@ -78,7 +78,7 @@ impl L2Entry {
     const SECTOR: u64 = 512;
 
     /// The cluster at `host`, which nothing else refers to; `allocated` and `zero` are the masks of [`Subclusters`].
-    pub(crate) fn owned(host: HostOffset, allocated: u32, zero: u32, geometry: Geometry) -> Self {
+    pub(crate) fn copied(host: HostOffset, allocated: u32, zero: u32, geometry: Geometry) -> Self {
         Self::with_masks(host.0 | Self::COPIED, allocated, zero, geometry)
     }
 
@@ -142,18 +142,18 @@ impl L2Entry {
     }
 
     /// The same entry, with or without the flag that its cluster has one reference.
-    pub(crate) fn with_owned(self, owned: bool) -> Self {
-        Self { word: if owned { self.word | Self::COPIED } else { self.word & !Self::COPIED }, ..self }
+    pub(crate) fn with_copied(self, copied: bool) -> Self {
+        Self { word: if copied { self.word | Self::COPIED } else { self.word & !Self::COPIED }, ..self }
     }
 
     /// The cluster has one reference: it may be changed in place.
-    pub(crate) fn is_owned(self) -> bool {
+    pub(crate) fn is_copied(self) -> bool {
         self.word & (Self::COPIED | Self::COMPRESSED) == Self::COPIED
     }
 
     /// The cluster of an entry that says nothing but where it is: all of it is data. That is what most entries are, and
     /// what [`L2Entry::decode`] makes of those.
-    pub(crate) fn plain_place(self, rules: L2Rules) -> Option<HostOffset> {
+    pub(crate) fn plain_host(self, rules: L2Rules) -> Option<HostOffset> {
         let whole = !rules.geometry.extended_l2() || self.bitmap == u64::from(u32::MAX);
         let offset = self.offset().0;
         let plain = self.word & !Self::COPIED == offset && offset != 0 && rules.geometry.is_cluster_aligned(offset);

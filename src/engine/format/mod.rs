@@ -4,6 +4,7 @@ pub(crate) mod bitmap;
 pub(crate) mod bytes;
 #[cfg(feature = "luks")]
 pub(crate) mod cipher_spec;
+pub(crate) mod copied;
 pub(crate) mod geometry;
 pub(crate) mod header;
 pub(crate) mod l1;

@@ -4,18 +4,21 @@ use alloc::rc::{Rc, Weak};
 use alloc::vec::Vec;
 use core::cell::{Cell, OnceCell, RefCell};
 
+use super::change::observer::{Observers, Pause};
 use crate::error::{Corrupt, Error, Problem};
 use crate::format::header::Header;
 use crate::format::l1::L1Table;
 use crate::format::snapshot::Snapshot;
 use crate::format::units::{GuestOffset, HostOffset};
 use crate::meta::active_requests::Request;
+use crate::meta::attempt::Attempt;
 use crate::meta::compressed::Compressed;
 use crate::meta::current_header::CurrentHeader;
 use crate::meta::encrypted::Encrypted;
 use crate::meta::exclusive::Inside;
 use crate::meta::host_file::{Files, HostFile};
-use crate::meta::mapping::{Mapping, Run, Tables};
+use crate::meta::lookup::Tables;
+use crate::meta::run::Run;
 use crate::meta::writeback::Writeback;
 use crate::storage::Storage;
 
@@ -33,6 +36,10 @@ pub(crate) struct Qcow2File<S> {
     pub(crate) compressed: Compressed,
     /// `None` where the data is as it is.
     pub(crate) encrypted: Option<Encrypted>,
+    /// Told of every change of the active disk.
+    pub(crate) observers: Observers,
+    /// Asked between the steps of long operations.
+    pub(crate) pause: RefCell<Option<Pause>>,
     /// What is not written yet; empty where the file is open for reading.
     pub(crate) writeback: OnceCell<Writeback>,
 }
@@ -120,20 +127,32 @@ impl<S: Storage> Layer<S> {
         }
     }
 
-    /// The run at `start`, of at most `limit` bytes, which is not 0; the caller keeps within the disk.
-    pub(crate) async fn run_at(&self, start: GuestOffset, limit: u64) -> Result<Run, Error<S::Error>> {
+    /// Resolves the run at `start`, of at most `limit` bytes, which is not 0, without waiting; the caller keeps within
+    /// the disk.
+    #[inline]
+    pub(crate) fn resolve(&self, start: GuestOffset, limit: u64) -> Attempt<Run> {
         match self {
-            Self::Raw(_) => Ok(Run { length: limit, mapping: Mapping::Data(HostOffset(start.0)) }),
-            Self::Qcow2 { file, view } => file.tables.run_at(&file.files.image, view.l1(), start, limit).await,
+            Self::Raw(_) => Ok(Run::raw(HostOffset(start.0), limit)),
+            Self::Qcow2 { file, view } => file.tables.resolve(file.files.image.id(), view.l1(), start, limit),
         }
     }
 
-    /// As [`Layer::run_at`], from what is in memory; `None` where that doesn't tell all of the run.
-    pub(crate) fn held_run(&self, start: GuestOffset, limit: u64) -> Result<Option<Run>, Corrupt> {
+    /// Completes the lookup whose first attempt returned `first`: see [`Tables::run`].
+    pub(crate) async fn run(
+        &self,
+        start: GuestOffset,
+        limit: u64,
+        first: Attempt<Run>,
+    ) -> Result<Run, Error<S::Error>> {
         match self {
-            Self::Raw(_) => Ok(Some(Run { length: limit, mapping: Mapping::Data(HostOffset(start.0)) })),
-            Self::Qcow2 { file, view } => file.tables.held_run(file.files.image.id(), view.l1(), start, limit),
+            Self::Raw(_) => Ok(Run::raw(HostOffset(start.0), limit)),
+            Self::Qcow2 { file, view } => file.tables.run(&file.files.image, view.l1(), start, limit, first).await,
         }
+    }
+
+    /// Resolves the run at `start`, as long as possible, loading the tables that it needs.
+    pub(crate) async fn run_at(&self, start: GuestOffset, limit: u64) -> Result<Run, Error<S::Error>> {
+        self.run(start, limit, self.resolve(start, limit)).await
     }
 
     /// How far `offset` is into its cluster; 0 for a raw file, which has none.

@@ -7,6 +7,7 @@ use crate::storage::Storage;
 use layer::{Layer, Qcow2File};
 
 pub(crate) mod chain;
+pub(crate) mod change;
 pub(crate) mod check;
 pub(crate) mod create;
 pub(crate) mod encryption;

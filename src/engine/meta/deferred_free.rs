@@ -1,56 +1,130 @@
-//! References that are given up, until they can be counted down.
+//! Clusters that were unlinked, until their refcounts go down.
 
 use alloc::collections::VecDeque;
-use core::cell::RefCell;
+use core::cell::{Cell, RefCell};
+use core::ops::Range;
 
 use super::active_requests::Requests;
 
-/// Clusters to count down, in the order in which they were unlinked.
+/// References to drop, in the order in which they were unlinked.
 #[derive(Default)]
 pub(crate) struct FreedClusters {
     list: RefCell<VecDeque<Freed>>,
+    /// How many clusters were added since the last flush began.
+    since_flush: Cell<u64>,
 }
 
-/// A reference that is given up.
+/// One reference to each of consecutive clusters.
 struct Freed {
-    cluster: u64,
-    /// The last generation of requests that may still use it.
+    clusters: Range<u64>,
+    /// The last generation of requests that may still use them.
     generation: u64,
-    /// That nothing points to it any more is durable.
+    /// That nothing points to them any more is durable, or a flush is under way that makes it so.
+    sealed: bool,
     durable: bool,
 }
 
 impl FreedClusters {
     /// Adds clusters to which nothing in memory points any more.
-    pub(crate) fn add(&self, requests: &Requests, clusters: impl IntoIterator<Item = u64>) {
+    pub(crate) fn add(&self, requests: &Requests, clusters: Range<u64>) {
+        if clusters.is_empty() {
+            return;
+        }
+        self.since_flush.set(self.since_flush.get() + (clusters.end - clusters.start));
+        let generation = requests.end_generation();
         let mut list = self.list.borrow_mut();
-        let before = list.len();
-        list.extend(clusters.into_iter().map(|cluster| Freed { cluster, generation: 0, durable: false }));
-        if list.len() > before {
-            let generation = requests.end_generation();
-            list.range_mut(before..).for_each(|freed| freed.generation = generation);
+        match list.back_mut() {
+            // A request that began in between may use the earlier ones, and none of them is used again before it ends.
+            Some(newest) if newest.clusters.end == clusters.start && !newest.sealed => {
+                newest.clusters.end = clusters.end;
+                newest.generation = generation;
+            }
+            _ => list.push_back(Freed { clusters, generation, sealed: false, durable: false }),
         }
     }
 
-    pub(crate) fn len(&self) -> usize {
-        self.list.borrow().len()
+    pub(crate) fn is_empty(&self) -> bool {
+        self.list.borrow().is_empty()
     }
 
-    /// That nothing points to the first `count` of them is durable now.
-    pub(crate) fn are_durable(&self, count: usize) {
+    /// How many clusters were added since the last flush began.
+    pub(crate) fn since_flush(&self) -> u64 {
+        self.since_flush.get()
+    }
+
+    /// A flush begins: returns how many entries of the list it covers. What is added from now on is not among them.
+    pub(crate) fn seal(&self) -> usize {
+        self.since_flush.set(0);
+        let mut list = self.list.borrow_mut();
+        if let Some(last) = list.back_mut() {
+            last.sealed = true;
+        }
+        list.len()
+    }
+
+    /// That nothing points to the first `count` entries is durable now.
+    pub(crate) fn set_durable(&self, count: usize) {
         self.list.borrow_mut().iter_mut().take(count).for_each(|freed| freed.durable = true);
     }
 
-    /// The first, if it can be counted down. They are in the order of the generations, and durable ones are before the
-    /// others: where the first can't be, none can.
+    /// The first cluster, if its refcount can go down. They are in the order of the generations, and durable ones are
+    /// before the others: where the first can't be freed, none can.
     pub(crate) fn ready(&self, requests: &Requests) -> Option<u64> {
         let list = self.list.borrow();
         let ready = |first: &&Freed| first.durable && requests.are_done_with(first.generation);
-        list.front().filter(ready).map(|freed| freed.cluster)
+        list.front().filter(ready).map(|freed| freed.clusters.start)
     }
 
-    /// The first is counted down.
+    /// The refcount of the first cluster went down.
     pub(crate) fn remove_first(&self) {
-        self.list.borrow_mut().pop_front();
+        let mut list = self.list.borrow_mut();
+        if let Some(first) = list.front_mut() {
+            first.clusters.start += 1;
+            if first.clusters.is_empty() {
+                list.pop_front();
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn all_ready(freed: &FreedClusters, requests: &Requests) -> alloc::vec::Vec<u64> {
+        core::iter::from_fn(|| freed.ready(requests).inspect(|_| freed.remove_first())).collect()
+    }
+
+    #[test]
+    fn consecutive_clusters_take_one_entry() {
+        let (freed, requests) = (FreedClusters::default(), Requests::default());
+        for cluster in 0..1000 {
+            freed.add(&requests, cluster..cluster + 1);
+        }
+        assert_eq!((freed.list.borrow().len(), freed.since_flush()), (1, 1000));
+    }
+
+    #[test]
+    fn a_flush_covers_what_was_freed_before_it_began() {
+        let (freed, requests) = (FreedClusters::default(), Requests::default());
+        freed.add(&requests, 5..7);
+        let covered = freed.seal();
+        freed.add(&requests, 7..8);
+        assert_eq!(all_ready(&freed, &requests), []);
+        freed.set_durable(covered);
+        assert_eq!(all_ready(&freed, &requests), [5, 6]);
+        assert_eq!(freed.since_flush(), 1);
+    }
+
+    #[test]
+    fn a_request_that_may_use_a_cluster_holds_it_back() {
+        let (freed, requests) = (FreedClusters::default(), Requests::default());
+        freed.add(&requests, 1..2);
+        let request = requests.begin();
+        freed.add(&requests, 2..3);
+        freed.set_durable(freed.seal());
+        assert_eq!(all_ready(&freed, &requests), []);
+        drop(request);
+        assert_eq!(all_ready(&freed, &requests), [1, 2]);
     }
 }

@@ -5,7 +5,6 @@ use core::ops::Range;
 use super::buffer_pool::Buffers;
 use super::cluster_locks::{HeldRange, InFlight};
 use super::host_file::HostFile;
-use super::writeback::Writeback;
 use crate::crypto::sector::{SECTOR, SectorCipher};
 use crate::error::{Error, Missing};
 use crate::format::units::{GuestOffset, HostOffset};
@@ -91,10 +90,9 @@ impl Encrypted {
 
     /// Writes the guest's bytes at `guest` to `place` of the file. The caller holds their sectors.
     ///
-    /// What it fails to read does no harm; what it fails to write poisons `writeback`.
+    /// A failure loses nothing but these bytes.
     pub(crate) async fn write<S: StorageMut>(
         &self,
-        writeback: &Writeback,
         file: &HostFile<S>,
         mut guest: GuestOffset,
         mut place: HostOffset,
@@ -114,7 +112,7 @@ impl Encrypted {
             }
             sectors[part.bytes()].copy_from_slice(now);
             cipher.encrypt(number, &mut sectors);
-            writeback.watch(file.write(part.start(place), &sectors)).await?;
+            file.write(part.start(place), &sectors).await.map_err(Error::Storage)?;
             self.buffers.put(sectors);
             (guest, place, buf) = (guest.plus(part.length as u64), place.plus(part.length as u64), rest);
         }

@@ -1,8 +1,10 @@
 //! The entries of a slice of an L2 table, in runs.
 
-use super::mapping::{Mapping, Run};
+use super::run::{Mapping, Run};
 use super::table_cache::Slice;
 use crate::error::Corrupt;
+use crate::format::copied::is_copied;
+use crate::format::l1::L1Entry;
 use crate::format::l2::{BadL2Entry, Cluster, L2Entry, L2Rules, SubclusterKind};
 use crate::format::units::{GuestOffset, HostOffset};
 
@@ -15,100 +17,87 @@ pub(super) struct L2Entries<'a> {
 }
 
 impl L2Entries<'_> {
-    pub(super) fn run(&self, start: GuestOffset, limit: u64) -> Result<Run, Corrupt> {
-        let geometry = self.rules.geometry;
-        let mut run = self.first_run(0, start)?;
-        run.length = run.length.min(limit);
+    /// The run at `start`, which the first entry maps, of at most `limit` bytes. `l1_entry` points to the table.
+    #[inline]
+    pub(super) fn run(&self, start: GuestOffset, limit: u64, l1_entry: L1Entry) -> Result<Run, Corrupt> {
+        let run = self.first_run(0, start, l1_entry)?;
+        if run.length >= limit { Ok(run.cut(limit)) } else { Ok(self.extended(run, start, limit, l1_entry)) }
+    }
+
+    /// `run`, which the first entry maps, with what continues it in the entries behind.
+    fn extended(&self, mut run: Run, start: GuestOffset, limit: u64, l1_entry: L1Entry) -> Run {
+        let cluster_bits = self.rules.geometry.cluster_bits();
         while run.length < limit {
             let next_start = start.plus(run.length);
-            let index = usize_of((next_start.0 >> geometry.cluster_bits()) - (start.0 >> geometry.cluster_bits()));
-            if self.byte_of(index) >= self.slice.len() {
+            let index = usize_of((next_start.0 >> cluster_bits) - (start.0 >> cluster_bits));
+            if index >= self.count() {
+                run.reaches_slice_end = true;
                 break;
             }
-            // What is before a damaged entry is fine; whoever goes on from there meets it again.
-            let Ok(mut next) = self.first_run(index, next_start) else {
+            // What is before a damaged entry is fine; whoever continues there meets it again.
+            let Ok(next) = self.first_run(index, next_start, l1_entry) else {
                 break;
             };
-            next.length = next.length.min(limit - run.length);
             if !run.try_extend(next) {
                 break;
             }
         }
-        Ok(run)
+        run.cut(limit)
     }
 
-    #[inline]
-    pub(super) fn owned_run(&self, start: GuestOffset, limit: u64) -> Result<(u64, HostOffset), Corrupt> {
-        let cluster_bits = self.rules.geometry.cluster_bits();
-        let Some((mut length, place)) = self.first_owned_run(0, start)? else {
-            return Ok((0, HostOffset(0)));
-        };
-        while length < limit {
-            let next_start = start.plus(length);
-            let index = usize_of((next_start.0 >> cluster_bits) - (start.0 >> cluster_bits));
-            if self.byte_of(index) >= self.slice.len() {
-                break;
-            }
-            match self.first_owned_run(index, next_start)? {
-                Some((more, next)) if next == place.plus(length) => length += more,
-                _ => break,
-            }
-        }
-        Ok((length.min(limit), place))
-    }
-
-    /// As [`Self::first_run`], of bytes that can be written in place: how many, and where.
-    #[inline]
-    fn first_owned_run(&self, index: usize, start: GuestOffset) -> Result<Option<(u64, HostOffset)>, Corrupt> {
-        if !self.entry(index).is_owned() {
-            return Ok(None);
-        }
-        match self.first_run(index, start)? {
-            Run { length, mapping: Mapping::Data(place) } => Ok(Some((length, place))),
-            _ => Ok(None),
-        }
+    /// How many entries there are.
+    pub(super) fn count(&self) -> usize {
+        (self.slice.len() - self.at) / usize_of(self.rules.geometry.l2_entry_size())
     }
 
     /// The run at `start`, within the cluster of entry `index`.
     #[inline]
-    fn first_run(&self, index: usize, start: GuestOffset) -> Result<Run, Corrupt> {
+    fn first_run(&self, index: usize, start: GuestOffset, l1_entry: L1Entry) -> Result<Run, Corrupt> {
         let geometry = self.rules.geometry;
         let within = geometry.offset_in_cluster(start);
-        match self.entry(index).plain_place(self.rules) {
-            Some(place) => {
-                Ok(Run { length: geometry.cluster_size() - within, mapping: Mapping::Data(place.plus(within)) })
-            }
-            None => self.first_run_of_any(index, start),
-        }
+        let entry = self.entry(index);
+        let (length, mapping) = match entry.plain_host(self.rules) {
+            Some(host) => (geometry.cluster_size() - within, Mapping::Data(host.plus(within))),
+            None => self.first_run_of_any(index, start)?,
+        };
+        let copied = if is_copied(l1_entry, entry) { length } else { 0 };
+        Ok(Run {
+            length,
+            mapping,
+            copied,
+            reaches_slice_end: false,
+            l2_table_copied: l1_entry.is_copied(),
+            l2_entry: Some(self.offset_of(index)),
+        })
     }
 
     /// As [`Self::first_run`], of an entry of any kind.
-    fn first_run_of_any(&self, index: usize, start: GuestOffset) -> Result<Run, Corrupt> {
+    fn first_run_of_any(&self, index: usize, start: GuestOffset) -> Result<(u64, Mapping), Corrupt> {
         let geometry = self.rules.geometry;
         let within = geometry.offset_in_cluster(start);
         let cluster = self.entry(index).decode(self.rules).map_err(|bad| self.corrupt(index, bad))?;
         let subclusters = match cluster {
             Cluster::Compressed(span) => {
-                return Ok(Run { length: geometry.cluster_size() - within, mapping: Mapping::Compressed(span) });
+                return Ok((geometry.cluster_size() - within, Mapping::Compressed(span)));
             }
             Cluster::Subclusters(subclusters) => subclusters,
         };
         let guest_cluster = start.0 - within;
         if let Some(host) = subclusters.host.filter(|host| self.rules.data_file && host.0 != guest_cluster) {
-            let entry_offset = self.place_of(index).0;
+            let entry_offset = self.offset_of(index).0;
             return Err(Corrupt::MovedInDataFile { entry_offset, cluster: host.0 });
         }
         let first = geometry.subcluster_index(start);
         let (kind, count) = subclusters.run_at(first, geometry.subclusters());
         let end = u64::from(first + count) << geometry.subcluster_bits();
-        let place = subclusters.host.map(|host| host.plus(within));
-        let mapping = match (kind, place) {
-            (SubclusterKind::Zero, _) => Mapping::Zero(place),
-            (SubclusterKind::Data, Some(place)) => Mapping::Data(place),
+        let host = subclusters.host.map(|host| host.plus(within));
+        let mapping = match (kind, host) {
+            (SubclusterKind::Zero, _) => Mapping::Zero(host),
+            (SubclusterKind::Data, Some(host)) => Mapping::Data(host),
             // Nothing is allocated without a host cluster: decoding saw to it.
-            (SubclusterKind::Unallocated, _) | (SubclusterKind::Data, None) => Mapping::Unallocated(place),
+            (SubclusterKind::Unallocated, _) | (SubclusterKind::Data, None) => Mapping::Unallocated(host),
         };
-        Ok(Run { length: end - within, mapping })
+        Ok((end - within, mapping))
     }
 
     pub(super) fn entry(&self, index: usize) -> L2Entry {
@@ -118,17 +107,11 @@ impl L2Entries<'_> {
     }
 
     fn corrupt(&self, index: usize, bad: BadL2Entry) -> Corrupt {
-        let entry_offset = self.place_of(index).0;
-        match bad {
-            BadL2Entry::Unaligned(cluster) => Corrupt::ClusterUnaligned { entry_offset, cluster },
-            BadL2Entry::ZeroInVersion2 => Corrupt::ZeroInVersion2 { entry_offset },
-            BadL2Entry::Subclusters => Corrupt::Subclusters { entry_offset, bitmap: self.entry(index).bitmap },
-            BadL2Entry::CompressedWithDataFile => Corrupt::CompressedWithDataFile { entry_offset },
-        }
+        bad.at(self.offset_of(index), self.entry(index))
     }
 
-    /// Where entry `index` is in the file.
-    fn place_of(&self, index: usize) -> HostOffset {
+    /// The host offset of entry `index`.
+    fn offset_of(&self, index: usize) -> HostOffset {
         self.offset.plus((self.byte_of(index) - self.at) as u64)
     }
 
@@ -141,4 +124,17 @@ impl L2Entries<'_> {
 /// Of a number that is known to be small.
 fn usize_of(small: u64) -> usize {
     usize::try_from(small).unwrap_or(usize::MAX)
+}
+
+impl BadL2Entry {
+    /// The error for the entry `raw` at host offset `offset`.
+    pub(crate) fn at(self, offset: HostOffset, raw: L2Entry) -> Corrupt {
+        let entry_offset = offset.0;
+        match self {
+            Self::Unaligned(cluster) => Corrupt::ClusterUnaligned { entry_offset, cluster },
+            Self::ZeroInVersion2 => Corrupt::ZeroInVersion2 { entry_offset },
+            Self::Subclusters => Corrupt::Subclusters { entry_offset, bitmap: raw.bitmap },
+            Self::CompressedWithDataFile => Corrupt::CompressedWithDataFile { entry_offset },
+        }
+    }
 }

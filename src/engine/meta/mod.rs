@@ -1,6 +1,7 @@
 //! Metadata over a storage: cached tables, and the mapping that they hold.
 
 pub(crate) mod active_requests;
+pub(crate) mod attempt;
 pub(crate) mod buffer_pool;
 pub(crate) mod cluster_locks;
 pub(crate) mod compressed;
@@ -12,12 +13,13 @@ pub(crate) mod exclusive;
 pub(crate) mod host_file;
 mod l2_entries;
 pub(crate) mod lock;
-pub(crate) mod mapping;
+pub(crate) mod lookup;
 mod metadata_ranges;
 mod new_refcounts;
 pub(crate) mod refcounts;
 pub(crate) mod reservation;
 pub(crate) mod restructure;
+pub(crate) mod run;
 pub(crate) mod second_chance;
 pub(crate) mod table_cache;
 mod waiters;

@@ -299,7 +299,7 @@ impl<'a> NewCounts<'a> {
     /// The first of `wanted` clusters that are free in the old counts, and not taken.
     async fn find_free<S: Storage>(&self, file: &HostFile<S>, wanted: u64) -> Result<u64, Error<S::Error>> {
         let first = self.old.free_run(file, self.next.get(), wanted).await?;
-        self.old.check_new(first..first + wanted)?;
+        self.old.check_new::<Error<S::Error>>(first..first + wanted)?;
         self.next.set(first + wanted);
         Ok(first)
     }

@@ -35,6 +35,7 @@ pub(crate) struct TableCache {
     /// Where among `slices` that of a place may be: by the number of the slice in the file.
     hints: Box<[Cell<usize>]>,
     loading: RefCell<HashMap<Place, Waiters>>,
+    loads: Cell<u64>,
 }
 
 type Slices = SecondChance<Place, SliceRef>;
@@ -147,7 +148,12 @@ impl TableCache {
     /// A cache that holds at most `budget` bytes of slices, but what is in use in any case.
     pub(crate) fn new(budget: usize) -> Self {
         let hints = (0..HINTS).map(|_| Cell::new(0)).collect();
-        Self { slices: RefCell::new(SecondChance::new(budget)), hints, loading: RefCell::new(HashMap::new()) }
+        Self {
+            slices: RefCell::new(SecondChance::new(budget)),
+            hints,
+            loading: RefCell::new(HashMap::new()),
+            loads: Cell::new(0),
+        }
     }
 
     /// The slice that holds the byte at `offset`, and where in the slice that byte is.
@@ -170,6 +176,11 @@ impl TableCache {
         }
     }
 
+    /// How many slices were read.
+    pub(crate) fn loads(&self) -> u64 {
+        self.loads.get()
+    }
+
     /// Puts a slice of zeros at `start`, in place of what the file holds there: for a table that is new.
     pub(crate) fn insert_zeroed(&self, file: FileId, size: SliceSize, start: HostOffset) -> SliceRef {
         let slice = Rc::new(Slice::zeroed(size.bytes()));
@@ -187,9 +198,10 @@ impl TableCache {
         self.slices.borrow_mut().clear();
     }
 
-    /// What `body` makes of the slice that holds the byte at `offset`, and of where in the slice that byte is; `None`
-    /// where the slice isn't held.
-    pub(crate) fn with_held<T>(
+    /// Applies `body` to the slice that holds the byte at `offset`, and to the index of that byte in the slice. Returns
+    /// `None` if the slice is not cached.
+    #[inline]
+    pub(crate) fn with_cached<T>(
         &self,
         file: FileId,
         size: SliceSize,
@@ -214,6 +226,7 @@ impl TableCache {
         claim: Claim<'_>,
     ) -> Result<SliceRef, S::Error> {
         let mut bytes = vec![0; size.bytes()];
+        self.loads.set(self.loads.get() + 1);
         file.read(HostOffset(claim.place.1), &mut bytes).await?;
         let mut slices = self.slices.borrow_mut();
         // A new table may have taken the place meanwhile; then what was read is none of its business.

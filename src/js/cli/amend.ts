@@ -54,7 +54,6 @@ async function change(host: Host, args: Arguments, texts: readonly string[], lin
   const disk = await openImage(host, imageSpec(name, format, imageOpts), {
     writable: true,
     secrets,
-    lockedWithoutSecret: true,
     cache: writethrough ? 'writethrough' : 'writeback',
   })
   const { qcow2 } = disk

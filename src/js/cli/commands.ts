@@ -3,6 +3,7 @@ import { check } from './check.js'
 import type { Command } from './command.js'
 import { commit } from './commit.js'
 import { compare } from './compare.js'
+import { completion, type Tables } from './completion.js'
 import { convert } from './convert.js'
 import { create } from './create.js'
 import { dd } from './dd.js'
@@ -19,6 +20,7 @@ export const commands: Readonly<Record<string, Command>> = {
   check,
   commit,
   compare,
+  completion: completion(() => tables()),
   convert,
   create,
   dd,
@@ -28,4 +30,9 @@ export const commands: Readonly<Record<string, Command>> = {
   rebase,
   resize,
   snapshot,
+}
+
+/** The options of every command. */
+function tables(): Tables {
+  return Object.fromEntries(Object.entries(commands).map(([name, { options }]) => [name, options]))
 }

@@ -46,7 +46,10 @@ export class QcowDisk implements SourceDisk {
 
   /** The extents of the image; those that lie in holes of their file read as zeros. */
   async *map(range: MapOptions = {}): AsyncGenerator<Extent> {
-    for await (const extent of this.#disk.map(range)) {
+    for await (const found of this.#disk.map(range)) {
+      // Encrypted bytes are nowhere in the file as they are on the disk.
+      const isEncrypted = this.files[found.depth]?.inspection?.encryption !== undefined
+      const extent = isEncrypted ? { ...found, offset: undefined } : found
       const file = this.#sparse.get(extent.depth)
       if (!file || !extent.data || extent.offset === undefined) {
         yield extent

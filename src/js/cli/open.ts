@@ -16,8 +16,6 @@ export interface Opening {
   /** Leaves encrypted data locked, and data files closed: only the metadata can be read. */
   readonly noData?: boolean
   readonly secrets?: Secrets
-  /** Leaves encrypted data locked where no secret is named. */
-  readonly lockedWithoutSecret?: boolean
   readonly cache?: CacheMode
   /** Opens this snapshot. */
   readonly snapshot?: string
@@ -247,10 +245,9 @@ function dataStorage(host: Host, file: ImageFile, writable: boolean, couldNot: s
   return nodeFile(path, writable ? { sync: true, writable: true } : { sync: true })
 }
 
-function passphraseOf(file: ImageFile, { secrets, lockedWithoutSecret }: Opening, couldNot: string): Uint8Array | null {
+function passphraseOf(file: ImageFile, { secrets }: Opening, couldNot: string): Uint8Array | null {
   if ((file.inspection?.header?.cryptMethod ?? 0) === 0) return null
   const { keySecret } = file
-  if (keySecret === undefined && lockedWithoutSecret) return null
   if (keySecret === undefined) throw new Failure(`${couldNot}Parameter 'encrypt.key-secret' is required for cipher`)
   const found = secrets?.get(keySecret)
   if (!found) throw new Failure(`${couldNot}No secret with id '${keySecret}'`)

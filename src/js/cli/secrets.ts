@@ -43,7 +43,7 @@ function fileBytes(host: Host, name: string): Uint8Array<ArrayBuffer> {
   try {
     return Uint8Array.from(readFileSync(located(host, name)))
   } catch (error) {
-    throw new Failure(`Unable to read ${name}: ${systemReason(error)}`)
+    throw new Failure(`Unable to read ${name}: Failed to open file “${name}”: ${systemReason(error)}`)
   }
 }
 

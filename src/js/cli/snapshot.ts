@@ -34,7 +34,7 @@ export const snapshot: Command = {
     const writable = action !== 'list'
     const spec = imageSpec(name, format, imageOpts)
     if (writable && args.has('forceShare')) throw forceShare(name)
-    const disk = await openImage(host, spec, { writable, secrets, lockedWithoutSecret: true })
+    const disk = await openImage(host, spec, { writable, secrets })
     try {
       if (action === 'list') {
         const snapshots = (await disk.qcow2?.snapshots.list()) ?? []

@@ -51,7 +51,7 @@ export class DirectReads {
   }
 
   #place(offset: bigint, length: number): number {
-    return this.#data.keeps ? this.#image.held_place(offset, length) : -1
+    return this.#data.keeps ? this.#image.cached_host_offset(offset, length) : -1
   }
 }
 

@@ -132,7 +132,7 @@ impl<'a> Run<'a> {
         self.tally.runs += 1;
     }
 
-    /// Lets a change fail when it is time; once the engine has heard of it, it must ask for no other.
+    /// Lets a change fail when it is time; once the engine has heard of a barrier that failed, it must ask for no other.
     fn fail(&mut self, at: u64) {
         match self.failed {
             None if self.time >= at => {
@@ -141,7 +141,9 @@ impl<'a> Run<'a> {
                 self.failed = Some(false);
             }
             Some(false) if self.machine.has_failed() => {
-                self.machine.forbid_changes();
+                if self.machine.has_failed_barrier() {
+                    self.machine.forbid_changes();
+                }
                 self.failed = Some(true);
             }
             _ => {}
@@ -156,6 +158,9 @@ impl<'a> Run<'a> {
         if self.failed == Some(true) {
             self.tally.failed += 1;
             self.machine.hold(false);
+            if !self.machine.has_failed_barrier() {
+                return self.close();
+            }
             for operation in [Operation::Flush, self.mix.pick(&mut self.random), Operation::Reopen { table_cache: 0 }] {
                 let refused = now(operation.run(&self.image));
                 let poisoned = matches!(refused, Err(Error::Misuse(Misuse::Poisoned)));

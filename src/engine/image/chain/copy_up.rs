@@ -5,15 +5,16 @@ use core::ops::Range;
 
 use crate::error::{Error, Misuse};
 use crate::format::geometry::Geometry;
-use crate::format::l2::Cluster;
 use crate::format::units::GuestOffset;
 use crate::image::Image;
-use crate::image::read::check_range;
-use crate::image::write::change::{Disk, Entry};
+use crate::image::change::Change;
+use crate::image::change::disk::Disk;
+use crate::image::change::step::Holder;
+use crate::meta::run::Mapping;
 use crate::storage::StorageMut;
 
 /// How much is read at once, and held in memory, at most; whole clusters.
-const MAX_PIECE: u64 = 1 << 20;
+const MAX_SEGMENT: u64 = 1 << 20;
 
 impl<S: StorageMut> Image<S> {
     /// Copies into the image what its backing file shows of the clusters that the `length` bytes at `offset` touch,
@@ -23,10 +24,7 @@ impl<S: StorageMut> Image<S> {
     /// Other requests go on meanwhile: those that allocate the same clusters wait, and what was written stays. Dropping the
     /// future leaves some of it copied. Without a backing file there is nothing to do.
     pub async fn copy_up(&self, offset: u64, length: u64) -> Result<(), Error<S::Error>> {
-        let disk = Disk::enter(self).await?;
-        check_range(offset, length, self.size())?;
-        let result = self.copy_clusters_up(&disk, offset, length).await;
-        disk.conclude(result).await
+        self.change_length(offset, length, Change::CopyUp).await
     }
 
     /// Removes the backing file's name from the header, where nothing of the disk needs the file any more: what it shows
@@ -67,31 +65,36 @@ impl<S: StorageMut> Image<S> {
         Ok(false)
     }
 
-    async fn copy_clusters_up(&self, disk: &Disk<'_, S>, offset: u64, length: u64) -> Result<(), Error<S::Error>> {
-        if length == 0 || self.layers.len() == 1 {
+    pub(in crate::image) async fn copy_clusters_up(
+        &self,
+        disk: &Disk<'_, S>,
+        range: Range<u64>,
+    ) -> Result<(), Error<S::Error>> {
+        if range.is_empty() || self.layers.len() == 1 {
             return Ok(());
         }
         let bits = disk.geometry().cluster_bits();
-        let clusters = disk.clusters(GuestOffset(offset), length);
+        let clusters = disk.clusters(GuestOffset(range.start), range.end - range.start);
         let mut first = clusters.start;
         while first < clusters.end {
-            let piece = first..clusters.end.min(first + (MAX_PIECE >> bits).max(1));
+            let segment = first..clusters.end.min(first + (MAX_SEGMENT >> bits).max(1));
             // Until it is dropped, entries of these clusters change here alone.
-            let _held = disk.writeback.in_flight.hold(piece.clone()).await;
-            let mut range = piece.start << bits..piece.end << bits;
+            let _held = disk.writeback.in_flight.hold(segment.clone()).await;
+            let mut range = segment.start << bits..segment.end << bits;
             while let Some(missing) = first_missing(disk, range.clone()).await? {
                 self.copy_missing_up(disk, missing.clone()).await?;
                 range.start = missing.end;
             }
-            first = piece.end;
+            disk.pause().await;
+            first = segment.end;
         }
         Ok(())
     }
 
-    /// Copies whole subclusters of which the image says nothing. The caller holds their clusters.
+    /// Copies whole subclusters that the image does not hold. The caller holds their clusters.
     async fn copy_missing_up(&self, disk: &Disk<'_, S>, missing: Range<u64>) -> Result<(), Error<S::Error>> {
         let mut data = vec![0; usize_of(missing.end - missing.start)];
-        self.read_old(GuestOffset(missing.start), &mut data).await?;
+        self.read_chain(GuestOffset(missing.start), &mut data).await?;
         let mut start = missing.start;
         let mut rest = data.as_slice();
         while !rest.is_empty() {
@@ -103,57 +106,31 @@ impl<S: StorageMut> Image<S> {
             } else if zero && self.is_zero(GuestOffset(start), length).await? {
                 length
             } else {
-                self.write_held(disk, GuestOffset(start), part).await?
+                let step = || disk.write_step(GuestOffset(start), part.len() as u64, Holder::Caller);
+                let step = disk.complete(step).await?;
+                self.take_step(disk, step, GuestOffset(start), part).await?
             };
             start += copied as u64;
             rest = rest.get(copied..).unwrap_or_default();
         }
         Ok(())
     }
-
-    /// Has whole subclusters, of which the image says nothing, read as zeros.
-    async fn note_zeros(&self, disk: &Disk<'_, S>, range: Range<u64>) -> Result<(), Error<S::Error>> {
-        let geometry = disk.geometry();
-        let clusters = disk.clusters(GuestOffset(range.start), range.end - range.start);
-        let entries = disk.entries(clusters.clone()).await?;
-        let _guard = disk.writeback.lock.acquire().await;
-        for (cluster, entry) in clusters.zip(&entries) {
-            let Cluster::Subclusters(subclusters) = entry.meaning else { continue };
-            let start = disk.guest_offset(cluster);
-            let mask = (0..geometry.subclusters())
-                .filter(|index| range.contains(&(start.0 + (u64::from(*index) << geometry.subcluster_bits()))))
-                .fold(0, |mask, index| mask | 1 << index);
-            let new = entry.raw.remasked(subclusters.allocated, subclusters.zero | mask, geometry);
-            disk.set_entry(cluster, new).await?;
-        }
-        disk.writeback.relieve(&disk.file.files).await
-    }
 }
 
-/// The first subclusters side by side within `range`, whole clusters, of which the image says nothing.
+/// The first subclusters within `range` that the image does not hold: there the backing file shows through.
 async fn first_missing<S: StorageMut>(
     disk: &Disk<'_, S>,
     range: Range<u64>,
 ) -> Result<Option<Range<u64>>, Error<S::Error>> {
-    let geometry = disk.geometry();
-    let size = 1 << geometry.subcluster_bits();
-    let mut found: Option<Range<u64>> = None;
     let mut at = range.start;
     while at < range.end {
-        let start = GuestOffset(at);
-        let entry = disk.entry(at >> geometry.cluster_bits()).await?;
-        let end_of_cluster = at - geometry.offset_in_cluster(start) + geometry.cluster_size();
-        while at < end_of_cluster {
-            match (&mut found, entry.says_nothing_of(geometry.subcluster_index(GuestOffset(at)))) {
-                (Some(found), true) => found.end = at + size,
-                (Some(_), false) => return Ok(found),
-                (None, true) => found = Some(at..at + size),
-                (None, false) => {}
-            }
-            at += size;
+        let run = disk.complete(|| Ok(disk.resolve(GuestOffset(at), range.end - at)?)).await?;
+        if matches!(run.mapping, Mapping::Unallocated(_)) {
+            return Ok(Some(at..at + run.length));
         }
+        at += run.length;
     }
-    Ok(found)
+    Ok(None)
 }
 
 /// How much of `data`, which begins at `start` of the disk, is to be treated alike, cluster by cluster; and whether it is
@@ -166,16 +143,6 @@ fn first_part(geometry: Geometry, start: u64, data: &[u8]) -> (usize, bool) {
     let zero = is_zero(head);
     let alike = tail.chunks(cluster_size).take_while(|part| is_zero(part) == zero);
     (head.len() + alike.map(<[u8]>::len).sum::<usize>(), zero)
-}
-
-impl Entry {
-    /// The subcluster is neither allocated nor zeros: what shows there is the backing file's.
-    fn says_nothing_of(&self, subcluster: u32) -> bool {
-        match self.meaning {
-            Cluster::Subclusters(subclusters) => (subclusters.allocated | subclusters.zero) >> subcluster & 1 == 0,
-            Cluster::Compressed(_) => false,
-        }
-    }
 }
 
 /// Of a number that is known to be small.

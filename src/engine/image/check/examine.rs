@@ -151,8 +151,8 @@ impl<S: Storage> Sink<S::Error> for Examination<'_, '_, S> {
         self.next_contiguous = None;
         // As QEMU: where nothing is known of the table, its entries are not looked at.
         self.table_is_counted = !self.is_unreadable(self.subject.cluster_of(entry.offset()));
-        let finding = Finding::L1Copied { entry_offset: place.0, table: entry.offset().0, flag: entry.is_owned() };
-        self.check_flag(entry.offset(), entry.is_owned(), finding);
+        let finding = Finding::L1Copied { entry_offset: place.0, table: entry.offset().0, flag: entry.is_copied() };
+        self.check_flag(entry.offset(), entry.is_copied(), finding);
         Ok(())
     }
 

@@ -18,8 +18,8 @@ use crate::crypto::passphrase::Passphrase;
 use crate::error::{Error, Misuse};
 use crate::format::luks::{KeySlot, LuksHeader};
 use crate::image::Image;
+use crate::image::change::disk::Disk;
 use crate::image::open::header::Head;
-use crate::image::write::change::Disk;
 use crate::meta::lock::Guard;
 use crate::storage::StorageMut;
 
@@ -150,10 +150,10 @@ impl<'a, S: StorageMut> KeySlots<'a, S> {
     /// Writes at `place`, counted from the beginning of the LUKS header.
     async fn write(&self, place: u64, bytes: &[u8]) -> Result<(), Error<S::Error>> {
         let file = &self.disk.file.files.image;
-        self.disk.writeback.watch(file.write(self.luks.start.plus(place), bytes)).await
+        self.disk.writeback.write(file.write(self.luks.start.plus(place), bytes)).await
     }
 
     async fn barrier(&self) -> Result<(), Error<S::Error>> {
-        self.disk.writeback.watch(self.disk.file.files.image.flush()).await
+        self.disk.writeback.sync(self.disk.file.files.image.flush()).await
     }
 }

@@ -2,6 +2,7 @@
 
 pub(crate) mod inspect;
 mod missing;
+pub(crate) mod statistics;
 
 use alloc::string::String;
 use alloc::vec::Vec;

@@ -16,13 +16,14 @@ use crate::format::header::{CompressionType, Header};
 use crate::format::probe::{PROBE_BYTES, format_of};
 use crate::format::units::HostOffset;
 use crate::image::chain::backing::{BackingFile, BackingFormat, BackingRequest, BackingResolver, NoBacking, Supply};
+use crate::image::change::observer::Observers;
 use crate::image::encryption::unlock::Keys;
 use crate::image::open::header::Head;
 use crate::image::snapshot::table::read_snapshot_table;
 use crate::meta::compressed::{ClusterCache, CodecSlot, Compressed};
 use crate::meta::current_header::CurrentHeader;
 use crate::meta::host_file::{FileId, Files, HostFile};
-use crate::meta::mapping::Tables;
+use crate::meta::lookup::Tables;
 use crate::meta::table_cache::TableCache;
 use crate::storage::Storage;
 
@@ -221,6 +222,8 @@ impl Opener {
             tables,
             compressed,
             encrypted,
+            observers: Observers::default(),
+            pause: RefCell::default(),
             writeback: OnceCell::new(),
         };
         Ok((file, backing))

@@ -42,7 +42,8 @@ impl<S: StorageMut> Image<S> {
         }
         let Qcow2File { files, tables, writeback, current_header, .. } = &*image.top;
         let opened =
-            Writeback::open(&files.image, current_header.clone(), tables.cache(), table_cache, write_through).await?;
+            Writeback::open(&files.image, current_header.clone(), tables.cache().clone(), table_cache, write_through)
+                .await?;
         image.top.find_metadata(&opened, &image).await?;
         // It was just made, so nothing is in it.
         let _ = writeback.set(opened);

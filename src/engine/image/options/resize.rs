@@ -10,14 +10,15 @@ use crate::error::{Error, Misuse};
 use crate::format::l1::{L1Entry, L1Table, MAX_L1_ENTRIES};
 use crate::format::units::GuestOffset;
 use crate::image::Image;
+use crate::image::change::disk::Disk;
+use crate::image::change::zero::Zeroing;
 use crate::image::create::Preallocation;
 use crate::image::layer::{Layer, Qcow2File};
 use crate::image::progress::Steps;
-use crate::image::write::change::Disk;
 use crate::image::write::rewrite_tables::Rewrite;
 use crate::meta::exclusive::Closed;
-use crate::meta::mapping::Mapping;
 use crate::meta::restructure::Restructure;
+use crate::meta::run::{Mapping, Run};
 use crate::meta::writeback::Writeback;
 use crate::storage::StorageMut;
 
@@ -105,7 +106,7 @@ impl<S: StorageMut> Resize<'_, S> {
     async fn shrink(&self, size: u64) -> Result<(), Error<S::Error>> {
         self.rewrite(size, size).await?;
         if let Some(data_file) = &self.file().files.data_file {
-            self.writeback.watch(data_file.set_size(size)).await?;
+            self.writeback.write(data_file.set_size(size)).await?;
         }
         let _guard = self.writeback.lock.acquire().await;
         self.writeback.cut_file(&self.file().files).await
@@ -117,7 +118,7 @@ impl<S: StorageMut> Resize<'_, S> {
         if let Some(data_file) = &self.file().files.data_file
             && data_file.size() < size
         {
-            self.writeback.watch(data_file.set_size(size)).await?;
+            self.writeback.write(data_file.set_size(size)).await?;
         }
         let end_of_cluster = current.next_multiple_of(geometry.cluster_size());
         self.zero(current..end_of_cluster).await?;
@@ -143,7 +144,7 @@ impl<S: StorageMut> Resize<'_, S> {
     }
 
     fn disk(&self) -> Disk<'_, S> {
-        Disk::alone(self.file(), self.writeback, &self.closed)
+        Disk::exclusive(self.file(), self.writeback, &self.closed)
     }
 
     /// Gives the disk of `size` bytes an L1 table that is long enough for `room` bytes, with nothing behind the disk.
@@ -167,22 +168,27 @@ impl<S: StorageMut> Resize<'_, S> {
     /// Makes a range behind the disk, which ends where a cluster does, read as zeros once the disk is larger.
     async fn zero(&self, range: Range<u64>) -> Result<(), Error<S::Error>> {
         let disk = self.disk();
-        let file = self.file();
         let backing = self.image.layers.get(1).map_or(0, Layer::size);
         let mut at = range.start;
         while at < range.end {
             let limit = range.end - at;
-            let run = file.tables.run_at(&file.files.image, disk.l1, GuestOffset(at), limit).await?;
+            let run = self.run_at(disk.l1, at, limit).await?;
             match run.mapping {
                 Mapping::Zero(_) => {}
                 Mapping::Unallocated(_) if at >= backing => {}
                 Mapping::Unallocated(_) | Mapping::Data(_) | Mapping::Compressed(_) => {
-                    self.image.zero_behind(&disk, at..at + run.length).await?;
+                    self.image.zero_range(&disk, at..at + run.length, Zeroing::Zero).await?;
                 }
             }
             at += run.length;
         }
         Ok(())
+    }
+
+    /// The run at `start`, which may be behind the disk.
+    async fn run_at(&self, l1: L1Table, start: u64, limit: u64) -> Result<Run, Error<S::Error>> {
+        let (tables, image, start) = (&self.file().tables, &self.file().files.image, GuestOffset(start));
+        tables.run(image, l1, start, limit, tables.resolve(image.id(), l1, start, limit)).await
     }
 
     /// Whether anything is mapped from `start`, behind the disk, on.
@@ -192,7 +198,7 @@ impl<S: StorageMut> Resize<'_, S> {
         let end = entries.saturating_mul(file.tables.geometry().l2_coverage());
         let mut at = start;
         while at < end {
-            let run = file.tables.run_at(&file.files.image, file.active.l1(), GuestOffset(at), end - at).await?;
+            let run = self.run_at(file.active.l1(), at, end - at).await?;
             if run.mapping != Mapping::Unallocated(None) {
                 return Ok(true);
             }

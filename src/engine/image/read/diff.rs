@@ -4,7 +4,7 @@ use crate::error::Error;
 use crate::format::units::GuestOffset;
 use crate::image::Image;
 use crate::image::layer::Layer;
-use crate::meta::mapping::{Mapping, Run};
+use crate::meta::run::{Mapping, Run};
 use crate::storage::Storage;
 
 /// A part of the disk that may differ.
@@ -117,6 +117,6 @@ async fn run<S: Storage>(image: &Image<S>, start: u64, limit: u64) -> Result<Run
     match image.disk() {
         layer @ Layer::Qcow2 { .. } => layer.run_at(GuestOffset(start), limit).await,
         // The first layer is the image itself.
-        Layer::Raw(_) => Ok(Run { length: limit, mapping: Mapping::Unallocated(None) }),
+        Layer::Raw(_) => Ok(Run::without_l2_table(limit)),
     }
 }

@@ -4,7 +4,7 @@ use crate::error::{Error, Misuse};
 use crate::format::units::GuestOffset;
 use crate::image::Image;
 use crate::image::layer::Layer;
-use crate::meta::mapping::Mapping;
+use crate::meta::run::Mapping;
 use crate::storage::Storage;
 
 /// How the image itself maps a byte of its disk. Offsets of entries and tables are bytes of the image file.
@@ -63,22 +63,23 @@ impl<S: Storage> Image<S> {
             return Err(out_of_bounds.into());
         }
         let guest = GuestOffset(offset);
-        let walk = file.tables.walk(&file.files.image, view.l1(), guest).await?;
-        let run = file.tables.run_at(&file.files.image, view.l1(), guest, 1).await?;
+        let (tables, image, l1) = (&file.tables, &file.files.image, view.l1());
+        let attempt = || Ok((tables.walk(image.id(), l1, guest)?, tables.resolve(image.id(), l1, guest, 1)?));
+        let (walk, run) = tables.cache().complete(image, tables.slice_size(), attempt).await?;
         let (kind, host_offset, compressed_length) = match run.mapping {
             Mapping::Unallocated(place) => (LocationKind::Unallocated, place, None),
             Mapping::Zero(place) => (LocationKind::Zero, place, None),
             Mapping::Data(place) => (LocationKind::Data, Some(place), None),
             Mapping::Compressed(span) => (LocationKind::Compressed, Some(span.start), Some(span.length)),
         };
-        let extended = file.tables.geometry().extended_l2();
+        let extended = tables.geometry().extended_l2();
         Ok(Location {
             guest_offset: offset,
-            l1_index: walk.l1_index,
+            l1_index: tables.geometry().l1_index(guest),
             l1_entry_offset: walk.l1_entry.map(|(place, _)| place.0),
             l1_entry: walk.l1_entry.map(|(_, entry)| entry.0),
             l2_table_offset: walk.l2_table.map(|table| table.0),
-            l2_index: walk.l2_index,
+            l2_index: tables.geometry().l2_index(guest),
             l2_entry_offset: walk.l2_entry.map(|(place, _)| place.0),
             l2_entry: walk.l2_entry.map(|(_, entry)| entry.word),
             l2_bitmap: walk.l2_entry.filter(|_| extended).map(|(_, entry)| entry.bitmap),

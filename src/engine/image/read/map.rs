@@ -5,7 +5,7 @@ use crate::error::{Error, Misuse};
 use crate::format::units::GuestOffset;
 use crate::image::Image;
 use crate::image::layer::Layer;
-use crate::meta::mapping::Mapping;
+use crate::meta::run::Mapping;
 use crate::storage::Storage;
 
 /// Consecutive bytes of the disk that are made of the same. The fields have the meaning of `qemu-img map`.

@@ -16,8 +16,9 @@ use super::Image;
 use super::layer::Layer;
 use crate::error::{Error, Misuse};
 use crate::format::units::{GuestOffset, HostOffset};
+use crate::meta::attempt::Attempt;
 use crate::meta::compressed::Piece;
-use crate::meta::mapping::Mapping;
+use crate::meta::run::{Mapping, Run};
 use crate::storage::Storage;
 
 /// How many requests of the storage one read has under way at most.
@@ -54,29 +55,18 @@ pub(super) async fn read_layers<S: Storage>(
     offset: GuestOffset,
     buf: &mut [u8],
 ) -> Result<(), Error<S::Error>> {
-    // Most reads are of one run that the tables in memory tell: they wait for nothing but the data.
+    // Nearly all reads are of one run of the first layer: they wait for the data alone, and allocate nothing.
     let top = &layers[0];
     let length = buf.len() as u64;
-    if length != 0
-        && offset.0.saturating_add(length) <= top.size()
-        && let Some(run) = top.held_run(offset, length)?
-        && run.length == length
-    {
-        match run.mapping {
-            Mapping::Zero(_) => {
-                buf.fill(0);
-                return Ok(());
+    let mut part = Part { depth: 0, offset, buf, resolved: None };
+    if length != 0 && offset.0.saturating_add(length) <= top.size() {
+        match top.resolve(offset, length) {
+            Ok(Run { length: found, mapping: Mapping::Data(host), .. }) if found == length => {
+                return top.read_data(offset, host, part.buf).await;
             }
-            Mapping::Unallocated(_) if layers.len() == 1 => {
-                buf.fill(0);
-                return Ok(());
-            }
-            Mapping::Data(place) => return top.read_data(offset, place, buf).await,
-            _ => {}
+            first => part.resolved = Some(first),
         }
     }
-    // Most reads are of one run: they need no plan, and allocate nothing.
-    let mut part = Part { depth: 0, offset, buf };
     loop {
         match part.resolve(layers).await? {
             (First::Filled, None) => return Ok(()),
@@ -92,6 +82,8 @@ struct Part<'a> {
     depth: usize,
     offset: GuestOffset,
     buf: &'a mut [u8],
+    /// The first attempt to resolve the part, if it was made already.
+    resolved: Option<Attempt<Run>>,
 }
 
 /// What the first run of a part turned out to be.
@@ -107,7 +99,7 @@ enum First<'a> {
 impl<'a> Part<'a> {
     /// The first run, and what is left.
     async fn resolve<S: Storage>(self, layers: &[Layer<S>]) -> Result<(First<'a>, Option<Part<'a>>), Error<S::Error>> {
-        let Self { depth, offset, buf } = self;
+        let Self { depth, offset, buf, resolved } = self;
         // Under the last layer, and past the end of a backing file, there are zeros.
         let layer = layers.get(depth);
         let available = layer.map_or(0, |layer| layer.size().saturating_sub(offset.0));
@@ -116,13 +108,18 @@ impl<'a> Part<'a> {
             buf.fill(0);
             return Ok((First::Filled, None));
         };
-        let run = layer.run_at(offset, wanted).await.map_err(|error| error.at_depth(depth_number(depth)))?;
+        let first = resolved.unwrap_or_else(|| layer.resolve(offset, wanted));
+        let run = match first {
+            Ok(run) if !run.may_continue(wanted) => run,
+            first => layer.run(offset, wanted, first).await.map_err(|error| error.at_depth(depth_number(depth)))?,
+        };
         // A run is no longer than what was wanted.
         let length = usize::try_from(run.length).unwrap_or(usize::MAX).min(buf.len());
         let (buf, rest) = buf.split_at_mut(length);
-        let rest = (!rest.is_empty()).then_some(Part { depth, offset: offset.plus(run.length), buf: rest });
+        let rest =
+            (!rest.is_empty()).then_some(Part { depth, offset: offset.plus(run.length), buf: rest, resolved: None });
         let first = match run.mapping {
-            Mapping::Unallocated(_) => First::Deeper(Part { depth: depth + 1, offset, buf }),
+            Mapping::Unallocated(_) => First::Deeper(Part { depth: depth + 1, offset, buf, resolved: None }),
             Mapping::Zero(_) => {
                 buf.fill(0);
                 First::Filled

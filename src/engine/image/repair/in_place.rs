@@ -96,10 +96,10 @@ pub(super) async fn mend_flags<S: StorageMut>(subject: &Subject<'_, S>) -> Resul
     subject.file.flush().await.map_err(Error::Storage)
 }
 
-/// Sets the flags of the entries of which `is_owned` knows what they should be.
+/// Sets the flags of the entries of which `is_copied` knows what they should be.
 async fn mend_flags_in<S: StorageMut>(
     subject: &Subject<'_, S>,
-    is_owned: impl Fn(HostOffset) -> Option<bool>,
+    is_copied: impl Fn(HostOffset) -> Option<bool>,
 ) -> Result<(), Error<S::Error>> {
     let l1 = subject.active_l1();
     let mut table = subject.cluster_buffer();
@@ -112,12 +112,12 @@ async fn mend_flags_in<S: StorageMut>(
         if offset.0 == 0 || !subject.geometry.is_cluster_aligned(offset.0) {
             continue;
         }
-        if let Some(owned) = is_owned(offset).filter(|owned| *owned != entry.is_owned()) {
-            let bytes = entry.with_owned(owned).0.to_be_bytes();
+        if let Some(owned) = is_copied(offset).filter(|owned| *owned != entry.is_copied()) {
+            let bytes = entry.with_copied(owned).0.to_be_bytes();
             subject.file.write(place, &bytes).await.map_err(Error::Storage)?;
         }
         subject.fill(offset, &mut table).await?;
-        mend_flags_of_table(subject, offset, &mut table, &is_owned).await?;
+        mend_flags_of_table(subject, offset, &mut table, &is_copied).await?;
     }
     Ok(())
 }
@@ -126,16 +126,16 @@ async fn mend_flags_of_table<S: StorageMut>(
     subject: &Subject<'_, S>,
     offset: HostOffset,
     table: &mut [u8],
-    is_owned: impl Fn(HostOffset) -> Option<bool>,
+    is_copied: impl Fn(HostOffset) -> Option<bool>,
 ) -> Result<(), Error<S::Error>> {
     let rules = subject.rules();
     let mut wrong = Vec::new();
     for (place, entry) in entries(table, offset, rules.geometry.extended_l2()) {
         let Target::Cluster(cluster) = entry.examine(rules, |_| {}) else { continue };
         // A data file counts nothing: every cluster of it is the entry's own.
-        let owned = if rules.data_file { Some(true) } else { is_owned(cluster) };
+        let owned = if rules.data_file { Some(true) } else { is_copied(cluster) };
         if let Some(owned) = owned.filter(|owned| *owned != entry.has_copied_flag()) {
-            wrong.push((place, entry.with_owned(owned)));
+            wrong.push((place, entry.with_copied(owned)));
         }
     }
     let (Some((first, _)), Some((last, _))) = (wrong.first().copied(), wrong.last().copied()) else { return Ok(()) };

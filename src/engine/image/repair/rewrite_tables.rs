@@ -128,7 +128,7 @@ impl<S: StorageMut> Rewriter<'_, S> {
             }
             let new = match mended(entry, rules, self.policy, self.reaches_past_end(entry)) {
                 Mended::Entry(new) => new,
-                Mended::ZeroCluster => L2Entry::owned(self.zero_cluster(), 1, 0, rules.geometry).with_owned(false),
+                Mended::ZeroCluster => L2Entry::copied(self.zero_cluster(), 1, 0, rules.geometry).with_copied(false),
             };
             if new != entry {
                 changed = true;

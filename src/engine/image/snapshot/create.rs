@@ -96,7 +96,7 @@ impl<S: StorageMut> Image<S> {
         let mut snapshot_l1 = shared.clone();
         if options.vm_state_size > 0 {
             rewrite.hand_over(vm_state, old.offset)?;
-            snapshot_l1.extend(vm_state.iter().map(|entry| entry.with_owned(false)));
+            snapshot_l1.extend(vm_state.iter().map(|entry| entry.with_copied(false)));
         }
         let place = old.offset.plus(8 * (disk.len() + vm_state.len()) as u64);
         rewrite.remove(rest, place).await?;

@@ -5,10 +5,10 @@ use alloc::rc::Rc;
 use crate::error::{Error, Misuse};
 use crate::format::l1::{L1Entry, MAX_L1_ENTRIES};
 use crate::image::Image;
+use crate::image::change::disk::Disk;
 use crate::image::layer::{Layer, View};
 use crate::image::progress::Steps;
 use crate::image::read::{check_bounds, read_layers};
-use crate::image::write::change::Disk;
 use crate::image::write::rewrite_tables::Rewrite;
 use crate::storage::{Storage, StorageMut};
 
@@ -47,7 +47,7 @@ impl<S: StorageMut> Image<S> {
             let start = geometry.vm_state_offset(self.size()).plus(offset);
             let needed = geometry.l1_entries_for(start.plus(buf.len() as u64).0);
             if needed <= disk.l1.entries {
-                let result = self.write_parts(&disk, start, buf).await;
+                let result = self.write_steps(&disk, start, buf).await;
                 return disk.conclude(result).await;
             }
             if needed > MAX_L1_ENTRIES {

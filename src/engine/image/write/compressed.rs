@@ -2,12 +2,15 @@
 
 use alloc::vec;
 
-use super::change::Disk;
 use crate::error::{Error, Misuse};
 use crate::format::l2::{CompressedSpan, L2Entry};
 use crate::format::units::GuestOffset;
 use crate::image::Image;
+use crate::image::change::Change;
+use crate::image::change::disk::Disk;
+use crate::image::change::wait::Wait;
 use crate::image::read::check_range;
+use crate::meta::reservation::Reservation;
 use crate::storage::StorageMut;
 
 impl<S: StorageMut> Image<S> {
@@ -16,10 +19,8 @@ impl<S: StorageMut> Image<S> {
     /// `offset` and the length must be multiples of the cluster size; the end may also be the end of the disk. Otherwise
     /// as [`write_at`](Self::write_at). Later writes to a part of such a cluster unpack and replace it.
     pub async fn write_compressed(&self, offset: u64, buf: &[u8]) -> Result<(), Error<S::Error>> {
-        let disk = Disk::enter(self).await?;
         self.check_compressed_write(offset, buf.len() as u64)?;
-        let result = self.write_compressed_clusters(&disk, GuestOffset(offset), buf).await;
-        disk.conclude(result).await
+        self.change_length(offset, buf.len() as u64, Change::Compress(buf)).await
     }
 
     /// Checks whether `length` bytes at `offset` can be written in compressed clusters; does no I/O.
@@ -41,7 +42,7 @@ impl<S: StorageMut> Image<S> {
         Ok(())
     }
 
-    async fn write_compressed_clusters(
+    pub(in crate::image) async fn write_compressed_clusters(
         &self,
         disk: &Disk<'_, S>,
         offset: GuestOffset,
@@ -73,7 +74,7 @@ impl<S: StorageMut> Image<S> {
     ) -> Result<(), Error<S::Error>> {
         let Some(packed) = disk.file.compressed.pack(whole)? else {
             let data = whole.get(..length).unwrap_or(whole);
-            return self.write_parts(disk, start, data).await;
+            return self.write_steps(disk, start, data).await;
         };
         self.write_packed_cluster(disk, start, &packed).await?;
         disk.file.compressed.put_packed(packed);
@@ -89,19 +90,34 @@ impl<S: StorageMut> Image<S> {
     ) -> Result<(), Error<S::Error>> {
         let cluster = start.0 >> disk.geometry().cluster_bits();
         let _held = disk.writeback.in_flight.hold(cluster..cluster + 1).await;
-        let old = disk.entry(cluster).await?;
-        let reservation = disk.reserve_bytes(packed.len() as u64).await?;
+        let old = disk
+            .complete(|| {
+                let entries = disk.entries(&disk.resolve(start, 1)?, cluster..cluster + 1)?;
+                entries.map(|entries| entries.first()).ok_or(Wait::Tables(cluster..cluster + 1))
+            })
+            .await?;
+        let reservation = self.reserve_bytes(disk, packed.len() as u64).await?;
         let place = reservation.start();
-        disk.check_place(place, packed.len() as u64)?;
+        disk.check_host(place, packed.len() as u64)?;
         let image = &disk.file.files.image;
         let span = CompressedSpan::of_bytes(place, packed.len() as u64);
-        disk.writeback.watch(image.write(place, packed)).await?;
+        disk.writeback.check_writable()?;
+        image.write(place, packed).await.map_err(Error::Storage)?;
         // What was there before is not read any more: no cluster is reused while a request may still use it.
         disk.file.compressed.forget(image.id(), span);
         let _guard = disk.writeback.lock.acquire().await;
-        disk.set_entry(cluster, L2Entry::compressed(span, disk.geometry())).await?;
+        disk.set_entry(old.offset, L2Entry::compressed(span, disk.geometry())).await?;
         reservation.keep();
         disk.free_cluster(&old);
         disk.writeback.relieve(&disk.file.files).await
+    }
+
+    /// Reserves `length` bytes, less than a cluster, for a compressed cluster.
+    async fn reserve_bytes<'a>(&self, disk: &Disk<'a, S>, length: u64) -> Result<Reservation<'a>, Error<S::Error>> {
+        let writeback = disk.writeback;
+        let _guard = writeback.lock.acquire().await;
+        let start = writeback.allocate_bytes(&disk.file.files.image, length).await?;
+        let counted = CompressedSpan::of_bytes(start, length).clusters(disk.geometry());
+        Ok(Reservation::new(writeback, counted, start))
     }
 }

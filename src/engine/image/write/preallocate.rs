@@ -3,11 +3,12 @@
 use alloc::vec;
 use core::ops::Range;
 
-use super::change::Disk;
 use crate::error::Error;
 use crate::format::l2::L2Entry;
 use crate::format::units::GuestOffset;
 use crate::image::Image;
+use crate::image::change::disk::Disk;
+use crate::image::change::wait::Wait;
 use crate::storage::StorageMut;
 
 /// How many clusters are mapped at once.
@@ -41,8 +42,15 @@ impl<S: StorageMut> Image<S> {
         let (allocated, zero) = if encrypted && !filled { (0, all) } else { (all, 0) };
         let mut first = clusters.start;
         while first < clusters.end {
-            let entries = disk.entries(first..clusters.end.min(first + CHUNK)).await?;
-            let wanted = entries.iter().take_while(|entry| entry.place().is_none()).count() as u64;
+            let wanted = first..clusters.end.min(first + CHUNK);
+            let entries = disk
+                .complete(|| {
+                    let entries = disk.entries(&disk.resolve(disk.guest_offset(first), 1)?, wanted.clone())?;
+                    entries.ok_or_else(|| Wait::Tables(wanted.clone()))
+                })
+                .await?;
+            let entries = entries.as_slice();
+            let wanted = entries.iter().take_while(|entry| entry.host().is_none()).count() as u64;
             if wanted == 0 {
                 first += 1;
                 continue;
@@ -63,15 +71,15 @@ impl<S: StorageMut> Image<S> {
             }
             if data.size() < place.plus(length).0 {
                 // The file must reach as far as its clusters do.
-                disk.writeback.watch(data.set_size(place.plus(length).0)).await?;
+                disk.writeback.write(data.set_size(place.plus(length).0)).await?;
             }
             let entry = |index: u64| {
                 let host = place.plus(index << geometry.cluster_bits());
-                L2Entry::owned(host, allocated, zero, geometry)
+                L2Entry::copied(host, allocated, zero, geometry)
             };
             let _guard = disk.writeback.lock.acquire().await;
-            for index in 0..count {
-                disk.set_entry(first + index, entry(index)).await?;
+            for (old, index) in entries.iter().zip(0..count) {
+                disk.set_entry(old.offset, entry(index)).await?;
                 reservation.keep_first();
             }
             disk.writeback.relieve(&disk.file.files).await?;

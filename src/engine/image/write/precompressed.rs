@@ -1,10 +1,11 @@
 //! Writing clusters that were packed elsewhere.
 
-use super::change::Disk;
 use crate::codec::PackedClusters;
 use crate::error::{Error, Misuse};
 use crate::format::units::GuestOffset;
 use crate::image::Image;
+use crate::image::change::Change;
+use crate::image::change::disk::Disk;
 use crate::storage::StorageMut;
 
 impl<S: StorageMut> Image<S> {
@@ -15,13 +16,12 @@ impl<S: StorageMut> Image<S> {
     /// for that takes as long as to read them: where they don't, reading that cluster fails with [`Corrupt`](crate::Corrupt).
     /// Otherwise as [`write_compressed`](Self::write_compressed).
     pub async fn write_packed(&self, offset: u64, clusters: &PackedClusters) -> Result<(), Error<S::Error>> {
-        let disk = Disk::enter(self).await?;
-        self.check_packed_write(offset, clusters)?;
-        let result = self.write_packed_clusters(&disk, GuestOffset(offset), clusters).await;
-        disk.conclude(result).await
+        let length = self.check_packed_write(offset, clusters)?;
+        self.change_length(offset, length, Change::Packed(clusters)).await
     }
 
-    fn check_packed_write(&self, offset: u64, clusters: &PackedClusters) -> Result<(), Error<S::Error>> {
+    /// Returns how much of the disk they are.
+    fn check_packed_write(&self, offset: u64, clusters: &PackedClusters) -> Result<u64, Error<S::Error>> {
         let geometry = self.top.tables.geometry();
         let PackedClusters { lengths, bytes } = clusters;
         let length = (lengths.len() as u64).saturating_mul(geometry.cluster_size());
@@ -32,12 +32,12 @@ impl<S: StorageMut> Image<S> {
         let stored: u64 = lengths.iter().map(|length| u64::from(*length)).sum();
         let fits = lengths.iter().all(|length| u64::from(*length) <= geometry.cluster_size());
         if fits && stored == bytes.len() as u64 {
-            return Ok(());
+            return Ok(on_disk);
         }
         Err(Misuse::UnalignedCompressedWrite { offset, length: bytes.len() as u64 }.into())
     }
 
-    async fn write_packed_clusters(
+    pub(in crate::image) async fn write_packed_clusters(
         &self,
         disk: &Disk<'_, S>,
         offset: GuestOffset,
@@ -49,7 +49,7 @@ impl<S: StorageMut> Image<S> {
             let (stored, behind) = rest.split_at(usize::try_from(*length).unwrap_or(usize::MAX).min(rest.len()));
             if u64::from(*length) == geometry.cluster_size() {
                 let on_disk = usize::try_from(self.size().saturating_sub(start.0)).unwrap_or(usize::MAX);
-                self.write_parts(disk, start, &stored[..stored.len().min(on_disk)]).await?;
+                self.write_steps(disk, start, &stored[..stored.len().min(on_disk)]).await?;
             } else if !stored.is_empty() {
                 self.write_packed_cluster(disk, start, stored).await?;
             }

@@ -8,6 +8,7 @@ use alloc::vec::Vec;
 use core::ops::Range;
 
 use crate::error::{Corrupt, Error};
+use crate::format::copied::flag_for;
 use crate::format::geometry::Geometry;
 use crate::format::l1::{L1_ENTRY_SIZE, L1Entry, L1Table};
 use crate::format::l2::{Cluster, L2Entry, L2Rules};
@@ -155,7 +156,7 @@ impl<'a, S: StorageMut> Rewrite<'a, S> {
             let table = self.rewritten(old, 0, Pass::Share).await?;
             if !table.changed {
                 self.add_table(old).await?;
-                shared.push(L1Entry::owned(old).with_owned(false));
+                shared.push(L1Entry::copied(old).with_copied(false));
                 continue;
             }
             let new = self.new_table(table.bytes).await?;
@@ -163,7 +164,7 @@ impl<'a, S: StorageMut> Rewrite<'a, S> {
                 self.add_table(new).await?;
                 self.remove_table(old).await?;
             }
-            shared.push(L1Entry::owned(new).with_owned(!instead));
+            shared.push(L1Entry::copied(new).with_copied(!instead));
         }
         Ok(shared)
     }
@@ -189,13 +190,13 @@ impl<'a, S: StorageMut> Rewrite<'a, S> {
             // One that is empty is given up all the same where the disk doesn't reach.
             if !table.changed && first < keep {
                 let mut only = false;
-                self.new.counts(self.table_clusters(old), |count| only = count == 1).await?;
+                self.new.counts(self.table_clusters(old), |count| only = flag_for(count)).await?;
                 self.new.note_table(self.table_clusters(old));
-                owned.push(entry.with_owned(only));
+                owned.push(entry.with_copied(only));
                 continue;
             }
             self.remove_table(old).await?;
-            owned.push(if table.in_use { L1Entry::owned(self.new_table(table.bytes).await?) } else { L1Entry(0) });
+            owned.push(if table.in_use { L1Entry::copied(self.new_table(table.bytes).await?) } else { L1Entry(0) });
         }
         owned.truncate(self.l1_entries_for_clusters(keep));
         Ok(owned)
@@ -256,7 +257,7 @@ impl<'a, S: StorageMut> Rewrite<'a, S> {
         for clusters in self.counted(entries)? {
             self.new.add_references(clusters).await?;
         }
-        entries.iter_mut().filter(|entry| entry.has_flag(self.rules)).for_each(|entry| entry.set_owned(false));
+        entries.iter_mut().filter(|entry| entry.has_flag(self.rules)).for_each(|entry| entry.set_copied(false));
         Ok(())
     }
 
@@ -273,7 +274,7 @@ impl<'a, S: StorageMut> Rewrite<'a, S> {
             self.new.counts(clusters, |count| counts.push(count)).await?;
         }
         let flagged = kept.iter_mut().filter(|entry| entry.has_flag(self.rules));
-        flagged.zip(counts).for_each(|(entry, count)| entry.set_owned(count == 1));
+        flagged.zip(counts).for_each(|(entry, count)| entry.set_copied(flag_for(count)));
         Ok(())
     }
 
@@ -285,7 +286,7 @@ impl<'a, S: StorageMut> Rewrite<'a, S> {
     }
 
     fn slices_of(&self, table: HostOffset) -> impl Iterator<Item = HostOffset> + use<S> {
-        (0..self.geometry().cluster_size()).step_by(self.file.tables.slice_bytes()).map(move |at| table.plus(at))
+        (0..self.geometry().cluster_size()).step_by(self.file.tables.slice_size().bytes()).map(move |at| table.plus(at))
     }
 
     /// The entries of the slice of an L2 table at `place`.
@@ -319,8 +320,8 @@ impl Entry {
         matches!(self.meaning, Cluster::Subclusters(_)) && !self.counted(rules).is_empty()
     }
 
-    fn set_owned(&mut self, owned: bool) {
-        self.raw = self.raw.with_owned(owned);
+    fn set_copied(&mut self, copied: bool) {
+        self.raw = self.raw.with_copied(copied);
     }
 
     fn clear(&mut self) {

@@ -1,10 +1,10 @@
 //! Which clusters are free, and taking them.
 
-use core::convert::Infallible;
 use core::ops::Range;
 
 use super::{MAX_HOST_OFFSET, Refcounts};
-use crate::error::{Error, Misuse};
+use crate::error::{Corrupt, Error, Misuse};
+use crate::meta::attempt::{Attempt, Pins, Stop};
 use crate::meta::host_file::{FileId, HostFile};
 use crate::storage::Storage;
 
@@ -16,31 +16,30 @@ impl Refcounts {
         file: &HostFile<S>,
         wanted: u64,
     ) -> Result<Range<u64>, Error<S::Error>> {
-        let mut first = self.candidate();
-        while !self.take_held(file.id(), first)? {
-            first = self.next_free(file, first).await?;
-            if self.block_of(first).is_none() {
-                self.make_room_in_table(first)?;
-                self.add_block(file, first)?;
+        let mut pins = Pins::default();
+        loop {
+            match self.try_allocate(file.id(), wanted) {
+                Ok(Some(clusters)) => return Ok(clusters),
+                Ok(None) => self.find_free(file, &mut pins).await?,
+                Err(stop) => self.cache.resume(file, self.slice_size, stop, &mut pins).await?,
             }
         }
-        // Nothing is waited for once something is taken: dropped then, this would lose it.
+    }
+
+    /// As [`Self::allocate`], without waiting; `None` if the first candidate is not known to be free.
+    ///
+    /// Nothing is waited for once something is taken: dropped then, this would lose it.
+    pub(crate) fn try_allocate(&self, file: FileId, wanted: u64) -> Attempt<Option<Range<u64>>> {
+        let first = self.candidate();
+        if !self.try_take(file, first)? {
+            return Ok(None);
+        }
         let mut end = first + 1;
-        while end - first < wanted && matches!(self.take_held::<S::Error>(file.id(), end), Ok(true)) {
+        while end - first < wanted && matches!(self.try_take(file, end), Ok(true)) {
             end += 1;
         }
         self.taken_up_to(end);
-        Ok(first..end)
-    }
-
-    /// As [`Self::allocate`], one cluster, if what is in memory tells that the first that may be free is.
-    pub(crate) fn allocate_held(&self, file: FileId) -> Option<u64> {
-        let first = self.candidate();
-        let taken = matches!(self.take_held::<Infallible>(file, first), Ok(true));
-        taken.then(|| {
-            self.taken_up_to(first + 1);
-            first
-        })
+        Ok(Some(first..end))
     }
 
     /// The first cluster that may be allocated.
@@ -55,18 +54,36 @@ impl Refcounts {
         }
     }
 
-    /// Takes `cluster`, if what is in memory tells that it is free; whether it did.
-    fn take_held<E>(&self, file: FileId, cluster: u64) -> Result<bool, Error<E>> {
+    /// Makes the candidate a cluster that is free, with a refcount block that is cached; pins that.
+    pub(crate) async fn find_free<S: Storage>(
+        &self,
+        file: &HostFile<S>,
+        pins: &mut Pins,
+    ) -> Result<(), Error<S::Error>> {
+        let free = self.next_free(file, self.candidate()).await?;
+        if self.block_of(free).is_none() {
+            self.make_room_in_table(free)?;
+            self.add_block(file, free)?;
+        }
+        self.taken_up_to(free);
+        if let Some(at) = self.find(free) {
+            pins.add(self.slice_at(file, at.word).await?.0);
+        }
+        Ok(())
+    }
+
+    /// Takes `cluster` if it is free, and returns whether it was; false if its refcount is not cached.
+    fn try_take(&self, file: FileId, cluster: u64) -> Attempt<bool> {
         let Some(at) = self.find(cluster) else {
             return Ok(false);
         };
         let (start, _) = self.slice_size.split(at.word);
-        let taken = self.cache.with_held(file, self.slice_size, at.word, |slice, word_at| {
+        let taken = self.cache.with_cached(file, self.slice_size, at.word, |slice, word_at| {
             let word = slice.word(word_at);
             if self.width.get(word, at.place) != 0 {
                 return Ok(false);
             }
-            self.check_new(cluster..cluster + 1)?;
+            self.check_new::<Stop>(cluster..cluster + 1)?;
             self.dirty.set_word(start, slice, word_at, self.width.set(word, at.place, 1));
             Ok(true)
         });
@@ -74,7 +91,7 @@ impl Refcounts {
     }
 
     /// Fails where `clusters`, which are free, can't be used.
-    pub(in crate::meta) fn check_new<E>(&self, clusters: Range<u64>) -> Result<(), Error<E>> {
+    pub(in crate::meta) fn check_new<E: From<Corrupt> + From<Misuse>>(&self, clusters: Range<u64>) -> Result<(), E> {
         if clusters.end > MAX_HOST_OFFSET >> self.geometry.cluster_bits() {
             return Err(Misuse::ImageFull.into());
         }

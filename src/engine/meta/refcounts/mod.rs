@@ -143,7 +143,7 @@ impl Refcounts {
     fn add_block<E>(&self, file: &HostFile<impl Storage>, cluster: u64) -> Result<(), Error<E>> {
         let index = self.block_index(cluster);
         let start = self.offset_of(cluster);
-        self.check_new(cluster..cluster + 1)?;
+        self.check_new::<Error<E>>(cluster..cluster + 1)?;
         self.occupied.add(cluster..cluster + 1);
         {
             let mut table = self.table.borrow_mut();

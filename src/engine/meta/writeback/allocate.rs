@@ -5,12 +5,13 @@ use core::ops::Range;
 use super::Writeback;
 use crate::error::{Corrupt, Error, Misuse};
 use crate::format::units::HostOffset;
+use crate::meta::attempt::{Attempt, Pins};
 use crate::meta::host_file::{FileId, HostFile};
 use crate::storage::Storage;
 
 impl Writeback {
-    /// Gives up a reference to each of `clusters`: nothing in memory points to them any more.
-    pub(crate) fn free(&self, clusters: impl IntoIterator<Item = u64>) {
+    /// Frees one reference to each of `clusters`: nothing in memory points to them any more.
+    pub(crate) fn free(&self, clusters: Range<u64>) {
         self.freed.add(&self.requests, clusters);
     }
 
@@ -24,16 +25,27 @@ impl Writeback {
         self.refcounts.allocate(file, wanted).await
     }
 
-    /// Takes the first free cluster, if that begins at `from` or behind it, and what is in memory tells it. The caller
-    /// holds the lock.
-    pub(crate) fn allocate_held(&self, file: FileId, from: u64) -> Option<u64> {
-        let none_to_count_down = self.freed.ready(&self.requests).is_none();
-        let first = self.refcounts.candidate();
-        if none_to_count_down && self.offset_of(first).0 >= from { self.refcounts.allocate_held(file) } else { None }
+    /// Allocates up to `wanted` contiguous clusters, without waiting: as many as are free from the first candidate on.
+    /// Returns `None` if the candidate is not known to be free: see [`Writeback::find_free`]. The caller holds the lock.
+    pub(crate) fn try_allocate(&self, file: FileId, wanted: u64) -> Attempt<Option<Range<u64>>> {
+        if self.freed.ready(&self.requests).is_some() {
+            return Ok(None);
+        }
+        self.refcounts.try_allocate(file, wanted)
     }
 
-    /// Fails where `length` bytes at `place` of the image file are not for data.
-    pub(crate) fn check_place(&self, place: HostOffset, length: u64) -> Result<(), Corrupt> {
+    /// Finds a free cluster, so that [`Writeback::try_allocate`] succeeds, and pins the refcounts that say so.
+    pub(crate) async fn find_free<S: Storage>(
+        &self,
+        file: &HostFile<S>,
+        pins: &mut Pins,
+    ) -> Result<(), Error<S::Error>> {
+        self.count_down(file).await?;
+        self.refcounts.find_free(file, pins).await
+    }
+
+    /// Fails if the `length` bytes at host offset `place` of the image file hold metadata.
+    pub(crate) fn check_host(&self, place: HostOffset, length: u64) -> Result<(), Corrupt> {
         let end = place.plus(length).0.div_ceil(self.geometry.cluster_size());
         self.refcounts.occupied.check(self.cluster_of(place)..end, self.geometry.cluster_bits())
     }
@@ -92,7 +104,7 @@ impl Writeback {
             if next < self.refcounts.candidate() || next_counter.count() != 0 {
                 return Ok(false);
             }
-            self.refcounts.check_new(next..next + 1)?;
+            self.refcounts.check_new::<Error<S::Error>>(next..next + 1)?;
             // From here on nothing is waited for: dropped then, this would lose a reference.
             next_counter.set(1);
         }

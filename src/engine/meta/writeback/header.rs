@@ -28,7 +28,7 @@ impl Writeback {
         self.barrier(files).await?;
         self.header_in_doubt.set(true);
         self.refcounts.floor.set(end);
-        self.watch(files.image.write(HostOffset(field::SIZE), &roots.to_bytes())).await?;
+        self.write(files.image.write(HostOffset(field::SIZE), &roots.to_bytes())).await?;
         self.barrier(files).await?;
         self.header_is_known();
         self.header.set(self.header.get().with_roots(roots));
@@ -39,7 +39,7 @@ impl Writeback {
     pub(super) async fn settle_header<S: StorageMut>(&self, files: &Files<S>) -> Result<(), Error<S::Error>> {
         if self.header_in_doubt.get() {
             let roots = self.header.get().roots();
-            self.watch(files.image.write(HostOffset(field::SIZE), &roots.to_bytes())).await?;
+            self.write(files.image.write(HostOffset(field::SIZE), &roots.to_bytes())).await?;
             self.barrier(files).await?;
             self.header_is_known();
         }
@@ -67,7 +67,7 @@ impl Writeback {
     /// Removes the name of the backing file, which is then no one's, from the header: its place and its length are in one
     /// sector.
     pub(crate) async fn forget_backing<S: StorageMut>(&self, files: &Files<S>) -> Result<(), Error<S::Error>> {
-        self.watch(files.image.write(HostOffset(field::BACKING_FILE_OFFSET), &[0; 12])).await?;
+        self.write(files.image.write(HostOffset(field::BACKING_FILE_OFFSET), &[0; 12])).await?;
         self.barrier(files).await?;
         self.header.set(self.header.get().without_backing());
         Ok(())
@@ -89,7 +89,7 @@ impl Writeback {
         let features = header.maintained_autoclear_features();
         if header.raw().autoclear_features != features {
             let place = HostOffset(field::AUTOCLEAR_FEATURES);
-            self.watch(files.image.write(place, &features.to_be_bytes())).await?;
+            self.write(files.image.write(place, &features.to_be_bytes())).await?;
             self.barrier(files).await?;
             self.header.set(header.with_features(header.raw().incompatible_features, features));
         }

@@ -31,6 +31,7 @@ use alloc::rc::Rc;
 use core::cell::{Cell, RefCell};
 
 use super::active_requests::Requests;
+use super::attempt::{Attempt, Stop};
 use super::cluster_locks::InFlight;
 use super::current_header::CurrentHeader;
 use super::deferred_free::FreedClusters;
@@ -42,6 +43,7 @@ use super::refcounts::Refcounts;
 use super::table_cache::{SliceRef, SliceSize, TableCache};
 use crate::error::{Error, Misuse};
 use crate::format::geometry::Geometry;
+use crate::format::l1::L1Entry;
 use crate::format::l2::L2Entry;
 use crate::format::units::HostOffset;
 use crate::storage::Storage;
@@ -70,7 +72,7 @@ pub(crate) struct Writeback {
     /// Slices of tables that the file points to.
     links: Dirty,
     freed: FreedClusters,
-    /// A write failed: nothing may be written any more.
+    /// A barrier failed, or the image is damaged: nothing may be written any more.
     poisoned: Cell<bool>,
     header: Rc<CurrentHeader>,
     /// A write of the header was dropped: the file may have another one than `header` says.
@@ -125,15 +127,20 @@ impl Writeback {
         self.poisoned.set(true);
     }
 
-    /// Carries out a write or a barrier, unless one has failed before; and remembers if this one fails.
-    pub(crate) async fn watch<E>(&self, change: impl Future<Output = Result<(), E>>) -> Result<(), Error<E>> {
+    /// Carries out a write of metadata, unless nothing may be written any more.
+    ///
+    /// One that fails leaves what a dropped one leaves: what was to be written is still dirty, or not linked, so it can be
+    /// tried again, for example when there is room.
+    pub(crate) async fn write<E>(&self, write: impl Future<Output = Result<(), E>>) -> Result<(), Error<E>> {
         self.check_writable()?;
-        self.remember(change.await)
+        write.await.map_err(Error::Storage)
     }
 
-    /// What a write came to, or a barrier: after one that failed nothing is written any more.
-    pub(crate) fn remember<E>(&self, result: Result<(), E>) -> Result<(), Error<E>> {
-        result.map_err(|error| {
+    /// Carries out a barrier. After one that failed, nobody knows what of the writes before it is durable, nor whether
+    /// another one would tell: nothing may be written any more.
+    pub(crate) async fn sync<E>(&self, barrier: impl Future<Output = Result<(), E>>) -> Result<(), Error<E>> {
+        self.check_writable()?;
+        barrier.await.map_err(|error| {
             self.poisoned.set(true);
             Error::Storage(error)
         })
@@ -160,30 +167,35 @@ impl Writeback {
         self.refcounts.occupied.remove(cluster..cluster + 1);
     }
 
-    /// Sets the word at `offset` of an L1 or L2 table.
-    pub(crate) async fn set_entry<S: Storage>(
-        &self,
-        file: &HostFile<S>,
-        offset: HostOffset,
-        word: u64,
-    ) -> Result<(), Error<S::Error>> {
-        let (slice, at) = self.slice_at(file, offset).await?;
-        let (start, _) = self.slice_size.split(offset);
-        self.dirty_of(offset).set_word(start, &slice, at, word);
-        Ok(())
+    /// Sets the L1 entry at host offset `offset`.
+    pub(crate) fn set_l1_entry(&self, file: FileId, offset: HostOffset, entry: L1Entry) -> Attempt<()> {
+        self.set(file, offset, |slice, at, set| set(slice, at, entry.0))
     }
 
-    /// Sets the L2 entry at `offset`, if its table is in memory; whether it is.
-    pub(crate) fn set_held_entry(&self, file: FileId, offset: HostOffset, entry: L2Entry) -> bool {
+    /// Sets the L2 entry at host offset `offset`, whole: both words of an extended one are in the same sector.
+    pub(crate) fn set_l2_entry(&self, file: FileId, offset: HostOffset, entry: L2Entry) -> Attempt<()> {
+        let extended = self.geometry.extended_l2();
+        self.set(file, offset, |slice, at, set| {
+            set(slice, at, entry.word);
+            if extended {
+                set(slice, at + 8, entry.bitmap);
+            }
+        })
+    }
+
+    /// Changes the cached slice that holds the byte at `offset`.
+    #[inline]
+    fn set(
+        &self,
+        file: FileId,
+        offset: HostOffset,
+        change: impl FnOnce(&SliceRef, usize, &dyn Fn(&SliceRef, usize, u64)),
+    ) -> Attempt<()> {
         let (start, _) = self.slice_size.split(offset);
         let dirty = self.dirty_of(offset);
-        let set = self.cache.with_held(file, self.slice_size, offset, |slice, at| {
-            dirty.set_word(start, slice, at, entry.word);
-            if self.geometry.extended_l2() {
-                dirty.set_word(start, slice, at + 8, entry.bitmap);
-            }
-        });
-        set.is_some()
+        let set = |slice: &SliceRef, at: usize, word: u64| dirty.set_word(start, slice, at, word);
+        let found = self.cache.with_cached(file, self.slice_size, offset, |slice, at| change(slice, at, &set));
+        found.ok_or(Stop::Miss(offset))
     }
 
     /// Where a change of the word at `offset` of a table belongs.
@@ -200,20 +212,6 @@ impl Writeback {
     ) -> Result<u64, Error<S::Error>> {
         let (slice, at) = self.slice_at(file, offset).await?;
         Ok(slice.word(at))
-    }
-
-    /// Sets the two words of the extended L2 entry at `offset`.
-    pub(crate) async fn set_entry_pair<S: Storage>(
-        &self,
-        file: &HostFile<S>,
-        offset: HostOffset,
-        word: u64,
-        bitmap: u64,
-    ) -> Result<(), Error<S::Error>> {
-        // Once the slice is there, and it is held, nothing waits.
-        let _slice = self.slice_at(file, offset).await?;
-        self.set_entry(file, offset, word).await?;
-        self.set_entry(file, offset.plus(8), bitmap).await
     }
 
     /// Copies the table at `from` to the new one at `to`.

@@ -10,15 +10,29 @@ use crate::meta::dirty_slices::Dirty;
 use crate::meta::host_file::{Files, HostFile};
 use crate::storage::StorageMut;
 
+/// How many bytes of clusters may wait for a flush before they can be used again.
+const MAX_FREED: u64 = 16 << 20;
+
 impl Writeback {
-    /// Writes back, if much is dirty.
+    /// Writes back, if much is dirty; flushes, if much was freed, so that it can be used again.
     pub(crate) async fn relieve<S: StorageMut>(&self, files: &Files<S>) -> Result<(), Error<S::Error>> {
-        if self.is_relief_due() { self.write_back(files).await } else { Ok(()) }
+        if self.is_much_freed() {
+            self.flush(files).await
+        } else if self.is_relief_due() {
+            self.write_back(files).await
+        } else {
+            Ok(())
+        }
     }
 
-    /// Whether much is dirty.
+    /// Returns whether much is dirty, or freed.
     pub(crate) fn is_relief_due(&self) -> bool {
-        self.is_much(self.refcounts.dirty.len() + self.new_tables.len() + self.links.len())
+        self.is_much(self.refcounts.dirty.len() + self.new_tables.len() + self.links.len()) || self.is_much_freed()
+    }
+
+    /// Returns whether so much was freed since the last flush that the file would grow without need.
+    fn is_much_freed(&self) -> bool {
+        self.freed.since_flush() > MAX_FREED >> self.geometry.cluster_bits()
     }
 
     /// Whether so many dirty slices are to be written.
@@ -30,10 +44,10 @@ impl Writeback {
     pub(crate) async fn flush<S: StorageMut>(&self, files: &Files<S>) -> Result<(), Error<S::Error>> {
         self.check_writable()?;
         // What is freed while this waits is not covered by its barrier.
-        let covered = self.freed.len();
+        let covered = self.freed.seal();
         self.write_back(files).await?;
         self.barrier(files).await?;
-        self.freed.are_durable(covered);
+        self.freed.set_durable(covered);
         self.count_down(&files.image).await
     }
 
@@ -45,7 +59,7 @@ impl Writeback {
     }
 
     fn owes_nothing(&self) -> bool {
-        self.freed.len() == 0 && self.refcounts.dirty.is_empty()
+        self.freed.is_empty() && self.refcounts.dirty.is_empty()
     }
 
     /// Brings everything to the file, in order; the last of it may not be durable.
@@ -74,7 +88,7 @@ impl Writeback {
         self.barrier(files).await?;
         for (index, block) in entries {
             let place = table.plus(index * TABLE_ENTRY_SIZE);
-            self.watch(files.image.write(place, &block.to_be_bytes())).await?;
+            self.write(files.image.write(place, &block.to_be_bytes())).await?;
         }
         self.refcounts.table_is_written();
         Ok(())
@@ -93,7 +107,7 @@ impl Writeback {
             if count == 0 {
                 return Ok(());
             }
-            self.watch(file.write(offset, &buf)).await?;
+            self.write(file.write(offset, &buf)).await?;
             dirty.mark_written(count);
         }
     }
@@ -108,14 +122,14 @@ impl Writeback {
         for at in (0..bytes.len() as u64).step_by(self.slice_size.bytes()) {
             self.cache.forget(files.image.id(), place.plus(at));
         }
-        self.watch(files.image.write(place, bytes)).await
+        self.write(files.image.write(place, bytes)).await
     }
 
     /// Cuts off what the file has behind the last cluster that is in use. Nobody uses the image.
     pub(crate) async fn cut_file<S: StorageMut>(&self, files: &Files<S>) -> Result<(), Error<S::Error>> {
         let end = self.refcounts.end_of_use(&files.image).await? << self.geometry.cluster_bits();
         if end < files.image.size() {
-            self.watch(files.image.set_size(end)).await?;
+            self.write(files.image.set_size(end)).await?;
         }
         self.barrier(files).await
     }
@@ -123,8 +137,8 @@ impl Writeback {
     pub(super) async fn barrier<S: StorageMut>(&self, files: &Files<S>) -> Result<(), Error<S::Error>> {
         // One by one: a write may fail while the data file's barrier is waited for.
         if let Some(data_file) = &files.data_file {
-            self.watch(data_file.flush()).await?;
+            self.sync(data_file.flush()).await?;
         }
-        self.watch(files.image.flush()).await
+        self.sync(files.image.flush()).await
     }
 }

@@ -18,12 +18,12 @@ fn what_is_there_is_the_disks() {
         lab.io("image", &writes.map(String::from));
         let (file, disk) = (lab.bytes("image"), lab.contents("image"));
         let image = open(&Disk::of(file.clone())).unwrap();
-        assert_eq!(image.held_place(0, 512), None, "no table is in memory");
+        assert_eq!(image.cached_host_offset(0, 512), None, "no table is in memory");
         now(image.read_at(0, &mut vec![0; index(4 * MIB)])).unwrap();
         let mut found = 0;
         for start in (0..4 * MIB).step_by(4096) {
             for length in [1, 4096, 50_000] {
-                let Some(place) = image.held_place(start, length) else { continue };
+                let Some(place) = image.cached_host_offset(start, length) else { continue };
                 found += 1;
                 let (there, shown) = (&file[index(place)..], &disk[index(start)..]);
                 assert!(there[..index(length)] == shown[..index(length)], "{cluster}: {length} bytes at {start}");
@@ -31,11 +31,11 @@ fn what_is_there_is_the_disks() {
         }
         assert!(found > 300, "{cluster}: {found} of the pieces");
         for (start, what) in [(64 * KIB, "zeros"), (2 * MIB, "compressed")] {
-            assert_eq!(image.held_place(start, 512), None, "{cluster}: {what}");
+            assert_eq!(image.cached_host_offset(start, 512), None, "{cluster}: {what}");
         }
-        assert_eq!(image.held_place(4 * MIB - 512, 1024), None, "past the end");
-        assert_eq!(image.held_place(u64::MAX, 2), None, "past everything");
-        assert_eq!(image.held_place(0, 0), None, "nothing");
+        assert_eq!(image.cached_host_offset(4 * MIB - 512, 1024), None, "past the end");
+        assert_eq!(image.cached_host_offset(u64::MAX, 2), None, "past everything");
+        assert_eq!(image.cached_host_offset(0, 0), None, "nothing");
     }
 }
 
@@ -46,5 +46,5 @@ fn encrypted_data_are_not_there_as_they_are() {
     let alone = OpenOptions::<Disk>::new().passphrase(PASSPHRASE);
     let image = now(Image::open(Disk::file(lab.path("image")), alone)).unwrap();
     now(image.read_at(0, &mut [0; 512])).unwrap();
-    assert_eq!(image.held_place(0, 512), None);
+    assert_eq!(image.cached_host_offset(0, 512), None);
 }

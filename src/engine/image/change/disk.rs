@@ -1,0 +1,123 @@
+//! The disk of an open image, as changes see it.
+
+use core::ops::Range;
+
+use crate::error::{Corrupt, Error};
+use crate::format::geometry::Geometry;
+use crate::format::l1::L1Table;
+use crate::format::units::{GuestOffset, HostOffset};
+use crate::image::Image;
+use crate::image::layer::Qcow2File;
+use crate::meta::attempt::Attempt;
+use crate::meta::exclusive::{Closed, Inside};
+use crate::meta::run::Run;
+use crate::meta::writeback::Writeback;
+use crate::storage::{Storage, StorageMut};
+
+/// The active disk of an image that is open for writing. While this exists, the L1 table stays where it is.
+pub(in crate::image) struct Disk<'a, S> {
+    pub(in crate::image) file: &'a Qcow2File<S>,
+    pub(in crate::image) l1: L1Table,
+    pub(in crate::image) writeback: &'a Writeback,
+    /// `None` where the caller keeps the gate closed.
+    _inside: Option<Inside<'a>>,
+}
+
+impl<'a, S: Storage> Disk<'a, S> {
+    /// The disk, for a caller that keeps the gate closed.
+    pub(in crate::image) fn exclusive(file: &'a Qcow2File<S>, writeback: &'a Writeback, _closed: &Closed<'_>) -> Self {
+        Self { file, l1: file.active.l1(), writeback, _inside: None }
+    }
+
+    pub(in crate::image) fn geometry(&self) -> Geometry {
+        self.file.tables.geometry()
+    }
+
+    /// The guest clusters that the `length` bytes at `start` touch.
+    pub(in crate::image) fn clusters(&self, start: GuestOffset, length: u64) -> Range<u64> {
+        let bits = self.geometry().cluster_bits();
+        start.0 >> bits..start.plus(length).0.div_ceil(1 << bits)
+    }
+
+    pub(in crate::image) fn guest_offset(&self, cluster: u64) -> GuestOffset {
+        GuestOffset(cluster << self.geometry().cluster_bits())
+    }
+
+    /// Resolves the run at `start`, of at most `limit` bytes, which is not 0, without waiting.
+    #[inline]
+    pub(in crate::image) fn resolve(&self, start: GuestOffset, limit: u64) -> Attempt<Run> {
+        self.file.tables.resolve(self.file.files.image.id(), self.l1, start, limit)
+    }
+
+    /// Tells the observers that `range` is about to change.
+    #[inline]
+    pub(in crate::image) fn notify(&self, range: &Range<u64>) {
+        self.file.observers.notify(range);
+    }
+
+    /// Fails if the `length` bytes at host offset `host` of the data file hold metadata.
+    #[inline]
+    pub(in crate::image) fn check_host(&self, host: HostOffset, length: u64) -> Result<(), Corrupt> {
+        // A data file holds nothing else.
+        if self.file.files.data_file.is_some() { Ok(()) } else { self.writeback.check_host(host, length) }
+    }
+}
+
+impl<'a, S: StorageMut> Disk<'a, S> {
+    /// Waits for operations that restructure the tables, and keeps the next one waiting.
+    pub(in crate::image) async fn enter(image: &'a Image<S>) -> Result<Self, Error<S::Error>> {
+        let writeback = image.writable()?;
+        let inside = writeback.gate.enter().await;
+        writeback.check_writable()?;
+        let file = &*image.top;
+        if !writeback.is_ready() {
+            let _guard = writeback.lock.acquire().await;
+            writeback.make_ready(&file.files).await?;
+        }
+        Ok(Self { file, l1: file.active.l1(), writeback, _inside: Some(inside) })
+    }
+
+    /// As [`Disk::enter`], without waiting: `None` if something has to be waited for, or the image cannot be written.
+    #[inline]
+    pub(in crate::image) fn try_enter(image: &'a Image<S>) -> Option<Self> {
+        let writeback = image.writable().ok()?;
+        let inside = writeback.gate.try_enter()?;
+        let file = &*image.top;
+        writeback.is_ready().then(|| Self { file, l1: file.active.l1(), writeback, _inside: Some(inside) })
+    }
+
+    /// Completes a change that came to `result`. Damage marks the image as corrupt, so that nothing else is written
+    /// before it is repaired.
+    pub(in crate::image) async fn conclude<T>(&self, result: Result<T, Error<S::Error>>) -> Result<T, Error<S::Error>> {
+        // A cluster that can't be decompressed is only the guest's loss.
+        if let Err(Error::Corrupt(corrupt)) = &result
+            && !matches!(corrupt, Corrupt::Compressed { .. })
+        {
+            let _guard = self.writeback.lock.acquire().await;
+            self.writeback.mark_corrupt(&self.file.files).await?;
+        }
+        if result.is_ok() && self.writeback.write_through {
+            let _guard = self.writeback.lock.acquire().await;
+            self.writeback.flush(&self.file.files).await?;
+        }
+        result
+    }
+
+    /// Writes the guest's bytes at `guest` to host offset `host`. The caller holds the sectors of an encrypted image.
+    ///
+    /// A failure loses nothing but these bytes: nothing else depends on them.
+    pub(in crate::image) async fn write_data(
+        &self,
+        guest: GuestOffset,
+        host: HostOffset,
+        buf: &[u8],
+    ) -> Result<(), Error<S::Error>> {
+        // A barrier may have failed since the request began.
+        self.writeback.check_writable()?;
+        let data = self.file.files.data();
+        match &self.file.encrypted {
+            None => data.write(host, buf).await.map_err(Error::Storage),
+            Some(encrypted) => encrypted.write(data, guest, host, buf).await,
+        }
+    }
+}

@@ -1,0 +1,188 @@
+//! Changing the disk: the one place that everything goes through that modifies what the guest sees.
+//!
+//! [`Image::change`] enters the disk, tells the observers which range is about to change, and carries the change out in
+//! steps. A step is decided without waiting, from cached tables ([`wait`]): in place, or by allocating ([`step`]), or by
+//! entries alone ([`zero`]). In this order a cluster is *reserved* (allocated, its refcount set in memory), *filled* (its
+//! data written), and *linked* (an entry points to it, in memory). [`Writeback`](crate::meta::writeback::Writeback) brings
+//! refcounts and links to the file in their order. A step that is dropped, or fails, before it links frees what it
+//! reserved: a failed write of data into a cluster that is not linked harms nothing.
+//!
+//! A change holds the guest clusters that it allocates for, so that no other change touches their entries. It writes data
+//! without any lock, and takes the metadata lock only to reserve and to link.
+
+pub(super) mod disk;
+pub(super) mod entry;
+pub(crate) mod observer;
+pub(super) mod step;
+mod tables;
+pub(super) mod wait;
+pub(super) mod zero;
+
+use alloc::boxed::Box;
+use core::ops::Range;
+
+use super::Image;
+use super::read::check_range;
+use crate::codec::PackedClusters;
+use crate::error::Error;
+use crate::format::units::GuestOffset;
+use crate::storage::StorageMut;
+use disk::Disk;
+use step::{Allocation, Holder, InPlace, Step};
+use wait::Wait;
+use zero::Zeroing;
+
+/// What becomes of a range of the disk.
+pub(super) enum Change<'a> {
+    /// It holds these bytes.
+    Write(&'a [u8]),
+    /// It holds these bytes, in compressed clusters.
+    Compress(&'a [u8]),
+    /// It holds these clusters, which are compressed already.
+    Packed(&'a PackedClusters),
+    /// It reads as zeros, or is discarded.
+    Zero(Zeroing),
+    /// It holds itself what the backing file shows.
+    CopyUp,
+}
+
+impl<S: StorageMut> Image<S> {
+    /// Changes `range` of the disk.
+    pub(super) async fn change(&self, range: Range<u64>, change: Change<'_>) -> Result<(), Error<S::Error>> {
+        // What is refused leaves the file as it is, and entering may write the header.
+        self.writable()?;
+        check_range(range.start, range.end - range.start, self.size())?;
+        let disk = Disk::enter(self).await?;
+        // The disk may have been resized meanwhile.
+        check_range(range.start, range.end - range.start, self.size())?;
+        disk.notify(&range);
+        let start = GuestOffset(range.start);
+        let result = match change {
+            Change::Write(buf) => self.write_steps(&disk, start, buf).await,
+            Change::Compress(buf) => self.write_compressed_clusters(&disk, start, buf).await,
+            Change::Packed(clusters) => self.write_packed_clusters(&disk, start, clusters).await,
+            Change::Zero(zeroing) => self.zero_range(&disk, range, zeroing).await,
+            Change::CopyUp => self.copy_clusters_up(&disk, range).await,
+        };
+        disk.conclude(result).await
+    }
+
+    /// Writes `buf` at `offset`: [`Image::change`], where one step does, which waits for nothing but the storage.
+    ///
+    /// Nearly all writes are such. What this decides is carried on with where it does not.
+    pub(super) async fn write(&self, offset: u64, buf: &[u8]) -> Result<(), Error<S::Error>> {
+        let (start, length) = (GuestOffset(offset), buf.len() as u64);
+        let Some(disk) = self.try_enter_write(offset, length) else {
+            let range = offset..offset.saturating_add(length);
+            return Box::pin(self.change(range, Change::Write(buf))).await;
+        };
+        disk.notify(&(offset..offset + length));
+        match disk.write_step(start, length, Holder::Step) {
+            Ok(Step::InPlace(step)) if step.length == length => {
+                disk.file.files.data().write(step.host, buf).await.map_err(Error::Storage)
+            }
+            Ok(Step::Allocate(step)) if step.length() == length && step.fills_alone(self).is_some() => {
+                if let Some(host) = step.fills_alone(self) {
+                    disk.file.files.data().write(host, buf).await.map_err(Error::Storage)?;
+                }
+                step.link(&disk).await
+            }
+            first => {
+                // On the heap, for it is large, and a write's future is moved about.
+                Box::pin(async {
+                    let result = self.write_from(&disk, first, start, buf).await;
+                    disk.conclude(result).await
+                })
+                .await
+            }
+        }
+    }
+
+    /// The disk, for a write of so many bytes that has nothing to wait for, and nothing to do when it has ended.
+    pub(super) fn try_enter_write(&self, offset: u64, length: u64) -> Option<Disk<'_, S>> {
+        let disk = Disk::try_enter(self)?;
+        let simple = length != 0 && !disk.writeback.write_through && disk.file.encrypted.is_none();
+        (simple && check_range(offset, length, self.size()).is_ok()).then_some(disk)
+    }
+
+    /// Writes `buf` at `start`, in steps.
+    pub(super) async fn write_steps(
+        &self,
+        disk: &Disk<'_, S>,
+        start: GuestOffset,
+        buf: &[u8],
+    ) -> Result<(), Error<S::Error>> {
+        if buf.is_empty() {
+            return Ok(());
+        }
+        // An encrypted sector is written whole.
+        let _sectors = match &disk.file.encrypted {
+            Some(encrypted) => Some(encrypted.hold(start, buf.len() as u64).await),
+            None => None,
+        };
+        let first = disk.write_step(start, buf.len() as u64, Holder::Step);
+        self.write_from(disk, first, start, buf).await
+    }
+
+    /// Writes `buf` at `start`, where the first attempt at the first step returned `first`.
+    async fn write_from(
+        &self,
+        disk: &Disk<'_, S>,
+        mut first: Result<Step<'_>, Wait>,
+        mut start: GuestOffset,
+        mut buf: &[u8],
+    ) -> Result<(), Error<S::Error>> {
+        loop {
+            let step = || disk.write_step(start, buf.len() as u64, Holder::Step);
+            let step = disk.complete_from(first, step).await?;
+            let written = self.take_step(disk, step, start, buf).await?;
+            start = start.plus(written as u64);
+            buf = buf.get(written..).unwrap_or_default();
+            if buf.is_empty() {
+                return Ok(());
+            }
+            first = disk.write_step(start, buf.len() as u64, Holder::Step);
+        }
+    }
+
+    /// Carries out a step of a write of `buf` at `start`, and returns how many bytes it wrote.
+    pub(super) async fn take_step(
+        &self,
+        disk: &Disk<'_, S>,
+        step: Step<'_>,
+        start: GuestOffset,
+        buf: &[u8],
+    ) -> Result<usize, Error<S::Error>> {
+        match step {
+            Step::InPlace(InPlace { length, host, .. }) => {
+                let (buf, _) = buf.split_at(usize_of(length));
+                disk.write_data(start, host, buf).await?;
+                Ok(buf.len())
+            }
+            Step::Allocate(step) => {
+                let (buf, _) = buf.split_at(usize_of(step.length()));
+                self.fill(disk, &step, start, buf).await?;
+                step.link(disk).await?;
+                Ok(buf.len())
+            }
+        }
+    }
+
+    async fn fill(
+        &self,
+        disk: &Disk<'_, S>,
+        step: &Allocation<'_>,
+        start: GuestOffset,
+        buf: &[u8],
+    ) -> Result<(), Error<S::Error>> {
+        match step.fills_alone(self) {
+            Some(host) => disk.write_data(start, host, buf).await,
+            None => step.copy_on_write(self, disk, buf).await,
+        }
+    }
+}
+
+/// Of a number that is known to be small.
+fn usize_of(small: u64) -> usize {
+    usize::try_from(small).unwrap_or(usize::MAX)
+}

@@ -1,0 +1,339 @@
+//! One step of a write: what one storage write, or one allocation, serves.
+
+use alloc::vec;
+use core::ops::Range;
+
+use super::disk::Disk;
+use super::entry::{Entries, Entry};
+use super::wait::Wait;
+use crate::error::Error;
+use crate::format::geometry::Geometry;
+use crate::format::l2::{Cluster, L2Entry, Subclusters};
+use crate::format::units::{GuestOffset, HostOffset};
+use crate::image::Image;
+use crate::meta::active_requests::Request;
+use crate::meta::attempt::Attempt;
+use crate::meta::cluster_locks::HeldRange;
+use crate::meta::reservation::Reservation;
+use crate::meta::run::{Mapping, Run};
+use crate::storage::StorageMut;
+
+/// How much is allocated by one step, at most.
+const MAX_ALLOCATION: u64 = 4 << 20;
+
+/// A step that is decided. Dropping it undoes it.
+pub(in crate::image) enum Step<'a> {
+    InPlace(InPlace<'a>),
+    Allocate(Allocation<'a>),
+}
+
+/// `length` bytes that are written in place at host offset `host`.
+pub(in crate::image) struct InPlace<'a> {
+    pub(in crate::image) length: u64,
+    pub(in crate::image) host: HostOffset,
+    /// While it runs, the cluster is not used for anything else.
+    _request: Request<'a>,
+}
+
+/// Host clusters, or subclusters of one, that are reserved for a write, and not linked yet.
+pub(in crate::image) struct Allocation<'a> {
+    /// The entries that are to be replaced.
+    old: Entries,
+    /// Where the first of the host clusters begins.
+    host: HostOffset,
+    fill: Fill,
+    /// `None` where the clusters are allocated already, and subclusters in them are not.
+    reservation: Option<Reservation<'a>>,
+    request: Request<'a>,
+    /// `None` where the caller holds the guest clusters.
+    _held: Option<HeldRange<'a>>,
+}
+
+/// Who holds the guest clusters of a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::image) enum Holder {
+    Step,
+    Caller,
+}
+
+impl<'a, S: StorageMut> Disk<'a, S> {
+    /// Decides how the first of the `length` bytes at `start`, which are not 0, are written: in place if their clusters
+    /// are COPIED at every level, else to clusters that are allocated for them.
+    pub(in crate::image) fn write_step(
+        &self,
+        start: GuestOffset,
+        length: u64,
+        holder: Holder,
+    ) -> Result<Step<'a>, Wait> {
+        let run = self.resolve(start, length)?;
+        match self.in_place(&run)? {
+            Some(step) => Ok(Step::InPlace(step)),
+            None => self.allocate(&run, start, length, holder).map(Step::Allocate),
+        }
+    }
+
+    /// The write in place of as much of `run` as can be; `None` if its first byte cannot be written in place.
+    #[inline]
+    pub(in crate::image) fn in_place(&self, run: &Run) -> Attempt<Option<InPlace<'a>>> {
+        let Run { mapping: Mapping::Data(host), copied: length @ 1.., .. } = *run else {
+            return Ok(None);
+        };
+        self.check_host(host, length)?;
+        Ok(Some(InPlace { length, host, _request: self.writeback.requests.begin() }))
+    }
+
+    fn allocate(&self, run: &Run, start: GuestOffset, length: u64, holder: Holder) -> Result<Allocation<'a>, Wait> {
+        let geometry = self.geometry();
+        let clusters = self.clusters(start, length.min(MAX_ALLOCATION));
+        let Some(mut old) = self.entries(run, clusters.clone())? else {
+            return Err(Wait::Tables(clusters));
+        };
+        let held = match holder {
+            Holder::Caller => None,
+            Holder::Step => {
+                let held = self.writeback.in_flight.try_hold(&clusters);
+                Some(held.ok_or_else(|| Wait::Guest(clusters.clone()))?)
+            }
+        };
+        let request = self.writeback.requests.begin();
+        let (count, host, reservation) = match Plan::new(geometry, old.as_slice()) {
+            Plan::Subclusters(count, host) => {
+                self.check_host(host, count << geometry.cluster_bits())?;
+                (count, host, None)
+            }
+            Plan::Clusters(wanted) => {
+                let (reservation, count) = self.try_reserve(clusters.start, wanted)?;
+                (count, reservation.start(), Some(reservation))
+            }
+        };
+        old.truncate(count);
+        let fill = Fill::new(geometry, old.as_slice(), start, length);
+        Ok(Allocation { old, host, fill, reservation, request, _held: held })
+    }
+
+    /// Reserves up to `wanted` host clusters for the guest clusters from `first` on.
+    fn try_reserve(&self, first: u64, wanted: u64) -> Result<(Reservation<'a>, u64), Wait> {
+        let writeback = self.writeback;
+        if self.file.files.data_file.is_some() {
+            // In a data file every cluster has the offset that it has on the disk, and no refcount.
+            let start = HostOffset(self.guest_offset(first).0);
+            return Ok((Reservation::new(writeback, 0..0, start), wanted));
+        }
+        let _guard = writeback.lock.try_acquire().ok_or(Wait::Metadata)?;
+        let clusters = writeback.try_allocate(self.file.files.image.id(), wanted)?.ok_or(Wait::Allocation)?;
+        let start = HostOffset(clusters.start << self.geometry().cluster_bits());
+        let count = clusters.end - clusters.start;
+        Ok((Reservation::new(writeback, clusters, start), count))
+    }
+
+    /// Reserves up to `wanted` host clusters for the guest clusters from `first` on, waiting where that is needed.
+    pub(in crate::image) async fn reserve(
+        &self,
+        first: u64,
+        wanted: u64,
+    ) -> Result<(Reservation<'a>, u64), Error<S::Error>> {
+        self.complete(|| self.try_reserve(first, wanted)).await
+    }
+}
+
+impl Allocation<'_> {
+    /// How many bytes the step writes.
+    pub(in crate::image) fn length(&self) -> u64 {
+        self.fill.data_end.0 - self.fill.data_start.0
+    }
+
+    /// The host offset of the data, if writing it alone fills the clusters: nothing has to be copied around it.
+    ///
+    /// What is past the end of the file is zeros already, unless it would be decrypted.
+    pub(in crate::image) fn fills_alone<S: StorageMut>(&self, image: &Image<S>) -> Option<HostOffset> {
+        let data = image.top.files.data();
+        let fresh = self.host.0 >= data.untouched() && image.top.encrypted.is_none();
+        let zero_around = fresh && self.fill.holds_nothing && image.layers.len() == 1;
+        (self.fill.is_data_alone() || zero_around).then(|| self.host_of(self.fill.data_start))
+    }
+
+    fn host_of(&self, guest: GuestOffset) -> HostOffset {
+        self.host.plus(guest.0 - self.fill.clusters_start.0)
+    }
+
+    /// Writes `buf`, and around it what has to be there: copy-on-write.
+    pub(in crate::image) async fn copy_on_write<S: StorageMut>(
+        &self,
+        image: &Image<S>,
+        disk: &Disk<'_, S>,
+        buf: &[u8],
+    ) -> Result<(), Error<S::Error>> {
+        let Fill { start, data_start, data_end, end, .. } = self.fill;
+        let (head, tail) = (usize_of(data_start.0 - start.0), usize_of(end.0 - data_end.0));
+        let fresh = self.host.0 >= disk.file.files.data().untouched() && disk.file.encrypted.is_none();
+        if fresh && image.is_zero(start, head).await? && image.is_zero(data_end, tail).await? {
+            return disk.write_data(data_start, self.host_of(data_start), buf).await;
+        }
+        let mut whole = vec![0; head + buf.len() + tail];
+        image.read_chain(start, &mut whole[..head]).await?;
+        whole[head..head + buf.len()].copy_from_slice(buf);
+        image.read_chain(data_end, &mut whole[head + buf.len()..]).await?;
+        disk.write_data(start, self.host_of(start), &whole).await
+    }
+
+    /// Links the clusters, which are filled, and frees those that they replace. Then writes back, if that is due.
+    pub(in crate::image) async fn link<S: StorageMut>(mut self, disk: &Disk<'_, S>) -> Result<(), Error<S::Error>> {
+        // Writing back may wait for all requests that are under way.
+        drop(self.request);
+        let guard = disk.writeback.lock.acquire().await;
+        let mut linked = 0;
+        let links = Links { disk, old: self.old.as_slice(), host: self.host, fill: &self.fill };
+        let mut first = links.link(&mut linked, &mut self.reservation);
+        if first.is_ok() && !disk.writeback.is_relief_due() {
+            return Ok(());
+        }
+        // A table was evicted meanwhile, or much is dirty: both are rare.
+        alloc::boxed::Box::pin(async move {
+            let _guard = guard;
+            let (image, tables) = (&disk.file.files.image, &disk.file.tables);
+            let attempt = || match core::mem::replace(&mut first, Ok(())) {
+                Ok(()) => links.link(&mut linked, &mut self.reservation),
+                stop => stop,
+            };
+            tables.cache().complete(image, tables.slice_size(), attempt).await?;
+            disk.writeback.relieve(&disk.file.files).await
+        })
+        .await
+    }
+}
+
+/// The entries that an allocation sets.
+struct Links<'a, 'b, S> {
+    disk: &'a Disk<'b, S>,
+    old: &'a [Entry],
+    host: HostOffset,
+    fill: &'a Fill,
+}
+
+impl<S: StorageMut> Links<'_, '_, S> {
+    /// Links what is not linked yet, one cluster after the other: when this stops early, or is dropped, what is linked
+    /// must not be freed.
+    fn link(&self, linked: &mut u64, reservation: &mut Option<Reservation<'_>>) -> Attempt<()> {
+        let (disk, geometry) = (self.disk, self.disk.geometry());
+        for (old, index) in self.old.iter().zip(0..).skip(usize_of(*linked)) {
+            let within = index << geometry.cluster_bits();
+            let filled = self.fill.subclusters(geometry, self.fill.clusters_start.plus(within));
+            let (allocated, zero) = old.kept_masks();
+            let new = L2Entry::copied(self.host.plus(within), allocated | filled, zero & !filled, geometry);
+            disk.writeback.set_l2_entry(disk.file.files.image.id(), old.offset, new)?;
+            *linked += 1;
+            if let Some(reservation) = reservation {
+                reservation.keep_first();
+                disk.free_cluster(old);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What an allocation takes.
+enum Plan {
+    /// So many clusters may be written in place, contiguous from this host offset on; subclusters are to be allocated.
+    Subclusters(u64, HostOffset),
+    /// So many guest clusters need new host clusters.
+    Clusters(u64),
+}
+
+impl Plan {
+    fn new(geometry: Geometry, entries: &[Entry]) -> Self {
+        let Some(host) = entries.first().and_then(Entry::copied_host) else {
+            return Self::Clusters(entries.iter().take_while(|entry| entry.copied_host().is_none()).count() as u64);
+        };
+        let contiguous = entries
+            .iter()
+            .zip(0..)
+            .take_while(|(entry, index)| entry.copied_host() == Some(host.plus(index << geometry.cluster_bits())));
+        Self::Subclusters(contiguous.count() as u64, host)
+    }
+}
+
+/// Which bytes an allocation writes: the data, and around it what completes the first and the last subcluster, and what
+/// the clusters that are replaced hold.
+struct Fill {
+    clusters_start: GuestOffset,
+    start: GuestOffset,
+    data_start: GuestOffset,
+    data_end: GuestOffset,
+    end: GuestOffset,
+    /// The first and the last cluster hold no data so far.
+    holds_nothing: bool,
+}
+
+impl Fill {
+    /// For as much of `length` bytes from `data_start`, which is in the cluster of the first entry, as the clusters of
+    /// `entries` take.
+    fn new(geometry: Geometry, entries: &[Entry], data_start: GuestOffset, length: u64) -> Self {
+        let clusters_start = GuestOffset(data_start.0 - geometry.offset_in_cluster(data_start));
+        let clusters_end = clusters_start.plus((entries.len() as u64) << geometry.cluster_bits());
+        let data_end = data_start.plus(length).min(clusters_end);
+        let subcluster = 1 << geometry.subcluster_bits();
+        // A subcluster's size is a power of two.
+        let first_start = data_start.0 & !(subcluster - 1);
+        let start = match entries.first().and_then(|entry| entry.copied_range(geometry)) {
+            Some(copied) => first_start.min(clusters_start.0 + copied.start),
+            None => first_start,
+        };
+        let last = data_end.0 - 1;
+        let index = (last - clusters_start.0) >> geometry.cluster_bits();
+        let entry = entries.get(usize_of(index));
+        let last_end = (last | (subcluster - 1)) + 1;
+        let end = match entry.and_then(|entry| entry.copied_range(geometry)) {
+            Some(copied) => last_end.max(clusters_start.0 + (index << geometry.cluster_bits()) + copied.end),
+            // What is allocated already may be written by others at this very moment: its rest must be left alone.
+            None if entry.is_some_and(|entry| entry.is_allocated_at(geometry, GuestOffset(last))) => data_end.0,
+            None => last_end,
+        };
+        let holds_nothing = [entries.first(), entry].into_iter().flatten().all(Entry::holds_nothing);
+        Self { clusters_start, start: GuestOffset(start), data_start, data_end, end: GuestOffset(end), holds_nothing }
+    }
+
+    fn is_data_alone(&self) -> bool {
+        self.start == self.data_start && self.end == self.data_end
+    }
+
+    /// The subclusters of the guest cluster at `cluster` that are filled.
+    fn subclusters(&self, geometry: Geometry, cluster: GuestOffset) -> u32 {
+        let (bits, count) = (geometry.subcluster_bits(), geometry.subclusters());
+        (0..count)
+            .filter(|index| {
+                let start = cluster.plus(u64::from(*index) << bits);
+                start < self.end && self.start < start.plus(1 << bits)
+            })
+            .fold(0, |mask, index| mask | 1 << index)
+    }
+}
+
+impl Entry {
+    /// The bytes of the cluster that a new host cluster has to hold as well: from the first to the last subcluster that is
+    /// allocated, as QEMU copies them. `None` where the cluster needs no other, or holds nothing.
+    fn copied_range(&self, geometry: Geometry) -> Option<Range<u64>> {
+        match self.meaning {
+            Cluster::Compressed(_) => Some(0..geometry.cluster_size()),
+            Cluster::Subclusters(subclusters) if self.copied || subclusters.allocated == 0 => None,
+            Cluster::Subclusters(Subclusters { allocated, .. }) => {
+                let (first, end) = (allocated.trailing_zeros(), u32::BITS - allocated.leading_zeros());
+                Some(u64::from(first) << geometry.subcluster_bits()..u64::from(end) << geometry.subcluster_bits())
+            }
+        }
+    }
+
+    /// The masks of the subclusters that stay allocated, and that stay zero, where they are not filled.
+    fn kept_masks(&self) -> (u32, u32) {
+        match self.meaning {
+            Cluster::Subclusters(subclusters) if self.copied => (subclusters.allocated, subclusters.zero),
+            // What is allocated is copied.
+            Cluster::Subclusters(subclusters) => (0, subclusters.zero),
+            Cluster::Compressed(_) => (0, 0),
+        }
+    }
+}
+
+/// Of a number that is known to be small.
+fn usize_of(small: u64) -> usize {
+    usize::try_from(small).unwrap_or(usize::MAX)
+}

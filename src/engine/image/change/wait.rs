@@ -1,0 +1,87 @@
+//! What a change waits for.
+//!
+//! Every decision about a change is made without waiting, from cached tables: an *attempt*. An attempt either completes
+//! or names what stands in its way. Then that is removed, and the attempt is made again from the beginning, so that a
+//! decision never rests on what was known before a wait.
+
+use core::ops::Range;
+
+use super::disk::Disk;
+use crate::error::{Corrupt, Error, Misuse};
+use crate::meta::attempt::{Pins, Stop};
+use crate::storage::StorageMut;
+
+/// What stands in the way of an attempt.
+pub(in crate::image) enum Wait {
+    /// A table slice that is not cached; or an error, which no waiting removes.
+    Stop(Stop),
+    /// Another change holds one of these guest clusters.
+    Guest(Range<u64>),
+    /// Another task changes metadata.
+    Metadata,
+    /// L2 tables of these guest clusters are missing, or shared with a snapshot.
+    Tables(Range<u64>),
+    /// No free host cluster is known.
+    Allocation,
+}
+
+impl From<Stop> for Wait {
+    fn from(stop: Stop) -> Self {
+        Self::Stop(stop)
+    }
+}
+
+impl From<Corrupt> for Wait {
+    fn from(corrupt: Corrupt) -> Self {
+        Self::Stop(corrupt.into())
+    }
+}
+
+impl From<Misuse> for Wait {
+    fn from(misuse: Misuse) -> Self {
+        Self::Stop(misuse.into())
+    }
+}
+
+impl<S: StorageMut> Disk<'_, S> {
+    /// Repeats `attempt` until it completes, removing what stands in its way in between.
+    pub(in crate::image) async fn complete<T>(
+        &self,
+        mut attempt: impl FnMut() -> Result<T, Wait>,
+    ) -> Result<T, Error<S::Error>> {
+        let first = attempt();
+        self.complete_from(first, attempt).await
+    }
+
+    /// As [`Disk::complete`], where the first attempt returned `first`.
+    pub(in crate::image) async fn complete_from<T>(
+        &self,
+        first: Result<T, Wait>,
+        mut attempt: impl FnMut() -> Result<T, Wait>,
+    ) -> Result<T, Error<S::Error>> {
+        let mut pins = Pins::default();
+        let mut result = first;
+        loop {
+            match result {
+                Ok(value) => return Ok(value),
+                Err(wait) => self.wait(wait, &mut pins).await?,
+            }
+            result = attempt();
+        }
+    }
+
+    async fn wait(&self, wait: Wait, pins: &mut Pins) -> Result<(), Error<S::Error>> {
+        let (image, tables) = (&self.file.files.image, &self.file.tables);
+        match wait {
+            Wait::Stop(stop) => tables.cache().resume(image, tables.slice_size(), stop, pins).await?,
+            Wait::Guest(clusters) => drop(self.writeback.in_flight.hold(clusters).await),
+            Wait::Metadata => drop(self.writeback.lock.acquire().await),
+            Wait::Tables(clusters) => self.make_tables(clusters).await?,
+            Wait::Allocation => {
+                let _guard = self.writeback.lock.acquire().await;
+                self.writeback.find_free(image, pins).await?;
+            }
+        }
+        Ok(())
+    }
+}

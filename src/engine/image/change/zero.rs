@@ -1,0 +1,303 @@
+//! Zeros without data, and discarding.
+
+use alloc::vec;
+use alloc::vec::Vec;
+use core::ops::Range;
+
+use super::disk::Disk;
+use super::entry::Entry;
+use super::step::Holder;
+use super::wait::Wait;
+use crate::error::Error;
+use crate::format::geometry::Geometry;
+use crate::format::l2::{BadL2Entry, Cluster, L2Entry, Subclusters};
+use crate::format::units::{GuestOffset, HostOffset};
+use crate::image::Image;
+use crate::storage::StorageMut;
+
+/// How many entries one step changes at most, so that it returns soon.
+const MAX_ENTRIES: u64 = 512;
+/// How many zeros are written at once where nothing else will do.
+const ZEROS: u64 = 256 << 10;
+
+/// What becomes of a range of the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::image) enum Zeroing {
+    /// Its contents don't matter any more; it reads as zeros where anything changes.
+    Discard,
+    /// It reads as zeros; what is allocated stays allocated.
+    Zero,
+    /// It reads as zeros; what is allocated is freed.
+    ZeroAndUnmap,
+}
+
+/// What a step has done.
+struct Done {
+    /// The guest offset up to which the range is done.
+    end: u64,
+    /// Parts of it that have to be written as data.
+    literals: Vec<Range<u64>>,
+}
+
+/// What becomes of an entry.
+enum Outcome {
+    /// It stays as it is.
+    Same,
+    /// It is set to this one; the cluster stays.
+    Keep(L2Entry),
+    /// It is set to this one; the cluster is freed.
+    Free(L2Entry),
+    /// It is set to this one; the cluster is leaked, for nobody knows which one it is.
+    Leak(L2Entry),
+    /// Zeros have to be written as data.
+    Literal,
+}
+
+impl<S: StorageMut> Image<S> {
+    /// Makes `range`, which may be behind the disk, read as zeros, or discards it.
+    ///
+    /// It goes on in steps, between which other tasks have their turn.
+    pub(in crate::image) async fn zero_range(
+        &self,
+        disk: &Disk<'_, S>,
+        range: Range<u64>,
+        zeroing: Zeroing,
+    ) -> Result<(), Error<S::Error>> {
+        let mut at = range.start;
+        while at < range.end {
+            let step = || self.zero_step(disk, at..range.end, zeroing, Holder::Step);
+            let Done { end, literals } = disk.complete(step).await?;
+            if zeroing != Zeroing::Discard {
+                for literal in literals {
+                    self.write_literal_zeros(disk, literal).await?;
+                }
+            }
+            disk.relieve().await?;
+            disk.pause().await;
+            at = end;
+        }
+        Ok(())
+    }
+
+    /// Changes the entries of the beginning of `range`, as many as one table slice holds.
+    fn zero_step(&self, disk: &Disk<'_, S>, range: Range<u64>, zeroing: Zeroing, holder: Holder) -> Result<Done, Wait> {
+        let (start, geometry) = (GuestOffset(range.start), disk.geometry());
+        let run = disk.resolve(start, range.end - range.start)?;
+        let clusters = disk.clusters(start, range.end - range.start);
+        let covered = range.start..if range.end == self.size() { u64::MAX } else { range.end };
+        let Some(first) = run.l2_entry else {
+            let end = range.start + run.length;
+            // The last cluster may reach past the end of the disk: what is there doesn't matter.
+            let mask = covered_subclusters(geometry, disk.guest_offset(clusters.start), &covered);
+            if mask == 0 {
+                let end = range.end.min(disk.guest_offset(clusters.start + 1).0);
+                return Ok(Done { end, literals: core::iter::once(range.start..end).collect() });
+            }
+            return match disk.outcome(&Entry::empty(), mask, zeroing) {
+                Outcome::Same => Ok(Done { end, literals: Vec::new() }),
+                Outcome::Literal => Ok(Done { end, literals: core::iter::once(range.start..end).collect() }),
+                _ => Err(Wait::Tables(clusters.start..clusters.start + 1)),
+            };
+        };
+        let count = usize_of((clusters.end - clusters.start).min(MAX_ENTRIES));
+        let (image, tables) = (&disk.file.files.image, &disk.file.tables);
+        let raw = tables.l2_entries(image.id(), first, count)?;
+        let clusters = clusters.start..clusters.start + raw.len() as u64;
+        let _held = match holder {
+            Holder::Caller => None,
+            Holder::Step => {
+                let held = disk.writeback.in_flight.try_hold(&clusters);
+                Some(held.ok_or_else(|| Wait::Guest(clusters.clone()))?)
+            }
+        };
+        let guard = disk.writeback.lock.try_acquire().ok_or(Wait::Metadata)?;
+        let mut done = Done { end: range.end.min(disk.guest_offset(clusters.end).0), literals: Vec::new() };
+        for (cluster, (raw, index)) in clusters.clone().zip(raw.into_iter().zip(0..)) {
+            let guest = disk.guest_offset(cluster);
+            let mask = covered_subclusters(geometry, guest, &covered);
+            let offset = first.plus(index * geometry.l2_entry_size());
+            let (outcome, old) = disk.outcome_of(offset, raw, mask, zeroing)?;
+            let new = match outcome {
+                Outcome::Same => None,
+                Outcome::Keep(new) | Outcome::Free(new) | Outcome::Leak(new) => Some(new),
+                Outcome::Literal => {
+                    let end_of_cluster = guest.plus(geometry.cluster_size()).0;
+                    done.literals.push(guest.0.max(range.start)..end_of_cluster.min(range.end));
+                    continue;
+                }
+            };
+            if let Some(new) = new {
+                if !run.l2_table_copied {
+                    // Nothing is changed yet: the table is the same for all entries.
+                    drop(guard);
+                    return Err(Wait::Tables(clusters));
+                }
+                disk.writeback.set_l2_entry(image.id(), offset, new)?;
+            }
+            if let (Outcome::Free(_), Some(old)) = (outcome, old) {
+                disk.free_cluster(&old);
+            }
+            push_uncovered(geometry, guest, mask, &range, &mut done.literals);
+        }
+        Ok(done)
+    }
+
+    /// Makes a part of the disk read as zeros that entries alone cannot make so.
+    async fn write_literal_zeros(&self, disk: &Disk<'_, S>, range: Range<u64>) -> Result<(), Error<S::Error>> {
+        let header = disk.file.header();
+        let zeros = vec![0; usize_of(ZEROS.min(range.end - range.start))];
+        let mut at = range.start;
+        while at < range.end {
+            // Up to a multiple, so that a crash between two of them doesn't come between two parts of a sector.
+            let length = (range.end - at).min(ZEROS - at % ZEROS);
+            let part = zeros.get(..usize_of(length)).unwrap_or(&zeros);
+            let must_hold_data = header.is_data_file_raw() || at >= self.size();
+            if must_hold_data || !self.note_zeros_around(disk, at..at + length).await? {
+                self.write_steps(disk, GuestOffset(at), part).await?;
+            }
+            disk.pause().await;
+            at += length;
+        }
+        Ok(())
+    }
+
+    /// Records that the subclusters that `range` touches are zeros, if all of them read as zeros, and returns whether
+    /// they do.
+    async fn note_zeros_around(&self, disk: &Disk<'_, S>, range: Range<u64>) -> Result<bool, Error<S::Error>> {
+        let geometry = disk.geometry();
+        // Until then nobody allocates the clusters, and what is not allocated is not written in place.
+        let clusters = disk.clusters(GuestOffset(range.start), range.end - range.start);
+        let _held = disk.writeback.in_flight.hold(clusters).await;
+        let subcluster = 1 << geometry.subcluster_bits();
+        let start = range.start & !(subcluster - 1);
+        let end = range.end.next_multiple_of(subcluster).min(self.size());
+        if !self.is_zero(GuestOffset(start), usize_of(end - start)).await? {
+            return Ok(false);
+        }
+        if !disk.file.header().is_version_3() {
+            return Ok(true);
+        }
+        self.note_zeros(disk, start..end).await?;
+        Ok(true)
+    }
+
+    /// Has the entries of `range`, whole subclusters that hold no data, say that it is zeros. The caller holds its guest
+    /// clusters.
+    pub(in crate::image) async fn note_zeros(
+        &self,
+        disk: &Disk<'_, S>,
+        range: Range<u64>,
+    ) -> Result<(), Error<S::Error>> {
+        let mut at = range.start;
+        while at < range.end {
+            at = disk.complete(|| self.zero_step(disk, at..range.end, Zeroing::Zero, Holder::Caller)).await?.end;
+            disk.relieve().await?;
+        }
+        Ok(())
+    }
+}
+
+impl<S: StorageMut> Disk<'_, S> {
+    /// What becomes of the entry `raw` at host offset `offset`; and the entry decoded, if it can be.
+    fn outcome_of(
+        &self,
+        offset: HostOffset,
+        raw: L2Entry,
+        mask: u32,
+        zeroing: Zeroing,
+    ) -> Result<(Outcome, Option<Entry>), Wait> {
+        let all = u32::MAX >> (32 - self.geometry().subclusters());
+        match raw.decode(self.file.tables.rules()) {
+            Ok(meaning) => {
+                let entry = Entry { offset, raw, meaning, copied: raw.is_copied() };
+                Ok((self.outcome(&entry, mask, zeroing), Some(entry)))
+            }
+            // As QEMU does: the cluster that the entry points to is leaked.
+            Err(BadL2Entry::Unaligned(_)) if mask == all => Ok((Outcome::Leak(self.without_cluster()), None)),
+            Err(bad) => Err(bad.at(offset, raw).into()),
+        }
+    }
+
+    /// What `zeroing` makes of the subclusters in `mask`.
+    fn outcome(&self, entry: &Entry, mask: u32, zeroing: Zeroing) -> Outcome {
+        let geometry = self.geometry();
+        let all = u32::MAX >> (32 - geometry.subclusters());
+        let header = self.file.header();
+        // Whether or not the image was opened with it.
+        let has_backing = header.raw().has_backing_file();
+        if mask == 0 {
+            return Outcome::Same;
+        }
+        if header.is_data_file_raw() || !header.is_version_3() && has_backing {
+            // A raw data file must hold the zeros itself; version 2 has no zeros but those under the last file.
+            return if zeroing == Zeroing::Discard { Outcome::Same } else { Outcome::Literal };
+        }
+        let Subclusters { host, allocated, zero } = match entry.meaning {
+            Cluster::Compressed(_) if mask == all => return Outcome::Free(self.without_cluster()),
+            Cluster::Compressed(_) if zeroing == Zeroing::Discard => return Outcome::Same,
+            Cluster::Compressed(_) => return Outcome::Literal,
+            Cluster::Subclusters(subclusters) => subclusters,
+        };
+        // What is written as zeros is recorded as zeros, even if nothing else is there: a backing file may be recorded
+        // later. What is discarded where nothing is need not be.
+        let noted = allocated & mask == 0 && (zero & mask == mask || !header.is_version_3());
+        let nothing_there = allocated & mask == 0 && !has_backing && zeroing == Zeroing::Discard;
+        match zeroing {
+            Zeroing::Discard | Zeroing::ZeroAndUnmap if mask == all && host.is_some() => {
+                Outcome::Free(self.without_cluster())
+            }
+            _ if noted || nothing_there => Outcome::Same,
+            Zeroing::Zero | Zeroing::ZeroAndUnmap if !header.is_version_3() => Outcome::Literal,
+            _ => Outcome::Keep(entry.raw.remasked(allocated & !mask, zero | mask, geometry)),
+        }
+    }
+
+    /// The entry of a cluster that reads as zeros and has no host cluster.
+    fn without_cluster(&self) -> L2Entry {
+        let all = u32::MAX >> (32 - self.geometry().subclusters());
+        L2Entry::without_cluster(if self.file.header().is_version_3() { all } else { 0 }, self.geometry())
+    }
+}
+
+impl Entry {
+    fn empty() -> Self {
+        let meaning = Cluster::Subclusters(Subclusters { host: None, allocated: 0, zero: 0 });
+        Self { offset: HostOffset(0), raw: L2Entry { word: 0, bitmap: 0 }, meaning, copied: false }
+    }
+}
+
+/// The subclusters of the cluster at `start` that lie wholly in `covered`.
+fn covered_subclusters(geometry: Geometry, start: GuestOffset, covered: &Range<u64>) -> u32 {
+    let size = 1 << geometry.subcluster_bits();
+    (0..geometry.subclusters())
+        .filter(|index| {
+            let start = start.0 + u64::from(*index) * size;
+            covered.start <= start && start + size <= covered.end
+        })
+        .fold(0, |mask, index| mask | 1 << index)
+}
+
+/// Adds the parts of `range` in the cluster at `start` that `mask` does not cover.
+fn push_uncovered(
+    geometry: Geometry,
+    start: GuestOffset,
+    mask: u32,
+    range: &Range<u64>,
+    literals: &mut Vec<Range<u64>>,
+) {
+    let size = 1 << geometry.subcluster_bits();
+    for index in (0..geometry.subclusters()).filter(|index| mask >> index & 1 == 0) {
+        let begin = start.0 + u64::from(index) * size;
+        let part = begin.max(range.start)..(begin + size).min(range.end);
+        match literals.last_mut() {
+            _ if part.is_empty() => {}
+            Some(last) if last.end == part.start => last.end = part.end,
+            _ => literals.push(part),
+        }
+    }
+}
+
+/// Of a number that is known to be small.
+fn usize_of(small: u64) -> usize {
+    usize::try_from(small).unwrap_or(usize::MAX)
+}

@@ -1,0 +1,84 @@
+//! Attempts: what is decided from cached tables alone, and tried again when what it missed is loaded.
+
+use super::host_file::HostFile;
+use super::table_cache::{SliceRef, SliceSize, TableCache};
+use crate::error::{Corrupt, Error, Misuse};
+use crate::format::units::HostOffset;
+use crate::storage::Storage;
+
+/// What an attempt returns. An attempt never waits: it completes, or it names what it lacks.
+pub(crate) type Attempt<T> = Result<T, Stop>;
+
+/// Why an attempt did not complete.
+#[derive(Debug)]
+pub(crate) enum Stop {
+    /// A table slice that is not cached; this is a host offset within it.
+    Miss(HostOffset),
+    /// The image is damaged.
+    Corrupt(Corrupt),
+    /// The request cannot be carried out.
+    Misuse(Misuse),
+}
+
+impl From<Corrupt> for Stop {
+    fn from(corrupt: Corrupt) -> Self {
+        Self::Corrupt(corrupt)
+    }
+}
+
+impl From<Misuse> for Stop {
+    fn from(misuse: Misuse) -> Self {
+        Self::Misuse(misuse)
+    }
+}
+
+/// The slices that an attempt has missed last. They are not evicted while they are pinned, so that loading one of the
+/// slices that an attempt needs does not evict another.
+#[derive(Default)]
+pub(crate) struct Pins {
+    slices: [Option<SliceRef>; 4],
+    next: usize,
+}
+
+impl Pins {
+    pub(super) fn add(&mut self, slice: SliceRef) {
+        self.slices[self.next % self.slices.len()] = Some(slice);
+        self.next += 1;
+    }
+}
+
+impl TableCache {
+    /// Repeats `attempt` until it completes, loading what it misses from `file` in between.
+    pub(crate) async fn complete<S: Storage, T>(
+        &self,
+        file: &HostFile<S>,
+        size: SliceSize,
+        mut attempt: impl FnMut() -> Attempt<T>,
+    ) -> Result<T, Error<S::Error>> {
+        let mut pins = Pins::default();
+        loop {
+            match attempt() {
+                Ok(value) => return Ok(value),
+                Err(stop) => self.resume(file, size, stop, &mut pins).await?,
+            }
+        }
+    }
+
+    /// Loads and pins the slice that an attempt has missed; fails where loading does not help.
+    pub(crate) async fn resume<S: Storage>(
+        &self,
+        file: &HostFile<S>,
+        size: SliceSize,
+        stop: Stop,
+        pins: &mut Pins,
+    ) -> Result<(), Error<S::Error>> {
+        match stop {
+            Stop::Miss(offset) => {
+                pins.add(self.slice_at(file, size, offset).await.map_err(Error::Storage)?.0);
+                Ok(())
+            }
+            Stop::Corrupt(corrupt) => Err(corrupt.into()),
+            Stop::Misuse(misuse) => Err(misuse.into()),
+        }
+    }
+}

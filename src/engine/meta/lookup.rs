@@ -1,0 +1,217 @@
+//! The lookup: a guest offset to the run that begins there.
+//!
+//! [`Tables::resolve`] is the only code that goes from the L1 table to an L2 entry. It reads cached slices alone, and
+//! names the slice that it misses; [`Tables::run`] loads that and tries again. Reading, writing, map, locate, diff and
+//! discard all resolve the disk by these two.
+
+use alloc::rc::Rc;
+use alloc::vec::Vec;
+use core::cell::Cell;
+
+use super::attempt::{Attempt, Pins, Stop};
+use super::host_file::{FileId, HostFile};
+use super::l2_entries::L2Entries;
+use super::run::Run;
+use super::table_cache::{SliceRef, SliceSize, TableCache};
+use crate::error::{Corrupt, Error};
+use crate::format::geometry::Geometry;
+use crate::format::header::Header;
+use crate::format::l1::{L1_ENTRY_SIZE, L1Entry, L1Table};
+use crate::format::l2::{L2Entry, L2Rules};
+use crate::format::units::{GuestOffset, HostOffset};
+use crate::storage::Storage;
+
+/// How many table slices one run may span, so that a lookup returns soon on any image.
+const MAX_SLICES: u32 = 64;
+
+/// The mapping tables of an image, over the file that holds them.
+pub(crate) struct Tables {
+    rules: L2Rules,
+    slice_size: SliceSize,
+    cache: Rc<TableCache>,
+    lookups: Cell<u64>,
+}
+
+/// The entries that a guest offset goes through.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Walk {
+    /// The L1 entry and its host offset; `None` past the end of the L1 table.
+    pub(crate) l1_entry: Option<(HostOffset, L1Entry)>,
+    /// `None` where no L2 table is mapped.
+    pub(crate) l2_table: Option<HostOffset>,
+    /// The L2 entry and its host offset.
+    pub(crate) l2_entry: Option<(HostOffset, L2Entry)>,
+}
+
+/// An L1 entry, and what it points to.
+#[derive(Clone, Copy)]
+pub(crate) struct L1Step {
+    /// The host offset of the entry.
+    pub(crate) offset: HostOffset,
+    pub(crate) entry: L1Entry,
+    pub(crate) l2_table: Option<HostOffset>,
+}
+
+impl Tables {
+    pub(crate) fn new(header: &Header, cache: Rc<TableCache>) -> Self {
+        let geometry = header.geometry();
+        let rules = L2Rules { geometry, zero_flag: header.is_version_3(), data_file: header.has_data_file() };
+        Self { rules, slice_size: SliceSize::of(geometry), cache, lookups: Cell::new(0) }
+    }
+
+    pub(crate) fn geometry(&self) -> Geometry {
+        self.rules.geometry
+    }
+
+    pub(crate) fn rules(&self) -> L2Rules {
+        self.rules
+    }
+
+    pub(crate) fn cache(&self) -> &Rc<TableCache> {
+        &self.cache
+    }
+
+    pub(crate) fn slice_size(&self) -> SliceSize {
+        self.slice_size
+    }
+
+    /// How many runs were resolved to an L2 entry.
+    pub(crate) fn lookups(&self) -> u64 {
+        self.lookups.get()
+    }
+
+    /// Resolves the run at `start`, of at least one byte and at most `limit`, which is not 0, without waiting.
+    ///
+    /// The run ends at the end of the table slice that maps `start`, if not before.
+    pub(crate) fn resolve(&self, file: FileId, l1: L1Table, start: GuestOffset, limit: u64) -> Attempt<Run> {
+        let Some(step) = self.l1_step(file, l1, start)? else {
+            return Ok(Run::without_l2_table(limit));
+        };
+        let Some(l2_table) = step.l2_table else {
+            let empty = self.count_empty(file, step.offset, l1.entries - self.geometry().l1_index(start))?;
+            // The coverage is at most 2^39 and a slice has at most 512 entries.
+            let covered = empty * self.geometry().l2_coverage() - start.0 % self.geometry().l2_coverage();
+            return Ok(Run::without_l2_table(covered.min(limit)));
+        };
+        let offset = self.l2_entry_offset(l2_table, start);
+        let run = self.with_l2_entries(file, offset, |entries| entries.run(start, limit, step.entry))??;
+        self.lookups.set(self.lookups.get() + 1);
+        Ok(run)
+    }
+
+    /// Completes the lookup whose first attempt returned `first`: the run is as long as possible, also across slices.
+    ///
+    /// Only a run that spans many slices may be cut short.
+    pub(crate) async fn run<S: Storage>(
+        &self,
+        file: &HostFile<S>,
+        l1: L1Table,
+        start: GuestOffset,
+        limit: u64,
+        first: Attempt<Run>,
+    ) -> Result<Run, Error<S::Error>> {
+        let mut pins = Pins::default();
+        let mut run: Option<Run> = None;
+        let mut attempt = first;
+        for _ in 0..2 * MAX_SLICES {
+            match attempt {
+                Ok(next) => match &mut run {
+                    None => run = Some(next),
+                    Some(run) => {
+                        if !run.try_extend(next) {
+                            break;
+                        }
+                    }
+                },
+                // What is before a damaged entry is fine; whoever continues there meets it again.
+                Err(Stop::Corrupt(_)) if run.is_some() => break,
+                Err(stop) => self.cache.resume(file, self.slice_size, stop, &mut pins).await?,
+            }
+            let known = run.map_or(0, |run| run.length);
+            if run.is_some_and(|run| !run.may_continue(limit)) {
+                break;
+            }
+            attempt = self.resolve(file.id(), l1, start.plus(known), limit - known);
+        }
+        // Two attempts at most bring the first run: one misses the L1 slice, and one the L2 slice.
+        Ok(run.unwrap_or(Run::without_l2_table(limit)))
+    }
+
+    /// Follows `start` through the tables, without waiting.
+    pub(crate) fn walk(&self, file: FileId, l1: L1Table, start: GuestOffset) -> Attempt<Walk> {
+        let Some(L1Step { offset, entry, l2_table }) = self.l1_step(file, l1, start)? else {
+            return Ok(Walk { l1_entry: None, l2_table: None, l2_entry: None });
+        };
+        let l2_entry = match l2_table {
+            None => None,
+            Some(table) => {
+                let offset = self.l2_entry_offset(table, start);
+                Some((offset, self.with_l2_entries(file, offset, |entries| entries.entry(0))?))
+            }
+        };
+        Ok(Walk { l1_entry: Some((offset, entry)), l2_table, l2_entry })
+    }
+
+    /// The L2 entries from the one at host offset `first` on, `count` of them or as many as its slice has.
+    pub(crate) fn l2_entries(&self, file: FileId, first: HostOffset, count: usize) -> Attempt<Vec<L2Entry>> {
+        self.with_l2_entries(file, first, |entries| {
+            (0..count.min(entries.count())).map(|at| entries.entry(at)).collect()
+        })
+    }
+
+    /// The L2 entry at host offset `offset`.
+    pub(crate) fn l2_entry(&self, file: FileId, offset: HostOffset) -> Attempt<L2Entry> {
+        self.with_l2_entries(file, offset, |entries| entries.entry(0))
+    }
+
+    /// The slice of a table that begins at `start`.
+    pub(crate) async fn slice<S: Storage>(
+        &self,
+        file: &HostFile<S>,
+        start: HostOffset,
+    ) -> Result<SliceRef, Error<S::Error>> {
+        Ok(self.cache.slice_at(file, self.slice_size, start).await.map_err(Error::Storage)?.0)
+    }
+
+    /// The L1 entry for `start`; `None` past the end of the table.
+    #[inline]
+    pub(crate) fn l1_step(&self, file: FileId, l1: L1Table, start: GuestOffset) -> Attempt<Option<L1Step>> {
+        let index = self.geometry().l1_index(start);
+        if index >= l1.entries {
+            return Ok(None);
+        }
+        let offset = l1.offset.plus(index * L1_ENTRY_SIZE);
+        let word = self.cache.with_cached(file, self.slice_size, offset, |slice, at| slice.word(at));
+        let entry = L1Entry(word.ok_or(Stop::Miss(offset))?);
+        let l2_table = entry
+            .l2_table(self.geometry())
+            .map_err(|unaligned| Corrupt::L2TableUnaligned { entry_offset: offset.0, table: unaligned.0 })?;
+        Ok(Some(L1Step { offset, entry, l2_table }))
+    }
+
+    fn l2_entry_offset(&self, l2_table: HostOffset, start: GuestOffset) -> HostOffset {
+        l2_table.plus(self.geometry().l2_index(start) * self.geometry().l2_entry_size())
+    }
+
+    #[inline]
+    fn with_l2_entries<T>(
+        &self,
+        file: FileId,
+        offset: HostOffset,
+        body: impl FnOnce(L2Entries<'_>) -> T,
+    ) -> Attempt<T> {
+        let rules = self.rules;
+        self.cache
+            .with_cached(file, self.slice_size, offset, |slice, at| body(L2Entries { slice, at, offset, rules }))
+            .ok_or(Stop::Miss(offset))
+    }
+
+    /// How many L1 entries from the one at `offset` on are empty, within its slice and at most `limit`.
+    fn count_empty(&self, file: FileId, offset: HostOffset, limit: u64) -> Attempt<u64> {
+        let count = self.cache.with_cached(file, self.slice_size, offset, |slice, at| {
+            let words = (at..slice.len()).step_by(8).map(|at| L1Entry(slice.word(at)));
+            words.take_while(|entry| entry.l2_table(self.geometry()) == Ok(None)).count() as u64
+        });
+        Ok(count.ok_or(Stop::Miss(offset))?.min(limit))
+    }
+}
