@@ -92,9 +92,9 @@ impl WasmImage {
         Ok(())
     }
 
-    /// Where so many bytes of the disk are in the storage of its data, for this moment: see `Image::held_place`. -1 where they
-    /// have to be read through the engine.
-    pub fn held_place(&self, offset: u64, length: f64) -> f64 {
+    /// The host offset of so many bytes of the disk, for this moment: see `Image::cached_host_offset`. -1 if they have to be
+    /// read through the engine.
+    pub fn cached_host_offset(&self, offset: u64, length: f64) -> f64 {
         self.image.cached_host_offset(offset, integer(length)).map_or(-1.0, number)
     }
 

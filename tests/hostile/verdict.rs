@@ -111,7 +111,7 @@ pub fn we_only_read(image: &Built, contents: &[u8], problem: impl Into<Refusal>)
     let ours = read_bounded(&disk).unwrap_or_else(|error| panic!("{error}"));
     assert_same(&ours, contents, "against the plan");
     let image = open(&disk).unwrap();
-    assert_eq!(now(image.info()).unwrap().problems, [expected.clone()]);
+    assert_eq!(now(image.info()).unwrap().problems, std::slice::from_ref(&expected));
     if image.problems().contains(&expected) {
         let inspected = now(inspect(&disk)).unwrap().problems;
         assert!(inspected.contains(&expected), "inspecting finds it too: {inspected:?}");

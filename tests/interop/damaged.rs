@@ -38,7 +38,9 @@ fn salvaged<S: Storage>(image: &Image<S>) -> (Vec<(Range<u64>, &'static str)>, V
 
 fn without(parts: &[Range<u64>]) -> Vec<u8> {
     let mut disk = built().contents(&[]);
-    parts.iter().for_each(|part| disk[index(part.start)..index(part.end)].fill(0));
+    for part in parts {
+        disk[index(part.start)..index(part.end)].fill(0);
+    }
     disk
 }
 

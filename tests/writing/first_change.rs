@@ -31,6 +31,9 @@ fn autoclear(storage: MemoryStorage) -> u64 {
     u64::from_be_bytes(*storage.into_bytes()[88..].first_chunk().unwrap())
 }
 
+/// A change of an image.
+type Change<'a> = &'a dyn Fn(&Image<&MemoryStorage>);
+
 #[test]
 fn without_a_change_nothing_is_written() {
     let before = image();
@@ -62,7 +65,7 @@ fn each_change_clears_them_first() {
     };
     let grow = ResizeOptions::new();
     let shrink = ResizeOptions::new().shrink(true);
-    let changes: [(&str, &dyn Fn(&Image<&MemoryStorage>)); 11] = [
+    let changes: [(&str, Change); 11] = [
         ("a write in place", &|image| now(image.write_at(0, &[1; 512])).unwrap()),
         ("a write that allocates", &|image| now(image.write_at(900 << 10, &[1; 512])).unwrap()),
         ("zeroes", &|image| now(image.write_zeroes(0, 1 << 16, false)).unwrap()),
