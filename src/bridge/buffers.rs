@@ -4,11 +4,11 @@ use alloc::vec::Vec;
 use core::cell::RefCell;
 
 use js_sys::Uint8Array;
+use qcow2_web::Error;
 use wasm_bindgen::prelude::*;
 
 use super::error::{Fault, other, to_js};
 use super::object::number;
-use qcow2_web::Error;
 
 /// Reads and writes are done in pieces of at most this many bytes, so that the memory of WebAssembly, which never shrinks,
 /// stays small whatever is asked for. Whole clusters of any size.

@@ -2,6 +2,7 @@
 
 use alloc::string::ToString;
 
+use qcow2_web::{CheckOptions, CheckReport, Finding, Remedy, Severity, Verdict, check};
 use wasm_bindgen::prelude::*;
 
 use super::engine::WasmEngine;
@@ -10,14 +11,14 @@ use super::host::{HostProgress, HostStorage};
 use super::image::WasmImage;
 use super::object::{Object, Value};
 use super::progress::tell;
-use qcow2_web::{CheckOptions, CheckReport, Finding, Remedy, Severity, Verdict, check};
+use super::storage::JsStorage;
 
 #[wasm_bindgen]
 impl WasmImage {
     /// Checks the image.
     pub fn check(&self, max_findings: usize, progress: Option<HostProgress>) -> Result<JsValue, JsValue> {
         let image = self.image.clone();
-        self.engine.start(async move {
+        self.runtime.start(async move {
             let report = image.check(check_options(max_findings, progress)).await;
             Ok(report.map_err(to_js)?.to_js())
         })
@@ -33,7 +34,7 @@ impl WasmEngine {
         max_findings: usize,
         progress: Option<HostProgress>,
     ) -> Result<JsValue, JsValue> {
-        let storage = self.0.storage(storage);
+        let storage = JsStorage::new(storage, &self.0);
         self.0.start(async move {
             let report = check(&storage, check_options(max_findings, progress)).await;
             Ok(report.map_err(to_js)?.to_js())

@@ -1,5 +1,6 @@
 //! Creating images, for JavaScript.
 
+use qcow2_web::{BackingFormat, CompressionType, CreateOptions, Image, Preallocation};
 use wasm_bindgen::prelude::*;
 
 use super::encrypt::NewEncryption;
@@ -7,7 +8,8 @@ use super::engine::WasmEngine;
 use super::error::to_js;
 use super::host::{HostCreateOptions, HostOpenOptions, HostProgress, HostStorage};
 use super::image::WasmImage;
-use qcow2_web::{BackingFormat, CompressionType, CreateOptions, Image, Preallocation};
+use super::open_options::open_options;
+use super::storage::JsStorage;
 
 #[wasm_bindgen]
 impl WasmEngine {
@@ -19,12 +21,12 @@ impl WasmEngine {
         how: &HostOpenOptions,
         progress: Option<HostProgress>,
     ) -> Result<JsValue, JsValue> {
-        let engine = self.0.clone();
-        let storage = engine.storage(storage);
-        let data_file = how.data_file().map(|file| engine.storage(file));
-        let encryption = what.encryption().map(|host| NewEncryption::new(&engine, &host, progress)).transpose()?;
+        let runtime = self.0.clone();
+        let storage = JsStorage::new(storage, &runtime);
+        let data_file = how.data_file().map(|file| JsStorage::new(file, &runtime));
+        let encryption = what.encryption().map(|host| NewEncryption::new(&runtime, &host, progress)).transpose()?;
         let mut what = create_options(what, data_file.is_some());
-        let mut options = engine.options(data_file.clone(), how);
+        let mut options = open_options(&runtime, data_file.clone(), how);
         self.0.start(async move {
             if let Some(encryption) = encryption {
                 options = options.key_derivation(encryption.derivation.clone());
@@ -32,7 +34,7 @@ impl WasmEngine {
             }
             what.create(storage.clone(), data_file).await.map_err(to_js)?;
             let image = Image::open_writable(storage, options).await.map_err(to_js)?;
-            Ok(WasmImage::new(image, engine).into())
+            Ok(WasmImage::new(image, runtime).into())
         })
     }
 }

@@ -3,6 +3,7 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use qcow2_web::{Diff, DiffStep, Error};
 use wasm_bindgen::prelude::*;
 
 use super::error::{Fault, other, to_js};
@@ -10,7 +11,6 @@ use super::image::WasmImage;
 use super::object::number;
 use super::storage::JsStorage;
 use super::walk::{Batches, Stepped, Walk};
-use qcow2_web::{Diff, DiffStep, Error};
 
 /// What differs between two states of a disk.
 #[wasm_bindgen]
@@ -26,7 +26,7 @@ impl WasmImage {
         };
         let (from, to) = (state(from)?, state(to)?);
         let diff = from.diff(&to).ok_or_else(|| other("INVALID_ARGUMENT", "they are states of different images"))?;
-        Ok(WasmDiff(Batches::new(diff, 0, self.engine.clone())))
+        Ok(WasmDiff(Batches::new(diff, 0, self.runtime.clone())))
     }
 }
 

@@ -3,14 +3,14 @@
 use alloc::format;
 use alloc::rc::Rc;
 
+use qcow2_web::{CipherMode, CipherSpec, EncryptOptions, HashAlgorithm, KeyDerivation, Passphrase, RememberedKeys};
 use wasm_bindgen::JsValue;
 
-use super::engine::Engine;
 use super::error::other;
 use super::host::{HostEncryptOptions, HostProgress};
 use super::keys::{HostDerivation, taken};
 use super::new_key::NewKey;
-use qcow2_web::{CipherMode, CipherSpec, EncryptOptions, HashAlgorithm, KeyDerivation, Passphrase, RememberedKeys};
+use super::runtime::Runtime;
 
 /// How the host has an image encrypted.
 pub(super) struct NewEncryption {
@@ -30,17 +30,17 @@ struct Luks {
 impl NewEncryption {
     /// Wipes the array of the passphrase.
     pub(super) fn new(
-        engine: &Rc<Engine>,
+        runtime: &Rc<Runtime>,
         host: &HostEncryptOptions,
         progress: Option<HostProgress>,
     ) -> Result<Self, JsValue> {
         let passphrase = taken(&host.passphrase());
         let derivation: Rc<dyn KeyDerivation> =
-            Rc::new(RememberedKeys::new(Rc::new(HostDerivation::new(engine.clone(), progress))));
+            Rc::new(RememberedKeys::new(Rc::new(HostDerivation::new(runtime.clone(), progress))));
         let luks = if host.legacy() {
             None
         } else {
-            let key = NewKey::new(engine.clone(), derivation.clone(), &host.keys());
+            let key = NewKey::new(runtime.clone(), derivation.clone(), &host.keys());
             let (spec, hash) = (cipher(&host.cipher(), &host.mode())?, hash(&host.hash())?);
             Some(Luks { spec, key_bits: host.key_bits(), hash, key })
         };

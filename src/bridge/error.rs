@@ -3,10 +3,10 @@
 use alloc::string::{String, ToString};
 use core::fmt;
 
+use qcow2_web::{Error, Missing};
 use wasm_bindgen::JsValue;
 
 use super::object::Object;
-use qcow2_web::{Error, Missing};
 
 /// Why a JavaScript storage failed.
 #[derive(Clone, Debug)]

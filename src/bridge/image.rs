@@ -4,32 +4,32 @@ use alloc::rc::Rc;
 use alloc::vec::Vec;
 use core::cell::RefCell;
 
+use qcow2_web::{Image, now_or_never};
 use wasm_bindgen::prelude::*;
 
 use super::buffers::Bytes;
-use super::engine::Engine;
 use super::error::{other, to_js};
 use super::map::WasmMap;
 use super::object::{Object, Value, integer, number};
+use super::runtime::Runtime;
 use super::storage::JsStorage;
 use super::tasks::Outcome;
-use qcow2_web::{Image, now_or_never};
 
 /// An open image, or one of its snapshots. Freeing it does not end what is under way.
 #[wasm_bindgen]
 pub struct WasmImage {
     pub(super) image: Image<JsStorage>,
-    pub(super) engine: Rc<Engine>,
+    pub(super) runtime: Rc<Runtime>,
 }
 
 impl WasmImage {
-    pub(crate) fn new(image: Image<JsStorage>, engine: Rc<Engine>) -> Self {
-        Self { image, engine }
+    pub(crate) fn new(image: Image<JsStorage>, runtime: Rc<Runtime>) -> Self {
+        Self { image, runtime }
     }
 
     /// What a request comes to that never waits.
     pub(super) fn now(&self, request: impl Future<Output = Outcome>) -> Outcome {
-        if !self.engine.all_sync() {
+        if !self.runtime.all_sync() {
             return Err(not_sync());
         }
         now_or_never(request).unwrap_or_else(|| Err(busy()))
@@ -47,7 +47,7 @@ impl WasmImage {
     /// True if `read_sync` works.
     #[wasm_bindgen(getter)]
     pub fn sync(&self) -> bool {
-        self.engine.all_sync()
+        self.runtime.all_sync()
     }
 
     /// The length of the VM state in bytes.
@@ -58,17 +58,17 @@ impl WasmImage {
 
     /// Fills an array with the disk's bytes from `offset` on.
     pub fn read(&self, offset: u64, into: Bytes) -> Result<JsValue, JsValue> {
-        let (image, engine) = (self.image.clone(), self.engine.clone());
-        self.engine.start(async move {
-            engine.buffers.fill(&into, offset, async |at, buf| image.read_at(at, buf).await).await
+        let (image, runtime) = (self.image.clone(), self.runtime.clone());
+        self.runtime.start(async move {
+            runtime.buffers.fill(&into, offset, async |at, buf| image.read_at(at, buf).await).await
         })
     }
 
     /// Fills an array as [`WasmImage::read`] does, with zeros where the disk can't be read. The value is an array of those
     /// parts: `{ offset, length, error }`.
     pub fn read_salvage(&self, offset: u64, into: Bytes) -> Result<JsValue, JsValue> {
-        let (image, engine) = (self.image.clone(), self.engine.clone());
-        self.engine.start(async move {
+        let (image, runtime) = (self.image.clone(), self.runtime.clone());
+        self.runtime.start(async move {
             let unreadable = RefCell::new(Vec::new());
             let read = async |at, buf: &mut [u8]| {
                 for part in image.read_salvage(at, buf).await? {
@@ -80,14 +80,14 @@ impl WasmImage {
                 }
                 Ok(())
             };
-            engine.buffers.fill(&into, offset, read).await?;
+            runtime.buffers.fill(&into, offset, read).await?;
             Ok(unreadable.into_inner().to_js())
         })
     }
 
     /// The same, at once.
     pub fn read_sync(&self, offset: u64, into: &Bytes) -> Result<(), JsValue> {
-        let read = self.engine.buffers.fill(into, offset, async |at, buf| self.image.read_at(at, buf).await);
+        let read = self.runtime.buffers.fill(into, offset, async |at, buf| self.image.read_at(at, buf).await);
         self.now(read)?;
         Ok(())
     }
@@ -100,28 +100,28 @@ impl WasmImage {
 
     /// Fills an array with the VM state's bytes from `offset` on.
     pub fn read_vm_state(&self, offset: u64, into: Bytes) -> Result<JsValue, JsValue> {
-        let (image, engine) = (self.image.clone(), self.engine.clone());
-        self.engine.start(async move {
-            engine.buffers.fill(&into, offset, async |at, buf| image.read_vm_state(at, buf).await).await
+        let (image, runtime) = (self.image.clone(), self.runtime.clone());
+        self.runtime.start(async move {
+            runtime.buffers.fill(&into, offset, async |at, buf| image.read_vm_state(at, buf).await).await
         })
     }
 
     /// What the image is.
     pub fn info(&self) -> Result<JsValue, JsValue> {
         let image = self.image.clone();
-        self.engine.start(async move { Ok(image.info().await.map_err(to_js)?.to_js()) })
+        self.runtime.start(async move { Ok(image.info().await.map_err(to_js)?.to_js()) })
     }
 
     /// How the byte at `offset` is mapped.
     pub fn locate(&self, offset: u64) -> Result<JsValue, JsValue> {
         let image = self.image.clone();
-        self.engine.start(async move { Ok(image.locate(offset).await.map_err(to_js)?.to_js()) })
+        self.runtime.start(async move { Ok(image.locate(offset).await.map_err(to_js)?.to_js()) })
     }
 
     /// The map of a part of the disk.
     pub fn map(&self, offset: u64, length: u64) -> Result<WasmMap, JsValue> {
         let map = self.image.map(offset, length).map_err(to_js)?;
-        Ok(WasmMap::new(map, offset, self.engine.clone()))
+        Ok(WasmMap::new(map, offset, self.runtime.clone()))
     }
 
     /// The snapshots.
@@ -132,7 +132,7 @@ impl WasmImage {
     /// Opens a snapshot.
     pub fn open_snapshot(&self, id_or_name: &str) -> Result<WasmImage, JsValue> {
         let image = self.image.open_snapshot(id_or_name).map_err(to_js)?;
-        Ok(Self { image, engine: self.engine.clone() })
+        Ok(Self { image, runtime: self.runtime.clone() })
     }
 }
 

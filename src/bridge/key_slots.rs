@@ -3,6 +3,7 @@
 use alloc::rc::Rc;
 
 use js_sys::Uint8Array;
+use qcow2_web::{EncryptionInfo, Error, HashAlgorithm, Image, KeyOptions, Misuse};
 use wasm_bindgen::prelude::*;
 
 use super::error::{Fault, to_js};
@@ -14,7 +15,6 @@ use super::object::Object;
 use super::storage::JsStorage;
 use super::tasks::Outcome;
 use super::write::done;
-use qcow2_web::{EncryptionInfo, Error, HashAlgorithm, Image, KeyOptions, Misuse};
 
 #[wasm_bindgen]
 impl WasmImage {
@@ -28,7 +28,7 @@ impl WasmImage {
     ) -> Result<JsValue, JsValue> {
         let (existing, new, image) = (taken(existing), taken(new), self.image.clone());
         let key = self.new_key(host, progress);
-        self.engine.start(async move {
+        self.runtime.start(async move {
             let options = key_options(&image, key).await?;
             filled(image.add_passphrase(existing, new, &options).await)
         })
@@ -44,7 +44,7 @@ impl WasmImage {
     ) -> Result<JsValue, JsValue> {
         let (old, new, image) = (taken(old), taken(new), self.image.clone());
         let key = self.new_key(host, progress);
-        self.engine.start(async move {
+        self.runtime.start(async move {
             let options = key_options(&image, key).await?;
             filled(image.change_passphrase(old, new, &options).await)
         })
@@ -52,15 +52,15 @@ impl WasmImage {
 
     /// Erases a key slot.
     pub fn erase_key_slot(&self, slot: usize) -> Result<JsValue, JsValue> {
-        let (image, entropy) = (self.image.clone(), HostEntropy(self.engine.clone()));
-        self.engine.start(async move { done(image.erase_key_slot(slot, &entropy).await) })
+        let (image, entropy) = (self.image.clone(), HostEntropy(self.runtime.clone()));
+        self.runtime.start(async move { done(image.erase_key_slot(slot, &entropy).await) })
     }
 }
 
 impl WasmImage {
     fn new_key(&self, host: &HostKeyOptions, progress: Option<HostProgress>) -> NewKey {
-        let derivation = HostDerivation::new(self.engine.clone(), progress);
-        NewKey::new(self.engine.clone(), Rc::new(derivation), host)
+        let derivation = HostDerivation::new(self.runtime.clone(), progress);
+        NewKey::new(self.runtime.clone(), Rc::new(derivation), host)
     }
 }
 

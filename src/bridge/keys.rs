@@ -7,45 +7,43 @@ use core::ops::ControlFlow;
 
 use futures_util::future::LocalBoxFuture;
 use js_sys::Uint8Array;
+use qcow2_web::{Derivation, KeyDerivation, OpenOptions, Passphrase, PassphraseRequest, Pbkdf2};
 use wasm_bindgen::JsCast;
 
-use super::engine::Engine;
 use super::host::{HostOpenOptions, HostProgress};
 use super::object::number;
+use super::runtime::Runtime;
 use super::storage::JsStorage;
-use qcow2_web::{Derivation, KeyDerivation, OpenOptions, Passphrase, PassphraseRequest, Pbkdf2};
 
 /// About what a browser does in 10 ms: others wait no longer for their turn.
 const PIECE: u32 = 4096;
 
-impl Engine {
-    /// `options` with what unlocks the files of a chain.
-    pub(super) fn unlocking<R>(
-        self: &Rc<Self>,
-        options: OpenOptions<JsStorage, R>,
-        host: &HostOpenOptions,
-    ) -> OpenOptions<JsStorage, R> {
-        let mut options = options.key_derivation(Rc::new(HostDerivation::new(self.clone(), None)));
-        if let Some(iterations) = host.max_iterations() {
-            options = options.max_iterations(iterations);
-        }
-        if host.locked() {
-            return options.without_passphrase();
-        }
-        let engine = self.clone();
-        options.ask_passphrase(move |request| {
-            let engine = engine.clone();
-            async move { engine.passphrase(request).await }
-        })
+/// Adds what unlocks the files of a chain to `options`.
+pub(super) fn unlocking<R>(
+    runtime: &Rc<Runtime>,
+    options: OpenOptions<JsStorage, R>,
+    host: &HostOpenOptions,
+) -> OpenOptions<JsStorage, R> {
+    let mut options = options.key_derivation(Rc::new(HostDerivation::new(runtime.clone(), None)));
+    if let Some(iterations) = host.max_iterations() {
+        options = options.max_iterations(iterations);
     }
+    if host.locked() {
+        return options.without_passphrase();
+    }
+    let runtime = runtime.clone();
+    options.ask_passphrase(move |request| {
+        let runtime = runtime.clone();
+        async move { ask_passphrase(&runtime, request).await }
+    })
+}
 
-    /// Asks the host for the passphrase of a file.
-    pub(super) async fn passphrase(&self, request: PassphraseRequest) -> Option<Passphrase> {
-        let method = request.encryption.name();
-        let answer = self.requests.ask(None, |number| self.host.passphrase(number, request.depth, method)).await;
-        // The host keeps to itself what led to no answer.
-        answer.ok()?.dyn_ref::<Uint8Array>().map(taken)
-    }
+/// Asks the host for the passphrase of a file.
+async fn ask_passphrase(runtime: &Runtime, request: PassphraseRequest) -> Option<Passphrase> {
+    let method = request.encryption.name();
+    let answer = runtime.requests.ask(None, |number| runtime.host.passphrase(number, request.depth, method)).await;
+    // The host does not report why there is no answer.
+    answer.ok()?.dyn_ref::<Uint8Array>().map(taken)
 }
 
 /// The passphrase in an array that is wiped.
@@ -61,7 +59,7 @@ fn wipe(bytes: &Uint8Array) {
 
 /// Derives keys by the host, or here where it can't, a piece at a time.
 pub(super) struct HostDerivation {
-    engine: Rc<Engine>,
+    runtime: Rc<Runtime>,
     progress: Option<HostProgress>,
     /// In iterations; the total is of the derivations so far.
     done: Cell<u64>,
@@ -69,17 +67,17 @@ pub(super) struct HostDerivation {
 }
 
 impl HostDerivation {
-    pub(super) fn new(engine: Rc<Engine>, progress: Option<HostProgress>) -> Self {
-        Self { engine, progress, done: Cell::new(0), total: Cell::new(0) }
+    pub(super) fn new(runtime: Rc<Runtime>, progress: Option<HostProgress>) -> Self {
+        Self { runtime, progress, done: Cell::new(0), total: Cell::new(0) }
     }
 
     async fn by_host(&self, derivation: Derivation<'_>, key: &mut [u8]) -> bool {
         let Derivation { hash, password, salt, iterations } = derivation;
         // At most 64.
         let length = u32::try_from(key.len()).unwrap_or(0);
-        let answer = self.engine.requests.ask(None, |request| {
+        let answer = self.runtime.requests.ask(None, |request| {
             let (password, salt) = (Uint8Array::from(password), Uint8Array::from(salt));
-            self.engine.host.derive(request, hash.name(), password, salt, iterations, length);
+            self.runtime.host.derive(request, hash.name(), password, salt, iterations, length);
         });
         let Ok(answer) = answer.await else {
             return false;
@@ -104,7 +102,7 @@ impl HostDerivation {
             let done = u64::from(PIECE) * pieces;
             self.tell(before + done.min(derivation.iterations.into()))?;
             // Whatever it answers, the others had their turn.
-            let _ = self.engine.requests.ask(None, |request| self.engine.host.pause(request)).await;
+            let _ = self.runtime.requests.ask(None, |request| self.runtime.host.pause(request)).await;
         }
         running.finish(key);
         ControlFlow::Continue(())

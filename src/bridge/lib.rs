@@ -41,6 +41,7 @@ mod map;
 #[cfg(feature = "edit")]
 mod new_key;
 mod object;
+mod open_options;
 #[cfg(feature = "edit")]
 mod pack;
 #[cfg(feature = "edit")]
@@ -49,6 +50,7 @@ mod progress;
 mod repair;
 mod requests;
 mod resolver;
+mod runtime;
 #[cfg(feature = "edit")]
 mod snapshots;
 mod storage;

@@ -3,22 +3,22 @@
 use alloc::rc::Rc;
 use alloc::vec::Vec;
 
+use qcow2_web::{Error, Extent, Map, Step};
 use wasm_bindgen::prelude::*;
 
-use super::engine::Engine;
 use super::error::Fault;
 use super::object::number;
+use super::runtime::Runtime;
 use super::storage::JsStorage;
 use super::walk::{Batches, Stepped, Walk};
-use qcow2_web::{Error, Extent, Map, Step};
 
 /// The map of a part of a disk.
 #[wasm_bindgen]
 pub struct WasmMap(Batches<Map<JsStorage>>);
 
 impl WasmMap {
-    pub(crate) fn new(map: Map<JsStorage>, start: u64, engine: Rc<Engine>) -> Self {
-        Self(Batches::new(map, start, engine))
+    pub(crate) fn new(map: Map<JsStorage>, start: u64, runtime: Rc<Runtime>) -> Self {
+        Self(Batches::new(map, start, runtime))
     }
 }
 

@@ -2,22 +2,23 @@
 
 use alloc::rc::Rc;
 
-use super::engine::Engine;
+use qcow2_web::{Entropy, HashAlgorithm, KeyDerivation, KeyOptions, NoEntropy, calibrate};
+
 use super::host::HostKeyOptions;
 use super::keys::HostDerivation;
-use qcow2_web::{Entropy, HashAlgorithm, KeyDerivation, KeyOptions, NoEntropy, calibrate};
+use super::runtime::Runtime;
 
 /// How the host has the key of a passphrase made.
 pub(super) struct NewKey {
-    engine: Rc<Engine>,
+    runtime: Rc<Runtime>,
     derivation: Rc<dyn KeyDerivation>,
     iterations: Option<u32>,
     milliseconds: Option<f64>,
 }
 
 impl NewKey {
-    pub(super) fn new(engine: Rc<Engine>, derivation: Rc<dyn KeyDerivation>, host: &HostKeyOptions) -> Self {
-        Self { engine, derivation, iterations: host.iterations(), milliseconds: host.iteration_time() }
+    pub(super) fn new(runtime: Rc<Runtime>, derivation: Rc<dyn KeyDerivation>, host: &HostKeyOptions) -> Self {
+        Self { runtime, derivation, iterations: host.iterations(), milliseconds: host.iteration_time() }
     }
 
     /// Finds out how many iterations that takes, for a key of so many bytes.
@@ -26,7 +27,7 @@ impl NewKey {
             (None, Some(milliseconds)) => self.calibrate(hash, key_bytes, milliseconds).await,
             (iterations, _) => iterations,
         };
-        let options = KeyOptions::new(HostEntropy(self.engine)).key_derivation(self.derivation);
+        let options = KeyOptions::new(HostEntropy(self.runtime)).key_derivation(self.derivation);
         match iterations {
             Some(iterations) => options.iterations(iterations),
             None => options,
@@ -34,15 +35,15 @@ impl NewKey {
     }
 
     async fn calibrate(&self, hash: HashAlgorithm, key_bytes: u32, milliseconds: f64) -> Option<u32> {
-        let (engine, length) = (&self.engine, usize::try_from(key_bytes).unwrap_or(0));
+        let (runtime, length) = (&self.runtime, usize::try_from(key_bytes).unwrap_or(0));
         // Not watched: these iterations are not those that are waited for.
-        let derivation = HostDerivation::new(engine.clone(), None);
-        calibrate(&derivation, hash, length, milliseconds, || engine.host.now()).await.continue_value()
+        let derivation = HostDerivation::new(runtime.clone(), None);
+        calibrate(&derivation, hash, length, milliseconds, || runtime.host.now()).await.continue_value()
     }
 }
 
 /// Random bytes of the host's.
-pub(super) struct HostEntropy(pub(super) Rc<Engine>);
+pub(super) struct HostEntropy(pub(super) Rc<Runtime>);
 
 impl Entropy for HostEntropy {
     fn fill(&self, bytes: &mut [u8]) -> Result<(), NoEntropy> {

@@ -3,11 +3,11 @@
 use core::num::NonZeroUsize;
 
 use js_sys::{Uint8Array, Uint32Array};
+use qcow2_web::{Codecs, Error, Packer, Unsupported};
 use wasm_bindgen::prelude::*;
 
 use super::error::to_js;
 use super::object::Object;
-use qcow2_web::{Codecs, Error, Packer, Unsupported};
 
 /// Packs clusters for one image.
 #[wasm_bindgen]

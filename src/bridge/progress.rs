@@ -2,9 +2,10 @@
 
 use core::ops::ControlFlow;
 
+use qcow2_web::Progress;
+
 use super::host::HostProgress;
 use super::object::number;
-use qcow2_web::Progress;
 
 /// What an operation of the engine tells, and is told by, the host; nothing where the host doesn't listen.
 pub(crate) fn tell(host: Option<HostProgress>) -> impl FnMut(Progress) -> ControlFlow<()> {

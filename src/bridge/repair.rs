@@ -1,5 +1,6 @@
 //! Repairing and amending images, for JavaScript.
 
+use qcow2_web::{AmendOptions, BackingFormat, Repair, RepairOptions, RepairReport, amend, repair};
 use wasm_bindgen::prelude::*;
 
 use super::check::check_options;
@@ -7,8 +8,8 @@ use super::engine::WasmEngine;
 use super::error::to_js;
 use super::host::{HostAmendOptions, HostProgress, HostStorage};
 use super::object::{Object, Value};
+use super::storage::JsStorage;
 use super::write::done;
-use qcow2_web::{AmendOptions, BackingFormat, Repair, RepairOptions, RepairReport, amend, repair};
 
 #[wasm_bindgen]
 impl WasmEngine {
@@ -21,7 +22,7 @@ impl WasmEngine {
         max_findings: usize,
         progress: Option<HostProgress>,
     ) -> Result<JsValue, JsValue> {
-        let storage = self.0.storage(storage);
+        let storage = JsStorage::new(storage, &self.0);
         let options = RepairOptions::new(if all { Repair::All } else { Repair::Leaks })
             .accept_loss(accept_loss)
             .check(check_options(max_findings, progress));
@@ -30,7 +31,7 @@ impl WasmEngine {
 
     /// Changes the options of an image.
     pub fn amend(&self, storage: HostStorage, options: &HostAmendOptions) -> Result<JsValue, JsValue> {
-        let storage = self.0.storage(storage);
+        let storage = JsStorage::new(storage, &self.0);
         let options = amend_options(options);
         self.0.start(async move { done(amend(&storage, &options).await) })
     }

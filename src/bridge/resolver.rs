@@ -2,22 +2,22 @@
 
 use alloc::rc::Rc;
 
+use qcow2_web::{BackingFile, BackingFormat, BackingRequest, BackingResolver, Supply};
 use wasm_bindgen::JsCast;
 
-use super::engine::Engine;
 use super::error::Fault;
 use super::host::Supplied;
+use super::runtime::Runtime;
 use super::storage::JsStorage;
-use qcow2_web::{BackingFile, BackingFormat, BackingRequest, BackingResolver, Supply};
 
 /// Asks the host.
-pub(crate) struct Resolver(pub(crate) Rc<Engine>);
+pub(crate) struct Resolver(pub(crate) Rc<Runtime>);
 
 impl BackingResolver<JsStorage> for Resolver {
     async fn resolve(&mut self, request: BackingRequest<'_>) -> Result<Supply<JsStorage>, Fault> {
-        let engine = &self.0;
-        let answer = engine.requests.ask(None, |number| {
-            engine.host.resolve(number, request.name, request.format, request.depth);
+        let runtime = &self.0;
+        let answer = runtime.requests.ask(None, |number| {
+            runtime.host.resolve(number, request.name, request.format, request.depth);
         });
         let answer = answer.await?;
         if answer.is_undefined() {
@@ -28,9 +28,9 @@ impl BackingResolver<JsStorage> for Resolver {
         }
         let supplied: Supplied = answer.unchecked_into();
         Ok(Supply::File(BackingFile {
-            storage: engine.storage(supplied.storage()),
+            storage: JsStorage::new(supplied.storage(), runtime),
             format: supplied.format().as_deref().and_then(BackingFormat::from_name),
-            data_file: supplied.data_file().map(|file| engine.storage(file)),
+            data_file: supplied.data_file().map(|file| JsStorage::new(file, runtime)),
         }))
     }
 }

@@ -2,6 +2,7 @@
 
 use alloc::string::String;
 
+use qcow2_web::{ResizeOptions, SnapshotOptions};
 use wasm_bindgen::prelude::*;
 
 use super::buffers::Bytes;
@@ -12,7 +13,6 @@ use super::image::WasmImage;
 use super::object::Value;
 use super::progress::tell;
 use super::write::done;
-use qcow2_web::{ResizeOptions, SnapshotOptions};
 
 #[wasm_bindgen]
 impl WasmImage {
@@ -28,7 +28,7 @@ impl WasmImage {
             .icount(options.icount())
             .vm_state_size(options.vm_state_size());
         let image = self.image.clone();
-        self.engine.start(async move {
+        self.runtime.start(async move {
             let snapshot = image.create_snapshot(&options, tell(progress)).await;
             Ok(snapshot.map_err(to_js)?.to_js())
         })
@@ -37,26 +37,26 @@ impl WasmImage {
     /// Goes back to a snapshot.
     pub fn apply_snapshot(&self, id_or_name: String, progress: Option<HostProgress>) -> Result<JsValue, JsValue> {
         let image = self.image.clone();
-        self.engine.start(async move { done(image.apply_snapshot(&id_or_name, tell(progress)).await) })
+        self.runtime.start(async move { done(image.apply_snapshot(&id_or_name, tell(progress)).await) })
     }
 
     /// Deletes a snapshot.
     pub fn delete_snapshot(&self, id_or_name: String, progress: Option<HostProgress>) -> Result<JsValue, JsValue> {
         let image = self.image.clone();
-        self.engine.start(async move { done(image.delete_snapshot(&id_or_name, tell(progress)).await) })
+        self.runtime.start(async move { done(image.delete_snapshot(&id_or_name, tell(progress)).await) })
     }
 
     /// Renames a snapshot.
     pub fn rename_snapshot(&self, id_or_name: String, name: String) -> Result<JsValue, JsValue> {
         let image = self.image.clone();
-        self.engine.start(async move { done(image.rename_snapshot(&id_or_name, &name).await) })
+        self.runtime.start(async move { done(image.rename_snapshot(&id_or_name, &name).await) })
     }
 
     /// Writes the bytes of an array at `offset` of the VM state of the snapshot that is taken next.
     pub fn write_vm_state(&self, offset: u64, from: Bytes) -> Result<JsValue, JsValue> {
-        let (image, engine) = (self.image.clone(), self.engine.clone());
-        self.engine.start(async move {
-            engine.buffers.drain(&from, offset, async |at, buf| image.write_vm_state(at, buf).await).await
+        let (image, runtime) = (self.image.clone(), self.runtime.clone());
+        self.runtime.start(async move {
+            runtime.buffers.drain(&from, offset, async |at, buf| image.write_vm_state(at, buf).await).await
         })
     }
 
@@ -64,6 +64,6 @@ impl WasmImage {
     pub fn resize(&self, size: u64, shrink: bool, allocate: &str) -> Result<JsValue, JsValue> {
         let options = ResizeOptions::new().shrink(shrink).preallocation(preallocation(allocate));
         let image = self.image.clone();
-        self.engine.start(async move { done(image.resize(size, &options).await) })
+        self.runtime.start(async move { done(image.resize(size, &options).await) })
     }
 }

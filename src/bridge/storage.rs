@@ -4,20 +4,20 @@ use alloc::format;
 use alloc::rc::Rc;
 
 use js_sys::Uint8Array;
+use qcow2_web::{Storage, StorageMut};
 use wasm_bindgen::{JsCast, JsValue};
 
 use super::buffers::Bytes;
-use super::engine::Engine;
 use super::error::Fault;
 use super::host::HostStorage;
 use super::object::{integer, number};
-use qcow2_web::{Storage, StorageMut};
+use super::runtime::Runtime;
 
 /// A storage that JavaScript provides. A clone is the same storage.
 #[derive(Clone)]
 pub(crate) struct JsStorage {
     host: HostStorage,
-    engine: Rc<Engine>,
+    runtime: Rc<Runtime>,
     sync: bool,
     takes_turns: bool,
     writable: bool,
@@ -26,14 +26,13 @@ pub(crate) struct JsStorage {
 }
 
 impl JsStorage {
-    pub(crate) fn new(host: HostStorage, engine: Rc<Engine>) -> Self {
+    pub(crate) fn new(host: HostStorage, runtime: &Rc<Runtime>) -> Self {
         let (sync, writable, size) = (host.sync(), host.writable(), integer(host.size()));
+        if !sync {
+            runtime.has_async_storage();
+        }
         let takes_turns = sync && host.takes_turns();
-        Self { host, engine, sync, takes_turns, writable, size }
-    }
-
-    pub(crate) fn is_sync(&self) -> bool {
-        self.sync
+        Self { host, runtime: runtime.clone(), sync, takes_turns, writable, size }
     }
 
     pub(crate) fn is_writable(&self) -> bool {
@@ -55,7 +54,7 @@ impl JsStorage {
 
     /// Asks the host, by a request of this number.
     async fn ask(&self, ask: impl FnOnce(u32)) -> Result<JsValue, Fault> {
-        Ok(self.engine.requests.ask(Some(&self.host), ask).await?)
+        Ok(self.runtime.requests.ask(Some(&self.host), ask).await?)
     }
 }
 

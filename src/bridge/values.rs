@@ -4,13 +4,13 @@ use alloc::string::ToString;
 use alloc::vec::Vec;
 
 use js_sys::Uint8Array;
-use wasm_bindgen::JsValue;
-
-use super::object::{Exact, Object, Value};
 use qcow2_web::{
     BitmapInfo, ChainLink, EncryptionInfo, Extension, FeatureBit, Info, Inspection, KeySlotInfo, Location,
     LocationKind, Problem, RawHeader, Snapshot,
 };
+use wasm_bindgen::JsValue;
+
+use super::object::{Exact, Object, Value};
 
 impl Value for Info {
     fn to_js(self) -> JsValue {

@@ -5,12 +5,12 @@ use alloc::vec::Vec;
 use core::cell::RefCell;
 
 use js_sys::Float64Array;
+use qcow2_web::Error;
 use wasm_bindgen::JsValue;
 
-use super::engine::Engine;
 use super::error::{Fault, other, to_js};
 use super::object::number;
-use qcow2_web::Error;
+use super::runtime::Runtime;
 
 /// How much work a batch is at most: a step takes bounded time.
 const STEPS: usize = 4096;
@@ -36,19 +36,19 @@ pub(crate) struct Batches<W> {
     /// Taken while a batch is under way.
     walk: Rc<RefCell<Option<W>>>,
     start: u64,
-    engine: Rc<Engine>,
+    runtime: Rc<Runtime>,
 }
 
 impl<W: Walk + 'static> Batches<W> {
-    pub(crate) fn new(walk: W, start: u64, engine: Rc<Engine>) -> Self {
-        Self { walk: Rc::new(RefCell::new(Some(walk))), start, engine }
+    pub(crate) fn new(walk: W, start: u64, runtime: Rc<Runtime>) -> Self {
+        Self { walk: Rc::new(RefCell::new(Some(walk))), start, runtime }
     }
 
     /// The next extents, at most `limit`, as numbers: how many bytes have been walked; 1 if that is all, else 0; then those
     /// of the extents. There may be none before the end: a batch is bounded in time.
     pub(crate) fn next(&self, limit: usize) -> Result<JsValue, JsValue> {
         let (slot, start) = (self.walk.clone(), self.start);
-        self.engine.start(async move {
+        self.runtime.start(async move {
             let taken = slot.borrow_mut().take();
             let mut walk = taken.ok_or_else(|| other("INVALID_ARGUMENT", "the batch before is still under way"))?;
             let batch = batch(&mut walk, limit, start).await;

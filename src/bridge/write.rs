@@ -2,13 +2,13 @@
 
 use alloc::vec::Vec;
 
+use qcow2_web::{Error, PackedClusters};
 use wasm_bindgen::prelude::*;
 
 use super::buffers::Bytes;
 use super::error::{Fault, to_js};
 use super::image::WasmImage;
 use super::tasks::Outcome;
-use qcow2_web::{Error, PackedClusters};
 
 #[wasm_bindgen]
 impl WasmImage {
@@ -17,9 +17,9 @@ impl WasmImage {
         if let Some(written) = self.write_directly(offset, &from) {
             return written;
         }
-        let (image, engine) = (self.image.clone(), self.engine.clone());
-        self.engine.start(async move {
-            engine.buffers.drain(&from, offset, async |at, buf| image.write_at(at, buf).await).await
+        let (image, runtime) = (self.image.clone(), self.runtime.clone());
+        self.runtime.start(async move {
+            runtime.buffers.drain(&from, offset, async |at, buf| image.write_at(at, buf).await).await
         })
     }
 
@@ -29,42 +29,42 @@ impl WasmImage {
             written?;
             return Ok(());
         }
-        let write = self.engine.buffers.drain(from, offset, async |at, buf| self.image.write_at(at, buf).await);
+        let write = self.runtime.buffers.drain(from, offset, async |at, buf| self.image.write_at(at, buf).await);
         self.now(write)?;
         Ok(())
     }
 
     /// Writes the bytes of an array at `offset` of the disk in compressed clusters.
     pub fn write_compressed(&self, offset: u64, from: Bytes) -> Result<JsValue, JsValue> {
-        let (image, engine) = (self.image.clone(), self.engine.clone());
-        self.engine.start(async move {
+        let (image, runtime) = (self.image.clone(), self.runtime.clone());
+        self.runtime.start(async move {
             image.check_compressed_write(offset, from.byte_count()).map_err(to_js)?;
-            engine.buffers.drain(&from, offset, async |at, buf| image.write_compressed(at, buf).await).await
+            runtime.buffers.drain(&from, offset, async |at, buf| image.write_compressed(at, buf).await).await
         })
     }
 
     /// Writes clusters that a `WasmPacker` has packed, from `offset` of the disk on.
     pub fn write_packed(&self, offset: u64, lengths: Vec<u32>, bytes: Vec<u8>) -> Result<JsValue, JsValue> {
         let (image, clusters) = (self.image.clone(), PackedClusters { lengths, bytes });
-        self.engine.start(async move { done(image.write_packed(offset, &clusters).await) })
+        self.runtime.start(async move { done(image.write_packed(offset, &clusters).await) })
     }
 
     /// Makes a part of the disk read as zeros.
     pub fn write_zeroes(&self, offset: u64, length: u64, unmap: bool) -> Result<JsValue, JsValue> {
         let image = self.image.clone();
-        self.engine.start(async move { done(image.write_zeroes(offset, length, unmap).await) })
+        self.runtime.start(async move { done(image.write_zeroes(offset, length, unmap).await) })
     }
 
     /// Gives back the clusters of a part of the disk.
     pub fn discard(&self, offset: u64, length: u64) -> Result<JsValue, JsValue> {
         let image = self.image.clone();
-        self.engine.start(async move { done(image.discard(offset, length).await) })
+        self.runtime.start(async move { done(image.discard(offset, length).await) })
     }
 
     /// Makes durable what was written.
     pub fn flush(&self) -> Result<JsValue, JsValue> {
         let image = self.image.clone();
-        self.engine.start(async move { done(image.flush().await) })
+        self.runtime.start(async move { done(image.flush().await) })
     }
 
     /// The same, at once.
@@ -76,32 +76,32 @@ impl WasmImage {
     /// Copies what the backing file shows of a part of the disk.
     pub fn copy_up(&self, offset: u64, length: u64) -> Result<JsValue, JsValue> {
         let image = self.image.clone();
-        self.engine.start(async move { done(image.copy_up(offset, length).await) })
+        self.runtime.start(async move { done(image.copy_up(offset, length).await) })
     }
 
     /// Removes the backing file's name, where the disk doesn't need the file.
     pub fn remove_backing(&self) -> Result<JsValue, JsValue> {
         let image = self.image.clone();
-        self.engine.start(async move { done(image.remove_backing().await) })
+        self.runtime.start(async move { done(image.remove_backing().await) })
     }
 
     /// Makes the image hold nothing of its own.
     pub fn empty(&self) -> Result<JsValue, JsValue> {
         let image = self.image.clone();
-        self.engine.start(async move { done(image.empty().await) })
+        self.runtime.start(async move { done(image.empty().await) })
     }
 
     /// Flushes, and settles what else there is to be settled.
     pub fn close(&self) -> Result<JsValue, JsValue> {
         let image = self.image.clone();
-        self.engine.start(async move { done(image.close().await) })
+        self.runtime.start(async move { done(image.close().await) })
     }
 }
 
 impl WasmImage {
     /// Writes in place straight from the caller's array, where that can be done at once.
     fn write_directly(&self, offset: u64, from: &Bytes) -> Option<Outcome> {
-        if !self.engine.all_sync() {
+        if !self.runtime.all_sync() {
             return None;
         }
         let written =
