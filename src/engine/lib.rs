@@ -66,9 +66,11 @@ pub use image::encryption::create::EncryptOptions;
 #[cfg(feature = "luks")]
 pub use image::encryption::derived_keys::RememberedKeys;
 #[cfg(feature = "luks")]
+pub use image::encryption::key_derivation::KeyDerivation;
+#[cfg(feature = "luks")]
 pub use image::encryption::key_material::{Entropy, KeyOptions, NoEntropy, calibrate};
 #[cfg(feature = "luks")]
-pub use image::encryption::unlock::{KeyDerivation, PassphraseRequest};
+pub use image::encryption::unlock::PassphraseRequest;
 pub use image::info::inspect::{Inspection, inspect};
 pub use image::info::statistics::Statistics;
 pub use image::info::{ChainLink, Info};

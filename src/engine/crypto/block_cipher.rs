@@ -1,39 +1,15 @@
-//! Block ciphers of 16-byte blocks, many at once: that is where their speed is.
+//! The block ciphers of LUKS by name.
 
 use alloc::boxed::Box;
 
-use cipher::consts::U16;
-use cipher::{Array, BlockCipherDecrypt, BlockCipherEncrypt, BlockSizeUser, KeyInit};
+use cipher::KeyInit;
 use serpent::Serpent;
 use twofish::Twofish;
 
 #[cfg(target_feature = "simd128")]
 use super::aes::Aes;
+use super::block::BlockCipher;
 use crate::format::cipher_spec::CipherAlgorithm;
-
-pub(super) const BLOCK: usize = 16;
-
-/// A block, as the ciphers' crates have it.
-pub(super) type Block = Array<u8, U16>;
-
-/// A cipher with its key, which is wiped when this is dropped.
-pub(super) trait BlockCipher {
-    fn encrypt(&self, blocks: &mut [Block]);
-    fn decrypt(&self, blocks: &mut [Block]);
-}
-
-impl<C> BlockCipher for C
-where
-    C: BlockCipherEncrypt + BlockCipherDecrypt + BlockSizeUser<BlockSize = U16>,
-{
-    fn encrypt(&self, blocks: &mut [Block]) {
-        self.encrypt_blocks(blocks);
-    }
-
-    fn decrypt(&self, blocks: &mut [Block]) {
-        self.decrypt_blocks(blocks);
-    }
-}
 
 /// The cipher with this key; `None` where it takes no key of that length.
 pub(super) fn block_cipher(algorithm: CipherAlgorithm, key: &[u8]) -> Option<Box<dyn BlockCipher>> {
@@ -65,18 +41,13 @@ fn keyed<C: BlockCipher + KeyInit + 'static>(key: &[u8]) -> Option<Box<dyn Block
     C::new_from_slice(key).ok().map(|cipher| -> Box<dyn BlockCipher> { Box::new(cipher) })
 }
 
-/// Adds `other` to `block`, bit by bit.
-pub(super) fn xor(block: &mut Block, other: &Block) {
-    let sum = u128::from_ne_bytes((*block).into()) ^ u128::from_ne_bytes((*other).into());
-    *block = sum.to_ne_bytes().into();
-}
-
 #[cfg(test)]
 mod tests {
     #[cfg(target_arch = "wasm32")]
     use wasm_bindgen_test::wasm_bindgen_test as test;
 
     use super::*;
+    use crate::crypto::block::Block;
     use crate::crypto::tests::hex;
 
     #[track_caller]

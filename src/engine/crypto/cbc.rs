@@ -1,7 +1,6 @@
 //! Cipher block chaining, sector by sector.
 
-use super::block_cipher::{Block, BlockCipher, xor};
-use super::sector::BLOCKS_PER_SECTOR;
+use super::block::{BLOCKS_PER_SECTOR, Block, BlockCipher, xor};
 
 /// Sectors at once: their blocks of one rank fit on the stack.
 const BATCH: usize = 64;

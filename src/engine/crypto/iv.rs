@@ -2,7 +2,8 @@
 
 use alloc::boxed::Box;
 
-use super::block_cipher::{BLOCK, Block, BlockCipher, block_cipher};
+use super::block::{BLOCK, Block, BlockCipher};
+use super::block_cipher::block_cipher;
 use super::hash;
 use crate::format::cipher_spec::{CipherAlgorithm, IvGenerator};
 

@@ -8,6 +8,8 @@ mod aes;
 #[cfg(feature = "luks")]
 mod anti_forensic;
 #[cfg(feature = "luks")]
+mod block;
+#[cfg(feature = "luks")]
 mod block_cipher;
 #[cfg(feature = "luks")]
 mod cbc;

@@ -1,7 +1,7 @@
 //! Sectors of 512 bytes, encrypted each on its own.
 
 #[cfg(feature = "luks")]
-pub(crate) use with_ciphers::{BLOCKS_PER_SECTOR, SectorCipher};
+pub(crate) use with_ciphers::SectorCipher;
 #[cfg(not(feature = "luks"))]
 pub(crate) use without_ciphers::SectorCipher;
 
@@ -28,12 +28,13 @@ mod with_ciphers {
     use alloc::boxed::Box;
 
     use super::SECTOR;
-    use crate::crypto::block_cipher::{BLOCK, Block, BlockCipher, block_cipher};
+    use crate::crypto::block::{BLOCK, BLOCKS_PER_SECTOR, Block, BlockCipher};
+    use crate::crypto::block_cipher::block_cipher;
     use crate::crypto::iv::IvSource;
     use crate::crypto::{cbc, xts};
     use crate::format::cipher_spec::{CipherAlgorithm, CipherMode, CipherSpec, IvGenerator};
 
-    pub(crate) const BLOCKS_PER_SECTOR: usize = SECTOR / BLOCK;
+    const _: () = assert!(BLOCKS_PER_SECTOR * BLOCK == SECTOR);
 
     /// How many sectors have their vectors made at once.
     const BATCH: usize = 64;

@@ -1,7 +1,6 @@
 //! XTS (IEEE 1619) of whole sectors.
 
-use super::block_cipher::{Block, BlockCipher, xor};
-use super::sector::BLOCKS_PER_SECTOR;
+use super::block::{BLOCKS_PER_SECTOR, Block, BlockCipher, xor};
 
 /// Sectors at once: their tweaks fit on the stack.
 const BATCH: usize = 8;

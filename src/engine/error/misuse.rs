@@ -1,7 +1,7 @@
 use alloc::string::String;
 use core::fmt;
 
-use super::CreateFault;
+use super::create::CreateFault;
 
 /// The caller asked for what can't be; the image is fine.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,6 +1,7 @@
 use core::fmt;
 
-use super::{Corrupt, HeaderTable, Unsupported};
+use super::corrupt::{Corrupt, HeaderTable};
+use super::unsupported::Unsupported;
 
 /// Something about an image that keeps it from being opened, or read in full.
 #[derive(Clone, Debug, PartialEq, Eq)]

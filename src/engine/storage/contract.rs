@@ -1,16 +1,6 @@
-//! What the engine asks of a storage, and the storages that need no browser.
+//! What the engine needs of a storage.
 
 use alloc::rc::Rc;
-
-#[cfg(feature = "std")]
-mod file;
-mod memory;
-#[cfg(feature = "std")]
-mod preallocation;
-
-#[cfg(feature = "std")]
-pub use file::FileStorage;
-pub use memory::{MemoryStorage, PastEnd};
 
 /// Bytes that can be read at any place.
 ///

@@ -2,8 +2,8 @@ use std::fs::File;
 use std::io;
 use std::path::Path;
 
+use super::contract::{Storage, StorageMut};
 use super::preallocation::Preallocation;
-use super::{Storage, StorageMut};
 
 /// A file of the host's file system, read and written by position; always ready.
 ///

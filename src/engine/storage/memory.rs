@@ -2,7 +2,7 @@ use alloc::vec::Vec;
 use core::cell::RefCell;
 use core::fmt;
 
-use super::{Storage, StorageMut};
+use super::contract::{Storage, StorageMut};
 
 /// An image held in memory; always ready. What is written is durable at once.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

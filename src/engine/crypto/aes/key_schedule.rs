@@ -6,7 +6,7 @@ use core::array;
 use zeroize::Zeroizing;
 
 use super::state::{LANES, State};
-use crate::crypto::block_cipher::BLOCK;
+use crate::crypto::block::BLOCK;
 
 type Word = [u8; 4];
 

@@ -11,7 +11,7 @@ use alloc::vec::Vec;
 use zeroize::Zeroizing;
 
 use self::state::{LANES, State};
-use super::block_cipher::{BLOCK, Block, BlockCipher};
+use super::block::{BLOCK, Block, BlockCipher};
 
 /// AES with a key of 128, 192 or 256 bits, which is wiped when this is dropped.
 pub(super) struct Aes {

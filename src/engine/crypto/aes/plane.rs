@@ -12,6 +12,9 @@ use zeroize::DefaultIsZeroes;
 #[derive(Clone, Copy)]
 pub(super) struct Plane(v128);
 
+/// A plane for each bit of a byte, the highest first.
+pub(super) type Planes = [Plane; 8];
+
 impl Plane {
     #[expect(clippy::cast_possible_truncation, reason = "the two halves")]
     pub(super) fn from_bytes(bytes: [u8; 16]) -> Self {

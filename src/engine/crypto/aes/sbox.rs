@@ -7,8 +7,7 @@
 //! Both are without the S-box's constant: [`super::key_schedule`] has it.
 #![expect(clippy::inline_always, reason = "planes stay in registers only within one function, also in builds for size")]
 
-use super::plane::Plane;
-use super::state::Planes;
+use super::plane::{Plane, Planes};
 
 /// What is inverted, as the linear parts hand it over: an element of GF(2⁸) over GF(2⁴).
 struct Element {

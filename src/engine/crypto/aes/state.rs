@@ -3,15 +3,12 @@
 
 use zeroize::DefaultIsZeroes;
 
-use super::plane::Plane;
+use super::plane::{Plane, Planes};
 use super::sbox;
-use crate::crypto::block_cipher::BLOCK;
+use crate::crypto::block::BLOCK;
 
 /// Blocks at once: a plane's byte has a bit for each.
 pub(super) const LANES: usize = 8;
-
-/// A plane for each bit of a byte, the highest first.
-pub(super) type Planes = [Plane; 8];
 
 #[derive(Clone, Copy, Default)]
 pub(super) struct State(Planes);

@@ -1,4 +1,5 @@
-use super::{DecompressError, LuksFault};
+use super::decompress::DecompressError;
+use super::luks::LuksFault;
 use crate::field;
 
 mod display;

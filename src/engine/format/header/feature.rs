@@ -3,7 +3,6 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::RawHeader;
 use crate::format::bytes::Record;
 
 pub(crate) const DIRTY: u64 = 1 << 0;
@@ -83,12 +82,12 @@ pub(crate) fn parse_table(data: &[u8]) -> Vec<FeatureBit> {
     entries.iter().filter_map(parse_entry).collect()
 }
 
-/// The bits that are set in `header`, named by the format where it defines them, else by the image's own `table`.
-pub(crate) fn set_bits(header: &RawHeader, table: &[FeatureBit]) -> Vec<FeatureBit> {
+/// The bits that are set in the three feature words of a header, named by the format where it defines them, else by the image's own `table`.
+pub(crate) fn set_bits([incompatible, compatible, autoclear]: [u64; 3], table: &[FeatureBit]) -> Vec<FeatureBit> {
     [
-        (FeatureKind::Incompatible, header.incompatible_features),
-        (FeatureKind::Compatible, header.compatible_features),
-        (FeatureKind::Autoclear, header.autoclear_features),
+        (FeatureKind::Incompatible, incompatible),
+        (FeatureKind::Compatible, compatible),
+        (FeatureKind::Autoclear, autoclear),
     ]
     .into_iter()
     .flat_map(|(kind, word)| bits(word).map(move |bit| FeatureBit { kind, bit, name: name_of(kind, bit, table) }))

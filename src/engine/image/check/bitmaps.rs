@@ -1,9 +1,9 @@
 //! The bitmaps that an image stores, as a check counts them.
 
 use super::finding::Finding;
+use super::sink::{Reference, Referred, Sink};
 use super::subject::Subject;
 use super::table_reader::Pieces;
-use super::walk::{Reference, Referred, Sink};
 use crate::error::Error;
 use crate::format::bitmap::{BITMAP_ENTRY_SIZE, BITMAP_OFFSET_MASK, BitmapTable};
 use crate::format::header::feature;

@@ -4,12 +4,14 @@ use alloc::vec::Vec;
 use core::ops::Range;
 
 use super::finding::Finding;
+use super::options::{CheckOptions, Progress};
 use super::refcounts::{BlockPlace, CountedOnce, StoredCounts};
 use super::references::References;
+use super::report::CheckReport;
+use super::sink::{Owner, Reference, Referred, Sink};
 use super::snapshots::SnapshotTables;
 use super::subject::Subject;
-use super::walk::{Owner, Reference, Referred, Sink, l1_entries, refcount_entry, walk};
-use super::{CheckOptions, CheckReport, Progress};
+use super::walk::{l1_entries, refcount_entry, walk};
 use crate::error::Error;
 use crate::format::l1::L1Entry;
 use crate::format::l2::L2Entry;

@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 use super::bitmaps;
 use super::finding::Finding;
 use super::luks_header::LuksArea;
+use super::sink::{Owner, Reference, Referred, Sink};
 use super::snapshots::SnapshotTables;
 use super::subject::Subject;
 use super::table_reader::Pieces;
@@ -17,63 +18,6 @@ use crate::format::l2_corruption::{Flaw, Target};
 use crate::format::refcount::TABLE_ENTRY_SIZE;
 use crate::format::units::HostOffset;
 use crate::storage::Storage;
-
-/// Something in the file refers to an area of it.
-#[derive(Clone, Copy, Debug)]
-pub(in crate::image) struct Reference {
-    /// Where the reference is.
-    pub(in crate::image) place: HostOffset,
-    pub(in crate::image) start: HostOffset,
-    pub(in crate::image) length: u64,
-    pub(in crate::image) what: Referred,
-}
-
-/// What a reference is to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::image) enum Referred {
-    L2Table,
-    /// A guest cluster.
-    Data,
-    Compressed,
-    /// A bitmap, its table, or their directory.
-    Bitmap,
-    SnapshotL1,
-    Other,
-}
-
-/// Whose table it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::image) enum Owner {
-    /// The disk's as it is now.
-    Active,
-    /// That snapshot's, in the order of the table.
-    Snapshot(usize),
-}
-
-/// Who is told what a walk comes by.
-pub(in crate::image) trait Sink<E> {
-    fn refer(&mut self, reference: Reference);
-
-    fn find(&mut self, _finding: Finding) {}
-
-    /// An L1 entry with an L2 table.
-    async fn l1_entry(&mut self, _owner: Owner, _place: HostOffset, _entry: L1Entry) -> Result<(), Error<E>> {
-        Ok(())
-    }
-
-    /// An L2 entry that is not all zeros.
-    fn l2_entry(&mut self, _owner: Owner, _place: HostOffset, _entry: L2Entry, _target: Target) {}
-
-    /// An L2 table has ended.
-    async fn end_of_table(&mut self) -> Result<(), Error<E>> {
-        Ok(())
-    }
-
-    /// So many entries of L1 tables are done.
-    fn progress(&mut self, _entries: u64) -> Result<(), Error<E>> {
-        Ok(())
-    }
-}
 
 /// Walks over all of `subject`, but for the refcount blocks.
 pub(in crate::image) async fn walk<S: Storage>(

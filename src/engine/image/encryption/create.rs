@@ -7,9 +7,9 @@ use core::fmt;
 
 use zeroize::Zeroizing;
 
+use super::key_derivation::derive;
 use super::key_material::{Entropy, KeyOptions, NoEntropy};
 use super::luks::fill_slot;
-use super::unlock::derive;
 use crate::crypto::key_slot;
 use crate::crypto::passphrase::Passphrase;
 use crate::crypto::sector::SectorCipher;

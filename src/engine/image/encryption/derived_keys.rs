@@ -10,7 +10,7 @@ use core::ops::ControlFlow;
 use futures_util::future::LocalBoxFuture;
 use zeroize::Zeroizing;
 
-use super::unlock::KeyDerivation;
+use super::key_derivation::KeyDerivation;
 use crate::crypto::pbkdf2::Derivation;
 use crate::format::cipher_spec::HashAlgorithm;
 

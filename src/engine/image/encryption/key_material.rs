@@ -4,7 +4,7 @@ use alloc::rc::Rc;
 use core::fmt;
 use core::ops::ControlFlow;
 
-use super::unlock::{AtOnce, KeyDerivation};
+use super::key_derivation::{InOneGo, KeyDerivation};
 use crate::crypto::pbkdf2::Derivation;
 use crate::error::Misuse;
 use crate::format::cipher_spec::HashAlgorithm;
@@ -41,7 +41,7 @@ pub struct KeyOptions {
 impl KeyOptions {
     /// With a million iterations, by this crate and in one go.
     pub fn new(entropy: impl Entropy + 'static) -> Self {
-        Self { entropy: Rc::new(entropy), derivation: Rc::new(AtOnce), iterations: DEFAULT_ITERATIONS }
+        Self { entropy: Rc::new(entropy), derivation: Rc::new(InOneGo), iterations: DEFAULT_ITERATIONS }
     }
 
     /// How many iterations it takes to try a passphrase, whoever tries it; at least 1000. [`calibrate`] finds out how many

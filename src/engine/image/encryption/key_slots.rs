@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 
 use super::key_material::{Entropy, KeyOptions};
 use super::luks::{Luks, fill_slot};
-use super::unlock::Keys;
+use super::unlock::DEFAULT_MAX_ITERATIONS;
 use crate::crypto::passphrase::Passphrase;
 use crate::error::{Error, Misuse};
 use crate::format::luks::{KeySlot, LuksHeader};
@@ -64,11 +64,11 @@ impl<S: StorageMut> Image<S> {
         new: &Passphrase,
         options: &KeyOptions,
     ) -> Result<(KeySlots<'_, S>, usize, usize), Error<S::Error>> {
-        let keys = Keys { derivation: options.derivation.clone(), ..Keys::default() };
         loop {
             let luks = KeySlots::of(self).await?.luks;
             luks.free_slot()?;
-            let opened = luks.open(&self.top.files.image, existing, &keys).await?;
+            let opened =
+                luks.open(&self.top.files.image, existing, &*options.derivation, DEFAULT_MAX_ITERATIONS).await?;
             let sealed = fill_slot(KeySlot::default(), luks.header.algorithms()?, &opened.key, new, options).await?;
             let (new_slot, material) = sealed.ok_or_else(|| luks.header.unknown_cipher())?;
             let slots = KeySlots::of(self).await?;

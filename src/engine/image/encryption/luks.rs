@@ -5,9 +5,9 @@ use alloc::vec::Vec;
 
 use zeroize::Zeroizing;
 
+use super::key_derivation::{KeyDerivation, derive};
 use super::key_material::KeyOptions;
 use super::read_luks_header;
-use super::unlock::{KeyDerivation, Keys, derive};
 use crate::crypto::key_slot;
 use crate::crypto::passphrase::Passphrase;
 use crate::crypto::pbkdf2::Derivation;
@@ -57,23 +57,24 @@ impl Luks {
         self.header.slots.iter().position(|slot| !slot.active).ok_or(Misuse::KeySlotsFull)
     }
 
-    /// The first slot that `passphrase` opens.
+    /// Returns the first slot that `passphrase` opens. Slots of more than `max_iterations` are not tried.
     pub(in crate::image) async fn open<S: Storage>(
         &self,
         file: &HostFile<S>,
         passphrase: &Passphrase,
-        keys: &Keys,
+        derivation: &dyn KeyDerivation,
+        max_iterations: u32,
     ) -> Result<Opened, Error<S::Error>> {
         let (spec, hash) = self.header.algorithms()?;
-        check_iterations(self.header.digest_iterations, keys.max_iterations)?;
+        check_iterations(self.header.digest_iterations, max_iterations)?;
         let mut refused = None;
         for (index, slot) in self.header.slots.iter().enumerate().filter(|(_, slot)| slot.active) {
-            if let Err(error) = check_iterations(slot.iterations, keys.max_iterations) {
+            if let Err(error) = check_iterations(slot.iterations, max_iterations) {
                 refused = Some(error);
                 continue;
             }
-            let key = self.key_in(file, slot, passphrase, &*keys.derivation).await?;
-            if self.is_key(hash, &key, &*keys.derivation).await? {
+            let key = self.key_in(file, slot, passphrase, derivation).await?;
+            if self.is_key(hash, &key, derivation).await? {
                 let cipher = self.cipher(spec, &key)?;
                 return Ok(Opened { slot: index, key, cipher });
             }

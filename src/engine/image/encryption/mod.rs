@@ -5,6 +5,8 @@ pub(crate) mod create;
 #[cfg(feature = "luks")]
 pub(crate) mod derived_keys;
 #[cfg(feature = "luks")]
+pub(crate) mod key_derivation;
+#[cfg(feature = "luks")]
 pub(crate) mod key_material;
 #[cfg(feature = "luks")]
 pub(crate) mod key_slots;

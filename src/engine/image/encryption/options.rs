@@ -3,7 +3,8 @@
 use alloc::boxed::Box;
 use alloc::rc::Rc;
 
-use super::unlock::{KeyDerivation, PassphraseRequest, Source};
+use super::key_derivation::KeyDerivation;
+use super::unlock::{PassphraseRequest, Source};
 use crate::crypto::passphrase::Passphrase;
 use crate::image::open::OpenOptions;
 

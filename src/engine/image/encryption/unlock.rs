@@ -1,17 +1,16 @@
-//! Unlocking an encrypted file: who knows the passphrase, and who derives the keys.
+//! Unlocking an encrypted file: where the passphrase comes from, and what derives the keys.
 
 use alloc::boxed::Box;
 use alloc::rc::Rc;
 use core::fmt;
-use core::ops::ControlFlow;
 
 use futures_util::future::LocalBoxFuture;
 
+use super::key_derivation::{InOneGo, KeyDerivation};
 use super::luks::Luks;
 use crate::crypto::passphrase::Passphrase;
-use crate::crypto::pbkdf2::Derivation;
 use crate::crypto::sector::SectorCipher;
-use crate::error::{Error, Missing, Misuse};
+use crate::error::{Error, Missing};
 use crate::format::header::Encryption;
 use crate::image::open::header::Head;
 use crate::meta::encrypted::{Encrypted, SectorNumber};
@@ -19,7 +18,7 @@ use crate::meta::host_file::HostFile;
 use crate::storage::Storage;
 
 /// Some minutes in a browser.
-const DEFAULT_MAX_ITERATIONS: u32 = 100_000_000;
+pub(in crate::image) const DEFAULT_MAX_ITERATIONS: u32 = 100_000_000;
 
 /// An encrypted file of the chain, whose passphrase is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,34 +27,6 @@ pub struct PassphraseRequest {
     pub depth: u32,
     /// How the file is encrypted. QEMU's legacy method can't tell a wrong passphrase.
     pub encryption: Encryption,
-}
-
-/// Derives keys in the place of this crate: by a faster library, or piece by piece ([`Pbkdf2`](crate::Pbkdf2)).
-pub trait KeyDerivation {
-    /// Fills `key` by PBKDF2. Dropping the future cancels it; a break ends what it was for, with [`Misuse::Cancelled`].
-    fn derive<'a>(&'a self, derivation: Derivation<'a>, key: &'a mut [u8]) -> LocalBoxFuture<'a, ControlFlow<()>>;
-}
-
-/// Derives in Rust and in one go, so that what waits for nothing else is ready at once.
-pub(in crate::image) struct AtOnce;
-
-impl KeyDerivation for AtOnce {
-    fn derive<'a>(&'a self, derivation: Derivation<'a>, key: &'a mut [u8]) -> LocalBoxFuture<'a, ControlFlow<()>> {
-        derivation.run(key);
-        Box::pin(core::future::ready(ControlFlow::Continue(())))
-    }
-}
-
-/// Fills `key`, unless `by` is told to end.
-pub(in crate::image) async fn derive(
-    by: &dyn KeyDerivation,
-    derivation: Derivation<'_>,
-    key: &mut [u8],
-) -> Result<(), Misuse> {
-    match by.derive(derivation, key).await {
-        ControlFlow::Continue(()) => Ok(()),
-        ControlFlow::Break(()) => Err(Misuse::Cancelled),
-    }
 }
 
 /// How the files of a chain are unlocked.
@@ -78,7 +49,7 @@ pub(in crate::image) type Ask = dyn FnMut(PassphraseRequest) -> LocalBoxFuture<'
 
 impl Default for Keys {
     fn default() -> Self {
-        Self { source: Source::Nobody, derivation: Rc::new(AtOnce), max_iterations: DEFAULT_MAX_ITERATIONS }
+        Self { source: Source::Nobody, derivation: Rc::new(InOneGo), max_iterations: DEFAULT_MAX_ITERATIONS }
     }
 }
 
@@ -113,7 +84,10 @@ impl Keys {
         let passphrase = self.passphrase(PassphraseRequest { depth, encryption }).await.ok_or(Missing::Passphrase)?;
         let cipher = match luks {
             None => SectorCipher::legacy(passphrase.bytes()),
-            Some(luks) => Some(luks.open(file, &passphrase, self).await?.cipher),
+            Some(luks) => {
+                let opened = luks.open(file, &passphrase, &*self.derivation, self.max_iterations).await?;
+                Some(opened.cipher)
+            }
         };
         Ok(Some(Encrypted::new(cipher, number)))
     }

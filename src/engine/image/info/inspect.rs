@@ -77,7 +77,7 @@ pub async fn inspect<S: Storage>(storage: &S) -> Result<Inspection, S::Error> {
 impl Inspection {
     async fn read_head<S: Storage>(&mut self, head: Head, file: &HostFile<S>) -> Result<(), S::Error> {
         self.problems = head.problems();
-        self.features = set_bits(&head.header, &head.feature_names);
+        self.features = set_bits(head.header.features(), &head.feature_names);
         self.backing_format = head.extensions.backing_format();
         self.data_file = head.extensions.data_file_name();
         let is_readable =

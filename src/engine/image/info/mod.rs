@@ -132,7 +132,7 @@ impl<S: Storage> Image<S> {
             data_file: head.extensions.data_file_name(),
             data_file_raw: header.is_data_file_raw(),
             bitmaps,
-            features: set_bits(raw, &head.feature_names),
+            features: set_bits(raw.features(), &head.feature_names),
             unknown_extensions: head
                 .extensions
                 .unknown()

@@ -1,26 +1,35 @@
-//! What becomes of an L2 entry.
+//! What a repair makes of an L2 entry.
 
-use super::rewrite_tables::Policy;
 use crate::format::l2::{L2Entry, L2Rules};
 use crate::format::l2_corruption::{Flaw, Target};
 
+/// What a repair may do to entries.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::image) struct Policy {
+    /// Entries that cannot be read may be replaced by zeros.
+    pub(in crate::image) accept_loss: bool,
+    /// The image becomes one of version 2, which has no zero flag.
+    pub(in crate::image) without_zero_flags: bool,
+    pub(in crate::image) has_backing_file: bool,
+}
+
 /// What to do with an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Mended {
+pub(super) enum Repaired {
     /// It stays as it is, or becomes that.
     Entry(L2Entry),
     /// A cluster of zeros, in a version without zero flags.
     ZeroCluster,
 }
 
-/// `entry` as it should be. `reaches_past_end` says it of what it refers to.
-pub(super) fn mended(entry: L2Entry, rules: L2Rules, policy: Policy, reaches_past_end: bool) -> Mended {
+/// Returns `entry` as it should be. `reaches_past_end`: the clusters it refers to do not lie whole within the file.
+pub(super) fn repaired(entry: L2Entry, rules: L2Rules, policy: Policy, reaches_past_end: bool) -> Repaired {
     let mut flaws = Flaws::default();
     let target = entry.examine(rules, |flaw| flaws.add(flaw));
     if flaws.is_lost || (reaches_past_end && entry.is_compressed()) {
         // Nobody can read it; what it was is a guess.
         let is_there = !reaches_past_end || rules.data_file;
-        return if policy.accept_loss { lost(entry, rules, flaws, policy, is_there) } else { Mended::Entry(entry) };
+        return if policy.accept_loss { lost(entry, rules, flaws, policy, is_there) } else { Repaired::Entry(entry) };
     }
     let clean = entry.without_reserved_bits();
     // A data file may be of any length.
@@ -32,7 +41,7 @@ pub(super) fn mended(entry: L2Entry, rules: L2Rules, policy: Policy, reaches_pas
     if policy.without_zero_flags && !clean.is_compressed() && clean.has_zero_flag() {
         return zeros(clean, rules, policy);
     }
-    Mended::Entry(clean)
+    Repaired::Entry(clean)
 }
 
 /// What is wrong with an entry, as far as it matters here.
@@ -57,23 +66,23 @@ impl Flaws {
     }
 }
 
-fn lost(entry: L2Entry, rules: L2Rules, flaws: Flaws, policy: Policy, is_there: bool) -> Mended {
+fn lost(entry: L2Entry, rules: L2Rules, flaws: Flaws, policy: Policy, is_there: bool) -> Repaired {
     let clean = entry.without_reserved_bits();
     if flaws.both && is_there && rules.geometry.is_cluster_aligned(clean.offset().0) {
         // The data are there: they are kept, rather than the claim that there are none.
-        return Mended::Entry(clean.without_zeros_where_allocated());
+        return Repaired::Entry(clean.without_zeros_where_allocated());
     }
     let plain = if entry.is_compressed() { L2Entry { word: 0, bitmap: u64::from(u32::MAX) } } else { clean };
     zeros(plain, rules, policy)
 }
 
-fn zeros(entry: L2Entry, rules: L2Rules, policy: Policy) -> Mended {
+fn zeros(entry: L2Entry, rules: L2Rules, policy: Policy) -> Repaired {
     if rules.zero_flag && !policy.without_zero_flags {
-        Mended::Entry(entry.as_zeros(rules.geometry))
+        Repaired::Entry(entry.as_zeros(rules.geometry))
     } else if policy.has_backing_file {
-        Mended::ZeroCluster
+        Repaired::ZeroCluster
     } else {
-        Mended::Entry(L2Entry { word: 0, bitmap: 0 })
+        Repaired::Entry(L2Entry { word: 0, bitmap: 0 })
     }
 }
 
@@ -99,32 +108,32 @@ mod tests {
     #[test]
     fn what_can_be_read_stays() {
         let data = entry(HOST | 2, 0);
-        assert_eq!(mended(data, rules(false, true), CAREFUL, false), Mended::Entry(entry(HOST, 0)));
-        let past_end = mended(entry(HOST, 0), rules(false, true), CAREFUL, true);
-        assert_eq!(past_end, Mended::Entry(entry(1, 0)), "it read as zeros");
-        let part = mended(entry(HOST + 512, 1 << 32), rules(true, true), CAREFUL, false);
-        assert_eq!(part, Mended::Entry(entry(0, 1 << 32)));
+        assert_eq!(repaired(data, rules(false, true), CAREFUL, false), Repaired::Entry(entry(HOST, 0)));
+        let past_end = repaired(entry(HOST, 0), rules(false, true), CAREFUL, true);
+        assert_eq!(past_end, Repaired::Entry(entry(1, 0)), "it read as zeros");
+        let part = repaired(entry(HOST + 512, 1 << 32), rules(true, true), CAREFUL, false);
+        assert_eq!(part, Repaired::Entry(entry(0, 1 << 32)));
         let unpacked = entry(1 << 63 | 1 << 62 | HOST, 7);
-        assert_eq!(mended(unpacked, rules(true, true), CAREFUL, false), Mended::Entry(entry(1 << 62 | HOST, 0)));
+        assert_eq!(repaired(unpacked, rules(true, true), CAREFUL, false), Repaired::Entry(entry(1 << 62 | HOST, 0)));
     }
 
     #[test]
     fn what_is_lost_is_given_up_only_when_told() {
         let lost = entry(HOST + 512, 0);
-        assert_eq!(mended(lost, rules(false, true), CAREFUL, false), Mended::Entry(lost));
-        assert_eq!(mended(lost, rules(false, true), LOSSY, false), Mended::Entry(entry(1, 0)));
+        assert_eq!(repaired(lost, rules(false, true), CAREFUL, false), Repaired::Entry(lost));
+        assert_eq!(repaired(lost, rules(false, true), LOSSY, false), Repaired::Entry(entry(1, 0)));
         let both = entry(HOST, 3 << 32 | 1);
-        assert_eq!(mended(both, rules(true, true), LOSSY, false), Mended::Entry(entry(HOST, 2 << 32 | 1)));
-        assert_eq!(mended(both, rules(true, true), LOSSY, true), Mended::Entry(entry(0, 3 << 32)));
+        assert_eq!(repaired(both, rules(true, true), LOSSY, false), Repaired::Entry(entry(HOST, 2 << 32 | 1)));
+        assert_eq!(repaired(both, rules(true, true), LOSSY, true), Repaired::Entry(entry(0, 3 << 32)));
     }
 
     #[test]
     fn zeros_without_a_flag_for_them() {
         let backed = Policy { has_backing_file: true, ..CAREFUL };
-        assert_eq!(mended(entry(HOST, 0), rules(false, false), backed, true), Mended::ZeroCluster);
-        assert_eq!(mended(entry(HOST, 0), rules(false, false), CAREFUL, true), Mended::Entry(entry(0, 0)));
+        assert_eq!(repaired(entry(HOST, 0), rules(false, false), backed, true), Repaired::ZeroCluster);
+        assert_eq!(repaired(entry(HOST, 0), rules(false, false), CAREFUL, true), Repaired::Entry(entry(0, 0)));
         let down = Policy { without_zero_flags: true, ..backed };
-        assert_eq!(mended(entry(HOST | 1, 0), rules(false, true), down, false), Mended::ZeroCluster);
-        assert_eq!(mended(entry(HOST, 0), rules(false, true), down, false), Mended::Entry(entry(HOST, 0)));
+        assert_eq!(repaired(entry(HOST | 1, 0), rules(false, true), down, false), Repaired::ZeroCluster);
+        assert_eq!(repaired(entry(HOST, 0), rules(false, true), down, false), Repaired::Entry(entry(HOST, 0)));
     }
 }

@@ -8,7 +8,7 @@
 //! ```
 //!
 //! - [`mod@rewrite`] mends the tables. Where no entry is broken, it has nothing to do.
-//! - [`structure`] counts the references of the mended image anew. Where only counts are wrong, and the structure that
+//! - [`refcounts`] counts the references of the mended image anew. Where only counts are wrong, and the structure that
 //!   holds them is sound, [`in_place`] sets them where they are instead, and there is no switch.
 //! - A flag that shouldn't be there is taken before the counts are right, and one that is missing is given after it.
 //! - The marks (dirty, corrupt) go last, once a check finds nothing.
@@ -27,14 +27,15 @@ use crate::storage::StorageMut;
 
 pub(super) mod file_end;
 mod in_place;
-mod l2_entry;
+pub(super) mod l2_entry;
 pub(super) mod refcounts;
 pub(super) mod rewrite_tables;
 
 use self::file_end::Behind;
 use self::in_place::{Counts, mend_counts, mend_flags, take_flags};
+use self::l2_entry::Policy;
 use self::refcounts::{switching_fields, without_refcounts, write_structure};
-use self::rewrite_tables::{Policy, rewrite};
+use self::rewrite_tables::rewrite;
 use super::Image;
 use super::check::{CheckOptions, CheckReport, Finding, Verdict, check_subject};
 use crate::image::check::luks_header::LuksArea;

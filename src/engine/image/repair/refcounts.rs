@@ -14,9 +14,10 @@ use crate::format::header::RawHeader;
 use crate::format::refcount::{RefcountWidth, TABLE_ENTRY_SIZE};
 use crate::format::units::HostOffset;
 use crate::image::check::references::References;
+use crate::image::check::sink::{Reference, Sink};
 use crate::image::check::snapshots::SnapshotTables;
 use crate::image::check::subject::Subject;
-use crate::image::check::walk::{Reference, Sink, walk};
+use crate::image::check::walk::walk;
 use crate::storage::{Storage, StorageMut};
 
 /// QEMU's limit on the refcount table: 8 MiB.

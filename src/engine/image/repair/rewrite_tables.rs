@@ -1,4 +1,4 @@
-//! The tables of an image, mended: those that change are written anew behind the end of the file.
+//! The tables of an image, repaired: those that change are written anew behind the end of the file.
 //!
 //! Nothing of the image as it is gets overwritten. That makes the whole a matter of one header write, and it is what
 //! keeps a repair from doing harm: where an entry is broken it may point anywhere, so what looks like a table full of
@@ -11,7 +11,7 @@ use alloc::vec::Vec;
 use hashbrown::{HashMap, HashSet};
 
 use super::file_end::Behind;
-use super::l2_entry::{Mended, mended};
+use super::l2_entry::{Policy, Repaired, repaired};
 use crate::error::Error;
 use crate::format::geometry::Geometry;
 use crate::format::header::RawHeader;
@@ -23,20 +23,11 @@ use crate::format::snapshot::{ALIGNMENT, rewritten_entry};
 use crate::format::units::HostOffset;
 use crate::image::check::Finding;
 use crate::image::check::refcounts::StoredCounts;
+use crate::image::check::sink::{Reference, Referred, Sink};
 use crate::image::check::snapshots::{SnapshotEntry, SnapshotTables};
 use crate::image::check::subject::Subject;
-use crate::image::check::walk::{Reference, Referred, Sink, walk};
+use crate::image::check::walk::walk;
 use crate::storage::{Storage, StorageMut};
-
-/// What is to become of the entries.
-#[derive(Clone, Copy, Debug)]
-pub(in crate::image) struct Policy {
-    /// What can't be read may be given up.
-    pub(in crate::image) accept_loss: bool,
-    /// For version 2: zeros without a flag.
-    pub(in crate::image) without_zero_flags: bool,
-    pub(in crate::image) has_backing_file: bool,
-}
 
 /// Writes the tables that change, and gives the header that points to them, and the room behind them. The file is as good
 /// as before until that header is written.
@@ -126,9 +117,9 @@ impl<S: StorageMut> Rewriter<'_, S> {
             if entry.word == 0 && entry.bitmap == 0 {
                 continue;
             }
-            let new = match mended(entry, rules, self.policy, self.reaches_past_end(entry)) {
-                Mended::Entry(new) => new,
-                Mended::ZeroCluster => L2Entry::copied(self.zero_cluster(), 1, 0, rules.geometry).with_copied(false),
+            let new = match repaired(entry, rules, self.policy, self.reaches_past_end(entry)) {
+                Repaired::Entry(new) => new,
+                Repaired::ZeroCluster => L2Entry::copied(self.zero_cluster(), 1, 0, rules.geometry).with_copied(false),
             };
             if new != entry {
                 changed = true;
