@@ -1,7 +1,7 @@
 //! Images that are created and written through the bridge.
 
 use js_sys::{Array, Uint8Array};
-use qcow2_web::wasm::{HostCreateOptions, HostOpenOptions, HostStorage, WasmEngine, WasmImage};
+use qcow2_web_bridge::{HostCreateOptions, HostOpenOptions, HostStorage, WasmEngine, WasmImage};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_test::wasm_bindgen_test;
 
