@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 /// From the lowest to the highest; those in one row are of one layer.
-const LAYERS: [&[&str]; 5] =
-    [&["field", "error", "storage", "ready"], &["format"], &["codec", "crypto"], &["meta"], &["image"]];
+const LAYERS: [&[&str]; 6] =
+    [&["field", "error", "storage", "ready"], &["codec"], &["format"], &["crypto"], &["meta"], &["image"]];
 
 fn rank(module: &str) -> Option<usize> {
     LAYERS.iter().position(|layer| layer.contains(&module))

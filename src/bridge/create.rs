@@ -47,7 +47,7 @@ fn create_options(host: &HostCreateOptions, data_file: bool) -> CreateOptions {
         .refcount_bits(host.refcount_bits())
         .lazy_refcounts(host.lazy_refcounts())
         .extended_l2(host.extended_l2())
-        .compression(if host.zstd() { CompressionType::Zstd } else { CompressionType::Deflate })
+        .compression(CompressionType::from_name(&host.compression()).unwrap_or(CompressionType::Zlib))
         .preallocation(preallocation(&host.preallocation()));
     if let Some(name) = host.backing_name() {
         options =

@@ -151,7 +151,7 @@ extern "C" {
     #[wasm_bindgen(method, structural, getter, js_name = extendedL2)]
     pub(crate) fn extended_l2(this: &HostCreateOptions) -> bool;
     #[wasm_bindgen(method, structural, getter)]
-    pub(crate) fn zstd(this: &HostCreateOptions) -> bool;
+    pub(crate) fn compression(this: &HostCreateOptions) -> String;
     #[wasm_bindgen(method, structural, getter, js_name = backingName)]
     pub(crate) fn backing_name(this: &HostCreateOptions) -> Option<String>;
     #[wasm_bindgen(method, structural, getter, js_name = backingIsRaw)]

@@ -3,7 +3,7 @@
 use core::num::NonZeroUsize;
 
 use js_sys::{Uint8Array, Uint32Array};
-use qcow2_web::{Codecs, Error, Packer, Unsupported};
+use qcow2_web::{Codecs, CompressionType, Error, Packer, Unsupported};
 use wasm_bindgen::prelude::*;
 
 use super::error::to_js;
@@ -15,13 +15,14 @@ pub struct WasmPacker(Packer);
 
 #[wasm_bindgen]
 impl WasmPacker {
-    /// Packs clusters of a size, by zstd or by deflate.
+    /// Compresses clusters of a size with the compression type of this name.
     #[wasm_bindgen(constructor)]
-    pub fn new(zstd: bool, cluster_size: usize) -> Result<Self, JsValue> {
-        let codecs = Codecs::default();
-        let (name, make) = if zstd { ("zstd", codecs.zstd_writer) } else { ("deflate", codecs.deflate_writer) };
-        let make = make.ok_or_else(|| to_js(Error::from(Unsupported::NoCodec { name })))?;
-        Ok(Self(Packer::new(make(), NonZeroUsize::new(cluster_size).unwrap_or(NonZeroUsize::MIN))))
+    pub fn new(compression: &str, cluster_size: usize) -> Result<Self, JsValue> {
+        let kind = CompressionType::from_name(compression).unwrap_or(CompressionType::Zlib);
+        let missing = || to_js(Error::from(Unsupported::NoCodec { name: kind.name() }));
+        let make = Codecs::default().get(kind).compressor.ok_or_else(missing)?;
+        let cluster_size = NonZeroUsize::new(cluster_size).unwrap_or(NonZeroUsize::MIN);
+        Ok(Self(Packer::new(make(kind.default_level()), cluster_size)))
     }
 
     /// What the clusters of a part of the disk are stored as: an object of `lengths` and `bytes`.

@@ -19,10 +19,11 @@
 //!
 //! 1. `field`, `error`, `storage`, `ready`: where the header's fields are, what can go wrong, what the engine asks of a
 //!    storage, and how it is polled where nothing waits.
-//! 2. `format`: bytes ⇄ values, pure; no I/O, no async.
-//! 3. `codec`, `crypto`: compressed bytes to a cluster's bytes, encrypted sectors to sectors.
-//! 4. `meta`: cached tables over a storage, and the mapping that they hold.
-//! 5. `image`: operations on an image, a directory per subject.
+//! 2. `codec`: compressed bytes to a cluster's bytes, and back.
+//! 3. `format`: bytes ⇄ values, pure; no I/O, no async.
+//! 4. `crypto`: encrypted sectors to sectors.
+//! 5. `meta`: cached tables over a storage, and the mapping that they hold.
+//! 6. `image`: operations on an image, a directory per subject.
 #![cfg_attr(not(feature = "std"), no_std)]
 
 extern crate alloc;
@@ -37,7 +38,7 @@ mod meta;
 mod ready;
 pub mod storage;
 
-pub use codec::{Codecs, Compress, Decompress, PackedClusters, Packer};
+pub use codec::{Codec, Codecs, Compress, CompressionType, Decompress, PackedClusters, Packer};
 #[cfg(feature = "luks")]
 pub use crypto::passphrase::Passphrase;
 #[cfg(feature = "luks")]
@@ -51,7 +52,7 @@ pub use format::bitmap::BitmapInfo;
 pub use format::cipher_spec::{CipherAlgorithm, CipherMode, CipherSpec, HashAlgorithm, IvGenerator};
 pub use format::header::extension::Extension;
 pub use format::header::feature::{FeatureBit, FeatureKind};
-pub use format::header::{CompressionType, Encryption, RawHeader};
+pub use format::header::{Encryption, RawHeader};
 pub use format::luks::{KeySlotInfo, LuksInfo};
 pub use format::snapshot::Snapshot;
 pub use image::Image;

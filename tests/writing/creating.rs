@@ -112,7 +112,7 @@ fn each_option_as_qemu_has_it() {
         case(MIB, "extended_l2=on", |ours| ours.extended_l2(true)),
         case(MIB, "extended_l2=on,cluster_size=16k", |ours| ours.extended_l2(true).cluster_size(16 * KIB)),
         case(MIB, "compression_type=zstd", |ours| ours.compression(CompressionType::Zstd)),
-        case(MIB, "compression_type=zlib", |ours| ours.compression(CompressionType::Deflate)),
+        case(MIB, "compression_type=zlib", |ours| ours.compression(CompressionType::Zlib)),
         case(MIB, "backing_file=base.raw,backing_fmt=raw", |ours| ours.backing_file("base.raw", BackingFormat::Raw)),
         case(100 * KIB, "backing_file=base.qcow2,backing_fmt=qcow2", |ours| {
             ours.backing_file("base.qcow2", BackingFormat::Qcow2)
@@ -223,7 +223,7 @@ fn what_qemu_refuses() {
     version_2("another refcount width than 16 bits", "refcount_bits=8", &|ours| ours.refcount_bits(8));
     version_2("lazy refcounts", "lazy_refcounts=on", &|ours| ours.lazy_refcounts(true));
     version_2("extended L2 entries", "extended_l2=on", &|ours| ours.extended_l2(true));
-    version_2("another compression than deflate", "compression_type=zstd", &|ours| {
+    version_2("another compression than zlib", "compression_type=zstd", &|ours| {
         ours.compression(CompressionType::Zstd)
     });
     version_2("an external data file", "data_file=data", &|ours| ours.data_file("data", false));

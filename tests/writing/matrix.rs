@@ -28,7 +28,7 @@ impl Cell {
     /// All cells of that version, cluster size and kind of L2 table.
     fn all(version: u32, cluster: u64, extended: bool) -> impl Iterator<Item = Self> {
         let mut cells = Vec::new();
-        for compression in [None, Some(CompressionType::Deflate), Some(CompressionType::Zstd)] {
+        for compression in [None, Some(CompressionType::Zlib), Some(CompressionType::Zstd)] {
             for backing in Backing::ALL {
                 for data_file in [DataFile::None, DataFile::Plain, DataFile::Raw] {
                     for snapshot in [false, true] {

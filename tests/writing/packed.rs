@@ -2,7 +2,7 @@
 
 use core::num::NonZeroUsize;
 
-use qcow2_web::{Codecs, Error, Misuse, PackedClusters, Packer};
+use qcow2_web::{Codecs, CompressionType, Error, Misuse, PackedClusters, Packer};
 
 use crate::common::random::Random;
 use crate::common::reading::{now, range, whole};
@@ -21,9 +21,9 @@ fn disk(size: usize) -> Vec<u8> {
 }
 
 fn packed(disk: &[u8], zstd: bool) -> PackedClusters {
-    let codecs = Codecs::default();
-    let make = if zstd { codecs.zstd_writer } else { codecs.deflate_writer };
-    Packer::new(make.unwrap()(), NonZeroUsize::new(CLUSTER).unwrap()).pack(disk)
+    let kind = if zstd { CompressionType::Zstd } else { CompressionType::Zlib };
+    let make = Codecs::default().get(kind).compressor.unwrap();
+    Packer::new(make(kind.default_level()), NonZeroUsize::new(CLUSTER).unwrap()).pack(disk)
 }
 
 #[test]

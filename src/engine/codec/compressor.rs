@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::num::NonZeroUsize;
 
-use super::Compress;
+use super::contract::Compress;
 
 /// Packs parts of a disk, cluster by cluster, for [`Image::write_packed`](crate::Image::write_packed): in another thread,
 /// since that is what takes long.

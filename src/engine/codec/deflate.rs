@@ -2,7 +2,7 @@
 
 use zlib_rs::{Deflate, DeflateConfig, DeflateFlush, Inflate, InflateFlush, Status};
 
-use super::{Compress, Decompress};
+use super::contract::{Compress, Decompress};
 use crate::error::DecompressError;
 
 /// The largest window of the format. QEMU writes 4 KiB windows, but its reader takes any.
@@ -32,25 +32,25 @@ impl Decompress for ZlibRs {
     }
 }
 
-/// QEMU's own parameters, so that a cluster packs about as well: level 6, the largest memory level, a window of 4 KiB.
-const LEVEL: i32 = 6;
+/// QEMU's own parameters, so that a cluster gets about as small: the largest memory level, and a window of 4 KiB.
 const MEMORY_LEVEL: i32 = 9;
 /// Negative: a raw stream.
 const WRITER_WINDOW_BITS: i32 = -12;
 
 pub(super) struct ZlibRsWriter {
+    level: i32,
     state: Deflate,
 }
 
-impl Default for ZlibRsWriter {
-    fn default() -> Self {
+impl ZlibRsWriter {
+    pub(super) fn new(level: i32) -> Self {
         let config = DeflateConfig {
-            level: LEVEL,
+            level,
             window_bits: WRITER_WINDOW_BITS,
             mem_level: MEMORY_LEVEL,
             ..DeflateConfig::default()
         };
-        Self { state: Deflate::new_with_config(config) }
+        Self { level, state: Deflate::new_with_config(config) }
     }
 }
 
@@ -61,7 +61,7 @@ impl Compress for ZlibRsWriter {
             return usize::try_from(self.state.total_out()).ok();
         }
         // zlib-rs 0.6 panics some streams after one that was not ended: a reset doesn't rewind its buffer.
-        *self = Self::default();
+        *self = Self::new(self.level);
         None
     }
 }

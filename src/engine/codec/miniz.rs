@@ -5,7 +5,7 @@ use alloc::boxed::Box;
 use miniz_oxide::inflate::TINFLStatus;
 use miniz_oxide::inflate::core::{DecompressorOxide, decompress, inflate_flags};
 
-use super::Decompress;
+use super::contract::Decompress;
 use crate::error::DecompressError;
 
 #[derive(Default)]

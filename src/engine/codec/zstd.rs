@@ -2,8 +2,8 @@
 
 use zrip::{DecompressContext, DecompressError as ZripError};
 
+use super::contract::{Compress, Decompress};
 use super::zstd_frame::{Frame, next_frame};
-use super::{Compress, Decompress};
 use crate::error::DecompressError;
 
 #[derive(Default)]
@@ -41,13 +41,12 @@ impl Decompress for Zrip {
     }
 }
 
-/// The level that QEMU uses.
-const LEVEL: i32 = 3;
-
-pub(super) struct ZripWriter;
+pub(super) struct ZripWriter {
+    pub(super) level: i32,
+}
 
 impl Compress for ZripWriter {
     fn compress(&mut self, input: &[u8], output: &mut [u8]) -> Option<usize> {
-        zrip::compress_into(input, output, LEVEL).ok()
+        zrip::compress_into(input, output, self.level).ok()
     }
 }

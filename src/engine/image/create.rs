@@ -5,12 +5,13 @@ use alloc::vec;
 
 use super::Image;
 use super::open::OpenOptions;
+use crate::codec::CompressionType;
 use crate::error::{CreateFault, Error};
 use crate::format::geometry::Geometry;
+use crate::format::header::RawHeader;
 use crate::format::header::emit::{HeadTail, emit_head};
 use crate::format::header::extension::CryptoHeader;
 use crate::format::header::feature;
-use crate::format::header::{CompressionType, RawHeader};
 use crate::format::l1::{L1_ENTRY_SIZE, MAX_L1_ENTRIES};
 use crate::format::refcount::{RefcountWidth, TABLE_ENTRY_SIZE};
 use crate::image::chain::backing::{BackingFormat, WithoutBacking};
@@ -60,7 +61,7 @@ impl CreateOptions {
             refcount_bits: 16,
             lazy_refcounts: false,
             extended_l2: false,
-            compression: CompressionType::Deflate,
+            compression: CompressionType::Zlib,
             backing: None,
             data_file: None,
             data_file_raw: false,
@@ -213,7 +214,7 @@ impl CreateOptions {
             autoclear_features: if self.data_file_raw { feature::RAW_DATA_FILE } else { 0 },
             refcount_order,
             header_length: 0,
-            compression_type: u8::from(self.compression == CompressionType::Zstd),
+            compression_type: self.compression.header_value(),
         };
         let crypto_bytes = self.encryption.as_ref().map_or(Ok(0), EncryptOptions::area)?;
         let crypto = crypto_bytes.div_ceil(self.cluster_size);
@@ -246,7 +247,7 @@ impl CreateOptions {
             (self.refcount_bits != 16, "another refcount width than 16 bits"),
             (self.lazy_refcounts, "lazy refcounts"),
             (self.extended_l2, "extended L2 entries"),
-            (self.compression != CompressionType::Deflate, "another compression than deflate"),
+            (self.needs_compression_feature(), "another compression than zlib"),
             (self.data_file.is_some(), "an external data file"),
         ];
         match self.version {
@@ -272,10 +273,14 @@ impl CreateOptions {
         }
     }
 
+    fn needs_compression_feature(&self) -> bool {
+        self.compression.header_value() != 0
+    }
+
     fn incompatible_features(&self) -> u64 {
         let data_file = if self.data_file.is_some() { feature::DATA_FILE } else { 0 };
         let extended = if self.extended_l2 { feature::EXTENDED_L2 } else { 0 };
-        let compression = if self.compression == CompressionType::Deflate { 0 } else { feature::COMPRESSION };
+        let compression = if self.needs_compression_feature() { feature::COMPRESSION } else { 0 };
         data_file | extended | compression
     }
 }

@@ -8,7 +8,7 @@ use core::cell::RefCell;
 use super::buffer_pool::Buffers;
 use super::host_file::{FileId, HostFile};
 use super::second_chance::{Evictable, SecondChance};
-use crate::codec::{Compress, Decompress};
+use crate::codec::{Codec, Compress, CompressionType, Decompress};
 use crate::error::{Corrupt, Error, Unsupported};
 use crate::format::l2::CompressedSpan;
 use crate::storage::Storage;
@@ -43,13 +43,12 @@ pub(crate) struct Compressed {
     cache: Rc<ClusterCache>,
 }
 
-/// A codec that is made when it is first needed.
+/// The codec of a file, whose halves are made when they are first needed.
 pub(crate) struct CodecSlot {
-    pub(crate) name: &'static str,
-    pub(crate) make: Option<fn() -> Box<dyn Decompress>>,
-    pub(crate) codec: RefCell<Option<Box<dyn Decompress>>>,
-    pub(crate) make_writer: Option<fn() -> Box<dyn Compress>>,
-    pub(crate) writer: RefCell<Option<Box<dyn Compress>>>,
+    kind: CompressionType,
+    codec: Codec,
+    decompressor: RefCell<Option<Box<dyn Decompress>>>,
+    compressor: RefCell<Option<Box<dyn Compress>>>,
 }
 
 impl Evictable for Rc<Vec<u8>> {
@@ -101,9 +100,8 @@ impl Compressed {
 
     /// Packs a whole cluster; `None` where that doesn't make it smaller.
     pub(crate) fn pack(&self, cluster: &[u8]) -> Result<Option<Vec<u8>>, Unsupported> {
-        let make = self.codec.make_writer.ok_or(Unsupported::NoCodec { name: self.codec.name })?;
         let mut packed = self.cache.buffers.take(cluster.len().saturating_sub(1));
-        let length = self.codec.writer.borrow_mut().get_or_insert_with(make).compress(cluster, &mut packed);
+        let length = self.codec.compress(cluster, &mut packed)?;
         Ok(length.map(|length| {
             packed.truncate(length);
             packed
@@ -166,10 +164,20 @@ impl Compressed {
 }
 
 impl CodecSlot {
+    pub(crate) fn new(kind: CompressionType, codec: Codec) -> Self {
+        Self { kind, codec, decompressor: RefCell::default(), compressor: RefCell::default() }
+    }
+
+    fn compress(&self, cluster: &[u8], output: &mut [u8]) -> Result<Option<usize>, Unsupported> {
+        let make = self.codec.compressor.ok_or(Unsupported::NoCodec { name: self.kind.name() })?;
+        let mut compressor = self.compressor.borrow_mut();
+        Ok(compressor.get_or_insert_with(|| make(self.kind.default_level())).compress(cluster, output))
+    }
+
     fn decompress<E>(&self, span: CompressedSpan, stream: &[u8], cluster: &mut [u8]) -> Result<(), Error<E>> {
-        let make = self.make.ok_or(Unsupported::NoCodec { name: self.name })?;
-        let mut codec = self.codec.borrow_mut();
-        codec
+        let make = self.codec.decompressor.ok_or(Unsupported::NoCodec { name: self.kind.name() })?;
+        let mut decompressor = self.decompressor.borrow_mut();
+        decompressor
             .get_or_insert_with(make)
             .decompress(stream, cluster)
             .map_err(|error| Corrupt::Compressed { offset: span.start.0, error }.into())

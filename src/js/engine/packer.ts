@@ -24,7 +24,7 @@ export interface Packer {
 /** The module must have been loaded. */
 export function packer({ compression, clusterSize }: Packing): Packer {
   try {
-    return new WasmPacker(compression === 'zstd', clusterSize) as Packer
+    return new WasmPacker(compression === 'zstd' ? 'zstd' : 'zlib', clusterSize) as Packer
   } catch (error) {
     throw fromEngine(error)
   }

@@ -131,8 +131,7 @@ impl Disk {
 
     /// The cluster that is compressed there.
     fn unpack(&self, start: u64, length: u64) -> Option<Vec<u8>> {
-        let codecs = Codecs::default();
-        let make = if self.header.compression_type == 0 { codecs.deflate } else { codecs.zstd };
+        let make = Codecs::default().get(self.header.compression()?).decompressor;
         let mut stream = vec![0; length as usize];
         self.file.fill(start, &mut stream);
         let mut cluster = vec![0; self.cluster_size() as usize];

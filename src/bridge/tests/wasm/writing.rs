@@ -15,7 +15,7 @@ export class NewImage {
   refcountBits = 16
   lazyRefcounts = false
   extendedL2 = false
-  zstd = false
+  compression = 'zlib'
   backingIsRaw = false
   dataFileName = ''
   dataFileRaw = false

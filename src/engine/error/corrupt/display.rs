@@ -32,9 +32,9 @@ impl fmt::Display for Corrupt {
             Self::BackingNameLength { length } => {
                 write!(f, "the backing file's name should be {length} bytes long, which is too much")
             }
-            Self::CompressionFlag { flag: true, .. } => f.write_str(
-                "the header announces another compression than deflate, but its compression type is deflate",
-            ),
+            Self::CompressionFlag { flag: true, .. } => {
+                f.write_str("the header announces another compression than zlib, but its compression type is zlib")
+            }
             Self::CompressionFlag { flag: false, compression_type } => {
                 write!(
                     f,

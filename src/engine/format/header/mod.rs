@@ -9,13 +9,14 @@ pub(crate) mod table_pointers;
 
 use alloc::vec::Vec;
 
-pub use self::raw::{CompressionType, Encryption, RawHeader};
+pub use self::raw::{Encryption, RawHeader};
 
 use self::feature::FeatureBit;
 use self::table_pointers::Roots;
 use super::geometry::Geometry;
 use super::l1::L1Table;
 use super::units::HostOffset;
+use crate::codec::CompressionType;
 use crate::error::{Corrupt, Problem, Unsupported};
 
 const SECTOR: u64 = 512;

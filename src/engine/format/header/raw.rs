@@ -3,6 +3,7 @@
 use alloc::vec::Vec;
 
 use super::feature::{self, FeatureBit};
+use crate::codec::CompressionType;
 use crate::error::{Corrupt, HeaderTable, Problem, Unsupported};
 use crate::field;
 use crate::format::bytes::Record;
@@ -46,26 +47,6 @@ pub struct RawHeader {
     pub refcount_order: u32,
     pub header_length: u32,
     pub compression_type: u8,
-}
-
-/// How compressed clusters are compressed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum CompressionType {
-    /// Raw deflate, which QEMU calls `zlib`.
-    Deflate,
-    /// Zstandard.
-    Zstd,
-}
-
-impl CompressionType {
-    /// The name that `qemu-img` gives it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Deflate => "zlib",
-            Self::Zstd => "zstd",
-        }
-    }
 }
 
 /// How the guest's data is encrypted.
@@ -265,11 +246,7 @@ impl RawHeader {
 
     /// How clusters are compressed, where the type is one of those that the format defines.
     pub fn compression(&self) -> Option<CompressionType> {
-        match self.compression_type {
-            0 => Some(CompressionType::Deflate),
-            1 => Some(CompressionType::Zstd),
-            _ => None,
-        }
+        CompressionType::from_header_value(self.compression_type)
     }
 
     /// How the guest's data is encrypted, where it is and the method is one of those that the format defines.

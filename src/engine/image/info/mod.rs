@@ -11,6 +11,7 @@ use self::missing::missing_bytes;
 use super::Image;
 use super::encryption::{EncryptionInfo, read_encryption};
 use super::layer::Layer;
+use crate::codec::CompressionType;
 use crate::error::{Error, Problem};
 use crate::format::bitmap::BitmapInfo;
 use crate::format::header::extension::Extensions;

@@ -12,7 +12,7 @@ use super::Image;
 use super::layer::{Damage, Layer, Qcow2File, View};
 use crate::codec::Codecs;
 use crate::error::{Error, FileFormat, Missing, Misuse, Problem, Unsupported};
-use crate::format::header::{CompressionType, Header};
+use crate::format::header::Header;
 use crate::format::probe::{PROBE_BYTES, format_of};
 use crate::format::units::HostOffset;
 use crate::image::chain::backing::{BackingFile, BackingFormat, BackingRequest, BackingResolver, NoBacking, Supply};
@@ -231,12 +231,7 @@ impl Opener {
 
     fn compressed(&self, header: &Header) -> Compressed {
         let kind = header.compression();
-        let (make, make_writer) = match kind {
-            CompressionType::Deflate => (self.codecs.deflate, self.codecs.deflate_writer),
-            CompressionType::Zstd => (self.codecs.zstd, self.codecs.zstd_writer),
-        };
-        let name = kind.name();
-        let codec = CodecSlot { name, make, codec: RefCell::default(), make_writer, writer: RefCell::default() };
+        let codec = CodecSlot::new(kind, self.codecs.get(kind));
         // At most 2 MiB.
         let cluster_size = usize::try_from(header.geometry().cluster_size()).unwrap_or(0);
         Compressed::new(cluster_size, codec, self.clusters.clone())

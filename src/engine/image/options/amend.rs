@@ -61,7 +61,7 @@ impl AmendOptions {
     /// Sets the version of the format: 2 or 3.
     ///
     /// Version 2 has no zero clusters: where there is a backing file, each becomes a cluster of zeros. An image that uses
-    /// what only version 3 has (extended L2 entries, a data file, compressed clusters other than deflate's, another
+    /// what only version 3 has (extended L2 entries, a data file, compressed clusters other than zlib's, another
     /// refcount width than 16 bits, snapshots of another size than the disk or with more than 4 GiB of VM state) is
     /// refused; its bitmaps are dropped.
     #[must_use]
@@ -195,7 +195,7 @@ async fn check_downgrade<S: Storage>(subject: &Subject<'_, S>) -> Result<(), Err
         return Err(Misuse::UsesVersion3("snapshots of another size, or with a large VM state").into());
     }
     if uses(feature::COMPRESSION) && has_compressed_clusters(subject).await? {
-        return Err(Misuse::UsesVersion3("compressed clusters of another kind than deflate").into());
+        return Err(Misuse::UsesVersion3("compressed clusters of another kind than zlib").into());
     }
     Ok(())
 }

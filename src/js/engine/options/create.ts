@@ -74,7 +74,7 @@ export interface HostCreateOptions {
   readonly refcountBits: number
   readonly lazyRefcounts: boolean
   readonly extendedL2: boolean
-  readonly zstd: boolean
+  readonly compression: string
   readonly backingName: string | undefined
   readonly backingIsRaw: boolean
   readonly dataFileName: string
@@ -93,7 +93,8 @@ export function hostCreateOptions(options: CreateOptions): HostCreateOptions {
     refcountBits: small(refcountBits, 'refcountBits'),
     lazyRefcounts: options.lazyRefcounts ?? false,
     extendedL2: options.extendedL2 ?? false,
-    zstd: oneOf(options.compression ?? 'deflate', ['deflate', 'zstd'], 'compression') === 'zstd',
+    compression:
+      oneOf(options.compression ?? 'deflate', ['deflate', 'zstd'], 'compression') === 'zstd' ? 'zstd' : 'zlib',
     backingName: backing && text(backing.name, 'backing.name'),
     backingIsRaw: backing !== undefined && oneOf(backing.format, ['qcow2', 'raw'], 'backing.format') === 'raw',
     dataFileName: text(dataFile?.name ?? '', 'dataFile.name'),

@@ -31,7 +31,7 @@ fn main() {
         row(&format!("{name}, read"), one(&mut || image.read()), one(&mut || plain[1](&mut copy)));
     }
     for (name, compression, option) in
-        [("deflate", CompressionType::Deflate, "zlib"), ("zstd", CompressionType::Zstd, "zstd")]
+        [("deflate", CompressionType::Zlib, "zlib"), ("zstd", CompressionType::Zstd, "zstd")]
     {
         let options = CreateOptions::new(SIZE as u64).compression(compression);
         let packed = Disk::new(options.clone());
