@@ -77,6 +77,7 @@ pub use image::info::statistics::Statistics;
 pub use image::info::{ChainLink, Info};
 pub use image::open::OpenOptions;
 pub use image::options::amend::{AmendOptions, amend};
+pub use image::options::change_header::HeaderChanges;
 pub use image::options::resize::ResizeOptions;
 pub use image::read::diff::{Diff, DiffExtent, DiffStep};
 pub use image::read::locate::{Location, LocationKind};

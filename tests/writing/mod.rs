@@ -10,6 +10,7 @@ pub mod far;
 mod first_change;
 mod found;
 mod growing;
+mod header;
 mod host_offset;
 mod lazy_refcounts;
 mod lookups;

@@ -111,6 +111,11 @@ pub enum Misuse {
     /// The disk can't grow while the image is open without the backing file that it names: what that file holds behind the end
     /// of the disk would show.
     GrowNeedsBacking,
+    /// A header extension of this type has a meaning in the format, so it cannot be set as mere bytes.
+    KnownExtension {
+        /// The type.
+        kind: u32,
+    },
 }
 
 impl Misuse {
@@ -119,7 +124,7 @@ impl Misuse {
             Self::OutOfBounds { .. } => "OUT_OF_BOUNDS",
             Self::NoSuchSnapshot { .. } => "NO_SUCH_SNAPSHOT",
             Self::UnneededDataFile => "UNNEEDED_DATA_FILE",
-            Self::Create(_) | Self::UsesVersion3(_) => "BAD_OPTIONS",
+            Self::Create(_) | Self::UsesVersion3(_) | Self::KnownExtension { .. } => "BAD_OPTIONS",
             Self::UnalignedCompressedWrite { .. } => "UNALIGNED",
             Self::CompressedDataFile | Self::CompressedEncryption => "NO_COMPRESSION",
             Self::WrongPassphrase => "WRONG_PASSPHRASE",
@@ -177,7 +182,8 @@ impl Misuse {
             | Self::DiskTooLarge { .. }
             | Self::ResizeNeedsVersion3
             | Self::BackingNeeded
-            | Self::GrowNeedsBacking => None,
+            | Self::GrowNeedsBacking
+            | Self::KnownExtension { .. } => None,
         }
     }
 }
@@ -234,6 +240,10 @@ impl fmt::Display for Misuse {
             Self::ResizeNeedsVersion3 => {
                 f.write_str("an image of version 2 that has snapshots can't be resized; upgrade it to version 3")
             }
+            Self::KnownExtension { kind } => write!(
+                f,
+                "header extension {kind:#x} has a meaning in the format; only extensions of other types can be set"
+            ),
             Self::BackingNeeded => {
                 f.write_str("a part of the disk, or a snapshot, may need the backing file; so its name stays")
             }

@@ -18,6 +18,8 @@ pub(crate) struct ChangedHead<'a> {
     pub(crate) name: &'a [u8],
     pub(crate) format: Option<String>,
     pub(crate) data_file_name: Option<String>,
+    /// Extensions that replace those of the same type: their data, or `None` to leave them out.
+    pub(crate) replaced: &'a [(u32, Option<Vec<u8>>)],
 }
 
 /// Where what stands behind the header begins.
@@ -86,7 +88,13 @@ impl ChangedHead<'_> {
                 BACKING_FORMAT | DATA_FILE_NAME | SKIPPED => {}
                 // They are about version 3.
                 FEATURE_NAMES | BITMAPS if !version_3 => {}
+                kind if self.replaced.iter().any(|(replaced, _)| *replaced == kind) => {}
                 kind => push_extension(extensions, kind, &extension.data),
+            }
+        }
+        for (kind, data) in self.replaced {
+            if let Some(data) = data {
+                push_extension(extensions, *kind, data);
             }
         }
         let is_new_version = version_3 && self.old_header.version < 3;

@@ -17,6 +17,9 @@ pub(crate) const DATA_FILE_NAME: u32 = 0x4441_5441;
 /// Not of the format, but unknown to every program, which keeps it and passes over it: "skip".
 pub(crate) const SKIPPED: u32 = 0x736b_6970;
 
+/// The types that the format defines.
+const KNOWN: [u32; 5] = [BACKING_FORMAT, FEATURE_NAMES, BITMAPS, CRYPTO_HEADER, DATA_FILE_NAME];
+
 pub(crate) const RECORD_HEADER: u64 = 8;
 const ALIGNMENT: u64 = 8;
 /// QEMU takes at most 15 bytes for a format's name.
@@ -33,6 +36,11 @@ pub struct Extension {
     pub offset: u64,
     /// The data, without its padding.
     pub data: Vec<u8>,
+}
+
+/// Returns whether an extension of this type means something to the format or to this crate.
+pub(crate) fn is_known(kind: u32) -> bool {
+    kind == END || kind == SKIPPED || KNOWN.contains(&kind)
 }
 
 /// All extensions of an image, in the order of the file.
@@ -130,7 +138,6 @@ impl Extensions {
 
     /// Those whose type is not one that the format defines.
     pub(crate) fn unknown(&self) -> impl Iterator<Item = &Extension> {
-        const KNOWN: [u32; 5] = [BACKING_FORMAT, FEATURE_NAMES, BITMAPS, CRYPTO_HEADER, DATA_FILE_NAME];
         self.list.iter().filter(|extension| !KNOWN.contains(&extension.kind))
     }
 

@@ -7,13 +7,12 @@
 
 use alloc::string::String;
 
-use super::replace_header::replace_head;
+use super::replace_header::{OldHeader, replace_head};
 use crate::error::{CreateFault, Error, Misuse};
 use crate::format::header::RawHeader;
 use crate::format::header::emit_changed::ChangedHead;
 use crate::format::header::feature;
 use crate::format::refcount::RefcountWidth;
-use crate::format::units::HostOffset;
 use crate::image::chain::backing::BackingFormat;
 use crate::image::check::sink::{Reference, Referred, Sink};
 use crate::image::check::snapshots::SnapshotTables;
@@ -254,26 +253,22 @@ async fn write_head<S: StorageMut>(
     raw: &RawHeader,
     options: &AmendOptions,
 ) -> Result<(), Error<S::Error>> {
-    let cluster_size = subject.geometry.cluster_size();
     let file = subject.file;
-    let old = file.read_up_to(HostOffset(0), cluster_size).await.map_err(Error::Storage)?;
-    let old_name = match subject.raw.backing_name() {
-        Some((offset, length)) => file.read_up_to(offset, length).await.map_err(Error::Storage)?,
-        None => alloc::vec::Vec::new(),
-    };
+    let old = OldHeader::read(file, &subject.raw).await?;
     let (name, format) = match &options.backing {
-        Backing::Kept => (old_name.as_slice(), subject.extensions.backing_format()),
+        Backing::Kept => (old.backing_name.as_slice(), subject.extensions.backing_format()),
         Backing::Removed => (&[][..], None),
         Backing::Named(name, format) => (name.as_bytes(), Some(String::from(format.name()))),
     };
     let data_file_name = options.data_file_name.clone().or_else(|| subject.extensions.data_file_name());
     let changed = ChangedHead {
-        old: &old,
+        old: &old.bytes,
         old_header: &subject.raw,
         extensions: &subject.extensions,
         name,
         format,
         data_file_name,
+        replaced: &[],
     };
     replace_head(file, raw, &changed).await
 }

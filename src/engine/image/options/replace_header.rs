@@ -12,10 +12,29 @@ use crate::format::header::RawHeader;
 use crate::format::header::emit_changed::{ChangedHead, Placement};
 use crate::format::units::HostOffset;
 use crate::meta::host_file::HostFile;
-use crate::storage::StorageMut;
+use crate::storage::{Storage, StorageMut};
 
 /// The smallest that storage writes at once.
 const SECTOR: usize = 512;
+
+/// The bytes of a header that is to be replaced.
+pub(crate) struct OldHeader {
+    /// The first cluster, as far as the file has it.
+    pub(crate) bytes: Vec<u8>,
+    /// The backing file's name; empty if there is none.
+    pub(crate) backing_name: Vec<u8>,
+}
+
+impl OldHeader {
+    pub(crate) async fn read<S: Storage>(file: &HostFile<S>, header: &RawHeader) -> Result<Self, Error<S::Error>> {
+        let bytes = file.read_up_to(HostOffset(0), 1 << header.cluster_bits).await.map_err(Error::Storage)?;
+        let backing_name = match header.backing_name() {
+            Some((offset, length)) => file.read_up_to(offset, length).await.map_err(Error::Storage)?,
+            None => Vec::new(),
+        };
+        Ok(Self { bytes, backing_name })
+    }
+}
 
 /// Makes `header` and `changed` the head of `file`. Everything written before is durable first.
 pub(crate) async fn replace_head<S: StorageMut>(

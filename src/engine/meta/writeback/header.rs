@@ -35,9 +35,27 @@ impl Writeback {
         Ok(())
     }
 
+    /// Runs `replace`, which writes another header and is safe to drop. Until it completes, the header is in doubt.
+    pub(crate) async fn replace_header<E>(
+        &self,
+        replace: impl Future<Output = Result<(), Error<E>>>,
+    ) -> Result<(), Error<E>> {
+        self.check_writable()?;
+        self.header_in_doubt.set(true);
+        let result = replace.await;
+        if matches!(result, Err(Error::Storage(_))) {
+            self.poison();
+        } else {
+            self.header_is_known();
+        }
+        result
+    }
+
     /// Makes the header what it should be, where a write of it was dropped.
     pub(super) async fn settle_header<S: StorageMut>(&self, files: &Files<S>) -> Result<(), Error<S::Error>> {
         if self.header_in_doubt.get() {
+            // After it, no dropped write of the first sector can be carried out any more.
+            self.barrier(files).await?;
             let roots = self.header.get().roots();
             self.write(files.image.write(HostOffset(field::SIZE), &roots.to_bytes())).await?;
             self.barrier(files).await?;
