@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { amend, check, commit, memory, Qcow2, rebase } from '../../src/js/index.js'
-import { crashed, Machine, of } from './helpers/machine.js'
+import { crashed, Machine, of } from './helpers/crash.js'
 import { difference } from './helpers/qemu.js'
 import { Random } from './helpers/random.js'
 

@@ -1,61 +1,63 @@
-import { memory, type WritableSyncStorage } from '../../../src/js/index.js'
-import type { Random } from './random.js'
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { onTestFinished } from 'vitest'
+import { firmware } from '../../browser/firmware.js'
 
-/** The bytes of a file. */
-export const of = (files: readonly Uint8Array[], file: number) => files[file] ?? new Uint8Array()
-const writable = (bytes: Uint8Array = new Uint8Array()) => memory(bytes, { writable: true })
+const build = join(import.meta.dirname, '../../../node_modules/v86/build')
+const { V86 } = (await import(join(build, 'libv86.mjs'))) as typeof import('v86')
 
-/** What a machine's storage was asked to do, in order, over all its files. */
-export type Entry = { readonly file: number; readonly write?: readonly [number, Uint8Array]; readonly size?: number }
-
-/** Files whose writes are recorded, so that a crash can be simulated after each of them. */
-export class Machine {
-  readonly log: (Entry | 'flush')[] = []
-
-  constructor(readonly files: Uint8Array[]) {}
-
-  /** A file to be opened; what it is asked is recorded. */
-  open(file: number): WritableSyncStorage {
-    const storage = writable(this.files[file])
-    return {
-      size: () => storage.size(),
-      readSync: (offset, into) => storage.readSync(offset, into),
-      writeSync: (offset, bytes) => {
-        this.log.push({ file, write: [offset, bytes.slice()] })
-        storage.writeSync(offset, bytes)
-      },
-      truncateSync: (size) => {
-        this.log.push({ file, size })
-        storage.truncateSync(size)
-      },
-      flushSync: () => {
-        this.log.push('flush')
-      },
-      close: () => {
-        this.files[file] = storage.bytes().slice()
-      },
-    }
-  }
+function buffer(path: string): { buffer: ArrayBuffer } {
+  const bytes = readFileSync(path)
+  return { buffer: bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.length) as ArrayBuffer }
 }
 
-/** The files after a crash: everything that was flushed, and each later write or not. */
-export function crashed(
-  files: readonly Uint8Array[],
-  log: readonly (Entry | 'flush')[],
-  cut: number,
-  random: Random,
-): Uint8Array[] {
-  const flushed = log.lastIndexOf('flush', cut - 1)
-  const states = files.map((bytes) => writable(bytes.slice()))
-  log.slice(0, cut).forEach((entry, index) => {
-    if (entry === 'flush' || (index > flushed && random.below(2) === 0)) return
-    const state = states[entry.file]
-    if (entry.size !== undefined) state?.truncateSync(entry.size)
-    else if (entry.write) {
-      const [offset, bytes] = entry.write
-      if (state && state.size() < offset) state.truncateSync(offset)
-      state?.writeSync(offset, bytes)
+/** A machine in v86, which a test can talk to by the serial line; it ends with the test. */
+export class SerialMachine {
+  readonly emulator: import('v86').V86
+  #heard = ''
+  #wake = () => {}
+
+  constructor(options: Partial<import('v86').V86Options>) {
+    this.emulator = new V86({
+      wasm_path: join(build, 'v86.wasm'),
+      memory_size: 16 * 1024 * 1024,
+      vga_memory_size: 2 * 1024 * 1024,
+      bios: buffer(firmware('bios.bin')),
+      vga_bios: buffer(firmware('vgabios-stdvga.bin')),
+      disable_keyboard: true,
+      disable_mouse: true,
+      disable_speaker: true,
+      net_device: { type: 'none' } as never,
+      autostart: true,
+      ...options,
+    })
+    this.emulator.add_listener('serial0-output-byte', (byte) => {
+      this.#heard += String.fromCharCode(byte)
+      this.#wake()
+    })
+    onTestFinished(() => this.emulator.destroy())
+  }
+
+  send(text: string): void {
+    this.emulator.serial0_send(text)
+  }
+
+  /** Waits for a text that matches; returns the match. What was heard until then is not heard again. */
+  async hear(pattern: RegExp): Promise<RegExpExecArray> {
+    for (;;) {
+      const match = pattern.exec(this.#heard)
+      if (match) {
+        this.#heard = this.#heard.slice(match.index + match[0].length)
+        return match
+      }
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve
+      })
     }
-  })
-  return states.map((state) => state.bytes().slice())
+  }
+
+  /** The count that the sample disk prints next. */
+  async count(): Promise<number> {
+    return Number((await this.hear(/Counted so far: (\d+)\r\n/))[1])
+  }
 }
