@@ -83,15 +83,13 @@ impl Tables {
     /// Resolves the run at `start`, of at least one byte and at most `limit`, which is not 0, without waiting.
     ///
     /// The run ends at the end of the table slice that maps `start`, if not before.
+    #[inline]
     pub(crate) fn resolve(&self, file: FileId, l1: L1Table, start: GuestOffset, limit: u64) -> Attempt<Run> {
         let Some(step) = self.l1_step(file, l1, start)? else {
             return Ok(Run::without_l2_table(limit));
         };
         let Some(l2_table) = step.l2_table else {
-            let empty = self.count_empty(file, step.offset, l1.entries - self.geometry().l1_index(start))?;
-            // The coverage is at most 2^39 and a slice has at most 512 entries.
-            let covered = empty * self.geometry().l2_coverage() - start.0 % self.geometry().l2_coverage();
-            return Ok(Run::without_l2_table(covered.min(limit)));
+            return self.resolve_empty(file, l1, step, start, limit);
         };
         let offset = self.l2_entry_offset(l2_table, start);
         let run = self.with_l2_entries(file, offset, |entries| entries.run(start, limit, step.entry))??;
@@ -204,6 +202,15 @@ impl Tables {
         self.cache
             .with_cached(file, self.slice_size, offset, |slice, at| body(L2Entries { slice, at, offset, rules }))
             .ok_or(Stop::Miss(offset))
+    }
+
+    /// Resolves the run at `start`, of which the L1 entry at `step` says that nothing is mapped.
+    #[cold]
+    fn resolve_empty(&self, file: FileId, l1: L1Table, step: L1Step, start: GuestOffset, limit: u64) -> Attempt<Run> {
+        let empty = self.count_empty(file, step.offset, l1.entries - self.geometry().l1_index(start))?;
+        // The coverage is at most 2^39 and a slice has at most 512 entries.
+        let covered = empty * self.geometry().l2_coverage() - start.0 % self.geometry().l2_coverage();
+        Ok(Run::without_l2_table(covered.min(limit)))
     }
 
     /// How many L1 entries from the one at `offset` on are empty, within its slice and at most `limit`.

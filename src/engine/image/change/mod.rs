@@ -77,10 +77,14 @@ impl<S: StorageMut> Image<S> {
             return Box::pin(self.change(range, Change::Write(buf))).await;
         };
         disk.notify(&(offset..offset + length));
-        match disk.write_step(start, length, Holder::Step) {
-            Ok(Step::InPlace(step)) if step.length == length => {
-                disk.file.files.data().write(step.host, buf).await.map_err(Error::Storage)
-            }
+        let run = disk.resolve(start, length);
+        if let Ok(run) = &run
+            && let Ok(Some(step)) = disk.in_place(run)
+            && step.length == length
+        {
+            return disk.file.files.data().write(step.host, buf).await.map_err(Error::Storage);
+        }
+        match disk.write_step_in(run, start, length, Holder::Step) {
             Ok(Step::Allocate(step)) if step.length() == length && step.fills_alone(self).is_some() => {
                 if let Some(host) = step.fills_alone(self) {
                     disk.file.files.data().write(host, buf).await.map_err(Error::Storage)?;

@@ -65,7 +65,18 @@ impl<'a, S: StorageMut> Disk<'a, S> {
         length: u64,
         holder: Holder,
     ) -> Result<Step<'a>, Wait> {
-        let run = self.resolve(start, length)?;
+        self.write_step_in(self.resolve(start, length), start, length, holder)
+    }
+
+    /// As [`Disk::write_step`], where the lookup returned `run`.
+    pub(in crate::image) fn write_step_in(
+        &self,
+        run: Attempt<Run>,
+        start: GuestOffset,
+        length: u64,
+        holder: Holder,
+    ) -> Result<Step<'a>, Wait> {
+        let run = run?;
         match self.in_place(&run)? {
             Some(step) => Ok(Step::InPlace(step)),
             None => self.allocate(&run, start, length, holder).map(Step::Allocate),
