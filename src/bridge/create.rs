@@ -34,7 +34,7 @@ impl WasmEngine {
             }
             what.create(storage.clone(), data_file).await.map_err(to_js)?;
             let image = Image::open_writable(storage, options).await.map_err(to_js)?;
-            Ok(WasmImage::new(image, runtime).into())
+            Ok(WasmImage::writable(image, runtime).into())
         })
     }
 }

@@ -36,7 +36,7 @@ impl WasmEngine {
             #[cfg(feature = "edit")]
             if storage.is_writable() {
                 let image = Image::open_writable(storage, options).await.map_err(to_js)?;
-                return Ok(WasmImage::new(image, runtime).into());
+                return Ok(WasmImage::writable(image, runtime).into());
             }
             let image = Image::open(storage, options).await.map_err(to_js)?;
             Ok(WasmImage::new(image, runtime).into())

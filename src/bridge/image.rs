@@ -4,7 +4,7 @@ use alloc::rc::Rc;
 use alloc::vec::Vec;
 use core::cell::RefCell;
 
-use qcow2_web::{Image, now_or_never};
+use qcow2_web::Image;
 use wasm_bindgen::prelude::*;
 
 use super::buffers::Bytes;
@@ -32,7 +32,7 @@ impl WasmImage {
         if !self.runtime.all_sync() {
             return Err(not_sync());
         }
-        now_or_never(request).unwrap_or_else(|| Err(busy()))
+        self.runtime.call_sync(request).unwrap_or_else(|| Err(busy()))
     }
 }
 

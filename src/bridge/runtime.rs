@@ -2,6 +2,7 @@
 
 use core::cell::Cell;
 
+use qcow2_web::now_or_never;
 use wasm_bindgen::JsValue;
 
 use super::buffers::Buffers;
@@ -16,6 +17,8 @@ pub(crate) struct Runtime {
     pub(crate) buffers: Buffers,
     tasks: Tasks,
     all_sync: Cell<bool>,
+    /// A call is being carried out that cannot wait.
+    in_sync_call: Cell<bool>,
 }
 
 impl Runtime {
@@ -26,6 +29,7 @@ impl Runtime {
             buffers: Buffers::default(),
             tasks: Tasks::default(),
             all_sync: Cell::new(true),
+            in_sync_call: Cell::new(false),
         }
     }
 
@@ -52,6 +56,19 @@ impl Runtime {
     /// Returns whether every storage so far is synchronous.
     pub(crate) fn all_sync(&self) -> bool {
         self.all_sync.get()
+    }
+
+    /// Carries out a call that cannot wait: `None` if it would have to.
+    pub(crate) fn call_sync<T>(&self, request: impl Future<Output = T>) -> Option<T> {
+        let outer = self.in_sync_call.replace(true);
+        let result = now_or_never(request);
+        self.in_sync_call.set(outer);
+        result
+    }
+
+    /// Returns whether a call is being carried out that cannot wait.
+    pub(crate) fn in_sync_call(&self) -> bool {
+        self.in_sync_call.get()
     }
 
     /// Records that one of the storages is asynchronous.

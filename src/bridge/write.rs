@@ -1,13 +1,19 @@
 //! Writing to an open image, for JavaScript.
 
+use alloc::boxed::Box;
+use alloc::rc::Rc;
 use alloc::vec::Vec;
+use core::cell::Cell;
+use core::pin::Pin;
 
-use qcow2_web::{Error, PackedClusters};
+use qcow2_web::{Error, Image, PackedClusters};
 use wasm_bindgen::prelude::*;
 
 use super::buffers::Bytes;
 use super::error::{Fault, to_js};
 use super::image::WasmImage;
+use super::runtime::Runtime;
+use super::storage::JsStorage;
 use super::tasks::Outcome;
 
 #[wasm_bindgen]
@@ -61,6 +67,18 @@ impl WasmImage {
         self.runtime.start(async move { done(image.discard(offset, length).await) })
     }
 
+    /// As `write_zeroes`, without waiting.
+    pub fn write_zeroes_sync(&self, offset: u64, length: u64, unmap: bool) -> Result<(), JsValue> {
+        self.now(async { done(self.image.write_zeroes(offset, length, unmap).await) })?;
+        Ok(())
+    }
+
+    /// As `discard`, without waiting.
+    pub fn discard_sync(&self, offset: u64, length: u64) -> Result<(), JsValue> {
+        self.now(async { done(self.image.discard(offset, length).await) })?;
+        Ok(())
+    }
+
     /// Makes durable what was written.
     pub fn flush(&self) -> Result<JsValue, JsValue> {
         let image = self.image.clone();
@@ -99,6 +117,12 @@ impl WasmImage {
 }
 
 impl WasmImage {
+    /// An image that is open for writing.
+    pub(crate) fn writable(image: Image<JsStorage>, runtime: Rc<Runtime>) -> Self {
+        image.set_pause(pauses(&runtime));
+        Self::new(image, runtime)
+    }
+
     /// Writes in place straight from the caller's array, where that can be done at once.
     fn write_directly(&self, offset: u64, from: &Bytes) -> Option<Outcome> {
         if !self.runtime.all_sync() {
@@ -113,4 +137,23 @@ impl WasmImage {
 /// What a request comes to that has nothing to tell.
 pub(super) fn done(result: Result<(), Error<Fault>>) -> Outcome {
     result.map(|()| JsValue::UNDEFINED).map_err(to_js)
+}
+
+/// How long a change works at a time, in milliseconds, before other tasks have their turn.
+const TURN: f64 = 20.0;
+
+/// Asks the host for a pause when a turn is over.
+fn pauses(runtime: &Rc<Runtime>) -> impl Fn() -> Option<Pin<Box<dyn Future<Output = ()>>>> + 'static {
+    let (runtime, began) = (runtime.clone(), Rc::new(Cell::new(runtime.host.now())));
+    move || {
+        if runtime.in_sync_call() || runtime.host.now() - began.get() < TURN {
+            return None;
+        }
+        let (runtime, began) = (runtime.clone(), began.clone());
+        Some(Box::pin(async move {
+            // Whatever it answers, the others had their turn.
+            let _ = runtime.requests.ask(None, |request| runtime.host.pause(request)).await;
+            began.set(runtime.host.now());
+        }))
+    }
 }

@@ -65,7 +65,7 @@ describe.each(storages)('over %s', (_, open) => {
   })
 })
 
-it('a write in place is made by the storage itself, and poisons the image when it fails', async () => {
+it('a write in place is made by the storage itself, and the image is used on after one that fails', async () => {
   const inner = memory()
   await (await Qcow2.create(inner, { size: MiB, preallocation: 'full' })).close()
   const sources: Uint8Array[] = []
@@ -95,8 +95,8 @@ it('a write in place is made by the storage itself, and poisons the image when i
   full = true
   expect(() => image.writeSync(0, bytes)).toThrow(expect.objectContaining({ code: 'QUOTA' }))
   full = false
-  expect(() => image.writeSync(0, bytes)).toThrow(expect.objectContaining({ code: 'POISONED' }))
-  await expect(image.close()).rejects.toMatchObject({ code: 'POISONED' })
+  image.writeSync(0, bytes)
+  await image.close()
 })
 
 describe('what is created', () => {

@@ -168,24 +168,43 @@ describe('close', () => {
 })
 
 describe('a storage that fails', () => {
-  it('leaves the handle poisoned, and what was flushed in the file', async () => {
+  it('loses nothing that was written, and the handle is used on when there is room', async () => {
     const storage = memory()
     const image = await Qcow2.create(storage, { size: 8 * MiB })
     const expected = contents(MiB)
+    // Acknowledged, and not flushed.
     await image.write(0, expected)
-    await image.flush()
     const writeSync = storage.writeSync
     storage.writeSync = () => {
       throw new DOMException('no more', 'QuotaExceededError')
     }
     await expect(image.write(4 * MiB, expected)).rejects.toMatchObject({ code: 'QUOTA' })
+    await expect(image.flush()).rejects.toMatchObject({ code: 'QUOTA' })
     storage.writeSync = writeSync
-    await expect(image.write(0, expected)).rejects.toMatchObject({ code: 'POISONED' })
-    await expect(image.flush()).rejects.toMatchObject({ code: 'POISONED' })
-    expect(difference(await image.read(0, MiB), expected)).toBe(-1)
-    await expect(image.close()).rejects.toMatchObject({ code: 'POISONED' })
+    await image.write(2 * MiB, expected)
+    await image.close()
+    qemuImg('check', '-q', save('full.qcow2', storage.bytes()))
     await using again = await Qcow2.open(storage, { writable: true })
     expect(difference(await again.read(0, MiB), expected)).toBe(-1)
+    expect(difference(await again.read(2 * MiB, MiB), expected)).toBe(-1)
+  })
+
+  it('refuses writes after a flush that failed, for nobody knows what is durable', async () => {
+    const storage = memory()
+    const image = await Qcow2.create(storage, { size: 8 * MiB })
+    await image.write(0, contents(MiB))
+    await image.flush()
+    const flushSync = storage.flushSync
+    storage.flushSync = () => {
+      throw new Error('on fire')
+    }
+    await image.write(4 * MiB, contents(MiB))
+    await expect(image.flush()).rejects.toMatchObject({ code: 'STORAGE' })
+    storage.flushSync = flushSync
+    await expect(image.write(0, contents(MiB))).rejects.toMatchObject({ code: 'POISONED' })
+    await expect(image.close()).rejects.toMatchObject({ code: 'POISONED' })
+    await using again = await Qcow2.open(storage, { writable: true })
+    expect(difference(await again.read(0, MiB), contents(MiB))).toBe(-1)
   })
 
   it('is heard as it is where it speaks in these errors', async () => {

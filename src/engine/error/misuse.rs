@@ -55,7 +55,7 @@ pub enum Misuse {
     ReadOnly,
     /// The image is marked as corrupt: it can be read, and has to be repaired before it is written.
     MarkedCorrupt,
-    /// A write after one that failed: what the file holds now is not known. Open it again.
+    /// A write after a barrier that failed: what is durable is not known. Open the image again.
     Poisoned,
     /// The format can't hold more clusters, or the refcount table can't count them.
     ImageFull,
@@ -213,7 +213,7 @@ impl fmt::Display for Misuse {
             Self::WrongPassphrase => f.write_str("the passphrase is wrong"),
             Self::ReadOnly => f.write_str("the image is open for reading only"),
             Self::MarkedCorrupt => f.write_str("the image is marked as corrupt; repair it before writing to it"),
-            Self::Poisoned => f.write_str("an earlier write failed; open the image again before writing to it"),
+            Self::Poisoned => f.write_str("an earlier flush failed, so what is durable is not known; open the image again before writing to it"),
             Self::ImageFull => f.write_str("the format can't hold more clusters of this size"),
             Self::Cancelled => f.write_str("it was ended by the caller"),
             Self::UsesVersion3(what) => write!(f, "version 2 of the format doesn't have what the image uses: {what}"),

@@ -23,7 +23,7 @@
  * - `NO_COMPRESSION`: an image that is encrypted, or has an external data file, takes no compressed clusters.
  * - `READ_ONLY`: a write to an image that is open for reading, or to a snapshot; or a storage that can't be written.
  * - `MARKED_CORRUPT`: the image is marked as damaged; it can be read, and has to be repaired before it is written.
- * - `POISONED`: a write after one that failed: what the file holds is not known. Open it again.
+ * - `POISONED`: a write after a flush that failed: what is durable is not known. Open the image again.
  * - `IMAGE_FULL`: the format has no room for more clusters.
  * - `REFCOUNT_OVERFLOW`: a cluster is referred to more often than a narrower reference count could hold.
  * - `NEEDS_REPAIR`: the image is corrupt, and has to be repaired first.

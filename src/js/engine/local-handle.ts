@@ -1,4 +1,3 @@
-import { Qcow2Error } from '../base/errors.js'
 import type { LongOptions } from '../base/progress.js'
 import { DirectReads } from './direct-reads.js'
 import type { Engine } from './engine.js'
@@ -125,12 +124,10 @@ export class LocalHandle implements Handle {
   }
 
   runSync<M extends 'write_zeroes' | 'discard'>(method: M, args: Parameters<Operations[M]>): void {
-    if (!this.sync) throw notSync()
-    const outcome = this.#tasks.now(() => this.#methods[method]?.(...args))
-    if (typeof outcome !== 'number') return
-    // Over synchronous storages it waits for nothing but its turn, where the thread is shared.
-    this.#engine.cancel(outcome)
-    throw notSync()
+    this.#tasks.now(() => {
+      if (method === 'discard') this.#image.discard_sync(...(args as Parameters<Operations['discard']>))
+      else this.#image.write_zeroes_sync(...(args as Parameters<Operations['write_zeroes']>))
+    })
   }
 
   flushSync(): void {
@@ -213,9 +210,4 @@ export class LocalHandle implements Handle {
 interface WasmWalk {
   next(limit: number): Float64Array | number
   free(): void
-}
-
-function notSync(): Qcow2Error {
-  const reason = 'A storage of this image is asynchronous, so nothing of it can be had without waiting.'
-  return new Qcow2Error('NOT_SYNC', reason)
 }

@@ -87,8 +87,7 @@ export class Qcow2 extends ImageDisk implements WritableDisk {
    * {@link Qcow2.flush}.
    *
    * Requests that overlap in time and touch the same bytes may be carried out in any order. When a storage fails, so does the
-   * write, and every later one with code `POISONED`: what the file holds then is known again when it is opened again; what
-   * was flushed is there.
+   * write; nothing else is lost, and the image can be used on, for example when there is room again.
    *
    * @param offset where to begin, in bytes; `bytes` may have any length.
    * @param bytes what to write. Up to 4 MiB are copied at once; of a longer array pieces are copied while it is written, so
@@ -193,7 +192,8 @@ export class Qcow2 extends ImageDisk implements WritableDisk {
 
   /**
    * Makes durable what was written before, as far as the storage can. When it fails, or is aborted, nothing is known of what
-   * is durable; after a failure writes and flushes fail with code `POISONED`.
+   * is durable. Where a storage failed to write, it can be tried again; where it failed to make durable what was written,
+   * later writes and flushes fail with code `POISONED`.
    *
    * @throws {@link Qcow2Error} `READ_ONLY`, `POISONED`, `QUOTA`, `STORAGE`, `CLOSED` and others; or the signal's reason.
    */
