@@ -6,7 +6,20 @@ import { guest as buildGuest } from './guest.mjs'
 import { inRoot, main, npm, output, run, Stop, say, which, windows } from './lib.mjs'
 import * as wasm from './wasm.mjs'
 
-const groups = { rust, packages, wasm: wasmTarget, browser, firefox, webkit, qemu, server, machine, guest, fuzz }
+const groups = {
+  rust,
+  packages,
+  wasm: wasmTarget,
+  browser,
+  firefox,
+  webkit,
+  qemu,
+  server,
+  machine,
+  guest,
+  filesystems,
+  fuzz,
+}
 
 /** Groups that only a task of their own needs. */
 const special = ['guest']
@@ -176,6 +189,36 @@ function guest() {
   const missing = ['mke2fs', 'e2fsck', 'debugfs'].filter((name) => !which(name) && !existsSync(`/usr/sbin/${name}`))
   if (missing.length > 0) apt('e2fsprogs', ['e2fsprogs'], 'install e2fsprogs, then try again')
   buildGuest()
+}
+
+/** What makes the file systems that the tests read, and the archives that they compare with. */
+function filesystems() {
+  const programs = {
+    mke2fs: 'e2fsprogs',
+    'mkfs.vfat': 'dosfstools',
+    mcopy: 'mtools',
+    'mkfs.exfat': 'exfatprogs',
+    'mount.exfat-fuse': 'exfat-fuse',
+    mkntfs: 'ntfs-3g',
+    xorriso: 'xorriso',
+    genisoimage: 'genisoimage',
+    'mkfs.btrfs': 'btrfs-progs',
+    'mkfs.xfs': 'xfsprogs',
+    mksquashfs: 'squashfs-tools',
+    sfdisk: 'fdisk',
+    lvm: 'lvm2',
+    unzip: 'unzip',
+  }
+  // Debian's folder for administration is not on the PATH of all users.
+  const found = (program) =>
+    which(program) || existsSync(join('/usr/sbin', program)) || existsSync(join('/sbin', program))
+  const missing = Object.keys(programs).filter((program) => !found(program))
+  if (missing.length === 0) return
+  apt(
+    'the tools of file systems',
+    missing.map((program) => programs[program]),
+    `install ${missing.join(', ')}, then try again`,
+  )
 }
 
 /** libFuzzer is C++. */

@@ -9,14 +9,14 @@ import { bareTarget, bindgen, hasTarget, toolchain, wasmCargo } from './wasm.mjs
 /** Every step in its order: what it does, the groups that setup brings for it, and how it runs. */
 const steps = {
   check: { title: 'format and lint', needs: ['rust', 'packages'], run: check },
-  rust: { title: 'Rust, with QEMU on the other side', needs: ['rust', 'qemu', 'machine'], run: rust },
+  rust: { title: 'Rust, with QEMU on the other side', needs: ['rust', 'qemu', 'machine', 'filesystems'], run: rust },
   bare: { title: 'the core without std', needs: ['wasm'], run: bare },
   wasm: { title: 'the bridge and the ciphers in Chromium', needs: ['wasm', 'browser'], run: wasm },
   build: { title: 'the package and its size', needs: ['packages', 'wasm'], run: packageAndSize },
   types: { title: 'types of the tests and the page', needs: ['packages', 'wasm'], run: types },
   js: {
     title: 'the package in Node and in bundlers',
-    needs: ['packages', 'wasm', 'qemu', 'server', 'machine'],
+    needs: ['packages', 'wasm', 'qemu', 'server', 'machine', 'filesystems'],
     run: js,
   },
   browser: {
@@ -65,7 +65,8 @@ function check() {
 }
 
 function rust() {
-  cargo(['test', '--quiet', '--package', 'qcow2-web', '--package', 'qcow2-web-tests'])
+  const packages = ['qcow2-web', 'qcow2-web-files', 'qcow2-web-tests']
+  cargo(['test', '--quiet', ...packages.flatMap((name) => ['--package', name])])
   // The other deflate: alone, and through the tests of compressed clusters.
   const other = ['--no-default-features', '--features']
   cargo(['test', '--quiet', '--package', 'qcow2-web', '--lib', ...other, 'std,miniz'])

@@ -1,10 +1,9 @@
 import { Qcow2Error, type Qcow2ErrorCode, sentence, storageFailed } from '../base/errors.js'
+import { compileModule, type ModuleSource } from '../base/wasm.js'
 import load, { type WasmDiff, WasmEngine, type WasmImage, type WasmMap, WasmPacker } from '../generated/qcow2_web.js'
 
+export type { ModuleSource }
 export { type WasmDiff, WasmEngine, type WasmImage, type WasmMap, WasmPacker }
-
-/** Where the WebAssembly module comes from: its address, an answer to a request for it, its bytes, or it itself. */
-export type ModuleSource = URL | Request | string | Response | BufferSource | WebAssembly.Module
 
 /** What {@link init} takes. */
 export interface InitOptions {
@@ -43,7 +42,7 @@ export function init(options: InitOptions = {}): Promise<void> {
  */
 export function compiled(given?: InitOptions['module_or_path']): Promise<WebAssembly.Module> {
   module ??= Promise.resolve(given ?? source())
-    .then(compile)
+    .then(compileModule)
     .catch((cause) => {
       module = undefined
       throw notLoaded(cause)
@@ -87,18 +86,6 @@ async function instantiate(given: InitOptions['module_or_path']): Promise<void> 
   }
 }
 
-async function compile(source: ModuleSource): Promise<WebAssembly.Module> {
-  if (source instanceof WebAssembly.Module) return source
-  if (isFile(source)) return WebAssembly.compile(await readFile(source))
-  const isAddress = typeof source === 'string' || source instanceof URL || source instanceof Request
-  const found = isAddress ? await fetch(source) : source
-  if (!(found instanceof Response)) return WebAssembly.compile(found)
-  if (!found.ok) throw new Error(`the server answers ${found.status} ${found.statusText} for ${found.url}`)
-  // Browsers take a stream only where the server says what it is.
-  if (found.headers.get('content-type') === 'application/wasm') return WebAssembly.compileStreaming(found)
-  return WebAssembly.compile(await found.arrayBuffer())
-}
-
 function notLoaded(cause: unknown): Qcow2Error {
   const reason = `The WebAssembly module could not be loaded: ${cause instanceof Error ? cause.message : cause}.`
   return new Qcow2Error('LOAD_FAILED', reason, { cause })
@@ -106,18 +93,4 @@ function notLoaded(cause: unknown): Qcow2Error {
 
 function besideThisFile(): URL {
   return new URL('../generated/qcow2_web_bg.wasm', import.meta.url)
-}
-
-/** True for what Node's `fetch` can't get. */
-function isFile(given: ModuleSource): given is URL | string {
-  return (given instanceof URL || typeof given === 'string') && String(given).startsWith('file:')
-}
-
-async function readFile(url: URL | string): Promise<BufferSource> {
-  // Not a literal, and marked for bundlers: code for browsers is built from this file too, and never comes here.
-  const name = 'node:fs/promises'
-  const fs: { readFile(path: URL): Promise<BufferSource> } = await import(
-    /* webpackIgnore: true */ /* @vite-ignore */ name
-  )
-  return fs.readFile(new URL(url))
 }

@@ -1,0 +1,93 @@
+//! What is on a disk: partitions, groups of volumes, containers, and the file systems in them.
+
+mod lvm;
+mod table;
+
+use std::rc::Rc;
+
+use crate::probe::{Recognised, Support, Type, recognise};
+use crate::source::Device;
+
+pub(crate) use lvm::id as lvm_id;
+pub use table::{Partition, Scheme};
+
+/// A part of the disk that can hold files.
+pub struct Found {
+    /// The name that stays the same as long as the disk's layout does, such as `p1` or `p2/vg/root`.
+    pub id: String,
+    /// The partition, if it is one.
+    pub partition: Option<Partition>,
+    /// Where it begins on the disk, if it is one range of it.
+    pub offset: Option<u64>,
+    /// Its bytes.
+    pub device: Rc<dyn Device>,
+    /// What it holds, if that is known.
+    pub recognised: Option<Recognised>,
+    /// Why it cannot be read, if that is known.
+    pub problem: Option<String>,
+}
+
+/// All that was found on a disk.
+#[derive(Default)]
+pub struct Scan {
+    /// The partition table's kind.
+    pub scheme: Option<Scheme>,
+    /// The volumes, in the order of the disk.
+    pub volumes: Vec<Found>,
+    /// What is wrong with the disk's layout.
+    pub problems: Vec<String>,
+}
+
+/// Finds the volumes of `disk`.
+pub fn scan(disk: &Rc<dyn Device>) -> Scan {
+    let mut scan = Scan::default();
+    let whole = recognise(&**disk);
+    // A file system whose boot sector is the first sector leaves no room for a partition table.
+    let covers_table = whole.as_ref().is_some_and(|whole| is_in_first_sector(whole.kind));
+    if !covers_table {
+        match table::read(disk) {
+            Ok(Some(table)) => {
+                scan.scheme = Some(table.scheme);
+                scan.problems.extend(table.problem);
+                scan.volumes.extend(table.partitions.into_iter().map(|partition| partition_of(disk, partition)));
+            }
+            Ok(None) => {}
+            Err(problem) => scan.problems.push(problem),
+        }
+    }
+    // An image of a disc can be partitioned too, for starting from a stick. Other file systems next to a table are remains.
+    let is_disc = whole.as_ref().is_some_and(|whole| matches!(whole.kind, Type::Iso9660 | Type::Udf));
+    if is_disc {
+        scan.volumes.retain(|volume| volume.offset != Some(0));
+    }
+    if scan.volumes.is_empty() || is_disc {
+        scan.volumes.insert(0, whole_disk(disk, whole));
+    }
+    lvm::add_volumes(&mut scan);
+    scan
+}
+
+fn is_in_first_sector(kind: Type) -> bool {
+    kind.support() == Support::Files
+        && matches!(kind, Type::Fat12 | Type::Fat16 | Type::Fat32 | Type::ExFat | Type::Ntfs | Type::Xfs)
+        || matches!(kind, Type::Luks1 | Type::Luks2 | Type::BitLocker | Type::ReFs | Type::SquashFs)
+}
+
+fn whole_disk(disk: &Rc<dyn Device>, recognised: Option<Recognised>) -> Found {
+    Found { id: "disk".into(), partition: None, offset: Some(0), device: disk.clone(), recognised, problem: None }
+}
+
+fn partition_of(disk: &Rc<dyn Device>, partition: Partition) -> Found {
+    let device: Rc<dyn Device> = Rc::new(crate::source::Slice::new(disk.clone(), partition.offset, partition.size));
+    let past = partition.offset.saturating_add(partition.size) > disk.size();
+    let problem = past.then(|| "the partition reaches past the end of the disk; what is missing cannot be read".into());
+    let recognised = recognise(&*device);
+    Found {
+        id: format!("p{}", partition.number),
+        offset: Some(partition.offset),
+        device,
+        recognised,
+        problem,
+        partition: Some(partition),
+    }
+}

@@ -1,0 +1,239 @@
+//! The cache that parsers read through.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::ops::Range;
+
+use super::device::{Device, ReadFailed};
+use crate::error::{Code, Error, Result};
+
+/// The cache holds the disk in blocks of this many bytes.
+pub const BLOCK: u64 = 64 << 10;
+/// Blocks that no running call has used are dropped beyond this many.
+const KEPT: usize = 512;
+/// Reads that follow each other read ahead up to this many blocks, which is one part of a stream.
+const MOST_AHEAD: u64 = 64;
+/// One call uses at most this many blocks. A call that needs more fails instead of filling the memory.
+const MOST: usize = 4096;
+
+/// Fills the buffer with the bytes of the disk at an offset. Returns false if the disk cannot.
+pub type ReadSync = Box<dyn Fn(u64, &mut [u8]) -> bool>;
+
+/// A cache of the disk's blocks. It never waits: a read of a block that is not cached fails and records what is missing.
+///
+/// [`Cache::call`] runs an operation and reports what was missing, so that the caller can [`provide`](Cache::provide) it and
+/// run the operation again. A disk that can be read synchronously needs no second run.
+pub struct Cache {
+    size: u64,
+    read_sync: Option<ReadSync>,
+    state: RefCell<State>,
+    statistics: Cell<Statistics>,
+}
+
+/// What the cache counted.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Statistics {
+    /// The operations that were asked for.
+    pub calls: u64,
+    /// How often an operation ran again because bytes were missing.
+    pub reruns: u64,
+    /// The ranges of the disk that were provided.
+    pub requests: u64,
+    /// The bytes that were provided.
+    pub bytes: u64,
+}
+
+#[derive(Default)]
+struct State {
+    blocks: HashMap<u64, Block>,
+    /// Grows with every use, and so orders blocks by their last one.
+    clock: u64,
+    /// The clock when the running call began. Blocks used since then stay.
+    began: u64,
+    missing: Option<Range<u64>>,
+    /// The call needs more than the cache may hold.
+    full: bool,
+    /// The disk failed to read.
+    failed: bool,
+    /// The end of the range that was provided last, and how many blocks it had. A miss there reads ahead.
+    last: Option<(u64, u64)>,
+}
+
+struct Block {
+    bytes: Box<[u8]>,
+    used: u64,
+}
+
+impl Cache {
+    /// A cache over a disk of `size` bytes.
+    pub fn new(size: u64, read_sync: Option<ReadSync>) -> Self {
+        Self { size, read_sync, state: RefCell::default(), statistics: Cell::default() }
+    }
+
+    /// Runs `operation`. If it missed bytes of the disk, its result is dropped, whatever it is, and [`Error::Need`] says which.
+    pub fn call<T>(&self, operation: impl FnOnce() -> Result<T>) -> Result<T> {
+        {
+            let mut state = self.state.borrow_mut();
+            state.began = state.clock;
+            state.missing = None;
+            state.full = false;
+            state.failed = false;
+        }
+        let result = operation();
+        let mut state = self.state.borrow_mut();
+        let mut statistics = self.statistics.get();
+        statistics.calls += 1;
+        if state.full {
+            state.drop_old(0);
+            self.statistics.set(statistics);
+            let message =
+                "the file system needs more of the disk at once than the memory limit allows; it is likely damaged";
+            return Err(Code::Limit.error(message));
+        }
+        if state.failed {
+            self.statistics.set(statistics);
+            return Err(Code::Damaged.error("the disk could not be read"));
+        }
+        let Some(missing) = state.missing.take() else {
+            self.statistics.set(statistics);
+            return result;
+        };
+        statistics.calls -= 1;
+        statistics.reruns += 1;
+        self.statistics.set(statistics);
+        Err(Error::Need(state.ahead(missing, self.size)))
+    }
+
+    /// Takes bytes of the disk. `offset` is where a needed range began; the bytes are whole blocks, except at the disk's end.
+    pub fn provide(&self, offset: u64, bytes: &[u8]) {
+        let mut state = self.state.borrow_mut();
+        let mut statistics = self.statistics.get();
+        statistics.requests += 1;
+        statistics.bytes += bytes.len() as u64;
+        self.statistics.set(statistics);
+        state.last = Some((offset + bytes.len() as u64, (bytes.len() as u64).div_ceil(BLOCK)));
+        #[expect(clippy::cast_possible_truncation, reason = "a block's length fits")]
+        for (number, chunk) in (offset / BLOCK..).zip(bytes.chunks(BLOCK as usize)) {
+            let used = state.tick();
+            state.blocks.insert(number, Block { bytes: chunk.into(), used });
+        }
+        state.drop_old(KEPT);
+    }
+
+    /// Forgets all blocks, because the disk may have changed.
+    pub fn clear(&self) {
+        self.state.borrow_mut().blocks.clear();
+    }
+
+    /// What the cache counted until now.
+    pub fn statistics(&self) -> Statistics {
+        self.statistics.get()
+    }
+
+    /// Reads the missing blocks of `range` synchronously, if the disk can.
+    fn load(&self, state: &mut State, range: &Range<u64>) -> bool {
+        let Some(read) = &self.read_sync else { return false };
+        let wanted = state.ahead(range.clone(), self.size);
+        #[expect(clippy::cast_possible_truncation, reason = "at most the bytes of one read and of what is read ahead")]
+        let mut bytes = vec![0; (wanted.end - wanted.start) as usize];
+        if !read(wanted.start, &mut bytes) {
+            state.failed = true;
+            return false;
+        }
+        let mut statistics = self.statistics.get();
+        statistics.requests += 1;
+        statistics.bytes += bytes.len() as u64;
+        self.statistics.set(statistics);
+        state.last = Some((wanted.end, (wanted.end - wanted.start).div_ceil(BLOCK)));
+        #[expect(clippy::cast_possible_truncation, reason = "a block's length fits")]
+        for (number, chunk) in (wanted.start / BLOCK..).zip(bytes.chunks(BLOCK as usize)) {
+            let used = state.tick();
+            state.blocks.insert(number, Block { bytes: chunk.into(), used });
+        }
+        state.drop_old(KEPT);
+        true
+    }
+}
+
+impl State {
+    fn tick(&mut self) -> u64 {
+        self.clock += 1;
+        self.clock
+    }
+
+    /// Drops the blocks that were used longest ago until `kept` are left, but none that the running call has used.
+    fn drop_old(&mut self, kept: usize) {
+        if self.blocks.len() <= kept {
+            return;
+        }
+        let mut uses: Vec<u64> = self.blocks.values().map(|block| block.used).collect();
+        uses.sort_unstable();
+        // One eighth more than needed, so that the next ones need no sorting.
+        let spared = kept - kept / 8;
+        let limit = uses.get(uses.len() - spared).copied().unwrap_or(u64::MAX).min(self.began + 1);
+        self.blocks.retain(|_, block| block.used >= limit);
+    }
+
+    /// The range to read for `missing`: whole blocks, and more with each miss that continues where the last range ended.
+    fn ahead(&self, missing: Range<u64>, size: u64) -> Range<u64> {
+        let first = missing.start / BLOCK;
+        let needed = missing.end.div_ceil(BLOCK) - first;
+        let blocks = match self.last {
+            Some((end, blocks)) if end == first * BLOCK => needed.max((blocks * 2).min(MOST_AHEAD)),
+            _ => needed,
+        };
+        let mut end = first + needed;
+        while end < first + blocks && !self.blocks.contains_key(&end) {
+            end += 1;
+        }
+        first * BLOCK..(end * BLOCK).min(size)
+    }
+}
+
+impl Device for Cache {
+    fn size(&self) -> u64 {
+        self.size
+    }
+
+    fn read_at(&self, offset: u64, into: &mut [u8]) -> std::result::Result<(), ReadFailed> {
+        let end = offset.checked_add(into.len() as u64).filter(|end| *end <= self.size).ok_or(ReadFailed)?;
+        if into.is_empty() {
+            return Ok(());
+        }
+        let mut state = self.state.borrow_mut();
+        let state = &mut *state;
+        let numbers = offset / BLOCK..end.div_ceil(BLOCK);
+        let absent = |state: &State| {
+            let mut absent = numbers.clone().filter(|number| !state.blocks.contains_key(number));
+            let first = absent.next()?;
+            let last = absent.last().unwrap_or(first);
+            Some(first * BLOCK..((last + 1) * BLOCK).min(self.size))
+        };
+        if let Some(range) = absent(state)
+            && !self.load(state, &range)
+        {
+            // Only the first miss counts: what a parser reads after a failed read is not to be trusted.
+            state.missing.get_or_insert(range);
+            return Err(ReadFailed);
+        }
+        let used = state.tick();
+        let mut left = into;
+        let mut at = offset;
+        for number in numbers {
+            let block = state.blocks.get_mut(&number).ok_or(ReadFailed)?;
+            block.used = used;
+            #[expect(clippy::cast_possible_truncation, reason = "less than a block")]
+            let from = (at - number * BLOCK) as usize;
+            let count = left.len().min(block.bytes.len().saturating_sub(from));
+            let (now, rest) = left.split_at_mut(count);
+            now.copy_from_slice(block.bytes.get(from..from + count).ok_or(ReadFailed)?);
+            left = rest;
+            at += count as u64;
+        }
+        if state.blocks.len() > MOST {
+            state.full = true;
+            return Err(ReadFailed);
+        }
+        if left.is_empty() { Ok(()) } else { Err(ReadFailed) }
+    }
+}

@@ -1,0 +1,7 @@
+//! Where parsers read from: a cache over the disk, and views of it.
+
+mod cache;
+mod device;
+
+pub use cache::{BLOCK, Cache, ReadSync, Statistics};
+pub use device::{Device, ReadFailed, Slice};

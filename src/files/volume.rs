@@ -1,0 +1,250 @@
+//! A volume whose files can be read by path.
+
+use std::collections::{HashMap, VecDeque};
+use std::rc::Rc;
+
+use crate::error::{Code, Result};
+use crate::fs::{FileSystem, Found, Kind, Metadata, Path, Usage, mount};
+use crate::probe::Type;
+use crate::source::{Cache, Device};
+
+/// Limits that a real file system does not reach, and a damaged one may.
+mod limits {
+    /// The names of a path.
+    pub(super) const DEPTH: usize = 256;
+    /// The bytes of a name. HFS+ has up to 765.
+    pub(super) const NAME: usize = 1024;
+    /// The bytes of a path, or of a symbolic link's target.
+    pub(super) const PATH: usize = 64 << 10;
+    /// The symbolic links on one path, as in Linux.
+    pub(super) const LINKS: usize = 40;
+    /// The bytes of one read.
+    pub(super) const READ: usize = 16 << 20;
+    /// How many paths are remembered as links or not.
+    pub(super) const REMEMBERED: usize = 4096;
+}
+
+/// A volume. It is mounted by the first call.
+///
+/// Every method may fail with [`Error::Need`](crate::Error::Need): provide those bytes to the cache, then call it again.
+pub struct Volume {
+    cache: Rc<Cache>,
+    device: Rc<dyn Device>,
+    kind: Type,
+    fs: Option<Box<dyn FileSystem>>,
+    /// The targets of symbolic links, and `None` for what is none, by path.
+    links: HashMap<Path, Option<Vec<u8>>>,
+}
+
+/// An entry of a directory.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// The name's bytes.
+    pub name: Vec<u8>,
+    /// The kind, also where nothing else is known.
+    pub kind: Kind,
+    /// What it is, or why that cannot be read.
+    pub metadata: std::result::Result<Metadata, String>,
+}
+
+/// A directory that is being listed.
+pub struct Listing {
+    path: Path,
+    found: Vec<Found>,
+    next: usize,
+    ready: Vec<Entry>,
+}
+
+impl Volume {
+    /// The volume of type `kind` on `device`, which reads through `cache`.
+    pub fn new(cache: Rc<Cache>, device: Rc<dyn Device>, kind: Type) -> Self {
+        Self { cache, device, kind, fs: None, links: HashMap::new() }
+    }
+
+    /// What is at `path`. A symbolic link at its end is followed if `follow` says so; those before it always are.
+    pub fn stat(&mut self, path: &[u8], follow: bool) -> Result<Metadata> {
+        self.run(|volume| {
+            let path = volume.resolve(path, follow)?;
+            volume.fs()?.stat(&path)
+        })
+    }
+
+    /// Starts to list the directory at `path`.
+    pub fn list(&mut self, path: &[u8]) -> Result<Listing> {
+        self.run(|volume| {
+            let path = volume.resolve(path, true)?;
+            let fs = volume.fs()?;
+            if fs.stat(&path)?.kind != Kind::Directory {
+                return Err(Code::NotADirectory.error(format!("{} is not a directory", path.shown())));
+            }
+            let found = fs.list(&path)?;
+            Ok(Listing { path, found, next: 0, ready: Vec::new() })
+        })
+    }
+
+    /// The next entries of a listing, at most `count`. Empty at the end.
+    pub fn next(&mut self, listing: &mut Listing, count: usize) -> Result<Vec<Entry>> {
+        while listing.ready.len() < count
+            && let Some(found) = listing.found.get(listing.next)
+        {
+            // What is ready stays so if the next entry needs more bytes.
+            let entry = self.run(|volume| volume.entry(&listing.path, found))?;
+            listing.ready.push(entry);
+            listing.next += 1;
+        }
+        Ok(std::mem::take(&mut listing.ready))
+    }
+
+    /// Reads up to `length` bytes of the file at `path` from `offset` on. Fewer only at its end.
+    pub fn read(&mut self, path: &[u8], offset: u64, length: usize) -> Result<Vec<u8>> {
+        self.run(|volume| {
+            let path = volume.resolve(path, true)?;
+            let fs = volume.fs()?;
+            let metadata = fs.stat(&path)?;
+            match metadata.kind {
+                Kind::File => {}
+                Kind::Directory => {
+                    return Err(Code::IsADirectory.error(format!("{} is a directory", path.shown())));
+                }
+                _ => return Err(Code::NotAFile.error(format!("{} is a device, a pipe or a socket", path.shown()))),
+            }
+            let left = usize::try_from(metadata.size.saturating_sub(offset)).unwrap_or(usize::MAX);
+            let mut bytes = vec![0; length.min(left).min(limits::READ)];
+            if !bytes.is_empty() {
+                let count = fs.read(&path, offset, &mut bytes)?;
+                bytes.truncate(count);
+            }
+            Ok(bytes)
+        })
+    }
+
+    /// The target of the symbolic link at `path`, as stored.
+    pub fn read_link(&mut self, path: &[u8]) -> Result<Vec<u8>> {
+        self.run(|volume| {
+            let path = volume.resolve(path, false)?;
+            volume
+                .target(&path)?
+                .ok_or_else(|| Code::NotALink.error(format!("{} is not a symbolic link", path.shown())))
+        })
+    }
+
+    /// The label, if the file system keeps one where only a mount finds it.
+    pub fn label(&mut self) -> Result<Option<String>> {
+        self.run(|volume| volume.fs()?.label())
+    }
+
+    /// The used and free bytes. Counts them if the file system keeps no sum; `None` if it cannot.
+    pub fn usage(&mut self) -> Result<Option<Usage>> {
+        self.run(|volume| volume.fs()?.usage())
+    }
+
+    fn run<T>(&mut self, operation: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+        let cache = self.cache.clone();
+        if self.fs.is_none() {
+            self.fs = Some(cache.call(|| mount(self.kind, self.device.clone()))?);
+        }
+        let known = self.links.len();
+        let result = cache.call(|| operation(self));
+        // What a call that missed bytes found out about links is not to be trusted.
+        if matches!(result, Err(crate::Error::Need(_))) && self.links.len() != known {
+            self.links.clear();
+        }
+        result
+    }
+
+    fn fs(&mut self) -> Result<&mut Box<dyn FileSystem>> {
+        self.fs.as_mut().ok_or_else(|| Code::Invalid.error("the volume is not mounted"))
+    }
+
+    fn entry(&mut self, directory: &Path, found: &Found) -> Result<Entry> {
+        let kind = found.kind.unwrap_or(Kind::Other);
+        if let Err(problem) = check_name(&found.name) {
+            return Ok(Entry { name: found.name.clone(), kind, metadata: Err(problem) });
+        }
+        // One damaged entry does not hide its siblings.
+        Ok(match self.fs()?.stat_found(directory, found) {
+            Ok(metadata) => Entry { name: found.name.clone(), kind: metadata.kind, metadata: Ok(metadata) },
+            Err(error) => Entry { name: found.name.clone(), kind, metadata: Err(error.to_string()) },
+        })
+    }
+
+    /// The path without symbolic links, `.` and `..`. It never leaves the volume: above the root is the root.
+    fn resolve(&mut self, path: &[u8], follow: bool) -> Result<Path> {
+        if path.len() > limits::PATH {
+            return Err(Code::Limit.error("the path is too long"));
+        }
+        let mut names: VecDeque<Vec<u8>> = split(path).collect();
+        let mut at = Path::root();
+        let mut links = 0;
+        let has_links = self.fs()?.has_links();
+        while let Some(name) = names.pop_front() {
+            if name == b".." {
+                at = at.split().map_or_else(Path::root, |(parent, _)| parent);
+                continue;
+            }
+            let next = at.join(&name);
+            check_name(&name).map_err(|_| next.missing())?;
+            if next.names().len() > limits::DEPTH {
+                return Err(Code::Limit.error(format!("the path has more than {} names", limits::DEPTH)));
+            }
+            let is_last = names.is_empty();
+            if !has_links || is_last && !follow {
+                at = next;
+                continue;
+            }
+            let Some(target) = self.target(&next)? else {
+                at = next;
+                continue;
+            };
+            links += 1;
+            if links > limits::LINKS {
+                return Err(Code::Limit.error(format!("{} leads through too many symbolic links", next.shown())));
+            }
+            if target.is_empty() || target.len() > limits::PATH {
+                return Err(Code::Damaged.error(format!("the target of {} has no valid length", next.shown())));
+            }
+            if target.starts_with(b"/") {
+                at = Path::root();
+            }
+            for name in split(&target).collect::<Vec<_>>().into_iter().rev() {
+                names.push_front(name);
+            }
+        }
+        Ok(at)
+    }
+
+    /// The target of the symbolic link at `path`, or `None` if it is something else.
+    fn target(&mut self, path: &Path) -> Result<Option<Vec<u8>>> {
+        if let Some(target) = self.links.get(path) {
+            return Ok(target.clone());
+        }
+        let fs = self.fs()?;
+        let target = match fs.stat(path)?.kind {
+            Kind::Link => Some(fs.read_link(path)?),
+            _ => None,
+        };
+        if self.links.len() >= limits::REMEMBERED {
+            self.links.clear();
+        }
+        self.links.insert(path.clone(), target.clone());
+        Ok(target)
+    }
+}
+
+fn split(path: &[u8]) -> impl Iterator<Item = Vec<u8>> {
+    path.split(|byte| *byte == b'/').filter(|name| !name.is_empty() && *name != b".").map(<[u8]>::to_vec)
+}
+
+/// A name that cannot be part of a path is damage.
+fn check_name(name: &[u8]) -> std::result::Result<(), String> {
+    if name.is_empty() || name == b"." || name == b".." {
+        return Err("the name is empty, or stands for a directory".into());
+    }
+    if name.len() > limits::NAME {
+        return Err("the name is too long".into());
+    }
+    if name.iter().any(|byte| matches!(byte, 0 | b'/')) {
+        return Err("the name contains a slash or a zero byte".into());
+    }
+    Ok(())
+}

@@ -1,0 +1,166 @@
+import type { ModuleSource } from '../base/wasm.js'
+import type { FilesDisk } from './disk.js'
+import { FilesError, type FilesErrorCode } from './errors.js'
+import { compiledFiles, instantiate } from './module.js'
+import { type Answer, type Call, Parser, type Provided } from './parser.js'
+import type { FromWorker, ToWorker } from './worker.js'
+
+/** How volumes are read. */
+export interface FilesOptions {
+  /**
+   * Whether each volume's parser runs in a worker of its own, where a damaged file system can neither stop the page nor
+   * harm another volume. Default: true, unless the disk can be read synchronously in this thread or there are no workers.
+   */
+  readonly worker?: boolean | undefined
+  /**
+   * How many milliseconds of computing one step of a call may take in the worker, before the worker is ended and the call
+   * rejects with `TIMEOUT`. Time for reading the disk does not count. Default: 10,000.
+   */
+  readonly deadline?: number | undefined
+  /** Where the module comes from: for pages whose server has it elsewhere. Only the first one counts. */
+  readonly module?: ModuleSource | Promise<ModuleSource> | undefined
+}
+
+const defaultDeadline = 10_000
+
+/** Where a parser runs. One call at a time. */
+export interface Host {
+  call(call: Call, provided?: Provided): Promise<Answer>
+  close(): void
+}
+
+/** Starts a parser over `disk`, in a worker or here. */
+export async function startHost(disk: FilesDisk, options: FilesOptions): Promise<Host> {
+  const module = await compiledFiles(options.module)
+  const isSync = disk.sync === true && disk.readSync !== undefined
+  if (options.worker ?? !isSync) {
+    const thread = await startThread()
+    if (thread) return await WorkerHost.start(thread, module, disk.size, options.deadline ?? defaultDeadline)
+    if (options.worker) throw new FilesError('INVALID', 'There are no workers here.')
+  }
+  await instantiate(module)
+  const parser = new Parser(disk.size, isSync ? readSync(disk) : undefined)
+  return { call: async (call, provided) => parser.call(call, provided), close() {} }
+}
+
+function readSync(disk: FilesDisk): (offset: number, into: Uint8Array) => boolean {
+  return (offset, into) => {
+    const bytes = disk.readSync?.(offset, into.length)
+    if (bytes?.length !== into.length) return false
+    into.set(bytes)
+    return true
+  }
+}
+
+/** A worker of a browser or of Node. */
+export interface Thread {
+  post(message: ToWorker): void
+  listen(onMessage: (message: FromWorker) => void, onError: (error: unknown) => void): void
+  terminate(): void
+}
+
+/** A parser in a worker, which is ended when it takes too long. */
+export class WorkerHost implements Host {
+  #waiting: { resolve(message: FromWorker): void; reject(error: unknown): void } | undefined
+  #ended: FilesError | undefined
+
+  private constructor(
+    readonly thread: Thread,
+    readonly deadline: number,
+  ) {
+    thread.listen(
+      (message) => this.#waiting?.resolve(message),
+      (cause) => this.#end(new FilesError('CRASHED', 'The worker for file systems ended.', { cause })),
+    )
+  }
+
+  static async start(thread: Thread, module: WebAssembly.Module, size: number, deadline: number): Promise<Host> {
+    const host = new WorkerHost(thread, deadline)
+    try {
+      // Loading the script may take long, and says nothing about the volume.
+      await host.#post({ module, size }, undefined)
+    } catch (cause) {
+      host.close()
+      throw new FilesError('LOAD_FAILED', 'The worker for file systems could not be started.', { cause })
+    }
+    return host
+  }
+
+  async call(call: Call, provided?: Provided): Promise<Answer> {
+    // Copied and not moved: they may be the disk's own.
+    const message = await this.#post({ call, provided }, this.deadline)
+    if (!('error' in message)) return message
+    const { code, message: reason } = message.error
+    const error = new FilesError(code as FilesErrorCode, reason)
+    // The memory of a module that broke down is not to be used again.
+    if (error.code === 'CRASHED') this.#end(error)
+    throw error
+  }
+
+  close(): void {
+    this.#end(new FilesError('CLOSED', 'The volume is closed.'))
+  }
+
+  async #post(message: ToWorker, deadline: number | undefined): Promise<FromWorker> {
+    if (this.#ended) throw this.#ended
+    let timer: ReturnType<typeof setTimeout> | undefined
+    try {
+      return await new Promise((resolve, reject) => {
+        this.#waiting = { resolve, reject }
+        if (deadline !== undefined) timer = setTimeout(() => this.#end(tooLong()), deadline)
+        this.thread.post(message)
+      })
+    } finally {
+      clearTimeout(timer)
+      this.#waiting = undefined
+    }
+  }
+
+  #end(error: FilesError): void {
+    if (this.#ended) return
+    this.#ended = error
+    this.thread.terminate()
+    this.#waiting?.reject(error)
+  }
+}
+
+function tooLong(): FilesError {
+  return new FilesError('TIMEOUT', 'The file system took too long to read. It is likely damaged.')
+}
+
+async function startThread(): Promise<Thread | undefined> {
+  if (typeof Worker === 'function') {
+    // Literally so: bundlers look for these words.
+    const worker = new Worker(new URL('./worker.js', import.meta.url), { type: 'module' })
+    return {
+      post: (message) => worker.postMessage(message),
+      listen(onMessage, onError) {
+        worker.addEventListener('message', ({ data }) => onMessage(data))
+        worker.addEventListener('error', onError)
+        worker.addEventListener('messageerror', onError)
+      },
+      terminate: () => worker.terminate(),
+    }
+  }
+  if (typeof process !== 'object' || !process.versions?.node) return undefined
+  // Not a literal, and marked for bundlers: code for browsers is built from this file too, and never comes here.
+  const name = 'node:worker_threads'
+  const { Worker: NodeWorker } = await import(/* webpackIgnore: true */ /* @vite-ignore */ name)
+  const worker = new NodeWorker(new URL('./worker.js', import.meta.url))
+  // A volume that is left open does not keep the program running.
+  worker.unref()
+  return {
+    post(message) {
+      worker.ref()
+      worker.postMessage(message)
+    },
+    listen(onMessage, onError) {
+      worker.on('message', (message: FromWorker) => {
+        worker.unref()
+        onMessage(message)
+      })
+      worker.on('error', onError)
+    },
+    terminate: () => void worker.terminate(),
+  }
+}

@@ -1,0 +1,249 @@
+import type { RequestOptions } from '../base/progress.js'
+import { readStream } from '../disk/stream.js'
+import { type ArchiveOptions, tar, zip } from './archive.js'
+import { FilesError } from './errors.js'
+import { type FilePath, joinPath, pathBytes, shownPath } from './paths.js'
+import type { FilesStatistics, Session } from './session.js'
+import type {
+  FileEntry,
+  FileReadableOptions,
+  FileStat,
+  FileTree,
+  PartitionInfo,
+  StatOptions,
+  VolumeInfo,
+  VolumeUsage,
+} from './values.js'
+
+const firstEntries = 100
+const moreEntries = 1000
+const chunkSize = 4 << 20
+
+/**
+ * A volume of a disk, and the files in it. Read-only.
+ *
+ * It is mounted by the first call. Calls are carried out one after another. Everything may reject with a {@link FilesError},
+ * with what the disk throws, and with the reason of the signal.
+ *
+ * @example
+ * ```ts
+ * const [volume] = (await volumes(disk)).filter(({ supported }) => supported)
+ * for await (const { name, size } of volume.list('/')) console.log(name, size)
+ * const text = new TextDecoder().decode(await volume.read('/etc/os-release'))
+ * ```
+ */
+export class Volume implements VolumeInfo, FileTree {
+  readonly id: string
+  readonly type: string
+  readonly title: string
+  readonly supported: boolean
+  readonly container: boolean
+  declare readonly label?: string
+  declare readonly uuid?: string
+  readonly size: number
+  declare readonly used?: number
+  declare readonly free?: number
+  declare readonly offset?: number
+  readonly length: number
+  declare readonly problem?: string
+  declare readonly partition?: PartitionInfo
+  readonly #session: Session
+
+  /** @internal */
+  constructor(info: VolumeInfo, session: Session) {
+    this.id = info.id
+    this.type = info.type
+    this.title = info.title
+    this.supported = info.supported
+    this.container = info.container
+    this.size = info.size
+    this.length = info.length
+    Object.assign(this, info)
+    this.#session = session
+  }
+
+  /**
+   * Lists a directory, in the order of the disk. Entries arrive while the rest is read.
+   *
+   * @throws {@link FilesError} `NOT_FOUND`, `NOT_A_DIRECTORY`, `LIMIT` beyond 1,048,576 entries, and others.
+   * @example
+   * ```ts
+   * for await (const entry of volume.list('/home')) console.log(entry.name, entry.kind, entry.size)
+   * ```
+   */
+  async *list(path: FilePath = '/', { signal }: RequestOptions = {}): AsyncIterable<FileEntry> {
+    const listing = await this.#session.call<number>({ method: 'list', args: [this.#bytes(path)] }, signal)
+    const generation = this.#session.generation
+    try {
+      for (let count = firstEntries; ; count = moreEntries) {
+        if (generation !== this.#session.generation) throw new FilesError('CRASHED', 'The listing was interrupted.')
+        const args = [listing, count] as const
+        const found = await this.#session.call<Omit<FileEntry, 'path'>[]>({ method: 'next', args }, signal)
+        if (found.length === 0) return
+        for (const entry of found) {
+          const name = this.#decomposes ? entry.name.normalize('NFC') : entry.name
+          yield { ...entry, name, path: joinPath(path, name, entry.nameBytes) }
+        }
+      }
+    } finally {
+      if (generation === this.#session.generation) {
+        await this.#session.call({ method: 'end', args: [listing] }).catch(() => {})
+      }
+    }
+  }
+
+  /**
+   * Looks a file up.
+   *
+   * @throws {@link FilesError} `NOT_FOUND`, `NOT_A_DIRECTORY` and others.
+   * @example
+   * ```ts
+   * const { size, modified } = await volume.stat('/var/log/syslog')
+   * ```
+   */
+  stat(path: FilePath, { follow = true, signal }: StatOptions = {}): Promise<FileStat> {
+    return this.#session.call({ method: 'stat', args: [this.#bytes(path), follow] }, signal)
+  }
+
+  /**
+   * Reads a file, or a part of it, into one array.
+   *
+   * @param offset where to begin, in bytes.
+   * @param length how many bytes at most. Fewer are returned at the file's end.
+   * @throws {@link FilesError} `NOT_FOUND`, `IS_A_DIRECTORY`, `NOT_A_FILE`, `UNSUPPORTED`, `ENCRYPTED` and others.
+   * @example
+   * ```ts
+   * const first = await volume.read('/bin/sh', 0, 4096)
+   * ```
+   */
+  async read(path: FilePath, offset = 0, length?: number, { signal }: RequestOptions = {}): Promise<Uint8Array> {
+    if (!isCount(offset) || (length !== undefined && !isCount(length))) {
+      throw new FilesError('INVALID', 'The offset and the length are integers from 0.')
+    }
+    const bytes = this.#bytes(path)
+    const { size } = await this.stat(path, { signal })
+    const wanted = Math.max(0, Math.min(length ?? size, size - offset))
+    if (wanted <= chunkSize) return this.#read(bytes, offset, wanted, signal)
+    const all = new Uint8Array(wanted)
+    for (let done = 0; done < wanted; ) {
+      const part = await this.#read(bytes, offset + done, Math.min(chunkSize, wanted - done), signal)
+      if (part.length === 0) return all.subarray(0, done)
+      all.set(part, done)
+      done += part.length
+    }
+    return all
+  }
+
+  /**
+   * Streams a file, or a part of it. The next part is read while one is consumed.
+   *
+   * @throws {@link FilesError} as {@link Volume.read}; later errors end the stream.
+   * @example
+   * ```ts
+   * const file = await volume.readable('/boot/vmlinuz', { onProgress: ({ done, total }) => show(done / total) })
+   * await file.pipeTo(writable)
+   * ```
+   */
+  async readable(path: FilePath, options: FileReadableOptions = {}): Promise<ReadableStream<Uint8Array>> {
+    const { offset = 0, length, signal, onProgress } = options
+    if (!isCount(offset) || (length !== undefined && !isCount(length))) {
+      throw new FilesError('INVALID', 'The offset and the length are integers from 0.')
+    }
+    const bytes = this.#bytes(path)
+    const { kind, size } = await this.stat(path, { signal })
+    if (kind !== 'file') {
+      throw new FilesError(kind === 'directory' ? 'IS_A_DIRECTORY' : 'NOT_A_FILE', `${shownPath(path)} is not a file.`)
+    }
+    const range = { offset, length: Math.max(0, Math.min(length ?? size, size - offset)) }
+    return readStream(range, { chunkSize, signal, onProgress }, async (at, count, signal) => {
+      const part = await this.#read(bytes, Number(at), count, signal)
+      if (part.length < count) throw new FilesError('DAMAGED', `${shownPath(path)} ends before its size.`)
+      return part as Uint8Array<ArrayBuffer>
+    })
+  }
+
+  /**
+   * Reads the target of a symbolic link, as it is stored. It may lead nowhere.
+   *
+   * @throws {@link FilesError} `NOT_FOUND`, `NOT_A_LINK` and others.
+   * @example
+   * ```ts
+   * await volume.readLink('/etc/localtime') // '/usr/share/zoneinfo/Europe/Berlin'
+   * ```
+   */
+  async readLink(path: FilePath, { signal }: RequestOptions = {}): Promise<string> {
+    return new TextDecoder().decode(await this.readLinkBytes(path, { signal }))
+  }
+
+  /**
+   * As {@link Volume.readLink}, as bytes: for targets that are not UTF-8.
+   *
+   * @throws {@link FilesError} `NOT_FOUND`, `NOT_A_LINK` and others.
+   */
+  readLinkBytes(path: FilePath, { signal }: RequestOptions = {}): Promise<Uint8Array> {
+    return this.#session.call({ method: 'readLink', args: [this.#bytes(path)] }, signal)
+  }
+
+  /**
+   * Returns the used and free bytes, or `undefined` if the file system knows neither. Where it keeps no sum, as FAT and NTFS,
+   * the whole table of allocations is read: a few megabytes for a large volume.
+   *
+   * @throws {@link FilesError} `DAMAGED`, `UNSUPPORTED` and others.
+   */
+  async usage({ signal }: RequestOptions = {}): Promise<VolumeUsage | undefined> {
+    if (this.used !== undefined && this.free !== undefined) return { used: this.used, free: this.free }
+    const { used, free } = await this.#session.call<Partial<VolumeUsage>>({ method: 'facts', args: [] }, signal)
+    return used !== undefined && free !== undefined ? { used, free } : undefined
+  }
+
+  /**
+   * Streams files and directories, with all that is in them, as a zip archive. Nothing is compressed. Names are made safe for
+   * every system. Symbolic links and what cannot be read are left out and reported to `onSkip`.
+   *
+   * @throws {@link FilesError} `NOT_FOUND` and others; later errors end the stream.
+   * @example
+   * ```ts
+   * const archive = await volume.zip(['/home/user/Documents'])
+   * await archive.pipeTo(await handle.createWritable())
+   * ```
+   */
+  zip(paths: readonly FilePath[], options: ArchiveOptions = {}): Promise<ReadableStream<Uint8Array>> {
+    return zip(this, paths, options)
+  }
+
+  /**
+   * As {@link Volume.zip}, as a tar archive, which keeps names, owners, permissions, times, symbolic and hard links.
+   *
+   * @throws {@link FilesError} `NOT_FOUND` and others; later errors end the stream.
+   */
+  tar(paths: readonly FilePath[], options: ArchiveOptions = {}): Promise<ReadableStream<Uint8Array>> {
+    return tar(this, paths, options)
+  }
+
+  /** Returns what was counted while the volume was read, for measurements. */
+  statistics(): Promise<FilesStatistics> {
+    return this.#session.call({ method: 'statistics', args: [] })
+  }
+
+  /** Ends the volume's worker and frees its memory. Calls that run, and later ones, reject with `CLOSED`. */
+  close(): void {
+    this.#session.close()
+  }
+
+  /** HFS+ stores names decomposed. Users, and all other systems, have them composed. */
+  get #decomposes(): boolean {
+    return this.type === 'hfsplus'
+  }
+
+  #bytes(path: FilePath): Uint8Array {
+    return pathBytes(this.#decomposes && typeof path === 'string' ? path.normalize('NFD') : path)
+  }
+
+  #read(path: Uint8Array, offset: number, length: number, signal: AbortSignal | undefined): Promise<Uint8Array> {
+    return this.#session.call({ method: 'read', args: [path, offset, length] }, signal)
+  }
+}
+
+function isCount(value: number): boolean {
+  return Number.isSafeInteger(value) && value >= 0
+}

@@ -1,0 +1,65 @@
+/** The script of the worker that a volume's parser runs in. */
+import { fromModule } from './errors.js'
+import { instantiate } from './module.js'
+import { type Call, Parser, type Provided } from './parser.js'
+
+/** What the page posts: first the module and the disk's size, then calls, one at a time. */
+export type ToWorker =
+  | { readonly module: WebAssembly.Module; readonly size: number }
+  | { readonly call: Call; readonly provided?: Provided | undefined }
+
+/** What the worker posts back for each of them. */
+export type FromWorker =
+  | { readonly value: unknown }
+  | { readonly need: readonly [offset: number, length: number] }
+  | { readonly error: { readonly code: string; readonly message: string } }
+
+interface Scope {
+  addEventListener(type: 'message', listener: (event: { readonly data: ToWorker }) => void): void
+  postMessage(message: FromWorker, transfer?: Transferable[]): void
+}
+
+let parser: Parser | undefined
+
+async function answer(message: ToWorker): Promise<FromWorker> {
+  try {
+    if ('module' in message) {
+      await instantiate(message.module)
+      parser = new Parser(message.size)
+      return { value: undefined }
+    }
+    return (parser as Parser).call(message.call, message.provided)
+  } catch (thrown) {
+    const { code, message } =
+      thrown instanceof Error && 'code' in thrown ? (thrown as ReturnType<typeof fromModule>) : fromModule(thrown)
+    return { error: { code, message } }
+  }
+}
+
+async function serve(): Promise<void> {
+  const scope = await ownScope()
+  scope.addEventListener('message', async ({ data }) => {
+    const message = await answer(data)
+    const bytes = 'value' in message && message.value instanceof Uint8Array ? [message.value.buffer] : []
+    scope.postMessage(message, bytes as ArrayBuffer[])
+  })
+}
+
+/** The scope of a browser's worker, or the port of one of Node. */
+async function ownScope(): Promise<Scope> {
+  if (
+    typeof (globalThis as { importScripts?: unknown }).importScripts === 'function' ||
+    'WorkerGlobalScope' in globalThis
+  ) {
+    return globalThis as unknown as Scope
+  }
+  // Not a literal, and marked for bundlers: code for browsers is built from this file too, and never comes here.
+  const name = 'node:worker_threads'
+  const { parentPort } = await import(/* webpackIgnore: true */ /* @vite-ignore */ name)
+  return {
+    addEventListener: (_, listener) => parentPort.on('message', (data: ToWorker) => listener({ data })),
+    postMessage: (message, transfer) => parentPort.postMessage(message, transfer),
+  }
+}
+
+await serve()

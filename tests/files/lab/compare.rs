@@ -1,0 +1,126 @@
+//! Compares a volume with the tree that it was made from.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use qcow2_web_files::fs::Kind;
+use qcow2_web_files::{Entry, Volume};
+
+use super::Disk;
+
+/// How many entries a call asks for, and how many bytes: odd ones, so that calls end anywhere.
+const ENTRIES: usize = 97;
+const BYTES: usize = 1_000_003;
+
+/// Compares everything that Unix keeps of a file.
+pub(crate) fn compare(disk: &Disk, volume: &mut Volume, tree: &Path) {
+    assert!(Compare { disk, volume, unix: true, names: 0 }.directory(tree, b"/") > 400);
+}
+
+/// Compares names, kinds and contents.
+pub(crate) fn compare_dos(disk: &Disk, volume: &mut Volume, tree: &Path) {
+    assert!(Compare { disk, volume, unix: false, names: 0 }.directory(tree, b"/") > 400);
+}
+
+struct Compare<'a> {
+    disk: &'a Disk,
+    volume: &'a mut Volume,
+    unix: bool,
+    names: usize,
+}
+
+impl Compare<'_> {
+    fn directory(&mut self, real: &Path, path: &[u8]) -> usize {
+        let expected: BTreeMap<Vec<u8>, PathBuf> = fs::read_dir(real)
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .map(|path| (path.file_name().unwrap().as_bytes().to_vec(), path))
+            .collect();
+        let mut found = BTreeMap::new();
+        let mut listing = self.disk.on(self.volume, |volume| volume.list(path)).unwrap();
+        loop {
+            let entries = self.disk.on(self.volume, |volume| volume.next(&mut listing, ENTRIES)).unwrap();
+            if entries.is_empty() {
+                break;
+            }
+            for entry in entries {
+                let name = String::from_utf8_lossy(&entry.name).into_owned();
+                assert!(found.insert(entry.name.clone(), entry).is_none(), "{name} is listed twice");
+            }
+        }
+        // What a file system has for itself in its root.
+        if path == b"/" {
+            for own in ["lost+found", "System Volume Information"] {
+                found.remove(own.as_bytes());
+            }
+        }
+        let lossy = |names: Vec<&Vec<u8>>| {
+            names.iter().map(|name| String::from_utf8_lossy(name).into_owned()).collect::<Vec<_>>()
+        };
+        assert_eq!(lossy(found.keys().collect()), lossy(expected.keys().collect()), "{}", real.display());
+        for (name, real) in expected {
+            let mut path = path.to_vec();
+            if !path.ends_with(b"/") {
+                path.push(b'/');
+            }
+            path.extend_from_slice(&name);
+            self.entry(&real, &path, &found[&name]);
+        }
+        self.names
+    }
+
+    fn entry(&mut self, real: &Path, path: &[u8], entry: &Entry) {
+        self.names += 1;
+        let shown = real.display();
+        let expected = fs::symlink_metadata(real).unwrap();
+        let metadata = entry.metadata.clone().unwrap_or_else(|problem| panic!("{shown}: {problem}"));
+        let alone = self.disk.on(self.volume, |volume| volume.stat(path, false)).unwrap();
+        assert_eq!((entry.kind, alone.kind, alone.size), (metadata.kind, metadata.kind, metadata.size), "{shown}");
+        assert_eq!(entry.kind, Kind::of_mode(expected.mode()), "{shown}");
+        if self.unix {
+            let of = |metadata: &qcow2_web_files::fs::Metadata| (metadata.mode, metadata.uid, metadata.gid);
+            let own = (Some(expected.mode() & 0o7777), Some(expected.uid()), Some(expected.gid()));
+            assert_eq!(of(&alone), own, "{shown}");
+            assert_eq!(alone.modified.map(|time| time.seconds), Some(expected.mtime()), "{shown}");
+            if let Some(links) = alone.links.filter(|_| entry.kind == Kind::File) {
+                assert_eq!(links, expected.nlink(), "{shown}");
+            }
+        }
+        match entry.kind {
+            Kind::Directory => {
+                self.directory(real, path);
+            }
+            Kind::Link => {
+                let target = self.disk.on(self.volume, |volume| volume.read_link(path)).unwrap();
+                assert_eq!(target, fs::read_link(real).unwrap().as_os_str().as_bytes(), "{shown}");
+            }
+            _ => {
+                assert_eq!(metadata.size, expected.len(), "{shown}");
+                self.content(&fs::read(real).unwrap(), path, &shown.to_string());
+            }
+        }
+    }
+
+    fn content(&mut self, expected: &[u8], path: &[u8], shown: &str) {
+        let mut found = Vec::new();
+        loop {
+            let offset = found.len() as u64;
+            let bytes = self.disk.on(self.volume, |volume| volume.read(path, offset, BYTES)).unwrap();
+            if bytes.is_empty() {
+                break;
+            }
+            found.extend_from_slice(&bytes);
+        }
+        assert!(found == expected, "{shown}: the content differs");
+        // From the middle, without what comes before.
+        let middle = expected.len() / 2 + 1;
+        let bytes = self.disk.on(self.volume, |volume| volume.read(path, middle as u64, 1000)).unwrap();
+        assert!(
+            bytes == expected[middle.min(expected.len())..(middle + 1000).min(expected.len())],
+            "{shown}: from its middle"
+        );
+    }
+}
