@@ -227,8 +227,9 @@ describe('faults', () => {
     disk.get(0, 512, answer, { signal: controller.signal })
     await faulted.promise
     controller.abort()
-    storage.failure = undefined
     decide('retry')
+    await disk.idle()
+    storage.failure = undefined
     expect((await get(disk, 0, 512))[0]).toBe(4)
     expect(answer).not.toHaveBeenCalled()
   })

@@ -22,7 +22,7 @@ async function boot(image: Qcow2, options: V86DiskOptions = {}, others: Partial<
   const disk = v86Disk(image, options)
   // The type of the disk fits v86's declarations.
   const fits: Partial<V86Options> = { hda: disk }
-  const machine = new SerialMachine({ ...fits, ...others })
+  const machine = new SerialMachine({ ...fits, ...others }).forTest()
   const hooks = await disk.attach(machine.emulator)
   return { disk, machine, hooks }
 }

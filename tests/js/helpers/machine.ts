@@ -11,7 +11,7 @@ function buffer(path: string): { buffer: ArrayBuffer } {
   return { buffer: bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.length) as ArrayBuffer }
 }
 
-/** A machine in v86, which a test can talk to by the serial line; it ends with the test. */
+/** A machine in v86, which a test can talk to by the serial line. */
 export class SerialMachine {
   readonly emulator: import('v86').V86
   #heard = ''
@@ -35,7 +35,12 @@ export class SerialMachine {
       this.#heard += String.fromCharCode(byte)
       this.#wake()
     })
+  }
+
+  /** Ends the machine with the test that is running. */
+  forTest(): this {
     onTestFinished(() => this.emulator.destroy())
+    return this
   }
 
   send(text: string): void {

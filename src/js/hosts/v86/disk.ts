@@ -7,6 +7,7 @@ import { loaded, Machine } from './machine.js'
 import type { MachineDisk } from './machine-disk.js'
 import { Queue } from './queue.js'
 import { StateRecord } from './record.js'
+import { Rest, type RestingCpu } from './rest.js'
 import { saveMachine } from './save.js'
 import type {
   V86AttachOptions,
@@ -70,7 +71,8 @@ class ImageDisk implements V86Disk, HookedDisk, MachineDisk {
   onload: ((event: object) => void) | undefined
   writeCache: boolean | undefined
   readonly #options: V86DiskOptions
-  readonly #queue = new Queue(() => this.#changed())
+  readonly #rest = new Rest()
+  readonly #queue = new Queue(() => this.#settled())
   readonly #flushPoints = new FlushPoints(() => this.#flushWritten())
   #byteLength: number
   #firstSector: Uint8Array<ArrayBuffer> | undefined
@@ -264,6 +266,12 @@ class ImageDisk implements V86Disk, HookedDisk, MachineDisk {
   /** Called by the hooks: the guest has reset the drive. */
   reset(): void {
     this.#epoch += 1
+    this.#rest.wake()
+  }
+
+  /** Called by the hooks: the guest looks whether the drive is ready. */
+  polled(cpu: RestingCpu): void {
+    if (this.#queue.pending > 0) this.#rest.polled(cpu)
   }
 
   exclusive<T>(work: () => Promise<T>): Promise<T> {
@@ -329,15 +337,16 @@ class ImageDisk implements V86Disk, HookedDisk, MachineDisk {
     let error = first
     for (;;) {
       if (error && !(await this.#again(decide, error, attempt))) return
-      if (signal?.aborted) return
       try {
         const value = await serve()
         this.#succeeded()
         answer(value)
         return
       } catch (thrown) {
-        if (signal?.aborted || this.#closed) return
         error = asError(thrown)
+        if (!signal?.aborted && !this.#closed) continue
+        this.#fault = undefined
+        return
       }
     }
   }
@@ -350,10 +359,11 @@ class ImageDisk implements V86Disk, HookedDisk, MachineDisk {
     this.#faulted()
     this.#changed()
     const decision = await decide(error, signal)
-    if (decision === 'retry') return true
-    // A reset has ended the request.
+    // A reset has ended the request: nothing waits for it any more.
+    const ended = signal?.aborted === true
+    if (decision === 'retry' && !ended) return true
     this.#fault = undefined
-    if (signal?.aborted) return false
+    if (ended) return false
     if (internal) this.#lostFlush = error
     else if (this.#drive && epoch === this.#epoch) failCommand(this.#drive, request.kind, signal)
     else if (!this.#drive) this.#unanswered(error)
@@ -422,6 +432,12 @@ class ImageDisk implements V86Disk, HookedDisk, MachineDisk {
 
   #keepFirstSector(offset: number, bytes: Uint8Array): void {
     if (offset < sectorSize) this.#firstSector?.set(bytes.subarray(0, sectorSize - offset), offset)
+  }
+
+  /** A request has been served, and answered if it is to be. */
+  #settled(): void {
+    this.#rest.wake()
+    this.#changed()
   }
 
   #changed(): void {

@@ -193,5 +193,10 @@ function record(what: number, length: number, stored: number, sum: number): Uint
 }
 
 function isZero(bytes: Uint8Array): boolean {
-  return bytes.every((byte) => byte === 0)
+  const whole = bytes.length & ~3
+  const aligned = (bytes.byteOffset & 3) === 0 ? bytes : bytes.slice()
+  const words = new Int32Array(aligned.buffer, aligned.byteOffset, whole / 4)
+  // A loop over words: a callback for each byte takes longer than to save the bytes.
+  for (let index = 0; index < words.length; index += 1) if (words[index] !== 0) return false
+  return bytes.subarray(whole).every((byte) => byte === 0)
 }

@@ -1,3 +1,4 @@
+import { canRest, type RestingCpu } from './rest.js'
 import type { V86Hooks } from './types.js'
 
 // The part of v86 0.5.462 that is not in its declarations: the registers and methods of an IDE drive, under v86's own names.
@@ -6,7 +7,10 @@ import type { V86Hooks } from './types.js'
 interface Channel {
   readonly master: Drive
   readonly slave: Drive
+  readonly current_interface: Drive
+  readonly cpu: unknown
   dma_status: number
+  read_status(): number
 }
 
 /** A drive of the IDE controller. */
@@ -47,6 +51,8 @@ export interface HookedDisk {
   flushCommand(done: () => void): void
   /** The guest has reset the drive: it expects no answer to earlier requests. */
   reset(): void
+  /** The guest has read the status of the drive. */
+  polled(cpu: RestingCpu): void
 }
 
 const command = { standbyImmediate: 0xe0, flush: 0xe7, flushExt: 0xea, setFeatures: 0xef } as const
@@ -58,7 +64,7 @@ const dmaActive = 0x01
 
 /** The hooked disks, by what v86 knows of them: a disk keeps its hooks when it goes into another drive. */
 const disks = new WeakMap<object, HookedDisk>()
-/** The classes of drives that are hooked, for a page may load v86 more than once. */
+/** The classes of drives and channels that are hooked, for a page may load v86 more than once. */
 const hooked = new WeakSet<object>()
 
 /**
@@ -81,6 +87,7 @@ export function hook(
   if (flush) {
     disks.set(buffer, disk)
     hookClass(Object.getPrototypeOf(drive), errors)
+    hookStatus(drive.channel)
   }
   return { hooks: { flush, errors }, drive: errors ? drive : undefined }
 }
@@ -184,6 +191,19 @@ function hookClass(drives: Drive, errors: boolean): void {
   drives.do_write = function (this: Drive) {
     if (diskOf(this)) writeSectors(this)
     else do_write.call(this)
+  }
+}
+
+/** Hooks the status of the drives, so that the processor can rest while a guest polls it. Without it, that only takes longer. */
+function hookStatus(channel: Channel): void {
+  const channels: Channel = Object.getPrototypeOf(channel)
+  if (hooked.has(channels) || !canRest(channel.cpu) || typeof channels.read_status !== 'function') return
+  hooked.add(channels)
+  const { read_status } = channels
+  channels.read_status = function (this: Channel) {
+    const { buffer } = this.current_interface
+    if (buffer && canRest(this.cpu)) disks.get(buffer)?.polled(this.cpu)
+    return read_status.call(this)
   }
 }
 
