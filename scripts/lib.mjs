@@ -58,8 +58,8 @@ export function foreground(program, args, { env = {}, cwd = root } = {}) {
 }
 
 /** What a program prints, trimmed, or `undefined` if it is missing or fails. */
-export function output(program, args, { env = {} } = {}) {
-  const result = spawnSync(program, args, { cwd: root, env: environment(env), stdio: ['ignore', 'pipe', 'ignore'] })
+export function output(program, args, { env = {}, cwd = root } = {}) {
+  const result = spawnSync(program, args, { cwd, env: environment(env), stdio: ['ignore', 'pipe', 'ignore'] })
   return result.status === 0 ? result.stdout.toString().trim() : undefined
 }
 

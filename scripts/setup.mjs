@@ -2,6 +2,7 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { chromedriver, chromium, firefox as firefoxProgram, miniBrowser } from './browser.mjs'
+import { firmware } from './firmware.mjs'
 import { guest as buildGuest } from './guest.mjs'
 import { inRoot, main, npm, output, run, Stop, say, which, windows } from './lib.mjs'
 import * as wasm from './wasm.mjs'
@@ -16,6 +17,7 @@ const groups = {
   qemu,
   server,
   machine,
+  firmware,
   guest,
   filesystems,
   fuzz,

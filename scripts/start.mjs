@@ -5,7 +5,7 @@ import { foreground, main, npmTool, say, tool } from './lib.mjs'
 import { setup } from './setup.mjs'
 
 await main(import.meta.url, async ([mode = 'preview', ...rest]) => {
-  await setup(['rust', 'packages', 'wasm'])
+  await setup(['rust', 'packages', 'wasm', 'firmware'])
   build()
   if (mode === 'preview') {
     say('building the page')

@@ -21,7 +21,7 @@ const steps = {
   },
   browser: {
     title: 'the package and the page in Chromium',
-    needs: ['packages', 'wasm', 'qemu', 'browser', 'server', 'machine'],
+    needs: ['packages', 'wasm', 'qemu', 'browser', 'server', 'machine', 'firmware'],
     run: browser,
   },
   firefox: {
@@ -128,7 +128,7 @@ function browser() {
 /** Tests that are driven by what Chromium alone has here. */
 const chromiumAlone = ['page*', 'package*']
 /** Tests that take long, and of what browsers hardly differ in: there by hand, as `TEST_BROWSER=firefox npx vitest run nginx`. */
-const long = ['nginx', 'range-cache', 'convert', 'emulator']
+const long = ['nginx', 'range-cache', 'convert', 'emulator', 'emulator-example', 'service-worker']
 /** Tests of what is kept: WebKitGTK has no origin-private file system, and keeps nothing when it is driven. */
 const keeping = ['opfs', 'quota', 'restart', 'killed']
 
@@ -149,7 +149,7 @@ function webkit() {
 
 function guests() {
   build()
-  vitest('tests/guests', { args: ['--maxWorkers', '1'], env: { CHROMIUM: chromium() } })
+  vitest('tests/guests', { args: ['--maxWorkers', '1', '--testTimeout', '600000'], env: { CHROMIUM: chromium() } })
 }
 
 function packed() {

@@ -12,7 +12,7 @@ export function offline(publicDir: string): Plugin {
     name: 'offline',
     apply: 'build',
     generateBundle(_, bundle) {
-      const names = [...Object.keys(bundle), ...readdirSync(publicDir)].sort()
+      const names = [...Object.keys(bundle), ...readdirSync(publicDir)].filter(isKept).sort()
       const hash = createHash('sha256')
       for (const name of readdirSync(publicDir)) hash.update(readFileSync(join(publicDir, name)))
       const version = hash.update(names.join()).digest('hex').slice(0, 12)
@@ -20,6 +20,9 @@ export function offline(publicDir: string): Plugin {
     },
   }
 }
+
+/** All but the machine: it is large, and most people look at disks without starting them. */
+const isKept = (name: string): boolean => !/(^|\/)(emulator|v86|bios|vgabios)/.test(name)
 
 function serviceWorker(version: string, files: string[]): string {
   return `const PREFIX = 'qcow2-web '

@@ -9,24 +9,29 @@ const at = (path: string) => fileURLToPath(new URL(path, import.meta.url))
  * Vite injects styles and a socket of its own.
  */
 function contentSecurityPolicy(): Plugin {
-  const policy = [
-    "default-src 'none'",
-    "script-src 'self' 'wasm-unsafe-eval'",
-    "style-src 'self'",
-    "img-src 'self' data:",
-    "connect-src 'self'",
-    "worker-src 'self'",
-    "manifest-src 'self'",
-    "base-uri 'none'",
-    "form-action 'none'",
-  ].join('; ')
+  const policy = (workers: string) =>
+    [
+      "default-src 'none'",
+      "script-src 'self' 'wasm-unsafe-eval'",
+      "style-src 'self'",
+      "img-src 'self' data:",
+      "connect-src 'self'",
+      `worker-src ${workers}`,
+      "manifest-src 'self'",
+      "base-uri 'none'",
+      "form-action 'none'",
+    ].join('; ')
   return {
     name: 'content-security-policy',
     apply: 'build',
-    transformIndexHtml: () => [
+    transformIndexHtml: (_, { path }) => [
       {
         tag: 'meta',
-        attrs: { 'http-equiv': 'Content-Security-Policy', content: policy },
+        // v86 has a clock in a worker that it makes from a blob.
+        attrs: {
+          'http-equiv': 'Content-Security-Policy',
+          content: policy(path.includes('/emulator/') ? "'self' blob:" : "'self'"),
+        },
         injectTo: 'head-prepend',
       },
     ],
@@ -37,9 +42,20 @@ export default defineConfig({
   root: at('.'),
   base: './',
   plugins: [contentSecurityPolicy(), offline(at('public'))],
-  resolve: { alias: { 'qcow2-web': at('../dist/index.js') } },
+  resolve: {
+    alias: [
+      { find: /^qcow2-web$/, replacement: at('../dist/index.js') },
+      { find: /^qcow2-web\/v86$/, replacement: at('../dist/hosts/v86.js') },
+    ],
+  },
   oxc: { jsx: { runtime: 'automatic', importSource: 'preact' } },
   worker: { format: 'es' },
-  build: { target: 'es2022', outDir: 'dist', emptyOutDir: true, assetsInlineLimit: 0 },
+  build: {
+    target: 'es2022',
+    outDir: 'dist',
+    emptyOutDir: true,
+    assetsInlineLimit: 0,
+    rollupOptions: { input: [at('index.html'), at('emulator/index.html')] },
+  },
   server: { fs: { allow: [at('..')] } },
 })

@@ -61,7 +61,11 @@ export class StorageLab {
 
   /** Starts the server alone. */
   async serve(): Promise<void> {
-    const types: Record<string, string> = { '.js': 'text/javascript', '.wasm': 'application/wasm' }
+    const types: Record<string, string> = {
+      '.js': 'text/javascript',
+      '.mjs': 'text/javascript',
+      '.wasm': 'application/wasm',
+    }
     this.#server = createServer((request, response) => {
       const { pathname, search } = new URL(request.url ?? '/', 'http://localhost')
       if (request.method === 'PUT') {

@@ -1,4 +1,5 @@
 import { useEffect, useState } from 'preact/hooks'
+import { openEmulator } from '../emulator/given'
 import { CheckPanel } from './check/panel'
 import { ConvertDialog } from './edit/convert'
 import { Lock } from './edit/lock'
@@ -13,7 +14,7 @@ import { SnapshotList } from './snapshots/list'
 import { busy } from './state/busy'
 import { asksToConvert, askToConvert } from './state/convert'
 import { go, PANELS, type Panel, route } from './state/route'
-import { disk, diskProblem, opening } from './state/stage'
+import { disk, diskProblem, opening, origin } from './state/stage'
 import { asksToUnlock } from './state/unlock'
 import { DiskStrip } from './strip/strip'
 import { Icon } from './ui/icon'
@@ -62,6 +63,7 @@ export function Viewer({ image }: { image: OpenedImage }) {
         }
       >
         <Lock image={image} />
+        <Boot />
         <button type="button" class="button" disabled={busy.value} onClick={askToConvert}>
           Convert…
         </button>
@@ -97,6 +99,22 @@ export function Viewer({ image }: { image: OpenedImage }) {
       {asksToConvert.value && <ConvertDialog />}
       {help && <KeyboardHelp onClose={() => setHelp(false)} />}
     </div>
+  )
+}
+
+/** Starts a machine from the disk, in a page of its own. */
+function Boot() {
+  const from = origin.value
+  if (!from) return null
+  return (
+    <button
+      type="button"
+      class="button"
+      title="Start a machine from this disk, in this browser. What it writes goes into an image of its own."
+      onClick={() => openEmulator(from.source, from.address)}
+    >
+      Boot
+    </button>
   )
 }
 

@@ -43,6 +43,9 @@ export function Start({ notice }: { notice: StartNotice | null }) {
             <button type="button" class="button" onClick={() => void enterSample()}>
               Try a sample
             </button>
+            <a class="button" href="./emulator/#image=bootable">
+              Boot a sample
+            </a>
           </div>
         )}
         <p class="promise">

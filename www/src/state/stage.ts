@@ -47,6 +47,9 @@ export interface Question<M extends Missing = Missing> {
 /** The dialog that asks for a file or a passphrase, while it is open. */
 export const question = signal<Question | null>(null)
 
+/** What was opened, with what names it in the address; `null` for a new image, which no file has yet. */
+export const origin = signal<{ source: Source; address: string | null } | null>(null)
+
 export const opened = computed(() => (stage.value.kind === 'viewer' ? stage.value.image : null))
 
 /** Where the browser keeps the file that is shown, if it does. */
@@ -107,6 +110,7 @@ function show(outcome: OpenOutcome, source: Source, address: string | null): boo
   if (opened.peek()) go({ ...START, image: address })
   else go({ image: address, ...(!known && { snapshot: null }) })
   fileChanged.value = false
+  origin.value = { source, address }
   disk.value = image.disk
   stage.value = { kind: 'viewer', image, visit: ++visits }
   return true
@@ -125,6 +129,7 @@ export function showAgain(image: OpenedImage): void {
 export async function createImage(image: NewImage): Promise<void> {
   const made = await engine.create(image, askPerson(null))
   if (opened.peek()) go(START)
+  origin.value = null
   disk.value = made.disk
   stage.value = { kind: 'viewer', image: made, visit: ++visits }
 }

@@ -1,0 +1,137 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, expect, it } from 'vitest'
+import { bootSector } from '../../www/sample/bootable.mjs'
+import { serveV86 } from '../guests/page.js'
+import { convert } from '../js/helpers/qemu.js'
+import { onPage, StorageLab, type Work } from './storage-lab.js'
+
+/** A Service Worker as an author would write it: the disk of an image at an address. */
+const worker = `
+import { blob, opfs, Qcow2 } from '/index.js'
+import { serve } from '/hosts/serve.js'
+
+addEventListener('install', () => skipWaiting())
+addEventListener('activate', (event) => event.waitUntil(clients.claim()))
+
+let opening
+const open = async () => Qcow2.open(blob(await (await fetch('/disk.qcow2')).blob()))
+
+addEventListener('fetch', (event) => {
+  const { pathname } = new URL(event.request.url)
+  if (pathname === '/disk.img') {
+    opening ??= open()
+    event.respondWith(opening.then((image) => serve(event.request, image, { etag: 'one' })))
+  }
+  if (pathname === '/opfs.img') {
+    const failed = ({ code, reason }) => new Response(code + ': ' + reason, { status: 500 })
+    event.respondWith(Qcow2.open(opfs('disk')).then((image) => serve(event.request, image), failed))
+  }
+})
+`
+
+const size = 1024 * 1024
+const raw = new Uint8Array(size)
+raw.set(bootSector())
+raw.fill(7, size - 100)
+
+const lab = new StorageLab()
+const folder = mkdtempSync(join(tmpdir(), 'qcow2-web-worker-'))
+
+beforeAll(async () => {
+  serveV86(lab)
+  lab.beside.set('/disk.qcow2', convert('disk.qcow2', raw))
+  writeFileSync(join(folder, 'sw.js'), worker)
+  lab.beside.set('/sw.js', join(folder, 'sw.js'))
+  await lab.start()
+})
+afterAll(async () => {
+  await lab.stop()
+  rmSync(folder, { recursive: true })
+})
+
+/** Registers the worker, and waits until it answers for the page. */
+const register: Work<[], void> = async () => {
+  const controlled = new Promise((resolve) => {
+    navigator.serviceWorker.addEventListener('controllerchange', resolve)
+  })
+  await navigator.serviceWorker.register('/sw.js', { type: 'module' })
+  if (!navigator.serviceWorker.controller) await controlled
+}
+
+it('a page reads the disk of an image from an address, in ranges', async () => {
+  const page = await lab.page()
+  await onPage(page, register)
+  const found = await onPage(
+    page,
+    async (_, size) => {
+      const ask = async (range: string) => {
+        const response = await fetch('/disk.img', { headers: { range } })
+        const bytes = new Uint8Array(await response.arrayBuffer())
+        return [response.status, response.headers.get('content-range'), bytes.length, bytes.at(-1)] as const
+      }
+      const whole = new Uint8Array(await (await fetch('/disk.img')).arrayBuffer())
+      return {
+        whole: [...whole.subarray(size - 101)].length,
+        part: await ask('bytes=510-511'),
+        end: await ask('bytes=-100'),
+      }
+    },
+    size,
+  )
+  expect(found).toEqual({
+    whole: 101,
+    part: [206, `bytes 510-511/${size}`, 2, 0xaa],
+    end: [206, `bytes ${size - 100}-${size - 1}/${size}`, 100, 7],
+  })
+  await page.close()
+})
+
+it('v86 starts from that address, without an adapter', async () => {
+  const page = await lab.page()
+  await onPage(page, register)
+  const count = await onPage(
+    page,
+    async (_, size) => {
+      await new Promise<unknown>((resolve, reject) => {
+        const script = Object.assign(document.createElement('script'), { src: '/v86/libv86.js' })
+        script.addEventListener('load', resolve)
+        script.addEventListener('error', reject)
+        document.head.append(script)
+      })
+      const { V86 } = globalThis as unknown as typeof import('v86')
+      const emulator = new V86({
+        wasm_path: '/v86/v86.wasm',
+        bios: { url: '/v86/bios.bin' },
+        vga_bios: { url: '/v86/vgabios.bin' },
+        memory_size: 16 * 1024 * 1024,
+        disable_speaker: true,
+        autostart: true,
+        hda: { url: '/disk.img', async: true, size },
+      })
+      let heard = ''
+      const count = await new Promise((resolve) => {
+        emulator.add_listener('serial0-output-byte', (byte) => {
+          heard += String.fromCharCode(byte)
+          const found = /Counted so far: (\d+)\r/.exec(heard)
+          if (found) resolve(Number(found[1]))
+        })
+      })
+      await emulator.destroy()
+      return count
+    },
+    size,
+  )
+  expect(count).toBe(1)
+  await page.close()
+})
+
+it('a storage that a Service Worker does not have is named', async () => {
+  const page = await lab.page()
+  await onPage(page, register)
+  const words = await onPage(page, async () => (await fetch('/opfs.img')).text())
+  expect(words).toMatch(/^[A-Z_]+: .*/)
+  expect(words).not.toMatch(/is not defined|undefined/)
+  await page.close()
+})

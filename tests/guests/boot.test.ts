@@ -1,0 +1,142 @@
+import { readFileSync } from 'node:fs'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { onPage, StorageLab, type Work } from '../browser/storage-lab.js'
+import { convert } from '../js/helpers/qemu.js'
+import { FileServer } from '../js/helpers/server.js'
+import { type PageGlobals, prepareLinux, serveV86 } from './page.js'
+import { guestDisk, readGuest } from './shell.js'
+
+/** How often each kind of disk is booted. The medians are printed: they mean something on an idle machine alone. */
+const rounds = Number(process.env.ROUNDS ?? 1)
+const hours = 3_600_000
+
+const lab = new StorageLab()
+let server: FileServer
+
+beforeAll(async () => {
+  serveV86(lab)
+  lab.beside.set('/linux.raw', guestDisk)
+  const image = convert('linux.qcow2', readGuest(), '-c')
+  lab.beside.set('/linux.qcow2', image)
+  server = await new FileServer(readFileSync(image)).start()
+  server.exposed = 'ETag, Content-Range'
+  await lab.start()
+}, hours)
+afterAll(async () => {
+  server.stop()
+  await lab.stop()
+})
+
+type Kind = 'raw' | 'memory' | 'http' | 'worker'
+
+interface Boot {
+  readonly boot: number
+  readonly read: number
+  readonly write: number
+  readonly syncs: number
+}
+
+/** Boots from a disk of a kind, and measures in ms: the boot, a read of 16 MiB, a write of 4 MiB, and 30 syncs of a file. */
+const measure: Work<[Kind, string], Boot> = async ({ http, memory, opfs, overlay, Qcow2 }, kind, url) => {
+  const { linux } = globalThis as unknown as PageGlobals
+  const fetched = async (path: string) => (await fetch(path)).arrayBuffer()
+  const disk =
+    kind === 'raw'
+      ? await fetched('/linux.raw')
+      : kind === 'memory'
+        ? await Qcow2.open(memory(new Uint8Array(await fetched('/linux.qcow2')), { writable: true }), {
+            writable: true,
+          })
+        : await overlay(http(url), opfs(`overlay ${kind}`, { create: true }), { worker: kind === 'worker' })
+  const began = performance.now()
+  const { hear, run, emulator, hda } = await linux(disk)
+  await hear('ready> ')
+  const boot = performance.now() - began
+  const timed = async (command: string) => {
+    const from = performance.now()
+    const text = await run(command)
+    if (!text.endsWith('0\n')) throw new Error(text)
+    return performance.now() - from
+  }
+  await timed(
+    'mkdir -p /mnt/work; dd if=/dev/zero of=/mnt/work/large bs=64k count=256 conv=fsync; echo 3 > /proc/sys/vm/drop_caches',
+  )
+  const read = await timed('dd if=/mnt/work/large of=/dev/null bs=64k')
+  const write = await timed('dd if=/dev/zero of=/mnt/work/other bs=64k count=64 conv=fsync')
+  const syncs = await timed('i=0; while [ $i -lt 30 ]; do echo $i > /mnt/work/small; sync; i=$((i+1)); done')
+  await emulator.stop()
+  if (!(disk instanceof ArrayBuffer)) {
+    await hda.close()
+    await disk.close()
+    if (kind === 'http' || kind === 'worker') await opfs.remove(`overlay ${kind}`)
+  }
+  return { boot, read, write, syncs }
+}
+
+const median = (values: number[]) => values.toSorted((a, b) => a - b)[values.length >> 1] ?? 0
+
+it(
+  'boots from all kinds of disks, and these are the times',
+  async () => {
+    const kinds: Kind[] = ['raw', 'memory', 'http', 'worker']
+    const times = new Map<Kind, Boot[]>()
+    for (let round = 0; round < rounds; round += 1) {
+      for (const kind of kinds) {
+        const page = await lab.page()
+        await onPage(page, prepareLinux)
+        times.set(kind, [...(times.get(kind) ?? []), await onPage(page, measure, kind, server.url)])
+        await page.close()
+      }
+    }
+    for (const [kind, all] of times) {
+      const line = (['boot', 'read', 'write', 'syncs'] as const).map((what) => {
+        const [own, raw] = [all, times.get('raw') ?? []].map((list) => median(list.map((each) => each[what])))
+        return `${what} ${Math.round(own ?? 0)} ms (${((own ?? 0) / (raw || 1)).toFixed(2)})`
+      })
+      console.log(`${kind}: ${line.join(', ')}`)
+    }
+    expect(times.size).toBe(kinds.length)
+  },
+  hours,
+)
+
+describe('over HTTP', () => {
+  /** Boots, and returns what was read, as a list to be fetched ahead the next time. */
+  const boot: Work<[string, Parameters<typeof JSON.stringify>[0]], unknown> = async (
+    { http, opfs, overlay, prefetched, recorded },
+    url,
+    list,
+  ) => {
+    const { linux } = globalThis as unknown as PageGlobals
+    const kept = http(url, { readAhead: { budget: 32 * 2 ** 20 } })
+    const base = recorded(list ? prefetched(kept, list) : kept)
+    const image = await overlay(base, opfs('booting', { create: true }))
+    const { hear, emulator, hda } = await linux(image)
+    await hear('ready> ')
+    await emulator.stop()
+    await hda.close()
+    await image.close()
+    await opfs.remove('booting')
+    return base.list()
+  }
+
+  it(
+    'a boot takes few requests, and fewer with a recorded list',
+    async () => {
+      let list: unknown = null
+      const counts: number[] = []
+      for (let times = 0; times < 2; times += 1) {
+        server.requests.length = 0
+        const page = await lab.page()
+        await onPage(page, prepareLinux)
+        list = await onPage(page, boot, server.url, list)
+        await page.close()
+        counts.push(server.requests.length)
+      }
+      console.log(`requests: ${counts[0]}, with a list ${counts[1]}`)
+      expect(counts[0]).toBeLessThanOrEqual(14)
+      expect(counts[1]).toBeLessThanOrEqual(6)
+    },
+    hours,
+  )
+})
