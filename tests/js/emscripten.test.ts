@@ -121,6 +121,29 @@ describe('a mounted disk', () => {
     expect(fs.analyzePath('/disk.img').exists).toBe(false)
   })
 
+  it('is flushed behind its writes, also if its program never waits', async () => {
+    const image = await Qcow2.create(memory(), { size })
+    const { FS } = await start()
+    let flushes = 0
+    let flushed = () => {}
+    image.flushSync = () => {
+      flushes += 1
+      flushed()
+    }
+    mountDisk(FS, '/disk.img', image, { flushDelay: 5 })
+    const stream = FS.open('/disk.img', 'r+')
+    const write = () => FS.write(stream, new Uint8Array(512), 0, 512, 0)
+    // No timer fires meanwhile.
+    while (flushes === 0) write()
+    const later = new Promise<void>((resolve) => {
+      flushed = resolve
+    })
+    write()
+    expect(flushes).toBe(1)
+    await later
+    expect(flushes).toBe(2)
+  })
+
   it('gives errors of the image as numbers, and in words to its host', async () => {
     const errors: Qcow2Error[] = []
     const { fs, image } = await mounted({ onError: (error) => errors.push(error) })

@@ -6,6 +6,7 @@
  */
 
 import { isQcow2Error, type Qcow2, Qcow2Error } from '../index.js'
+import { DelayedFlush, reportUncaught } from './delayed-flush.js'
 
 /** A stream of an Emscripten file system: an open file. */
 export interface EmscriptenStream {
@@ -54,8 +55,13 @@ export interface MountOptions {
   /** The module, for programs that map the disk into memory. Without it, mapping fails with ENODEV. */
   readonly module?: EmscriptenMemory | undefined
   /**
+   * How long the image waits behind a write before it is flushed, in milliseconds: most programs never call `fsync`.
+   * Default: 1000.
+   */
+  readonly flushDelay?: number | undefined
+  /**
    * Called with each error of the image, for the program sees only a number: EIO, ENOSPC or EROFS. An exception that it throws
-   * comes out of the program's call.
+   * comes out of the program's call. Without it, a flush of the disk's own that fails is reported as uncaught.
    */
   readonly onError?: ((error: Qcow2Error) => void) | undefined
 }
@@ -77,7 +83,7 @@ const shared = 1
 
 /**
  * Puts the disk of an image into an Emscripten file system as a file, without holding it in memory. Reads and writes go to
- * the image at once; `fsync` and `close` flush it.
+ * the image at once. It is flushed by `fsync`, by `close`, and a second behind a write.
  *
  * ```ts
  * const image = await Qcow2.open(opfs('dos.qcow2'), { writable: true }) // in the emulator's worker
@@ -96,7 +102,12 @@ export function mountDisk(fs: EmscriptenFs, path: string, image: Qcow2, options:
     throw new Qcow2Error('NOT_SYNC', reason)
   }
   const node = fs.mknod(path, fileType | (!image.readOnly ? 0o666 : 0o444), 0)
-  const file = new DiskFile(fs, image, options)
+  const { flushDelay = 1000, onError = reportUncaught } = options
+  const flush = new DelayedFlush(image, flushDelay, (error) => {
+    if (isQcow2Error(error)) onError(error)
+    else reportUncaught(error)
+  })
+  const file = new DiskFile(fs, image, options, flush)
   node.node_ops = {
     ...node.node_ops,
     getattr: (each: EmscriptenNode) => file.attributes(each),
@@ -106,7 +117,7 @@ export function mountDisk(fs: EmscriptenFs, path: string, image: Qcow2, options:
   return {
     unmount() {
       try {
-        if (!image.readOnly) image.flushSync()
+        flush.now()
       } finally {
         fs.unlink(path)
       }
@@ -119,9 +130,11 @@ class DiskFile {
   readonly #fs: EmscriptenFs
   readonly #image: Qcow2
   readonly #options: MountOptions
+  readonly #flushing: DelayedFlush
   readonly #created = new Date()
 
-  constructor(fs: EmscriptenFs, image: Qcow2, options: MountOptions) {
+  constructor(fs: EmscriptenFs, image: Qcow2, options: MountOptions, flush: DelayedFlush) {
+    this.#flushing = flush
     this.#fs = fs
     this.#image = image
     this.#options = options
@@ -174,6 +187,7 @@ class DiskFile {
     const length = this.#inside(from.length, position)
     if (length === 0 && from.length > 0) throw new this.#fs.ErrnoError(errno.nospc)
     if (length > 0) this.#guard(() => this.#image.writeSync(position, from.subarray(0, length)))
+    this.#flushing.written()
     return length
   }
 
@@ -187,7 +201,7 @@ class DiskFile {
   }
 
   #flush(): number {
-    if (!this.#image.readOnly) this.#guard(() => this.#image.flushSync())
+    this.#guard(() => this.#flushing.now())
     return 0
   }
 

@@ -5,6 +5,7 @@
  */
 
 import { type Qcow2, Qcow2Error } from '../index.js'
+import { DelayedFlush, reportUncaught } from './delayed-flush.js'
 
 /** How {@link infiniteMacDisk} flushes. */
 export interface InfiniteMacOptions {
@@ -60,15 +61,7 @@ export function infiniteMacDisk(name: string, image: Qcow2, options: InfiniteMac
   }
   const { flushDelay = 1000, onError = reportUncaught } = options
   const inside = (offset: number, length: number) => Math.max(0, Math.min(length, image.size - offset))
-  let timer: ReturnType<typeof setTimeout> | undefined
-  const flush = () => {
-    timer = undefined
-    try {
-      image.flushSync()
-    } catch (error) {
-      onError(error)
-    }
-  }
+  const flush = new DelayedFlush(image, flushDelay, onError)
   return {
     name,
     get size() {
@@ -82,19 +75,9 @@ export function infiniteMacDisk(name: string, image: Qcow2, options: InfiniteMac
     write(buffer, offset, length) {
       const count = inside(offset, length)
       if (count > 0) image.writeSync(offset, buffer.subarray(0, count))
-      timer ??= setTimeout(flush, flushDelay)
+      flush.written()
       return count
     },
-    close() {
-      clearTimeout(timer)
-      timer = undefined
-      if (!image.readOnly) image.flushSync()
-    },
+    close: () => flush.now(),
   }
-}
-
-function reportUncaught(error: unknown): void {
-  queueMicrotask(() => {
-    throw error
-  })
 }

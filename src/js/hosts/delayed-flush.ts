@@ -1,0 +1,52 @@
+import type { Qcow2 } from '../index.js'
+
+/** Flushes a synchronous image behind writes, for programs that never flush their disks. */
+export class DelayedFlush {
+  readonly #image: Qcow2
+  readonly #delay: number
+  readonly #onError: (error: unknown) => void
+  #timer: ReturnType<typeof setTimeout> | undefined
+  /** When the first write came that no flush has made durable. */
+  #since: number | undefined
+
+  /**
+   * @param delay how long a write waits for its flush, in milliseconds.
+   * @param onError is called with what a flush throws that nobody has asked for.
+   */
+  constructor(image: Qcow2, delay: number, onError: (error: unknown) => void) {
+    this.#image = image
+    this.#delay = delay
+    this.#onError = onError
+  }
+
+  /** Something was written. */
+  written(): void {
+    this.#since ??= performance.now()
+    this.#timer ??= setTimeout(() => this.#flush(), this.#delay)
+    // The timer of a program that never waits does not fire.
+    if (performance.now() - this.#since > 2 * this.#delay) this.#flush()
+  }
+
+  /** Makes durable what was written. */
+  now(): void {
+    clearTimeout(this.#timer)
+    this.#timer = undefined
+    this.#since = undefined
+    if (!this.#image.readOnly) this.#image.flushSync()
+  }
+
+  #flush(): void {
+    try {
+      this.now()
+    } catch (error) {
+      this.#onError(error)
+    }
+  }
+}
+
+/** Reports an exception as uncaught, for nobody waits for it. */
+export function reportUncaught(error: unknown): void {
+  queueMicrotask(() => {
+    throw error
+  })
+}
