@@ -186,10 +186,11 @@ exec "$here/usr/bin/qemu-system-x86_64" -L "$here/usr/share/qemu" -L "$here/usr/
   writeFileSync(program, script, { mode: 0o755 })
 }
 
-/** The Linux of the emulator tests, and what makes and checks its file system. */
+/** The Linux of the emulator tests, and what makes and checks file systems. */
 function guest() {
-  const missing = ['mke2fs', 'e2fsck', 'debugfs'].filter((name) => !which(name) && !existsSync(`/usr/sbin/${name}`))
-  if (missing.length > 0) apt('e2fsprogs', ['e2fsprogs'], 'install e2fsprogs, then try again')
+  const missing = (programs) => programs.some((name) => !which(name) && !existsSync(`/usr/sbin/${name}`))
+  if (missing(['mke2fs', 'e2fsck', 'debugfs'])) apt('e2fsprogs', ['e2fsprogs'], 'install e2fsprogs, then try again')
+  if (missing(['mkfs.fat', 'fsck.fat'])) apt('dosfstools', ['dosfstools'], 'install dosfstools, then try again')
   buildGuest()
 }
 
