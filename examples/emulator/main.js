@@ -27,6 +27,7 @@ await hda.attach(emulator)
 // Saved machines are snapshots of the image, with the state of the machine in them.
 function list() {
   const buttons = image.snapshots
+    .list()
     .filter(({ vmStateSize }) => vmStateSize > 0)
     .map(({ id, name }) => {
       const button = Object.assign(document.createElement('button'), { textContent: `Go back to ${name}` })

@@ -212,7 +212,7 @@ describe('a saved machine', () => {
     machine.send('x')
     await fault
     await expect(disk.savevm('now')).rejects.toMatchObject({ code: 'FAULT_PENDING' })
-    expect(image.snapshots).toHaveLength(0)
+    expect(image.snapshots.list()).toHaveLength(0)
     storage.failure = undefined
     decide('retry')
     expect(await machine.count()).toBe(2)
@@ -229,7 +229,7 @@ describe('a saved machine', () => {
       onProgress: () => controller.abort(new Error('enough')),
     })
     await expect(saving).rejects.toThrow('enough')
-    expect(image.snapshots).toHaveLength(0)
+    expect(image.snapshots.list()).toHaveLength(0)
     machine.send('x')
     expect(await machine.count()).toBe(2)
   })
@@ -249,7 +249,7 @@ describe('a saved machine', () => {
       new Promise<void>((resolve) => hdb.set(0, new Uint8Array(512).fill(value), resolve))
     await write(1)
     await disk.savevm('all')
-    expect(second.snapshots).toMatchObject([{ name: 'all' }])
+    expect(second.snapshots.list()).toMatchObject([{ name: 'all' }])
     await write(2)
     machine.send('x')
     await machine.count()
@@ -288,11 +288,11 @@ describe("v86's own states", () => {
     await machine.count()
     const state = await machine.emulator.save_state()
     await disk.idle()
-    expect(image.snapshots).toHaveLength(1)
+    expect(image.snapshots.list()).toHaveLength(1)
     // The disk has not changed since: it is the same snapshot.
     await machine.emulator.save_state()
     await disk.idle()
-    expect(image.snapshots).toHaveLength(1)
+    expect(image.snapshots.list()).toHaveLength(1)
 
     const other = await boot(await imageOf(memory()))
     await other.machine.count()

@@ -11,7 +11,7 @@ interface Props {
 export function SavedMachines({ machine: { image, hda }, run }: Props) {
   const [name, setName] = useState(`Saved at ${new Date().toLocaleTimeString()}`)
   const [busy, setBusy] = useState(false)
-  const saved = image.snapshots.filter(({ vmStateSize }) => vmStateSize > 0)
+  const saved = image.snapshots.list().filter(({ vmStateSize }) => vmStateSize > 0)
   const work = async (what: () => Promise<unknown>) => {
     setBusy(true)
     await run(async () => {
