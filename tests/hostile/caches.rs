@@ -98,6 +98,26 @@ fn unpacked_clusters_after_mixed_requests() {
     }
 }
 
+/// A large read asks for many groups of compressed clusters at once, but not for all.
+#[test]
+fn a_large_read_of_compressed_clusters_holds_a_few_groups() {
+    const CLUSTERS: u64 = 512;
+    let size = 64 << 10;
+    // All but a few bytes of it do not compress, so that 32 MiB take as many.
+    let mut unpacked = vec![1; 64 << 10];
+    unpacked[..60 << 10].copy_from_slice(&Random::seeded(1).noise(60 << 10));
+    let stream = compressed(&unpacked, 4096);
+    let plan = (0..CLUSTERS).fold(Builder::new(size, CLUSTERS * size), |plan, guest| {
+        plan.with(guest, Cluster::Compressed { stream: stream.clone(), unpacked: unpacked.clone() })
+    });
+    let disk = Disk::slow(plan.build().bytes);
+    let image = block_on(Image::open(disk.clone(), alone().cluster_cache(0))).unwrap();
+    let mut buf = vec![0; index(CLUSTERS * size)];
+    let (result, peak) = peak_of(|| block_on(image.read_at(0, &mut buf)));
+    result.unwrap();
+    assert!(peak < 12 << 20, "{peak} bytes beside the buffer");
+}
+
 /// The smallest slices, where keeping account of them takes the largest part.
 #[test]
 fn tables_of_512_bytes_after_reads_and_writes() {

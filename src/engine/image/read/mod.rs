@@ -25,6 +25,8 @@ use crate::storage::Storage;
 const MAX_JOBS: usize = 32;
 /// Compressed clusters that follow each other in the file are read at once, up to this many bytes.
 const MAX_GROUP: u64 = 2 << 20;
+/// How many bytes of compressed clusters one read holds at most, besides a last group.
+const MAX_COMPRESSED: u64 = 8 << 20;
 
 impl<S: Storage> Image<S> {
     /// Fills `buf` with the disk's bytes at `offset`, all of it or an error.
@@ -162,6 +164,14 @@ impl<'a> Job<'a> {
         result.map_err(|error| error.at_depth(depth_number(depth)))
     }
 
+    /// How many bytes of compressed clusters it holds while it runs.
+    fn compressed_bytes(&self) -> u64 {
+        let Self::Compressed { pieces, .. } = self else { return 0 };
+        let pieces = pieces.as_slice();
+        let (start, end) = (pieces.first().map(|first| first.span.start), pieces.last().map(|last| last.span.end()));
+        end.map_or(0, |end| end.0) - start.map_or(0, |start| start.0)
+    }
+
     /// Takes `next` in, if one request can serve both; else hands it back.
     fn join(&mut self, next: Job<'a>) -> Option<Job<'a>> {
         match (self, next) {
@@ -185,12 +195,16 @@ impl<'a> Pieces<'a> {
         }
     }
 
+    fn as_slice(&self) -> &[Piece<'a>] {
+        match self {
+            Self::One(piece) => piece,
+            Self::Many(pieces) => pieces,
+        }
+    }
+
     /// Whether `next` begins where the last piece ends, give or take what a span is rounded up, and all stay small.
     fn are_followed_by(&self, next: &Piece<'_>) -> bool {
-        let pieces = match self {
-            Self::One(piece) => piece.as_slice(),
-            Self::Many(pieces) => pieces,
-        };
+        let pieces = self.as_slice();
         let (Some(first), Some(last)) = (pieces.first(), pieces.last()) else {
             return false;
         };
@@ -225,7 +239,8 @@ impl<'a> Plan<'a> {
         while let Some(part) = self.parts.pop() {
             let (first, rest) = part.resolve(layers).await?;
             self.add(first, rest);
-            if self.jobs.len() >= MAX_JOBS {
+            if self.jobs.len() >= MAX_JOBS || self.jobs.iter().map(Job::compressed_bytes).sum::<u64>() >= MAX_COMPRESSED
+            {
                 self.run_jobs(layers).await?;
             }
         }
