@@ -38,7 +38,7 @@ export {
 } from './disk/disk.js'
 export type { Extent, MapOptions, RangeOptions } from './disk/extent.js'
 export { type InitOptions, init, type ModuleSource } from './engine/module.js'
-export type { AmendBacking, AmendOptions } from './engine/options/amend.js'
+export type { AmendBacking, AmendDataFile, AmendOptions } from './engine/options/amend.js'
 export type { Backing, BackingFile, BackingRequest, BackingResolver } from './engine/options/backing.js'
 export type { CreateBacking, CreateDataFile, CreateOptions } from './engine/options/create.js'
 export type {

@@ -109,8 +109,8 @@ it('files in IndexedDB are listed and removed, and belong to one storage at a ti
     await one.close?.()
     await same.open?.()
     await same.close?.()
-    await idb.remove('list/one')
-    await idb.remove('list/none')
+    await idb.delete('list/one')
+    await idb.delete('list/none')
     const after = await mine()
     await two.close?.()
     return { code, before, after }

@@ -91,7 +91,7 @@ describe.each(places)('%s', (where, run) => {
         )
         const list = [...(await opfs.list(path)), ...(await opfs.list(`${path}/other`))]
         const { size } = await opfs.file(`${path}/one.qcow2`)
-        await opfs.remove(path)
+        await opfs.delete(path)
         const left = (await opfs.list()).filter(({ name }) => name === path).length
         const growing = progress.every((done, index) => index === 0 || done > (progress[index - 1] ?? 0))
         const paths = list.map((entry) => `${entry.kind} ${entry.path} ${entry.size}`)
@@ -131,14 +131,14 @@ describe.each(places)('%s', (where, run) => {
       await note(() => opfs('missing').open?.())
       await note(() => opfs.file('missing/file'))
       await note(() => opfs.list('missing'))
-      await note(() => opfs.remove('missing'))
+      await note(() => opfs.delete('missing'))
       await note(() => opfs.rename('missing', `${path}2`))
       await note(() => opfs.export('missing', new WritableStream()))
       const first = opfs(path, { create: true })
       const second = opfs(path)
       await note(() => first.open?.())
       await note(() => second.open?.())
-      await note(() => opfs.remove(path))
+      await note(() => opfs.delete(path))
       await note(() => opfs.rename(path, `${path}2`))
       await note(() => opfs.import(path, new Blob(['x'])))
       await note(() => opfs.import(path, new Blob(['x']), { overwrite: true }))
@@ -154,7 +154,7 @@ describe.each(places)('%s', (where, run) => {
           .map(({ name }) => name)
           .join(),
       )
-      await opfs.remove(path)
+      await opfs.delete(path)
       return codes
     }, `codes ${where}`)
     expect(seen).toEqual([
@@ -201,7 +201,7 @@ describe.each(places)('%s', (where, run) => {
       seen.push(await opened())
       seen.push(await Promise.resolve(readers[0]?.open?.()).catch(code))
       await writer.close?.()
-      await opfs.remove(path)
+      await opfs.delete(path)
       return [seen, readers.map((storage) => Object.keys(storage).filter((name) => /write|flush/.test(name)))]
     }, `shared ${where}`)
     const each = [6, 'cde', 'FILE_CHANGED']

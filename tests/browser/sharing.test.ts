@@ -55,8 +55,8 @@ describe.each(hasOpfs ? (['opfs', 'idb'] as const) : (['idb'] as const))(
       await onPage(
         first,
         async (qcow2, kind) => {
-          if (kind === 'opfs') await qcow2.opfs.remove('opfs true').catch(() => {})
-          else await qcow2.idb.remove('idb true')
+          if (kind === 'opfs') await qcow2.opfs.delete('opfs true').catch(() => {})
+          else await qcow2.idb.delete('idb true')
         },
         kind,
       )

@@ -139,7 +139,7 @@ describe.each([
   it.runIf(hasOpfs)('writes over a base', async () => {
     const seen = await lab.onPage(
       async ({ http, isQcow2Error, opfs, overlay, Qcow2 }, worker, url) => {
-        await opfs.remove('over').catch(() => {})
+        await opfs.delete('over').catch(() => {})
         const base = await Qcow2.create(opfs('over/base', { create: true }), { size: 65536 })
         await base.write(0, new Uint8Array([1, 1]))
         await base.close()

@@ -137,7 +137,7 @@ describe('in a worker', () => {
       await large.close()
       await small.close()
       const { size } = await opfs.file('turns/large')
-      await opfs.remove('turns')
+      await opfs.delete('turns')
       return [others, before < GiB, aborted, size < GiB]
     })
     expect(seen).toEqual([[0, 0, 0], true, 'AbortError', true])

@@ -144,7 +144,7 @@ async function amendFile(path: string, values: Values, line: ProgressLine): Prom
       ...(version === 2 || version === 3 ? { version } : {}),
       lazyRefcounts: lazy === undefined ? undefined : lazy === 'on',
       refcountBits: bits === undefined ? undefined : Number(bits),
-      dataFileName: values.get('data_file'),
+      ...(values.has('data_file') ? { dataFile: { name: values.get('data_file') ?? '' } } : {}),
     })
   } catch (error) {
     throw new Failure(isQcow2Error(error) ? error.reason.replace(/\.$/, '') : String(error))

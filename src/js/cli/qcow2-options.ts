@@ -65,7 +65,7 @@ export function qcow2Options(values: Values, secrets: Secrets): Qcow2Options {
     refcountBits,
     lazyRefcounts,
     extendedL2,
-    compression: compression === 'zlib' ? 'deflate' : 'zstd',
+    compression: compression === 'zlib' ? 'zlib' : 'zstd',
     backing: backing === undefined ? undefined : { name: backing, format: backingFormat(values.get('backing_fmt')) },
     preallocation: preallocation === 'falloc' ? 'full' : (preallocation as 'off' | 'metadata' | 'full'),
     encryption,

@@ -174,7 +174,7 @@ interface Kind {
 
 function kind(clusterSize: number, isZstd: boolean, extendedL2: boolean): Kind {
   return {
-    packing: { clusterSize, compression: isZstd ? 'zstd' : 'deflate' },
+    packing: { clusterSize, compression: isZstd ? 'zstd' : 'zlib' },
     layout: { unit: extendedL2 ? clusterSize / 32 : clusterSize, clusterSize },
   }
 }

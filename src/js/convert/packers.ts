@@ -22,7 +22,7 @@ export function startPackers(workers: number, packing: Packing): Promise<Packers
 }
 
 async function packHere(packing: Packing): Promise<Packers> {
-  if (isNode && packing.compression === 'deflate') return packByNode(packing.clusterSize)
+  if (isNode && packing.compression === 'zlib') return packByNode(packing.clusterSize)
   await init()
   const here = packer(packing)
   return { width: 1, pack: async (disk) => here.pack(disk), end: () => here.free() }

@@ -10,6 +10,9 @@ import { Tasks } from './tasks.js'
 import type { Snapshot } from './values.js'
 import { type HostProgress, watched } from './watch.js'
 
+/** From this length on, in bytes, a read is made by the storage alone, where that makes the array: a copy would cost more. */
+const longRead = 256 * 1024
+
 /** An image whose engine runs here. */
 export class LocalHandle implements Handle {
   readonly writable: boolean
@@ -79,7 +82,12 @@ export class LocalHandle implements Handle {
     offset: bigint,
     target: number | Uint8Array,
     signal: AbortSignal | undefined,
+    alone = false,
   ): Uint8Array | Promise<Uint8Array> {
+    if (alone && what === 'read' && typeof target === 'number' && target >= longRead && this.gives) {
+      signal?.throwIfAborted()
+      return this.give(offset, target, signal)
+    }
     const into = typeof target === 'number' ? new Uint8Array(target) : target
     signal?.throwIfAborted()
     const before = this.#storages.counters.reads

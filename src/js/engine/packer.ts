@@ -2,7 +2,7 @@ import { fromEngine, WasmPacker } from './module.js'
 
 /** How clusters are packed. */
 export interface Packing {
-  readonly compression: 'deflate' | 'zstd'
+  readonly compression: 'zlib' | 'zstd'
   /** In bytes: that of the image that they are for. */
   readonly clusterSize: number
 }
@@ -24,7 +24,7 @@ export interface Packer {
 /** The module must have been loaded. */
 export function packer({ compression, clusterSize }: Packing): Packer {
   try {
-    return new WasmPacker(compression === 'zstd' ? 'zstd' : 'zlib', clusterSize) as Packer
+    return new WasmPacker(compression, clusterSize) as Packer
   } catch (error) {
     throw fromEngine(error)
   }

@@ -85,6 +85,9 @@ export class RemoteHandle implements Handle {
     if (this.closed) throw closed()
     signal?.throwIfAborted()
     if (what === 'read' && !alone && this.#ahead) return this.#ahead.read(Number(offset), target, signal)
+    if (alone && what === 'read' && typeof target === 'number' && this.#facts.gives) {
+      return this.#reads.given(offset, target, signal)
+    }
     return this.#reads.read(what, offset, target, signal)
   }
 

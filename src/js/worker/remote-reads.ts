@@ -45,7 +45,7 @@ export class Reads {
   }
 
   /** As `fetch`, of the disk, in an array that the worker makes. */
-  given(offset: bigint, length: number, signal: AbortSignal): Promise<Uint8Array<ArrayBuffer>> {
+  given(offset: bigint, length: number, signal: AbortSignal | undefined): Promise<Uint8Array<ArrayBuffer>> {
     return this.#port.call('giveOfImage', [this.#image, offset, length], { signal })
   }
 

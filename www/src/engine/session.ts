@@ -218,7 +218,7 @@ export class Session {
     try {
       await convert(image, opfs(path, { create: true }), { ...how, signal, onProgress: seldom(onProgress) })
     } catch (error) {
-      await opfs.remove(path).catch(() => {})
+      await opfs.delete(path).catch(() => {})
       throw error
     }
   }

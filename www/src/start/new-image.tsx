@@ -22,7 +22,7 @@ interface Wishes {
   version: 2 | 3
   clusterSize: number
   refcountBits: number
-  compression: 'deflate' | 'zstd'
+  compression: 'zlib' | 'zstd'
   extendedL2: boolean
   encrypted: boolean
   passphrase: string
@@ -36,7 +36,7 @@ const FIRST: Wishes = {
   version: 3,
   clusterSize: 65536,
   refcountBits: 16,
-  compression: 'deflate',
+  compression: 'zlib',
   extendedL2: false,
   encrypted: false,
   passphrase: '',
@@ -184,11 +184,11 @@ function Format({ wishes, change }: { wishes: Wishes; change(part: Partial<Wishe
       <Choice
         id="new-compression"
         label="Compression"
-        value={old ? 'deflate' : wishes.compression}
+        value={old ? 'zlib' : wishes.compression}
         disabled={old}
-        onChange={(value) => change({ compression: value === 'zstd' ? 'zstd' : 'deflate' })}
+        onChange={(value) => change({ compression: value === 'zstd' ? 'zstd' : 'zlib' })}
       >
-        <option value="deflate">deflate</option>
+        <option value="zlib">zlib</option>
         <option value="zstd">zstd</option>
       </Choice>
       <label for="new-extended">Subclusters</label>

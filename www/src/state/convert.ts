@@ -31,7 +31,7 @@ export const CONVERSIONS: Record<string, Conversion & { label: string; ending: s
     ending: '.qcow2',
     format: 'qcow2',
     compressed: true,
-    compression: 'deflate',
+    compression: 'zlib',
   },
   plain: { label: 'qcow2, not compressed', ending: '.qcow2', format: 'qcow2' },
   raw: { label: 'raw: the bytes of the disk', ending: '.raw', format: 'raw' },

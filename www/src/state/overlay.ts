@@ -18,7 +18,7 @@ export async function makeOverlay(url: string): Promise<string | null> {
   const made = await work(overlaying, 'Making the image', (signal) => engine.overlay(url, path, signal))
   if (made) return path
   // What was begun of it is of no use.
-  await opfs.remove(path).catch(() => {})
+  await opfs.delete(path).catch(() => {})
   await lookAtStored()
   return null
 }

@@ -92,7 +92,7 @@ export async function renameFile({ name, path }: OpfsEntry, to: string): Promise
 
 /** Deletes a file, or a directory with all that is in it. */
 export async function deleteEntry({ name, path }: OpfsEntry): Promise<boolean> {
-  return attempt(`${name} was not deleted`, null, () => opfs.remove(path))
+  return attempt(`${name} was not deleted`, null, () => opfs.delete(path))
 }
 
 /** Forgets what is kept of files on servers. */

@@ -15,8 +15,14 @@ export interface AmendOptions extends RequestOptions, WorkerOptions {
   readonly refcountBits?: number | undefined
   /** The backing file to record, of which nothing is read; `null`: none, so that what isn't allocated reads as zeros. */
   readonly backing?: AmendBacking | null | undefined
-  /** The name of the external data file to record, in an image that has one. */
-  readonly dataFileName?: string | undefined
+  /** The external data file to record, in an image that has one; nothing is read of it. */
+  readonly dataFile?: AmendDataFile | undefined
+}
+
+/** An external data file to record. */
+export interface AmendDataFile {
+  /** Its name, which QEMU follows from the folder that the image is in. */
+  readonly name: string
 }
 
 /** A backing file to record. */
@@ -44,7 +50,7 @@ export function hostAmendOptions({
   lazyRefcounts,
   refcountBits,
   backing,
-  dataFileName,
+  dataFile,
 }: AmendOptions): HostAmendOptions {
   return {
     version: version === undefined ? undefined : small(version, 'version'),
@@ -53,6 +59,6 @@ export function hostAmendOptions({
     backingName: backing ? text(backing.name, 'backing.name') : undefined,
     backingIsRaw: backing ? oneOf(backing.format, ['qcow2', 'raw'], 'backing.format') === 'raw' : false,
     withoutBacking: backing === null,
-    dataFileName: dataFileName === undefined ? undefined : text(dataFileName, 'dataFileName'),
+    dataFileName: dataFile === undefined ? undefined : text(dataFile.name, 'dataFile.name'),
   }
 }

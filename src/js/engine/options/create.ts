@@ -19,8 +19,8 @@ export interface CreateOptions extends WorkerOptions, Pick<LongOptions, 'onProgr
   readonly lazyRefcounts?: boolean | undefined
   /** Divides clusters into 32 subclusters each, which are allocated on their own. Default: false. */
   readonly extendedL2?: boolean | undefined
-  /** How clusters are compressed that are written compressed. Default: `deflate`. */
-  readonly compression?: 'deflate' | 'zstd' | undefined
+  /** How clusters are compressed that are written compressed. Default: `zlib`, which is raw deflate, as `qemu-img` calls it. */
+  readonly compression?: 'zlib' | 'zstd' | undefined
   /** Makes an overlay: a disk that shows what another file holds, except where it was written. */
   readonly backing?: CreateBacking | undefined
   /** Keeps the guest's data in another file. */
@@ -93,8 +93,7 @@ export function hostCreateOptions(options: CreateOptions): HostCreateOptions {
     refcountBits: small(refcountBits, 'refcountBits'),
     lazyRefcounts: options.lazyRefcounts ?? false,
     extendedL2: options.extendedL2 ?? false,
-    compression:
-      oneOf(options.compression ?? 'deflate', ['deflate', 'zstd'], 'compression') === 'zstd' ? 'zstd' : 'zlib',
+    compression: oneOf(options.compression ?? 'zlib', ['zlib', 'zstd'], 'compression'),
     backingName: backing && text(backing.name, 'backing.name'),
     backingIsRaw: backing !== undefined && oneOf(backing.format, ['qcow2', 'raw'], 'backing.format') === 'raw',
     dataFileName: text(dataFile?.name ?? '', 'dataFile.name'),

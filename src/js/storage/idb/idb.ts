@@ -24,8 +24,8 @@ export interface Idb {
   (name: string, options?: IdbOptions): WritableAsyncStorage
   /** The names of the files. */
   list(): Promise<string[]>
-  /** Removes a file, when nobody uses it any more; one that isn't there is no error. */
-  remove(name: string): Promise<void>
+  /** Deletes a file, when nobody uses it any more; one that isn't there is no error. */
+  delete(name: string): Promise<void>
 }
 
 /** Files in IndexedDB; see {@link Idb}. */
@@ -43,7 +43,7 @@ export const idb: Idb = /* @__PURE__ */ Object.assign(
       const names = (await database().databases()).map(({ name = '' }) => name)
       return names.filter((name) => name.startsWith(prefix)).map((name) => name.slice(prefix.length))
     },
-    async remove(name: string): Promise<void> {
+    async delete(name: string): Promise<void> {
       await request(database().deleteDatabase(prefix + name))
     },
   },

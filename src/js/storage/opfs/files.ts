@@ -48,7 +48,7 @@ export async function file(path: string): Promise<File> {
   return translated(path, async () => (await fileAt(found)).getFile())
 }
 
-/** See {@link Opfs.remove}. */
+/** See {@link Opfs.delete}. */
 export async function remove(path: string): Promise<void> {
   const { directories, name } = parsePath(path, 'The path')
   await translated(path, async () => (await directory(directories)).removeEntry(name, { recursive: true }))

@@ -47,11 +47,11 @@ export interface Opfs {
   /** A file to read from: it can be sliced, streamed and shown as a download, and nothing of it is copied for that. */
   file(path: string): Promise<File>
   /**
-   * Removes a file, or a directory with all that is in it.
+   * Deletes a file, or a directory with all that is in it.
    *
    * @throws {@link Qcow2Error} `IN_USE` if it is open.
    */
-  remove(path: string): Promise<void>
+  delete(path: string): Promise<void>
   /**
    * Gives a file another path, with the directories above it; a file that is there already is not replaced.
    *
@@ -74,7 +74,7 @@ export interface Opfs {
 export const opfs: Opfs = /* @__PURE__ */ Object.assign(open, {
   list,
   file,
-  remove,
+  delete: remove,
   rename,
   export: exportFile,
   import: importFile,

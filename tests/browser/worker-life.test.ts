@@ -1,0 +1,122 @@
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { StorageLab } from './storage-lab.js'
+
+const lab = new StorageLab()
+beforeAll(() => lab.start())
+afterAll(() => lab.stop())
+
+describe('the worker of the package', () => {
+  it('stays for the next image after the last one was closed', async () => {
+    const started = await lab.onPage(async ({ memory, Qcow2 }) => {
+      let started = 0
+      globalThis.Worker = class extends Worker {
+        constructor(...args: ConstructorParameters<typeof Worker>) {
+          super(...args)
+          started += 1
+        }
+      }
+      for (let image = 0; image < 3; image += 1) {
+        await (await Qcow2.create(memory(), { size: 65536, worker: true })).close()
+      }
+      return started
+    })
+    expect(started).toBe(1)
+  })
+
+  it('is another one for the next image when its engine has failed', async () => {
+    const module = trapping(readFileSync(wasm), 'wasmimage_locate').toString('base64')
+    const seen = await lab.onPage(async ({ init, isQcow2Error, memory, Qcow2 }, module) => {
+      let started = 0
+      globalThis.Worker = class extends Worker {
+        constructor(...args: ConstructorParameters<typeof Worker>) {
+          super(...args)
+          started += 1
+        }
+      }
+      await init({ module_or_path: Uint8Array.from(atob(module), (letter) => letter.charCodeAt(0)) })
+      const codes: unknown[] = []
+      for (let image = 0; image < 2; image += 1) {
+        const opened = await Qcow2.create(memory(), { size: 65536, worker: true })
+        await opened.write(0, new Uint8Array(512))
+        codes.push(await opened.locate(0).catch((error) => isQcow2Error(error) && [error.code, error.kind]))
+        await opened.close().catch(() => {})
+      }
+      return [started, ...codes]
+    }, module)
+    expect(seen).toEqual([2, ['ENGINE_FAILED', 'engine'], ['ENGINE_FAILED', 'engine']])
+  })
+
+  it('refuses a page of another version, and methods that it does not know', async () => {
+    const seen = await lab.onPage(async () => {
+      const worker = new Worker('/worker/worker.js', { type: 'module' })
+      const call = (id: number, method: string, args: unknown[]) =>
+        new Promise((resolve) => {
+          worker.addEventListener('message', ({ data }) => {
+            if (data.id === id) resolve(data.error?.code ?? data.qcow2)
+          })
+          worker.postMessage({ qcow2: 'call', id, method, args, cancellable: false, watched: false })
+        })
+      const codes = [await call(1, 'begin', [-1]), await call(2, 'begin', [2]), await call(3, 'nonsense', [])]
+      worker.terminate()
+      return codes
+    })
+    expect(seen).toEqual(['WORKER_MISMATCH', 'value', 'WORKER_MISMATCH'])
+  })
+})
+
+const wasm = join(import.meta.dirname, '../../dist/generated/qcow2_web_bg.wasm')
+
+/** The module with one of its exported functions made to trap, as a defect of the engine would. */
+function trapping(module: Buffer, name: string): Buffer {
+  const broken = Buffer.from(module)
+  let at = 8
+  const number = () => {
+    let [value, shift] = [0, 0]
+    for (;;) {
+      const byte = broken[at++] ?? 0
+      value += (byte & 0x7f) * 2 ** shift
+      shift += 7
+      if (byte < 0x80) return value
+    }
+  }
+  let imported = 0
+  let wanted = -1
+  while (at < broken.length) {
+    const kind = broken[at++]
+    const length = number()
+    const end = at + length
+    if (kind === 2) {
+      for (let left = number(); left > 0; left -= 1) {
+        // The names of the module and of the function; the length is read first, which moves on too.
+        for (let part = 0; part < 2; part += 1) {
+          const size = number()
+          at += size
+        }
+        if (broken[at++] !== 0) throw new Error('Only functions are imported.')
+        number()
+        imported += 1
+      }
+    } else if (kind === 7) {
+      for (let left = number(); left > 0; left -= 1) {
+        const size = number()
+        const found = broken.toString('utf8', at, at + size)
+        at += size + 1
+        const index = number()
+        if (found === name) wanted = index - imported
+      }
+    } else if (kind === 10) {
+      const count = number()
+      for (let index = 0; index < count; index += 1) {
+        const size = number()
+        // No locals, `unreachable`, and up to the end what is never reached.
+        if (index === wanted) broken.fill(0x01, at, at + size - 1).fill(0, at, at + 2)
+        at += size
+      }
+    }
+    at = end
+  }
+  if (wanted < 0) throw new Error(`The module exports no ${name}.`)
+  return broken
+}
