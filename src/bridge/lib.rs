@@ -20,6 +20,8 @@
 
 extern crate alloc;
 
+#[cfg(feature = "edit")]
+mod bitmaps;
 mod buffers;
 #[cfg(feature = "edit")]
 mod check;

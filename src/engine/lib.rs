@@ -44,8 +44,8 @@ pub use crypto::passphrase::Passphrase;
 #[cfg(feature = "luks")]
 pub use crypto::pbkdf2::{Derivation, Pbkdf2};
 pub use error::{
-    Corrupt, CreateFault, DecompressError, Error, FileFormat, HeaderTable, LuksFault, Missing, Misuse, Problem,
-    Unsupported,
+    BitmapProblem, Corrupt, CreateFault, DecompressError, Error, FileFormat, HeaderTable, LuksFault, Missing, Misuse,
+    Problem, Unsupported,
 };
 pub use format::bitmap::BitmapInfo;
 #[cfg(feature = "luks")]

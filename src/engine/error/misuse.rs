@@ -106,6 +106,13 @@ pub enum Misuse {
     },
     /// The disk of an image of version 2 with snapshots can't get another size, for they don't record theirs.
     ResizeNeedsVersion3,
+    /// A bitmap can't be used as asked.
+    Bitmap {
+        /// Its name.
+        name: String,
+        /// Why.
+        problem: BitmapProblem,
+    },
     /// The backing file can't be given up: a part of the disk, or a snapshot, may need it.
     BackingNeeded,
     /// The disk can't grow while the image is open without the backing file that it names: what that file holds behind the end
@@ -116,6 +123,20 @@ pub enum Misuse {
         /// The type.
         kind: u32,
     },
+}
+
+/// Why a bitmap can't be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum BitmapProblem {
+    /// There is none of this name.
+    Missing,
+    /// There is one of this name already.
+    Exists,
+    /// It was not stored when the image was last written, and can only be deleted.
+    Inconsistent,
+    /// It can't be made, for this reason.
+    Invalid(&'static str),
 }
 
 impl Misuse {
@@ -148,6 +169,12 @@ impl Misuse {
             Self::DiskTooLarge { .. } => "DISK_TOO_LARGE",
             Self::ResizeNeedsVersion3 => "RESIZE_NEEDS_VERSION_3",
             Self::BackingNeeded | Self::GrowNeedsBacking => "BACKING_NEEDED",
+            Self::Bitmap { problem, .. } => match problem {
+                BitmapProblem::Missing => "NO_SUCH_BITMAP",
+                BitmapProblem::Exists => "BITMAP_EXISTS",
+                BitmapProblem::Inconsistent => "BITMAP_INCONSISTENT",
+                BitmapProblem::Invalid(_) => "BAD_BITMAP",
+            },
         }
     }
 
@@ -182,6 +209,7 @@ impl Misuse {
             | Self::DiskTooLarge { .. }
             | Self::ResizeNeedsVersion3
             | Self::BackingNeeded
+            | Self::Bitmap { .. }
             | Self::GrowNeedsBacking
             | Self::KnownExtension { .. } => None,
         }
@@ -251,6 +279,14 @@ impl fmt::Display for Misuse {
                 "the image is open without its backing file, whose contents would show where the disk grows; open it with the \
                  backing file, or remove that file's name first",
             ),
+            Self::Bitmap { name, problem } => match problem {
+                BitmapProblem::Missing => write!(f, "the image has no bitmap {name:?}"),
+                BitmapProblem::Exists => write!(f, "the image has a bitmap {name:?} already"),
+                BitmapProblem::Inconsistent => {
+                    write!(f, "the bitmap {name:?} was not stored when the image was last written: it can only be deleted")
+                }
+                BitmapProblem::Invalid(why) => write!(f, "the bitmap {name:?} can't be made: {why}"),
+            },
             Self::UnneededDataFile => f.write_str("a data file was supplied, but the image keeps its data in itself"),
         }
     }

@@ -17,7 +17,7 @@ pub use create::CreateFault;
 pub use decompress::DecompressError;
 pub use luks::LuksFault;
 pub use missing::Missing;
-pub use misuse::Misuse;
+pub use misuse::{BitmapProblem, Misuse};
 pub use problem::Problem;
 pub use unsupported::{FileFormat, Unsupported};
 

@@ -10,11 +10,13 @@ use crate::format::header::extension::BitmapDirectory;
 
 const FIXED_BYTES: u64 = 24;
 const ALIGNMENT: u64 = 8;
+/// Where the flags are in an entry.
+const FLAGS_AT: u64 = 12;
 /// QEMU's limits.
-const MAX_BITMAPS: u32 = 65_535;
+pub(crate) const MAX_BITMAPS: u32 = 65_535;
 const MAX_DIRECTORY_BYTES: u64 = 65_535 << 10;
-const GRANULARITY_BITS: core::ops::RangeInclusive<u8> = 9..=31;
-const MAX_NAME: u16 = 1023;
+pub(crate) const GRANULARITY_BITS: core::ops::RangeInclusive<u8> = 9..=31;
+pub(crate) const MAX_NAME: u16 = 1023;
 
 const FLAG_IN_USE: u32 = 1 << 0;
 const FLAG_AUTO: u32 = 1 << 1;
@@ -25,7 +27,7 @@ pub(crate) const BITMAP_OFFSET_MASK: u64 = 0x00ff_ffff_ffff_fe00;
 
 /// QEMU's limits on a bitmap's table, and on what it leads to.
 const MAX_TABLE_ENTRIES: u32 = 1 << 27;
-const MAX_BITMAP_BYTES: u64 = 512 << 20;
+pub(crate) const MAX_BITMAP_BYTES: u64 = 512 << 20;
 /// The only type of bitmap that there is.
 const DIRTY_TRACKING: u8 = 1;
 
@@ -41,6 +43,15 @@ pub(crate) struct BitmapTable {
 }
 
 impl BitmapTable {
+    /// The table of a bitmap that is stored as a whole.
+    pub(crate) fn new(offset: u64, entries: u32, granularity_bits: u8) -> Self {
+        Self { offset, entries, flags: 0, kind: DIRTY_TRACKING, granularity_bits, extra_bytes: 0 }
+    }
+
+    pub(crate) fn granularity_bits(self) -> u8 {
+        self.granularity_bits
+    }
+
     /// Whether QEMU takes the bitmap, of a disk of `disk_size` bytes.
     pub(crate) fn is_allowed(self, geometry: Geometry, disk_size: u64) -> bool {
         const KNOWN_FLAGS: u32 = FLAG_IN_USE | FLAG_AUTO | 1 << 2;
@@ -83,11 +94,6 @@ impl BitmapDirectory {
         usize::try_from(self.size).map_err(|_| too_large)
     }
 
-    /// The bitmaps that the directory, read whole into `bytes`, lists.
-    pub(crate) fn parse(self, bytes: &[u8]) -> Result<Vec<BitmapInfo>, Corrupt> {
-        Ok(self.entries(bytes)?.into_iter().map(|(bitmap, _)| bitmap).collect())
-    }
-
     /// Where the tables of these bitmaps are, of a directory that has them and nothing else.
     pub(crate) fn tables(self, bytes: &[u8]) -> Result<Vec<BitmapTable>, Corrupt> {
         let (entries, end) = self.entries_and_end(bytes)?;
@@ -97,8 +103,20 @@ impl BitmapDirectory {
         Ok(entries.into_iter().map(|(_, table)| table).collect())
     }
 
-    fn entries(self, bytes: &[u8]) -> Result<Vec<(BitmapInfo, BitmapTable)>, Corrupt> {
+    /// The bitmaps that the directory lists, with their tables.
+    pub(crate) fn entries(self, bytes: &[u8]) -> Result<Vec<(BitmapInfo, BitmapTable)>, Corrupt> {
         Ok(self.entries_and_end(bytes)?.0)
+    }
+
+    /// Where the directory, of these entries, has the flags of each bitmap; and what they are.
+    pub(crate) fn flag_places(self, entries: &[(&str, u32, BitmapTable)]) -> Vec<(u64, u32)> {
+        let mut at = self.offset;
+        let mut places = Vec::new();
+        for (name, flags, _) in entries {
+            places.push((at + FLAGS_AT, *flags));
+            at += entry_size(name);
+        }
+        places
     }
 
     fn entries_and_end(self, bytes: &[u8]) -> Result<(Vec<(BitmapInfo, BitmapTable)>, u64), Corrupt> {
@@ -112,6 +130,36 @@ impl BitmapDirectory {
         }
         Ok((list, at))
     }
+}
+
+/// The flags of a bitmap.
+pub(crate) fn flags(in_use: bool, auto: bool) -> u32 {
+    (u32::from(in_use) * FLAG_IN_USE) | (u32::from(auto) * FLAG_AUTO)
+}
+
+/// The flags of a bitmap that is in use.
+pub(crate) fn in_use(flags: u32) -> u32 {
+    flags | FLAG_IN_USE
+}
+
+/// The bytes of a directory: the name, the flags and the table of each bitmap.
+pub(crate) fn emit_directory(entries: &[(&str, u32, BitmapTable)]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for (name, flags, table) in entries {
+        bytes.extend_from_slice(&table.offset.to_be_bytes());
+        bytes.extend_from_slice(&table.entries.to_be_bytes());
+        bytes.extend_from_slice(&flags.to_be_bytes());
+        bytes.extend_from_slice(&[table.kind, table.granularity_bits]);
+        bytes.extend_from_slice(&u16::try_from(name.len()).unwrap_or(u16::MAX).to_be_bytes());
+        bytes.extend_from_slice(&0u32.to_be_bytes());
+        bytes.extend_from_slice(name.as_bytes());
+        bytes.resize(bytes.len().next_multiple_of(8), 0);
+    }
+    bytes
+}
+
+fn entry_size(name: &str) -> u64 {
+    (FIXED_BYTES + name.len() as u64).next_multiple_of(ALIGNMENT)
 }
 
 /// The entry at `at`, and where the next one begins.

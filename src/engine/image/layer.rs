@@ -4,6 +4,7 @@ use alloc::rc::{Rc, Weak};
 use alloc::vec::Vec;
 use core::cell::{Cell, OnceCell, RefCell};
 
+use super::bitmap::Bitmaps;
 use super::change::observer::{Observers, Pause};
 use crate::error::{Corrupt, Error, Problem};
 use crate::format::header::Header;
@@ -29,6 +30,8 @@ pub(crate) struct Qcow2File<S> {
     /// The disk that is written.
     pub(crate) active: Rc<View>,
     pub(crate) snapshots: RefCell<Rc<[Snapshot]>>,
+    /// The bitmaps, where the file is open for writing.
+    pub(crate) bitmaps: Rc<Bitmaps>,
     pub(crate) damage: RefCell<Damage>,
     /// The snapshots that are open to be read.
     pub(crate) open_snapshots: RefCell<Vec<Weak<View>>>,

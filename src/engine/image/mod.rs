@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use crate::storage::Storage;
 use layer::{Layer, Qcow2File};
 
+pub(crate) mod bitmap;
 pub(crate) mod chain;
 pub(crate) mod change;
 pub(crate) mod check;

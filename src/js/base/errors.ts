@@ -38,6 +38,9 @@
  * - `RESIZE_NEEDS_VERSION_3`: an image of version 2 that has snapshots can't be resized.
  * - `BACKING_NEEDED`: the backing file can't be given up: a part of the disk, or a snapshot, may need it. Or the disk can't
  *   grow because the image is open without it.
+ * - `NO_SUCH_BITMAP`, `BITMAP_EXISTS`: the image has no bitmap of this name, or has one already.
+ * - `BITMAP_INCONSISTENT`: the bitmap was not stored when the image was last written, and can only be deleted.
+ * - `BAD_BITMAP`: a bitmap can't be made as was asked for.
  * - `PASSPHRASE_NEEDED`: the image, or the file of its chain at `depth`, is encrypted, and no passphrase was given.
  * - `WRONG_PASSPHRASE`: the passphrase opens no key slot. Of QEMU's legacy encryption nothing tells it: the disk is noise then.
  * - `TOO_MANY_ITERATIONS`: deriving a key would take longer than is allowed; `maxIterations` allows more.
@@ -109,6 +112,10 @@ export type Qcow2ErrorCode =
   | 'DISK_TOO_LARGE'
   | 'RESIZE_NEEDS_VERSION_3'
   | 'BACKING_NEEDED'
+  | 'NO_SUCH_BITMAP'
+  | 'BITMAP_EXISTS'
+  | 'BITMAP_INCONSISTENT'
+  | 'BAD_BITMAP'
   | 'PASSPHRASE_NEEDED'
   | 'WRONG_PASSPHRASE'
   | 'TOO_MANY_ITERATIONS'

@@ -1,4 +1,5 @@
 import { amend } from './amend.js'
+import { bitmap } from './bitmap.js'
 import { check } from './check.js'
 import type { Command } from './command.js'
 import { commit } from './commit.js'
@@ -17,6 +18,7 @@ import { snapshot } from './snapshot.js'
 /** The commands by name. */
 export const commands: Readonly<Record<string, Command>> = {
   amend,
+  bitmap,
   check,
   commit,
   compare,

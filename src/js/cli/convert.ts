@@ -1,11 +1,13 @@
 import { statSync } from 'node:fs'
 import {
+  type BitmapInfo,
   convert as convertDisk,
   type Extent,
   isQcow2Error,
   type MapOptions,
   type MappedDisk,
   nodeFile,
+  type Qcow2,
 } from '../index.js'
 import { Arguments, sizeArgument, writesThrough } from './arguments.js'
 import type { Command } from './command.js'
@@ -158,6 +160,10 @@ async function copyAll(host: Host, args: Arguments, work: Work): Promise<void> {
     if (compressed && target === 'raw') throw new Failure('Compression not supported for this file format')
     if (args.has('bitmaps') && target === 'raw') throw new Failure(`Format driver '${target}' does not support bitmaps`)
   }
+  const bitmaps = args.has('bitmaps') ? await copiedBitmaps(host, sources, args.has('skipBroken'), quiet) : []
+  if (bitmaps.length > 0 && values.get('compat') === '0.10') {
+    throw new Failure(`Format driver '${target}' does not support bitmaps`)
+  }
   if (backing !== undefined && sources.length > 1) {
     throw new Failure('Having a backing file for the target makes no sense when concatenating multiple input images')
   }
@@ -211,7 +217,10 @@ async function copyAll(host: Host, args: Arguments, work: Work): Promise<void> {
   let closed = false
   try {
     if (skip && into.size < size) throw new Failure('output file is smaller than input file')
-    if (into.qcow2) return await copying(convertDisk(from, into.qcow2, options))
+    if (into.qcow2) {
+      await copying(convertDisk(from, into.qcow2, options))
+      return await copyBitmaps(sources[0], into.qcow2, bitmaps)
+    }
     closed = true
     await into.close()
     const [file] = into.files
@@ -221,6 +230,37 @@ async function copyAll(host: Host, args: Arguments, work: Work): Promise<void> {
     await copying(convertDisk(from, storage, { ...options, format: 'raw', existing: true }))
   } finally {
     if (!closed) await into.close()
+  }
+}
+
+/** The bitmaps that are copied; inconsistent ones are refused, or left out. */
+async function copiedBitmaps(
+  host: Host,
+  sources: readonly SourceDisk[],
+  skipBroken: boolean,
+  quiet: boolean,
+): Promise<readonly BitmapInfo[]> {
+  const [source] = sources
+  if (sources.length > 1) throw new Failure('Copying bitmaps only possible with single source')
+  const details = await source?.qcow2?.info()
+  if (!details || details.version < 3) throw new Failure('Source lacks bitmap support')
+  return details.bitmaps.filter(({ name, inUse }) => {
+    if (!inUse) return true
+    if (!skipBroken) {
+      throw new Failure(
+        `Cannot copy inconsistent bitmap '${name}'\nTry --skip-broken-bitmaps, or use 'qemu-img bitmap --remove' to delete it`,
+      )
+    }
+    if (!quiet) host.err(`qemu-img: warning: Skipping inconsistent bitmap '${name}'\n`)
+    return false
+  })
+}
+
+async function copyBitmaps(source: SourceDisk | undefined, into: Qcow2, bitmaps: readonly BitmapInfo[]): Promise<void> {
+  for (const { name, granularity, auto } of bitmaps) {
+    await into.bitmaps.create(name, { granularity, enabled: false })
+    await into.bitmaps.merge(name, name, source?.qcow2?.bitmaps)
+    if (auto) await into.bitmaps.enable(name)
   }
 }
 

@@ -73,6 +73,12 @@ async function change(disk: SourceDisk, size: bigint, preallocation: Preallocati
     return
   }
   if (size % 512n !== 0n) throw new Failure('The new size must be a multiple of 512')
+  const broken = (await qcow2.bitmaps.list()).find(({ inUse }) => inUse)
+  if (broken) {
+    throw new Failure(
+      `Bitmap '${broken.name}' is inconsistent and cannot be used\nTry block-dirty-bitmap-remove to delete this bitmap from disk`,
+    )
+  }
   const mode = preallocation === 'falloc' ? 'full' : preallocation
   try {
     await qcow2.resize(size, { shrink: true, preallocation: mode })

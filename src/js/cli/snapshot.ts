@@ -47,8 +47,10 @@ export const snapshot: Command = {
       if (!qcow2) throw failed(onRaw[action])
       try {
         if (action === 'create') await qcow2.snapshots.create(cut(which), { icount: 0n })
-        else if (action === 'apply') await qcow2.snapshots.apply(which)
-        else {
+        else if (action === 'apply') {
+          if ((await qcow2.bitmaps.list()).length > 0) throw failed('Device has active dirty bitmaps')
+          await qcow2.snapshots.apply(which)
+        } else {
           // Unlike the one to go back to, the one to delete is found by its name alone.
           const found = (await qcow2.snapshots.list()).find((each) => each.name === which)
           if (!found) throw failed('snapshot not found')

@@ -26,6 +26,12 @@ export interface Operations {
   copy_up(offset: bigint, length: bigint): void
   remove_backing(): void
   empty(): void
+  create_bitmap(name: string, granularity: bigint, enabled: boolean): void
+  delete_bitmap(name: string): void
+  clear_bitmap(name: string): void
+  enable_bitmap(name: string, enabled: boolean): void
+  mark_bitmap(name: string, ranges: BigUint64Array): void
+  bitmap_extents(name: string, offset: bigint): Float64Array
   add_passphrase(existing: Uint8Array, added: Uint8Array, keys: HostKeyOptions): FilledSlot
   change_passphrase(old: Uint8Array, changed: Uint8Array, keys: HostKeyOptions): FilledSlot
   erase_key_slot(slot: number): void

@@ -12,6 +12,7 @@ import type { OpenOptions, ResizeOptions } from '../engine/options/open.js'
 import { type CheckOptions, type CheckReport, described, findings } from '../engine/reports.js'
 import { type Source, storageOf, type WritableSource } from '../storage/source.js'
 import { createInWorker, openInWorker } from '../worker/open.js'
+import { type Bitmaps, bitmaps } from './bitmaps.js'
 import { type CopyUpOptions, copyUp, neededBySnapshots } from './copy-up.js'
 import { type DiffExtent, diffExtents } from './diff.js'
 import { DiskChangeEvent, DiskErrorEvent, type Qcow2EventMap } from './events.js'
@@ -32,6 +33,8 @@ export class Qcow2 extends ImageDisk implements WritableDisk {
   readonly snapshots: Snapshots
   /** The key slots, where the image is encrypted by LUKS. */
   readonly keySlots: KeySlots
+  /** The dirty bitmaps that the image stores. */
+  readonly bitmaps: Bitmaps
   readonly #handle: Handle
   readonly #events = new EventTarget()
   #listenedTo = false
@@ -46,6 +49,7 @@ export class Qcow2 extends ImageDisk implements WritableDisk {
       disk: (change) => this.#changing(change, 0, undefined),
     })
     this.keySlots = new KeySlots(handle)
+    this.bitmaps = bitmaps(handle)
   }
 
   /**

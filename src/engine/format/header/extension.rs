@@ -66,6 +66,18 @@ pub(crate) struct CryptoHeader {
     pub(crate) length: u64,
 }
 
+impl BitmapDirectory {
+    /// The data of the extension.
+    pub(crate) fn to_bytes(self) -> Vec<u8> {
+        let mut data = Vec::new();
+        data.extend_from_slice(&self.bitmaps.to_be_bytes());
+        data.extend_from_slice(&self.reserved.to_be_bytes());
+        data.extend_from_slice(&self.size.to_be_bytes());
+        data.extend_from_slice(&self.offset.to_be_bytes());
+        data
+    }
+}
+
 impl Extensions {
     /// Reads the extensions in `area` of the file that begins with `bytes`, and the first thing wrong with them.
     ///

@@ -20,6 +20,7 @@ impl<S: StorageMut> Image<S> {
         let closed = writeback.gate.close().await;
         writeback.check_writable()?;
         let file = &*self.top;
+        file.observers.notify(&(0..self.size()));
         // The new table lies behind what is freed; the second one takes a free place before that.
         for _ in 0..2 {
             let old = file.active.l1();

@@ -10,17 +10,14 @@ use alloc::vec::Vec;
 use self::missing::missing_bytes;
 use super::Image;
 use super::encryption::{EncryptionInfo, read_encryption};
-use super::layer::Layer;
+use super::layer::{Layer, Qcow2File};
 use crate::codec::CompressionType;
 use crate::error::{Error, Problem};
-use crate::format::bitmap::BitmapInfo;
-use crate::format::header::Header;
-use crate::format::header::extension::Extensions;
+use crate::format::bitmap::{BitmapInfo, BitmapTable};
 use crate::format::header::feature::{FeatureBit, set_bits};
 use crate::format::units::HostOffset;
 use crate::image::chain::backing::BackingFormat;
 use crate::image::open::header::Head;
-use crate::meta::host_file::HostFile;
 use crate::storage::Storage;
 
 /// What an open image is. Sizes are in bytes.
@@ -107,7 +104,11 @@ impl<S: Storage> Image<S> {
         let head = Head::read(file).await.map_err(Error::Storage)??;
         let raw = header.raw();
         let mut problems = self.problems();
-        let bitmaps = match read_bitmaps(file, &header, &head.extensions).await {
+        let listed = match self.bitmaps_in_memory() {
+            Some(bitmaps) => Ok(bitmaps),
+            None => stored_bitmaps(&self.top).await.map(|found| found.into_iter().map(|(info, _)| info).collect()),
+        };
+        let bitmaps = match listed {
             Ok(bitmaps) => bitmaps,
             Err(Error::Corrupt(corrupt)) => {
                 problems.push(corrupt.into());
@@ -156,15 +157,19 @@ impl ChainLink {
     }
 }
 
-async fn read_bitmaps<S: Storage>(
-    file: &HostFile<S>,
-    header: &Header,
-    extensions: &Extensions,
-) -> Result<Vec<BitmapInfo>, Error<S::Error>> {
-    let Some(directory) = extensions.bitmap_directory().filter(|_| header.has_consistent_bitmaps()) else {
+/// The bitmaps that a file lists, with their tables.
+pub(in crate::image) async fn stored_bitmaps<S: Storage>(
+    file: &Qcow2File<S>,
+) -> Result<Vec<(BitmapInfo, BitmapTable)>, Error<S::Error>> {
+    if !file.header().has_consistent_bitmaps() {
+        return Ok(Vec::new());
+    }
+    let head = Head::read(&file.files.image).await.map_err(Error::Storage)??;
+    let Some(directory) = head.extensions.bitmap_directory() else {
         return Ok(Vec::new());
     };
     let size = directory.checked_size().map_err(Problem::from)?;
-    let bytes = file.read_up_to(HostOffset(directory.offset), size as u64).await.map_err(Error::Storage)?;
-    Ok(directory.parse(&bytes)?)
+    let offset = HostOffset(directory.offset);
+    let bytes = file.files.image.read_up_to(offset, size as u64).await.map_err(Error::Storage)?;
+    Ok(directory.entries(&bytes)?)
 }

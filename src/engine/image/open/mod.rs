@@ -217,6 +217,7 @@ impl Opener {
             active: Rc::new(View::new(header.l1_table(), header.disk_size())),
             current_header: Rc::new(CurrentHeader::new(header)),
             snapshots: RefCell::default(),
+            bitmaps: Rc::default(),
             damage: RefCell::new(damage),
             open_snapshots: RefCell::default(),
             tables,

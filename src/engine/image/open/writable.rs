@@ -21,8 +21,8 @@ impl<S: StorageMut> Image<S> {
     /// Opens the image in `storage` for reading and writing, and the backing files under it for reading.
     ///
     /// Nobody else may write to the storage meanwhile. Reads the refcount table and the L1 table whole. Writes
-    /// nothing; the first change clears the autoclear features that this crate doesn't maintain, so that bitmaps are out of
-    /// date from then on. An image that a program left behind that writes the reference
+    /// nothing; the first change clears the autoclear features that this crate doesn't maintain, and marks the
+    /// bitmaps as in use. An image that a program left behind that writes the reference
     /// counts late and was not closed properly is repaired, or refused where that would take a loss
     /// ([`Misuse::NeedsRepair`]). One that is marked as corrupt is refused, and so is one of which a table is other
     /// metadata as well ([`Corrupt::Overlap`](crate::Corrupt)): to change the one would change the other.
@@ -45,6 +45,13 @@ impl<S: StorageMut> Image<S> {
             Writeback::open(&files.image, current_header.clone(), tables.cache().clone(), table_cache, write_through)
                 .await?;
         image.top.find_metadata(&opened, &image).await?;
+        if let Some((list, flags)) = image.top.usable_bitmaps().await? {
+            if !list.is_empty() {
+                image.top.observe_for_bitmaps();
+            }
+            image.top.bitmaps.load(list);
+            opened.keep_bitmaps(flags);
+        }
         // It was just made, so nothing is in it.
         let _ = writeback.set(opened);
         Ok(image)

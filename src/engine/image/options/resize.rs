@@ -87,6 +87,7 @@ impl<S: StorageMut> Image<S> {
             let _guard = writeback.lock.acquire().await;
             writeback.make_ready(&self.top.files).await?;
         }
+        self.top.bitmaps.resize();
         let resize = Resize { image: self, writeback, closed };
         if size < current { resize.shrink(size).await } else { resize.grow(size, options.preallocation).await }
     }

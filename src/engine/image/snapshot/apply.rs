@@ -44,6 +44,7 @@ impl<S: StorageMut> Image<S> {
         rewrite.remove_l1(old).await?;
         let roots = rewrite.new.roots();
         (roots.l1, roots.size) = (new, size);
+        file.observers.notify(&(0..file.active.size().max(size)));
         rewrite.new.commit().await?;
         file.active.set(new, size);
         Ok(())

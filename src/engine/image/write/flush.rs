@@ -19,10 +19,11 @@ impl<S: StorageMut> Image<S> {
         writeback.flush(&self.top.files).await
     }
 
-    /// Flushes, and brings the reference counts up to date: a handle that is dropped without it leaves what a crash
+    /// Flushes, stores the bitmaps, and brings the reference counts up to date: a handle that is dropped without it leaves what a crash
     /// would leave. The handle, and its clones, can still be used.
     pub async fn close(&self) -> Result<(), Error<S::Error>> {
         let writeback = self.writable()?;
+        self.store_bitmaps().await?;
         let _guard = writeback.lock.acquire().await;
         writeback.settle(&self.top.files).await
     }

@@ -1,8 +1,12 @@
 //! What is written to the header's fields.
 
+use alloc::vec::Vec;
+
 use super::Writeback;
 use crate::error::Error;
 use crate::field;
+use crate::format::bitmap::in_use;
+use crate::format::header::Header;
 use crate::format::header::feature;
 use crate::format::header::table_pointers::Roots;
 use crate::format::units::HostOffset;
@@ -91,10 +95,44 @@ impl Writeback {
         Ok(())
     }
 
+    /// Takes over the bitmaps, which are stored from time to time: where the directory has their flags, and these. Before the next
+    /// change each is marked as in use.
+    pub(crate) fn keep_bitmaps(&self, flags: Vec<(u64, u32)>) {
+        self.keeps_bitmaps.set(true);
+        self.marked_bitmaps.set(false);
+        self.unmarked_bitmaps.replace(flags);
+    }
+
+    /// Whether the file says that its bitmaps are in use.
+    pub(crate) fn marked_bitmaps(&self) -> bool {
+        self.marked_bitmaps.get()
+    }
+
+    async fn mark_bitmaps<S: StorageMut>(&self, files: &Files<S>) -> Result<(), Error<S::Error>> {
+        let flags = self.unmarked_bitmaps.borrow().clone();
+        if flags.is_empty() {
+            return Ok(());
+        }
+        for (place, flags) in flags {
+            self.write(files.image.write(HostOffset(place), &in_use(flags).to_be_bytes())).await?;
+        }
+        self.barrier(files).await?;
+        self.marked_bitmaps.set(true);
+        self.unmarked_bitmaps.borrow_mut().clear();
+        Ok(())
+    }
+
+    /// The autoclear features that hold when this has written.
+    fn maintained_features(&self, header: &Header) -> u64 {
+        let bitmaps = if self.keeps_bitmaps.get() { header.raw().autoclear_features & feature::BITMAPS } else { 0 };
+        header.maintained_autoclear_features() | bitmaps
+    }
+
     /// Whether the header is as it has to be when anything else is written.
     pub(crate) fn is_ready(&self) -> bool {
         let header = self.header.get();
-        !self.header_in_doubt.get() && header.maintained_autoclear_features() == header.raw().autoclear_features
+        let is_marked = self.unmarked_bitmaps.borrow().is_empty();
+        !self.header_in_doubt.get() && is_marked && self.maintained_features(&header) == header.raw().autoclear_features
     }
 
     /// Makes the header as it has to be when anything else is written: what it should be where a write of it was dropped,
@@ -104,7 +142,8 @@ impl Writeback {
     pub(crate) async fn make_ready<S: StorageMut>(&self, files: &Files<S>) -> Result<(), Error<S::Error>> {
         self.settle_header(files).await?;
         let header = self.header.get();
-        let features = header.maintained_autoclear_features();
+        self.mark_bitmaps(files).await?;
+        let features = self.maintained_features(&header);
         if header.raw().autoclear_features != features {
             let place = HostOffset(field::AUTOCLEAR_FEATURES);
             self.write(files.image.write(place, &features.to_be_bytes())).await?;

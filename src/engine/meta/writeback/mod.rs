@@ -28,6 +28,7 @@ mod refcount_table;
 
 use alloc::collections::BTreeSet;
 use alloc::rc::Rc;
+use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
 
 use super::active_requests::Requests;
@@ -77,6 +78,12 @@ pub(crate) struct Writeback {
     header: Rc<CurrentHeader>,
     /// A write of the header was dropped: the file may have another one than `header` says.
     header_in_doubt: Cell<bool>,
+    /// Where the file has the flags of bitmaps that are not marked as in use, and what they are.
+    unmarked_bitmaps: RefCell<Vec<(u64, u32)>>,
+    /// The file says that its bitmaps are in use.
+    marked_bitmaps: Cell<bool>,
+    /// The bitmaps follow the changes of the disk, and are stored.
+    keeps_bitmaps: Cell<bool>,
     /// Where the last compressed cluster ends, within a cluster that has room for more.
     packed_end: Cell<Option<HostOffset>>,
 }
@@ -110,6 +117,9 @@ impl Writeback {
             unlinked_tables: RefCell::default(),
             links: Dirty::default(),
             freed: FreedClusters::default(),
+            unmarked_bitmaps: RefCell::default(),
+            marked_bitmaps: Cell::default(),
+            keeps_bitmaps: Cell::default(),
             poisoned: Cell::new(false),
             header,
             header_in_doubt: Cell::new(false),

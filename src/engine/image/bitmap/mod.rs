@@ -1,0 +1,260 @@
+//! Dirty bitmaps: which parts of the disk changed since some time.
+//!
+//! An image that is open for writing has its bitmaps in memory, with the bits that were set since it was opened; the rest
+//! stays in the file. Before the first change, the file's bitmaps are marked as in use, so that after a crash they are known to
+//! be out of date. [`Image::close`] stores them, and takes the marks back:
+//!
+//! ```text
+//! new tables and a new directory, in free clusters | the header | (the old ones are free)
+//! ```
+//!
+//! A crash in between leaks clusters at worst.
+
+mod bits;
+mod extents;
+mod load;
+mod store;
+mod table;
+
+use alloc::rc::Rc;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::cell::{Cell, RefCell};
+use core::ops::Range;
+
+use self::bits::Bits;
+use crate::error::{BitmapProblem, Error, Misuse};
+use crate::format::bitmap::{BitmapInfo, BitmapTable, GRANULARITY_BITS, MAX_BITMAP_BYTES, MAX_BITMAPS, MAX_NAME};
+use crate::image::Image;
+use crate::image::layer::Qcow2File;
+use crate::storage::{Storage, StorageMut};
+
+/// The bitmaps of an image that is open for writing.
+#[derive(Default)]
+pub(crate) struct Bitmaps {
+    list: RefCell<Vec<Bitmap>>,
+    /// The file has others.
+    changed: Cell<bool>,
+    /// There are such as follow the changes of the disk.
+    any_enabled: Cell<bool>,
+    /// They are told of changes.
+    is_observing: Cell<bool>,
+}
+
+/// A bitmap, as it is in memory.
+#[derive(Clone, Debug)]
+pub(crate) struct Bitmap {
+    name: String,
+    granularity_bits: u8,
+    enabled: bool,
+    /// It was not stored when the image was last written: its contents say nothing.
+    inconsistent: bool,
+    /// What the file has of it; `None` where no bit is set there.
+    table: Option<BitmapTable>,
+    /// Bits that are set besides.
+    added: Bits,
+    /// The disk has another size than the bitmap of the file.
+    resized: bool,
+}
+
+impl Bitmaps {
+    /// Takes in what the directory of the file lists.
+    pub(crate) fn load(&self, entries: Vec<(BitmapInfo, BitmapTable)>) {
+        let bitmap = |(info, table): (BitmapInfo, BitmapTable)| Bitmap {
+            name: info.name,
+            granularity_bits: table.granularity_bits(),
+            enabled: info.auto,
+            inconsistent: info.in_use,
+            table: Some(table),
+            added: Bits::default(),
+            resized: false,
+        };
+        self.list.replace(entries.into_iter().map(bitmap).collect());
+        self.count_enabled();
+    }
+
+    /// Notes that `range` of the disk, in bytes, changes.
+    pub(crate) fn mark(&self, range: &Range<u64>) {
+        if self.any_enabled.get() && !range.is_empty() {
+            self.mark_each(range);
+        }
+    }
+
+    #[cold]
+    fn mark_each(&self, range: &Range<u64>) {
+        self.changed.set(true);
+        for bitmap in self.list.borrow_mut().iter_mut().filter(|bitmap| bitmap.enabled && !bitmap.inconsistent) {
+            bitmap.set(range);
+        }
+    }
+
+    /// Notes that the disk has another size.
+    pub(crate) fn resize(&self) {
+        for bitmap in self.list.borrow_mut().iter_mut() {
+            bitmap.resized = true;
+            self.changed.set(true);
+        }
+    }
+
+    fn infos(&self) -> Vec<BitmapInfo> {
+        let info = |bitmap: &Bitmap| BitmapInfo {
+            name: bitmap.name.clone(),
+            granularity: 1 << bitmap.granularity_bits,
+            in_use: bitmap.inconsistent,
+            auto: bitmap.enabled,
+        };
+        self.list.borrow().iter().map(info).collect()
+    }
+
+    fn count_enabled(&self) {
+        let any = self.list.borrow().iter().any(|bitmap| bitmap.enabled && !bitmap.inconsistent);
+        self.any_enabled.set(any);
+    }
+
+    /// Changes a bitmap that is consistent.
+    fn change(&self, name: &str, change: impl FnOnce(&mut Bitmap)) -> Result<(), Misuse> {
+        {
+            let mut list = self.list.borrow_mut();
+            let bitmap = list.iter_mut().find(|bitmap| bitmap.name == name).ok_or_else(|| missing(name))?;
+            if bitmap.inconsistent {
+                return Err(problem(name, BitmapProblem::Inconsistent));
+            }
+            change(bitmap);
+        }
+        self.changed.set(true);
+        self.count_enabled();
+        Ok(())
+    }
+}
+
+impl Bitmap {
+    /// Sets the bits of a range of the disk, in bytes.
+    fn set(&mut self, range: &Range<u64>) {
+        let end = range.end.div_ceil(1 << self.granularity_bits);
+        self.added.set(range.start >> self.granularity_bits..end);
+    }
+}
+
+impl<S: Storage> Qcow2File<S> {
+    /// Has the bitmaps told of changes from now on.
+    pub(in crate::image) fn observe_for_bitmaps(&self) {
+        if self.bitmaps.is_observing.replace(true) {
+            return;
+        }
+        let (bitmaps, disk) = (self.bitmaps.clone(), self.active.clone());
+        // Behind the disk is only VM state.
+        self.observers.add(Rc::new(move |range| bitmaps.mark(&(range.start..range.end.min(disk.size())))));
+    }
+}
+
+impl<S: Storage> Image<S> {
+    /// The bitmaps, where the image is open for writing.
+    pub(in crate::image) fn bitmaps_in_memory(&self) -> Option<Vec<BitmapInfo>> {
+        self.top.writeback.get().map(|_| self.top.bitmaps.infos())
+    }
+
+    fn bitmaps(&self) -> &Rc<Bitmaps> {
+        &self.top.bitmaps
+    }
+}
+
+impl<S: StorageMut> Image<S> {
+    /// Adds a bitmap, of which no bit is set. It is stored when the image is closed.
+    ///
+    /// # Errors
+    ///
+    /// [`Misuse::Bitmap`] for a name that is taken, empty or longer than 1023 bytes, for a granularity that is no power of two from
+    /// 512 to 2 GiB, and for an image of version 2.
+    pub async fn create_bitmap(
+        &self,
+        name: &str,
+        granularity: Option<u64>,
+        enabled: bool,
+    ) -> Result<(), Error<S::Error>> {
+        self.writable()?;
+        let cluster_size = self.top.tables.geometry().cluster_size();
+        let granularity = granularity.unwrap_or(cluster_size.clamp(4096, 65536));
+        let invalid = |why| problem(name, BitmapProblem::Invalid(why));
+        if !self.top.header().is_version_3() {
+            return Err(invalid("an image of version 2 holds no bitmaps").into());
+        }
+        if name.is_empty() || name.len() > usize::from(MAX_NAME) {
+            return Err(invalid("its name must have 1 to 1023 bytes").into());
+        }
+        let bits = granularity.trailing_zeros();
+        let allowed =
+            u8::try_from(bits).ok().filter(|bits| granularity.is_power_of_two() && GRANULARITY_BITS.contains(bits));
+        let granularity_bits =
+            allowed.ok_or_else(|| invalid("its granularity must be a power of two from 512 bytes to 2 GiB"))?;
+        if self.size().div_ceil(granularity).div_ceil(8) > MAX_BITMAP_BYTES {
+            return Err(invalid("the disk is too large for bits that are so fine").into());
+        }
+        let bitmaps = self.bitmaps();
+        if bitmaps.list.borrow().iter().any(|bitmap| bitmap.name == name) {
+            return Err(problem(name, BitmapProblem::Exists).into());
+        }
+        if bitmaps.list.borrow().len() >= MAX_BITMAPS as usize {
+            return Err(invalid("there are as many as an image can hold").into());
+        }
+        self.begin_changing_bitmaps().await?;
+        let (name, table, added) = (name.into(), None, Bits::default());
+        let bitmap = Bitmap { name, granularity_bits, enabled, inconsistent: false, table, added, resized: false };
+        self.top.observe_for_bitmaps();
+        bitmaps.list.borrow_mut().push(bitmap);
+        bitmaps.changed.set(true);
+        bitmaps.count_enabled();
+        Ok(())
+    }
+
+    /// Removes a bitmap, also one that is inconsistent.
+    pub async fn delete_bitmap(&self, name: &str) -> Result<(), Error<S::Error>> {
+        self.begin_changing_bitmaps().await?;
+        let bitmaps = self.bitmaps();
+        let index = bitmaps.list.borrow().iter().position(|bitmap| bitmap.name == name);
+        bitmaps.list.borrow_mut().remove(index.ok_or_else(|| missing(name))?);
+        bitmaps.changed.set(true);
+        bitmaps.count_enabled();
+        Ok(())
+    }
+
+    /// Unsets all bits of a bitmap.
+    pub async fn clear_bitmap(&self, name: &str) -> Result<(), Error<S::Error>> {
+        self.begin_changing_bitmaps().await?;
+        Ok(self.bitmaps().change(name, |bitmap| {
+            bitmap.table = None;
+            bitmap.added.clear();
+        })?)
+    }
+
+    /// Sets whether a bitmap follows the changes of the disk.
+    pub async fn enable_bitmap(&self, name: &str, enabled: bool) -> Result<(), Error<S::Error>> {
+        self.begin_changing_bitmaps().await?;
+        Ok(self.bitmaps().change(name, |bitmap| bitmap.enabled = enabled)?)
+    }
+
+    /// Sets the bits of ranges of the disk, in bytes.
+    pub async fn mark_bitmap(&self, name: &str, ranges: &[Range<u64>]) -> Result<(), Error<S::Error>> {
+        self.begin_changing_bitmaps().await?;
+        let size = self.size();
+        Ok(self.bitmaps().change(name, |bitmap| {
+            for range in ranges {
+                bitmap.set(&(range.start.min(size)..range.end.min(size)));
+            }
+        })?)
+    }
+
+    /// What is stored is out of date from now on.
+    async fn begin_changing_bitmaps(&self) -> Result<(), Error<S::Error>> {
+        let writeback = self.writable()?;
+        let _guard = writeback.lock.acquire().await;
+        writeback.make_ready(&self.top.files).await
+    }
+}
+
+fn missing(name: &str) -> Misuse {
+    problem(name, BitmapProblem::Missing)
+}
+
+fn problem(name: &str, problem: BitmapProblem) -> Misuse {
+    Misuse::Bitmap { name: name.into(), problem }
+}

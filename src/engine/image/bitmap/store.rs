@@ -1,0 +1,197 @@
+//! Storing the bitmaps of an image.
+
+use alloc::vec::Vec;
+use core::ops::Range;
+
+use super::table::{Part, parts};
+use super::{Bitmap, Bitmaps};
+use crate::error::Error;
+use crate::format::bitmap::{BitmapTable, emit_directory, flags};
+use crate::format::geometry::Geometry;
+use crate::format::header::Header;
+use crate::format::header::emit_changed::ChangedHead;
+use crate::format::header::extension::{BITMAPS, BitmapDirectory};
+use crate::format::header::feature;
+use crate::image::Image;
+use crate::image::info::stored_bitmaps;
+use crate::image::open::header::Head;
+use crate::image::options::replace_header::{OldHeader, replace_head};
+use crate::meta::restructure::Restructure;
+use crate::storage::StorageMut;
+
+/// A bitmap that is being stored: with its new table, and the clusters of the old one that it does not need any more.
+struct Stored {
+    bitmap: Bitmap,
+    freed: Vec<Range<u64>>,
+}
+
+impl Bitmap {
+    /// The flags of its entry in the directory.
+    fn flags(&self) -> u32 {
+        flags(self.inconsistent, self.enabled)
+    }
+}
+
+impl Bitmaps {
+    /// The file has other bitmaps, or marks them as in use.
+    pub(crate) fn are_to_be_stored(&self, marked: bool) -> bool {
+        self.changed.get() || (marked && self.list.borrow().iter().any(|bitmap| !bitmap.inconsistent))
+    }
+}
+
+impl<S: StorageMut> Image<S> {
+    /// Stores the bitmaps, and takes back the marks that say that they are in use. Durable when it completes.
+    pub(in crate::image) async fn store_bitmaps(&self) -> Result<(), Error<S::Error>> {
+        let writeback = self.writable()?;
+        let bitmaps = &self.top.bitmaps;
+        if !self.top.header().is_version_3() || !bitmaps.are_to_be_stored(writeback.marked_bitmaps()) {
+            return Ok(());
+        }
+        let closed = writeback.gate.close().await;
+        let files = &self.top.files;
+        let geometry = self.top.tables.geometry();
+        let old = self.old_directory().await?;
+        let mut freed: Vec<Range<u64>> = old.iter().map(|place| clusters(geometry, place.offset, place.size)).collect();
+        let mut stored = Vec::new();
+        let list = bitmaps.list.borrow().clone();
+        let known = stored_bitmaps(&self.top).await?;
+        let is_kept =
+            |table: &BitmapTable| list.iter().any(|bitmap| bitmap.table.is_some_and(|own| own.offset == table.offset));
+        let dropped = known.iter().filter(|(_, table)| !is_kept(table));
+        for (_, table) in dropped {
+            freed.extend(self.clusters_of(*table).await?);
+        }
+        let new = Restructure::begin(files, writeback, &closed).await?;
+        for bitmap in list {
+            let Stored { bitmap, freed: unneeded } = self.store_bitmap(&new, bitmap).await?;
+            freed.extend(unneeded);
+            stored.push(bitmap);
+        }
+        let entries: Vec<_> =
+            stored.iter().filter_map(|bitmap| Some((bitmap.name.as_str(), bitmap.flags(), bitmap.table?))).collect();
+        let bytes = emit_directory(&entries);
+        let directory = if entries.is_empty() {
+            None
+        } else {
+            let size = bytes.len() as u64;
+            let count = u32::try_from(entries.len()).unwrap_or(u32::MAX);
+            Some(BitmapDirectory { bitmaps: count, reserved: 0, size, offset: new.write_new(bytes).await?.0 })
+        };
+        new.commit().await?;
+        self.switch_directory(directory).await?;
+        // Nothing is waited for from here on: the next change marks the bitmaps again.
+        writeback.keep_bitmaps(directory.map(|directory| directory.flag_places(&entries)).unwrap_or_default());
+        bitmaps.list.replace(stored);
+        bitmaps.changed.set(false);
+        for clusters in freed {
+            writeback.free(clusters);
+        }
+        Ok(())
+    }
+
+    /// Writes the table of a bitmap, and the clusters of it that have other bits than the file has.
+    async fn store_bitmap(&self, new: &Restructure<'_, S>, mut bitmap: Bitmap) -> Result<Stored, Error<S::Error>> {
+        let (file, geometry) = (&self.top.files.image, self.top.tables.geometry());
+        let entries = bitmap.table_entries(self.size(), geometry).max(1);
+        let is_kept = bitmap.table.is_some_and(|table| u64::from(table.entries) == entries)
+            && bitmap.added.is_empty()
+            && !bitmap.resized;
+        if bitmap.inconsistent || is_kept {
+            return Ok(Stored { bitmap, freed: Vec::new() });
+        }
+        let old = parts(file, bitmap.table).await?;
+        let mut freed: Vec<_> =
+            bitmap.table.iter().map(|table| clusters(geometry, table.offset, u64::from(table.entries) * 8)).collect();
+        let mut bytes = Vec::new();
+        for index in 0..entries {
+            let part = usize::try_from(index).ok().and_then(|index| old.get(index)).copied().unwrap_or(Part::Zeros);
+            let covered = index * geometry.cluster_size()..(index + 1) * geometry.cluster_size();
+            let is_resized = bitmap.resized && index + 1 == entries;
+            let part = if bitmap.added.any_in_bytes(covered.clone()) || (is_resized && part != Part::Zeros) {
+                let mut set = part.read(file, geometry).await?;
+                bitmap.added.merge_into(covered.start, &mut set);
+                self.cut(&bitmap, covered.start, &mut set);
+                freed.extend(cluster_of(geometry, part));
+                if set.iter().all(|byte| *byte == 0) { Part::Zeros } else { Part::At(new.write_new(set).await?) }
+            } else {
+                part
+            };
+            bytes.extend_from_slice(&part.entry().to_be_bytes());
+        }
+        let beyond = old.get(usize::try_from(entries).unwrap_or(usize::MAX)..).unwrap_or_default();
+        freed.extend(beyond.iter().filter_map(|part| cluster_of(geometry, *part)));
+        let offset = new.write_new(bytes).await?;
+        bitmap.table =
+            Some(BitmapTable::new(offset.0, u32::try_from(entries).unwrap_or(u32::MAX), bitmap.granularity_bits));
+        bitmap.added.clear();
+        bitmap.resized = false;
+        Ok(Stored { bitmap, freed })
+    }
+
+    /// Unsets the bits behind the end of the disk.
+    fn cut(&self, bitmap: &Bitmap, start: u64, bytes: &mut [u8]) {
+        let bits = self.size().div_ceil(1 << bitmap.granularity_bits).saturating_sub(start * 8);
+        for (index, byte) in bytes.iter_mut().enumerate() {
+            let left = bits.saturating_sub(index as u64 * 8);
+            if left < 8 {
+                *byte &= !(u8::MAX << left);
+            }
+        }
+    }
+
+    /// Where the directory is that the header names.
+    async fn old_directory(&self) -> Result<Option<BitmapDirectory>, Error<S::Error>> {
+        if !self.top.header().has_consistent_bitmaps() {
+            return Ok(None);
+        }
+        let head = Head::read(&self.top.files.image).await.map_err(Error::Storage)??;
+        Ok(head.extensions.bitmap_directory())
+    }
+
+    /// The clusters that a bitmap of the file takes.
+    async fn clusters_of(&self, table: BitmapTable) -> Result<Vec<Range<u64>>, Error<S::Error>> {
+        let geometry = self.top.tables.geometry();
+        let parts = parts(&self.top.files.image, Some(table)).await?;
+        let own = clusters(geometry, table.offset, u64::from(table.entries) * 8);
+        Ok(parts.into_iter().filter_map(|part| cluster_of(geometry, part)).chain([own]).collect())
+    }
+
+    /// Has the header name another directory.
+    async fn switch_directory(&self, directory: Option<BitmapDirectory>) -> Result<(), Error<S::Error>> {
+        let writeback = self.writable()?;
+        let _guard = writeback.lock.acquire().await;
+        let file = &self.top.files.image;
+        let head = Head::read(file).await.map_err(Error::Storage)??;
+        let old = OldHeader::read(file, &head.header).await?;
+        let replaced = [(BITMAPS, directory.map(BitmapDirectory::to_bytes))];
+        let changed = ChangedHead {
+            old: &old.bytes,
+            old_header: &head.header,
+            extensions: &head.extensions,
+            replaced: &replaced,
+            name: &old.backing_name,
+            format: head.extensions.backing_format(),
+            data_file_name: head.extensions.data_file_name(),
+        };
+        let mut raw = head.header.clone();
+        raw.autoclear_features &= !feature::BITMAPS;
+        if directory.is_some() {
+            raw.autoclear_features |= feature::BITMAPS;
+        }
+        writeback.replace_header(replace_head(file, &raw, &changed)).await?;
+        let head = Head::read(file).await.map_err(Error::Storage)??;
+        self.top.current_header.set(Header::check(head.header, &head.feature_names)?);
+        Ok(())
+    }
+}
+
+fn cluster_of(geometry: Geometry, part: Part) -> Option<Range<u64>> {
+    let Part::At(offset) = part else { return None };
+    Some(clusters(geometry, offset.0, geometry.cluster_size()))
+}
+
+/// The clusters that so many bytes take.
+fn clusters(geometry: Geometry, offset: u64, length: u64) -> Range<u64> {
+    let first = offset >> geometry.cluster_bits();
+    first..first + length.div_ceil(geometry.cluster_size())
+}
