@@ -82,8 +82,8 @@ fn linear_and_striped_logical_volumes_are_found() {
     let image = partitioned(folder.path(), 256 * MIB, "label: gpt\nsize=120M\nsize=120M\n");
     let starts = [MIB, 121 * MIB];
     let devices = starts.map(|start| Loop::new(&image, start, 120 * MIB));
-    let accept = devices.iter().map(|device| format!("\"a|^{}$|\",", device.0)).collect::<String>();
-    let config = format!("devices {{ filter=[{accept}\"r|.*|\"] use_devicesfile=0 }} log {{ silent=1 }}");
+    let [one, other] = devices.each_ref().map(|device| format!("\"a|^{}$|\"", device.0));
+    let config = format!("devices {{ filter=[{one},{other},\"r|.*|\"] use_devicesfile=0 }} log {{ silent=1 }}");
     let lvm = |args: &[&str]| lab::run("lvm", &[&args[..1], &["--config", &config], &args[1..]].concat());
     lvm(&["pvcreate", "-ff", "-y", &devices[0].0, &devices[1].0]);
     lvm(&["vgcreate", "group", &devices[0].0, &devices[1].0]);
@@ -113,7 +113,7 @@ fn linear_and_striped_logical_volumes_are_found() {
     let file = OpenOptions::new().write(true).open(&image).unwrap();
     let extent = 4 * MIB;
     let at = |device: usize, number: u64| starts[device] + MIB + number * extent;
-    let (first, second) = ext.split_at(10 * 4 << 20);
+    let (first, second) = ext.split_at(40 << 20);
     file.write_all_at(first, at(1, 1)).unwrap();
     file.write_all_at(second, at(0, 2)).unwrap();
     for (number, stripe) in (0..).zip(ext.chunks(64 << 10)) {

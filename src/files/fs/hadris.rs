@@ -204,8 +204,8 @@ fn metadata(from: &hadris_fs::Metadata, node: NodeId) -> Metadata {
         created: from.created().map(time),
         // Formats without owners have no permissions of their own either.
         mode: owner.map(|_| from.permissions().bits()),
-        uid: owner.map(|owner| owner.uid()),
-        gid: owner.map(|owner| owner.gid()),
+        uid: owner.map(hadris_fs::Owner::uid),
+        gid: owner.map(hadris_fs::Owner::gid),
         links: Some(from.nlink()),
         id: Some(node.get()),
         attributes: owner.is_none().then(|| from.attributes().bits()),

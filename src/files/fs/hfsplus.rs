@@ -10,6 +10,8 @@ use super::{FileSystem, Found, Handle, Kind, MAX_ENTRIES, Metadata, Path, Time, 
 use crate::error::{Code, Error, Result};
 use crate::source::Device;
 
+/// The crate's reader of a file knows the first ones.
+const KNOWN_EXTENTS: u32 = 8;
 /// A compressed file is decompressed as a whole, so it may not be larger.
 const LARGEST_COMPRESSED: u64 = 256 << 20;
 
@@ -74,8 +76,7 @@ impl FileSystem for HfsPlus {
                 fs.read_file(&text).map_err(|error| failed(&error))
             });
         }
-        // The crate's reader knows the first eight extents. A file with more is read from its start.
-        const KNOWN_EXTENTS: u32 = 8;
+        // A file with more extents than the crate's reader knows is read from its start.
         if stat.data_fork_extents < KNOWN_EXTENTS {
             let mut file = self.fs.open_file(&text).map_err(|error| failed(&error))?;
             return read_at(&mut file, offset, into).map_err(|error| damaged(&error));

@@ -128,6 +128,6 @@ impl hadris_storage::sync::BlockDevice for Reader {
 pub(crate) fn disk_reader(
     disk: Rc<dyn Device>,
     sector: u32,
-) -> impl hadris_storage::sync::BlockDevice + hadris_io::ErrorType<Error = ReadFailed> {
+) -> impl hadris_storage::sync::BlockDevice<Error = ReadFailed> {
     Reader::with_sector(disk, sector)
 }

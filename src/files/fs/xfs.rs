@@ -122,8 +122,9 @@ fn time(core: &[u8], at: usize) -> Option<Time> {
         let seconds = i64::try_from(nanoseconds / SECOND).ok()? - (1 << 31);
         return Some(Time { seconds, nanoseconds: u32::try_from(nanoseconds % SECOND).ok()? });
     }
-    let [a, b, c, d, e, f, g, h] = bytes;
-    Some(Time { seconds: i64::from(i32::from_be_bytes([a, b, c, d])), nanoseconds: u32::from_be_bytes([e, f, g, h]) })
+    let (seconds, nanoseconds) = bytes.split_at(4);
+    let seconds = i64::from(i32::from_be_bytes(seconds.try_into().ok()?));
+    Some(Time { seconds, nanoseconds: u32::from_be_bytes(nanoseconds.try_into().ok()?) })
 }
 
 fn failed(error: &lamxfs::Error) -> Error {

@@ -3,6 +3,8 @@
 mod foreign;
 mod known;
 
+use std::fmt::Write;
+
 use crate::fs::Usage;
 use crate::source::Device;
 
@@ -101,7 +103,8 @@ fn uuid(bytes: [u8; 16]) -> String {
         if matches!(index, 4 | 6 | 8 | 10) {
             text.push('-');
         }
-        text.push_str(&format!("{byte:02x}"));
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{byte:02x}");
     }
     text
 }
@@ -111,7 +114,7 @@ macro_rules! types {
         /// What can be on a device.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         pub enum Type {
-            $(#[doc = $title] $name,)*
+            $(#[doc = concat!("`", $title, "`")] $name,)*
         }
 
         impl Type {

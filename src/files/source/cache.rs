@@ -206,7 +206,7 @@ impl Device for Cache {
         let absent = |state: &State| {
             let mut absent = numbers.clone().filter(|number| !state.blocks.contains_key(number));
             let first = absent.next()?;
-            let last = absent.last().unwrap_or(first);
+            let last = absent.next_back().unwrap_or(first);
             Some(first * BLOCK..((last + 1) * BLOCK).min(self.size))
         };
         if let Some(range) = absent(state)
