@@ -4,6 +4,6 @@ import { setup } from './setup.mjs'
 
 await main(import.meta.url, async () => {
   await setup(['rust', 'packages'])
-  for (const manifest of manifests) run('cargo', ['fmt', '--manifest-path', manifest])
+  for (const manifest of manifests) run('cargo', ['fmt', '--all', '--manifest-path', manifest])
   tool('@biomejs/biome', ['check', '--write'], { name: 'biome' })
 })

@@ -50,7 +50,7 @@ const cargo = ([command, ...args], options) => run('cargo', [command, '--locked'
 
 function check() {
   for (const manifest of manifests) {
-    run('cargo', ['fmt', '--check', '--manifest-path', manifest], {
+    run('cargo', ['fmt', '--all', '--check', '--manifest-path', manifest], {
       otherwise: 'The Rust is not formatted: run `npm run format`.',
     })
   }

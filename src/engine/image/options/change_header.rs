@@ -103,20 +103,20 @@ impl<S: StorageMut> Image<S> {
         // It settles the header as well, so that the file has the one that is in memory.
         writeback.flush(&self.top.files).await?;
         let file = &self.top.files.image;
-        let head = Head::read(file).await.map_err(Error::Storage)??;
-        let old = OldHeader::read(file, &head.header).await?;
-        let changed = ChangedHead {
+        let stored = Head::read(file).await.map_err(Error::Storage)??;
+        let old = OldHeader::read(file, &stored.header).await?;
+        let replacement = ChangedHead {
             old: &old.bytes,
-            old_header: &head.header,
-            extensions: &head.extensions,
+            old_header: &stored.header,
+            extensions: &stored.extensions,
             name: &old.backing_name,
-            format: head.extensions.backing_format(),
-            data_file_name: changes.data_file_name.clone().or_else(|| head.extensions.data_file_name()),
+            format: stored.extensions.backing_format(),
+            data_file_name: changes.data_file_name.clone().or_else(|| stored.extensions.data_file_name()),
             replaced: &changes.extensions,
         };
-        writeback.replace_header(replace_head(file, &head.header, &changed)).await?;
-        let head = Head::read(file).await.map_err(Error::Storage)??;
-        self.top.current_header.set(Header::check(head.header, &head.feature_names)?);
+        writeback.replace_header(replace_head(file, &stored.header, &replacement)).await?;
+        let written = Head::read(file).await.map_err(Error::Storage)??;
+        self.top.current_header.set(Header::check(written.header, &written.feature_names)?);
         Ok(())
     }
 }
