@@ -68,7 +68,7 @@ const measure: Work<[Kind, string], Boot> = async ({ http, memory, opfs, overlay
   if (!(disk instanceof ArrayBuffer)) {
     await hda.close()
     await disk.close()
-    if (kind === 'http' || kind === 'worker') await opfs.remove(`overlay ${kind}`)
+    if (kind === 'http' || kind === 'worker') await opfs.delete(`overlay ${kind}`)
   }
   return { boot, read, write, syncs }
 }
@@ -116,7 +116,7 @@ describe('over HTTP', () => {
     await emulator.stop()
     await hda.close()
     await image.close()
-    await opfs.remove('booting')
+    await opfs.delete('booting')
     return base.list()
   }
 

@@ -70,7 +70,7 @@ export async function endMachine({ emulator, hda, image }: Machine): Promise<voi
 /** Ends a machine, and removes what it has written with all of its saved machines. */
 export async function discardMachine(machine: Machine): Promise<void> {
   await endMachine(machine)
-  await opfs.remove(machine.path)
+  await opfs.delete(machine.path)
 }
 
 /** How many bytes the overlay takes. */
