@@ -18,6 +18,7 @@ mod rig;
 mod check;
 mod concurrency;
 mod crash;
+mod examples;
 mod hostile;
 mod interop;
 mod layers;

@@ -1,6 +1,6 @@
 //! Creating images, for JavaScript.
 
-use qcow2_web::{BackingFormat, CompressionType, CreateOptions, Image, Preallocation};
+use qcow2_web::{BackingFormat, CompressionType, CreateOptions, DataFileLayout, Image, Preallocation};
 use wasm_bindgen::prelude::*;
 
 use super::encrypt::NewEncryption;
@@ -32,7 +32,7 @@ impl WasmEngine {
                 options = options.key_derivation(encryption.derivation.clone());
                 what = what.encryption(encryption.options().await);
             }
-            what.create(storage.clone(), data_file).await.map_err(to_js)?;
+            what.write_to(storage.clone(), data_file).await.map_err(to_js)?;
             let image = Image::open_writable(storage, options).await.map_err(to_js)?;
             Ok(WasmImage::writable(image, runtime).into())
         })
@@ -54,7 +54,8 @@ fn create_options(host: &HostCreateOptions, data_file: bool) -> CreateOptions {
             options.backing_file(name, if host.backing_is_raw() { BackingFormat::Raw } else { BackingFormat::Qcow2 });
     }
     if data_file {
-        options = options.data_file(host.data_file_name(), host.data_file_raw());
+        let layout = if host.data_file_raw() { DataFileLayout::Raw } else { DataFileLayout::Clusters };
+        options = options.data_file(host.data_file_name(), layout);
     }
     options
 }

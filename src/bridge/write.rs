@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use core::cell::Cell;
 use core::pin::Pin;
 
-use qcow2_web::{Error, Image, PackedClusters};
+use qcow2_web::{Error, Image, PackedClusters, ZeroMode};
 use wasm_bindgen::prelude::*;
 
 use super::buffers::Bytes;
@@ -57,8 +57,9 @@ impl WasmImage {
 
     /// Makes a part of the disk read as zeros.
     pub fn write_zeroes(&self, offset: u64, length: u64, unmap: bool) -> Result<JsValue, JsValue> {
+        let mode = zero_mode(unmap);
         let image = self.image.clone();
-        self.runtime.start(async move { done(image.write_zeroes(offset, length, unmap).await) })
+        self.runtime.start(async move { done(image.write_zeroes(offset, length, mode).await) })
     }
 
     /// Gives back the clusters of a part of the disk.
@@ -69,7 +70,7 @@ impl WasmImage {
 
     /// As `write_zeroes`, without waiting.
     pub fn write_zeroes_sync(&self, offset: u64, length: u64, unmap: bool) -> Result<(), JsValue> {
-        self.now(async { done(self.image.write_zeroes(offset, length, unmap).await) })?;
+        self.now(async { done(self.image.write_zeroes(offset, length, zero_mode(unmap)).await) })?;
         Ok(())
     }
 
@@ -156,4 +157,8 @@ fn pauses(runtime: &Rc<Runtime>) -> impl Fn() -> Option<Pin<Box<dyn Future<Outpu
             began.set(runtime.host.now());
         }))
     }
+}
+
+fn zero_mode(unmap: bool) -> ZeroMode {
+    if unmap { ZeroMode::Unmap } else { ZeroMode::KeepAllocated }
 }

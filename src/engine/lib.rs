@@ -1,23 +1,31 @@
 //! The qcow2 disk image over any storage, for browsers first.
 //!
 //! The engine is async and single-threaded: a [`Storage`] answers positioned reads, and an [`Image`] opened over it
-//! answers reads of the guest's disk. Where the storage always answers at once, every future of the engine completes
-//! at its first poll, so [`now_or_never`] makes the synchronous interface out of the same code.
+//! answers reads of the guest's disk. If the storage never waits, no future of the engine waits, so [`now_or_never`]
+//! makes a synchronous interface from the same code. Native programs without an executor use `blocking::wait`.
 //!
 //! ```
-//! # use qcow2_web::{Error, Image, OpenOptions, storage::MemoryStorage, now_or_never};
-//! # fn main() {
-//! let file = MemoryStorage::from(vec![0; 512]);
-//! let opened = now_or_never(Image::open(file, OpenOptions::new())).expect("memory is always ready");
-//! assert_eq!(opened.err().map(|error| error.code()), Some("NOT_QCOW2"));
-//! # }
+//! use qcow2_web::{CreateOptions, Image, OpenOptions, blocking::wait, storage::MemoryStorage};
+//! use std::rc::Rc;
+//!
+//! let file = Rc::new(MemoryStorage::default());
+//! let image = wait(CreateOptions::new(64 << 20).create(file.clone(), OpenOptions::new()))?;
+//! wait(image.write_at(512, b"boot"))?;
+//! wait(image.close())?;
+//!
+//! let image = wait(Image::open(file, OpenOptions::new()))?;
+//! let mut bytes = [0; 4];
+//! wait(image.read_at(512, &mut bytes))?;
+//! assert_eq!(&bytes, b"boot");
+//! assert_eq!(image.size(), 64 << 20);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
 //! # Layers
 //!
 //! Each imports only from those above it in this list (`tests/layers.rs` holds that):
 //!
-//! 1. `field`, `error`, `storage`, `ready`: where the header's fields are, what can go wrong, what the engine asks of a
+//! 1. `field`, `error`, `storage`, `ready`, `blocking`: where the header's fields are, what can go wrong, what the engine asks of a
 //!    storage, and how it is polled where nothing waits.
 //! 2. `codec`: compressed bytes to a cluster's bytes, and back.
 //! 3. `format`: bytes ⇄ values, pure; no I/O, no async.
@@ -25,9 +33,12 @@
 //! 5. `meta`: cached tables over a storage, and the mapping that they hold.
 //! 6. `image`: operations on an image, a directory per subject.
 #![cfg_attr(not(feature = "std"), no_std)]
+#![cfg_attr(all(doctest, feature = "std"), doc = include_str!("README.md"))]
 
 extern crate alloc;
 
+#[cfg(feature = "std")]
+pub mod blocking;
 mod codec;
 mod crypto;
 mod error;
@@ -60,7 +71,7 @@ pub use image::chain::backing::{
     BackingFile, BackingFormat, BackingRequest, BackingResolver, NoBacking, Supply, WithoutBacking,
 };
 pub use image::check::{CheckOptions, CheckReport, Finding, Progress, Remedy, Severity, Verdict, check};
-pub use image::create::{CreateOptions, Preallocation};
+pub use image::create::{CreateOptions, DataFileLayout, Preallocation};
 pub use image::encryption::EncryptionInfo;
 #[cfg(feature = "luks")]
 pub use image::encryption::create::EncryptOptions;
@@ -85,5 +96,6 @@ pub use image::read::map::{Extent, Map, Step};
 pub use image::read::salvage::Unreadable;
 pub use image::repair::{Repair, RepairOptions, RepairReport, repair};
 pub use image::snapshot::create::SnapshotOptions;
+pub use image::write::ZeroMode;
 pub use ready::now_or_never;
 pub use storage::{Storage, StorageMut};

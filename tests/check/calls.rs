@@ -12,7 +12,7 @@ use crate::common::reading::now;
 
 fn new_image() -> Image<MemoryStorage> {
     let storage = MemoryStorage::default();
-    now(CreateOptions::new(256 * MIB).cluster_size(4096).create(&storage, None)).unwrap();
+    now(CreateOptions::new(256 * MIB).cluster_size(4096).write_to(&storage, None)).unwrap();
     now(Image::open_writable(storage, OpenOptions::new())).unwrap()
 }
 
@@ -52,7 +52,7 @@ fn tells_how_far_it_is_and_ends_when_told() {
 #[test]
 fn dropped_at_any_read_it_leaves_nothing_behind() {
     let storage = MemoryStorage::default();
-    now(CreateOptions::new(MIB).create(&storage, None)).unwrap();
+    now(CreateOptions::new(MIB).write_to(&storage, None)).unwrap();
     let bytes = storage.into_bytes();
     let mut reads = 0;
     loop {

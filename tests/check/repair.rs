@@ -153,7 +153,7 @@ fn examine(lab: &Lab, bytes: &[u8], beside: &Beside) -> Result<&'static str, Str
 #[test]
 fn what_is_counted_behind_the_end_is_no_leak() {
     let storage = MemoryStorage::default();
-    now(CreateOptions::new(4096).cluster_size(512).create(&storage, None)).unwrap();
+    now(CreateOptions::new(4096).cluster_size(512).write_to(&storage, None)).unwrap();
     let mut bytes = storage.into_bytes();
     bytes.resize(bytes.len().next_multiple_of(512), 0);
     let place = |bytes: &[u8], at: usize| index(u64::from_be_bytes(bytes[at..at + 8].try_into().unwrap()));

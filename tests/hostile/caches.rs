@@ -123,7 +123,7 @@ fn a_large_read_of_compressed_clusters_holds_a_few_groups() {
 fn tables_of_512_bytes_after_reads_and_writes() {
     let storage = MemoryStorage::default();
     let options = CreateOptions::new(64 * MIB).cluster_size(512).preallocation(Preallocation::Metadata);
-    now(options.create(&storage, None)).unwrap();
+    now(options.write_to(&storage, None)).unwrap();
     for budget in [0, 64 << 10, 256 << 10] {
         let (open, held) = held_by(|| {
             let open = now(Image::open_writable(&storage, OpenOptions::new().table_cache(budget))).unwrap();

@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use qcow2_web::{Error, ResizeOptions};
+use qcow2_web::{Error, ResizeOptions, ZeroMode};
 
 use super::bench::Bench;
 use crate::common::KIB;
@@ -86,7 +86,7 @@ fn a_disk_that_grows_and_shrinks() {
 fn a_table_without_entries_is_given_up_where_the_disk_shrinks() {
     let bench = Bench::new(Setup { version: 2, ..Setup::plain(9, 100 * KIB) });
     now(bench.image.write_at(90 * KIB, &[1; 512])).unwrap();
-    now(bench.image.write_zeroes(90 * KIB, 512, true)).unwrap();
+    now(bench.image.write_zeroes(90 * KIB, 512, ZeroMode::Unmap)).unwrap();
     now(bench.image.resize(512, &ResizeOptions::new().shrink(true))).unwrap();
     bench.is_sound();
 }

@@ -64,7 +64,7 @@ fn vm_state(view: &Image<FileStorage>) -> Vec<u8> {
 fn a_machine_saves_and_loads(options: &CreateOptions) {
     let lab = Lab::new();
     let file = FileStorage::open_writable(lab.path("disk.qcow2")).unwrap();
-    now(options.create(&file, None)).unwrap();
+    now(options.write_to(&file, None)).unwrap();
     let image = open(&lab);
     now(image.write_at(0, &boot_sector())).unwrap();
     now(image.create_snapshot(&SnapshotOptions::new("fresh"), go_on)).unwrap();

@@ -1,6 +1,6 @@
 //! Requests to an image, made up by chance, and what they make of the disk.
 
-use qcow2_web::{Error, Image, StorageMut};
+use qcow2_web::{Error, Image, StorageMut, ZeroMode};
 
 use crate::common::index;
 use crate::common::random::Random;
@@ -128,7 +128,7 @@ impl Operation {
         match self {
             Self::Write { offset, .. } => image.write_at(*offset, &self.data()).await,
             Self::Compressed { offset, .. } => image.write_compressed(*offset, &self.data()).await,
-            Self::Zeroes { offset, length, unmap } => image.write_zeroes(*offset, *length, *unmap).await,
+            Self::Zeroes { offset, length, unmap } => image.write_zeroes(*offset, *length, zero_mode(*unmap)).await,
             Self::Discard { offset, length } => image.discard(*offset, *length).await,
             Self::CopyUp { offset, length } => image.copy_up(*offset, *length).await,
             Self::Flush => image.flush().await,
@@ -165,4 +165,8 @@ fn changed_otherwise(before: &[u8], after: &[u8]) -> Option<usize> {
 pub fn part_of(disk: &[u8], operation: &Operation) -> Vec<u8> {
     let (offset, length) = operation.range().expect("it has a range");
     disk[index(offset)..index(offset + length)].to_vec()
+}
+
+fn zero_mode(unmap: bool) -> ZeroMode {
+    if unmap { ZeroMode::Unmap } else { ZeroMode::KeepAllocated }
 }

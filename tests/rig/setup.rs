@@ -1,8 +1,8 @@
 //! The images on which the tests of writing begin: every kind, small.
 
 use qcow2_web::{
-    BackingFile, BackingFormat, CipherMode, CipherSpec, CompressionType, CreateOptions, EncryptOptions, Error,
-    HashAlgorithm, Image, IvGenerator, KeyOptions, OpenOptions, Preallocation, Storage,
+    BackingFile, BackingFormat, CipherMode, CipherSpec, CompressionType, CreateOptions, DataFileLayout, EncryptOptions,
+    Error, HashAlgorithm, Image, IvGenerator, KeyOptions, OpenOptions, Preallocation, Storage,
 };
 
 use super::machine::{Failure, File, Machine};
@@ -192,8 +192,8 @@ impl Setup {
         }
         match self.data_file {
             DataFile::None => options,
-            DataFile::Plain => options.data_file("data", false),
-            DataFile::Raw => options.data_file("data", true),
+            DataFile::Plain => options.data_file("data", DataFileLayout::Clusters),
+            DataFile::Raw => options.data_file("data", DataFileLayout::Raw),
         }
     }
 
@@ -209,7 +209,7 @@ impl Setup {
         let machine = Machine::new(vec![Vec::new(), base.unwrap_or_default(), Vec::new()]);
         let (file, data) = (machine.file(IMAGE), machine.file(DATA));
         let data = (self.data_file != DataFile::None).then_some(&data);
-        now(self.create_options().create(&file, data)).expect("an image that can be");
+        now(self.create_options().write_to(&file, data)).expect("an image that can be");
         machine
     }
 
@@ -288,7 +288,7 @@ fn base(backing: Backing, random: &mut Random) -> Vec<u8> {
     }
     let machine = Machine::new(vec![Vec::new()]);
     let file = machine.file(IMAGE);
-    now(CreateOptions::new(backing.size).cluster_size(2048).create(&file, None)).expect("an image that can be");
+    now(CreateOptions::new(backing.size).cluster_size(2048).write_to(&file, None)).expect("an image that can be");
     let image = now(Image::open_writable(file, OpenOptions::new())).expect("a new image opens");
     for (number, piece) in bytes.chunks(5000).enumerate().filter(|(number, _)| number % 3 != 1) {
         now(image.write_at(number as u64 * 5000, piece)).expect("a new image can be written");

@@ -3,7 +3,9 @@
 use std::process::Command;
 
 use qcow2_web::storage::FileStorage;
-use qcow2_web::{BackingFormat, CompressionType, CreateFault, CreateOptions, Error, Misuse, Preallocation};
+use qcow2_web::{
+    BackingFormat, CompressionType, CreateFault, CreateOptions, DataFileLayout, Error, Misuse, Preallocation,
+};
 use serde_json::Value;
 
 use crate::common::compare::{Folder, compare_map_and_info};
@@ -30,7 +32,7 @@ impl Case {
     fn create(&self, lab: &Lab, name: &str) -> Result<(), Error<std::io::Error>> {
         let writable = |name: &str| FileStorage::open_writable(lab.path(name)).expect("the folder is writable");
         let data_file = self.data_file.then(|| writable("data"));
-        now(self.ours.create(&writable(name), data_file.as_ref()))
+        now(self.ours.write_to(&writable(name), data_file.as_ref()))
     }
 
     /// Both make it, and it is the same.
@@ -120,14 +122,17 @@ fn each_option_as_qemu_has_it() {
         case(MIB, "backing_file=base.raw,backing_fmt=raw,compat=0.10", |ours| {
             ours.backing_file("base.raw", BackingFormat::Raw).version(2)
         }),
-        case(MIB, "data_file=data", |ours| ours.data_file("data", false)),
-        case(MIB, "data_file=data,data_file_raw=on", |ours| ours.data_file("data", true)),
+        case(MIB, "data_file=data", |ours| ours.data_file("data", DataFileLayout::Clusters)),
+        case(MIB, "data_file=data,data_file_raw=on", |ours| ours.data_file("data", DataFileLayout::Raw)),
         case(MIB, "data_file=data,backing_file=base.raw,backing_fmt=raw", |ours| {
-            ours.data_file("data", false).backing_file("base.raw", BackingFormat::Raw)
+            ours.data_file("data", DataFileLayout::Clusters).backing_file("base.raw", BackingFormat::Raw)
         }),
         case(TIB, "cluster_size=2M", |ours| ours.cluster_size(2 * MIB)),
         case(MIB, "data_file=data,extended_l2=on,compression_type=zstd,lazy_refcounts=on", |ours| {
-            ours.data_file("data", false).extended_l2(true).compression(CompressionType::Zstd).lazy_refcounts(true)
+            ours.data_file("data", DataFileLayout::Clusters)
+                .extended_l2(true)
+                .compression(CompressionType::Zstd)
+                .lazy_refcounts(true)
         }),
         case(MIB, &format!("backing_file={longest},backing_fmt=raw"), |ours| {
             ours.backing_file(longest.as_str(), BackingFormat::Raw)
@@ -161,9 +166,11 @@ fn preallocation_as_qemu_has_it() {
             }),
             case(MIB, &format!("preallocation={name},extended_l2=on"), |ours| with(ours).extended_l2(true)),
             case(MIB, &format!("preallocation={name},compat=0.10"), |ours| with(ours).version(2)),
-            case(MIB, &format!("preallocation={name},data_file=data"), |ours| with(ours).data_file("data", false)),
+            case(MIB, &format!("preallocation={name},data_file=data"), |ours| {
+                with(ours).data_file("data", DataFileLayout::Clusters)
+            }),
             case(MIB, &format!("preallocation={name},data_file=data,data_file_raw=on"), |ours| {
-                with(ours).data_file("data", true)
+                with(ours).data_file("data", DataFileLayout::Raw)
             }),
             case(MIB, &format!("preallocation={name},extended_l2=on,backing_file=base.raw,backing_fmt=raw"), |ours| {
                 with(ours).extended_l2(true).backing_file("base.raw", BackingFormat::Raw)
@@ -226,7 +233,7 @@ fn what_qemu_refuses() {
     version_2("another compression than zlib", "compression_type=zstd", &|ours| {
         ours.compression(CompressionType::Zstd)
     });
-    version_2("an external data file", "data_file=data", &|ours| ours.data_file("data", false));
+    version_2("an external data file", "data_file=data", &|ours| ours.data_file("data", DataFileLayout::Clusters));
     refused(CreateFault::ClusterTooSmallForExtendedL2(8 * KIB), "extended_l2=on,cluster_size=8k", &|ours| {
         ours.extended_l2(true).cluster_size(8 * KIB)
     });
@@ -244,7 +251,7 @@ fn what_qemu_refuses() {
     refused(
         CreateFault::RawDataFileWithBacking,
         "data_file=data,data_file_raw=on,backing_file=base.raw,backing_fmt=raw",
-        &|ours| over("base.raw", ours.data_file("data", true)),
+        &|ours| over("base.raw", ours.data_file("data", DataFileLayout::Raw)),
     );
     for (name, preallocation) in [("metadata", Preallocation::Metadata), ("full", Preallocation::Full)] {
         let theirs = format!("preallocation={name},backing_file=base.raw,backing_fmt=raw");
@@ -259,8 +266,9 @@ fn what_qemu_refuses() {
 fn a_raw_data_file_is_not_written() {
     for preallocation in [Preallocation::Off, Preallocation::Metadata] {
         let machine = Machine::new(vec![Vec::new(), vec![7; 4096]]);
-        let options = CreateOptions::new(64 * MIB + 512).data_file("data", true).preallocation(preallocation);
-        now(options.create(&machine.file(0), Some(&machine.file(1)))).unwrap();
+        let options =
+            CreateOptions::new(64 * MIB + 512).data_file("data", DataFileLayout::Raw).preallocation(preallocation);
+        now(options.write_to(&machine.file(0), Some(&machine.file(1)))).unwrap();
         let counts = machine.counts();
         assert!(counts.bytes_written < 128 * KIB, "{counts:?}");
         machine.with_files(|files| {

@@ -11,7 +11,7 @@ use qcow2_web::storage::FileStorage;
 use qcow2_web::{
     CipherAlgorithm, CipherMode, CipherSpec, CreateFault, CreateOptions, Derivation, EncryptOptions, Error,
     HashAlgorithm, Image, IvGenerator, KeyDerivation, KeyOptions, Misuse, NoEntropy, OpenOptions, Preallocation,
-    SnapshotOptions,
+    SnapshotOptions, ZeroMode,
 };
 
 use crate::common::executor::Tasks;
@@ -48,7 +48,7 @@ fn open_with(lab: &Lab, name: &str, passphrase: &str) -> Result<Image<FileStorag
 
 fn create(lab: &Lab, create: &CreateOptions) -> Image<FileStorage> {
     lab.put("disk", b"");
-    now(create.create(&storage(lab, "disk"), None)).expect("an image that can be");
+    now(create.write_to(&storage(lab, "disk"), None)).expect("an image that can be");
     open_with(lab, "disk", PASSPHRASE).expect("a new image opens")
 }
 
@@ -66,7 +66,7 @@ fn write_by_turns(lab: &Lab, image: Image<FileStorage>) {
             now(image.write_at(offset, &data)).unwrap();
             disk[index(offset)..][..data.len()].copy_from_slice(&data);
         }
-        now(image.write_zeroes(70 * KIB + 100, 50 * KIB, true)).unwrap();
+        now(image.write_zeroes(70 * KIB + 100, 50 * KIB, ZeroMode::Unmap)).unwrap();
         disk[index(70 * KIB + 100)..][..index(50 * KIB)].fill(0);
         assert_same(&now(whole(&image)).unwrap(), &disk, "what we read");
         now(image.close()).unwrap();
@@ -142,14 +142,14 @@ fn what_can_not_be() {
     let spec = CipherSpec { mode: CipherMode::Cbc, ..CipherSpec::default() };
     for (encryption, key_bits) in [(luks().cipher(spec, 192), 192), (luks().cipher(CipherSpec::default(), 512), 512)] {
         lab.put("disk", b"");
-        let refused = now(CreateOptions::new(MIB).encryption(encryption).create(&storage(&lab, "disk"), None));
+        let refused = now(CreateOptions::new(MIB).encryption(encryption).write_to(&storage(&lab, "disk"), None));
         let fault = CreateFault::CipherKey { key_bits };
         assert!(matches!(&refused, Err(Error::Misuse(Misuse::Create(found))) if *found == fault), "{refused:?}");
         assert_eq!(lab.bytes("disk"), b"");
     }
     let keys = KeyOptions::new(|_: &mut [u8]| Err(NoEntropy));
     let options = CreateOptions::new(MIB).encryption(EncryptOptions::luks(PASSPHRASE, keys));
-    let refused = now(options.create(&storage(&lab, "disk"), None)).unwrap_err();
+    let refused = now(options.write_to(&storage(&lab, "disk"), None)).unwrap_err();
     assert_eq!((refused.code(), lab.bytes("disk")), ("NO_ENTROPY", Vec::new()));
     let image = create(&lab, &CreateOptions::new(MIB).encryption(luks()));
     let refused = now(image.write_compressed(0, &[0; 65536])).unwrap_err();

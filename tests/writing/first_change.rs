@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 
 use qcow2_web::storage::MemoryStorage;
-use qcow2_web::{Image, OpenOptions, Progress, ResizeOptions, SnapshotOptions};
+use qcow2_web::{Image, OpenOptions, Progress, ResizeOptions, SnapshotOptions, ZeroMode};
 
 use crate::common::MIB;
 use crate::common::lab::Lab;
@@ -68,7 +68,7 @@ fn each_change_clears_them_first() {
     let changes: [(&str, Change); 11] = [
         ("a write in place", &|image| now(image.write_at(0, &[1; 512])).unwrap()),
         ("a write that allocates", &|image| now(image.write_at(900 << 10, &[1; 512])).unwrap()),
-        ("zeroes", &|image| now(image.write_zeroes(0, 1 << 16, false)).unwrap()),
+        ("zeroes", &|image| now(image.write_zeroes(0, 1 << 16, ZeroMode::KeepAllocated)).unwrap()),
         ("a discard", &|image| now(image.discard(0, 1 << 16)).unwrap()),
         ("a compressed write", &|image| now(image.write_compressed(0, &[1; 1 << 16])).unwrap()),
         ("a larger disk", &|image| now(image.resize(2 * MIB, &grow)).unwrap()),

@@ -1,7 +1,7 @@
 //! Faults that the other tests found, each in its smallest form.
 
 use qcow2_web::storage::MemoryStorage;
-use qcow2_web::{Image, OpenOptions, WithoutBacking};
+use qcow2_web::{Image, OpenOptions, WithoutBacking, ZeroMode};
 
 use crate::common::builder::{Builder, COPIED, Cluster, field};
 use crate::common::executor::Tasks;
@@ -121,7 +121,7 @@ fn zeros_that_no_sector_is_torn_by() {
     let image = setup.open(&machine).unwrap();
     now(image.write_at(0, &[1; 1 << 20])).unwrap();
     machine.take_log();
-    now(image.write_zeroes(450_985, 509_891, false)).unwrap();
+    now(image.write_zeroes(450_985, 509_891, ZeroMode::KeepAllocated)).unwrap();
     let log = machine.take_log();
     let ends = log.iter().filter_map(|event| match event {
         Event::Asked { change, .. } => Some(change.range().end),
@@ -147,7 +147,8 @@ fn snapshot_that_is_written() {
 #[test]
 fn zeros_over_a_backing_file_that_is_not_open() {
     const UNIT: u64 = 4096;
-    for (version, qcow2, unmap) in [(2, false, false), (3, false, false), (3, false, true), (3, true, false)] {
+    const KEEP: ZeroMode = ZeroMode::KeepAllocated;
+    for (version, qcow2, mode) in [(2, false, KEEP), (3, false, KEEP), (3, false, ZeroMode::Unmap), (3, true, KEEP)] {
         let backing = Some(Backing { qcow2, size: 64 * UNIT });
         let setup = Setup { version, backing, ..Setup::plain(12, 64 * UNIT) };
         let (machine, base) = setup.make(&mut Random::seeded(1));
@@ -155,10 +156,10 @@ fn zeros_over_a_backing_file_that_is_not_open() {
         let image = now(Image::open_writable(machine.file(IMAGE), options)).unwrap();
         // Whole clusters, and a part of one.
         let zeroed = index(8 * UNIT)..index(12 * UNIT + 100);
-        now(image.write_zeroes(8 * UNIT, 4 * UNIT + 100, unmap)).unwrap();
+        now(image.write_zeroes(8 * UNIT, 4 * UNIT + 100, mode)).unwrap();
         now(image.close()).unwrap();
         let disk = now(whole(&setup.open_to_read(&machine).unwrap())).unwrap();
-        let what = format!("version {version}, over qcow2 {qcow2}, unmap {unmap}");
+        let what = format!("version {version}, over qcow2 {qcow2}, {mode:?}");
         assert!(disk[zeroed].iter().all(|byte| *byte == 0), "{what}");
         assert!(disk[..index(8 * UNIT)] == base[..index(8 * UNIT)], "{what}");
         assert!(disk[index(13 * UNIT)..] == base[index(13 * UNIT)..], "{what}");

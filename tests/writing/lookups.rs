@@ -1,6 +1,6 @@
 //! A request resolves each run once, and a warm one reads no tables.
 
-use qcow2_web::{Image, Statistics};
+use qcow2_web::{Image, Statistics, ZeroMode};
 
 use crate::common::random::Random;
 use crate::common::reading::now;
@@ -18,7 +18,7 @@ fn written() -> Machine {
     let machine = setup().make_empty(&mut Random::seeded(1));
     let image = setup().open(&machine).unwrap();
     now(image.write_at(0, &[1; 4 * UNIT as usize])).unwrap();
-    now(image.write_zeroes(4 * UNIT, UNIT, false)).unwrap();
+    now(image.write_zeroes(4 * UNIT, UNIT, ZeroMode::KeepAllocated)).unwrap();
     now(image.write_at(8 * UNIT, &[1; UNIT as usize])).unwrap();
     now(image.close()).unwrap();
     machine

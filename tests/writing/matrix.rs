@@ -4,7 +4,7 @@
 use std::fmt;
 
 use qcow2_web::storage::FileStorage;
-use qcow2_web::{BackingFormat, CompressionType, CreateOptions, Image};
+use qcow2_web::{BackingFormat, CompressionType, CreateOptions, DataFileLayout, Image};
 
 use crate::common::compare::{Folder, compare_contents, compare_map_and_info, compare_snapshot};
 use crate::common::reading::{assert_same, now, whole};
@@ -65,8 +65,8 @@ impl Cell {
         }
         match self.data_file {
             DataFile::None => options,
-            DataFile::Plain => options.data_file("disk.data", false),
-            DataFile::Raw => options.data_file("disk.data", true),
+            DataFile::Plain => options.data_file("disk.data", DataFileLayout::Clusters),
+            DataFile::Raw => options.data_file("disk.data", DataFileLayout::Raw),
         }
     }
 
@@ -161,7 +161,7 @@ impl Studio {
             lab.put("disk.data", b"");
         }
         let data_file = has_data_file.then(|| path("disk.data"));
-        now(cell.options().create(&path("disk.qcow2"), data_file.as_ref())).unwrap();
+        now(cell.options().write_to(&path("disk.qcow2"), data_file.as_ref())).unwrap();
         let mut disk = now(whole(&folder.open("disk.qcow2"))).unwrap();
         self.run(&folder, &cell.first_strokes(), &mut disk);
         self.compare(&folder, &disk);

@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
-use qcow2_web::OpenOptions;
+use qcow2_web::{OpenOptions, ZeroMode};
 
 use crate::common::lab::Lab;
 use crate::common::random::Random;
@@ -28,9 +28,9 @@ fn zeros_stay_zeros_under_a_base_that_is_recorded_later() {
     // A whole cluster, parts of two, and a part of one that holds data.
     now(image.write_at(6 * UNIT, &[7; 4096])).unwrap();
     for (offset, length) in [(UNIT, UNIT), (3 * UNIT - 512, 1024), (6 * UNIT + 1024, 1024)] {
-        now(image.write_zeroes(offset, length, false)).unwrap();
+        now(image.write_zeroes(offset, length, ZeroMode::KeepAllocated)).unwrap();
     }
-    now(image.write_zeroes(5 * UNIT, UNIT, true)).unwrap();
+    now(image.write_zeroes(5 * UNIT, UNIT, ZeroMode::Unmap)).unwrap();
     now(image.close()).unwrap();
 
     let lab = Lab::new();

@@ -23,7 +23,7 @@ fn open(lab: &Lab) -> Image<FileStorage> {
 }
 
 fn create(lab: &Lab, options: &CreateOptions) {
-    now(options.create(&storage(lab), None)).unwrap();
+    now(options.write_to(&storage(lab), None)).unwrap();
 }
 
 fn go_on(_progress: Progress) -> ControlFlow<()> {

@@ -14,7 +14,7 @@ use crate::format::header::extension::CryptoHeader;
 use crate::format::header::feature;
 use crate::format::l1::{L1_ENTRY_SIZE, MAX_L1_ENTRIES};
 use crate::format::refcount::{RefcountWidth, TABLE_ENTRY_SIZE};
-use crate::image::chain::backing::{BackingFormat, WithoutBacking};
+use crate::image::chain::backing::{BackingFormat, BackingResolver, WithoutBacking};
 use crate::image::encryption::create::{EncryptOptions, Sealed};
 use crate::storage::StorageMut;
 
@@ -36,6 +36,16 @@ pub struct CreateOptions {
     data_file_raw: bool,
     preallocation: Preallocation,
     encryption: Option<EncryptOptions>,
+}
+
+/// What the external data file of an image is for other programs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DataFileLayout {
+    /// Clusters in any order, which only the image can tell apart.
+    #[default]
+    Clusters,
+    /// A raw image of the disk, which other programs can read without the image file.
+    Raw,
 }
 
 /// What of a new image is allocated at once.
@@ -113,10 +123,10 @@ impl CreateOptions {
         Self { backing: Some((name.into(), format)), ..self }
     }
 
-    /// The name to record for the external data file, where empty none; `raw` keeps that file a raw image of the disk.
+    /// Keeps the guest's data in an external data file. `name` is what the image records; nothing if it is empty.
     #[must_use]
-    pub fn data_file(self, name: impl Into<String>, raw: bool) -> Self {
-        Self { data_file: Some(name.into()), data_file_raw: raw, ..self }
+    pub fn data_file(self, name: impl Into<String>, layout: DataFileLayout) -> Self {
+        Self { data_file: Some(name.into()), data_file_raw: layout == DataFileLayout::Raw, ..self }
     }
 
     /// What is allocated at once; default nothing.
@@ -132,12 +142,48 @@ impl CreateOptions {
         Self { encryption: Some(encryption), ..self }
     }
 
-    /// Makes `storage`, and the data file's where there is one, hold this image; what they held is gone. Often they are
-    /// references.
+    /// Creates the image in `storage`, and opens it for writing. What `storage` and the data file held is gone.
     ///
-    /// When it fails or is dropped before it ends, `storage` holds no image, for the header is written last, or one of
-    /// which not everything is preallocated.
-    pub async fn create<S: StorageMut + Clone>(&self, storage: S, data_file: Option<S>) -> Result<(), Error<S::Error>> {
+    /// `open` supplies the external data file if there is one, and the backing file if one is named: its contents show in
+    /// the new image. The passphrase is that of [`CreateOptions::encryption`].
+    ///
+    /// # Errors
+    ///
+    /// [`CreateFault`] if the options contradict each other or exceed the format's limits; nothing is written then. After
+    /// any other error, and if the future is dropped, `storage` holds no image, because the header is written last; or the
+    /// whole image, if only the opening failed, as without the backing file.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use qcow2_web::{CreateOptions, OpenOptions, blocking::wait, storage::MemoryStorage};
+    /// # use std::rc::Rc;
+    /// let file = Rc::new(MemoryStorage::default());
+    /// let image = wait(CreateOptions::new(1 << 30).create(file, OpenOptions::new()))?;
+    /// wait(image.write_at(4096, b"hello"))?;
+    /// wait(image.close())?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub async fn create<S: StorageMut + Clone, R: BackingResolver<S>>(
+        &self,
+        storage: S,
+        open: OpenOptions<S, R>,
+    ) -> Result<Image<S>, Error<S::Error>> {
+        self.write_to(storage.clone(), open.supplied_data_file()).await?;
+        let open = match &self.encryption {
+            Some(encryption) => encryption.unlock(open),
+            None => open,
+        };
+        Image::open_writable(storage, open).await
+    }
+
+    /// Writes the new image to `storage`, as [`CreateOptions::create`] does, without opening it. Often `storage` and
+    /// `data_file` are references.
+    pub async fn write_to<S: StorageMut + Clone>(
+        &self,
+        storage: S,
+        data_file: Option<S>,
+    ) -> Result<(), Error<S::Error>> {
         let plan = self.plan()?;
         if data_file.is_some() != self.data_file.is_some() {
             return Err(CreateFault::DataFileAndName.into());

@@ -28,7 +28,7 @@ static SOUND: LazyLock<(Vec<u8>, usize)> = LazyLock::new(|| {
     let file = MemoryStorage::default();
     let encryption = EncryptOptions::luks(PASSPHRASE, keys(&Rc::default()));
     let options = CreateOptions::new(64 << 10).cluster_size(4096).encryption(encryption);
-    ready(options.create(&file, None)).expect("an image that can be");
+    ready(options.write_to(&file, None)).expect("an image that can be");
     let image = ready(Image::open_writable(&file, unlocked(PASSPHRASE, &Rc::default()))).expect("a new image opens");
     ready(image.write_at(0, &DATA)).expect("memory takes it");
     ready(image.close()).expect("memory takes it");

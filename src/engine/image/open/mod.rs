@@ -72,6 +72,13 @@ impl<S, R> OpenOptions<S, R> {
         Self { data_file: Some(storage), ..self }
     }
 
+    pub(in crate::image) fn supplied_data_file(&self) -> Option<S>
+    where
+        S: Clone,
+    {
+        self.data_file.clone()
+    }
+
     /// Sets who supplies the backing files.
     #[must_use]
     pub fn backing<T>(self, backing: T) -> OpenOptions<S, T> {

@@ -83,12 +83,11 @@ impl<S: StorageMut> Image<S> {
     /// # Examples
     ///
     /// ```
-    /// # use qcow2_web::{CreateOptions, HeaderChanges, Image, OpenOptions, now_or_never, storage::MemoryStorage};
+    /// # use qcow2_web::{CreateOptions, HeaderChanges, OpenOptions, now_or_never, storage::MemoryStorage};
     /// # use std::rc::Rc;
     /// # now_or_never(async {
     /// let file = Rc::new(MemoryStorage::default());
-    /// CreateOptions::new(1 << 20).create(file.clone(), None).await?;
-    /// let image = Image::open_writable(file, OpenOptions::new()).await?;
+    /// let image = CreateOptions::new(1 << 20).create(file, OpenOptions::new()).await?;
     /// image.change_header(&HeaderChanges::new().extension(0x6d79_6170, "of my own")).await?;
     /// assert_eq!(image.info().await?.unknown_extensions, [(0x6d79_6170, 9)]);
     /// # Ok::<(), qcow2_web::Error<_>>(())

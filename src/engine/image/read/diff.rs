@@ -1,5 +1,7 @@
 //! What differs between two states of a disk.
 
+use futures_util::stream::{self, Stream};
+
 use crate::error::Error;
 use crate::format::units::GuestOffset;
 use crate::image::Image;
@@ -61,6 +63,11 @@ impl<S: Storage> Diff<S> {
                 DiffStep::Done => return Ok(None),
             }
         }
+    }
+
+    /// Returns the extents as a stream, which ends after an error.
+    pub fn into_stream(self) -> impl Stream<Item = Result<DiffExtent, Error<S::Error>>> {
+        stream::try_unfold(self, |mut diff| async move { Ok(diff.next().await?.map(|extent| (extent, diff))) })
     }
 
     /// Goes on by one run of each state. An error doesn't move it; dropping the future neither.

@@ -1,5 +1,7 @@
 //! What each part of the disk is made of, as `qemu-img map` tells it.
 
+use futures_util::stream::{self, Stream};
+
 use super::depth_number;
 use crate::error::{Error, Misuse};
 use crate::format::units::GuestOffset;
@@ -95,6 +97,24 @@ impl<S: Storage> Map<S> {
                 Step::Done => return Ok(None),
             }
         }
+    }
+
+    /// Returns the extents as a stream, which ends after an error.
+    ///
+    /// ```
+    /// # use qcow2_web::{CreateOptions, OpenOptions, blocking::wait, storage::MemoryStorage};
+    /// # use futures_util::TryStreamExt;
+    /// # use std::rc::Rc;
+    /// # let file = Rc::new(MemoryStorage::default());
+    /// # let image = wait(CreateOptions::new(1 << 20).create(file, OpenOptions::new()))?;
+    /// wait(image.write_at(1 << 18, &[7; 65536]))?;
+    /// let data = image.map(0, image.size())?.into_stream().try_filter(|extent| std::future::ready(extent.data));
+    /// let data: Vec<_> = wait(data.map_ok(|extent| (extent.start, extent.length)).try_collect())?;
+    /// assert_eq!(data, [(1 << 18, 65536)]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn into_stream(self) -> impl Stream<Item = Result<Extent, Error<S::Error>>> {
+        stream::try_unfold(self, |mut map| async move { Ok(map.next().await?.map(|extent| (extent, map))) })
     }
 
     /// Goes on by one run of one layer, and comes back soon on any image.

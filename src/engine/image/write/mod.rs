@@ -17,6 +17,16 @@ use crate::image::change::zero::Zeroing;
 use crate::image::change::{Change, disk::Disk};
 use crate::storage::StorageMut;
 
+/// What becomes of clusters that are made to read as zeros.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ZeroMode {
+    /// They stay allocated, so that later writes to them are in place.
+    #[default]
+    KeepAllocated,
+    /// They are freed.
+    Unmap,
+}
+
 impl<S: StorageMut> Image<S> {
     /// Writes `buf` at `offset` of the disk, all of it or an error. Durable after a [`flush`](Self::flush).
     ///
@@ -37,11 +47,15 @@ impl<S: StorageMut> Image<S> {
         self.change_length(offset, length, Change::Zero(Zeroing::Discard)).await
     }
 
-    /// Makes the `length` bytes at `offset` read as zeros; with `unmap`, whole clusters are freed.
+    /// Makes the `length` bytes at `offset` of the disk read as zeros. `mode` is about the clusters that lie wholly in the
+    /// range.
     ///
     /// What was written as zeros stays zeros, whatever backing file is recorded later.
-    pub async fn write_zeroes(&self, offset: u64, length: u64, unmap: bool) -> Result<(), Error<S::Error>> {
-        let zeroing = if unmap { Zeroing::ZeroAndUnmap } else { Zeroing::Zero };
+    pub async fn write_zeroes(&self, offset: u64, length: u64, mode: ZeroMode) -> Result<(), Error<S::Error>> {
+        let zeroing = match mode {
+            ZeroMode::KeepAllocated => Zeroing::Zero,
+            ZeroMode::Unmap => Zeroing::ZeroAndUnmap,
+        };
         self.change_length(offset, length, Change::Zero(zeroing)).await
     }
 

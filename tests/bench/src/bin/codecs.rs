@@ -52,7 +52,7 @@ struct Disk(Image<std::rc::Rc<MemoryStorage>>);
 impl Disk {
     fn new(options: CreateOptions) -> Self {
         let file = std::rc::Rc::new(MemoryStorage::default());
-        now(options.create(file.clone(), None)).expect("an image that can be");
+        now(options.write_to(file.clone(), None)).expect("an image that can be");
         Self(now(Image::open_writable(file, OpenOptions::new().passphrase(PASSPHRASE))).expect("a new image opens"))
     }
 

@@ -77,7 +77,7 @@ fn main() {
     };
     let times: u64 = times.parse().expect("TIMES is a number");
     let storage = Hollow::default();
-    now(CreateOptions::new(DISK).create(&storage, None)).expect("the options are sound");
+    now(CreateOptions::new(DISK).write_to(&storage, None)).expect("the options are sound");
     let cache = if operation == "cold-read" { 16 << 10 } else { 32 << 20 };
     let image = now(Image::open_writable(&storage, OpenOptions::new().table_cache(cache))).expect("it is sound");
     let mut buf = vec![1; MIB as usize];

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use qcow2_web::{BackingFile, BackingFormat, CompressionType, CreateOptions, Image};
+use qcow2_web::{BackingFile, BackingFormat, CompressionType, CreateOptions, DataFileLayout, Image};
 
 use super::{Failed, File, ROOM, options};
 use crate::input::Input;
@@ -39,14 +39,16 @@ impl NewImage {
                 options = options.compression(CompressionType::Zstd);
             }
             if flag(5) {
-                options = options.data_file("data", flag(6) && backing.is_none());
+                let raw = flag(6) && backing.is_none();
+                let layout = if raw { DataFileLayout::Raw } else { DataFileLayout::Clusters };
+                options = options.data_file("data", layout);
                 data_file = Some(Rc::new(Limited::new(Vec::new(), ROOM)));
             }
         } else {
             options = options.version(2);
         }
         let file = Rc::new(Limited::new(Vec::new(), ROOM));
-        ready(options.create(&*file, data_file.as_deref())).expect("an image that can be");
+        ready(options.write_to(&*file, data_file.as_deref())).expect("an image that can be");
         Self { cluster_size, file, size, data_file, backing }
     }
 

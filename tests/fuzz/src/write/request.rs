@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use qcow2_web::{Image, ResizeOptions, SnapshotOptions};
+use qcow2_web::{Image, ResizeOptions, SnapshotOptions, ZeroMode};
 
 use super::{Failed, File};
 use crate::input::Input;
@@ -97,7 +97,7 @@ impl Request {
             Self::Read { offset, length } => return read(image, *offset, *length),
             Self::Write { offset, data } => ready(image.write_at(*offset, data)),
             Self::Compressed { offset, data } => ready(image.write_compressed(*offset, data)),
-            Self::Zeroes { offset, length, unmap } => ready(image.write_zeroes(*offset, *length, *unmap)),
+            Self::Zeroes { offset, length, unmap } => ready(image.write_zeroes(*offset, *length, zero_mode(*unmap))),
             Self::Discard { offset, length } => ready(image.discard(*offset, *length)),
             Self::Flush => ready(image.flush()),
             Self::Reopen => ready(image.close()),
@@ -130,4 +130,8 @@ impl Request {
 pub(super) fn read(image: &Image<File>, offset: u64, length: u64) -> Result<Vec<u8>, Failed> {
     let mut buf = vec![0xaa; length as usize];
     ready(image.read_at(offset, &mut buf)).map(|()| buf)
+}
+
+fn zero_mode(unmap: bool) -> ZeroMode {
+    if unmap { ZeroMode::Unmap } else { ZeroMode::KeepAllocated }
 }

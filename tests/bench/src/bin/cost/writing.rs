@@ -15,7 +15,7 @@ type File = Rc<Counted<MemoryStorage>>;
 /// Prints the table, for a new image in memory.
 pub(crate) fn table() {
     let file: File = Rc::new(Counted::new(MemoryStorage::default()));
-    now(CreateOptions::new(DISK).create(&file, None)).expect("memory does not fail");
+    now(CreateOptions::new(DISK).write_to(&file, None)).expect("memory does not fail");
     let image = now(Image::open_writable(file.clone(), OpenOptions::new())).expect("it is sound");
     println!();
     print_heading();
