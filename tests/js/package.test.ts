@@ -48,7 +48,10 @@ describe('the archive', () => {
     )
     expect(targets.length).toBeGreaterThan(4)
     for (const target of targets) expect(existsSync(installed(target))).toBe(true)
-    expect(files(installed('dist'), '.wasm')).toEqual([join('generated', 'qcow2_web_bg.wasm')])
+    expect(files(installed('dist'), '.wasm').toSorted()).toEqual([
+      join('files', 'generated', 'qcow2_web_files_bg.wasm'),
+      join('generated', 'qcow2_web_bg.wasm'),
+    ])
     const others = readdirSync(installed('dist'), { recursive: true, withFileTypes: true })
       .filter((entry) => entry.isFile() && !/\.(js|d\.ts|wasm)$/.test(entry.name))
       .map(({ name }) => name)
@@ -136,7 +139,7 @@ describe('Node', () => {
     const without = globals.map((name) => `delete globalThis.${name};`).join('')
     const imported = `${without} console.log(Object.keys(await import('qcow2-web')).toSorted().join())`
     expect(node(imported)).toBe(
-      'Qcow2,Qcow2Error,amend,bestStorage,blob,capabilities,check,compare,convert,draft,estimate,fileHandle,http,idb,init,inspect,isDisk,isQcow2Error,measure,memory,nodeFile,openDisk,opfs,overlay,persist,prefetched,raw,readAhead,recorded,repair,sameFile',
+      'Qcow2,Qcow2Error,amend,bestStorage,blob,capabilities,check,commit,compare,convert,draft,estimate,fileHandle,http,idb,init,inspect,isDisk,isQcow2Error,measure,memory,nodeFile,openDisk,opfs,overlay,persist,prefetched,raw,readAhead,rebase,recorded,repair,sameFile',
     )
   })
 })

@@ -113,7 +113,7 @@ describe('a storage that', () => {
   })
 
   it('is no storage is refused', async () => {
-    for (const value of [undefined, null, 5, 'disk.qcow2', {}, { size: () => 1 }, new Uint8Array(5)]) {
+    for (const value of [undefined, null, 5, 'disk.qcow2', {}, { size: () => 1 }]) {
       await expect(Qcow2.open(value as AsyncStorage)).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' })
     }
   })

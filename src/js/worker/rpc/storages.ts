@@ -42,10 +42,10 @@ export class StorageTable {
 
   /** What the other side may call. */
   readonly methods: Served<StorageMethods> = {
-    openStorage: (number, { signal = none }) => this.#get(number).open(signal),
+    openStorage: (number, { signal = neverAborts() }) => this.#get(number).open(signal),
     sizeOfStorage: (number) => this.#get(number).size(),
-    readStorage: (number, offset, length, { signal = none }) => this.#get(number).read(offset, length, signal),
-    writeStorage: (number, offset, bytes, { signal = none }) => this.#get(number).write(offset, bytes, signal),
+    readStorage: (number, offset, length, { signal = neverAborts() }) => this.#get(number).read(offset, length, signal),
+    writeStorage: (number, offset, bytes, { signal = neverAborts() }) => this.#get(number).write(offset, bytes, signal),
     truncateStorage: (number, size) => this.#get(number).truncate(size),
     flushStorage: (number) => this.#get(number).flush(),
     closeStorage: (number) => this.#get(number).close(),
@@ -58,7 +58,8 @@ export class StorageTable {
   }
 }
 
-const none = new AbortController().signal
+/** A signal that never aborts; made where it is needed, for not every place that imports this has `AbortController`. */
+const neverAborts = (): AbortSignal => new AbortController().signal
 
 class ServedStorage {
   readonly #storage: Storage
