@@ -18,7 +18,7 @@ mod tokio_actor;
 
 /// An image of 1 MiB with a pattern at its beginning and in its middle.
 fn image(lab: &Lab) -> std::path::PathBuf {
-    lab.create("disk.qcow2", "", 1 << 20);
+    lab.create("disk.qcow2", "cluster_size=64k", 1 << 20);
     lab.io("disk.qcow2", &["write -q -P 0xab 0 1k".into(), "write -q -P 0xcd 512k 64k".into()]);
     lab.path("disk.qcow2")
 }
@@ -28,7 +28,7 @@ fn read_gives_the_first_sector() {
     let lab = Lab::new();
     assert_eq!(read::first_sector(&image(&lab), None).unwrap(), [0xab; 512]);
     lab.put("base.raw", &[0x11; 1 << 16]);
-    lab.create_over("overlay.qcow2", "", ("base.raw", "raw"), 1 << 16);
+    lab.create_over("overlay.qcow2", "cluster_size=64k", ("base.raw", "raw"), 1 << 16);
     let overlay = lab.path("overlay.qcow2");
     assert_eq!(read::first_sector(&overlay, Some(&lab.path("base.raw"))).unwrap(), [0x11; 512]);
     assert!(read::first_sector(&overlay, None).is_err(), "the backing file is missing");
