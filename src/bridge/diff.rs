@@ -32,7 +32,7 @@ impl WasmImage {
 
 #[wasm_bindgen]
 impl WasmDiff {
-    /// The next batch, see [`Batches::next`]. An extent is its start and its length.
+    /// The next batch, see `Batches::next`. An extent is its start and its length.
     pub fn next(&self, limit: usize) -> Result<JsValue, JsValue> {
         self.0.next(limit)
     }

@@ -24,7 +24,7 @@ impl WasmMap {
 
 #[wasm_bindgen]
 impl WasmMap {
-    /// The next batch, see [`Batches::next`]. An extent is its start, length, depth, flags (1 present, 2 zero, 4 data,
+    /// The next batch, see `Batches::next`. An extent is its start, length, depth, flags (1 present, 2 zero, 4 data,
     /// 8 compressed) and offset, or −1.
     pub fn next(&self, limit: usize) -> Result<JsValue, JsValue> {
         self.0.next(limit)

@@ -9,7 +9,7 @@
 //! past the cache, for a check needs each once.
 //!
 //! The parts: [`subject`] is an image that need not open otherwise, [`walk`] tells of all
-//! references and of what is wrong with the entries, [`examine`] compares.
+//! references and of what is wrong with the entries, [`mod@examine`] compares.
 
 pub(super) mod bitmaps;
 mod display;

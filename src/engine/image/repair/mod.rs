@@ -7,7 +7,7 @@
 //! mended tables behind the end, COPIED flags taken | a new refcount structure | the switch | flags given | marks
 //! ```
 //!
-//! - [`mod@rewrite`] mends the tables. Where no entry is broken, it has nothing to do.
+//! - [`mod@rewrite_tables`] mends the tables. Where no entry is broken, it has nothing to do.
 //! - [`refcounts`] counts the references of the mended image anew. Where only counts are wrong, and the structure that
 //!   holds them is sound, [`in_place`] sets them where they are instead, and there is no switch.
 //! - A flag that shouldn't be there is taken before the counts are right, and one that is missing is given after it.
