@@ -110,7 +110,7 @@ mod tests {
         freed.add(&requests, 5..7);
         let covered = freed.seal();
         freed.add(&requests, 7..8);
-        assert_eq!(all_ready(&freed, &requests), []);
+        assert!(all_ready(&freed, &requests).is_empty());
         freed.set_durable(covered);
         assert_eq!(all_ready(&freed, &requests), [5, 6]);
         assert_eq!(freed.since_flush(), 1);
@@ -123,7 +123,7 @@ mod tests {
         let request = requests.begin();
         freed.add(&requests, 2..3);
         freed.set_durable(freed.seal());
-        assert_eq!(all_ready(&freed, &requests), []);
+        assert!(all_ready(&freed, &requests).is_empty());
         drop(request);
         assert_eq!(all_ready(&freed, &requests), [1, 2]);
     }
