@@ -13,6 +13,8 @@ export class TestHost {
   passphrase_ = []
   done(task, value) { this.done_.push([task, value]) }
   failed(task, error) { this.failed_.push([task, error]) }
+  // No time passes: no turn is ever over.
+  now() { return 0 }
   resolve(request, name, format, depth) { this.resolve_.push([request, name, format, depth]) }
   passphrase(request, depth, format) { this.passphrase_.push([request, depth, format]) }
 }
