@@ -9,9 +9,11 @@ use crate::check::check_error;
 use crate::limits::{ready, within_memory};
 use crate::storage::Counted;
 
-/// The first cluster, zeros included, and everything read a few times over.
-const MEMORY: usize = 4 << 20;
+/// The first cluster, zeros included, everything read a few times over, and a few clusters of tables.
+const MEMORY: usize = 16 << 20;
 const EXPANSION: usize = 16;
+/// What lies past the end of the file: pieces of the refcount table with their blocks, and the last L2 tables.
+const REQUESTS_FOR_MISSING: u64 = 1024;
 
 /// The input is the file.
 pub fn header(input: &[u8]) {
@@ -19,7 +21,8 @@ pub fn header(input: &[u8]) {
     within_memory(MEMORY + EXPANSION * input.len(), || {
         let (inspection, cost) = file.count(|| ready(inspect(&file)));
         let Ok(inspection) = inspection;
-        assert!(cost.requests <= 4 + requests_for_snapshots(&inspection, input.len()), "inspect took {cost:?}");
+        let allowed = 4 + REQUESTS_FOR_MISSING + requests_for_snapshots(&inspection, input.len());
+        assert!(cost.requests <= allowed, "inspect took {cost:?}");
         for problem in &inspection.problems {
             assert!(!problem.to_string().is_empty());
         }
@@ -27,8 +30,10 @@ pub fn header(input: &[u8]) {
         assert!(cost.requests <= 4 + requests_for_snapshots(&inspection, input.len()), "open took {cost:?}");
         match opened {
             Ok(image) => {
-                assert_eq!(inspection.problems, []);
-                assert_eq!(*image.snapshots(), *inspection.snapshots);
+                // An image opens for reading with damage that its disk does not need.
+                if inspection.problems.is_empty() {
+                    assert_eq!(*image.snapshots(), *inspection.snapshots);
+                }
                 look_at(&image);
             }
             Err(error) => {
