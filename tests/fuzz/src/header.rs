@@ -9,8 +9,8 @@ use crate::check::check_error;
 use crate::limits::{ready, within_memory};
 use crate::storage::Counted;
 
-/// The first cluster, zeros included, everything read a few times over, and the 64 tables that tell what is missing.
-const MEMORY: usize = 192 << 20;
+/// The first cluster, zeros included, and everything read a few times over.
+const MEMORY: usize = 4 << 20;
 const EXPANSION: usize = 16;
 /// What lies past the end of the file: pieces of the refcount table with their blocks, and the last L2 tables.
 const REQUESTS_FOR_MISSING: u64 = 1024;

@@ -1,6 +1,7 @@
 //! What the tables of an image refer to past the end of its file.
 
 use alloc::vec;
+use alloc::vec::Vec;
 use core::ops::Range;
 
 use crate::error::Error;
@@ -56,7 +57,6 @@ impl<S: Storage> Missing<'_, S> {
         // The last cluster of a file may be cut off.
         let end = self.file.size().div_ceil(geometry.cluster_size());
         let mut piece = vec![0; PIECE];
-        let mut block = vec![0; usize_of(geometry.cluster_size())];
         let mut index = end >> block_bits;
         while index < entries {
             let length = usize_of((entries - index) * TABLE_ENTRY_SIZE).min(PIECE);
@@ -70,7 +70,7 @@ impl<S: Storage> Missing<'_, S> {
                     if index << block_bits >= end || offset >= self.file.size() {
                         return Ok(true);
                     }
-                    self.file.read(HostOffset(offset), &mut block).await.map_err(Error::Storage)?;
+                    let block = self.read_entries(HostOffset(offset), geometry.cluster_size()).await?;
                     let first = end - (index << block_bits);
                     if (first..1 << block_bits).any(|count| count_in(&block, width, count) != 0) {
                         return Ok(true);
@@ -85,11 +85,8 @@ impl<S: Storage> Missing<'_, S> {
     async fn count(&self) -> Result<u64, Error<S::Error>> {
         let (geometry, l1) = (self.header.geometry(), self.header.l1_table());
         let rules = L2Rules { geometry, zero_flag: self.header.is_version_3(), data_file: self.header.has_data_file() };
-        // At most 32 MiB.
-        let mut entries = vec![0; usize_of(l1.entries * L1_ENTRY_SIZE)];
-        self.file.read(l1.offset, &mut entries).await.map_err(Error::Storage)?;
+        let entries = self.read_entries(l1.offset, l1.entries * L1_ENTRY_SIZE).await?;
         let cluster_size = geometry.cluster_size();
-        let mut table = vec![0; usize_of(cluster_size)];
         let (mut missing, mut tables) = (0_u64, 0);
         for entry in entries.as_chunks::<8>().0.iter().rev() {
             let Ok(Some(place)) = L1Entry(u64::from_be_bytes(*entry)).l2_table(geometry) else { continue };
@@ -97,11 +94,19 @@ impl<S: Storage> Missing<'_, S> {
                 missing = missing.saturating_add(cluster_size);
             } else if tables < MAX_TABLES {
                 tables += 1;
-                self.file.read(place, &mut table).await.map_err(Error::Storage)?;
+                let table = self.read_entries(place, cluster_size).await?;
                 missing = missing.saturating_add(self.missing_of(&table, rules));
             }
         }
         Ok(missing)
+    }
+
+    /// As much of the `length` bytes of a table at `offset` as the file has: no claim of a header takes more memory than
+    /// that. Behind it there are zeros, of which the last entry gets what it lacks.
+    async fn read_entries(&self, offset: HostOffset, length: u64) -> Result<Vec<u8>, Error<S::Error>> {
+        let mut bytes = self.file.read_up_to(offset, length).await.map_err(Error::Storage)?;
+        bytes.resize(bytes.len().next_multiple_of(16), 0);
+        Ok(bytes)
     }
 
     /// What is missing of the clusters of an L2 table.
