@@ -145,6 +145,9 @@ impl<B: Bytes> Storage for Counted<B> {
 pub(crate) struct Limited {
     bytes: RefCell<Vec<u8>>,
     most: usize,
+    /// A write has failed: so does the next barrier.
+    full: Cell<bool>,
+    /// A barrier has failed.
     failed: Cell<bool>,
 }
 
@@ -154,7 +157,7 @@ pub(crate) struct Full;
 
 impl Limited {
     pub(crate) fn new(bytes: Vec<u8>, room: usize) -> Self {
-        Self { most: bytes.len() + room, bytes: RefCell::new(bytes), failed: Cell::new(false) }
+        Self { most: bytes.len() + room, bytes: RefCell::new(bytes), full: Cell::new(false), failed: Cell::new(false) }
     }
 
     pub(crate) fn with<T>(&self, look: impl FnOnce(&[u8]) -> T) -> T {
@@ -169,11 +172,12 @@ impl Limited {
         }
     }
 
-    /// Fails where the file would have to be too long; nothing may be asked after that, until it is opened again.
+    /// Fails where the file would have to be too long. Nothing may be asked after a barrier that failed, until the file is
+    /// opened again.
     fn check_end(&self, end: Option<u64>) -> Result<usize, Full> {
-        assert!(!self.failed.get(), "something is asked for after a failure");
+        assert!(!self.failed.get(), "something is asked for after a barrier that failed");
         let end = end.and_then(|end| usize::try_from(end).ok()).filter(|end| *end <= self.most);
-        self.failed.set(end.is_none());
+        self.full.set(self.full.get() || end.is_none());
         end.ok_or(Full)
     }
 }
@@ -190,6 +194,7 @@ impl Storage for Limited {
 
     /// Asked when it is opened.
     async fn size(&self) -> Result<u64, Full> {
+        self.full.set(false);
         self.failed.set(false);
         Ok(self.bytes.borrow().len() as u64)
     }
@@ -213,7 +218,9 @@ impl StorageMut for Limited {
     }
 
     async fn flush(&self) -> Result<(), Full> {
-        self.check_end(Some(0)).map(drop)
+        self.check_end(Some(0))?;
+        self.failed.set(self.full.get());
+        if self.full.get() { Err(Full) } else { Ok(()) }
     }
 }
 

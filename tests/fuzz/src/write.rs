@@ -2,7 +2,7 @@
 //! that is the input itself.
 //!
 //! A sound image does what a plain disk does, and stays sound. On any other, requests may fail, with an error that has a
-//! name; and nothing is asked of the storage after a write or a barrier that failed.
+//! name; after a write that failed the image is used on, and nothing is asked of the storage after a barrier that failed.
 
 mod new_image;
 mod plain;
