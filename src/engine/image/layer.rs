@@ -51,7 +51,7 @@ pub(crate) struct Qcow2File<S> {
 #[derive(Debug, Default)]
 pub(crate) struct Damage {
     /// The header, or its extensions.
-    pub(crate) head: Option<Problem>,
+    pub(crate) head: Vec<Problem>,
     /// The snapshot table: only the snapshots before that are known.
     pub(crate) snapshots: Option<Corrupt>,
 }
@@ -72,7 +72,7 @@ pub(crate) enum Layer<S> {
 
 impl Damage {
     pub(crate) fn problems(&self) -> impl Iterator<Item = Problem> {
-        self.head.clone().into_iter().chain(self.snapshots.map(Problem::from))
+        self.head.iter().cloned().chain(self.snapshots.map(Problem::from))
     }
 }
 

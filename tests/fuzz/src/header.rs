@@ -12,8 +12,8 @@ use crate::storage::Counted;
 /// The first cluster, zeros included, and everything read a few times over.
 const MEMORY: usize = 4 << 20;
 const EXPANSION: usize = 16;
-/// What lies past the end of the file: pieces of the refcount table with their blocks, and the last L2 tables.
-const REQUESTS_FOR_MISSING: u64 = 1024;
+/// What lies past the end of the file: a piece of the refcount table, a block, the L1 table, and the last 64 L2 tables.
+const REQUESTS_FOR_MISSING: u64 = 67;
 
 /// The input is the file.
 pub fn header(input: &[u8]) {
@@ -30,10 +30,9 @@ pub fn header(input: &[u8]) {
         assert!(cost.requests <= 4 + requests_for_snapshots(&inspection, input.len()), "open took {cost:?}");
         match opened {
             Ok(image) => {
-                // An image opens for reading with damage that its disk does not need.
-                if inspection.problems.is_empty() {
-                    assert_eq!(*image.snapshots(), *inspection.snapshots);
-                }
+                // An image opens for reading with damage that its disk does not need, and reports that.
+                assert_eq!(image.problems(), inspection.problems);
+                assert_eq!(*image.snapshots(), *inspection.snapshots);
                 look_at(&image);
             }
             Err(error) => {

@@ -7,8 +7,6 @@ pub(crate) mod feature;
 mod raw;
 pub(crate) mod table_pointers;
 
-use alloc::vec::Vec;
-
 pub use self::raw::{Encryption, RawHeader};
 
 use self::feature::FeatureBit;
@@ -32,23 +30,19 @@ pub(crate) struct Header {
 impl Header {
     /// The header, or the first thing that is wrong with it.
     pub(crate) fn check(raw: RawHeader, features: &[FeatureBit]) -> Result<Self, Problem> {
-        match Self::check_to_read(raw, features)? {
-            (header, None) => Ok(header),
-            (_, Some(problem)) => Err(problem),
-        }
+        let header = Self::check_to_read(raw, features)?;
+        // Only what leaves the disk readable can be left.
+        header.raw.problems(features).into_iter().next().map_or(Ok(header), Err)
     }
 
-    /// The header, or the first thing wrong with it that keeps the active disk from being read; and with the header the
-    /// first thing wrong with it that does not.
-    pub(crate) fn check_to_read(raw: RawHeader, features: &[FeatureBit]) -> Result<(Self, Option<Problem>), Problem> {
-        let (harmless, bad): (Vec<_>, Vec<_>) =
-            raw.problems(features).into_iter().partition(Problem::leaves_the_disk_readable);
-        if let Some(problem) = bad.into_iter().next() {
+    /// The header, or the first thing wrong with it that keeps the active disk from being read.
+    pub(crate) fn check_to_read(raw: RawHeader, features: &[FeatureBit]) -> Result<Self, Problem> {
+        if let Some(problem) = raw.problems(features).into_iter().find(|problem| !problem.leaves_the_disk_readable()) {
             return Err(problem);
         }
         let geometry = raw.geometry().ok_or(Corrupt::ClusterBits { bits: raw.cluster_bits })?;
         let compression = raw.compression().ok_or(Unsupported::CompressionType(raw.compression_type))?;
-        Ok((Self { raw, geometry, compression }, harmless.into_iter().next()))
+        Ok(Self { raw, geometry, compression })
     }
 
     pub(crate) fn raw(&self) -> &RawHeader {

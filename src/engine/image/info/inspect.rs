@@ -82,7 +82,9 @@ impl Inspection {
         self.data_file = head.extensions.data_file_name();
         let is_readable =
             |problem: &Problem| matches!(problem, Problem::Unsupported(_)) || problem.leaves_the_disk_readable();
-        if self.problems.iter().all(is_readable) {
+        // As opening has it: an extension that is broken is no obstacle, unless the disk may need one behind it.
+        let extensions_suffice = head.fatal_extension_error().is_none() && head.crypto_header().is_ok();
+        if extensions_suffice && head.header.problems(&head.feature_names).iter().all(is_readable) {
             self.backing_file = head.backing_name(file).await?;
             self.read_encryption(&head, file).await?;
             self.read_snapshots(&head.header, file).await?;
@@ -94,7 +96,7 @@ impl Inspection {
     }
 
     async fn read_missing<S: Storage>(&mut self, head: &Head, file: &HostFile<S>) -> Result<(), S::Error> {
-        let Ok((header, _)) = Header::check_to_read(head.header.clone(), &head.feature_names) else { return Ok(()) };
+        let Ok(header) = Header::check_to_read(head.header.clone(), &head.feature_names) else { return Ok(()) };
         if header.has_data_file() {
             return Ok(());
         }

@@ -50,7 +50,7 @@ impl Head {
     /// Everything that is wrong with the head.
     pub(crate) fn problems(&self) -> Vec<Problem> {
         let mut problems = self.header.problems(&self.feature_names);
-        problems.extend(self.extension_error.or(self.crypto_header().err()).map(Problem::from));
+        problems.extend(self.extension_error.into_iter().chain(self.crypto_header().err()).map(Problem::from));
         problems
     }
 
@@ -58,7 +58,9 @@ impl Head {
     ///
     /// A backing file whose format is not known would be probed, which its guest could deceive.
     pub(crate) fn fatal_extension_error(&self) -> Option<Corrupt> {
-        let needs_more = self.header.has_backing_file() && self.extensions.backing_format().is_none();
+        let lacks_format = self.header.has_backing_file() && self.extensions.backing_format().is_none();
+        let is_luks = self.header.encryption() == Some(Encryption::Luks);
+        let needs_more = lacks_format || is_luks && self.extensions.crypto_header().is_none();
         self.extension_error.filter(|error| needs_more && !matches!(error, Corrupt::ExtensionEnd { .. }))
     }
 

@@ -11,7 +11,7 @@ use core::cell::{OnceCell, RefCell};
 use super::Image;
 use super::layer::{Damage, Layer, Qcow2File, View};
 use crate::codec::Codecs;
-use crate::error::{Error, FileFormat, Missing, Misuse, Problem, Unsupported};
+use crate::error::{Error, FileFormat, Missing, Misuse, Unsupported};
 use crate::format::header::Header;
 use crate::format::probe::{PROBE_BYTES, format_of};
 use crate::format::units::HostOffset;
@@ -201,12 +201,12 @@ impl Opener {
     ) -> Result<(Qcow2File<S>, Option<BackingReference>), Error<S::Error>> {
         let file = HostFile::open(storage, FileId::image(depth)).await.map_err(Error::Storage)?;
         let head = Head::read(&file).await.map_err(Error::Storage)??;
-        let (header, problem) = Header::check_to_read(head.header.clone(), &head.feature_names)?;
+        let header = Header::check_to_read(head.header.clone(), &head.feature_names)?;
         if let Some(corrupt) = head.fatal_extension_error() {
             return Err(corrupt.into());
         }
         head.crypto_header()?;
-        let damage = Damage { head: problem.or(head.extension_error.map(Problem::from)), snapshots: None };
+        let damage = Damage { head: head.problems(), snapshots: None };
         let data_file = match (header.has_data_file(), data_file) {
             (true, Some(storage)) => Some(HostFile::open(storage, FileId::data(depth)).await.map_err(Error::Storage)?),
             (true, None) => return Err(Missing::DataFile { name: head.extensions.data_file_name() }.into()),
