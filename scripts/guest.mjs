@@ -3,7 +3,7 @@
 import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { gzipSync } from 'node:zlib'
-import { inRoot, main, output, run, Stop, say } from './lib.mjs'
+import { fingerprint, inRoot, main, output, run, Stop, say } from './lib.mjs'
 
 const folder = inRoot('target', 'tools', 'guest')
 const unpacked = join(folder, 'unpacked')
@@ -17,12 +17,19 @@ const partition = { start: mebibyte, size: 63 * mebibyte }
 const wanted = ['ata_piix', 'sd_mod', 'sr_mod', 'crc32c_generic', 'crc64_rocksoft_generic', 'ext4', 'isofs']
 /** Features of ext4 that GRUB can't read. */
 const features = '^metadata_csum_seed,^orphan_file'
-const commandLine =
-  'console=ttyS0 tsc=reliable mitigations=off random.trust_cpu=on cryptomgr.notests noisapnp pnpbios=off quiet'
+const commandLine = [
+  'console=ttyS0 tsc=reliable mitigations=off random.trust_cpu=on cryptomgr.notests noisapnp pnpbios=off quiet',
+  // A machine that goes on where it was saved, or whose tab waits for a processor, has lost time: that is no lockup.
+  'nowatchdog',
+].join(' ')
 
-/** Builds the guest if it is not there. */
+/** What the disk was built from. */
+const stamp = join(folder, '.stamp')
+
+/** Builds the guest if it is not there, or was built by another version of this script. */
 export function guest() {
-  if (existsSync(guestDisk)) return
+  const source = fingerprint(['scripts/guest.mjs'])
+  if (existsSync(stamp) && readFileSync(stamp, 'utf8') === source) return
   say('building the Linux guest of the emulator tests in target/tools/guest (some minutes, once)')
   rmSync(folder, { recursive: true, force: true })
   mkdirSync(unpacked, { recursive: true })
@@ -33,10 +40,11 @@ export function guest() {
   copyFileSync(join(unpacked, 'boot', kernel), join(stage, 'boot', 'vmlinuz'))
   writeFileSync(join(stage, 'boot', 'initrd'), initrd(kernel.slice('vmlinuz-'.length)))
   const image = makeDisk(stage)
-  // Last: the name stands for a whole disk.
   writeFileSync(guestDisk, image)
   for (const each of ['apt', 'packages', 'root', 'unpacked'])
     rmSync(join(folder, each), { recursive: true, force: true })
+  // Last: it stands for a whole disk.
+  writeFileSync(stamp, source)
 }
 
 /** Fetches and unpacks Debian's packages for 32-bit PCs, with package lists of their own: the system's stay as they are. */

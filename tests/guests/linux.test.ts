@@ -12,7 +12,7 @@ const ready = memory()
 const bootTime = 600_000
 
 beforeAll(async () => {
-  await convert(blob(new Blob([readGuest()])), ready)
+  await convert(blob(new Blob([readGuest()])), ready, { sourceFormat: 'raw' })
   const image = await Qcow2.open(ready, { writable: true })
   const hda = v86Disk(image)
   const linux = new Linux({ hda })

@@ -208,6 +208,31 @@ describe('faults', () => {
     expect(disk.state.failed).toBeUndefined()
   })
 
+  it('of a flush of its own are uncaught where the page listens to nothing', async () => {
+    const storage = new FaultyStorage()
+    const { disk } = await diskOver(storage)
+    const later = queueMicrotask
+    const uncaught = new Promise<unknown>((resolve) => {
+      const caught = (work: () => void) =>
+        later(() => {
+          try {
+            work()
+          } catch (error) {
+            resolve(error)
+          }
+        })
+      vi.stubGlobal('queueMicrotask', caught)
+    })
+    try {
+      storage.fails = { flush: true }
+      storage.failure = Object.assign(new Error('no room'), { name: 'QuotaExceededError' })
+      await set(disk, 0, filled(4))
+      expect(await uncaught).toMatchObject({ code: 'QUOTA' })
+    } finally {
+      vi.unstubAllGlobals()
+    }
+  })
+
   it('end with the reset of the drive', async () => {
     const storage = new FaultyStorage()
     let decide = (_: 'retry' | 'fail') => {}

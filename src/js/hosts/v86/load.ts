@@ -82,7 +82,7 @@ async function match(
     if (saved.snapshot !== !image.readOnly)
       throw bad(`${role} was ${saved.snapshot ? '' : 'not '}writable when it was saved`)
     if (!saved.snapshot) {
-      if (saved.size !== image.size || saved.identity !== disk.record.identity) throw bad(`${role} holds another image`)
+      if (saved.size !== image.size || saved.identity !== disk.identity) throw bad(`${role} holds another image`)
       continue
     }
     const id = disk === main ? snapshot.id : await findSave(image, header.save)

@@ -5,6 +5,8 @@ export interface MachineDisk {
   readonly image: Qcow2
   /** What a state of the machine records of the disk. */
   readonly record: DiskRecord
+  /** What tells a disk that is not writable from others. */
+  readonly identity: string
   /** The write cache, as the guest sees it; `undefined` where the drive has none. */
   writeCache: boolean | undefined
   /** Counts the writes of the guest: two equal values mean an unchanged disk. */
@@ -25,8 +27,6 @@ export interface MachineDisk {
 
 /** What a state of the machine records of a disk. */
 export interface DiskRecord {
-  /** What tells a disk that is not writable from others. */
-  readonly identity: string
   /** The save that the disk's next state belongs to, whose snapshot somebody else takes or applies. */
   managed: string | undefined
 }

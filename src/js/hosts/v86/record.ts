@@ -3,8 +3,6 @@ import type { DiskRecord, MachineDisk } from './machine-disk.js'
 
 const magic = 'qcow2-web disk'
 const version = 1
-/** Where a CD names its volume and says when it was made. */
-const volumeDescriptor = { offset: 32768, length: 2048 }
 
 /**
  * What a state of the machine records of a disk, instead of its contents: the snapshot that has them.
@@ -18,7 +16,6 @@ export class StateRecord implements DiskRecord {
   #last: { readonly name: string; readonly writes: number } | undefined
   /** Snapshots that are queued. */
   readonly #coming = new Set<string>()
-  #identity = ''
   /** Set while this package saves or loads the machine, and takes care of the snapshot itself. */
   managed: string | undefined
 
@@ -26,22 +23,10 @@ export class StateRecord implements DiskRecord {
     this.#disk = disk
   }
 
-  /** What tells a disk that is not writable from others. */
-  get identity(): string {
-    return this.#identity
-  }
-
-  async identify(): Promise<void> {
-    const { image } = this.#disk
-    const end = volumeDescriptor.offset + volumeDescriptor.length
-    const bytes = await image.read(0, Math.min(end, image.size))
-    this.#identity = checksum(bytes).toString(16)
-  }
-
   save(): unknown[] {
     const { image } = this.#disk
     const snapshot = this.managed ?? (!image.readOnly ? this.#snapshot() : '')
-    return [magic, version, image.size, snapshot, this.#identity]
+    return [magic, version, image.size, snapshot, this.#disk.identity]
   }
 
   restore(state: unknown): void {
@@ -51,7 +36,7 @@ export class StateRecord implements DiskRecord {
     if (this.managed !== undefined && snapshot === this.managed) return
     const { image } = this.#disk
     if (image.readOnly) {
-      if (size !== image.size || identity !== this.#identity) throw bad('it belongs to another image')
+      if (size !== image.size || identity !== this.#disk.identity) throw bad('it belongs to another image')
       return
     }
     if (typeof snapshot !== 'string' || !this.#has(snapshot))

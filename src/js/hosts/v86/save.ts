@@ -53,11 +53,11 @@ async function stateOf(machine: Machine, save: string): Promise<ArrayBuffer> {
 }
 
 function headerOf(machine: Machine, save: string): FrameHeader {
-  const disks = machine.disks.map(({ role, disk: { image, record, writeCache } }) => ({
+  const disks = machine.disks.map(({ role, disk: { image, identity, writeCache } }) => ({
     role,
     size: image.size,
     snapshot: !image.readOnly,
-    identity: record.identity,
+    identity,
     writeCache: writeCache === true,
   }))
   return { emulator: 'v86', save, memorySize: machine.memorySize, stateLength: 0, disks }
