@@ -52,6 +52,24 @@ export function follow(controller: AbortController, ...signals: readonly (AbortS
   }
 }
 
+/**
+ * Calls `call` with `target` when `signal` aborts, perhaps at once, but keeps `target` alive no longer than others do: for what may
+ * be left unfinished and forgotten, while the signal of an app lives on.
+ *
+ * @returns what to call when that is no longer of interest.
+ */
+export function whileAlive<T extends object>(
+  signal: AbortSignal,
+  target: T,
+  call: (target: T, reason: unknown) => void,
+): () => void {
+  const weak = new WeakRef(target)
+  return whenAborted({ signal }, (reason) => {
+    const alive = weak.deref()
+    if (alive) call(alive, reason)
+  })
+}
+
 /** What a storage gets with each request. */
 export type Abortable = LazyAbort | { readonly signal: AbortSignal }
 

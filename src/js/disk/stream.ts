@@ -1,4 +1,4 @@
-import { whenAborted } from '../base/abort.js'
+import { whileAlive } from '../base/abort.js'
 import { advance, type ByteCount, bytesIn, integer, within } from '../base/arguments.js'
 import type { LongOptions } from '../base/progress.js'
 import type { ReadableOptions } from './disk.js'
@@ -46,7 +46,7 @@ export function readStream(
     {
       start(controller) {
         stop.signal.addEventListener('abort', () => controller.error(stop.signal.reason), { once: true })
-        if (signal) ignore = whenAborted({ signal }, (reason) => stop.abort(reason))
+        if (signal) ignore = whileAlive(signal, stop, abort)
         if (!stop.signal.aborted && length === 0) controller.close()
       },
       async pull(controller) {
@@ -89,7 +89,7 @@ export function writeStream(
   let ignore = () => {}
   return new WritableStream<Uint8Array>({
     start(controller) {
-      if (signal) ignore = whenAborted({ signal }, (reason) => controller.error(reason))
+      if (signal) ignore = whileAlive(signal, controller, fail)
     },
     async write(chunk, controller) {
       const bytes = bytesIn(chunk, 'A chunk')
@@ -106,4 +106,14 @@ export function writeStream(
       ignore()
     },
   })
+}
+
+// These are declared here because a closure would keep alive all that is around it.
+
+function abort(controller: AbortController, reason: unknown): void {
+  controller.abort(reason)
+}
+
+function fail(controller: WritableStreamDefaultController, reason: unknown): void {
+  controller.error(reason)
 }

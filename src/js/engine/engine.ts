@@ -1,5 +1,5 @@
 import { deriveKey, fillRandom } from './crypto.js'
-import { fromEngine, WasmEngine } from './module.js'
+import { free, fromEngine, WasmEngine } from './module.js'
 import type { EngineResolver } from './options/backing.js'
 import { Passphrases } from './options/passphrase.js'
 import { nextTurn } from './time-slices.js'
@@ -14,12 +14,16 @@ interface Waiting {
  * The JavaScript side of the engine of one image: `src/bridge/host.rs` is the other side.
  *
  * A call of the engine returns its value, or the number of a task where it has to wait.
+ *
+ * The two sides hold each other, so that no garbage collection can find either of them: {@link Storages} frees the engine with
+ * the last handle on the image, and with it all that it holds of JavaScript.
  */
 export class Engine {
   /** The engine itself. */
   readonly wasm: WasmEngine
-  readonly #resolve: EngineResolver
-  readonly #passphrases: Passphrases
+  #resolve: EngineResolver
+  #passphrases: Passphrases
+  #freed = false
   readonly #waiting = new Map<number, Waiting>()
 
   /** The module must have been loaded. */
@@ -27,6 +31,19 @@ export class Engine {
     this.wasm = new WasmEngine(this)
     this.#resolve = resolve
     this.#passphrases = passphrases
+  }
+
+  /**
+   * Frees the other side. Nothing may be asked of it any more; answers that come later are not heard. No call of the engine may be
+   * on the stack.
+   */
+  free(): void {
+    if (this.#freed) return
+    this.#freed = true
+    this.#waiting.clear()
+    this.#resolve = async () => undefined
+    this.#passphrases = new Passphrases()
+    free(this.wasm)
   }
 
   /** Tells `waiting` when a task is over, unless it is cancelled. */
@@ -112,6 +129,7 @@ export class Engine {
 
   /** Calls the engine; if it breaks down, nobody is left waiting. */
   #enter(call: () => void): void {
+    if (this.#freed) return
     try {
       call()
     } catch (error) {

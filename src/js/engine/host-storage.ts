@@ -48,7 +48,7 @@ class SyncHostStorage {
   readonly size: number
   readonly writable: boolean
   readonly takesTurns = isThreadShared()
-  readonly #storage: WritableSyncStorage
+  #storage: WritableSyncStorage
   readonly #engine: Requests
   readonly #counters: Counters<StorageStatistics>
   /** The requests that wait for a turn. */
@@ -130,6 +130,12 @@ class SyncHostStorage {
   /** Resolves when nothing is under way any more. */
   async settled(): Promise<void> {}
 
+  /** Lets go of the storage, which is asked for nothing any more: a closed image that somebody keeps does not keep it. */
+  end(): void {
+    this.#storage = released as WritableSyncStorage
+    this.#waiting.clear()
+  }
+
   #countRead(length: number): void {
     this.#counters.reads += 1
     this.#counters.bytesRead += length
@@ -161,8 +167,8 @@ class AsyncHostStorage {
   readonly sync = false
   readonly size: number
   readonly writable: boolean
-  readonly #storage: WritableAsyncStorage
-  readonly #kept: KeepingStorage | undefined
+  #storage: WritableAsyncStorage
+  #kept: KeepingStorage | undefined
   readonly #engine: Requests
   readonly #counters: Counters<StorageStatistics>
   /** The requests under way; those that were aborted are no longer among them, and their answers are not heard. */
@@ -254,6 +260,13 @@ class AsyncHostStorage {
     while (this.#aborted.size > 0) await outcomes([...this.#aborted])
   }
 
+  /** Lets go of the storage, which is asked for nothing any more: a closed image that somebody keeps does not keep it. */
+  end(): void {
+    this.#storage = released as WritableAsyncStorage
+    this.#kept = undefined
+    this.#requests.clear()
+  }
+
   #change(number: number, start: number, end: number, carryOut: (abort: LazyAbort) => Promise<void>): void {
     const abort = new LazyAbort()
     const change: Change = { start, end }
@@ -297,6 +310,9 @@ class AsyncHostStorage {
     )
   }
 }
+
+/** What stands for a storage that was closed. */
+const released: object = {}
 
 /** Resolves when changes are carried out, or have failed. */
 async function outcomes(changes: readonly Change[]): Promise<void> {

@@ -3,7 +3,7 @@ import { DirectReads } from './direct-reads.js'
 import type { Engine } from './engine.js'
 import type { Changes, Handle, Operations, Readable, Walk, Walks, Writable } from './handle.js'
 import type { HostStorage } from './host-storage.js'
-import type { WasmImage } from './module.js'
+import { free, type WasmImage } from './module.js'
 import type { Statistics } from './statistics.js'
 import type { Storages } from './storages.js'
 import { Tasks } from './tasks.js'
@@ -24,6 +24,8 @@ export class LocalHandle implements Handle {
   readonly #data: HostStorage
   readonly #tasks: Tasks
   readonly #direct: DirectReads
+  /** The walks that are not over: each holds the image within the engine. */
+  readonly #walks = new Set<WasmWalk>()
   readonly #counters = { reads: 0, bytesRead: 0, cacheHits: 0, writes: 0, bytesWritten: 0 }
   #size: number
   #snapshots: readonly Snapshot[] | undefined
@@ -145,9 +147,12 @@ export class LocalHandle implements Handle {
   walk<M extends keyof Walks>(method: M, ...args: Parameters<Walks[M]>): Walk {
     const begin = this.#methods[method] as (...all: unknown[]) => WasmWalk
     const walk = this.#tasks.now(() => begin.apply(this.#image, args))
+    this.#walks.add(walk)
     return {
       next: (limit, signal) => this.#tasks.run<Float64Array>(() => walk.next(limit), signal),
-      free: () => walk.free(),
+      free: () => {
+        if (this.#walks.delete(walk)) free(walk)
+      },
     }
   }
 
@@ -208,9 +213,13 @@ export class LocalHandle implements Handle {
     await this.#release()
   }
 
-  #release(): Promise<void> {
-    this.#image.free()
-    return this.#storages.release()
+  async #release(): Promise<void> {
+    // A storage may close the image, while the engine is in a call of that storage: what is in use cannot be freed.
+    await undefined
+    for (const walk of this.#walks) free(walk)
+    this.#walks.clear()
+    free(this.#image)
+    await this.#storages.release()
   }
 }
 

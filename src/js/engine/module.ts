@@ -77,6 +77,15 @@ interface EngineError {
   readonly cause?: unknown
 }
 
+/** Frees something of the engine. After the engine broke down in a call of it, that may be impossible. */
+export function free(part: { free(): void }): void {
+  try {
+    part.free()
+  } catch {
+    // Its memory is lost; whoever closes an image is not to hear of it.
+  }
+}
+
 async function instantiate(given: InitOptions['module_or_path']): Promise<void> {
   const module_or_path = await compiled(given)
   try {

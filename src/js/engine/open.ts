@@ -98,16 +98,16 @@ async function start(
 ): Promise<LocalHandle> {
   const { signal } = options
   const use = files.writable ? 'write' : 'read'
-  const storages = new Storages()
-  const resolve = resolver(files.backing, (each) => storages.open(each, engine, 'read', signal), files.passphrases)
+  const resolve = resolver(files.backing, (each) => storages.open(each, 'read', signal), files.passphrases)
   await init()
   const engine = new Engine(resolve, files.passphrases)
+  const storages = new Storages(engine)
   const tasks = new Tasks(engine)
   try {
     const { image, data } = await work({
       engine: engine.wasm,
-      image: await storages.open(files.image, engine, use, signal),
-      open: (storage) => storages.open(storage, engine, use, signal),
+      image: await storages.open(files.image, use, signal),
+      open: (storage) => storages.open(storage, use, signal),
       run: (call) => watched(options, (watch) => tasks.run<WasmImage>(() => call(watch), signal)),
     })
     return new LocalHandle(image, engine, storages, data, files.writable)

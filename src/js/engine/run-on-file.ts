@@ -18,11 +18,11 @@ export async function runOnFileHere<M extends keyof FileOperations>(
   options: LongOptions,
 ): Promise<ReturnType<FileOperations[M]>> {
   const file = checkedStorage(storage, 'The file')
-  const storages = new Storages()
   await init()
   const engine = new Engine(async () => undefined)
+  const storages = new Storages(engine)
   try {
-    const host = await storages.open(file, engine, use, options.signal)
+    const host = await storages.open(file, use, options.signal)
     const tasks = new Tasks(engine)
     // A method that tells of no progress doesn't look at its last parameter.
     const methods = engine.wasm as unknown as Record<M, (...all: unknown[]) => ReturnType<FileOperations[M]> | number>

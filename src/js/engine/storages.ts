@@ -7,15 +7,23 @@ import type { Engine } from './engine.js'
 import { type HostStorage, hostStorage } from './host-storage.js'
 import { storageCounters } from './statistics.js'
 
-/** The storages that an image was opened over, its whole chain; they are closed with the last handle on them. */
+/**
+ * The storages that an image was opened over, its whole chain, and the engine that uses them; they are closed, and the engine is
+ * freed, with the last handle on them.
+ */
 export class Storages {
   /** What all of them were asked for. */
   readonly counters = storageCounters()
   readonly #opened: { readonly storage: Storage; readonly host: HostStorage | undefined }[] = []
+  readonly #engine: Engine
   #handles = 1
 
-  /** Opens a storage and takes it over, unless `signal` aborts before; returns it as `engine` knows storages. */
-  async open(storage: Storage, engine: Engine, use: Use = 'read', signal?: AbortSignal): Promise<HostStorage> {
+  constructor(engine: Engine) {
+    this.#engine = engine
+  }
+
+  /** Opens a storage and takes it over, unless `signal` aborts before; returns it as the engine knows storages. */
+  async open(storage: Storage, use: Use = 'read', signal?: AbortSignal): Promise<HostStorage> {
     if (use === 'write') checkWritable(storage)
     claim(storage, use)
     await ready(storage, signal, () => disclaim(storage))
@@ -31,7 +39,7 @@ export class Storages {
       storage,
       await unlessAborted(measure(storage), signal),
       use === 'write',
-      engine,
+      this.#engine,
       this.counters,
     )
     return opened.host
@@ -43,17 +51,19 @@ export class Storages {
     return this
   }
 
-  /** Closes everything if no other handle is left. */
+  /** Closes everything if no other handle is left. No call of the engine may be on the stack. */
   async release(): Promise<void> {
     this.#handles -= 1
     if (this.#handles > 0) return
-    const closing = this.#opened.map(async ({ storage, host }) => {
+    this.#engine.free()
+    const closing = this.#opened.splice(0).map(async ({ storage, host }) => {
       // A write that was aborted may be under way still.
       await host?.settled()
       try {
         await storage.close?.()
       } finally {
         disclaim(storage)
+        host?.end()
       }
     })
     await Promise.all(closing)

@@ -17,7 +17,7 @@ import type { Packed } from './tokens.js'
 /** The worker's images: each method drives a handle as the face does where the engine runs beside it. */
 export function imageMethods(page: Port<PageMethods>): Served<ImageMethods> {
   const proxies = new Proxies(page)
-  const images = new Numbered<{ readonly handle: LocalHandle; readonly numbers: readonly number[] }>()
+  const images = new Numbered<OpenImage>()
   const walks = new Numbered<Walk>()
 
   /** Opens an image with `open`, over what is unpacked for as long as it is open. */
@@ -32,7 +32,7 @@ export function imageMethods(page: Port<PageMethods>): Served<ImageMethods> {
     try {
       const unpacked = proxies.unpack([storage, options], numbers) as [S, O]
       const handle = await open(unpacked[0], { ...unpacked[1], ...watch })
-      images.set(image, { handle, numbers })
+      images.set(image, { handle, numbers, walks: new Set() })
       return factsOf(handle)
     } catch (error) {
       proxies.forget(numbers)
@@ -47,7 +47,7 @@ export function imageMethods(page: Port<PageMethods>): Served<ImageMethods> {
       keep<WritableStorage, CreateOptions>(image, createHere, storage, options, watch),
     async openSnapshot(image, snapshot, idOrName) {
       const handle = await images.get(image).handle.openSnapshot(idOrName)
-      images.set(snapshot, { handle, numbers: [] })
+      images.set(snapshot, { handle, numbers: [], walks: new Set() })
       return factsOf(handle)
     },
     statistics: (image) => images.get(image).handle.statistics(),
@@ -64,14 +64,20 @@ export function imageMethods(page: Port<PageMethods>): Served<ImageMethods> {
     },
     writeImage: (image, how, offset, bytes, { signal }) => images.get(image).handle.write(how, offset, bytes, signal),
     beginWalk(image, walk, method, args) {
-      walks.set(walk, images.get(image).handle.walk(method, ...args))
+      const { handle, walks: begun } = images.get(image)
+      walks.set(walk, handle.walk(method, ...args))
+      begun.add(walk)
     },
     async continueWalk(walk, limit, { signal }) {
       return moved(await walks.get(walk).next(limit, signal))
     },
-    endWalk: (walk) => walks.take(walk)?.free(),
+    endWalk(image, walk) {
+      images.find(image)?.walks.delete(walk)
+      walks.take(walk)?.free()
+    },
     async closeImage(image) {
       const closing = images.take(image)
+      for (const walk of closing?.walks ?? []) walks.take(walk)
       try {
         await closing?.handle.close()
       } finally {
@@ -90,12 +96,25 @@ export function imageMethods(page: Port<PageMethods>): Served<ImageMethods> {
   }
 }
 
+/** An image, or a snapshot, that the page has open. */
+interface OpenImage {
+  readonly handle: LocalHandle
+  /** What to forget when it is closed. */
+  readonly numbers: readonly number[]
+  /** The numbers of its walks. */
+  readonly walks: Set<number>
+}
+
 /** What the page has numbered. */
 class Numbered<T> {
   readonly #all = new Map<number, T>()
 
+  find(number: number): T | undefined {
+    return this.#all.get(number)
+  }
+
   get(number: number): T {
-    const found = this.#all.get(number)
+    const found = this.find(number)
     if (found) return found
     throw new Qcow2Error('CLOSED', 'The image is closed.')
   }

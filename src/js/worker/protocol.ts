@@ -30,7 +30,7 @@ export interface ImageMethods {
   writeImage(image: number, how: Writable, offset: bigint, bytes: Uint8Array): void
   beginWalk<M extends keyof Walks>(image: number, walk: number, method: M, args: Parameters<Walks[M]>): void
   continueWalk(walk: number, limit: number): Float64Array
-  endWalk(walk: number): void
+  endWalk(image: number, walk: number): void
   /** Also of one that is not open. */
   closeImage(image: number): void
   /** Runs an operation on a file that no image is opened for. */

@@ -123,16 +123,16 @@ export class RemoteHandle implements Handle {
   }
 
   walk<M extends keyof Walks>(method: M, ...args: Parameters<Walks[M]>): Walk {
-    const port = this.#port
+    const [port, image] = [this.#port, this.#image]
     const walk = this.#objects.client.number()
-    const begun = port.call('beginWalk', [this.#image, walk, method, args])
+    const begun = port.call('beginWalk', [image, walk, method, args])
     return {
       async next(limit, signal) {
         await begun
         return port.call('continueWalk', [walk, limit], { signal })
       },
       free() {
-        port.call('endWalk', [walk]).catch(() => {})
+        port.call('endWalk', [image, walk]).catch(() => {})
       },
     }
   }

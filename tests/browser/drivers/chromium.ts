@@ -6,6 +6,8 @@ import { Program } from './program.js'
 export const chromiumArguments = [
   ...['--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run'],
   ...['--disable-background-networking', '--disable-component-update', '--disable-sync'],
+  // Tests see what is alive after a collection: see `release.test.ts`.
+  '--js-flags=--expose-gc',
 ]
 
 export const launchChromium: Launch = (profile) => startChromium(profile)

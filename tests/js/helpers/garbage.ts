@@ -1,0 +1,39 @@
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
+import load from '../../../src/js/generated/qcow2_web.js'
+
+setFlagsFromString('--expose-gc')
+const collect: () => void = runInNewContext('gc')
+
+/** Objects that nothing should hold when their test is over. */
+export class Tracked {
+  readonly #objects: WeakRef<object>[] = []
+
+  /** Notes an object; returns it. */
+  note<T extends object>(object: T): T {
+    this.#objects.push(new WeakRef(object))
+    return object
+  }
+
+  /** How many were noted. */
+  get count(): number {
+    return this.#objects.length
+  }
+
+  /** How many of them are alive although everything was collected that can be. */
+  async alive(): Promise<number> {
+    let alive = this.count
+    // What a collection frees may call finalizers, which let go of more.
+    for (let round = 0; round < 20 && alive > 0; round += 1) {
+      await new Promise((resolve) => setImmediate(resolve))
+      collect()
+      alive = this.#objects.filter((each) => each.deref()).length
+    }
+    return alive
+  }
+}
+
+/** The length of the engine's memory, in bytes. The module must have been loaded: what it would come from does not matter then. */
+export async function engineMemory(): Promise<number> {
+  return (await load({ module_or_path: new Uint8Array() })).memory.buffer.byteLength
+}
