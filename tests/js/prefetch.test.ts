@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { type AsyncStorage, http, type PrefetchList, prefetched, recorded } from '../../src/js/index.js'
+import { type AsyncStorage, http, type PrefetchList, prefetched, Qcow2Error, recorded } from '../../src/js/index.js'
 import { Random } from './helpers/random.js'
 import { FileServer } from './helpers/server.js'
 import { bytesAt, CountedStorage, HeldStorage, settle } from './helpers/storages.js'
@@ -116,23 +116,69 @@ describe('a prefetched storage', () => {
     await storage.close?.()
   })
 
-  it('stops when it is closed, and where something fails', async () => {
+  it('stops when it is closed, and begins anew for the next user', async () => {
     const held = new HeldStorage(64 * MiB)
     const storage = prefetched(held, [[0, 8 * MiB]])
     await storage.open?.()
     await storage.open?.()
     await storage.close?.()
     expect(held.requests.map((request) => request.signal.aborted)).toEqual([false, false, false])
-    held.requests[0]?.fail(new Error('gone'))
+    await storage.close?.()
     await settle()
     expect(held.requests.map((request) => request.signal.aborted)).toEqual([true, true, true])
-    await storage.close?.()
-    // The next user begins anew.
     await storage.open?.()
     expect(held.requests.length).toBe(6)
     await storage.close?.()
     expect(held.requests.at(-1)?.signal.aborted).toBe(true)
     expect([held.opened, held.closed]).toEqual([2, 2])
+  })
+
+  it('skips only a part that can not be fetched, and leaves it to the reader', async () => {
+    const held = new HeldStorage(64 * MiB)
+    const storage = prefetched(held, [[0, 40 * MiB]], { ahead: 6 * MiB })
+    await storage.open?.()
+    const fetched: number[] = []
+    for (let at = 0; at < 40; at += 2) {
+      const index = held.ranges.findIndex(([offset]) => offset === at * MiB)
+      const [request] = held.requests.splice(index, 1)
+      if (at === 6) request?.fail(new Error('gone'))
+      else request?.answer()
+      await settle()
+      fetched.push((request?.offset ?? -1) / MiB)
+      void storage.read(at * MiB, 2 * MiB, new AbortController()).catch(() => {})
+      const read = held.requests.findLast(({ offset }) => offset === at * MiB)
+      expect(read?.length).toBe(2 * MiB)
+      held.requests.splice(held.requests.indexOf(read as never), 1)
+    }
+    expect(fetched).toEqual(Array.from({ length: 20 }, (_, index) => 2 * index))
+    await storage.close?.()
+  })
+
+  it('waits for its reader when several parts in a row can not be fetched', async () => {
+    const held = new HeldStorage(64 * MiB)
+    const storage = prefetched(held, [[0, 40 * MiB]])
+    await storage.open?.()
+    const failAll = async () => {
+      while (held.requests.length > 0) {
+        for (const request of held.requests.splice(0)) request.fail(new Error('offline'))
+        await settle()
+      }
+    }
+    await failAll()
+    expect(held.requests).toEqual([])
+    void storage.read(50 * MiB, 10, { signal })
+    expect(held.ranges.length).toBe(4)
+    await storage.close?.()
+  })
+
+  it.each(['FILE_CHANGED', 'NO_RANGES'] as const)('stops where nothing can be fetched any more (%s)', async (code) => {
+    const held = new HeldStorage(64 * MiB)
+    const storage = prefetched(held, [[0, 40 * MiB]])
+    await storage.open?.()
+    held.requests[0]?.fail(new Qcow2Error(code, 'No more.'))
+    await settle()
+    expect(held.requests.map((request) => request.signal.aborted)).toEqual([true, true, true])
+    await storage.close?.()
   })
 
   it.each([

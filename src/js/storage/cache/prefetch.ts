@@ -1,6 +1,6 @@
 import type { Abortable } from '../../base/abort.js'
 import { integer } from '../../base/arguments.js'
-import { invalidArgument } from '../../base/errors.js'
+import { invalidArgument, isQcow2Error } from '../../base/errors.js'
 import { type AsyncStorage, ask, checkedStorage, isSync } from '../../base/storage/contract.js'
 import { made } from '../recipe.js'
 import { Shared } from '../shared.js'
@@ -61,8 +61,8 @@ export function recorded(storage: AsyncStorage): Recorded {
  * twice. The list knows better than a forecast what is next: with a `readAhead.window` of 0 there are the fewest requests.
  *
  * Parts that lie near each other come together, whenever they are needed; what a reader needs before its turn comes at once.
- * It goes no further ahead than `ahead`, so where a reader leaves the path of the list, it stops. What can't be fetched is
- * left to those who need it.
+ * It goes no further ahead than `ahead`, so where a reader leaves the path of the list, it stops. A part that can't be fetched
+ * is skipped, and left to those who need it; after several in a row it waits until the reader asks for something.
  *
  * @throws {@link Qcow2Error} `INVALID_ARGUMENT` if the list is none, or `storage`, or if that is a synchronous one.
  */
@@ -104,6 +104,8 @@ const largest = 2 * 1024 * 1024
 const gap = 256 * 1024
 /** Requests under way at one time, so that the link is never idle. */
 const atOnce = 3
+/** After so many failures in a row the storage is not asked for more until its reader asks: it may be out of reach for long. */
+const patience = 3
 
 /** The pieces that a list comes to: each is fetched by one request. */
 class Path {
@@ -173,6 +175,8 @@ class Run {
   #inFlight = 0
   /** How many bytes of what was begun nobody has needed yet. */
   #unread = 0
+  /** How many pieces failed since the last one that came, or since the reader asked for something. */
+  #failures = 0
 
   constructor(storage: AsyncStorage, path: Path, ahead: number) {
     this.#storage = storage
@@ -182,11 +186,13 @@ class Run {
   }
 
   need(offset: number, length: number): void {
+    this.#failures = 0
     for (const piece of this.#path.over(offset, length)) {
-      if (this.#needed.has(piece)) continue
-      this.#needed.add(piece)
-      if (this.#begun.has(piece)) this.#unread -= piece.end - piece.start
-      else this.#begin(piece)
+      if (this.#begun.has(piece)) this.#pass(piece)
+      else {
+        this.#needed.add(piece)
+        this.#begin(piece)
+      }
     }
     this.#go()
   }
@@ -196,7 +202,7 @@ class Run {
   }
 
   #go(): void {
-    while (this.#inFlight < atOnce) {
+    while (this.#inFlight < atOnce && this.#failures < patience && !this.#stop.signal.aborted) {
       const piece = this.#path.pieces[this.#next]
       if (!piece || (!this.#begun.has(piece) && this.#unread + piece.end - piece.start > this.#ahead)) return
       this.#next += 1
@@ -214,12 +220,32 @@ class Run {
     ask(this.#storage, piece.start, piece.end - piece.start, request).then(
       () => {
         this.#inFlight -= 1
+        this.#failures = 0
         this.#go()
       },
-      () => this.stop(),
+      (error) => this.#skip(piece, error),
     )
   }
+
+  /** Goes on without a piece that failed: its reader asks the storage for it, and hears why if it fails again. */
+  #skip(piece: Range, error: unknown): void {
+    this.#inFlight -= 1
+    this.#failures += 1
+    this.#pass(piece)
+    if (isQcow2Error(error) && lasting.includes(error.code)) this.stop()
+    else this.#go()
+  }
+
+  /** Counts a piece that was begun no longer as unread. */
+  #pass(piece: Range): void {
+    if (this.#needed.has(piece)) return
+    this.#needed.add(piece)
+    this.#unread -= piece.end - piece.start
+  }
 }
+
+/** Failures that every other piece would meet too. */
+const lasting: readonly string[] = ['FILE_CHANGED', 'NO_RANGES', 'CLOSED']
 
 /** What decorators leave as it is. */
 function through(storage: AsyncStorage): AsyncStorage {
