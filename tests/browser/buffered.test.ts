@@ -118,6 +118,56 @@ it('files in IndexedDB are listed and removed, and belong to one storage at a ti
   expect(seen).toEqual({ code: 'IN_USE', before: ['list/one', 'list/two'], after: ['list/two'] })
 })
 
+/** Deletes a file while it is open, and again when it is not; what came of it. */
+const deleteOpen: Work<[string, boolean], unknown> = async ({ idb, isQcow2Error }, name, locks) => {
+  if (!locks) Object.defineProperty(navigator, 'locks', { value: undefined, configurable: true })
+  try {
+    const open = idb(name)
+    await open.open?.()
+    const code = await idb.delete(name).catch((error) => isQcow2Error(error) && error.code)
+    const listed = (await idb.list()).includes(name)
+    await open.close?.()
+    await idb.delete(name)
+    return { code, listed, after: (await idb.list()).includes(name) }
+  } finally {
+    Reflect.deleteProperty(navigator, 'locks')
+  }
+}
+
+it.each([
+  ['Web Locks', true],
+  ['no Web Locks', false],
+])('a file in IndexedDB that is open is not deleted, where there are %s', async (_, locks) => {
+  const expected = { code: 'IN_USE', listed: true, after: false }
+  expect(await lab.onPage(deleteOpen, `open ${locks}`, locks)).toEqual(expected)
+  expect(await lab.inWorker(deleteOpen, `open in a worker ${locks}`, locks)).toEqual(expected)
+})
+
+it('files in IndexedDB are listed by browsers that do not list databases', async () => {
+  const seen = await lab.onPage(async ({ idb }) => {
+    const { databases } = IDBFactory.prototype
+    Reflect.deleteProperty(IDBFactory.prototype, 'databases')
+    try {
+      const mine = async () => (await idb.list()).filter((name) => name.startsWith('unlisted/')).sort()
+      const seen = [await mine()]
+      for (const name of ['unlisted/two', 'unlisted/one', 'unlisted/one']) {
+        const file = idb(name)
+        await file.open?.()
+        await file.close?.()
+      }
+      seen.push(await mine())
+      await idb.delete('unlisted/two')
+      await idb.delete('unlisted/none')
+      seen.push(await mine())
+      await idb.delete('unlisted/one')
+      return seen
+    } finally {
+      IDBFactory.prototype.databases = databases
+    }
+  })
+  expect(seen).toEqual([[], ['unlisted/one', 'unlisted/two'], ['unlisted/one']])
+})
+
 describe.runIf(hasOpfs)('the handle of a file', () => {
   it('is read, and not written unless that is asked for', async () => {
     const seen = await lab.onPage(async ({ fileHandle }) => {

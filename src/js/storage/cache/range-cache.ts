@@ -1,5 +1,5 @@
 import { Qcow2Error } from '../../base/errors.js'
-import { done, request } from '../idb/store.js'
+import { done, request } from '../idb/requests.js'
 
 /** Files are kept in blocks of this many bytes, the last one shorter. */
 export const blockSize = 256 * 1024

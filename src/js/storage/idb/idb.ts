@@ -4,7 +4,8 @@ import type { WritableAsyncStorage } from '../../base/storage/contract.js'
 import { Buffered, chunkSize } from '../buffered.js'
 import { type ClaimOptions, lock } from '../lock.js'
 import { made } from '../recipe.js'
-import { IdbStore, prefix, request } from './store.js'
+import { names } from './names.js'
+import { deleteFile, IdbStore } from './store.js'
 
 /** How {@link idb} opens a file. */
 export interface IdbOptions extends ClaimOptions {
@@ -24,7 +25,12 @@ export interface Idb {
   (name: string, options?: IdbOptions): WritableAsyncStorage
   /** The names of the files. */
   list(): Promise<string[]>
-  /** Deletes a file, when nobody uses it any more; one that isn't there is no error. */
+  /**
+   * Deletes a file; one that isn't there is no error.
+   *
+   * @throws {@link Qcow2Error} `IN_USE` if the file is open, here or in another tab or worker. Without Web Locks (without HTTPS)
+   * the browser then deletes it as soon as it is closed.
+   */
   delete(name: string): Promise<void>
 }
 
@@ -39,12 +45,15 @@ export const idb: Idb = /* @__PURE__ */ Object.assign(
     return made(storage, { maker: 'idb', args: () => [name, options] })
   },
   {
-    async list(): Promise<string[]> {
-      const names = (await database().databases()).map(({ name = '' }) => name)
-      return names.filter((name) => name.startsWith(prefix)).map((name) => name.slice(prefix.length))
-    },
+    list: async (): Promise<string[]> => names(database()),
     async delete(name: string): Promise<void> {
-      await request(database().deleteDatabase(prefix + name))
+      const factory = database()
+      const unlock = await lock('idb', name, false, {}, new AbortController().signal)
+      try {
+        await deleteFile(factory, name)
+      } finally {
+        await unlock()
+      }
     },
   },
 )

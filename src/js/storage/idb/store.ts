@@ -1,8 +1,8 @@
+import { Qcow2Error } from '../../base/errors.js'
 import { type Change, chunkSize, type Store } from '../buffered.js'
 import { quotaOr } from '../quota.js'
-
-/** Before the name of a file stands this, as the name of its database. */
-export const prefix = 'qcow2-web/'
+import { forgetName, noteName, prefix } from './names.js'
+import { done, request } from './requests.js'
 
 /** In the database: `chunks` by number, those of zeros left out; `file` with the `size`. */
 export class IdbStore implements Store {
@@ -16,6 +16,7 @@ export class IdbStore implements Store {
   }
 
   async open(): Promise<number> {
+    await noteName(this.#factory, this.#name)
     const opening = this.#factory.open(prefix + this.#name, 1)
     opening.onupgradeneeded = () => {
       opening.result.createObjectStore('chunks')
@@ -69,18 +70,19 @@ export class IdbStore implements Store {
   }
 }
 
-/** What a request comes to. */
-export function request<T>(pending: IDBRequest<T>): Promise<T> {
-  return new Promise((resolve, reject) => {
-    pending.onsuccess = () => resolve(pending.result)
-    pending.onerror = () => reject(pending.error)
+/**
+ * Deletes a file that the caller has a lock on. Where there are no locks, an open database shows that it is in use; the browser
+ * then deletes it when that is closed, and can't be told not to.
+ */
+export async function deleteFile(factory: IDBFactory, name: string): Promise<void> {
+  const deleting = factory.deleteDatabase(prefix + name)
+  await new Promise<void>((resolve, reject) => {
+    if (!globalThis.navigator?.locks) deleting.onblocked = () => reject(inUse(name))
+    request(deleting).then(() => resolve(), reject)
   })
+  await forgetName(factory, name)
 }
 
-/** Fulfilled when all that a transaction changes is durable. */
-export function done(transaction: IDBTransaction): Promise<void> {
-  return new Promise((resolve, reject) => {
-    transaction.oncomplete = () => resolve()
-    transaction.onabort = () => reject(transaction.error)
-  })
+function inUse(name: string): Qcow2Error {
+  return new Qcow2Error('IN_USE', `The file ${name} is in use. The browser deletes it when it is closed.`)
 }
