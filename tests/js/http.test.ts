@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs'
+import { gzipSync } from 'node:zlib'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { type HttpOptions, http, isQcow2Error, Qcow2, type Qcow2Error } from '../../src/js/index.js'
 import { contents, convert } from './helpers/qemu.js'
@@ -114,6 +115,7 @@ describe('a file on a server', () => {
     ['connections', { connections: 0 }],
     ['retries', { retries: -1 }],
     ['retryDelay', { retryDelay: 0.5 }],
+    ['timeout', { timeout: -1 }],
   ])('has no %s like these', (_, options) => {
     expect(() => http(server.url, options)).toThrow(/INVALID_ARGUMENT/)
   })
@@ -248,6 +250,151 @@ describe('what fails and may pass', () => {
   })
 })
 
+describe('a loop of redirects', () => {
+  const around: Fault = (response, request) => {
+    response.writeHead(302, { location: request.url ?? '' }).end()
+  }
+
+  it('is followed twice at most, and named as what it may be', async () => {
+    server.always = around
+    const error = await failure(opened({ retries: 4 }))
+    expect(error).toMatchObject({ code: 'STORAGE', cause: expect.any(TypeError) })
+    expect(error.reason).toMatch(/redirects/)
+    // A client follows some twenty redirects; one request more finds out that there are any.
+    expect(server.requests.length).toBeLessThanOrEqual(2 * 21 + 1)
+  })
+
+  it('does not keep a server from being asked again that redirects to one which fails for a moment', async () => {
+    const path = new URL(server.url).pathname
+    const target = `${path}.moved`
+    let failing = 2
+    server.always = (response, request) => {
+      if (request.url === path) response.writeHead(302, { location: target }).end()
+      else if (failing > 0 && request.url === target) {
+        failing -= 1
+        reset(response, request)
+      } else server.serve(response, request)
+    }
+    failing = 1
+    expect(await (await opened({ retries: 4 })).size()).toBe(2 * MiB)
+  })
+
+  it('is not looked for where no redirect is', async () => {
+    server.always = reset
+    await failure(opened({ retries: 3 }))
+    expect(server.requests.length).toBe(4 + 1)
+  })
+})
+
+describe('a server that says nonsense', () => {
+  const part = (contentRange: string): Fault => {
+    return (response) => {
+      const headers = { 'content-range': contentRange, 'content-length': 256 * KiB }
+      response.writeHead(206, headers).end(file.subarray(0, 256 * KiB))
+    }
+  }
+
+  it.each([
+    ['a length beyond every file', 'bytes 0-262143/99999999999999999999'],
+    ['a length beyond what numbers hold', `bytes 0-262143/${2 ** 53}`],
+    ['a part that ends past the end', 'bytes 0-262143/1000'],
+    ['a part that ends before it begins', `bytes 5-4/${2 * MiB}`],
+    ['another end than that of the part', `bytes 0-99/${2 * MiB}`],
+  ])('of %s is at fault, and not asked again', async (_, contentRange) => {
+    server.faults.push(part(contentRange))
+    const error = await failure(opened())
+    expect(error.code).toBe('STORAGE')
+    expect(error.reason).toMatch(/server/)
+    expect(server.requests.length).toBe(1)
+  })
+
+  it('about the length of all is at fault', async () => {
+    const hidden = part('bytes 0-262143/*')
+    server.faults.push(hidden, status(200, { 'content-length': '99999999999999999999' }), status(405))
+    expect((await failure(opened({ retries: 0 }))).code).toBe('STORAGE')
+  })
+
+  it('when it is read is at fault', async () => {
+    const storage = await opened()
+    server.faults.push(part('bytes 1048576-1048585/99999999999999999999'))
+    expect((await failure(storage.read(1 * MiB, 10, { signal }))).code).toBe('STORAGE')
+  })
+})
+
+describe('a server that goes silent', () => {
+  const silent: Fault = () => {}
+  const halfway: Fault = (response) => {
+    response.writeHead(206, { 'content-range': `bytes 1048576-1048585/${2 * MiB}`, 'content-length': 10, etag: '"1"' })
+    response.write(bytesAt(1 * MiB, 5))
+  }
+
+  it.each<[string, Fault]>([
+    ['before its answer', silent],
+    ['within its answer', halfway],
+  ])('%s is asked once more', async (_, fault) => {
+    const storage = await opened({ timeout: 20 })
+    server.faults.push(fault)
+    expect(await storage.read(1 * MiB, 10, { signal })).toEqual(bytesAt(1 * MiB, 10))
+    expect(server.requests.length).toBe(3)
+  })
+
+  it('twice is given up, and its connections are closed', async () => {
+    const storage = await opened({ timeout: 20, retries: 4 })
+    const closed: Promise<void>[] = []
+    server.always = (response) => {
+      closed.push(new Promise((resolve) => response.once('close', resolve)))
+    }
+    const error = await failure(storage.read(1 * MiB, 10, { signal }))
+    expect(error).toMatchObject({ code: 'STORAGE', offset: 1 * MiB })
+    expect(error.reason).toMatch(/sent nothing for 0.02 seconds/)
+    await Promise.all(closed)
+    expect(closed.length).toBe(2)
+  })
+
+  it('is given up when it is opened, however it is asked', async () => {
+    server.always = silent
+    expect((await failure(opened({ timeout: 20 }))).code).toBe('STORAGE')
+    const deaf = () => new Promise<Response>(() => {})
+    expect((await failure(opened({ timeout: 20, fetchFn: deaf }))).code).toBe('STORAGE')
+  })
+
+  it('is given up while the whole file is fetched', async () => {
+    server.ranges = false
+    server.always = (response) => {
+      response.writeHead(200, { 'content-length': 2 * MiB }).write(file.subarray(0, 1 * MiB))
+    }
+    expect((await failure(opened({ timeout: 20, download: true }))).code).toBe('STORAGE')
+  })
+
+  it('is no server that is slow', async () => {
+    const timeout = 200
+    const storage = await opened({ timeout })
+    const begin = performance.now()
+    server.faults.push((response) => {
+      const headers = { 'content-range': `bytes 1048576-1048675/${2 * MiB}`, 'content-length': 100, etag: '"1"' }
+      response.writeHead(206, headers)
+      let sent = 0
+      const timer = setInterval(() => {
+        response.write(bytesAt(1 * MiB + sent, 1))
+        sent += 1
+        if (sent === 100) response.end()
+        if (sent === 100) clearInterval(timer)
+      }, 8)
+    })
+    expect(await storage.read(1 * MiB, 100, { signal })).toEqual(bytesAt(1 * MiB, 100))
+    expect(performance.now() - begin).toBeGreaterThan(2 * timeout)
+    expect(server.requests.length).toBe(2)
+  })
+
+  it('is waited for as long as it takes where the timeout is 0', async () => {
+    const storage = await opened({ timeout: 0 })
+    const controller = new AbortController()
+    server.faults.push(() => controller.abort(new Error('enough')))
+    await expect(storage.read(1 * MiB, 10, { signal: controller.signal })).rejects.toThrow('enough')
+    expect(server.requests.length).toBe(2)
+  })
+})
+
 describe('an aborted read', () => {
   it('rejects with the reason, and ends its request', async () => {
     const storage = await opened()
@@ -291,6 +438,56 @@ describe('an aborted read', () => {
 describe('a server without ranges', () => {
   beforeEach(() => {
     server.ranges = false
+  })
+
+  it.each([1, 1000, 256 * KiB])('whose file has %i bytes has sent all of them', async (size) => {
+    server.file = file.slice(0, size)
+    const storage = await opened()
+    expect(await storage.size()).toBe(size)
+    expect(await storage.read(0, size, { signal })).toEqual(bytesAt(0, size))
+    expect(server.requests.length).toBe(1)
+    expect(storage.identity?.()).toBe(`${server.url}#size=${size}&etag=%221%22`)
+  })
+
+  it('that does not say how long the file is has sent all when the answer ends', async () => {
+    server.faults.push((response) => {
+      response.write(file.subarray(0, 1000))
+      response.end(file.subarray(1000, 3000))
+    })
+    const storage = await opened()
+    expect(await storage.read(0, 3000, { signal })).toEqual(bytesAt(0, 3000))
+  })
+
+  it('that compresses a small file has sent all of it', async () => {
+    const packed = gzipSync(file.subarray(0, 3000))
+    server.faults.push((response) => {
+      response.writeHead(200, { 'content-encoding': 'gzip', 'content-length': packed.length }).end(packed)
+    })
+    const storage = await opened()
+    expect(await storage.read(0, 3000, { signal })).toEqual(bytesAt(0, 3000))
+  })
+
+  it('that breaks off within a small file is asked again', async () => {
+    server.file = file.slice(0, 3000)
+    server.faults.push((response) => {
+      response.writeHead(200, { 'content-length': 3000 })
+      response.write(file.subarray(0, 1000), () => response.destroy())
+    })
+    const storage = await opened()
+    expect(await storage.read(0, 3000, { signal })).toEqual(bytesAt(0, 3000))
+    expect(server.requests.length).toBe(2)
+  })
+
+  it.each([
+    ['says', true],
+    ['does not say', false],
+  ])('whose file is longer is not read, whether or not it %s so', async (_, says) => {
+    server.always = (response) => {
+      if (says) response.setHeader('content-length', 2 * MiB)
+      response.end(file)
+    }
+    expect((await failure(opened())).code).toBe('NO_RANGES')
+    expect(server.requests.length).toBe(1)
   })
 
   it('is downloaded from once more if it breaks off', async () => {

@@ -19,6 +19,8 @@ export class FileServer {
   allowed = ''
   /** For the next requests, one each, before all is well again. */
   readonly faults: Fault[] = []
+  /** How every request is answered behind those faults, in the place of `serve`. */
+  always: Fault | undefined
   /** The requests, in order: `GET bytes=0-9`. */
   readonly requests: string[] = []
   /** Their headers. */
@@ -70,7 +72,7 @@ export class FileServer {
       response.writeHead(204).end()
       return
     }
-    const fault = this.faults.shift()
+    const fault = this.faults.shift() ?? this.always
     if (fault) fault(response, request)
     else this.serve(response, request)
   }

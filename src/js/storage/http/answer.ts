@@ -52,20 +52,19 @@ export function condition(answer: Answer): string | undefined {
 }
 
 /**
- * How long the file is by the first answer, which was asked for a range that begins at 0; `undefined` if it can't be
- * seen there.
+ * How long the file is by the first answer, which was asked for the first `length` bytes and brings a part; `undefined` if it
+ * can't be seen there.
  *
  * @throws {@link Qcow2Error} `NO_RANGES`, or another if there is no such file; `Transient` if that may change.
  */
-export function sizeOf(answer: Answer): number | undefined {
+export function sizeOf(answer: Answer, length: number): number | undefined {
+  if (answer.status !== 206 && answer.status !== 416) throw refused(answer)
   const range = contentRange(answer)
   // RFC 9110, section 15.5.17: there is no first byte of an empty file.
   if (answer.status === 416 && range?.size === 0) return 0
-  if (answer.status === 200 && answer.header('content-length') === '0') return 0
-  if (answer.status === 200) throw noRanges('it sends the whole file where a part was asked for')
-  if (answer.status !== 206) throw refused(answer)
+  if (answer.status === 416) throw refused(answer)
   if (isEncoded(answer)) throw noRanges('it sends the file compressed')
-  if (range && range.start !== 0) throw wrongRange(0)
+  if (range && (range.start !== 0 || range.end !== Math.min(length, range.size ?? length))) throw wrongRange(0)
   return range?.size
 }
 
@@ -104,7 +103,7 @@ export function refused(answer: Answer, offset?: number): Error {
   const { status } = answer
   const error = new Qcow2Error('STORAGE', `The server answered with status ${status}.`, { offset })
   if (![408, 425, 429, 500, 502, 503, 504].includes(status)) return error
-  return new Transient(error, retryAfter(answer))
+  return new Transient(error, { after: retryAfter(answer) })
 }
 
 /** The error for what may be a fault of the network. */
@@ -115,9 +114,29 @@ export function unreachable(cause: unknown, offset?: number): Transient {
   )
 }
 
-/** The error for a body that is not as long as its header said; it was cut off. */
-export function cut(length: number, { start, end }: Range): Transient {
-  return unreachable(new RangeError(`${length} of ${end - start} bytes came`), start)
+/** The error where a server accepts a request, and then sends nothing for so many milliseconds. */
+export function silent(timeout: number, offset: number): Transient {
+  const reason = `The server has sent nothing for ${timeout / 1000} seconds. Try again later, or allow a longer timeout.`
+  // Once more, since a connection may have been lost without a word.
+  return new Transient(new Qcow2Error('STORAGE', reason, { offset }), { retries: 1 })
+}
+
+/** The error where a server redirects, and what follows fails: browsers don't say whether the redirects ever end. */
+export function lostRedirect({ error }: Transient): Transient {
+  const why = 'The server redirects, and following that failed'
+  const reason = `${why}: the redirects may form a loop, or lead to a server that can't be reached. Check the address.`
+  // Each attempt may follow some twenty redirects.
+  return new Transient(new Qcow2Error('STORAGE', reason, { cause: error.cause }), { retries: 1 })
+}
+
+/** True if an answer redirects; where redirects are not followed, browsers show nothing else of it. */
+export function isRedirect({ type, status }: Response): boolean {
+  return type === 'opaqueredirect' || [301, 302, 303, 307, 308].includes(status)
+}
+
+/** The error for a body of another length than its header said; it was cut off. */
+export function cut(length: number | undefined, { start, end }: Range): Transient {
+  return unreachable(new RangeError(`${length ?? 'more than'} of ${end - start} bytes came`), start)
 }
 
 /** The whole file came: because it is another one, if the server does as it should. */
@@ -139,19 +158,38 @@ function wrongRange(offset: number): Qcow2Error {
   return new Qcow2Error('STORAGE', 'The server sent another part of the file than it was asked for.', { offset })
 }
 
-function isEncoded(answer: Answer): boolean {
+function nonsense(what: string): Qcow2Error {
+  return new Qcow2Error('STORAGE', `The server says what can't be of the file: ${what}.`)
+}
+
+export function isEncoded(answer: Answer): boolean {
   return !['identity', '', null].includes(answer.header('content-encoding'))
 }
 
-/** RFC 9110, section 14.4: `bytes 0-99/1000`, with an asterisk for what is not known. */
+/**
+ * RFC 9110, section 14.4: `bytes 0-99/1000`, with an asterisk for what is not known.
+ *
+ * @throws {@link Qcow2Error} `STORAGE` if no file has such a part.
+ */
 export function contentRange(answer: Answer): { start?: number; end?: number; size?: number } | undefined {
-  const match = /^bytes (?:(\d+)-(\d+)|\*)\/(\d+|\*)$/.exec(answer.header('content-range')?.trim() ?? '')
+  const header = answer.header('content-range')?.trim() ?? ''
+  const match = /^bytes (?:(\d+)-(\d+)|\*)\/(\d+|\*)$/.exec(header)
   if (!match) return undefined
-  const [, first, last, size] = match
-  return {
-    ...(first && last && { start: Number(first), end: Number(last) + 1 }),
-    ...(size && size !== '*' && { size: Number(size) }),
-  }
+  const [, first, last, length] = match
+  const range = first && last ? { start: Number(first), end: Number(last) + 1 } : undefined
+  const size = length && length !== '*' ? Number(length) : undefined
+  const isPart = !range || (range.start < range.end && range.end <= (size ?? Number.MAX_SAFE_INTEGER))
+  if (!isPart || !(size === undefined || Number.isSafeInteger(size))) throw nonsense(`Content-Range: ${header}`)
+  return { ...range, ...(size !== undefined && { size }) }
+}
+
+/** How many bytes an answer announces; `undefined` if it does not say that, or says it of what is compressed. */
+export function contentLength(answer: Answer): number | undefined {
+  const header = answer.header('content-length')
+  if (!header || isEncoded(answer)) return undefined
+  const length = Number(header)
+  if (!Number.isSafeInteger(length) || length < 0) throw nonsense(`Content-Length: ${header}`)
+  return length
 }
 
 /** Seconds, or a date (RFC 9110, section 10.2.3), as milliseconds from now. */

@@ -5,8 +5,11 @@ import type { Range } from '../cache/segments.js'
 import {
   type Answer,
   condition,
+  contentLength,
   contentRange,
   cut,
+  isRedirect,
+  lostRedirect,
   noRanges,
   type RemoteFile,
   rangeHeader,
@@ -15,7 +18,8 @@ import {
   unreachable,
   version,
 } from './answer.js'
-import { type Patience, retry } from './retry.js'
+import { type Patience, retry, Transient } from './retry.js'
+import { type Watch, watched } from './watch.js'
 
 /** How a file on a server is asked for. */
 export interface HttpAccess {
@@ -23,6 +27,8 @@ export interface HttpAccess {
   readonly requestInit: RequestInit
   readonly fetchFn: (url: string, init: RequestInit) => Promise<Response>
   readonly patience: Patience
+  /** How long the server may be silent, in milliseconds; 0: for ever. */
+  readonly timeout: number
   readonly connections: number
   /** How many bytes the first request asks for. */
   readonly first: number
@@ -34,7 +40,7 @@ export interface HttpAccess {
 /** A file that the server has told of. */
 export interface Connection {
   readonly file: RemoteFile
-  /** The bytes that came with the first answer; all there are, if the file was downloaded. */
+  /** The bytes that came with the first answer; all there are, if the file is small or was downloaded. */
   readonly here: Blob
 }
 
@@ -50,16 +56,55 @@ export async function connect(access: HttpAccess, opening: AbortSignal): Promise
 }
 
 function ask(access: HttpAccess): Promise<Connection> {
-  return retry(access.patience, access.signal, async () => {
-    const response = await send(access, { range: { start: 0, end: access.first } }, access.signal)
+  const { patience, timeout, signal } = access
+  const path = new Path(access)
+  return retry(patience, signal, () =>
+    watched(timeout, signal, 0, async (watch) => {
+      const response = await path.first(watch)
+      try {
+        return await begin(access, response, watch)
+      } catch (error) {
+        discard(response)
+        if (!access.download || !isQcow2Error(error) || error.code !== 'NO_RANGES') throw error
+        return download(access, await send(access, {}, watch), watch)
+      }
+    }),
+  )
+}
+
+/** The way to a file that was never reached before. */
+class Path {
+  readonly #access: HttpAccess
+  /** True if the address redirects; known after the first failure. */
+  #redirects: boolean | undefined
+
+  constructor(access: HttpAccess) {
+    this.#access = access
+  }
+
+  /** Asks for the beginning of the file. What fails is told from a loop of redirects, which would be the same each time. */
+  async first(watch: Watch): Promise<Response> {
     try {
-      return await begin(access, response)
+      return await send(this.#access, { range: { start: 0, end: this.#access.first } }, watch)
     } catch (error) {
-      discard(response)
-      if (!access.download || !isQcow2Error(error) || error.code !== 'NO_RANGES') throw error
-      return download(access, await send(access, {}, access.signal))
+      if (!(error instanceof Transient) || watch.signal.aborted) throw error
+      this.#redirects ??= await this.#isRedirected(watch)
+      throw this.#redirects ? lostRedirect(error) : error
     }
-  })
+  }
+
+  async #isRedirected(watch: Watch): Promise<boolean> {
+    const requestInit: RequestInit = { ...this.#access.requestInit, redirect: 'manual' }
+    const range = { start: 0, end: this.#access.first }
+    try {
+      const response = await send({ ...this.#access, requestInit }, { range }, watch)
+      discard(response)
+      return isRedirect(response)
+    } catch {
+      watch.signal.throwIfAborted()
+      return false
+    }
+  }
 }
 
 /** What a server is asked for. */
@@ -76,48 +121,60 @@ export interface Wanted {
 export async function send(
   { url, requestInit, fetchFn }: HttpAccess,
   { method = 'GET', range, condition }: Wanted,
-  signal: AbortSignal | undefined,
+  { signal, progress }: Watch,
 ): Promise<Response> {
   const headers = new Headers(requestInit.headers)
   if (range) headers.set('range', rangeHeader(range))
   if (condition !== undefined) headers.set('if-range', condition)
+  let response: Response
   try {
-    return await fetchFn(url, { ...requestInit, method, headers, ...(signal && { signal }) })
+    response = await fetchFn(url, { ...requestInit, method, headers, signal })
   } catch (error) {
-    signal?.throwIfAborted()
+    signal.throwIfAborted()
     throw unreachable(error, range?.start)
   }
+  progress()
+  // A function of the caller's may not have heard of it.
+  if (signal.aborted) discard(response)
+  signal.throwIfAborted()
+  return response
 }
 
 /** The body of an answer: exactly a range. */
-export async function body(response: Response, range: Range, signal: AbortSignal | undefined): Promise<Uint8Array> {
+export async function body(response: Response, range: Range, watch: Watch): Promise<Uint8Array> {
   const length = range.end - range.start
-  // As long as that, and no longer: the browser sees to it. One that doesn't say may go on for ever.
-  const announced = response.headers.get('content-length') === String(length)
-  let bytes: Uint8Array
-  try {
-    bytes = announced ? new Uint8Array(await response.arrayBuffer()) : await beginning(response, length)
-  } catch (error) {
-    signal?.throwIfAborted()
-    throw unreachable(error, range.start)
-  }
-  if (bytes.length !== length) throw cut(bytes.length, range)
+  const bytes = await upTo(length, response, range.start, watch)
+  if (bytes?.length !== length) throw cut(bytes?.length, range)
   return bytes
 }
 
-/** The body of an answer, unless it is longer than `length`: then no more of it than tells that. */
-async function beginning(response: Response, length: number): Promise<Uint8Array> {
+/** The body of an answer, which begins at `offset` of the file; `undefined` if it is longer than `most` bytes. */
+async function upTo(
+  most: number,
+  response: Response,
+  offset: number,
+  { signal, progress }: Watch,
+): Promise<Uint8Array | undefined> {
   if (!response.body) return new Uint8Array()
-  const reader = response.body.getReader()
-  const chunks: BlobPart[] = []
+  const bytes = new Uint8Array(most)
   let done = 0
-  for (let next = await reader.read(); !next.done && done <= length; next = await reader.read()) {
-    chunks.push(next.value as BlobPart)
-    done += next.value.length
+  const reader = response.body.getReader()
+  try {
+    for (let next = await reader.read(); !next.done; next = await reader.read()) {
+      progress()
+      if (done + next.value.length > most) {
+        // It may go on for ever.
+        reader.cancel().catch(() => {})
+        return undefined
+      }
+      bytes.set(next.value, done)
+      done += next.value.length
+    }
+  } catch (error) {
+    signal.throwIfAborted()
+    throw unreachable(error, offset)
   }
-  // It may have ended, or broken off.
-  reader.cancel().catch(() => {})
-  return new Uint8Array(await new Blob(chunks).arrayBuffer())
+  return done === most ? bytes : bytes.slice(0, done)
 }
 
 /** What an answer says, for those who judge it. */
@@ -131,44 +188,58 @@ export function discard(response: Response): void {
   response.body?.cancel().catch(() => {})
 }
 
-async function begin(access: HttpAccess, response: Response): Promise<Connection> {
+async function begin(access: HttpAccess, response: Response, watch: Watch): Promise<Connection> {
   const answer = answerOf(response)
-  const size = sizeOf(answer) ?? (await measure(access))
+  if (answer.status === 200) return whole(access, response, watch)
+  const size = sizeOf(answer, access.first) ?? (await measure(access, watch))
   const first = { start: 0, end: Math.min(access.first, size) }
-  const here = new Blob(size === 0 ? [] : [(await body(response, first, access.signal)) as BlobPart])
+  const here = new Blob(size === 0 ? [] : [(await body(response, first, watch)) as BlobPart])
   return { file: remoteFile(response, size), here }
 }
 
+/** The file where all of it came although a part was asked for, as servers may answer (RFC 9110, section 14.2), if it is small. */
+async function whole(access: HttpAccess, response: Response, watch: Watch): Promise<Connection> {
+  const announced = contentLength(answerOf(response)) ?? 0
+  const bytes = announced > access.first ? undefined : await upTo(access.first, response, 0, watch)
+  if (!bytes) throw noRanges('it sends the whole file where a part was asked for')
+  checkAnnounced(bytes.length, announced, response)
+  return { file: remoteFile(response, bytes.length), here: new Blob([bytes as BlobPart]) }
+}
+
 /** Asks for the length alone; where that is refused, for everything, of which nothing is waited for but the length. */
-async function measure(access: HttpAccess): Promise<number> {
-  const length = (await lengthBy('HEAD', access).catch(() => undefined)) ?? (await lengthBy('GET', access))
+async function measure(access: HttpAccess, watch: Watch): Promise<number> {
+  const byHead = lengthBy('HEAD', access, watch).catch(() => {
+    watch.signal.throwIfAborted()
+    return undefined
+  })
+  const length = (await byHead) ?? (await lengthBy('GET', access, watch))
   if (length !== undefined) return length
   throw noRanges('it does not say how long the file is (across origins: expose the header Content-Range)')
 }
 
 /** The length that an answer tells. `Content-Length` may be seen of every server's answers, `Content-Range` not. */
-async function lengthBy(method: 'GET' | 'HEAD', access: HttpAccess): Promise<number | undefined> {
+async function lengthBy(method: 'GET' | 'HEAD', access: HttpAccess, watch: Watch): Promise<number | undefined> {
   // Browsers ask for the length of a compressed file unless there is a range.
   const range = { start: 0, end: Number.POSITIVE_INFINITY }
-  const response = await send(access, { method, range }, access.signal)
+  const response = await send(access, { method, range }, watch)
   discard(response)
-  if (!response.ok) throw refused(answerOf(response))
-  const length = response.headers.get('content-length')
-  return length ? Number(length) : undefined
+  const answer = answerOf(response)
+  if (!response.ok) throw refused(answer)
+  return contentLength(answer)
 }
 
 /** Takes the whole file. It becomes a Blob, which browsers keep on the disk if it is large. */
-async function download({ signal, onProgress }: HttpAccess, response: Response): Promise<Connection> {
-  if (response.status !== 200 || !response.body) throw refused(answerOf(response))
-  // Of compressed answers it tells the length before they are unpacked.
-  const encoded = response.headers.has('content-encoding')
-  const announced = encoded ? 0 : Number(response.headers.get('content-length') ?? 0)
+async function download({ onProgress }: HttpAccess, response: Response, watch: Watch): Promise<Connection> {
+  const answer = answerOf(response)
+  if (response.status !== 200 || !response.body) throw refused(answer)
+  const announced = contentLength(answer) ?? 0
   let file = new Blob()
   let chunks: BlobPart[] = []
   let done = 0
   const reader = response.body.getReader()
   try {
     for (let next = await reader.read(); !next.done; next = await reader.read()) {
+      watch.progress()
       chunks.push(next.value as BlobPart)
       done += next.value.length
       onProgress?.({ done, total: Math.max(announced, done) })
@@ -177,12 +248,17 @@ async function download({ signal, onProgress }: HttpAccess, response: Response):
       chunks = []
     }
   } catch (error) {
-    signal?.throwIfAborted()
+    watch.signal.throwIfAborted()
     throw unreachable(error, done)
   }
+  checkAnnounced(done, announced, response)
+  return { file: remoteFile(response, done), here: new Blob([file, ...chunks]) }
+}
+
+/** Throws unless all that was announced has come. */
+function checkAnnounced(done: number, announced: number, response: Response): void {
   // Other origins don't show whether an answer is compressed; there the browser alone sees to it that all of it comes.
   if (done < announced && response.type !== 'cors') throw cut(done, { start: 0, end: announced })
-  return { file: remoteFile(response, done), here: new Blob([file, ...chunks]) }
 }
 
 /** How much of a download is held before it is handed to the browser, in bytes. */

@@ -6,6 +6,7 @@ import { identity, judge } from './answer.js'
 import { answerOf, body, connect, discard, type HttpAccess, send } from './connection.js'
 import { Limit } from './limit.js'
 import { retry } from './retry.js'
+import { type Watch, watched } from './watch.js'
 
 /** A file on a server: a request for each read. */
 export class FetchStorage implements Remote {
@@ -32,19 +33,18 @@ export class FetchStorage implements Remote {
     const range = { start: offset, end: offset + length }
     if (range.end > file.size) throw new RangeError(`The file ends at ${file.size}; ${range.end} was asked for.`)
     if (range.end <= here.size) return new Uint8Array(await here.slice(range.start, range.end).arrayBuffer())
-    const { patience } = this.#access
-    return this.#limit.run(signal, () =>
-      retry(patience, signal, async () => {
-        const response = await send(this.#access, { range, condition: file.condition }, signal)
-        try {
-          judge(answerOf(response), file, range)
-          return await body(response, range, signal)
-        } catch (error) {
-          discard(response)
-          throw error
-        }
-      }),
-    )
+    const { patience, timeout } = this.#access
+    const attempt = async (watch: Watch) => {
+      const response = await send(this.#access, { range, condition: file.condition }, watch)
+      try {
+        judge(answerOf(response), file, range)
+        return await body(response, range, watch)
+      } catch (error) {
+        discard(response)
+        throw error
+      }
+    }
+    return this.#limit.run(signal, () => retry(patience, signal, () => watched(timeout, signal, range.start, attempt)))
   }
 
   identity(): string {

@@ -49,8 +49,15 @@ export interface HttpOptions {
   /** The pause before the first retry in milliseconds; each is twice as long as the one before. Default: 250. */
   readonly retryDelay?: number | undefined
   /**
+   * How long a server may send nothing before a request is given up, in milliseconds; 0: as long as the browser lets it. A slow
+   * server, from which something comes all the while, is not given up. The request is sent once more, even if `retries` says
+   * more. With `sync` it is the time for the whole request, to which each 16 KiB add a second. Default: 30 seconds.
+   */
+  readonly timeout?: number | undefined
+  /**
    * If the server can't give parts of the file, fetch the whole of it when an image is opened, instead of failing with
-   * code `NO_RANGES`. In the end it is a `Blob`; with `sync` it takes as much memory as it is long. Default: false.
+   * code `NO_RANGES`. In the end it is a `Blob`; with `sync` it takes as much memory as it is long. A file of up to 256 KiB comes
+   * whole with the first answer, and needs no permission. Default: false.
    */
   readonly download?: boolean | undefined
   /** Called while the whole file is fetched; `total` grows with `done` if the server doesn't say how long it is. */
@@ -117,6 +124,7 @@ function open(url: string | URL, options: HttpOptions = {}): SyncStorage | Async
       retries: integer(options.retries ?? 4, 'retries'),
       delay: integer(options.retryDelay ?? 250, 'retryDelay'),
     },
+    timeout: integer(options.timeout ?? 30_000, 'timeout'),
     connections: integer(options.connections ?? 6, 'connections', 1),
     first: block,
     download: options.download ?? false,

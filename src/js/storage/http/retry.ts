@@ -12,12 +12,15 @@ export class Transient extends Error {
   readonly error: Error
   /** How long the other side wants to be left alone, in milliseconds. */
   readonly after: number
+  /** How often it is worth trying again: less often where each attempt is dear, and will hardly do better. */
+  readonly retries: number
 
-  constructor(error: Error, after = 0) {
+  constructor(error: Error, { after = 0, retries = Number.POSITIVE_INFINITY } = {}) {
     // Not the message of that error, by which it would be known as one of this package's.
     super('This may pass.')
     this.error = error
     this.after = after
+    this.retries = retries
   }
 }
 
@@ -35,7 +38,7 @@ export async function retry<T>(
       return await work()
     } catch (error) {
       if (!(error instanceof Transient)) throw error
-      if (failed >= retries) throw error.error
+      if (failed >= Math.min(retries, error.retries)) throw error.error
       // Not all at the same time: those that failed together would meet again.
       const pause = delay * 2 ** failed * (0.75 + Math.random() / 2)
       await sleep(Math.min(Math.max(pause, error.after), longest), signal)

@@ -2,7 +2,7 @@ import { isQcow2Error } from '../../base/errors.js'
 import type { StorageOpenOptions, SyncStorage } from '../../base/storage/contract.js'
 import type { Range } from '../cache/segments.js'
 import { Shared } from '../shared.js'
-import { type Answer, cut, identity, judge, type RemoteFile, rangeHeader, unreachable } from './answer.js'
+import { type Answer, cut, identity, judge, type RemoteFile, rangeHeader, silent, unreachable } from './answer.js'
 import { connect, type HttpAccess } from './connection.js'
 import { Transient } from './retry.js'
 
@@ -63,14 +63,14 @@ export class SyncHttpStorage implements SyncStorage {
         return request(this.#access, file, range, headers)
       } catch (error) {
         if (!(error instanceof Transient)) throw error
-        if (failed >= this.#access.patience.retries) throw error.error
+        if (failed >= Math.min(this.#access.patience.retries, error.retries)) throw error.error
       }
     }
   }
 }
 
 function request(
-  { url, requestInit }: HttpAccess,
+  { url, requestInit, timeout }: HttpAccess,
   file: RemoteFile,
   range: Range,
   more: Readonly<Record<string, string>>,
@@ -78,6 +78,8 @@ function request(
   const xhr = new XMLHttpRequest()
   xhr.open('GET', url, false)
   xhr.responseType = 'arraybuffer'
+  // It counts all of the time that the request takes, so a slow server gets more of it.
+  if (timeout > 0) xhr.timeout = timeout + (range.end - range.start) / slowest
   xhr.withCredentials = requestInit.credentials === 'include'
   const headers = new Headers({ ...Object.fromEntries(new Headers(requestInit.headers)), ...more })
   headers.set('range', rangeHeader(range))
@@ -88,7 +90,7 @@ function request(
   try {
     xhr.send()
   } catch (error) {
-    throw unreachable(error, range.start)
+    throw isTimeout(error) ? silent(timeout, range.start) : unreachable(error, range.start)
   }
   const answer: Answer = { status: xhr.status, header: (name) => xhr.getResponseHeader(name) }
   judge(answer, file, range)
@@ -96,3 +98,8 @@ function request(
   if (bytes.length !== range.end - range.start) throw cut(bytes.length, range)
   return bytes
 }
+
+/** The slowest server that is waited for, in bytes per millisecond. */
+const slowest = 16
+
+const isTimeout = (error: unknown): boolean => error instanceof DOMException && error.name === 'TimeoutError'
