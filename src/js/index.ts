@@ -18,6 +18,7 @@ export type {
   AsyncStorage,
   Storage,
   StorageOpenOptions,
+  StorageUser,
   SyncStorage,
   WritableAsyncStorage,
   WritableStorage,

@@ -11,7 +11,7 @@ type Kind = 'opfs' | 'idb'
 
 /** Makes an image that stays open, with something in it that is not flushed, and lets go of it when it is asked to. */
 const own: Work<[Kind, boolean], boolean> = async (qcow2, kind, willing) => {
-  const options = { create: true, ...(willing && { onTakeOver: () => image.close() }) }
+  const options = { create: true, ...(willing && { onTakeOver: (image: { close(): Promise<void> }) => image.close() }) }
   const name = `${kind} ${willing}`
   const storage = kind === 'opfs' ? qcow2.opfs(name, options) : qcow2.idb(name, options)
   const image = await qcow2.Qcow2.create(storage, { size: 1_000_000 })
@@ -69,53 +69,52 @@ describe.each(hasOpfs ? (['opfs', 'idb'] as const) : (['idb'] as const))(
       for (const page of [first, second]) await page.close()
     })
 
-    it('is let go too by an owner that was asked before it was open', async () => {
+    it.each([
+      ['on the page', false],
+      ['in a worker', true],
+    ])('is let go too by an owner that was asked before it was open, with the engine %s', async (_, worker) => {
       const [first, second] = [await lab.page(), await lab.page()]
       const began = await onPage(
         first,
-        async ({ idb, memory, opfs, Qcow2 }, kind) => {
-          const [name, base] = [`${kind} early`, memory(new Uint8Array(1000))]
+        async ({ idb, isQcow2Error, opfs, Qcow2 }, kind, worker) => {
+          const name = `${kind} early ${worker}`
           const make = (options: object) =>
             kind === 'opfs' ? opfs(name, { create: true, ...options }) : idb(name, options)
           const made = await Qcow2.create(make({}), { size: 1000, backing: { name: 'base', format: 'raw' } })
           await made.close()
-          let asked = () => {}
-          const question = new Promise<void>((resolve) => {
-            asked = resolve
-          })
           const open = async () => {
-            const onTakeOver = () => {
-              asked()
-              return image.close()
-            }
-            // It is not open before it was asked to let go.
-            const backing = () => question.then(() => base)
-            const image = await Qcow2.open(make({ onTakeOver }), { writable: true, backing })
+            // It is not open before somebody asks for the file: the base never comes.
+            const backing = () => new Promise<null>(() => {})
+            const storage = make({ onTakeOver: (image: { close(): Promise<void> }) => image.close() })
+            const image = await Qcow2.open(storage, { writable: true, backing, worker })
             return image
           }
-          const opening = open()
+          const opening = open().catch((error) => (isQcow2Error(error) ? error.code : String(error)))
           Object.assign(globalThis, { opening })
           for (;;) {
             const { held = [] } = await navigator.locks.query()
-            if (held.some((each) => each.name?.includes('early (lets go)'))) return 'opening'
+            if (held.some((each) => each.name?.includes(`early ${worker} (lets go)`))) return 'opening'
           }
         },
         kind,
+        worker,
       )
       expect(began).toBe('opening')
       const taken = await onPage(
         second,
-        async ({ idb, opfs }, kind) => {
-          const storage =
-            kind === 'opfs' ? opfs('opfs early', { takeOver: true }) : idb('idb early', { takeOver: true })
+        async ({ idb, opfs }, kind, worker) => {
+          const name = `${kind} early ${worker}`
+          const storage = kind === 'opfs' ? opfs(name, { takeOver: true }) : idb(name, { takeOver: true })
           await storage.open?.()
           const size = await storage.size()
           await storage.close?.()
           return size > 0
         },
         kind,
+        worker,
       )
       expect(taken).toBe(true)
+      expect(await onPage(first, () => (globalThis as unknown as { opening: Promise<unknown> }).opening)).toBe('IN_USE')
       for (const page of [first, second]) await page.close()
     })
 

@@ -177,7 +177,7 @@ describe.each([
     await onPage(
       first,
       async ({ opfs, Qcow2 }, worker, name) => {
-        const storage = opfs(name, { create: true, onTakeOver: () => image.close() })
+        const storage = opfs(name, { create: true, onTakeOver: (image) => image.close() })
         const image = await Qcow2.create(storage, { size: 1_000_000, worker })
         await image.write(1000, new Uint8Array([1, 2, 3]))
         Object.assign(globalThis, { image })

@@ -1,21 +1,31 @@
 import { checkWritable, explaining, measure, ready } from '../base/storage/access.js'
 import { claim, disclaim } from '../base/storage/claims.js'
 import { isSync, type WritableStorage } from '../base/storage/contract.js'
+import { User } from '../base/storage/user.js'
+import { diskClosed } from '../disk/base-disk.js'
 
 /** A file that is written as it is, with no image in it. */
 export class RawFile {
   readonly #storage: WritableStorage
+  readonly #user: User
+  #closing: Promise<void> | undefined
 
   /** Takes the storage over, until this is closed; unless `signal` aborts before. */
   static async open(storage: WritableStorage, signal?: AbortSignal): Promise<RawFile> {
     checkWritable(storage)
     claim(storage, 'write')
-    await ready(storage, signal, () => disclaim(storage))
-    return new RawFile(storage)
+    const user = new User(signal)
+    await ready(storage, { signal: user.signal, user }, () => {
+      disclaim(storage)
+      user.ended()
+    })
+    return new RawFile(storage, user)
   }
 
-  private constructor(storage: WritableStorage) {
+  private constructor(storage: WritableStorage, user: User) {
     this.#storage = storage
+    this.#user = user
+    user.opened(() => this.close())
   }
 
   size(): Promise<number> {
@@ -23,26 +33,39 @@ export class RawFile {
   }
 
   /** Writes bytes, which nobody changes later. */
-  write(offset: number, bytes: Uint8Array<ArrayBuffer>, signal: AbortSignal): Promise<void> {
+  async write(offset: number, bytes: Uint8Array<ArrayBuffer>, signal: AbortSignal): Promise<void> {
+    this.#open()
     const storage = this.#storage
-    return explaining('written', () =>
+    await explaining('written', () =>
       isSync(storage) ? storage.writeSync(offset, bytes) : storage.write(offset, bytes, { signal }),
     )
   }
 
-  truncate(size: number): Promise<void> {
+  async truncate(size: number): Promise<void> {
+    this.#open()
     const storage = this.#storage
-    return explaining('resized', () => (isSync(storage) ? storage.truncateSync(size) : storage.truncate(size)))
+    await explaining('resized', () => (isSync(storage) ? storage.truncateSync(size) : storage.truncate(size)))
   }
 
   /** Makes durable what was written, and closes. */
-  async close(): Promise<void> {
+  close(): Promise<void> {
+    this.#closing ??= this.#close()
+    return this.#closing
+  }
+
+  /** Another tab may have been given the file. */
+  #open(): void {
+    if (this.#closing) throw diskClosed()
+  }
+
+  async #close(): Promise<void> {
     const storage = this.#storage
     try {
       await explaining('flushed', () => (isSync(storage) ? storage.flushSync() : storage.flush()))
     } finally {
       disclaim(storage)
       await storage.close?.()
+      this.#user.ended()
     }
   }
 }

@@ -13,6 +13,7 @@ import {
   type WritableAsyncStorage,
   type WritableSyncStorage,
 } from '../base/storage/contract.js'
+import { User } from '../base/storage/user.js'
 import { BaseDisk, diskClosed } from './base-disk.js'
 import type { WritableDisk, WritableOptions } from './disk.js'
 import type { Extent, MapOptions } from './extent.js'
@@ -28,6 +29,7 @@ export class RawDisk extends BaseDisk implements WritableDisk {
   readonly sync: boolean
   readonly readOnly: boolean
   readonly #storage: Storage
+  readonly #user: User
   /** The requests under way, each of which `close` ends. */
   readonly #requests = new Set<{ readonly stop: AbortController; readonly settled: Promise<unknown> }>()
   #closing: Promise<void> | undefined
@@ -36,19 +38,28 @@ export class RawDisk extends BaseDisk implements WritableDisk {
   static async open(storage: Storage, writable: boolean, signal: AbortSignal | undefined): Promise<RawDisk> {
     if (writable) checkWritable(storage)
     claim(storage, writable ? 'write' : 'read')
-    await ready(storage, signal, () => disclaim(storage))
+    const user = new User(signal)
+    await ready(storage, { signal: user.signal, user }, () => {
+      disclaim(storage)
+      user.ended()
+    })
     try {
-      return new RawDisk(storage, await measure(storage), writable)
+      const size = await measure(storage)
+      user.signal.throwIfAborted()
+      return new RawDisk(storage, size, writable, user)
     } catch (error) {
       disclaim(storage)
       await storage.close?.()
+      user.ended()
       throw error
     }
   }
 
-  private constructor(storage: Storage, size: number, writable: boolean) {
+  private constructor(storage: Storage, size: number, writable: boolean, user: User) {
     super()
     this.#storage = storage
+    this.#user = user
+    user.opened(() => this.close())
     this.size = size
     this.sync = isSync(storage)
     this.readOnly = !writable
@@ -189,6 +200,7 @@ export class RawDisk extends BaseDisk implements WritableDisk {
     } finally {
       disclaim(storage)
       await storage.close?.()
+      this.#user.ended()
     }
   }
 

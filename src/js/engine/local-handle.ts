@@ -36,6 +36,7 @@ export class LocalHandle implements Handle {
     this.#image = image
     this.#engine = engine
     this.#storages = storages
+    storages.add(this)
     this.#data = data
     this.#tasks = new Tasks(engine)
     this.#direct = new DirectReads(image, data, this.#tasks)
@@ -158,7 +159,7 @@ export class LocalHandle implements Handle {
 
   async openSnapshot(idOrName: string): Promise<LocalHandle> {
     const view = this.#tasks.now(() => this.#image.open_snapshot(idOrName))
-    return new LocalHandle(view, this.#engine, this.#storages.share(), this.#data, false)
+    return new LocalHandle(view, this.#engine, this.#storages, this.#data, false)
   }
 
   close(): Promise<void> {
@@ -219,7 +220,7 @@ export class LocalHandle implements Handle {
     for (const walk of this.#walks) free(walk)
     this.#walks.clear()
     free(this.#image)
-    await this.#storages.release()
+    await this.#storages.release(this)
   }
 }
 

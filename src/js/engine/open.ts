@@ -5,7 +5,7 @@ import { checkedStorage, isStorage } from '../base/storage/contract.js'
 import { Engine } from './engine.js'
 import type { HostStorage } from './host-storage.js'
 import { LocalHandle } from './local-handle.js'
-import { init, type WasmEngine, type WasmImage } from './module.js'
+import { free, init, type WasmEngine, type WasmImage } from './module.js'
 import { type Backing, type BackingResolver, resolver } from './options/backing.js'
 import { type CreateOptions, createdBacking, hostCreateOptions } from './options/create.js'
 import { hostEncryptOptions } from './options/encryption.js'
@@ -96,20 +96,24 @@ async function start(
   options: LongOptions,
   work: (opening: Opening) => Promise<{ readonly image: WasmImage; readonly data: HostStorage }>,
 ): Promise<LocalHandle> {
-  const { signal } = options
   const use = files.writable ? 'write' : 'read'
-  const resolve = resolver(files.backing, (each) => storages.open(each, 'read', signal), files.passphrases)
+  const resolve = resolver(files.backing, (each) => storages.open(each), files.passphrases)
   await init()
   const engine = new Engine(resolve, files.passphrases)
-  const storages = new Storages(engine)
+  const storages = new Storages(engine, options.signal)
+  const { signal } = storages.user
   const tasks = new Tasks(engine)
   try {
     const { image, data } = await work({
       engine: engine.wasm,
-      image: await storages.open(files.image, use, signal),
-      open: (storage) => storages.open(storage, use, signal),
+      image: await storages.open(files.image, use),
+      open: (storage) => storages.open(storage, use),
       run: (call) => watched(options, (watch) => tasks.run<WasmImage>(() => call(watch), signal)),
     })
+    if (signal.aborted) {
+      free(image)
+      throw signal.reason
+    }
     return new LocalHandle(image, engine, storages, data, files.writable)
   } catch (error) {
     await storages.release().catch(() => {})

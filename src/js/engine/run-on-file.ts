@@ -20,14 +20,15 @@ export async function runOnFileHere<M extends keyof FileOperations>(
   const file = checkedStorage(storage, 'The file')
   await init()
   const engine = new Engine(async () => undefined)
-  const storages = new Storages(engine)
+  const storages = new Storages(engine, options.signal)
+  const { signal } = storages.user
   try {
-    const host = await storages.open(file, use, options.signal)
+    const host = await storages.open(file, use)
     const tasks = new Tasks(engine)
     // A method that tells of no progress doesn't look at its last parameter.
     const methods = engine.wasm as unknown as Record<M, (...all: unknown[]) => ReturnType<FileOperations[M]> | number>
     const start = (watch: HostProgress | undefined) => methods[method](host, ...args, watch)
-    return await watched(options, (watch) => tasks.run(() => start(watch), options.signal))
+    return await watched(options, (watch) => tasks.run(() => start(watch), signal))
   } finally {
     await storages.release()
   }

@@ -3,9 +3,15 @@ import { Qcow2Error } from '../base/errors.js'
 import { checkWritable, measure, ready } from '../base/storage/access.js'
 import { claim, disclaim, type Use } from '../base/storage/claims.js'
 import type { Storage } from '../base/storage/contract.js'
+import { User } from '../base/storage/user.js'
 import type { Engine } from './engine.js'
 import { type HostStorage, hostStorage } from './host-storage.js'
 import { storageCounters } from './statistics.js'
+
+/** A handle on an image. */
+interface Closable {
+  close(): Promise<void>
+}
 
 /**
  * The storages that an image was opened over, its whole chain, and the engine that uses them; they are closed, and the engine is
@@ -15,19 +21,32 @@ export class Storages {
   /** What all of them were asked for. */
   readonly counters = storageCounters()
   readonly #opened: { readonly storage: Storage; readonly host: HostStorage | undefined }[] = []
+  /** As the storages know it that they are opened for. */
+  readonly user: User
   readonly #engine: Engine
-  #handles = 1
+  readonly #handles = new Set<Closable>()
+  #released = false
 
-  constructor(engine: Engine) {
+  /** `signal` aborts the opening. */
+  constructor(engine: Engine, signal: AbortSignal | undefined) {
     this.#engine = engine
+    this.user = new User(signal)
   }
 
-  /** Opens a storage and takes it over, unless `signal` aborts before; returns it as the engine knows storages. */
-  async open(storage: Storage, use: Use = 'read', signal?: AbortSignal): Promise<HostStorage> {
+  /** Closes everything when this handle, and all others, have called `release`. */
+  add(handle: Closable): void {
+    this.#handles.add(handle)
+    this.user.opened(() => Promise.all([...this.#handles].map((each) => each.close())))
+  }
+
+  /** Opens a storage and takes it over, unless the opening is aborted before; returns it as the engine knows storages. */
+  async open(storage: Storage, use: Use = 'read'): Promise<HostStorage> {
+    const { user } = this
+    const { signal } = user
     if (use === 'write') checkWritable(storage)
     claim(storage, use)
-    await ready(storage, signal, () => disclaim(storage))
-    if (this.#handles === 0) {
+    await ready(storage, { signal, user }, () => disclaim(storage))
+    if (this.#released) {
       // Nobody waits for it any more: the opening of the image was aborted meanwhile.
       disclaim(storage)
       await storage.close?.()
@@ -45,16 +64,11 @@ export class Storages {
     return opened.host
   }
 
-  /** For one more handle, which calls `release` in its turn. */
-  share(): Storages {
-    this.#handles += 1
-    return this
-  }
-
   /** Closes everything if no other handle is left. No call of the engine may be on the stack. */
-  async release(): Promise<void> {
-    this.#handles -= 1
-    if (this.#handles > 0) return
+  async release(handle?: Closable): Promise<void> {
+    if (handle) this.#handles.delete(handle)
+    if (this.#handles.size > 0) return
+    this.#released = true
     this.#engine.free()
     const closing = this.#opened.splice(0).map(async ({ storage, host }) => {
       // A write that was aborted may be under way still.
@@ -66,6 +80,10 @@ export class Storages {
         host?.end()
       }
     })
-    await Promise.all(closing)
+    try {
+      await Promise.all(closing)
+    } finally {
+      this.user.ended()
+    }
   }
 }

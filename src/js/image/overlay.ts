@@ -49,7 +49,7 @@ export async function overlay(base: Source, local: WritableSource, options: Over
 
 async function overlayOf(base: Storage, local: WritableStorage, options: OverlayOptions): Promise<Qcow2> {
   // Open all the while, so that it is asked only once what it is.
-  await ready(base, options.signal)
+  await ready(base, { signal: options.signal })
   let held = true
   const letGo = async () => {
     if (held) await base.close?.()
@@ -132,7 +132,7 @@ async function isMissing(
   blank: () => Promise<Uint8Array>,
 ): Promise<boolean> {
   claim(local, 'write')
-  await ready(local, signal, () => disclaim(local))
+  await ready(local, { signal }, () => disclaim(local))
   try {
     const size = await measure(local)
     if (size === 0) return true

@@ -1,5 +1,6 @@
 import { follow } from '../base/abort.js'
 import { Qcow2Error } from '../base/errors.js'
+import type { StorageUser } from '../base/storage/contract.js'
 
 /** What happens when two want the same file, which belongs to one at a time. */
 export interface ClaimOptions {
@@ -9,11 +10,16 @@ export interface ClaimOptions {
    */
   readonly takeOver?: boolean | undefined
   /**
-   * Called when somebody else asks for the file, once for each. Close the image here, which flushes it, and the other gets the
-   * file; until then it waits. If it throws, since the image is not open yet, say, it is called again in a second. Without this
-   * function others are refused.
+   * Called when somebody else asks for the file, once for each. Close what uses it, which flushes that, and the other gets the
+   * file; until then it waits. If it throws, it is called again in a second. Without this function others are refused.
+   *
+   * It is given what the file was opened for, because it may be called before the opening is over, when there is no image yet:
+   *
+   * ```ts
+   * opfs('disk.qcow2', { onTakeOver: (image) => image.close() })
+   * ```
    */
-  readonly onTakeOver?: (() => void | Promise<void>) | undefined
+  readonly onTakeOver?: ((user: StorageUser) => void | Promise<void>) | undefined
   /**
    * Gives up waiting for the other; the storage's opening then rejects with the signal's reason, and that of an image with code
    * `STORAGE`, and the reason as its `cause`. So does the signal of an image's own opening, which then rejects with its reason.
@@ -24,8 +30,20 @@ export interface ClaimOptions {
 /** Lets a name go; fulfilled when another may have it. */
 export type Unlock = () => Promise<void>
 
-/** Takes a file, unless `opening` aborts before. */
-export type Claiming = (opening: AbortSignal) => Promise<Unlock>
+/** Takes a file for `user`, unless `opening` aborts before. */
+export type Claiming = (opening: AbortSignal, user: StorageUser) => Promise<Unlock>
+
+/** `claim` for a worker, which knows nothing of what is opened on the page: that is `user`. */
+export function claimFor<O extends ClaimOptions>(claim: O, user: StorageUser | undefined): O {
+  const { onTakeOver } = claim
+  return onTakeOver && user ? { ...claim, onTakeOver: () => onTakeOver(user) } : claim
+}
+
+/** As the worker takes it: no user can be sent to the page, which has its own. */
+export function claimOfPage<O extends ClaimOptions>(claim: O): O {
+  const onTakeOver = claim.onTakeOver as (() => void | Promise<void>) | undefined
+  return onTakeOver ? { ...claim, onTakeOver: () => onTakeOver() } : claim
+}
 
 /** The kinds of files, each with names of its own. */
 type Kind = 'opfs' | 'idb'
@@ -35,6 +53,7 @@ type Kind = 'opfs' | 'idb'
  * it is let go, or until the tab is gone. Where there are no Web Locks (without HTTPS) nothing is taken.
  *
  * @param opening aborts when nobody wants it any more.
+ * @param user what has the file open, to be given to `onTakeOver`.
  * @throws {@link Qcow2Error} `IN_USE` if somebody has it and does not let go.
  */
 export async function lock(
@@ -43,6 +62,7 @@ export async function lock(
   shared: boolean,
   { takeOver, onTakeOver, signal }: ClaimOptions,
   opening: AbortSignal,
+  user: StorageUser,
 ): Promise<Unlock> {
   signal?.throwIfAborted()
   if (!globalThis.navigator?.locks) return async () => {}
@@ -53,7 +73,7 @@ export async function lock(
     unlock = (await wait(name, mode, [signal, opening])) ?? (await hold(name, { mode, ifAvailable: true }))
   }
   if (!unlock) throw new Qcow2Error('IN_USE', `The file ${file} is in use: by another tab, worker or storage.`)
-  return onTakeOver ? listen(name, onTakeOver, unlock) : unlock
+  return onTakeOver ? listen(name, () => onTakeOver(user), unlock) : unlock
 }
 
 /** Holds a lock until it is let go; `undefined` if it isn't available. */

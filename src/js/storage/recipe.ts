@@ -1,4 +1,4 @@
-import type { Storage } from '../base/storage/contract.js'
+import type { Storage, StorageUser } from '../base/storage/contract.js'
 
 /** What makes storages that can be made again elsewhere. */
 export type Maker = 'blob' | 'fileHandle' | 'http' | 'idb' | 'opfs' | 'prefetched' | 'readAhead'
@@ -6,8 +6,8 @@ export type Maker = 'blob' | 'fileHandle' | 'http' | 'idb' | 'opfs' | 'prefetche
 /** How a storage is made, so that a worker can make the same one, over the same file. */
 export interface Recipe {
   readonly maker: Maker
-  /** What the function takes; asked for when a worker is to make it. */
-  readonly args: () => readonly unknown[]
+  /** What the function takes, where `user` is what the storage is opened for; asked for when a worker is to make it. */
+  readonly args: (user?: StorageUser) => readonly unknown[]
   /** What has to be done on the page before, unless `signal` aborts. */
   readonly prepare?: (signal: AbortSignal | undefined) => Promise<void>
 }

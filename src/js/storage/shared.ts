@@ -1,11 +1,13 @@
 import { unlessAborted } from '../base/abort.js'
 import { Qcow2Error } from '../base/errors.js'
-import type { StorageOpenOptions } from '../base/storage/contract.js'
+import type { StorageOpenOptions, StorageUser } from '../base/storage/contract.js'
 import type { Claiming, Unlock } from './lock.js'
 
 /** From an opening for the first user to the closing after the last. */
 interface Session<T> {
   users: number
+  /** What it was opened for, as far as that is known. */
+  readonly openers: Set<StorageUser>
   /** Missing until it is open. */
   opened: T | undefined
   readonly opening: Promise<{ readonly opened: T; readonly unlock: Unlock }>
@@ -43,14 +45,16 @@ export class Shared<T> {
     throw new Qcow2Error('CLOSED', 'The storage is not open: its open() comes first.')
   }
 
-  async open({ signal }: StorageOpenOptions = {}): Promise<void> {
+  async open({ signal, user }: StorageOpenOptions = {}): Promise<void> {
     signal?.throwIfAborted()
     this.#session ??= this.#begin()
     const session = this.#session
     session.users += 1
+    if (user) session.openers.add(user)
     try {
       await unlessAborted(session.opening, signal)
     } catch (error) {
+      if (user) session.openers.delete(user)
       const left = this.#leave(session)
       if (session.users === 0) session.abort.abort(error)
       await left.catch(() => {})
@@ -65,8 +69,9 @@ export class Shared<T> {
 
   #begin(): Session<T> {
     const abort = new AbortController()
-    const opening = this.#ended.then(() => this.#take(abort.signal))
-    const session: Session<T> = { users: 0, opened: undefined, opening, abort }
+    const openers = new Set<StorageUser>()
+    const opening = this.#ended.then(() => this.#take(abort.signal, this.#userOf(openers)))
+    const session: Session<T> = { users: 0, openers, opened: undefined, opening, abort }
     opening.then(
       ({ opened }) => {
         session.opened = opened
@@ -76,8 +81,22 @@ export class Shared<T> {
     return session
   }
 
-  async #take(signal: AbortSignal): Promise<{ readonly opened: T; readonly unlock: Unlock }> {
-    const unlock = await this.#lock(signal)
+  /** All of a session as one user. Who has opened it without an image has the storage itself closed. */
+  #userOf(openers: ReadonlySet<StorageUser>): StorageUser {
+    const all = () => [...openers].filter((each) => !each.closed)
+    return {
+      get closed() {
+        return all().length === 0
+      },
+      close: async () => {
+        if (openers.size === 0) await this.close()
+        else await Promise.all(all().map((each) => each.close()))
+      },
+    }
+  }
+
+  async #take(signal: AbortSignal, user: StorageUser): Promise<{ readonly opened: T; readonly unlock: Unlock }> {
+    const unlock = await this.#lock(signal, user)
     try {
       return { opened: await this.#open(signal), unlock }
     } catch (error) {
@@ -89,6 +108,7 @@ export class Shared<T> {
   /** One user less; after the last it is closed, whatever becomes of its opening. */
   async #leave(session: Session<T>): Promise<void> {
     session.users -= 1
+    for (const each of session.openers) if (each.closed) session.openers.delete(each)
     if (session.users !== 0) return
     this.#forget(session)
     const ending = this.#end(session)

@@ -31,10 +31,11 @@ export async function runOnFileInWorker<M extends keyof FileOperations>(
   use: Use,
   method: M,
   args: Parameters<FileOperations[M]>,
-  { signal, onProgress }: LongOptions,
+  { signal: given, onProgress }: LongOptions,
   worker: true | Worker,
 ): Promise<ReturnType<FileOperations[M]>> {
-  const objects = new PageObjects(worker)
+  const objects = new PageObjects(worker, given)
+  const { signal } = objects.user
   try {
     if (isStorage(storage)) objects.claim(storage, use)
     const packed = await objects.pack(storage, signal)
@@ -52,11 +53,12 @@ async function keep(
   storage: Storage,
   data: unknown,
   use: Use,
-  { signal, onProgress, ...options }: (OpenOptions | CreateOptions) & LongOptions,
+  { signal: given, onProgress, ...options }: (OpenOptions | CreateOptions) & LongOptions,
   worker: true | Worker,
 ): Promise<RemoteHandle> {
-  const objects = new PageObjects(worker)
+  const objects = new PageObjects(worker, given)
   const { client } = objects
+  const { signal } = objects.user
   const image = client.number()
   try {
     for (const each of [storage, data]) if (isStorage(each)) objects.claim(each, use)
@@ -66,6 +68,7 @@ async function keep(
     await unlessAborted(load(client), signal)
     try {
       const facts = await client.port.call(method, [image, file, rest], { signal, onProgress, patient: true })
+      signal.throwIfAborted()
       return new RemoteHandle(objects, image, facts)
     } catch (error) {
       // It may have been opened just before the signal aborted.

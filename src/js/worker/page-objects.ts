@@ -1,11 +1,17 @@
 import { whenAborted } from '../base/abort.js'
 import { claim, disclaim, type Use } from '../base/storage/claims.js'
 import { isStorage, isWritable, type Storage } from '../base/storage/contract.js'
+import { User } from '../base/storage/user.js'
 import { recipeOf } from '../storage/recipe.js'
 import type { WorkerMethods } from './protocol.js'
 import { Client } from './rpc/client.js'
 import { toThrown } from './rpc/thrown.js'
 import { mark, type Packed, replaced, type Token } from './tokens.js'
+
+/** A handle on an image. */
+interface Closable {
+  close(): Promise<void>
+}
 
 /**
  * What an image in a worker has of the page, storages, functions and signals; and the worker itself. It is given back with
@@ -22,10 +28,20 @@ export class PageObjects {
   readonly #forget: (() => void)[] = []
   /** What has to be done before what was packed is sent. */
   readonly #preparations: ((signal: AbortSignal | undefined) => Promise<void>)[] = []
-  #handles = 1
+  /** As the storages know it that they are opened for. */
+  readonly user: User
+  readonly #handles = new Set<Closable>()
 
-  constructor(worker: true | Worker) {
+  /** `signal` aborts the opening. */
+  constructor(worker: true | Worker, signal: AbortSignal | undefined) {
     this.client = Client.acquire(worker === true ? undefined : worker)
+    this.user = new User(signal)
+  }
+
+  /** Takes everything back when this handle, and all others, have called `release`. */
+  add(handle: Closable): void {
+    this.#handles.add(handle)
+    this.user.opened(() => Promise.all([...this.#handles].map((each) => each.close())))
   }
 
   /** Takes a storage for `use`, until this ends. */
@@ -42,21 +58,16 @@ export class PageObjects {
     return packed
   }
 
-  /** For one more handle, which calls `release` in its turn. */
-  share(): PageObjects {
-    this.#handles += 1
-    return this
-  }
-
   /** Takes everything back if no other handle is left. */
-  async release(): Promise<void> {
-    this.#handles -= 1
-    if (this.#handles > 0) return
+  async release(handle?: Closable): Promise<void> {
+    if (handle) this.#handles.delete(handle)
+    if (this.#handles.size > 0) return
     for (const forget of this.#forget) forget()
     for (const number of this.#functions) this.client.withdraw(number)
     for (const number of this.#staying) await this.client.storages.remove(number)
     for (const storage of this.#storages) disclaim(storage)
     this.client.release()
+    this.user.ended()
   }
 
   #pack(value: unknown): Packed {
@@ -73,13 +84,13 @@ export class PageObjects {
     const recipe = recipeOf(storage)
     if (!recipe) return this.#stays(storage)
     if (recipe.prepare) this.#preparations.push(recipe.prepare)
-    return { [mark]: 'recipe', maker: recipe.maker, args: this.#pack(recipe.args()) }
+    return { [mark]: 'recipe', maker: recipe.maker, args: this.#pack(recipe.args(this.user)) }
   }
 
   #stays(storage: Storage): Token {
     const writable = isWritable(storage)
     const number = this.client.number()
-    this.client.storages.add(number, storage)
+    this.client.storages.add(number, storage, this.user)
     this.#staying.push(number)
     return { [mark]: 'storage', number, writable }
   }

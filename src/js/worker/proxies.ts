@@ -4,8 +4,11 @@ import { fileHandle } from '../storage/blob/file-handle.js'
 import { type PrefetchList, type PrefetchOptions, prefetched } from '../storage/cache/prefetch.js'
 import { readAhead } from '../storage/cache/read-ahead.js'
 import { http } from '../storage/http/http.js'
-import { idb } from '../storage/idb/idb.js'
+import { type IdbOptions, idb } from '../storage/idb/idb.js'
+import { type ClaimOptions, claimOfPage } from '../storage/lock.js'
+import type { OpfsFileOptions } from '../storage/opfs/file.js'
 import { localOpfs } from '../storage/opfs/local.js'
+import type { OpfsPath } from '../storage/opfs/path.js'
 import type { Maker } from '../storage/recipe.js'
 import type { PageMethods } from './rpc/client.js'
 import type { Port } from './rpc/port.js'
@@ -69,8 +72,8 @@ const makers: Record<Maker, unknown> = {
   blob,
   fileHandle,
   http,
-  idb,
-  opfs: localOpfs,
+  idb: (name: string, options: IdbOptions) => idb(name, claimOfPage(options)),
+  opfs: (path: OpfsPath, options: OpfsFileOptions, claim: ClaimOptions) => localOpfs(path, options, claimOfPage(claim)),
   // One that has to be waited for on the page may be synchronous here: nothing of that is to be fetched.
   prefetched: (storage: Storage, list: PrefetchList, options?: PrefetchOptions) =>
     isSync(storage) ? storage : prefetched(storage, list, options),

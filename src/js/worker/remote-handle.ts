@@ -30,6 +30,7 @@ export class RemoteHandle implements Handle {
 
   constructor(objects: PageObjects, image: number, facts: Facts, fixed = !facts.writable) {
     this.#objects = objects
+    objects.add(this)
     this.#image = image
     this.#facts = facts
     this.writable = facts.writable
@@ -140,7 +141,7 @@ export class RemoteHandle implements Handle {
   async openSnapshot(idOrName: string): Promise<Handle> {
     const snapshot = this.#objects.client.number()
     const facts = await this.#port.call('openSnapshot', [this.#image, snapshot, idOrName])
-    return new RemoteHandle(this.#objects.share(), snapshot, facts, this.#fixed)
+    return new RemoteHandle(this.#objects, snapshot, facts, this.#fixed)
   }
 
   close(): Promise<void> {
@@ -166,7 +167,7 @@ export class RemoteHandle implements Handle {
       const gone = isQcow2Error(error) && error.code === 'WORKER_DIED'
       if (this.writable || !gone) throw error
     } finally {
-      await this.#objects.release()
+      await this.#objects.release(this)
     }
   }
 }

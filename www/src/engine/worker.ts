@@ -1,7 +1,7 @@
 /** The worker of the page: all engine work happens here, and the image's bytes stay here until they are asked for. */
 
 import { expose, transfer } from 'comlink'
-import { init, opfs, overlay } from 'qcow2-web'
+import { init, opfs, overlay, type StorageUser } from 'qcow2-web'
 import { messageOf } from './message'
 import type { Engine, Survey } from './protocol'
 import { Session } from './session'
@@ -81,7 +81,9 @@ const engine: Engine = {
   editInPlace: (task, takeOver, onTaken) =>
     cancellable(task, async (signal) => {
       const now = opened()
-      const onTakeOver = async () => {
+      const onTakeOver = async (image: StorageUser) => {
+        // It may be asked for before the image is open, which is given up then. What goes wrong is reported below.
+        image.close().catch(() => {})
         if (session !== now) return
         session = null
         await now.close().then(

@@ -1,6 +1,6 @@
 import { unlessAborted } from '../abort.js'
 import { codeOf, Qcow2Error, wordsOf } from '../errors.js'
-import { isWritable, type Storage } from './contract.js'
+import { isWritable, type Storage, type StorageOpenOptions } from './contract.js'
 
 /**
  * Makes a storage ready. It may take as long as another tab, or a server, likes: where `signal` aborts before, nobody waits for
@@ -10,14 +10,14 @@ import { isWritable, type Storage } from './contract.js'
  */
 export async function ready(
   storage: Storage,
-  signal: AbortSignal | undefined,
+  { signal, user }: StorageOpenOptions,
   failed: () => void = () => {},
 ): Promise<void> {
   if (signal?.aborted) {
     failed()
     throw signal.reason
   }
-  const opening = (async () => storage.open?.({ signal }))()
+  const opening = (async () => storage.open?.({ signal, user }))()
   try {
     await unlessAborted(opening, signal)
   } catch (cause) {

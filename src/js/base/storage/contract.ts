@@ -10,6 +10,21 @@ export interface StorageOpenOptions {
    * nothing is left open; or it goes on, and `close` is called when the storage is ready.
    */
   readonly signal?: AbortSignal | undefined
+  /** The image that the storage is opened for, for a storage that may have to ask for its closing: see {@link ClaimOptions}. */
+  readonly user?: StorageUser | undefined
+}
+
+/** The image, or another disk, that a storage is opened for. */
+export interface StorageUser {
+  /** True when it is closed, with all of its storages. */
+  readonly closed: boolean
+  /**
+   * Closes it, with its snapshots that are open, so that what was written is durable. Where it is still being opened, that is given
+   * up, and rejects with code `IN_USE`. Resolves when its storages are closed.
+   *
+   * @throws what its `close` rejects with.
+   */
+  close(): Promise<void>
 }
 
 /**
@@ -114,7 +129,7 @@ export type Storage = SyncStorage | AsyncStorage
 
 /** True if all bytes of the storage are at hand at once. */
 export function isSync(storage: Storage): storage is SyncStorage {
-  return 'readSync' in storage
+  return typeof (storage as Partial<SyncStorage>).readSync === 'function'
 }
 
 /** True if the storage can be written; an exception if it has but a part of what that takes. */

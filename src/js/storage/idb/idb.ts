@@ -2,7 +2,7 @@ import { integer } from '../../base/arguments.js'
 import { invalidArgument } from '../../base/errors.js'
 import type { WritableAsyncStorage } from '../../base/storage/contract.js'
 import { Buffered, chunkSize } from '../buffered.js'
-import { type ClaimOptions, lock } from '../lock.js'
+import { type ClaimOptions, claimFor, lock } from '../lock.js'
 import { made } from '../recipe.js'
 import { names } from './names.js'
 import { deleteFile, IdbStore } from './store.js'
@@ -39,10 +39,10 @@ export const idb: Idb = /* @__PURE__ */ Object.assign(
   (name: string, options: IdbOptions = {}): WritableAsyncStorage => {
     if (typeof name !== 'string' || name === '') throw invalidArgument('idb() takes the name of a file.')
     const budget = integer(options.budget ?? 64 * 1024 * 1024, 'budget', chunkSize)
-    const storage = new Buffered(new IdbStore(database(), name), budget, (opening) =>
-      lock('idb', name, false, options, opening),
+    const storage = new Buffered(new IdbStore(database(), name), budget, (opening, user) =>
+      lock('idb', name, false, options, opening, user),
     )
-    return made(storage, { maker: 'idb', args: () => [name, options] })
+    return made(storage, { maker: 'idb', args: (user) => [name, claimFor(options, user)] })
   },
   {
     list: async (): Promise<string[]> => names(database()),

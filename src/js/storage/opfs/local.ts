@@ -18,5 +18,5 @@ export function localOpfs(path: OpfsPath, options: OpfsFileOptions, claim: Claim
 /** What takes the file at a path. */
 export function claiming(path: OpfsPath, options: OpfsFileOptions, claim: ClaimOptions = {}): Claiming {
   const name = [...path.directories, path.name].join('/')
-  return (opening) => lock('opfs', name, !options.writable, claim, opening)
+  return (opening, user) => lock('opfs', name, !options.writable, claim, opening, user)
 }

@@ -1,7 +1,7 @@
 import { invalidArgument } from '../../base/errors.js'
 import type { LongOptions } from '../../base/progress.js'
 import type { AsyncStorage, Storage, WritableStorage } from '../../base/storage/contract.js'
-import type { ClaimOptions } from '../lock.js'
+import { type ClaimOptions, claimFor } from '../lock.js'
 import { made } from '../recipe.js'
 import { hasAccessHandles, type OpfsFileOptions } from './file.js'
 import { exportFile, file, importFile, list, type OpfsEntry, type OpfsImportOptions, remove, rename } from './files.js'
@@ -84,9 +84,9 @@ function open(path: string, options?: OpfsOptions & { readonly writable?: true |
 function open(path: string, options: OpfsOptions): Storage
 function open(path: string, { create = false, writable = true, ...claim }: OpfsOptions = {}): Storage {
   if (create && !writable) throw invalidArgument('A file that is made has to be writable.')
-  const args = [parsePath(path, 'The path'), { create, writable }, claim] as const
-  const storage = hasAccessHandles() ? localOpfs(...args) : remoteOpfs(...args)
-  return made(storage, { maker: 'opfs', args: () => args })
+  const file = [parsePath(path, 'The path'), { create, writable }] as const
+  const storage = hasAccessHandles() ? localOpfs(...file, claim) : remoteOpfs(...file, claim)
+  return made(storage, { maker: 'opfs', args: (user) => [...file, claimFor(claim, user)] })
 }
 
 /** The file at a path, with its access handle in the package's own worker. */

@@ -4,6 +4,7 @@ import {
   ask,
   isSync,
   type Storage,
+  type StorageUser,
   type WritableAsyncStorage,
   type WritableSyncStorage,
 } from '../../base/storage/contract.js'
@@ -28,9 +29,9 @@ export interface StorageMethods {
 export class StorageTable {
   readonly #storages = new Map<number, ServedStorage>()
 
-  /** Serves a storage from now on. */
-  add(number: number, storage: Storage): void {
-    this.#storages.set(number, new ServedStorage(storage))
+  /** Serves a storage from now on; `user` is what it is opened for, where this side knows that. */
+  add(number: number, storage: Storage, user?: StorageUser): void {
+    this.#storages.set(number, new ServedStorage(storage, user))
   }
 
   /** Serves a storage no longer, and closes it if the other side left it open. */
@@ -63,15 +64,17 @@ const neverAborts = (): AbortSignal => new AbortController().signal
 
 class ServedStorage {
   readonly #storage: Storage
+  readonly #user: StorageUser | undefined
   #opened = 0
   #ended = false
 
-  constructor(storage: Storage) {
+  constructor(storage: Storage, user: StorageUser | undefined) {
     this.#storage = storage
+    this.#user = user
   }
 
   async open(signal: AbortSignal): Promise<void> {
-    await this.#storage.open?.({ signal })
+    await this.#storage.open?.({ signal, user: this.#user })
     this.#opened += 1
     // Nobody waits for it any more.
     if (this.#ended) await this.close()
