@@ -24,7 +24,9 @@ export interface NodeFileOptions {
  * A file of the file system, in Node, Deno or Bun. It is opened when an image is opened over it. A flush is `fdatasync`.
  *
  * Nobody else may change the file while it is in use. Within this thread that is seen to: opening fails with code `IN_USE` where
- * another storage has the file, by whatever path, and one of the two may write. Requests can't be cancelled: an aborted one ends in the background.
+ * another storage has the file, by whatever path, and one of the two may write. Where another program changes a file that is only
+ * read here, reads fail with code `FILE_CHANGED`: each one that is asynchronous, and one with `sync` from a millisecond on. Requests
+ * can't be cancelled: an aborted one ends in the background.
  *
  * @param path the file's path, or its `file:` URL.
  * @throws {@link Qcow2Error} `INVALID_ARGUMENT` if `path` is neither. That the file is missing, or may not be read or
@@ -55,7 +57,7 @@ function asyncReader(file: OpenFile): AsyncStorage {
     open: (options) => file.open(options),
     size: () => file.current.size,
     async read(offset, length) {
-      const { handle } = file.current
+      const { handle, watch } = file.current
       const bytes = new Uint8Array(length)
       let done = 0
       while (done < length) {
@@ -63,6 +65,8 @@ function asyncReader(file: OpenFile): AsyncStorage {
         if (bytesRead === 0) throw tooShort(offset + done)
         done += bytesRead
       }
+      // In the background a read takes twenty times as long as this.
+      watch?.check(offset)
       return bytes
     },
     close: () => file.close(),
@@ -91,13 +95,14 @@ function syncReader(file: OpenFile): SyncStorage {
     open: (options) => file.open(options),
     size: () => file.current.size,
     readSync(offset, into) {
-      const { fs, handle } = file.current
+      const { fs, handle, watch } = file.current
       let done = 0
       while (done < into.length) {
         const count = fs.readSync(handle.fd, into, done, into.length - done, offset + done)
         if (count === 0) throw tooShort(offset + done)
         done += count
       }
+      watch?.checkSometimes(offset)
     },
     close: () => file.close(),
   }
@@ -129,6 +134,8 @@ interface Opened {
   readonly size: number
   /** What tells it from all other files. */
   readonly file: string
+  /** Notices changes by others; not of a file that is written here. */
+  readonly watch: Watch | undefined
 }
 
 async function openFile(path: string | URL, writable: boolean, create: boolean): Promise<Opened> {
@@ -138,10 +145,11 @@ async function openFile(path: string | URL, writable: boolean, create: boolean):
   const { O_RDONLY, O_RDWR, O_CREAT } = fs.constants
   const handle = await fs.promises.open(path, (writable ? O_RDWR : O_RDONLY) | (create ? O_CREAT : 0))
   try {
+    const watch = writable ? undefined : new Watch(fs, handle.fd)
     const { dev, ino, size } = await handle.stat({ bigint: true })
     const file = `${dev} ${ino}`
     if (!claimFile(file, writable ? 'write' : 'read')) throw inUse(path)
-    return { fs, handle, size: Number(size), file }
+    return { fs, handle, size: Number(size), file, watch }
   } catch (error) {
     await handle.close()
     throw error
@@ -160,6 +168,46 @@ function inUse(path: string | URL): Qcow2Error {
   return new Qcow2Error('IN_USE', `The file ${path} is in use, and one that is written can have only one user.`)
 }
 
+/** How often a file is looked after that is read synchronously, in milliseconds. */
+const interval = 1
+
+/**
+ * Notices that another process has changed a file: its size or its time is not what it was. Both are of the open file, so a file
+ * that only takes its name is no change: what is read remains whole.
+ */
+class Watch {
+  readonly #fs: NodeFs
+  readonly #fd: number
+  readonly #state: string
+  #checked = performance.now()
+
+  constructor(fs: NodeFs, fd: number) {
+    this.#fs = fs
+    this.#fd = fd
+    this.#state = this.#look()
+  }
+
+  /** Throws if the file has changed up to now; what was read before that is of the state that was opened. */
+  check(offset: number): void {
+    if (this.#look() === this.#state) return
+    const reason = 'The file was changed by another program after it was opened: open it again.'
+    throw new Qcow2Error('FILE_CHANGED', reason, { offset })
+  }
+
+  /** As `check`, at most once a millisecond: a look takes longer than a small read that is synchronous. */
+  checkSometimes(offset: number): void {
+    const now = performance.now()
+    if (now - this.#checked < interval) return
+    this.#checked = now
+    this.check(offset)
+  }
+
+  #look(): string {
+    const { dev, ino, size, mtimeNs } = this.#fs.fstatSync(this.#fd, { bigint: true })
+    return [dev, ino, size, mtimeNs].join()
+  }
+}
+
 function tooShort(offset: number): Qcow2Error {
   return new Qcow2Error('FILE_CHANGED', 'The file is shorter than it was when it was opened.', { offset })
 }
@@ -171,6 +219,7 @@ interface NodeFs {
   ftruncateSync(fd: number, size: number): void
   fdatasyncSync(fd: number): void
   fstatSync(fd: number): { readonly size: number }
+  fstatSync(fd: number, options: { readonly bigint: true }): Record<'dev' | 'ino' | 'size' | 'mtimeNs', bigint>
   readonly constants: { readonly O_RDONLY: number; readonly O_RDWR: number; readonly O_CREAT: number }
   readonly promises: { open(path: string | URL, flags: number): Promise<FileHandle> }
 }
