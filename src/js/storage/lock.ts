@@ -33,6 +33,9 @@ export type Unlock = () => Promise<void>
 /** Takes a file for `user`, unless `opening` aborts before. */
 export type Claiming = (opening: AbortSignal, user: StorageUser) => Promise<Unlock>
 
+/** Stands for what a file is taken for that no image uses. */
+const nobody: StorageUser = { closed: true, close: async () => {} }
+
 /** `claim` for a worker, which knows nothing of what is opened on the page: that is `user`. */
 export function claimFor<O extends ClaimOptions>(claim: O, user: StorageUser | undefined): O {
   const { onTakeOver } = claim
@@ -62,7 +65,7 @@ export async function lock(
   shared: boolean,
   { takeOver, onTakeOver, signal }: ClaimOptions,
   opening: AbortSignal,
-  user: StorageUser,
+  user: StorageUser = nobody,
 ): Promise<Unlock> {
   signal?.throwIfAborted()
   if (!globalThis.navigator?.locks) return async () => {}
