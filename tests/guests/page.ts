@@ -30,7 +30,7 @@ export interface PageLinux {
 /** What {@link prepareLinux} puts on a page. */
 export interface PageGlobals {
   /** Makes a machine with the disk of an image, or of v86's own kind. */
-  linux(disk: Package.Qcow2 | ArrayBuffer, options?: object): Promise<PageLinux>
+  linux(disk: Package.Qcow2 | ArrayBuffer, options?: object, diskOptions?: Adapter.V86DiskOptions): Promise<PageLinux>
 }
 
 /** Puts {@link PageGlobals} on a page. */
@@ -43,9 +43,9 @@ export const prepareLinux: Work<[], void> = async () => {
   })
   const { V86, load } = globalThis as unknown as typeof import('v86') & { load(path: string): Promise<typeof Adapter> }
   const { v86Disk } = await load('/hosts/v86.js')
-  const linux: PageGlobals['linux'] = async (disk, options = {}) => {
+  const linux: PageGlobals['linux'] = async (disk, options = {}, diskOptions = {}) => {
     const raw = disk instanceof ArrayBuffer
-    const hda = raw ? ({ buffer: disk } as unknown as Adapter.V86Disk) : v86Disk(disk)
+    const hda = raw ? ({ buffer: disk } as unknown as Adapter.V86Disk) : v86Disk(disk, diskOptions)
     const emulator = new V86({
       wasm_path: '/v86/v86.wasm',
       bios: { url: '/v86/bios.bin' },

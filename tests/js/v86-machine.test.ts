@@ -112,6 +112,38 @@ describe('the drive', () => {
   })
 })
 
+/** The primary channel's. */
+const statusPort = 0x1f7
+
+/** What v86's declarations have not got. */
+interface PolledCpu {
+  readonly in_hlt: { readonly 0: number }
+  readonly io: { port_read8(port: number): number }
+}
+
+it('the processor sleeps while its BIOS polls a drive that waits for the image', async () => {
+  const storage = new FaultyStorage()
+  const { machine, disk } = await boot(await imageOf(storage))
+  expect(await machine.count()).toBe(1)
+  await disk.flush()
+  let open = () => {}
+  storage.gate = new Promise((resolve) => {
+    open = resolve
+  })
+  const { cpu } = (machine.emulator as unknown as { v86: { cpu: PolledCpu } }).v86
+  const read = cpu.io.port_read8.bind(cpu.io)
+  let polls = 0
+  cpu.io.port_read8 = (port) => {
+    if (port === statusPort) polls += 1
+    return read(port)
+  }
+  machine.send('x')
+  while (polls === 0 || cpu.in_hlt[0] === 0) await new Promise((resolve) => setImmediate(resolve))
+  expect(polls).toBeLessThan(1000)
+  open()
+  expect(await machine.count()).toBe(2)
+})
+
 describe('a saved machine', () => {
   it('comes back with its disk, also in another page', async () => {
     const storage = memory()

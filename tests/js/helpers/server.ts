@@ -39,9 +39,11 @@ export class FileServer {
   async start(): Promise<this> {
     const server = createServer((request, response) => this.#receive(request, response))
     this.#server = server
-    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+    // One that was stopped comes back at its address.
+    const port = this.url ? Number(new URL(this.url).port) : 0
+    await new Promise<void>((resolve) => server.listen(port, '127.0.0.1', resolve))
     // Browsers keep answers, and ports are used again.
-    this.url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/${randomUUID()}.qcow2`
+    this.url ||= `http://127.0.0.1:${(server.address() as AddressInfo).port}/${randomUUID()}.qcow2`
     return this
   }
 

@@ -1,4 +1,5 @@
 import type { Qcow2 } from '../../index.js'
+import { ReadAhead } from './read-ahead.js'
 import { checksum } from './record.js'
 
 /** v86 guesses the geometry from the first sector, which it wants at once. */
@@ -13,6 +14,7 @@ export class Content {
   readonly image: Qcow2
   /** The write cache, as the guest sees it; `undefined` where the drive has none. Without it, each write is durable at once. */
   writeCache: boolean | undefined
+  readonly #ahead: ReadAhead
   #size: number
   #firstSector: Uint8Array<ArrayBuffer> | undefined
   #identity = ''
@@ -22,6 +24,7 @@ export class Content {
 
   constructor(image: Qcow2, writeCache: boolean) {
     this.image = image
+    this.#ahead = new ReadAhead(image)
     this.writeCache = writeCache && !image.readOnly ? true : undefined
     this.#size = image.size
   }
@@ -45,32 +48,41 @@ export class Content {
     return this.#writes > this.#durable
   }
 
-  async read(offset: number, length: number, signal: AbortSignal | undefined): Promise<Uint8Array> {
+  /** Reads without waiting; `undefined` for what is not at hand. */
+  readNow(offset: number, length: number): Uint8Array | undefined {
+    const { sync } = this.image
+    const inside = this.#inside(offset, length)
+    if (!sync && !this.#ahead.has(offset, inside)) return undefined
     const bytes = new Uint8Array(length)
-    await this.image.readInto(offset, this.#inside(bytes, offset), { signal })
+    if (sync) this.image.readIntoSync(offset, bytes.subarray(0, inside))
+    else this.#ahead.take(offset, bytes.subarray(0, inside))
     return bytes
   }
 
-  readSync(offset: number, length: number): Uint8Array {
+  async read(offset: number, length: number, signal: AbortSignal | undefined): Promise<Uint8Array> {
     const bytes = new Uint8Array(length)
-    this.image.readIntoSync(offset, this.#inside(bytes, offset))
+    await this.#ahead.read(offset, bytes.subarray(0, this.#inside(offset, length)), signal)
     return bytes
+  }
+
+  /** Writes without waiting; false if that is not possible. */
+  writeNow(offset: number, bytes: Uint8Array): boolean {
+    if (!this.image.sync) return false
+    this.#writes += 1
+    this.image.writeSync(offset, bytes)
+    this.#keepFirstSector(offset, bytes)
+    if (this.writeCache === true) return true
+    this.image.flushSync()
+    this.#durable = this.#writes
+    return true
   }
 
   async write(offset: number, bytes: Uint8Array): Promise<void> {
     this.#writes += 1
+    this.#ahead.changing(offset, bytes.length)
     await this.image.write(offset, bytes)
     this.#keepFirstSector(offset, bytes)
     if (this.writeCache !== true) await this.flush()
-  }
-
-  writeSync(offset: number, bytes: Uint8Array): void {
-    this.#writes += 1
-    this.image.writeSync(offset, bytes)
-    this.#keepFirstSector(offset, bytes)
-    if (this.writeCache === true) return
-    this.image.flushSync()
-    this.#durable = this.#writes
   }
 
   /** Makes durable what was written before the call. */
@@ -94,6 +106,7 @@ export class Content {
   async reload(): Promise<void> {
     this.#writes += 1
     this.#durable = this.#writes
+    this.#ahead.clear()
     await this.load()
   }
 
@@ -106,9 +119,9 @@ export class Content {
     if (offset < sectorSize) this.#firstSector?.set(bytes.subarray(0, sectorSize - offset), offset)
   }
 
-  /** The part of a range that the image has; the rest of its last sector reads as zeros. */
-  #inside(bytes: Uint8Array, offset: number): Uint8Array {
-    const over = offset + bytes.length - this.#size
-    return over > 0 && over < padding && offset < this.#size ? bytes.subarray(0, bytes.length - over) : bytes
+  /** How much of a range the image has; the rest of its last sector reads as zeros. */
+  #inside(offset: number, length: number): number {
+    const over = offset + length - this.#size
+    return over > 0 && over < padding && offset < this.#size ? length - over : length
   }
 }

@@ -100,7 +100,7 @@ class ImageDisk implements V86Disk, HookedDisk, MachineDisk {
     this.#requests.submit({
       request: { kind: 'read', offset, length },
       serve: () => this.#content.read(offset, length, signal),
-      serveSync: this.image.sync ? () => this.#content.readSync(offset, length) : undefined,
+      serveNow: () => this.#content.readNow(offset, length),
       answer: this.#requests.unlessReset(done),
       signal,
     })
@@ -125,8 +125,8 @@ class ImageDisk implements V86Disk, HookedDisk, MachineDisk {
     const answer = this.#requests.unlessReset(done)
     this.#requests.submit({
       request: { kind: 'write', offset, length: own.length },
-      serve: () => this.#content.write(offset, own),
-      serveSync: this.image.sync ? () => this.#content.writeSync(offset, own) : undefined,
+      serve: () => this.#content.write(offset, own).then(() => true),
+      serveNow: () => this.#content.writeNow(offset, own) || undefined,
       answer: () => {
         this.#flushPoints.written()
         answer()

@@ -1,7 +1,10 @@
 import { isQcow2Error, Qcow2Error } from '../../index.js'
 import type { V86DiskOptions, V86Fault, V86Request } from './types.js'
 
-/** How long a failing storage is asked again: less than the 30 seconds after which Linux resets a drive. */
+/**
+ * How long a failing storage is asked again. The last attempt takes some seconds more over HTTP, and all of it must be less than
+ * the 30 seconds after which Linux resets a drive.
+ */
 const patience = 20_000
 const firstPause = 250
 const longestPause = 2000
@@ -22,12 +25,11 @@ export function policy(onFault: V86DiskOptions['onFault'], request: V86Request):
   }
 }
 
-/** Asks a storage that fails again for a while. Other errors would come back as they are. */
+/** Asks a storage that fails again for a while, from now on. Other errors would come back as they are. */
 function patient(): Decide {
-  let deadline: number | undefined
+  const deadline = performance.now() + patience
   let pause = firstPause
   return async (error, signal) => {
-    deadline ??= performance.now() + patience
     if (error.code !== 'STORAGE' || performance.now() + pause > deadline) return 'fail'
     await delay(pause, signal)
     pause = Math.min(pause * 2, longestPause)

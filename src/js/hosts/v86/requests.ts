@@ -10,8 +10,8 @@ export interface Served<T> {
   readonly request: V86Request
   /** Asks the image. */
   readonly serve: () => Promise<T>
-  /** Asks an image that answers at once. Some guests reset a drive that answers late. */
-  readonly serveSync?: (() => T) | undefined
+  /** Asks for what can be answered without waiting; `undefined` if it can't. Some guests reset a drive that answers late. */
+  readonly serveNow?: () => T | undefined
   /** Answers the guest. */
   readonly answer: (value: T) => void
   /** Aborted when the guest no longer waits for the answer. */
@@ -70,13 +70,13 @@ export class Requests {
   submit<T>(served: Served<T>): void {
     this.#queue.push(() => {
       if (served.signal?.aborted) return undefined
-      if (!served.serveSync) return this.#serve(served)
-      let value: T
+      let value: T | undefined
       try {
-        value = served.serveSync()
+        value = served.serveNow?.()
       } catch (thrown) {
         return this.#serve(served, asError(thrown))
       }
+      if (value === undefined) return this.#serve(served)
       this.succeeded()
       served.answer(value)
       return undefined

@@ -1,7 +1,7 @@
 /** The part of v86's processor that lets it sleep, under v86's own names. */
 export interface RestingCpu {
-  /** One byte: 1 while the processor waits for an interrupt. */
-  readonly in_hlt: Uint8Array
+  /** One byte: 1 while the processor waits for an interrupt. v86 has it behind a proxy, which is no array. */
+  readonly in_hlt: { 0: number }
   /** Lets the emulator run at once, should it wait. */
   stop_idling(): void
 }
@@ -41,5 +41,5 @@ export class Rest {
 /** True if this v86 has what a sleeping processor takes. */
 export function canRest(cpu: unknown): cpu is RestingCpu {
   const { in_hlt, stop_idling } = (cpu ?? {}) as Partial<RestingCpu>
-  return in_hlt instanceof Uint8Array && in_hlt.length > 0 && typeof stop_idling === 'function'
+  return typeof in_hlt?.[0] === 'number' && typeof stop_idling === 'function'
 }
