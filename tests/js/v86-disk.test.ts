@@ -181,6 +181,30 @@ describe('flushes', () => {
     expect(disk.state.dirty).toBe(false)
   })
 
+  it.each([
+    ['visibilitychange', 'hidden', 1],
+    ['visibilitychange', 'visible', 0],
+    ['pagehide', 'visible', 1],
+  ] as const)('come at once when the page may end: %s, %s', async (type, visibilityState, flushes) => {
+    const [document, window] = [Object.assign(new EventTarget(), { visibilityState }), new EventTarget()]
+    vi.stubGlobal('document', document)
+    vi.stubGlobal('window', window)
+    try {
+      const { disk } = await diskOver(new FaultyStorage())
+      await set(disk, 0, filled(1))
+      await disk.idle()
+      expect(disk.state.dirty).toBe(true)
+      const target = type === 'pagehide' ? window : document
+      target.dispatchEvent(new Event(type))
+      expect(disk.state.pending).toBe(flushes)
+      await disk.close()
+      target.dispatchEvent(new Event(type))
+      expect(disk.state.pending).toBe(0)
+    } finally {
+      vi.unstubAllGlobals()
+    }
+  })
+
   it('come with each write where the drive has no cache', async () => {
     for (const storage of [new FaultyStorage(), memory()]) {
       const { disk } = await diskOver(storage, { writeCache: false })

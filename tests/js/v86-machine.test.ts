@@ -184,6 +184,36 @@ describe('a saved machine', () => {
     expect(await fresh.machine.count()).toBe(2)
   })
 
+  it('is saved into another image where its own has no more room, and comes back from there', async () => {
+    const storage = new FaultyStorage()
+    const image = await imageOf(storage)
+    const { machine, disk } = await boot(image, { onChange: () => {} })
+    expect(await machine.count()).toBe(1)
+    storage.fails = { write: true }
+    storage.failure = Object.assign(new Error('no room'), { name: 'QuotaExceededError' })
+    machine.send('x')
+    await machine.hear(/The disk reports an error/)
+    await expect(disk.savevm('here')).rejects.toMatchObject({ code: 'QUOTA' })
+    const elsewhere = memory()
+    const other = await Qcow2.create(elsewhere, { size })
+    await expect(disk.savevm('a name', { into: await Qcow2.create(memory(), { size: 512 }) })).rejects.toMatchObject({
+      code: 'INVALID_ARGUMENT',
+    })
+    const { vmStateSize } = await disk.savevm('there', { into: other })
+    expect(vmStateSize).toBeGreaterThan(0)
+    expect(await countOf(other)).toBe(1)
+
+    const next = await boot(other, {}, { autostart: false })
+    await next.disk.loadvm('there')
+    await next.machine.emulator.run()
+    next.machine.send('x')
+    expect(await next.machine.count()).toBe(2)
+    await next.machine.emulator.stop()
+    await next.disk.close()
+    await other.close()
+    expect(check(save('elsewhere.qcow2', elsewhere.bytes()))).toBe('clean')
+  })
+
   it('is refused if it is damaged, foreign or of another machine, and nothing changes', async () => {
     const image = await imageOf(memory())
     const { machine, disk } = await boot(image)

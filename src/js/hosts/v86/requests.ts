@@ -177,10 +177,14 @@ export class Requests {
   /** Decides whether a failed request is tried again. If not, the guest learns of it. */
   async #again<T>(decide: Decide, error: Qcow2Error, { request, signal, internal }: Served<T>): Promise<boolean> {
     const epoch = this.#epoch
-    this.#fault = error
-    this.#faulted()
     this.failing(error)
+    // A decision that is made at once leaves nothing pending.
+    const undecided = setTimeout(() => {
+      this.#fault = error
+      this.#faulted()
+    })
     const decision = await decide(error, signal)
+    clearTimeout(undecided)
     // A reset has ended the request: nothing waits for it any more.
     const ended = signal?.aborted === true
     if (decision === 'retry' && !ended) return true

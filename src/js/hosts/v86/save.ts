@@ -1,4 +1,4 @@
-import { type Qcow2, Qcow2Error, type Snapshot } from '../../index.js'
+import { convert, type Qcow2, Qcow2Error, type Snapshot } from '../../index.js'
 import { type FrameHeader, frame } from './frame.js'
 import type { Machine } from './machine.js'
 import type { MachineDisk } from './machine-disk.js'
@@ -12,12 +12,18 @@ export async function saveMachine(
   name: string,
   options: V86SaveOptions,
 ): Promise<Snapshot> {
-  options.signal?.throwIfAborted()
-  if (disk.image.readOnly) throw new Qcow2Error('READ_ONLY', 'The image is not writable, so it takes no snapshot.')
+  const { signal, into } = options
+  signal?.throwIfAborted()
+  const target = into ?? disk.image
+  if (target.readOnly) throw new Qcow2Error('READ_ONLY', 'The image is not writable, so it takes no snapshot.')
+  if (target.size !== disk.image.size) {
+    const reason = `The disk has ${disk.image.size} bytes; the image to save into has ${target.size}. Make it as large.`
+    throw new Qcow2Error('INVALID_ARGUMENT', reason)
+  }
   return machine.paused(async () => {
     const save = token()
     const state = new Uint8Array(await stateOf(machine, save))
-    const header = headerOf(machine, save)
+    const header = headerOf(machine, disk, save)
     const others = machine.disks.filter((each) => each.disk !== disk && !each.disk.image.readOnly)
     const taken: { readonly image: Qcow2; readonly id: string }[] = []
     try {
@@ -25,14 +31,9 @@ export async function saveMachine(
         const { id } = await snapshot(machine, other.image, name, { header, state: new Uint8Array(0) }, options)
         taken.push({ image: other.image, id })
       }
+      if (into) await disk.exclusive(() => convert(disk.image, into, { signal }))
       // Last: a save is complete once the state is there.
-      return await snapshot(
-        machine,
-        disk.image,
-        name,
-        { header: { ...header, stateLength: state.length }, state },
-        options,
-      )
+      return await snapshot(machine, target, name, { header: { ...header, stateLength: state.length }, state }, options)
     } catch (error) {
       // What is in the way of a deletion is of less interest than what was in the way of the save.
       for (const { image, id } of taken) await image.snapshots.delete(id).catch(() => {})
@@ -52,13 +53,14 @@ async function stateOf(machine: Machine, save: string): Promise<ArrayBuffer> {
   }
 }
 
-function headerOf(machine: Machine, save: string): FrameHeader {
-  const disks = machine.disks.map(({ role, disk: { image, identity, writeCache } }) => ({
+function headerOf(machine: Machine, main: MachineDisk, save: string): FrameHeader {
+  const disks = machine.disks.map(({ role, disk }) => ({
     role,
-    size: image.size,
-    snapshot: !image.readOnly,
-    identity,
-    writeCache: writeCache === true,
+    size: disk.image.size,
+    // That of the main disk may be another image's.
+    snapshot: disk === main || !disk.image.readOnly,
+    identity: disk.identity,
+    writeCache: disk.writeCache === true,
   }))
   return { emulator: 'v86', save, memorySize: machine.memorySize, stateLength: 0, disks }
 }

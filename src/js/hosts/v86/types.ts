@@ -1,4 +1,4 @@
-import type { Progress, Qcow2Error, Snapshot } from '../../index.js'
+import type { Progress, Qcow2, Qcow2Error, Snapshot } from '../../index.js'
 
 /** A request of the guest, as the machine sends it to a disk. */
 export interface V86Request {
@@ -81,6 +81,11 @@ export interface V86AttachOptions {
 
 /** How {@link V86Disk.savevm} saves. */
 export interface V86SaveOptions {
+  /**
+   * Saves into another image, for a disk whose image has no more room: this one gets the disk as it is, then the snapshot. It
+   * must be writable and empty, with the size of the disk. It stays the caller's. Pass it to `v86Disk` to load the machine.
+   */
+  readonly into?: Qcow2 | undefined
   /** Stops saving: the image is as before, the machine goes on, and `savevm` rejects with the signal's reason. */
   readonly signal?: AbortSignal | undefined
   /** Called with how many bytes of the machine's state are saved. */
@@ -161,9 +166,10 @@ export interface V86Disk extends V86Buffer {
    * not writable, such as a CD, is only recorded.
    *
    * @param name the name of the snapshot. Several may have the same.
-   * @returns the snapshot of this disk's image.
-   * @throws `Qcow2Error` `NOT_ATTACHED`, `FAULT_PENDING`, `BUSY`, `READ_ONLY`, and what `snapshots.create` rejects with;
-   * or the signal's reason. The machine goes on then, and no image keeps a snapshot of it.
+   * @returns the snapshot of this disk's image, or of the one that it is saved into.
+   * @throws `Qcow2Error` `NOT_ATTACHED`, `FAULT_PENDING`, `BUSY`, `READ_ONLY`, `INVALID_ARGUMENT` for an image of another size
+   * to save into, and what `convert` and `snapshots.create` reject with; or the signal's reason. The machine goes on then, and
+   * no image keeps a snapshot of it.
    */
   savevm(name: string, options?: V86SaveOptions): Promise<Snapshot>
   /**

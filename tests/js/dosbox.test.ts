@@ -2,7 +2,7 @@ import { execFileSync, spawn } from 'node:child_process'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, it } from 'vitest'
-import { check, contents, convert, disk, file } from '../js/helpers/qemu.js'
+import { check, contents, convert, disk, file } from './helpers/qemu.js'
 
 it('DOS copies files on a disk of the package, and its death loses nothing', async () => {
   const floppy = file('floppy.img')
