@@ -1,5 +1,6 @@
 // `npm run bench`: the native benchmarks, then those in Chromium; `npm run bench -- native` and so on for one of `parts`.
 // Everything is compared within one run: figures of two runs, or of two machines, say nothing.
+import { spawnSync } from 'node:child_process'
 import { copyFileSync, mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { build } from './build.mjs'
@@ -21,8 +22,34 @@ function buildPlain() {
   copyFileSync(join(required().folder, target, 'release', 'plain.wasm'), inRoot('target', 'bench', 'plain.wasm'))
 }
 
+/** Prints how many instructions one operation takes, as callgrind counts them: the same on every run of a machine. */
+async function instructions(args) {
+  await setup(['rust'])
+  say('\n=== instructions for one operation')
+  const manifest = inRoot('tests', 'bench', 'Cargo.toml')
+  run('cargo', ['build', '--locked', '--quiet', '--release', '--manifest-path', manifest, '--bin', 'instructions'])
+  const program = inRoot('tests', 'bench', 'target', 'release', 'instructions')
+  const operations = ['read', 'cold-read', 'sequential-read', 'write', 'allocate']
+  for (const operation of args.length ? args : operations) {
+    const [few, many] = [2000, 6000].map((times) => counted(program, operation, times))
+    say(`${operation.padEnd(16)} ${Math.round((many - few) / 4000)}`)
+  }
+}
+
+/** The instructions that a whole run takes. */
+function counted(program, operation, times) {
+  const args = ['--tool=callgrind', '--callgrind-out-file=/dev/null', program, operation, `${times}`]
+  const { error, stderr, status } = spawnSync('valgrind', args, { encoding: 'utf8' })
+  if (error)
+    throw new Stop(`valgrind did not start (${error.message}): install it, such as by \`apt install valgrind\`.`)
+  const count = /Collected : (\d+)/.exec(stderr)?.[1]
+  if (status !== 0 || !count) throw new Stop(`valgrind failed:\n${stderr}`)
+  return Number(count)
+}
+
 const parts = {
   native: (args) => native('native', ['--', ...args]),
+  instructions,
   cost: (args) => native('requests, bytes and allocations', ['--bin', 'cost', '--', ...args]),
   check: () => native('checking, against qemu-img', ['--bin', 'check']),
   snapshots: (args) => native('snapshots, against qemu-img', ['--bin', 'snapshot', '--', ...args]),
