@@ -15,7 +15,7 @@ pub(crate) struct Requests {
     older: RefCell<VecDeque<(u64, usize)>>,
 }
 
-/// A request under way.
+/// A request under way. Dropped early: see [`cancellation`](super::cancellation).
 pub(crate) struct Request<'a> {
     requests: &'a Requests,
     generation: u64,

@@ -16,7 +16,7 @@ pub(crate) struct InFlight {
     waiters: Waiters,
 }
 
-/// Holds a range of guest clusters until dropped.
+/// Holds a range of guest clusters until dropped: see [`cancellation`](super::cancellation).
 pub(crate) struct HeldRange<'a> {
     owner: &'a InFlight,
     id: u64,

@@ -15,12 +15,12 @@ pub(crate) struct Gate {
     waiters: Waiters,
 }
 
-/// Inside until dropped.
+/// Inside until dropped: see [`cancellation`](super::cancellation).
 pub(crate) struct Inside<'a> {
     gate: &'a Gate,
 }
 
-/// Keeps the gate closed until dropped.
+/// Keeps the gate closed until dropped: see [`cancellation`](super::cancellation).
 pub(crate) struct Closed<'a> {
     gate: &'a Gate,
 }

@@ -147,7 +147,7 @@ impl<S: StorageMut> HostFile<S> {
     }
 }
 
-/// Says when dropped that something was written.
+/// Says when dropped that something was written: see [`cancellation`](super::cancellation).
 struct Written<'a> {
     unsynced: &'a Cell<bool>,
 }

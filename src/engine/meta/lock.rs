@@ -11,7 +11,7 @@ pub(crate) struct Lock {
     waiters: Waiters,
 }
 
-/// Holds the lock until dropped.
+/// Holds the lock until dropped: see [`cancellation`](super::cancellation).
 pub(crate) struct Guard<'a> {
     lock: &'a Lock,
 }

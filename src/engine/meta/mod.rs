@@ -3,6 +3,7 @@
 pub(crate) mod active_requests;
 pub(crate) mod attempt;
 pub(crate) mod buffer_pool;
+mod cancellation;
 pub(crate) mod cluster_locks;
 pub(crate) mod compressed;
 pub(crate) mod current_header;

@@ -20,6 +20,9 @@ use crate::format::refcount::{CountPlace, TABLE_ENTRY_SIZE};
 use crate::format::units::HostOffset;
 use crate::storage::Storage;
 
+/// Refcounts that are made anew, beside those that the file points to.
+///
+/// Dropped before they are written, they are forgotten: see [`cancellation`](super::cancellation).
 pub(super) struct NewCounts<'a> {
     old: &'a Refcounts,
     /// Where each block will be; 0 where there is none.

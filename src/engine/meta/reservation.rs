@@ -5,7 +5,8 @@ use core::ops::Range;
 use super::writeback::Writeback;
 use crate::format::units::HostOffset;
 
-/// Clusters that are allocated and not linked yet. Dropped, they are given back.
+/// Clusters that are allocated and not linked yet. Dropped, they are given back: see
+/// [`cancellation`](super::cancellation).
 pub(crate) struct Reservation<'a> {
     writeback: &'a Writeback,
     /// Empty where the clusters are not counted: those of a data file.
