@@ -160,6 +160,11 @@ impl L2Entry {
         (whole && plain && !rules.data_file).then_some(HostOffset(offset))
     }
 
+    /// The entry says nothing at all: the backing file shows through. What [`L2Entry::decode`] makes of it is the same.
+    pub(crate) fn is_empty(self) -> bool {
+        self.word | self.bitmap == 0
+    }
+
     /// Reserved bits are ignored, and so is the bitmap of a compressed cluster, as QEMU does.
     pub(crate) fn decode(self, rules: L2Rules) -> Result<Cluster, BadL2Entry> {
         if self.is_compressed() {

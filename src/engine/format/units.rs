@@ -21,3 +21,9 @@ impl HostOffset {
         Self(self.0.saturating_add(bytes))
     }
 }
+
+/// A number that is known to be small: at most a table, a cluster, or the length of a buffer.
+#[inline]
+pub(crate) fn usize_of(small: u64) -> usize {
+    usize::try_from(small).unwrap_or(usize::MAX)
+}

@@ -1,5 +1,6 @@
 //! A file of the chain, as reads see it.
 
+use alloc::boxed::Box;
 use alloc::rc::{Rc, Weak};
 use alloc::vec::Vec;
 use core::cell::{Cell, OnceCell, RefCell};
@@ -180,7 +181,8 @@ impl<S: Storage> Layer<S> {
             Self::Raw(file) => file,
             Self::Qcow2 { file, .. } => match &file.encrypted {
                 None => file.files.data(),
-                Some(encrypted) => return encrypted.read(file.files.data(), guest, place, buf).await,
+                // On the heap, for it is large, and the future of a read is moved about.
+                Some(encrypted) => return Box::pin(encrypted.read(file.files.data(), guest, place, buf)).await,
             },
         };
         file.read(place, buf).await.map_err(Error::Storage)

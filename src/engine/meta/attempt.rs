@@ -1,6 +1,6 @@
 //! Attempts: what is decided from cached tables alone, and tried again when what it missed is loaded.
 
-use super::host_file::HostFile;
+use super::host_file::{FileId, HostFile};
 use super::table_cache::{SliceRef, SliceSize, TableCache};
 use crate::error::{Corrupt, Error, Misuse};
 use crate::format::units::HostOffset;
@@ -48,6 +48,12 @@ impl Pins {
 }
 
 impl TableCache {
+    /// The slice that holds the byte at `offset`, and where in the slice that byte is.
+    #[inline]
+    pub(crate) fn try_slice_at(&self, file: FileId, size: SliceSize, offset: HostOffset) -> Attempt<(SliceRef, usize)> {
+        self.cached(file, size, offset).ok_or(Stop::Miss(offset))
+    }
+
     /// Repeats `attempt` until it completes, loading what it misses from `file` in between.
     pub(crate) async fn complete<S: Storage, T>(
         &self,

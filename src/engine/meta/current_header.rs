@@ -19,6 +19,11 @@ impl CurrentHeader {
         self.header.borrow().clone()
     }
 
+    /// What `look` finds in the header, without sharing it.
+    pub(crate) fn with<T>(&self, look: impl FnOnce(&Header) -> T) -> T {
+        look(&self.header.borrow())
+    }
+
     pub(crate) fn set(&self, header: Header) {
         self.header.replace(Rc::new(header));
     }

@@ -20,10 +20,14 @@ pub(crate) struct Dirty {
 impl Dirty {
     /// Sets the word at byte `at` of `slice`, which begins at `start` in the file.
     pub(crate) fn set_word(&self, start: HostOffset, slice: &SliceRef, at: usize, word: u64) {
-        if slice.word(at) != word {
-            slice.set_word(at, word);
+        if slice.word(at) == word {
+            return;
+        }
+        // What is dirty is among them already.
+        if slice.is_clean() {
             self.add(start, slice);
         }
+        slice.set_word(at, word);
     }
 
     /// Takes up the whole of `slice`, of a table that the file doesn't hold yet.

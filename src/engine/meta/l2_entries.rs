@@ -1,22 +1,22 @@
 //! The entries of a slice of an L2 table, in runs.
 
 use super::run::{Mapping, Run};
-use super::table_cache::Slice;
+use super::table_cache::SliceRef;
 use crate::error::Corrupt;
 use crate::format::copied::is_copied;
 use crate::format::l1::L1Entry;
 use crate::format::l2::{BadL2Entry, Cluster, L2Entry, L2Rules, SubclusterKind};
-use crate::format::units::{GuestOffset, HostOffset};
+use crate::format::units::{GuestOffset, HostOffset, usize_of};
 
 /// The entries of a slice from the one at byte `at` on, which is at `offset` in the file.
-pub(super) struct L2Entries<'a> {
-    pub(super) slice: &'a Slice,
+pub(super) struct L2Entries {
+    pub(super) slice: SliceRef,
     pub(super) at: usize,
     pub(super) offset: HostOffset,
     pub(super) rules: L2Rules,
 }
 
-impl L2Entries<'_> {
+impl L2Entries {
     /// The run at `start`, which the first entry maps, of at most `limit` bytes. `l1_entry` points to the table.
     #[inline]
     pub(super) fn run(&self, start: GuestOffset, limit: u64, l1_entry: L1Entry) -> Result<Run, Corrupt> {
@@ -58,6 +58,7 @@ impl L2Entries<'_> {
         let entry = self.entry(index);
         let (length, mapping) = match entry.plain_host(self.rules) {
             Some(host) => (geometry.cluster_size() - within, Mapping::Data(host.plus(within))),
+            None if entry.is_empty() => (geometry.cluster_size() - within, Mapping::Unallocated(None)),
             None => self.first_run_of_any(index, start)?,
         };
         let copied = if is_copied(l1_entry, entry) { length } else { 0 };
@@ -67,7 +68,7 @@ impl L2Entries<'_> {
             copied,
             reaches_slice_end: false,
             l2_table_copied: l1_entry.is_copied(),
-            l2_entry: Some(self.offset_of(index)),
+            l2_entry: Some((self.offset_of(index), entry)),
         })
     }
 
@@ -119,11 +120,6 @@ impl L2Entries<'_> {
         // An entry is 8 or 16 bytes, and the index is that of an entry in the slice, or of the first one behind it.
         self.at + index * usize_of(self.rules.geometry.l2_entry_size())
     }
-}
-
-/// Of a number that is known to be small.
-fn usize_of(small: u64) -> usize {
-    usize::try_from(small).unwrap_or(usize::MAX)
 }
 
 impl BadL2Entry {

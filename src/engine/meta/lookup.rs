@@ -92,7 +92,7 @@ impl Tables {
             return self.resolve_empty(file, l1, step, start, limit);
         };
         let offset = self.l2_entry_offset(l2_table, start);
-        let run = self.with_l2_entries(file, offset, |entries| entries.run(start, limit, step.entry))??;
+        let run = self.entries_at(file, offset)?.run(start, limit, step.entry)?;
         self.lookups.set(self.lookups.get() + 1);
         Ok(run)
     }
@@ -144,7 +144,7 @@ impl Tables {
             None => None,
             Some(table) => {
                 let offset = self.l2_entry_offset(table, start);
-                Some((offset, self.with_l2_entries(file, offset, |entries| entries.entry(0))?))
+                Some((offset, self.l2_entry(file, offset)?))
             }
         };
         Ok(Walk { l1_entry: Some((offset, entry)), l2_table, l2_entry })
@@ -152,14 +152,13 @@ impl Tables {
 
     /// The L2 entries from the one at host offset `first` on, `count` of them or as many as its slice has.
     pub(crate) fn l2_entries(&self, file: FileId, first: HostOffset, count: usize) -> Attempt<Vec<L2Entry>> {
-        self.with_l2_entries(file, first, |entries| {
-            (0..count.min(entries.count())).map(|at| entries.entry(at)).collect()
-        })
+        let entries = self.entries_at(file, first)?;
+        Ok((0..count.min(entries.count())).map(|at| entries.entry(at)).collect())
     }
 
     /// The L2 entry at host offset `offset`.
     pub(crate) fn l2_entry(&self, file: FileId, offset: HostOffset) -> Attempt<L2Entry> {
-        self.with_l2_entries(file, offset, |entries| entries.entry(0))
+        Ok(self.entries_at(file, offset)?.entry(0))
     }
 
     /// The slice of a table that begins at `start`.
@@ -179,8 +178,8 @@ impl Tables {
             return Ok(None);
         }
         let offset = l1.offset.plus(index * L1_ENTRY_SIZE);
-        let word = self.cache.with_cached(file, self.slice_size, offset, |slice, at| slice.word(at));
-        let entry = L1Entry(word.ok_or(Stop::Miss(offset))?);
+        let (slice, at) = self.cache.try_slice_at(file, self.slice_size, offset)?;
+        let entry = L1Entry(slice.word(at));
         let l2_table = entry
             .l2_table(self.geometry())
             .map_err(|unaligned| Corrupt::L2TableUnaligned { entry_offset: offset.0, table: unaligned.0 })?;
@@ -191,17 +190,11 @@ impl Tables {
         l2_table.plus(self.geometry().l2_index(start) * self.geometry().l2_entry_size())
     }
 
+    /// The L2 entries from the one at host offset `offset` to the end of its slice.
     #[inline]
-    fn with_l2_entries<T>(
-        &self,
-        file: FileId,
-        offset: HostOffset,
-        body: impl FnOnce(L2Entries<'_>) -> T,
-    ) -> Attempt<T> {
-        let rules = self.rules;
-        self.cache
-            .with_cached(file, self.slice_size, offset, |slice, at| body(L2Entries { slice, at, offset, rules }))
-            .ok_or(Stop::Miss(offset))
+    fn entries_at(&self, file: FileId, offset: HostOffset) -> Attempt<L2Entries> {
+        let (slice, at) = self.cache.try_slice_at(file, self.slice_size, offset)?;
+        Ok(L2Entries { slice, at, offset, rules: self.rules })
     }
 
     /// Resolves the run at `start`, of which the L1 entry at `step` says that nothing is mapped.
@@ -215,10 +208,9 @@ impl Tables {
 
     /// How many L1 entries from the one at `offset` on are empty, within its slice and at most `limit`.
     fn count_empty(&self, file: FileId, offset: HostOffset, limit: u64) -> Attempt<u64> {
-        let count = self.cache.with_cached(file, self.slice_size, offset, |slice, at| {
-            let words = (at..slice.len()).step_by(8).map(|at| L1Entry(slice.word(at)));
-            words.take_while(|entry| entry.l2_table(self.geometry()) == Ok(None)).count() as u64
-        });
-        Ok(count.ok_or(Stop::Miss(offset))?.min(limit))
+        let (slice, at) = self.cache.try_slice_at(file, self.slice_size, offset)?;
+        let words = (at..slice.len()).step_by(8).map(|at| L1Entry(slice.word(at)));
+        let count = words.take_while(|entry| entry.l2_table(self.geometry()) == Ok(None)).count() as u64;
+        Ok(count.min(limit))
     }
 }

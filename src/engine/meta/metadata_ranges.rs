@@ -50,7 +50,16 @@ impl Occupied {
     }
 
     /// Fails where one of `clusters`, of 2^`cluster_bits` bytes, is to hold something else.
+    #[inline]
     pub(crate) fn check(&self, mut clusters: Range<u64>, cluster_bits: u32) -> Result<(), Corrupt> {
+        match clusters.find(|cluster| self.may_contain(*cluster)) {
+            Some(first) => self.check_areas(first..clusters.end, cluster_bits),
+            None => Ok(()),
+        }
+    }
+
+    #[cold]
+    fn check_areas(&self, mut clusters: Range<u64>, cluster_bits: u32) -> Result<(), Corrupt> {
         match clusters.find(|cluster| self.contains(*cluster)) {
             Some(cluster) => Err(Corrupt::Overlap { offset: cluster << cluster_bits }),
             None => Ok(()),
@@ -58,8 +67,13 @@ impl Occupied {
     }
 
     fn contains(&self, cluster: u64) -> bool {
+        self.may_contain(cluster) && self.is_in_area(cluster)
+    }
+
+    /// Whether another cluster of its group is or was in an area, or it is itself.
+    fn may_contain(&self, cluster: u64) -> bool {
         let (word, bit) = self.group(cluster);
-        word.get() & bit != 0 && self.is_in_area(cluster)
+        word.get() & bit != 0
     }
 
     fn is_in_area(&self, cluster: u64) -> bool {

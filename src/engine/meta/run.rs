@@ -1,6 +1,6 @@
 //! Runs: consecutive guest bytes of one mapping.
 
-use crate::format::l2::CompressedSpan;
+use crate::format::l2::{CompressedSpan, L2Entry};
 use crate::format::units::HostOffset;
 
 /// What a part of the disk is mapped to.
@@ -27,8 +27,8 @@ pub(crate) struct Run {
     pub(crate) reaches_slice_end: bool,
     /// The L2 table that maps the first byte may be changed in place: its L1 entry is COPIED.
     pub(crate) l2_table_copied: bool,
-    /// The host offset of the first byte's L2 entry; `None` where there is no L2 table.
-    pub(crate) l2_entry: Option<HostOffset>,
+    /// The first byte's L2 entry and its host offset; `None` where there is no L2 table.
+    pub(crate) l2_entry: Option<(HostOffset, L2Entry)>,
 }
 
 impl Run {

@@ -44,6 +44,7 @@ impl<K: Copy + Eq + Hash, V: Evictable> SecondChance<K, V> {
     }
 
     /// As [`Self::get`], without a look-up where the value is at the position of `hint`: where it was found by that hint last.
+    #[inline]
     pub(crate) fn get_near(&mut self, key: K, hint: &Cell<usize>) -> Option<&V> {
         if self.entries.get(hint.get()).is_none_or(|entry| entry.key != key) {
             hint.set(*self.index.get(&key)?);

@@ -1,5 +1,6 @@
 //! The head of an image that exists, with changes.
 
+use crate::format::units::usize_of;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -105,9 +106,4 @@ impl ChangedHead<'_> {
         // The end.
         extensions.extend_from_slice(&[0; 8]);
     }
-}
-
-/// Of a number that is known to be small.
-fn usize_of(small: u64) -> usize {
-    usize::try_from(small).unwrap_or(usize::MAX)
 }

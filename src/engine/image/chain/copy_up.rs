@@ -5,7 +5,7 @@ use core::ops::Range;
 
 use crate::error::{Error, Misuse};
 use crate::format::geometry::Geometry;
-use crate::format::units::GuestOffset;
+use crate::format::units::{GuestOffset, usize_of};
 use crate::image::Image;
 use crate::image::change::Change;
 use crate::image::change::disk::Disk;
@@ -143,9 +143,4 @@ fn first_part(geometry: Geometry, start: u64, data: &[u8]) -> (usize, bool) {
     let zero = is_zero(head);
     let alike = tail.chunks(cluster_size).take_while(|part| is_zero(part) == zero);
     (head.len() + alike.map(<[u8]>::len).sum::<usize>(), zero)
-}
-
-/// Of a number that is known to be small.
-fn usize_of(small: u64) -> usize {
-    usize::try_from(small).unwrap_or(usize::MAX)
 }

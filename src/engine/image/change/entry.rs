@@ -33,19 +33,19 @@ impl<S: Storage> Disk<'_, S> {
     /// The entries of `clusters`, of which `run` begins in the first one: as many as are in cached tables that may be
     /// changed in place. `None` if the first one is not in such a table.
     pub(in crate::image) fn entries(&self, run: &Run, clusters: Range<u64>) -> Attempt<Option<Entries>> {
-        let Some(offset) = run.l2_entry.filter(|_| run.l2_table_copied) else {
+        let Some((offset, raw)) = run.l2_entry.filter(|_| run.l2_table_copied) else {
             return Ok(None);
         };
         // At most a slice's worth is read at once.
         let count = usize::try_from(clusters.end - clusters.start).unwrap_or(usize::MAX);
         if count == 1 {
-            return Ok(Some(Entries::One([self.entry(offset)?])));
+            return Ok(Some(Entries::One([self.decode(offset, raw)?])));
         }
         let mut entries = Vec::new();
         self.append_entries(&mut entries, offset, count)?;
         while entries.len() < count {
             let next = self.guest_offset(clusters.start + entries.len() as u64);
-            let Ok(Run { l2_entry: Some(offset), l2_table_copied: true, .. }) = self.resolve(next, 1) else {
+            let Ok(Run { l2_entry: Some((offset, _)), l2_table_copied: true, .. }) = self.resolve(next, 1) else {
                 break;
             };
             if self.append_entries(&mut entries, offset, count).is_err() {
@@ -53,12 +53,6 @@ impl<S: Storage> Disk<'_, S> {
             }
         }
         Ok(Some(Entries::Many(entries)))
-    }
-
-    /// The entry at host offset `offset`.
-    pub(super) fn entry(&self, offset: HostOffset) -> Attempt<Entry> {
-        let raw = self.file.tables.l2_entry(self.file.files.image.id(), offset)?;
-        self.decode(offset, raw)
     }
 
     /// Appends the entries at `offset` on, to the end of their slice, until there are `count`.

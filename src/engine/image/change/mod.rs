@@ -25,7 +25,9 @@ use super::Image;
 use super::read::check_range;
 use crate::codec::PackedClusters;
 use crate::error::Error;
-use crate::format::units::GuestOffset;
+use crate::format::units::{GuestOffset, usize_of};
+use crate::meta::attempt::Attempt;
+use crate::meta::run::Run;
 use crate::storage::StorageMut;
 use disk::Disk;
 use step::{Allocation, Holder, InPlace, Step};
@@ -84,15 +86,28 @@ impl<S: StorageMut> Image<S> {
         {
             return disk.file.files.data().write(step.host, buf).await.map_err(Error::Storage);
         }
+        // On the heap, for it is large, and the future of a write is moved about.
+        Box::pin(self.write_on(disk, run, start, buf)).await
+    }
+
+    /// Carries on with a write of `buf` at `start`, where the lookup returned `run`.
+    async fn write_on(
+        &self,
+        disk: Disk<'_, S>,
+        run: Attempt<Run>,
+        start: GuestOffset,
+        buf: &[u8],
+    ) -> Result<(), Error<S::Error>> {
+        let length = buf.len() as u64;
         match disk.write_step_in(run, start, length, Holder::Step) {
-            Ok(Step::Allocate(step)) if step.length() == length && step.fills_alone(self).is_some() => {
-                if let Some(host) = step.fills_alone(self) {
-                    disk.file.files.data().write(host, buf).await.map_err(Error::Storage)?;
-                }
+            Ok(Step::Allocate(step))
+                if step.length() == length
+                    && let Some(host) = step.fills_alone(self) =>
+            {
+                disk.file.files.data().write(host, buf).await.map_err(Error::Storage)?;
                 step.link(&disk).await
             }
             first => {
-                // On the heap, for it is large, and a write's future is moved about.
                 Box::pin(async {
                     let result = self.write_from(&disk, first, start, buf).await;
                     disk.conclude(result).await
@@ -181,12 +196,7 @@ impl<S: StorageMut> Image<S> {
     ) -> Result<(), Error<S::Error>> {
         match step.fills_alone(self) {
             Some(host) => disk.write_data(start, host, buf).await,
-            None => step.copy_on_write(self, disk, buf).await,
+            None => Box::pin(step.copy_on_write(self, disk, buf)).await,
         }
     }
-}
-
-/// Of a number that is known to be small.
-fn usize_of(small: u64) -> usize {
-    usize::try_from(small).unwrap_or(usize::MAX)
 }

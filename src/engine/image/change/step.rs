@@ -9,7 +9,7 @@ use super::wait::Wait;
 use crate::error::Error;
 use crate::format::geometry::Geometry;
 use crate::format::l2::{Cluster, L2Entry, Subclusters};
-use crate::format::units::{GuestOffset, HostOffset};
+use crate::format::units::{GuestOffset, HostOffset, usize_of};
 use crate::image::Image;
 use crate::meta::active_requests::Request;
 use crate::meta::attempt::Attempt;
@@ -79,7 +79,7 @@ impl<'a, S: StorageMut> Disk<'a, S> {
         let run = run?;
         match self.in_place(&run)? {
             Some(step) => Ok(Step::InPlace(step)),
-            None => self.allocate(&run, start, length, holder).map(Step::Allocate),
+            None => self.allocate(&run, start, length, holder),
         }
     }
 
@@ -93,7 +93,8 @@ impl<'a, S: StorageMut> Disk<'a, S> {
         Ok(Some(InPlace { length, host, _request: self.writeback.requests.begin() }))
     }
 
-    fn allocate(&self, run: &Run, start: GuestOffset, length: u64, holder: Holder) -> Result<Allocation<'a>, Wait> {
+    #[inline]
+    fn allocate(&self, run: &Run, start: GuestOffset, length: u64, holder: Holder) -> Result<Step<'a>, Wait> {
         let geometry = self.geometry();
         let clusters = self.clusters(start, length.min(MAX_ALLOCATION));
         let Some(mut old) = self.entries(run, clusters.clone())? else {
@@ -119,7 +120,7 @@ impl<'a, S: StorageMut> Disk<'a, S> {
         };
         old.truncate(count);
         let fill = Fill::new(geometry, old.as_slice(), start, length);
-        Ok(Allocation { old, host, fill, reservation, request, _held: held })
+        Ok(Step::Allocate(Allocation { old, host, fill, reservation, request, _held: held }))
     }
 
     /// Reserves up to `wanted` host clusters for the guest clusters from `first` on.
@@ -194,7 +195,7 @@ impl Allocation<'_> {
         let guard = disk.writeback.lock.acquire().await;
         let mut linked = 0;
         let links = Links { disk, old: self.old.as_slice(), host: self.host, fill: &self.fill };
-        let mut first = links.link(&mut linked, &mut self.reservation);
+        let first = links.link(&mut linked, &mut self.reservation);
         if first.is_ok() && !disk.writeback.is_relief_due() {
             return Ok(());
         }
@@ -202,10 +203,7 @@ impl Allocation<'_> {
         alloc::boxed::Box::pin(async move {
             let _guard = guard;
             let (image, tables) = (&disk.file.files.image, &disk.file.tables);
-            let attempt = || match core::mem::replace(&mut first, Ok(())) {
-                Ok(()) => links.link(&mut linked, &mut self.reservation),
-                stop => stop,
-            };
+            let attempt = || links.link(&mut linked, &mut self.reservation);
             tables.cache().complete(image, tables.slice_size(), attempt).await?;
             disk.writeback.relieve(&disk.file.files).await
         })
@@ -226,8 +224,8 @@ impl<S: StorageMut> Links<'_, '_, S> {
     /// must not be freed.
     fn link(&self, linked: &mut u64, reservation: &mut Option<Reservation<'_>>) -> Attempt<()> {
         let (disk, geometry) = (self.disk, self.disk.geometry());
-        for (old, index) in self.old.iter().zip(0..).skip(usize_of(*linked)) {
-            let within = index << geometry.cluster_bits();
+        while let Some(old) = self.old.get(usize_of(*linked)) {
+            let within = *linked << geometry.cluster_bits();
             let filled = self.fill.subclusters(geometry, self.fill.clusters_start.plus(within));
             let (allocated, zero) = old.kept_masks();
             let new = L2Entry::copied(self.host.plus(within), allocated | filled, zero & !filled, geometry);
@@ -309,13 +307,11 @@ impl Fill {
 
     /// The subclusters of the guest cluster at `cluster` that are filled.
     fn subclusters(&self, geometry: Geometry, cluster: GuestOffset) -> u32 {
-        let (bits, count) = (geometry.subcluster_bits(), geometry.subclusters());
-        (0..count)
-            .filter(|index| {
-                let start = cluster.plus(u64::from(*index) << bits);
-                start < self.end && self.start < start.plus(1 << bits)
-            })
-            .fold(0, |mask, index| mask | 1 << index)
+        let (bits, count) = (geometry.subcluster_bits(), u64::from(geometry.subclusters()));
+        let first = (self.start.0.saturating_sub(cluster.0) >> bits).min(count);
+        let end = self.end.0.saturating_sub(cluster.0).div_ceil(1 << bits).min(count);
+        // A cluster has at most 32 subclusters; of 64 bits, for 1 << 32 does not fit 32.
+        u32::try_from(((1_u64 << end) - 1) & !((1_u64 << first) - 1)).unwrap_or(u32::MAX)
     }
 }
 
@@ -342,9 +338,4 @@ impl Entry {
             Cluster::Compressed(_) => (0, 0),
         }
     }
-}
-
-/// Of a number that is known to be small.
-fn usize_of(small: u64) -> usize {
-    usize::try_from(small).unwrap_or(usize::MAX)
 }

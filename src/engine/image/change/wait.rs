@@ -4,6 +4,7 @@
 //! or names what stands in its way. Then that is removed, and the attempt is made again from the beginning, so that a
 //! decision never rests on what was known before a wait.
 
+use alloc::boxed::Box;
 use core::ops::Range;
 
 use super::disk::Disk;
@@ -64,7 +65,8 @@ impl<S: StorageMut> Disk<'_, S> {
         loop {
             match result {
                 Ok(value) => return Ok(value),
-                Err(wait) => self.wait(wait, &mut pins).await?,
+                // On the heap, for it is large, and rarely needed.
+                Err(wait) => Box::pin(self.wait(wait, &mut pins)).await?,
             }
             result = attempt();
         }

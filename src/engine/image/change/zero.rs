@@ -11,7 +11,7 @@ use super::wait::Wait;
 use crate::error::Error;
 use crate::format::geometry::Geometry;
 use crate::format::l2::{BadL2Entry, Cluster, L2Entry, Subclusters};
-use crate::format::units::{GuestOffset, HostOffset};
+use crate::format::units::{GuestOffset, HostOffset, usize_of};
 use crate::image::Image;
 use crate::storage::StorageMut;
 
@@ -85,7 +85,7 @@ impl<S: StorageMut> Image<S> {
         let run = disk.resolve(start, range.end - range.start)?;
         let clusters = disk.clusters(start, range.end - range.start);
         let covered = range.start..if range.end == self.size() { u64::MAX } else { range.end };
-        let Some(first) = run.l2_entry else {
+        let Some((first, _)) = run.l2_entry else {
             let end = range.start + run.length;
             // The last cluster may reach past the end of the disk: what is there doesn't matter.
             let mask = covered_subclusters(geometry, disk.guest_offset(clusters.start), &covered);
@@ -295,9 +295,4 @@ fn push_uncovered(
             _ => literals.push(part),
         }
     }
-}
-
-/// Of a number that is known to be small.
-fn usize_of(small: u64) -> usize {
-    usize::try_from(small).unwrap_or(usize::MAX)
 }

@@ -10,7 +10,7 @@ use crate::format::l1::{L1_ENTRY_SIZE, L1Entry};
 use crate::format::l2::{L2Entry, L2Rules};
 use crate::format::l2_corruption::Target;
 use crate::format::refcount::{RefcountWidth, TABLE_ENTRY_SIZE, TABLE_OFFSET_MASK};
-use crate::format::units::HostOffset;
+use crate::format::units::{HostOffset, usize_of};
 use crate::meta::host_file::HostFile;
 use crate::storage::Storage;
 
@@ -139,9 +139,4 @@ fn count_in(block: &[u8], width: RefcountWidth, number: u64) -> u64 {
     let place = width.place(number);
     let word = block.get(usize_of(place.word_byte)..).and_then(<[u8]>::first_chunk::<8>);
     word.map_or(0, |word| width.get(u64::from_be_bytes(*word), place))
-}
-
-/// Of a number that is known to be small.
-fn usize_of(small: u64) -> usize {
-    usize::try_from(small).unwrap_or(usize::MAX)
 }

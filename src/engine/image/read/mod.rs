@@ -6,6 +6,7 @@ pub(crate) mod locate;
 pub(crate) mod map;
 pub(crate) mod salvage;
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::future::ready;
 
@@ -57,18 +58,37 @@ pub(super) async fn read_layers<S: Storage>(
     offset: GuestOffset,
     buf: &mut [u8],
 ) -> Result<(), Error<S::Error>> {
-    // Nearly all reads are of one run of the first layer: they wait for the data alone, and allocate nothing.
-    let top = &layers[0];
     let length = buf.len() as u64;
-    let mut part = Part { depth: 0, offset, buf, resolved: None };
-    if length != 0 && offset.0.saturating_add(length) <= top.size() {
-        match top.resolve(offset, length) {
-            Ok(Run { length: found, mapping: Mapping::Data(host), .. }) if found == length => {
-                return top.read_data(offset, host, part.buf).await;
+    let (mut depth, mut resolved) = (0, None);
+    // Nearly all reads are of one run: they wait for the data alone, and allocate nothing.
+    while let Some(layer) = layers.get(depth)
+        && length != 0
+        && offset.0.saturating_add(length) <= layer.size()
+    {
+        match layer.resolve(offset, length) {
+            Ok(run) if run.length == length => match run.mapping {
+                Mapping::Data(host) => {
+                    let result = layer.read_data(offset, host, buf).await;
+                    return result.map_err(|error| error.at_depth(depth_number(depth)));
+                }
+                Mapping::Unallocated(_) => depth += 1,
+                Mapping::Zero(_) | Mapping::Compressed(_) => {
+                    resolved = Some(Ok(run));
+                    break;
+                }
+            },
+            first => {
+                resolved = Some(first);
+                break;
             }
-            first => part.resolved = Some(first),
         }
     }
+    // On the heap, for it is large, and the future of a read is moved about.
+    Box::pin(read_parts(layers, Part { depth, offset, buf, resolved })).await
+}
+
+/// Fills a part of the buffer, and what turns out to be left of it.
+async fn read_parts<S: Storage>(layers: &[Layer<S>], mut part: Part<'_>) -> Result<(), Error<S::Error>> {
     loop {
         match part.resolve(layers).await? {
             (First::Filled, None) => return Ok(()),

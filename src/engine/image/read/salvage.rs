@@ -1,5 +1,6 @@
 //! Reading what can be read of a disk that is damaged.
 
+use crate::format::units::usize_of;
 use alloc::vec::Vec;
 use core::ops::Range;
 
@@ -75,11 +76,6 @@ fn middle(part: &Range<u64>, unit: u64) -> Option<u64> {
     let units = part.start / unit..part.end.div_ceil(unit);
     let middle = units.start + (units.end - units.start) / 2;
     (middle > units.start).then_some(middle * unit)
-}
-
-/// Of a number that fits: it is within a buffer.
-fn usize_of(small: u64) -> usize {
-    usize::try_from(small).unwrap_or(usize::MAX)
 }
 
 #[cfg(test)]

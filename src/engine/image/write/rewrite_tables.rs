@@ -12,7 +12,7 @@ use crate::format::copied::flag_for;
 use crate::format::geometry::Geometry;
 use crate::format::l1::{L1_ENTRY_SIZE, L1Entry, L1Table};
 use crate::format::l2::{Cluster, L2Entry, L2Rules};
-use crate::format::units::HostOffset;
+use crate::format::units::{HostOffset, usize_of};
 use crate::image::layer::Qcow2File;
 use crate::image::progress::Steps;
 use crate::meta::exclusive::Closed;
@@ -350,9 +350,4 @@ fn runs(clusters: impl Iterator<Item = Range<u64>>) -> Vec<Range<u64>> {
         }
     }
     runs
-}
-
-/// Of a number that is known to be small.
-fn usize_of(small: u64) -> usize {
-    usize::try_from(small).unwrap_or(usize::MAX)
 }

@@ -4,6 +4,7 @@ use core::ops::Range;
 
 use super::{MAX_HOST_OFFSET, Refcounts};
 use crate::error::{Corrupt, Error, Misuse};
+use crate::format::units::HostOffset;
 use crate::meta::attempt::{Attempt, Pins, Stop};
 use crate::meta::host_file::{FileId, HostFile};
 use crate::storage::Storage;
@@ -77,17 +78,18 @@ impl Refcounts {
         let Some(at) = self.find(cluster) else {
             return Ok(false);
         };
-        let (start, _) = self.slice_size.split(at.word);
-        let taken = self.cache.with_cached(file, self.slice_size, at.word, |slice, word_at| {
-            let word = slice.word(word_at);
-            if self.width.get(word, at.place) != 0 {
-                return Ok(false);
-            }
-            self.check_new::<Stop>(cluster..cluster + 1)?;
-            self.dirty.set_word(start, slice, word_at, self.width.set(word, at.place, 1));
-            Ok(true)
-        });
-        taken.unwrap_or(Ok(false))
+        // Whoever needs it loads it: see `find_free`.
+        let Ok((slice, word_at)) = self.cache.try_slice_at(file, self.slice_size, at.word) else {
+            return Ok(false);
+        };
+        let word = slice.word(word_at);
+        if self.width.get(word, at.place) != 0 {
+            return Ok(false);
+        }
+        self.check_new::<Stop>(cluster..cluster + 1)?;
+        let start = HostOffset(at.word.0 - word_at as u64);
+        self.dirty.set_word(start, &slice, word_at, self.width.set(word, at.place, 1));
+        Ok(true)
     }
 
     /// Fails where `clusters`, which are free, can't be used.

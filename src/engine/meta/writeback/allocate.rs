@@ -45,6 +45,7 @@ impl Writeback {
     }
 
     /// Fails if the `length` bytes at host offset `place` of the image file hold metadata.
+    #[inline]
     pub(crate) fn check_host(&self, place: HostOffset, length: u64) -> Result<(), Corrupt> {
         let end = place.plus(length).0.div_ceil(self.geometry.cluster_size());
         self.refcounts.occupied.check(self.cluster_of(place)..end, self.geometry.cluster_bits())

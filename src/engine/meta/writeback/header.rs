@@ -130,9 +130,10 @@ impl Writeback {
 
     /// Whether the header is as it has to be when anything else is written.
     pub(crate) fn is_ready(&self) -> bool {
-        let header = self.header.get();
         let is_marked = self.unmarked_bitmaps.borrow().is_empty();
-        !self.header_in_doubt.get() && is_marked && self.maintained_features(&header) == header.raw().autoclear_features
+        !self.header_in_doubt.get()
+            && is_marked
+            && self.header.with(|header| self.maintained_features(header) == header.raw().autoclear_features)
     }
 
     /// Makes the header as it has to be when anything else is written: what it should be where a write of it was dropped,

@@ -32,7 +32,7 @@ use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
 
 use super::active_requests::Requests;
-use super::attempt::{Attempt, Stop};
+use super::attempt::Attempt;
 use super::cluster_locks::InFlight;
 use super::current_header::CurrentHeader;
 use super::deferred_free::FreedClusters;
@@ -179,33 +179,23 @@ impl Writeback {
 
     /// Sets the L1 entry at host offset `offset`.
     pub(crate) fn set_l1_entry(&self, file: FileId, offset: HostOffset, entry: L1Entry) -> Attempt<()> {
-        self.set(file, offset, |slice, at, set| set(slice, at, entry.0))
+        self.set_words(file, offset, &[entry.0])
     }
 
     /// Sets the L2 entry at host offset `offset`, whole: both words of an extended one are in the same sector.
     pub(crate) fn set_l2_entry(&self, file: FileId, offset: HostOffset, entry: L2Entry) -> Attempt<()> {
-        let extended = self.geometry.extended_l2();
-        self.set(file, offset, |slice, at, set| {
-            set(slice, at, entry.word);
-            if extended {
-                set(slice, at + 8, entry.bitmap);
-            }
-        })
+        let words = [entry.word, entry.bitmap];
+        self.set_words(file, offset, if self.geometry.extended_l2() { &words } else { &words[..1] })
     }
 
-    /// Changes the cached slice that holds the byte at `offset`.
-    #[inline]
-    fn set(
-        &self,
-        file: FileId,
-        offset: HostOffset,
-        change: impl FnOnce(&SliceRef, usize, &dyn Fn(&SliceRef, usize, u64)),
-    ) -> Attempt<()> {
-        let (start, _) = self.slice_size.split(offset);
-        let dirty = self.dirty_of(offset);
-        let set = |slice: &SliceRef, at: usize, word: u64| dirty.set_word(start, slice, at, word);
-        let found = self.cache.with_cached(file, self.slice_size, offset, |slice, at| change(slice, at, &set));
-        found.ok_or(Stop::Miss(offset))
+    /// Sets the words of a table from host offset `offset` on, which are in one slice.
+    fn set_words(&self, file: FileId, offset: HostOffset, words: &[u64]) -> Attempt<()> {
+        let (slice, at) = self.cache.try_slice_at(file, self.slice_size, offset)?;
+        let start = HostOffset(offset.0 - at as u64);
+        for (word, index) in words.iter().zip(0..) {
+            self.dirty_of(offset).set_word(start, &slice, at + index * size_of::<u64>(), *word);
+        }
+        Ok(())
     }
 
     /// Where a change of the word at `offset` of a table belongs.
