@@ -109,7 +109,7 @@ impl BitmapDirectory {
     }
 
     /// Where the directory, of these entries, has the flags of each bitmap; and what they are.
-    pub(crate) fn flag_places(self, entries: &[(&str, u32, BitmapTable)]) -> Vec<(u64, u32)> {
+    pub(crate) fn flag_offsets(self, entries: &[(&str, u32, BitmapTable)]) -> Vec<(u64, u32)> {
         let mut at = self.offset;
         let mut places = Vec::new();
         for (name, flags, _) in entries {

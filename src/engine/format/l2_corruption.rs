@@ -5,7 +5,7 @@ use super::units::HostOffset;
 
 /// A rule that an L2 entry breaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Flaw {
+pub(crate) enum L2Corruption {
     /// Reserved bits are set. Readers ignore them.
     Reserved,
     /// The COPIED flag of a compressed cluster. Readers ignore it.
@@ -39,49 +39,49 @@ impl L2Entry {
     const STANDARD_RESERVED: u64 = 0x3f00_0000_0000_01fe;
 
     /// What the entry refers to, by the rules of `qemu-img check`; `flaw` is told what is wrong with it.
-    pub(crate) fn examine(self, rules: L2Rules, flaw: impl FnMut(Flaw)) -> Target {
+    pub(crate) fn examine(self, rules: L2Rules, flaw: impl FnMut(L2Corruption)) -> Target {
         if self.is_compressed() { self.examine_compressed(rules, flaw) } else { self.examine_standard(rules, flaw) }
     }
 
-    fn examine_compressed(self, rules: L2Rules, mut flaw: impl FnMut(Flaw)) -> Target {
+    fn examine_compressed(self, rules: L2Rules, mut flaw: impl FnMut(L2Corruption)) -> Target {
         if self.has_copied_flag() {
-            flaw(Flaw::CompressedCopied);
+            flaw(L2Corruption::CompressedCopied);
         }
         if rules.data_file {
-            flaw(Flaw::CompressedWithDataFile);
+            flaw(L2Corruption::CompressedWithDataFile);
             return Target::Nothing;
         }
         if self.bitmap != 0 {
             // As QEMU: it isn't counted before it is mended.
-            flaw(Flaw::CompressedBitmap);
+            flaw(L2Corruption::CompressedBitmap);
             return Target::Nothing;
         }
         Target::Compressed(self.compressed_span(rules.geometry))
     }
 
-    fn examine_standard(self, rules: L2Rules, mut flaw: impl FnMut(Flaw)) -> Target {
+    fn examine_standard(self, rules: L2Rules, mut flaw: impl FnMut(L2Corruption)) -> Target {
         let extended = rules.geometry.extended_l2();
         if self.word & Self::STANDARD_RESERVED != 0 {
-            flaw(Flaw::Reserved);
+            flaw(L2Corruption::Reserved);
         }
         let zero_flag = self.has_zero_flag() && !extended;
         if zero_flag && !rules.zero_flag {
-            flaw(Flaw::ZeroInVersion2);
+            flaw(L2Corruption::ZeroInVersion2);
         }
         let offset = self.offset();
         let (zero, allocated) = (self.bitmap >> 32, self.bitmap & u64::from(u32::MAX));
         if offset.0 == 0 && (zero_flag || !(rules.data_file && self.has_copied_flag())) {
             if allocated != 0 {
-                flaw(Flaw::SubclustersWithoutCluster);
+                flaw(L2Corruption::SubclustersWithoutCluster);
             }
             return Target::Nothing;
         }
         if zero & allocated != 0 {
-            flaw(Flaw::Subclusters);
+            flaw(L2Corruption::Subclusters);
         }
         if !rules.geometry.is_cluster_aligned(offset.0) {
             let has_data = if extended { allocated != 0 } else { !zero_flag };
-            flaw(if has_data { Flaw::UnalignedData } else { Flaw::UnalignedZero });
+            flaw(if has_data { L2Corruption::UnalignedData } else { L2Corruption::UnalignedZero });
         }
         Target::Cluster(offset)
     }
@@ -98,7 +98,7 @@ mod tests {
     const COMPRESSED: u64 = 1 << 62;
     const HOST: u64 = 5 << 16;
 
-    fn examine(word: u64, bitmap: u64, rules: L2Rules) -> (Target, Vec<Flaw>) {
+    fn examine(word: u64, bitmap: u64, rules: L2Rules) -> (Target, Vec<L2Corruption>) {
         let mut flaws = Vec::new();
         let target = L2Entry { word, bitmap }.examine(rules, |flaw| flaws.push(flaw));
         (target, flaws)
@@ -122,16 +122,16 @@ mod tests {
         let version_2 = L2Rules { zero_flag: false, ..rules(false) };
         let data_file = L2Rules { data_file: true, ..rules(false) };
         let flaws = |word, bitmap, rules| examine(word, bitmap, rules).1;
-        assert_eq!(flaws(HOST | 2, 0, rules(false)), [Flaw::Reserved]);
-        assert_eq!(flaws(COMPRESSED | COPIED | HOST, 0, rules(false)), [Flaw::CompressedCopied]);
-        assert_eq!(flaws(COMPRESSED | HOST, 1, rules(true)), [Flaw::CompressedBitmap]);
-        assert_eq!(flaws(COMPRESSED | HOST, 0, data_file), [Flaw::CompressedWithDataFile]);
-        assert_eq!(flaws(1, 0, version_2), [Flaw::ZeroInVersion2]);
-        assert_eq!(flaws(HOST, 1 << 32 | 1, rules(true)), [Flaw::Subclusters]);
-        assert_eq!(flaws(0, 1, rules(true)), [Flaw::SubclustersWithoutCluster]);
-        assert_eq!(flaws(HOST + 512 + 1, 0, rules(false)), [Flaw::UnalignedZero]);
-        assert_eq!(flaws(HOST + 512, 1 << 32, rules(true)), [Flaw::UnalignedZero]);
-        assert_eq!(flaws(HOST + 512, 0, rules(false)), [Flaw::UnalignedData]);
+        assert_eq!(flaws(HOST | 2, 0, rules(false)), [L2Corruption::Reserved]);
+        assert_eq!(flaws(COMPRESSED | COPIED | HOST, 0, rules(false)), [L2Corruption::CompressedCopied]);
+        assert_eq!(flaws(COMPRESSED | HOST, 1, rules(true)), [L2Corruption::CompressedBitmap]);
+        assert_eq!(flaws(COMPRESSED | HOST, 0, data_file), [L2Corruption::CompressedWithDataFile]);
+        assert_eq!(flaws(1, 0, version_2), [L2Corruption::ZeroInVersion2]);
+        assert_eq!(flaws(HOST, 1 << 32 | 1, rules(true)), [L2Corruption::Subclusters]);
+        assert_eq!(flaws(0, 1, rules(true)), [L2Corruption::SubclustersWithoutCluster]);
+        assert_eq!(flaws(HOST + 512 + 1, 0, rules(false)), [L2Corruption::UnalignedZero]);
+        assert_eq!(flaws(HOST + 512, 1 << 32, rules(true)), [L2Corruption::UnalignedZero]);
+        assert_eq!(flaws(HOST + 512, 0, rules(false)), [L2Corruption::UnalignedData]);
     }
 
     #[test]

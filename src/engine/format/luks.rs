@@ -301,7 +301,7 @@ impl LuksHeader {
     }
 
     /// Where the fields of slot `index` are, in bytes from the beginning of the header. The first four are its state.
-    pub(crate) fn slot_place(index: usize) -> u64 {
+    pub(crate) fn slot_offset(index: usize) -> u64 {
         field::SLOTS + index as u64 * field::SLOT_BYTES
     }
 }

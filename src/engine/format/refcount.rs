@@ -12,7 +12,7 @@ pub(crate) struct RefcountWidth {
 
 /// Where a count is: the byte of the 64-bit word within its block, and the count's lowest bit within that word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct CountPlace {
+pub(crate) struct RefcountPosition {
     pub(crate) word_byte: u64,
     pub(crate) shift: u32,
 }
@@ -51,7 +51,7 @@ impl RefcountWidth {
     /// Where count `index` of a block is.
     ///
     /// Counts of a byte and more are big-endian, one after another; narrower ones fill a byte from its lowest bit up.
-    pub(crate) fn place(self, index: u64) -> CountPlace {
+    pub(crate) fn position(self, index: u64) -> RefcountPosition {
         let first_bit = index << self.order;
         let byte = first_bit / 8;
         let byte_shift = 56 - 8 * low_bits(byte, 3);
@@ -61,15 +61,15 @@ impl RefcountWidth {
             // The count's last byte is its lowest.
             byte_shift + 8 - self.bits()
         };
-        CountPlace { word_byte: byte & !7, shift }
+        RefcountPosition { word_byte: byte & !7, shift }
     }
 
-    pub(crate) fn get(self, word: u64, place: CountPlace) -> u64 {
+    pub(crate) fn get(self, word: u64, place: RefcountPosition) -> u64 {
         word >> place.shift & self.max()
     }
 
     /// `word` with the count at `place` set to `count`, which is at most [`RefcountWidth::max`].
-    pub(crate) fn set(self, word: u64, place: CountPlace, count: u64) -> u64 {
+    pub(crate) fn set(self, word: u64, place: RefcountPosition, count: u64) -> u64 {
         word & !(self.max() << place.shift) | count << place.shift
     }
 }
@@ -87,7 +87,7 @@ mod tests {
     /// Sets one count in an empty block and gives the bytes of its first words.
     fn block_with(order: u32, index: u64, count: u64) -> [u8; 16] {
         let width = RefcountWidth::new(order);
-        let place = width.place(index);
+        let place = width.position(index);
         let mut bytes = [0; 16];
         let at = usize::try_from(place.word_byte).expect("small");
         let word = width.set(0, place, count);
@@ -125,7 +125,7 @@ mod tests {
     fn neighbours_are_left_alone() {
         for order in 0..=6 {
             let width = RefcountWidth::new(order);
-            let place = width.place(1);
+            let place = width.position(1);
             assert_eq!(width.set(u64::MAX, place, width.max()), u64::MAX);
             assert_eq!(width.set(0, place, 0), 0);
             assert_eq!(width.set(u64::MAX, place, 0).count_ones(), 64 - width.bits());

@@ -9,7 +9,7 @@ use crate::codec::CompressionType;
 use crate::error::{CreateFault, Error};
 use crate::format::geometry::Geometry;
 use crate::format::header::RawHeader;
-use crate::format::header::emit::{HeadTail, emit_head};
+use crate::format::header::emit::{HeaderTail, emit_header};
 use crate::format::header::extension::CryptoHeader;
 use crate::format::header::feature;
 use crate::format::l1::{L1_ENTRY_SIZE, MAX_L1_ENTRIES};
@@ -268,13 +268,13 @@ impl CreateOptions {
         header.refcount_table_clusters = u32::try_from(layout.table).unwrap_or(u32::MAX);
         header.l1_table_offset = (1 + layout.table + layout.blocks) << cluster_bits;
         let crypto_start = (layout.total - crypto) << cluster_bits;
-        let tail = HeadTail {
+        let tail = HeaderTail {
             crypto_header: (crypto > 0).then_some(CryptoHeader { offset: crypto_start, length: crypto_bytes }),
             backing_format: self.backing.as_ref().map(|(_, format)| format.name()),
             data_file_name: self.data_file.as_deref().filter(|name| !name.is_empty()),
             backing_name: self.backing.as_ref().map(|(name, _)| name.as_str()),
         };
-        let head = emit_head(&mut header, &tail);
+        let head = emit_header(&mut header, &tail);
         if head.len() as u64 > self.cluster_size {
             return Err(CreateFault::NamesTooLong { length: head.len() as u64, cluster_size: self.cluster_size });
         }
@@ -398,7 +398,7 @@ impl Layout {
         // At most a cluster.
         let mut block = vec![0; usize::try_from(words).unwrap_or(0)];
         for count in 0..used {
-            let place = width.place(count);
+            let place = width.position(count);
             if let Some(word) = block.get_mut(usize::try_from(place.word_byte / 8).unwrap_or(usize::MAX)) {
                 *word = width.set(*word, place, 1);
             }

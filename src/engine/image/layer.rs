@@ -17,7 +17,7 @@ use crate::meta::attempt::Attempt;
 use crate::meta::compressed::Compressed;
 use crate::meta::current_header::CurrentHeader;
 use crate::meta::encrypted::Encrypted;
-use crate::meta::exclusive::Inside;
+use crate::meta::exclusive::SharedGuard;
 use crate::meta::host_file::{Files, HostFile};
 use crate::meta::lookup::Tables;
 use crate::meta::run::Run;
@@ -92,7 +92,7 @@ impl<S> Qcow2File<S> {
 impl<S: Storage> Qcow2File<S> {
     /// A request begins that reads tables, or what they point to: until it ends, they stay as they are, and what is
     /// unlinked is not used again. Waits only for a change of the tables as a whole.
-    pub(crate) async fn begin_request(&self) -> Option<(Inside<'_>, Request<'_>)> {
+    pub(crate) async fn begin_request(&self) -> Option<(SharedGuard<'_>, Request<'_>)> {
         let writeback = self.writeback.get()?;
         let inside = match writeback.gate.try_enter() {
             Some(inside) => inside,

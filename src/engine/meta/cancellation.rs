@@ -7,13 +7,13 @@
 //! | The future held | Dropping its guard |
 //! |---|---|
 //! | host clusters that are allocated and not linked: [`Reservation`](super::reservation::Reservation) | frees them. They are used again only after a flush, because the write may still reach the storage. |
-//! | guest clusters, or encrypted sectors: [`HeldRange`](super::cluster_locks::HeldRange) | lets the next change of these clusters go on. It decides anew. |
+//! | guest clusters, or encrypted sectors: [`LockedRange`](super::cluster_locks::LockedRange) | lets the next change of these clusters go on. It decides anew. |
 //! | a place among the requests: [`Request`](super::active_requests::Request) | lets clusters that were freed meanwhile be used again. |
 //! | the metadata lock: [`Guard`](super::lock::Guard) | passes the lock on. Between two awaits under the lock, the tables in memory are always consistent. |
-//! | the gate, from inside or closed: [`Inside`](super::exclusive::Inside), [`Closed`](super::exclusive::Closed) | opens it. |
+//! | the gate, from inside or closed: [`SharedGuard`](super::exclusive::SharedGuard), [`ExclusiveGuard`](super::exclusive::ExclusiveGuard) | opens it. |
 //! | the right to load a table slice: [`Claim`](super::table_cache::Claim) | wakes those who wait for the slice. One of them loads it. |
 //! | a write of a file: [`Written`](super::host_file::Written) | records that the next barrier must not be left out. |
-//! | new refcounts that the file does not point to: [`NewCounts`](super::new_refcounts::NewCounts) | forgets them. |
+//! | new refcounts that the file does not point to: [`NewRefcounts`](super::new_refcounts::NewRefcounts) | forgets them. |
 //!
 //! What has no guard is ordered so that each await is a sound place to stop:
 //!

@@ -10,26 +10,26 @@ use super::waiters::Waiters;
 ///
 /// Nobody waits for a range while holding another, so nobody waits for ever.
 #[derive(Default)]
-pub(crate) struct InFlight {
+pub(crate) struct ClusterLocks {
     held: RefCell<Vec<(u64, Range<u64>)>>,
     next_id: Cell<u64>,
     waiters: Waiters,
 }
 
 /// Holds a range of guest clusters until dropped: see [`cancellation`](super::cancellation).
-pub(crate) struct HeldRange<'a> {
-    owner: &'a InFlight,
+pub(crate) struct LockedRange<'a> {
+    owner: &'a ClusterLocks,
     id: u64,
 }
 
-impl InFlight {
+impl ClusterLocks {
     /// Waits until nobody holds any of `clusters`, and takes them.
-    pub(crate) async fn hold(&self, clusters: Range<u64>) -> HeldRange<'_> {
-        self.waiters.until(|| self.try_hold(&clusters)).await
+    pub(crate) async fn lock(&self, clusters: Range<u64>) -> LockedRange<'_> {
+        self.waiters.until(|| self.try_lock(&clusters)).await
     }
 
     /// Takes `clusters`, unless somebody holds any of them.
-    pub(crate) fn try_hold(&self, clusters: &Range<u64>) -> Option<HeldRange<'_>> {
+    pub(crate) fn try_lock(&self, clusters: &Range<u64>) -> Option<LockedRange<'_>> {
         let mut held = self.held.borrow_mut();
         if held.iter().any(|(_, other)| other.start < clusters.end && clusters.start < other.end) {
             return None;
@@ -37,11 +37,11 @@ impl InFlight {
         let id = self.next_id.get();
         self.next_id.set(id + 1);
         held.push((id, clusters.clone()));
-        Some(HeldRange { owner: self, id })
+        Some(LockedRange { owner: self, id })
     }
 }
 
-impl Drop for HeldRange<'_> {
+impl Drop for LockedRange<'_> {
     fn drop(&mut self) {
         self.owner.held.borrow_mut().retain(|(id, _)| *id != self.id);
         self.owner.waiters.wake_all();

@@ -28,7 +28,7 @@ type Clusters = SecondChance<Place, Rc<Vec<u8>>>;
 type Place = (FileId, CompressedSpan);
 
 /// A part of a compressed cluster, and where to put it.
-pub(crate) struct Piece<'a> {
+pub(crate) struct CompressedRead<'a> {
     pub(crate) span: CompressedSpan,
     /// Bytes of the cluster before the part.
     pub(crate) skip: usize,
@@ -65,11 +65,11 @@ impl ClusterCache {
         Self { clusters: RefCell::new(SecondChance::new(budget)), buffers }
     }
 
-    /// Copies the part that `piece` wants, if its cluster is held.
-    fn copy_to(&self, file: FileId, piece: &mut Piece<'_>) -> bool {
+    /// Copies the part that `read` wants, if its cluster is held.
+    fn copy_to(&self, file: FileId, read: &mut CompressedRead<'_>) -> bool {
         let mut clusters = self.clusters.borrow_mut();
-        let cluster = clusters.get((file, piece.span));
-        cluster.is_some_and(|cluster| piece.copy_from(cluster))
+        let cluster = clusters.get((file, read.span));
+        cluster.is_some_and(|cluster| read.copy_from(cluster))
     }
 
     fn keep(&self, file: FileId, span: CompressedSpan, cluster: Vec<u8>) {
@@ -82,7 +82,7 @@ impl ClusterCache {
     }
 }
 
-impl Piece<'_> {
+impl CompressedRead<'_> {
     /// Whether `cluster` was as long as it should be.
     fn copy_from(&mut self, cluster: &[u8]) -> bool {
         let end = self.skip.saturating_add(self.buf.len());
@@ -99,7 +99,7 @@ impl Compressed {
     }
 
     /// Packs a whole cluster; `None` where that doesn't make it smaller.
-    pub(crate) fn pack(&self, cluster: &[u8]) -> Result<Option<Vec<u8>>, Unsupported> {
+    pub(crate) fn compress(&self, cluster: &[u8]) -> Result<Option<Vec<u8>>, Unsupported> {
         let mut packed = self.cache.buffers.take(cluster.len().saturating_sub(1));
         let length = self.codec.compress(cluster, &mut packed)?;
         Ok(length.map(|length| {
@@ -108,8 +108,8 @@ impl Compressed {
         }))
     }
 
-    /// Gives the buffer of [`Compressed::pack`] back, to be used again.
-    pub(crate) fn put_packed(&self, packed: Vec<u8>) {
+    /// Gives the buffer of [`Compressed::compress`] back, to be used again.
+    pub(crate) fn recycle(&self, packed: Vec<u8>) {
         self.cache.buffers.put(packed);
     }
 
@@ -118,47 +118,47 @@ impl Compressed {
         self.cache.clusters.borrow_mut().remove((file, span));
     }
 
-    /// Reads `pieces`, whose spans lie close together in `file`, by one request of the storage.
+    /// Reads `reads`, whose spans lie close together in `file`, by one request of the storage.
     pub(crate) async fn read<S: Storage>(
         &self,
         file: &HostFile<S>,
-        pieces: &mut [Piece<'_>],
+        reads: &mut [CompressedRead<'_>],
     ) -> Result<(), Error<S::Error>> {
         // A whole cluster is unpacked in place and not kept, so it is not looked for either.
         let mut all_held = true;
-        for piece in pieces.iter_mut() {
-            all_held &= piece.buf.len() < self.cluster_size && self.cache.copy_to(file.id(), piece);
+        for read in reads.iter_mut() {
+            all_held &= read.buf.len() < self.cluster_size && self.cache.copy_to(file.id(), read);
         }
-        let start = pieces.iter().map(|piece| piece.span.start).min();
+        let start = reads.iter().map(|read| read.span.start).min();
         let (Some(start), false) = (start, all_held) else {
             return Ok(());
         };
-        let end = pieces.iter().map(|piece| piece.span.end()).max().unwrap_or(start);
+        let end = reads.iter().map(|read| read.span.end()).max().unwrap_or(start);
         // The caller bounds the group, and a span is at most 4 MiB.
         let mut packed = self.cache.buffers.take(usize::try_from(end.0 - start.0).unwrap_or(usize::MAX));
         file.read(start, &mut packed).await.map_err(Error::Storage)?;
-        for piece in pieces.iter_mut() {
-            let at = usize::try_from(piece.span.start.0 - start.0).unwrap_or(usize::MAX);
-            let length = usize::try_from(piece.span.length).unwrap_or(usize::MAX);
+        for read in reads.iter_mut() {
+            let at = usize::try_from(read.span.start.0 - start.0).unwrap_or(usize::MAX);
+            let length = usize::try_from(read.span.length).unwrap_or(usize::MAX);
             // Within the buffer, which reaches from the first span's start to the last one's end.
             let stream = packed.get(at..at.saturating_add(length)).unwrap_or(&[]);
-            self.unpack(file.id(), stream, piece)?;
+            self.unpack(file.id(), stream, read)?;
         }
         self.cache.buffers.put(packed);
         Ok(())
     }
 
-    fn unpack<E>(&self, file: FileId, stream: &[u8], piece: &mut Piece<'_>) -> Result<(), Error<E>> {
-        if piece.buf.len() == self.cluster_size {
-            return self.codec.decompress(piece.span, stream, piece.buf);
+    fn unpack<E>(&self, file: FileId, stream: &[u8], read: &mut CompressedRead<'_>) -> Result<(), Error<E>> {
+        if read.buf.len() == self.cluster_size {
+            return self.codec.decompress(read.span, stream, read.buf);
         }
-        if self.cache.copy_to(file, piece) {
+        if self.cache.copy_to(file, read) {
             return Ok(());
         }
         let mut cluster = self.cache.buffers.take(self.cluster_size);
-        self.codec.decompress(piece.span, stream, &mut cluster)?;
-        piece.copy_from(&cluster);
-        self.cache.keep(file, piece.span, cluster);
+        self.codec.decompress(read.span, stream, &mut cluster)?;
+        read.copy_from(&cluster);
+        self.cache.keep(file, read.span, cluster);
         Ok(())
     }
 }

@@ -3,7 +3,7 @@
 use core::ops::Range;
 
 use super::buffer_pool::Buffers;
-use super::cluster_locks::{HeldRange, InFlight};
+use super::cluster_locks::{ClusterLocks, LockedRange};
 use super::host_file::HostFile;
 use crate::crypto::sector::{SECTOR, SectorCipher};
 use crate::error::{Error, Missing};
@@ -33,13 +33,13 @@ pub(crate) struct Encrypted {
     buffers: Buffers,
     /// The guest's sectors that are being written. A write that begins or ends within a sector writes the rest of it
     /// too, so nobody else may write that meanwhile. Who holds sectors may wait for clusters; nobody waits the other way.
-    writes: InFlight,
+    writes: ClusterLocks,
 }
 
 impl Encrypted {
     #[cfg_attr(not(feature = "luks"), expect(dead_code, reason = "without ciphers nothing is encrypted"))]
     pub(crate) fn new(cipher: Option<SectorCipher>, number: SectorNumber) -> Self {
-        Self { cipher, number, buffers: Buffers::new(2 * CHUNK), writes: InFlight::default() }
+        Self { cipher, number, buffers: Buffers::new(2 * CHUNK), writes: ClusterLocks::default() }
     }
 
     fn cipher(&self) -> Result<&SectorCipher, Missing> {
@@ -56,9 +56,9 @@ impl Encrypted {
     }
 
     /// Waits until nobody writes the sectors of the `length` bytes at `guest`, and keeps them until it is dropped.
-    pub(crate) async fn hold(&self, guest: GuestOffset, length: u64) -> HeldRange<'_> {
+    pub(crate) async fn lock(&self, guest: GuestOffset, length: u64) -> LockedRange<'_> {
         let sectors: Range<u64> = guest.0 / SECTOR as u64..guest.plus(length).0.div_ceil(SECTOR as u64);
-        self.writes.hold(sectors).await
+        self.writes.lock(sectors).await
     }
 
     /// Fills `buf` with the guest's bytes at `guest`, which are at `place` of the file.

@@ -4,7 +4,7 @@ use core::cell::Cell;
 
 use super::waiters::Waiters;
 
-/// Requests of the guest are inside while they run. Closed, it lets nobody in, and whoever closed it goes on when all
+/// Requests of the guest are inside while they run. ExclusiveGuard, it lets nobody in, and whoever closed it goes on when all
 /// who were inside have left.
 ///
 /// Nobody who is inside enters once more, for it may be closed in between.
@@ -15,39 +15,39 @@ pub(crate) struct Gate {
     waiters: Waiters,
 }
 
-/// Inside until dropped: see [`cancellation`](super::cancellation).
-pub(crate) struct Inside<'a> {
+/// SharedGuard until dropped: see [`cancellation`](super::cancellation).
+pub(crate) struct SharedGuard<'a> {
     gate: &'a Gate,
 }
 
 /// Keeps the gate closed until dropped: see [`cancellation`](super::cancellation).
-pub(crate) struct Closed<'a> {
+pub(crate) struct ExclusiveGuard<'a> {
     gate: &'a Gate,
 }
 
 impl Gate {
     /// Enters where nothing has to be waited for.
-    pub(crate) fn try_enter(&self) -> Option<Inside<'_>> {
+    pub(crate) fn try_enter(&self) -> Option<SharedGuard<'_>> {
         if self.closed.get() {
             return None;
         }
         self.inside.set(self.inside.get() + 1);
-        Some(Inside { gate: self })
+        Some(SharedGuard { gate: self })
     }
 
-    pub(crate) async fn enter(&self) -> Inside<'_> {
+    pub(crate) async fn enter(&self) -> SharedGuard<'_> {
         self.waiters.until(|| self.try_enter()).await
     }
 
     /// Waits until nobody else keeps it closed, closes it, and waits until nobody is inside.
-    pub(crate) async fn close(&self) -> Closed<'_> {
-        let closed = self.waiters.until(|| (!self.closed.replace(true)).then(|| Closed { gate: self })).await;
+    pub(crate) async fn close(&self) -> ExclusiveGuard<'_> {
+        let closed = self.waiters.until(|| (!self.closed.replace(true)).then(|| ExclusiveGuard { gate: self })).await;
         self.waiters.until(|| (self.inside.get() == 0).then_some(())).await;
         closed
     }
 }
 
-impl Drop for Inside<'_> {
+impl Drop for SharedGuard<'_> {
     fn drop(&mut self) {
         self.gate.inside.set(self.gate.inside.get() - 1);
         if self.gate.closed.get() && self.gate.inside.get() == 0 {
@@ -56,7 +56,7 @@ impl Drop for Inside<'_> {
     }
 }
 
-impl Drop for Closed<'_> {
+impl Drop for ExclusiveGuard<'_> {
     fn drop(&mut self) {
         self.gate.closed.set(false);
         self.gate.waiters.wake_all();

@@ -14,7 +14,7 @@ use crate::error::Corrupt;
 const GROUPS: u64 = 1 << 16;
 
 /// The host clusters of the header, the tables of the mapping and of the counts, and the snapshots' L1 tables.
-pub(crate) struct Occupied {
+pub(crate) struct MetadataRanges {
     /// Where areas begin and end; no two overlap, or touch. An image may claim areas of any size: they take no more memory
     /// than small ones.
     bounds: RefCell<BTreeSet<u64>>,
@@ -23,13 +23,13 @@ pub(crate) struct Occupied {
     groups: Box<[Cell<u64>]>,
 }
 
-impl Default for Occupied {
+impl Default for MetadataRanges {
     fn default() -> Self {
         Self { bounds: RefCell::default(), groups: (0..GROUPS / 64).map(|_| Cell::new(0)).collect() }
     }
 }
 
-impl Occupied {
+impl MetadataRanges {
     pub(crate) fn add(&self, clusters: Range<u64>) {
         for cluster in clusters.start..clusters.end.min(clusters.start.saturating_add(GROUPS)) {
             let (word, bit) = self.group(cluster);
@@ -42,7 +42,7 @@ impl Occupied {
         self.set(clusters, false);
     }
 
-    /// As [`Occupied::add`]. Fails where one of `clusters`, of 2^`cluster_bits` bytes, holds other metadata already.
+    /// As [`MetadataRanges::add`]. Fails where one of `clusters`, of 2^`cluster_bits` bytes, holds other metadata already.
     pub(crate) fn claim(&self, clusters: Range<u64>, cluster_bits: u32) -> Result<(), Corrupt> {
         self.check(clusters.clone(), cluster_bits)?;
         self.add(clusters);
@@ -129,38 +129,38 @@ mod tests {
 
     use super::*;
 
-    fn areas(occupied: &Occupied) -> Vec<(u64, u64)> {
-        let bounds: Vec<u64> = occupied.bounds.borrow().iter().map(|bound| bound >> 1).collect();
+    fn areas(metadata_ranges: &MetadataRanges) -> Vec<(u64, u64)> {
+        let bounds: Vec<u64> = metadata_ranges.bounds.borrow().iter().map(|bound| bound >> 1).collect();
         bounds.as_chunks::<2>().0.iter().map(|[start, end]| (*start, *end)).collect()
     }
 
     #[test]
     fn areas_that_touch_are_one() {
-        let occupied = Occupied::default();
+        let metadata_ranges = MetadataRanges::default();
         for area in [10..20, 30..40, 20..25, 50..50, 39..45, 5..6, 24..31] {
-            occupied.add(area);
+            metadata_ranges.add(area);
         }
-        assert_eq!(areas(&occupied), [(5, 6), (10, 45)]);
+        assert_eq!(areas(&metadata_ranges), [(5, 6), (10, 45)]);
     }
 
     #[test]
     fn what_is_removed_leaves_the_rest() {
-        let occupied = Occupied::default();
-        occupied.add(10..20);
-        occupied.add(30..40);
-        occupied.remove(12..14);
-        occupied.remove(18..33);
-        occupied.remove(39..50);
-        occupied.remove(0..10);
-        assert_eq!(areas(&occupied), [(10, 12), (14, 18), (33, 39)]);
-        let held: Vec<u64> = (0..50).filter(|cluster| occupied.contains(*cluster)).collect();
+        let metadata_ranges = MetadataRanges::default();
+        metadata_ranges.add(10..20);
+        metadata_ranges.add(30..40);
+        metadata_ranges.remove(12..14);
+        metadata_ranges.remove(18..33);
+        metadata_ranges.remove(39..50);
+        metadata_ranges.remove(0..10);
+        assert_eq!(areas(&metadata_ranges), [(10, 12), (14, 18), (33, 39)]);
+        let held: Vec<u64> = (0..50).filter(|cluster| metadata_ranges.contains(*cluster)).collect();
         assert_eq!(held, [10..12, 14..18, 33..39].into_iter().flatten().collect::<Vec<_>>());
     }
 
     #[test]
     fn an_area_of_all_there_can_be() {
-        let occupied = Occupied::default();
-        occupied.add(7..1 << 55);
-        assert!(!occupied.contains(6) && occupied.contains(7) && occupied.contains((1 << 55) - 1));
+        let metadata_ranges = MetadataRanges::default();
+        metadata_ranges.add(7..1 << 55);
+        assert!(!metadata_ranges.contains(6) && metadata_ranges.contains(7) && metadata_ranges.contains((1 << 55) - 1));
     }
 }

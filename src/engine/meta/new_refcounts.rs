@@ -16,14 +16,14 @@ use super::host_file::HostFile;
 use super::refcounts::{Refcounts, larger_table};
 use super::table_cache::SliceRef;
 use crate::error::{Corrupt, Error, Misuse};
-use crate::format::refcount::{CountPlace, TABLE_ENTRY_SIZE};
+use crate::format::refcount::{RefcountPosition, TABLE_ENTRY_SIZE};
 use crate::format::units::HostOffset;
 use crate::storage::Storage;
 
 /// Refcounts that are made anew, beside those that the file points to.
 ///
 /// Dropped before they are written, they are forgotten: see [`cancellation`](super::cancellation).
-pub(super) struct NewCounts<'a> {
+pub(super) struct NewRefcounts<'a> {
     old: &'a Refcounts,
     /// Where each block will be; 0 where there is none.
     table: RefCell<Vec<u64>>,
@@ -50,7 +50,7 @@ enum Work {
     Set { cluster: u64, count: u64 },
 }
 
-impl<'a> NewCounts<'a> {
+impl<'a> NewRefcounts<'a> {
     /// The same as `old`, of which nothing may be dirty.
     pub(super) fn of(old: &'a Refcounts) -> Self {
         let table = old.table.borrow().clone();
@@ -85,7 +85,7 @@ impl<'a> NewCounts<'a> {
     }
 
     /// Tells `found` the count of each of `clusters`, in order.
-    pub(super) async fn counts<S: Storage>(
+    pub(super) async fn get<S: Storage>(
         &self,
         file: &HostFile<S>,
         clusters: Range<u64>,
@@ -107,7 +107,7 @@ impl<'a> NewCounts<'a> {
     }
 
     /// Takes `wanted` free clusters that follow each other, each with one reference.
-    pub(super) async fn take<S: Storage>(&self, file: &HostFile<S>, wanted: u64) -> Result<u64, Error<S::Error>> {
+    pub(super) async fn allocate<S: Storage>(&self, file: &HostFile<S>, wanted: u64) -> Result<u64, Error<S::Error>> {
         let first = self.find_free(file, wanted).await?;
         for cluster in first..first + wanted {
             self.settle(file, Work::Set { cluster, count: 1 }).await?;
@@ -126,7 +126,7 @@ impl<'a> NewCounts<'a> {
         loop {
             let bytes = self.table_bytes();
             let clusters = bytes >> self.old.geometry.cluster_bits();
-            let first = self.take(file, clusters).await?;
+            let first = self.allocate(file, clusters).await?;
             if self.table_bytes() == bytes {
                 return Ok(first..first + clusters);
             }
@@ -161,9 +161,11 @@ impl<'a> NewCounts<'a> {
         let mut old = self.old.table.borrow_mut();
         let new = self.table.borrow();
         let replaced = old.iter().zip(is_copied.iter()).filter(|(block, is_copied)| **is_copied && **block != 0);
-        replaced.map(|(block, _)| block >> bits).for_each(|cluster| self.old.occupied.remove(cluster..cluster + 1));
+        replaced
+            .map(|(block, _)| block >> bits)
+            .for_each(|cluster| self.old.metadata_ranges.remove(cluster..cluster + 1));
         let added = new.iter().zip(is_copied.iter()).filter(|(_, is_copied)| **is_copied);
-        added.map(|(block, _)| block >> bits).for_each(|cluster| self.old.occupied.add(cluster..cluster + 1));
+        added.map(|(block, _)| block >> bits).for_each(|cluster| self.old.metadata_ranges.add(cluster..cluster + 1));
         old.clone_from(&new);
         self.old.stored_entries.set(new.len());
         self.old.dirty_entries.borrow_mut().clear();
@@ -302,7 +304,7 @@ impl<'a> NewCounts<'a> {
     /// The first of `wanted` clusters that are free in the old counts, and not taken.
     async fn find_free<S: Storage>(&self, file: &HostFile<S>, wanted: u64) -> Result<u64, Error<S::Error>> {
         let first = self.old.free_run(file, self.next.get(), wanted).await?;
-        self.old.check_new::<Error<S::Error>>(first..first + wanted)?;
+        self.old.check_allocatable::<Error<S::Error>>(first..first + wanted)?;
         self.next.set(first + wanted);
         Ok(first)
     }
@@ -316,7 +318,7 @@ impl<'a> NewCounts<'a> {
         let Some(block) = self.block(self.old.block_index(clusters.start)) else {
             return Ok(None);
         };
-        let first = self.old.place_of(clusters.start);
+        let first = self.old.position_of(clusters.start);
         let (slice, word_at) = self.old.slice_at(file, block.plus(first.word_byte)).await?;
         let (start, _) = self.old.slice_size.split(block.plus(first.word_byte));
         let end = clusters.start - self.old.index_in_word(clusters.start) + self.old.counts_in(slice.len() - word_at);
@@ -332,7 +334,7 @@ impl<'a> NewCounts<'a> {
     }
 }
 
-impl Drop for NewCounts<'_> {
+impl Drop for NewRefcounts<'_> {
     fn drop(&mut self) {
         // Nobody writes them any more, unless they are written.
         self.dirty.forget();
@@ -346,15 +348,15 @@ struct Part {
     start: HostOffset,
     /// Where in the slice the word of the first count is.
     word_at: usize,
-    first: CountPlace,
+    first: RefcountPosition,
     clusters: Range<u64>,
 }
 
 impl Part {
     /// For each count the place of its word in the slice, and its place in the word.
-    fn places<'a>(&'a self, counts: &'a Refcounts) -> impl Iterator<Item = (usize, CountPlace)> + 'a {
+    fn places<'a>(&'a self, counts: &'a Refcounts) -> impl Iterator<Item = (usize, RefcountPosition)> + 'a {
         self.clusters.clone().map(|cluster| {
-            let place = counts.place_of(cluster);
+            let place = counts.position_of(cluster);
             // Within the slice, which is small.
             (self.word_at + usize::try_from(place.word_byte - self.first.word_byte).unwrap_or(0), place)
         })

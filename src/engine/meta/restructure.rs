@@ -3,7 +3,7 @@
 //! A snapshot changes the reference count of every cluster of the disk, and with it the COPIED flag of every entry. No
 //! order of writing in place keeps the two in agreement at every moment. So nothing is changed in place: new tables and
 //! new refcount blocks are written to free clusters, with one barrier behind them all; then one write of a sector, the
-//! header's [`Roots`], makes them the tables of the image; after another barrier the old ones are free.
+//! header's [`TablePointers`], makes them the tables of the image; after another barrier the old ones are free.
 //!
 //! ```text
 //! (flush) | new L1 and L2 tables, snapshot table, refcount blocks, refcount table | header | (the old are free)
@@ -17,13 +17,13 @@
 use alloc::vec::Vec;
 use core::ops::Range;
 
-use super::exclusive::Closed;
+use super::exclusive::ExclusiveGuard;
 use super::host_file::Files;
 use super::lock::Guard;
-use super::new_refcounts::NewCounts;
+use super::new_refcounts::NewRefcounts;
 use super::writeback::Writeback;
 use crate::error::{Corrupt, Error};
-use crate::format::header::table_pointers::Roots;
+use crate::format::header::table_pointers::TablePointers;
 use crate::format::units::HostOffset;
 use crate::storage::StorageMut;
 
@@ -31,8 +31,8 @@ use crate::storage::StorageMut;
 pub(crate) struct Restructure<'a, S> {
     files: &'a Files<S>,
     writeback: &'a Writeback,
-    counts: NewCounts<'a>,
-    roots: Roots,
+    refcounts: NewRefcounts<'a>,
+    table_pointers: TablePointers,
     /// Clusters of tables that the image doesn't have any more, or not as tables of which it keeps note; and new ones.
     dropped: Vec<Range<u64>>,
     added: Vec<Range<u64>>,
@@ -44,41 +44,41 @@ impl<'a, S: StorageMut> Restructure<'a, S> {
     pub(crate) async fn begin(
         files: &'a Files<S>,
         writeback: &'a Writeback,
-        _closed: &Closed<'_>,
+        _closed: &ExclusiveGuard<'_>,
     ) -> Result<Self, Error<S::Error>> {
         let guard = writeback.lock.acquire().await;
-        writeback.make_ready(files).await?;
-        writeback.settle(files).await?;
-        let counts = NewCounts::of(&writeback.refcounts);
-        let roots = writeback.roots();
-        Ok(Self { files, writeback, counts, roots, dropped: Vec::new(), added: Vec::new(), _guard: guard })
+        writeback.prepare_header(files).await?;
+        writeback.drain(files).await?;
+        let refcounts = NewRefcounts::of(&writeback.refcounts);
+        let table_pointers = writeback.table_pointers();
+        Ok(Self { files, writeback, refcounts, table_pointers, dropped: Vec::new(), added: Vec::new(), _guard: guard })
     }
 
     /// What the header will say.
-    pub(crate) fn roots(&mut self) -> &mut Roots {
-        &mut self.roots
+    pub(crate) fn table_pointers(&mut self) -> &mut TablePointers {
+        &mut self.table_pointers
     }
 
     /// Adds a reference to each of `clusters`.
     pub(crate) async fn add_references(&self, clusters: Range<u64>) -> Result<(), Error<S::Error>> {
-        self.counts.add(&self.files.image, clusters).await?;
-        self.relieve().await
+        self.refcounts.add(&self.files.image, clusters).await?;
+        self.write_back_if_due().await
     }
 
     /// Takes a reference from each of `clusters`.
     pub(crate) async fn remove_references(&self, clusters: Range<u64>) -> Result<(), Error<S::Error>> {
-        self.counts.remove(&self.files.image, clusters).await?;
-        self.relieve().await
+        self.refcounts.remove(&self.files.image, clusters).await?;
+        self.write_back_if_due().await
     }
 
     /// Tells `found` the new count of each of `clusters`, in order.
-    pub(crate) async fn counts(&self, clusters: Range<u64>, found: impl FnMut(u64)) -> Result<(), Error<S::Error>> {
-        self.counts.counts(&self.files.image, clusters, found).await
+    pub(crate) async fn refcounts(&self, clusters: Range<u64>, found: impl FnMut(u64)) -> Result<(), Error<S::Error>> {
+        self.refcounts.get(&self.files.image, clusters, found).await
     }
 
     /// Fails where one of `clusters` is not for data.
     pub(crate) fn check_data(&self, clusters: Range<u64>) -> Result<(), Corrupt> {
-        self.writeback.refcounts.occupied.check(clusters, self.writeback.geometry().cluster_bits())
+        self.writeback.refcounts.metadata_ranges.check(clusters, self.writeback.geometry().cluster_bits())
     }
 
     /// Writes `bytes` to clusters that are free, side by side, each with one reference from now on.
@@ -88,19 +88,19 @@ impl<'a, S: StorageMut> Restructure<'a, S> {
         let cluster_size = self.writeback.cluster_size();
         bytes.resize(bytes.len().next_multiple_of(cluster_size), 0);
         let clusters = (bytes.len() / cluster_size) as u64;
-        let place = self.writeback.offset_of(self.counts.take(&self.files.image, clusters).await?);
+        let place = self.writeback.offset_of(self.refcounts.allocate(&self.files.image, clusters).await?);
         self.writeback.write_table(self.files, place, &bytes).await?;
-        self.relieve().await?;
+        self.write_back_if_due().await?;
         Ok(place)
     }
 
     /// Takes note that there is a table in `clusters`, where no data may be written.
-    pub(crate) fn note_table(&mut self, clusters: Range<u64>) {
+    pub(crate) fn register_table(&mut self, clusters: Range<u64>) {
         self.added.push(clusters);
     }
 
     /// Takes note that there is no such table in `clusters` any more.
-    pub(crate) fn forget_table(&mut self, clusters: Range<u64>) {
+    pub(crate) fn unregister_table(&mut self, clusters: Range<u64>) {
         self.dropped.push(clusters);
     }
 
@@ -108,23 +108,24 @@ impl<'a, S: StorageMut> Restructure<'a, S> {
     ///
     /// When it is dropped, the header is made again what it was before anything else is written.
     pub(crate) async fn commit(mut self) -> Result<(), Error<S::Error>> {
-        if self.counts.has_changed() {
-            let moved = self.writeback.write_new_counts(self.files, &self.counts, &mut self.roots).await?;
-            self.forget_table(moved.from);
-            self.note_table(moved.to);
+        if self.refcounts.has_changed() {
+            let moved =
+                self.writeback.write_new_refcounts(self.files, &self.refcounts, &mut self.table_pointers).await?;
+            self.unregister_table(moved.from);
+            self.register_table(moved.to);
         }
-        self.writeback.switch_roots(self.files, self.roots, self.counts.end()).await?;
-        let occupied = &self.writeback.refcounts.occupied;
-        self.dropped.drain(..).for_each(|clusters| occupied.remove(clusters));
-        self.added.drain(..).for_each(|clusters| occupied.add(clusters));
-        self.counts.adopt();
-        self.writeback.forget_packed();
+        self.writeback.switch_table_pointers(self.files, self.table_pointers, self.refcounts.end()).await?;
+        let metadata_ranges = &self.writeback.refcounts.metadata_ranges;
+        self.dropped.drain(..).for_each(|clusters| metadata_ranges.remove(clusters));
+        self.added.drain(..).for_each(|clusters| metadata_ranges.add(clusters));
+        self.refcounts.adopt();
+        self.writeback.end_compressed_cluster();
         Ok(())
     }
 
-    async fn relieve(&self) -> Result<(), Error<S::Error>> {
-        if self.writeback.is_much(self.counts.dirty.len()) {
-            self.writeback.write_dirty(&self.files.image, &self.counts.dirty).await?;
+    async fn write_back_if_due(&self) -> Result<(), Error<S::Error>> {
+        if self.writeback.exceeds_dirty_limit(self.refcounts.dirty.len()) {
+            self.writeback.write_dirty(&self.files.image, &self.refcounts.dirty).await?;
         }
         Ok(())
     }

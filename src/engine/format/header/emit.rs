@@ -15,7 +15,7 @@ pub(in crate::format) const NO_NAMES_UP_TO: u64 = 4096;
 
 /// What stands behind the header's fields.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct HeadTail<'a> {
+pub(crate) struct HeaderTail<'a> {
     pub(crate) backing_format: Option<&'a str>,
     pub(crate) data_file_name: Option<&'a str>,
     pub(crate) crypto_header: Option<CryptoHeader>,
@@ -23,7 +23,7 @@ pub(crate) struct HeadTail<'a> {
 }
 
 /// The bytes of the head; the fields of `header` that say where things are in it are set on the way.
-pub(crate) fn emit_head(header: &mut RawHeader, tail: &HeadTail<'_>) -> Vec<u8> {
+pub(crate) fn emit_header(header: &mut RawHeader, tail: &HeaderTail<'_>) -> Vec<u8> {
     header.header_length = if header.version >= 3 { V3_HEADER_LENGTH } else { V2_HEADER_LENGTH };
     let mut extensions = Vec::new();
     if let Some(format) = tail.backing_format {

@@ -8,9 +8,9 @@ use super::RawHeader;
 use super::emit::{NO_NAMES_UP_TO, V2_HEADER_LENGTH, V3_HEADER_LENGTH, emit_fields, feature_names, push_extension};
 use super::extension::{BACKING_FORMAT, BITMAPS, DATA_FILE_NAME, Extensions, FEATURE_NAMES, RECORD_HEADER, SKIPPED};
 
-/// As [`emit_head`](super::emit::emit_head) has it, with what of the old head is not known kept: bytes of the header, and
+/// As [`emit_header`](super::emit::emit_header) has it, with what of the old head is not known kept: bytes of the header, and
 /// extensions.
-pub(crate) struct ChangedHead<'a> {
+pub(crate) struct ChangedHeader<'a> {
     /// The first cluster, as far as the file has it.
     pub(crate) old: &'a [u8],
     pub(crate) old_header: &'a RawHeader,
@@ -32,7 +32,7 @@ pub(crate) enum Placement {
     At(usize),
 }
 
-impl ChangedHead<'_> {
+impl ChangedHeader<'_> {
     /// Where the old head ends, in bytes of the file.
     pub(crate) fn used(&self) -> usize {
         // Behind the last one is the record that ends them.

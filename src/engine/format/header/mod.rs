@@ -10,7 +10,7 @@ pub(crate) mod table_pointers;
 pub use self::raw::{Encryption, RawHeader};
 
 use self::feature::FeatureBit;
-use self::table_pointers::Roots;
+use self::table_pointers::TablePointers;
 use super::geometry::Geometry;
 use super::l1::L1Table;
 use super::units::HostOffset;
@@ -53,8 +53,8 @@ impl Header {
         self.geometry
     }
 
-    pub(crate) fn roots(&self) -> Roots {
-        Roots {
+    pub(crate) fn table_pointers(&self) -> TablePointers {
+        TablePointers {
             size: self.raw.size,
             crypt_method: self.raw.crypt_method,
             l1: self.l1_table(),
@@ -65,17 +65,17 @@ impl Header {
         }
     }
 
-    /// The header with other roots.
-    pub(crate) fn with_roots(&self, roots: Roots) -> Self {
+    /// The header with other table_pointers.
+    pub(crate) fn with_table_pointers(&self, table_pointers: TablePointers) -> Self {
         let mut changed = self.clone();
         let raw = &mut changed.raw;
-        raw.size = roots.size;
-        raw.l1_size = roots.l1_entries();
-        raw.l1_table_offset = roots.l1.offset.0;
-        raw.refcount_table_offset = roots.refcount_table.0;
-        raw.refcount_table_clusters = roots.refcount_table_clusters;
-        raw.nb_snapshots = roots.nb_snapshots;
-        raw.snapshots_offset = roots.snapshots.0;
+        raw.size = table_pointers.size;
+        raw.l1_size = table_pointers.l1_entries();
+        raw.l1_table_offset = table_pointers.l1.offset.0;
+        raw.refcount_table_offset = table_pointers.refcount_table.0;
+        raw.refcount_table_clusters = table_pointers.refcount_table_clusters;
+        raw.nb_snapshots = table_pointers.nb_snapshots;
+        raw.snapshots_offset = table_pointers.snapshots.0;
         changed
     }
 

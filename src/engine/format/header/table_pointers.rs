@@ -9,7 +9,7 @@ use crate::format::units::HostOffset;
 /// The fields of the header from which all metadata are found, and the size of the disk: the bytes 24 to 71, which are in
 /// one sector, so that one write changes them all or none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Roots {
+pub(crate) struct TablePointers {
     pub(crate) size: u64,
     pub(crate) crypt_method: u32,
     pub(crate) l1: L1Table,
@@ -19,7 +19,7 @@ pub(crate) struct Roots {
     pub(crate) snapshots: HostOffset,
 }
 
-impl Roots {
+impl TablePointers {
     /// The bytes from [`field::SIZE`](crate::field::SIZE) on.
     pub(crate) fn to_bytes(self) -> [u8; 48] {
         let fields = [
@@ -38,7 +38,7 @@ impl Roots {
     }
 
     /// The clusters of the refcount table.
-    pub(crate) fn refcount_table_place(self, geometry: Geometry) -> Range<u64> {
+    pub(crate) fn refcount_table_range(self, geometry: Geometry) -> Range<u64> {
         let first = self.refcount_table.0 >> geometry.cluster_bits();
         first..first + u64::from(self.refcount_table_clusters)
     }

@@ -37,7 +37,7 @@ impl<S: Storage> Qcow2File<S> {
         };
         let entries: Vec<_> =
             list.iter().map(|(info, table)| (info.name.as_str(), flags(info.in_use, info.auto), *table)).collect();
-        let places = directory.flag_places(&entries);
+        let places = directory.flag_offsets(&entries);
         let consistent = places.into_iter().zip(&list).filter(|(_, (info, _))| !info.in_use);
         let places = consistent.map(|(place, _)| place).collect();
         Ok(Some((list, places)))

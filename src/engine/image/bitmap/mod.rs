@@ -247,7 +247,7 @@ impl<S: StorageMut> Image<S> {
     async fn begin_changing_bitmaps(&self) -> Result<(), Error<S::Error>> {
         let writeback = self.writable()?;
         let _guard = writeback.lock.acquire().await;
-        writeback.make_ready(&self.top.files).await
+        writeback.prepare_header(&self.top.files).await
     }
 }
 

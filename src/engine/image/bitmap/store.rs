@@ -9,7 +9,7 @@ use crate::error::Error;
 use crate::format::bitmap::{BitmapTable, emit_directory, flags};
 use crate::format::geometry::Geometry;
 use crate::format::header::Header;
-use crate::format::header::emit_changed::ChangedHead;
+use crate::format::header::emit_changed::ChangedHeader;
 use crate::format::header::extension::{BITMAPS, BitmapDirectory};
 use crate::format::header::feature;
 use crate::image::Image;
@@ -80,7 +80,7 @@ impl<S: StorageMut> Image<S> {
         new.commit().await?;
         self.switch_directory(directory).await?;
         // Nothing is waited for from here on: the next change marks the bitmaps again.
-        writeback.keep_bitmaps(directory.map(|directory| directory.flag_places(&entries)).unwrap_or_default());
+        writeback.keep_bitmaps(directory.map(|directory| directory.flag_offsets(&entries)).unwrap_or_default());
         bitmaps.list.replace(stored);
         bitmaps.changed.set(false);
         for clusters in freed {
@@ -164,7 +164,7 @@ impl<S: StorageMut> Image<S> {
         let head = Head::read(file).await.map_err(Error::Storage)??;
         let old = OldHeader::read(file, &head.header).await?;
         let replaced = [(BITMAPS, directory.map(BitmapDirectory::to_bytes))];
-        let changed = ChangedHead {
+        let changed = ChangedHeader {
             old: &old.bytes,
             old_header: &head.header,
             extensions: &head.extensions,

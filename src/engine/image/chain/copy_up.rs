@@ -48,7 +48,7 @@ impl<S: StorageMut> Image<S> {
             return Err(Misuse::BackingNeeded.into());
         }
         let _guard = writeback.lock.acquire().await;
-        writeback.make_ready(&self.top.files).await?;
+        writeback.prepare_header(&self.top.files).await?;
         writeback.flush(&self.top.files).await?;
         writeback.forget_backing(&self.top.files).await
     }
@@ -79,7 +79,7 @@ impl<S: StorageMut> Image<S> {
         while first < clusters.end {
             let segment = first..clusters.end.min(first + (MAX_SEGMENT >> bits).max(1));
             // Until it is dropped, entries of these clusters change here alone.
-            let _held = disk.writeback.in_flight.hold(segment.clone()).await;
+            let _held = disk.writeback.cluster_locks.lock(segment.clone()).await;
             let mut range = segment.start << bits..segment.end << bits;
             while let Some(missing) = first_missing(disk, range.clone()).await? {
                 self.copy_missing_up(disk, missing.clone()).await?;

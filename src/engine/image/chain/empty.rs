@@ -29,7 +29,7 @@ impl<S: StorageMut> Image<S> {
             rewrite.remove(&l1, old.offset).await?;
             let new = rewrite.write_l1(&vec![L1Entry(0); l1.len()]).await?;
             rewrite.remove_l1(old).await?;
-            rewrite.new.roots().l1 = new;
+            rewrite.new.table_pointers().l1 = new;
             rewrite.new.commit().await?;
             file.active.set(new, self.size());
         }

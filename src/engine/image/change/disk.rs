@@ -9,7 +9,7 @@ use crate::format::units::{GuestOffset, HostOffset};
 use crate::image::Image;
 use crate::image::layer::Qcow2File;
 use crate::meta::attempt::Attempt;
-use crate::meta::exclusive::{Closed, Inside};
+use crate::meta::exclusive::{ExclusiveGuard, SharedGuard};
 use crate::meta::run::Run;
 use crate::meta::writeback::Writeback;
 use crate::storage::{Storage, StorageMut};
@@ -20,12 +20,16 @@ pub(in crate::image) struct Disk<'a, S> {
     pub(in crate::image) l1: L1Table,
     pub(in crate::image) writeback: &'a Writeback,
     /// `None` where the caller keeps the gate closed.
-    _inside: Option<Inside<'a>>,
+    _inside: Option<SharedGuard<'a>>,
 }
 
 impl<'a, S: Storage> Disk<'a, S> {
     /// The disk, for a caller that keeps the gate closed.
-    pub(in crate::image) fn exclusive(file: &'a Qcow2File<S>, writeback: &'a Writeback, _closed: &Closed<'_>) -> Self {
+    pub(in crate::image) fn exclusive(
+        file: &'a Qcow2File<S>,
+        writeback: &'a Writeback,
+        _closed: &ExclusiveGuard<'_>,
+    ) -> Self {
         Self { file, l1: file.active.l1(), writeback, _inside: None }
     }
 
@@ -70,9 +74,9 @@ impl<'a, S: StorageMut> Disk<'a, S> {
         let inside = writeback.gate.enter().await;
         writeback.check_writable()?;
         let file = &*image.top;
-        if !writeback.is_ready() {
+        if !writeback.is_header_ready() {
             let _guard = writeback.lock.acquire().await;
-            writeback.make_ready(&file.files).await?;
+            writeback.prepare_header(&file.files).await?;
         }
         Ok(Self { file, l1: file.active.l1(), writeback, _inside: Some(inside) })
     }
@@ -83,7 +87,7 @@ impl<'a, S: StorageMut> Disk<'a, S> {
         let writeback = image.writable().ok()?;
         let inside = writeback.gate.try_enter()?;
         let file = &*image.top;
-        writeback.is_ready().then(|| Self { file, l1: file.active.l1(), writeback, _inside: Some(inside) })
+        writeback.is_header_ready().then(|| Self { file, l1: file.active.l1(), writeback, _inside: Some(inside) })
     }
 
     /// Completes a change that came to `result`. Damage marks the image as corrupt, so that nothing else is written

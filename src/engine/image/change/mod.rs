@@ -136,7 +136,7 @@ impl<S: StorageMut> Image<S> {
         }
         // An encrypted sector is written whole.
         let _sectors = match &disk.file.encrypted {
-            Some(encrypted) => Some(encrypted.hold(start, buf.len() as u64).await),
+            Some(encrypted) => Some(encrypted.lock(start, buf.len() as u64).await),
             None => None,
         };
         let first = disk.write_step(start, buf.len() as u64, Holder::Step);

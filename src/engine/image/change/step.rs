@@ -13,7 +13,7 @@ use crate::format::units::{GuestOffset, HostOffset, usize_of};
 use crate::image::Image;
 use crate::meta::active_requests::Request;
 use crate::meta::attempt::Attempt;
-use crate::meta::cluster_locks::HeldRange;
+use crate::meta::cluster_locks::LockedRange;
 use crate::meta::reservation::Reservation;
 use crate::meta::run::{Mapping, Run};
 use crate::storage::StorageMut;
@@ -46,7 +46,7 @@ pub(in crate::image) struct Allocation<'a> {
     reservation: Option<Reservation<'a>>,
     request: Request<'a>,
     /// `None` where the caller holds the guest clusters.
-    _held: Option<HeldRange<'a>>,
+    _held: Option<LockedRange<'a>>,
 }
 
 /// Who holds the guest clusters of a step.
@@ -103,7 +103,7 @@ impl<'a, S: StorageMut> Disk<'a, S> {
         let held = match holder {
             Holder::Caller => None,
             Holder::Step => {
-                let held = self.writeback.in_flight.try_hold(&clusters);
+                let held = self.writeback.cluster_locks.try_lock(&clusters);
                 Some(held.ok_or_else(|| Wait::Guest(clusters.clone()))?)
             }
         };
@@ -196,7 +196,7 @@ impl Allocation<'_> {
         let mut linked = 0;
         let links = Links { disk, old: self.old.as_slice(), host: self.host, fill: &self.fill };
         let first = links.link(&mut linked, &mut self.reservation);
-        if first.is_ok() && !disk.writeback.is_relief_due() {
+        if first.is_ok() && !disk.writeback.is_write_back_due() {
             return Ok(());
         }
         // A table was evicted meanwhile, or much is dirty: both are rare.
@@ -205,7 +205,7 @@ impl Allocation<'_> {
             let (image, tables) = (&disk.file.files.image, &disk.file.tables);
             let attempt = || links.link(&mut linked, &mut self.reservation);
             tables.cache().complete(image, tables.slice_size(), attempt).await?;
-            disk.writeback.relieve(&disk.file.files).await
+            disk.writeback.write_back_if_due(&disk.file.files).await
         })
         .await
     }

@@ -48,10 +48,10 @@ impl<S: StorageMut> Disk<'_, S> {
         let link = || self.writeback.set_l1_entry(image.id(), offset, L1Entry::copied(table));
         tables.cache().complete(image, tables.slice_size(), link).await?;
         reservation.keep();
-        self.writeback.keep_table(table);
+        self.writeback.register_table(table);
         if let Some(shared) = shared {
             // It may be a snapshot's still; then it is among the tables that this does not know, as QEMU by default.
-            self.writeback.remove_table(shared);
+            self.writeback.unregister_table(shared);
             let cluster = shared.0 >> geometry.cluster_bits();
             self.writeback.free(cluster..cluster + 1);
         }

@@ -76,7 +76,7 @@ impl<S: StorageMut> Disk<'_, S> {
         let (image, tables) = (&self.file.files.image, &self.file.tables);
         match wait {
             Wait::Stop(stop) => tables.cache().resume(image, tables.slice_size(), stop, pins).await?,
-            Wait::Guest(clusters) => drop(self.writeback.in_flight.hold(clusters).await),
+            Wait::Guest(clusters) => drop(self.writeback.cluster_locks.lock(clusters).await),
             Wait::Metadata => drop(self.writeback.lock.acquire().await),
             Wait::Tables(clusters) => self.make_tables(clusters).await?,
             Wait::Allocation => {

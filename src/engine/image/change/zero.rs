@@ -72,7 +72,7 @@ impl<S: StorageMut> Image<S> {
                     self.write_literal_zeros(disk, literal).await?;
                 }
             }
-            disk.relieve().await?;
+            disk.write_back_if_due().await?;
             disk.pause().await;
             at = end;
         }
@@ -106,7 +106,7 @@ impl<S: StorageMut> Image<S> {
         let _held = match holder {
             Holder::Caller => None,
             Holder::Step => {
-                let held = disk.writeback.in_flight.try_hold(&clusters);
+                let held = disk.writeback.cluster_locks.try_lock(&clusters);
                 Some(held.ok_or_else(|| Wait::Guest(clusters.clone()))?)
             }
         };
@@ -167,7 +167,7 @@ impl<S: StorageMut> Image<S> {
         let geometry = disk.geometry();
         // Until then nobody allocates the clusters, and what is not allocated is not written in place.
         let clusters = disk.clusters(GuestOffset(range.start), range.end - range.start);
-        let _held = disk.writeback.in_flight.hold(clusters).await;
+        let _held = disk.writeback.cluster_locks.lock(clusters).await;
         let subcluster = 1 << geometry.subcluster_bits();
         let start = range.start & !(subcluster - 1);
         let end = range.end.next_multiple_of(subcluster).min(self.size());
@@ -191,7 +191,7 @@ impl<S: StorageMut> Image<S> {
         let mut at = range.start;
         while at < range.end {
             at = disk.complete(|| self.zero_step(disk, at..range.end, Zeroing::Zero, Holder::Caller)).await?.end;
-            disk.relieve().await?;
+            disk.write_back_if_due().await?;
         }
         Ok(())
     }

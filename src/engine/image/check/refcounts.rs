@@ -49,7 +49,7 @@ impl StoredCounts {
             entries.extend(bytes.as_chunks::<8>().0.iter().map(|entry| u64::from_be_bytes(*entry)));
         }
         let per_word = u64::from(64 / width.bits());
-        let shifts = (0..per_word).map(|index| width.place(index).shift).collect();
+        let shifts = (0..per_word).map(|index| width.position(index).shift).collect();
         let block_bits = width.block_bits(subject.geometry.cluster_bits());
         Ok(Self { width, block_bits, entries, shifts, block: subject.cluster_buffer(), held: None })
     }
@@ -124,7 +124,7 @@ impl StoredCounts {
     ) -> Option<(HostOffset, Vec<u8>)> {
         let BlockPlace::At(block) = self.place(subject, index) else { return None };
         let first = self.clusters_of(index).start;
-        let place = |cluster: u64| self.width.place(cluster - first);
+        let place = |cluster: u64| self.width.position(cluster - first);
         let start = usize::try_from(place(counts.first()?.0).word_byte).ok()?;
         let end = usize::try_from(place(counts.last()?.0).word_byte).ok()? + 8;
         for (cluster, count) in counts {
@@ -159,7 +159,7 @@ impl StoredCounts {
             BlockPlace::Unreadable(_) => Ok(None),
             BlockPlace::At(place) => {
                 self.load(subject, index, place).await?;
-                let at = self.width.place(cluster - self.clusters_of(index).start);
+                let at = self.width.position(cluster - self.clusters_of(index).start);
                 let start = usize::try_from(at.word_byte).unwrap_or(usize::MAX);
                 let word = self.block.get(start..start.saturating_add(8)).and_then(|word| word.try_into().ok());
                 Ok(Some(word.map_or(0, |word| self.width.get(u64::from_be_bytes(word), at))))

@@ -14,7 +14,7 @@ use crate::field;
 use crate::format::header::extension::CryptoHeader;
 use crate::format::l1::{L1_ENTRY_SIZE, L1Entry, L1Table};
 use crate::format::l2::L2Entry;
-use crate::format::l2_corruption::{Flaw, Target};
+use crate::format::l2_corruption::{L2Corruption, Target};
 use crate::format::refcount::TABLE_ENTRY_SIZE;
 use crate::format::units::HostOffset;
 use crate::storage::Storage;
@@ -148,7 +148,7 @@ pub(in crate::image) fn entries(
     })
 }
 
-impl Flaw {
+impl L2Corruption {
     /// The finding of an entry with this flaw.
     fn of(self, place: HostOffset, entry: L2Entry) -> Finding {
         let (entry_offset, cluster, bitmap) = (place.0, entry.offset().0, entry.bitmap);

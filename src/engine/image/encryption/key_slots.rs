@@ -121,9 +121,9 @@ impl<'a, S: StorageMut> KeySlots<'a, S> {
         let KeySlot { material: place, stripes, .. } = header.slots[free];
         let slot = KeySlot { material: place, stripes, ..new };
         self.write(header.material(&slot).start, material).await?;
-        self.write(LuksHeader::slot_place(free), &KeySlot { active: false, ..slot }.emit()).await?;
+        self.write(LuksHeader::slot_offset(free), &KeySlot { active: false, ..slot }.emit()).await?;
         self.barrier().await?;
-        self.write(LuksHeader::slot_place(free), &KeySlot::state(true)).await?;
+        self.write(LuksHeader::slot_offset(free), &KeySlot::state(true)).await?;
         self.barrier().await?;
         Ok(free)
     }
@@ -131,7 +131,7 @@ impl<'a, S: StorageMut> KeySlots<'a, S> {
     async fn erase(&self, slot: usize, entropy: &dyn Entropy) -> Result<(), Error<S::Error>> {
         let header = &self.luks.header;
         let found = header.slots.get(slot).ok_or(Misuse::NoSuchKeySlot { slot })?;
-        self.write(LuksHeader::slot_place(slot), &KeySlot::state(false)).await?;
+        self.write(LuksHeader::slot_offset(slot), &KeySlot::state(false)).await?;
         self.barrier().await?;
         let range = header.material(found);
         // At most 64 bytes by 4000: the header was checked.
@@ -143,7 +143,7 @@ impl<'a, S: StorageMut> KeySlots<'a, S> {
         }
         let empty = KeySlot { active: false, iterations: 0, salt: Default::default(), ..*found };
         let fields: Vec<u8> = empty.emit();
-        self.write(LuksHeader::slot_place(slot), &fields).await?;
+        self.write(LuksHeader::slot_offset(slot), &fields).await?;
         self.barrier().await
     }
 

@@ -136,7 +136,7 @@ impl<S: Storage> Missing<'_, S> {
 
 /// The count of that number in a refcount block.
 fn count_in(block: &[u8], width: RefcountWidth, number: u64) -> u64 {
-    let place = width.place(number);
+    let place = width.position(number);
     let word = block.get(usize_of(place.word_byte)..).and_then(<[u8]>::first_chunk::<8>);
     word.map_or(0, |word| width.get(u64::from_be_bytes(*word), place))
 }

@@ -93,31 +93,31 @@ impl<S: Storage> Qcow2File<S> {
         };
         let l1_clusters = |table: L1Table| clusters(table.offset, table.entries * L1_ENTRY_SIZE);
         let l1 = header.l1_table();
-        let (occupied, cluster_bits) = (&writeback.refcounts.occupied, geometry.cluster_bits());
-        occupied.claim(l1_clusters(l1), cluster_bits)?;
+        let (metadata_ranges, cluster_bits) = (&writeback.refcounts.metadata_ranges, geometry.cluster_bits());
+        metadata_ranges.claim(l1_clusters(l1), cluster_bits)?;
         let mut l2_tables = Vec::new();
         for index in 0..l1.entries {
             let entry = L1Entry(writeback.entry(&self.files.image, l1.offset.plus(index * L1_ENTRY_SIZE)).await?);
             if let Ok(Some(table)) = entry.l2_table(geometry) {
                 let cluster = table.0 >> cluster_bits;
-                occupied.check(cluster..cluster + 1, cluster_bits)?;
+                metadata_ranges.check(cluster..cluster + 1, cluster_bits)?;
                 l2_tables.push(cluster);
             }
         }
         // Not before: several entries may share a table.
         for cluster in l2_tables {
-            occupied.add(cluster..cluster + 1);
+            metadata_ranges.add(cluster..cluster + 1);
         }
         if self.encrypted.is_some() {
             let head = Head::read(&self.files.image).await.map_err(Error::Storage)??;
             if let Some(place) = head.crypto_header()? {
-                occupied.add(clusters(HostOffset(place.offset), place.length));
+                metadata_ranges.add(clusters(HostOffset(place.offset), place.length));
             }
         }
         let (_, length) = SnapshotTable::of(raw).read(&self.files.image).await?;
-        occupied.add(clusters(HostOffset(raw.snapshots_offset), length));
+        metadata_ranges.add(clusters(HostOffset(raw.snapshots_offset), length));
         for snapshot in image.snapshots().iter() {
-            occupied.add(l1_clusters(checked_l1_table(snapshot, geometry)?));
+            metadata_ranges.add(l1_clusters(checked_l1_table(snapshot, geometry)?));
         }
         Ok(())
     }

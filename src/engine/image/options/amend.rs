@@ -10,7 +10,7 @@ use alloc::string::String;
 use super::replace_header::{OldHeader, replace_head};
 use crate::error::{CreateFault, Error, Misuse};
 use crate::format::header::RawHeader;
-use crate::format::header::emit_changed::ChangedHead;
+use crate::format::header::emit_changed::ChangedHeader;
 use crate::format::header::feature;
 use crate::format::refcount::RefcountWidth;
 use crate::image::chain::backing::BackingFormat;
@@ -261,7 +261,7 @@ async fn write_head<S: StorageMut>(
         Backing::Named(name, format) => (name.as_bytes(), Some(String::from(format.name()))),
     };
     let data_file_name = options.data_file_name.clone().or_else(|| subject.extensions.data_file_name());
-    let changed = ChangedHead {
+    let changed = ChangedHeader {
         old: &old.bytes,
         old_header: &subject.raw,
         extensions: &subject.extensions,

@@ -9,7 +9,7 @@ use alloc::vec::Vec;
 
 use super::replace_header::{OldHeader, replace_head};
 use crate::error::{Error, Misuse};
-use crate::format::header::emit_changed::ChangedHead;
+use crate::format::header::emit_changed::ChangedHeader;
 use crate::format::header::{Header, extension};
 use crate::image::Image;
 use crate::image::open::header::Head;
@@ -104,7 +104,7 @@ impl<S: StorageMut> Image<S> {
         let file = &self.top.files.image;
         let stored = Head::read(file).await.map_err(Error::Storage)??;
         let old = OldHeader::read(file, &stored.header).await?;
-        let replacement = ChangedHead {
+        let replacement = ChangedHeader {
             old: &old.bytes,
             old_header: &stored.header,
             extensions: &stored.extensions,

@@ -9,7 +9,7 @@ use alloc::vec::Vec;
 
 use crate::error::{CreateFault, Error};
 use crate::format::header::RawHeader;
-use crate::format::header::emit_changed::{ChangedHead, Placement};
+use crate::format::header::emit_changed::{ChangedHeader, Placement};
 use crate::format::units::HostOffset;
 use crate::meta::host_file::HostFile;
 use crate::storage::{Storage, StorageMut};
@@ -40,7 +40,7 @@ impl OldHeader {
 pub(crate) async fn replace_head<S: StorageMut>(
     file: &HostFile<S>,
     header: &RawHeader,
-    changed: &ChangedHead<'_>,
+    changed: &ChangedHeader<'_>,
 ) -> Result<(), Error<S::Error>> {
     let new = changed.emit(header, Placement::Compact);
     let cluster_size = 1usize << header.cluster_bits;
@@ -71,7 +71,7 @@ pub(crate) async fn replace_head<S: StorageMut>(
 async fn move_away<S: StorageMut>(
     file: &HostFile<S>,
     header: &RawHeader,
-    changed: &ChangedHead<'_>,
+    changed: &ChangedHeader<'_>,
     used: usize,
 ) -> Result<Option<usize>, Error<S::Error>> {
     let place = used.next_multiple_of(SECTOR);

@@ -16,7 +16,7 @@ use crate::image::create::Preallocation;
 use crate::image::layer::{Layer, Qcow2File};
 use crate::image::progress::Steps;
 use crate::image::write::rewrite_tables::Rewrite;
-use crate::meta::exclusive::Closed;
+use crate::meta::exclusive::ExclusiveGuard;
 use crate::meta::restructure::Restructure;
 use crate::meta::run::{Mapping, Run};
 use crate::meta::writeback::Writeback;
@@ -85,7 +85,7 @@ impl<S: StorageMut> Image<S> {
         }
         {
             let _guard = writeback.lock.acquire().await;
-            writeback.make_ready(&self.top.files).await?;
+            writeback.prepare_header(&self.top.files).await?;
         }
         self.top.bitmaps.resize();
         let resize = Resize { image: self, writeback, closed };
@@ -96,7 +96,7 @@ impl<S: StorageMut> Image<S> {
 struct Resize<'a, S: StorageMut> {
     image: &'a Image<S>,
     writeback: &'a Writeback,
-    closed: Closed<'a>,
+    closed: ExclusiveGuard<'a>,
 }
 
 impl<S: StorageMut> Resize<'_, S> {
@@ -138,7 +138,7 @@ impl<S: StorageMut> Resize<'_, S> {
             self.image.preallocate_clusters(&disk, clusters, true, preallocation == Preallocation::Full).await?;
         }
         let mut new = Restructure::begin(&self.file().files, self.writeback, &self.closed).await?;
-        new.roots().size = size;
+        new.table_pointers().size = size;
         new.commit().await?;
         self.file().active.set(self.file().active.l1(), size);
         Ok(())
@@ -159,8 +159,8 @@ impl<S: StorageMut> Resize<'_, S> {
         l1.resize(usize::try_from(geometry.l1_entries_for(room)).unwrap_or(usize::MAX), L1Entry(0));
         let new = rewrite.write_l1(&l1).await?;
         rewrite.remove_l1(old).await?;
-        let roots = rewrite.new.roots();
-        (roots.size, roots.l1) = (size, new);
+        let pointers = rewrite.new.table_pointers();
+        (pointers.size, pointers.l1) = (size, new);
         rewrite.new.commit().await?;
         file.active.set(new, size);
         Ok(())

@@ -18,7 +18,7 @@ use super::layer::Layer;
 use crate::error::{Error, Misuse};
 use crate::format::units::{GuestOffset, HostOffset};
 use crate::meta::attempt::Attempt;
-use crate::meta::compressed::Piece;
+use crate::meta::compressed::CompressedRead;
 use crate::meta::run::{Mapping, Run};
 use crate::storage::Storage;
 
@@ -148,7 +148,7 @@ impl<'a> Part<'a> {
             }
             Mapping::Data(place) => First::Read(Job::Data { depth, guest: offset, place, buf }),
             Mapping::Compressed(span) => {
-                let piece = Piece { span, skip: layer.offset_in_cluster(offset), buf };
+                let piece = CompressedRead { span, skip: layer.offset_in_cluster(offset), buf };
                 First::Read(Job::Compressed { depth, pieces: Pieces::One([piece]) })
             }
         };
@@ -164,8 +164,8 @@ enum Job<'a> {
 
 /// Parts of compressed clusters that follow each other in the file.
 enum Pieces<'a> {
-    One([Piece<'a>; 1]),
-    Many(Vec<Piece<'a>>),
+    One([CompressedRead<'a>; 1]),
+    Many(Vec<CompressedRead<'a>>),
 }
 
 impl<'a> Job<'a> {
@@ -208,14 +208,14 @@ impl<'a> Job<'a> {
 }
 
 impl<'a> Pieces<'a> {
-    fn as_mut_slice(&mut self) -> &mut [Piece<'a>] {
+    fn as_mut_slice(&mut self) -> &mut [CompressedRead<'a>] {
         match self {
             Self::One(piece) => piece,
             Self::Many(pieces) => pieces,
         }
     }
 
-    fn as_slice(&self) -> &[Piece<'a>] {
+    fn as_slice(&self) -> &[CompressedRead<'a>] {
         match self {
             Self::One(piece) => piece,
             Self::Many(pieces) => pieces,
@@ -223,7 +223,7 @@ impl<'a> Pieces<'a> {
     }
 
     /// Whether `next` begins where the last piece ends, give or take what a span is rounded up, and all stay small.
-    fn are_followed_by(&self, next: &Piece<'_>) -> bool {
+    fn are_followed_by(&self, next: &CompressedRead<'_>) -> bool {
         let pieces = self.as_slice();
         let (Some(first), Some(last)) = (pieces.first(), pieces.last()) else {
             return false;
@@ -232,7 +232,7 @@ impl<'a> Pieces<'a> {
         (last.span.start..=end).contains(&next.span.start) && next.span.end().0 - start.0 <= MAX_GROUP
     }
 
-    fn push(&mut self, piece: Piece<'a>) {
+    fn push(&mut self, piece: CompressedRead<'a>) {
         let mut pieces = match core::mem::replace(self, Self::Many(Vec::new())) {
             Self::One(first) => Vec::from(first),
             Self::Many(pieces) => pieces,

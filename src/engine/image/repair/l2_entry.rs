@@ -1,7 +1,7 @@
 //! What a repair makes of an L2 entry.
 
 use crate::format::l2::{L2Entry, L2Rules};
-use crate::format::l2_corruption::{Flaw, Target};
+use crate::format::l2_corruption::{L2Corruption, Target};
 
 /// What a repair may do to entries.
 #[derive(Clone, Copy, Debug)]
@@ -53,15 +53,15 @@ struct Flaws {
 }
 
 impl Flaws {
-    fn add(&mut self, flaw: Flaw) {
+    fn add(&mut self, flaw: L2Corruption) {
         match flaw {
-            Flaw::Reserved | Flaw::CompressedCopied | Flaw::CompressedBitmap => {}
-            Flaw::UnalignedZero => self.unaligned_zero = true,
-            Flaw::Subclusters => (self.is_lost, self.both) = (true, true),
-            Flaw::CompressedWithDataFile
-            | Flaw::ZeroInVersion2
-            | Flaw::SubclustersWithoutCluster
-            | Flaw::UnalignedData => self.is_lost = true,
+            L2Corruption::Reserved | L2Corruption::CompressedCopied | L2Corruption::CompressedBitmap => {}
+            L2Corruption::UnalignedZero => self.unaligned_zero = true,
+            L2Corruption::Subclusters => (self.is_lost, self.both) = (true, true),
+            L2Corruption::CompressedWithDataFile
+            | L2Corruption::ZeroInVersion2
+            | L2Corruption::SubclustersWithoutCluster
+            | L2Corruption::UnalignedData => self.is_lost = true,
         }
     }
 }

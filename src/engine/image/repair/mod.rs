@@ -111,7 +111,7 @@ impl<S: StorageMut> Image<S> {
         let _closed = writeback.gate.close().await;
         let _guard = writeback.lock.acquire().await;
         writeback.check_writable()?;
-        writeback.settle(&self.top.files).await?;
+        writeback.drain(&self.top.files).await?;
         writeback.poison();
         let report = repair_file(&self.top.files.image, options).await;
         self.top.tables.cache().clear();

@@ -209,7 +209,7 @@ impl Layout {
     }
 
     fn set(&self, words: &mut [u64], within: u64, count: u64) {
-        let place = self.width.place(within);
+        let place = self.width.position(within);
         if let Some(word) = words.get_mut(usize::try_from(place.word_byte / 8).unwrap_or(usize::MAX)) {
             *word = self.width.set(*word, place, count);
         }

@@ -42,8 +42,8 @@ impl<S: StorageMut> Image<S> {
         let shared = rewrite.share(&source_l1, source.offset, false).await?;
         let new = rewrite.write_l1(&shared).await?;
         rewrite.remove_l1(old).await?;
-        let roots = rewrite.new.roots();
-        (roots.l1, roots.size) = (new, size);
+        let pointers = rewrite.new.table_pointers();
+        (pointers.l1, pointers.size) = (new, size);
         file.observers.notify(&(0..file.active.size().max(size)));
         rewrite.new.commit().await?;
         file.active.set(new, size);

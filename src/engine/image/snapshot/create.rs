@@ -118,7 +118,7 @@ impl<S: StorageMut> Image<S> {
         };
         entries.list.push((snapshot.clone(), snapshot.to_entry()));
         entries.replace(&mut rewrite).await?;
-        rewrite.new.roots().l1 = active;
+        rewrite.new.table_pointers().l1 = active;
         rewrite.new.commit().await?;
         file.active.set(active, size);
         file.snapshots.replace(entries.into_snapshots().into());

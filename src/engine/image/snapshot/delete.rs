@@ -48,7 +48,7 @@ impl<S: StorageMut> Image<S> {
             rewrite.remove_l1(old).await?;
         }
         entries.replace(&mut rewrite).await?;
-        rewrite.new.roots().l1 = active;
+        rewrite.new.table_pointers().l1 = active;
         rewrite.new.commit().await?;
         file.active.set(active, file.active.size());
         file.snapshots.replace(entries.into_snapshots().into());

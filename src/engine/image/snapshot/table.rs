@@ -138,7 +138,7 @@ impl Entries {
     /// Where the table is whose place `rewrite` changes.
     fn old_place<S: StorageMut>(&self, rewrite: &mut Rewrite<'_, S>) -> Range<u64> {
         let bits = rewrite.geometry().cluster_bits();
-        let start = rewrite.new.roots().snapshots.0 >> bits;
+        let start = rewrite.new.table_pointers().snapshots.0 >> bits;
         start..start + self.length.div_ceil(1 << bits)
     }
 
@@ -157,14 +157,14 @@ impl Entries {
             return Err(Misuse::TooManySnapshots.into());
         }
         let old = self.old_place(rewrite);
-        rewrite.new.forget_table(old.clone());
+        rewrite.new.unregister_table(old.clone());
         rewrite.new.remove_references(old).await?;
         let length = bytes.len() as u64;
         let place = if bytes.is_empty() { HostOffset(0) } else { rewrite.new.write_new(bytes).await? };
         let first = place.0 >> rewrite.geometry().cluster_bits();
-        rewrite.new.note_table(first..first + length.div_ceil(rewrite.geometry().cluster_size()));
-        let roots = rewrite.new.roots();
-        (roots.snapshots, roots.nb_snapshots) = (place, count);
+        rewrite.new.register_table(first..first + length.div_ceil(rewrite.geometry().cluster_size()));
+        let pointers = rewrite.new.table_pointers();
+        (pointers.snapshots, pointers.nb_snapshots) = (place, count);
         Ok(())
     }
 

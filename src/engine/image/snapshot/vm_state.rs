@@ -75,7 +75,7 @@ impl<S: StorageMut> Image<S> {
         l1.resize(usize::try_from(entries).unwrap_or(usize::MAX), L1Entry(0));
         let new = rewrite.write_l1(&l1).await?;
         rewrite.remove_l1(old).await?;
-        rewrite.new.roots().l1 = new;
+        rewrite.new.table_pointers().l1 = new;
         rewrite.new.commit().await?;
         active.set(new, active.size());
         Ok(())

@@ -72,12 +72,12 @@ impl<S: StorageMut> Image<S> {
         whole: &[u8],
         length: usize,
     ) -> Result<(), Error<S::Error>> {
-        let Some(packed) = disk.file.compressed.pack(whole)? else {
+        let Some(packed) = disk.file.compressed.compress(whole)? else {
             let data = whole.get(..length).unwrap_or(whole);
             return self.write_steps(disk, start, data).await;
         };
         self.write_packed_cluster(disk, start, &packed).await?;
-        disk.file.compressed.put_packed(packed);
+        disk.file.compressed.recycle(packed);
         Ok(())
     }
 
@@ -89,7 +89,7 @@ impl<S: StorageMut> Image<S> {
         packed: &[u8],
     ) -> Result<(), Error<S::Error>> {
         let cluster = start.0 >> disk.geometry().cluster_bits();
-        let _held = disk.writeback.in_flight.hold(cluster..cluster + 1).await;
+        let _held = disk.writeback.cluster_locks.lock(cluster..cluster + 1).await;
         let old = disk
             .complete(|| {
                 let entries = disk.entries(&disk.resolve(start, 1)?, cluster..cluster + 1)?;
@@ -109,7 +109,7 @@ impl<S: StorageMut> Image<S> {
         disk.set_entry(old.offset, L2Entry::compressed(span, disk.geometry())).await?;
         reservation.keep();
         disk.free_cluster(&old);
-        disk.writeback.relieve(&disk.file.files).await
+        disk.writeback.write_back_if_due(&disk.file.files).await
     }
 
     /// Reserves `length` bytes, less than a cluster, for a compressed cluster.

@@ -25,7 +25,7 @@ impl<S: StorageMut> Image<S> {
         let writeback = self.writable()?;
         self.store_bitmaps().await?;
         let _guard = writeback.lock.acquire().await;
-        writeback.settle(&self.top.files).await
+        writeback.drain(&self.top.files).await
     }
 
     /// What is not written yet, of an image that may be written.

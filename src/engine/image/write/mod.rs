@@ -112,12 +112,12 @@ impl<S: StorageMut> Image<S> {
 
 impl<S: StorageMut> Disk<'_, S> {
     /// Writes back, if much is dirty.
-    pub(super) async fn relieve(&self) -> Result<(), Error<S::Error>> {
-        if !self.writeback.is_relief_due() {
+    pub(super) async fn write_back_if_due(&self) -> Result<(), Error<S::Error>> {
+        if !self.writeback.is_write_back_due() {
             return Ok(());
         }
         let _guard = self.writeback.lock.acquire().await;
-        self.writeback.relieve(&self.file.files).await
+        self.writeback.write_back_if_due(&self.file.files).await
     }
 
     /// Lets other tasks have their turn, if it is over. A long operation calls this between its steps.

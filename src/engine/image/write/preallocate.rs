@@ -82,7 +82,7 @@ impl<S: StorageMut> Image<S> {
                 disk.set_entry(old.offset, entry(index)).await?;
                 reservation.keep_first();
             }
-            disk.writeback.relieve(&disk.file.files).await?;
+            disk.writeback.write_back_if_due(&disk.file.files).await?;
             first += count;
         }
         Ok(())

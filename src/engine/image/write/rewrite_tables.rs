@@ -15,7 +15,7 @@ use crate::format::l2::{Cluster, L2Entry, L2Rules};
 use crate::format::units::{HostOffset, usize_of};
 use crate::image::layer::Qcow2File;
 use crate::image::progress::Steps;
-use crate::meta::exclusive::Closed;
+use crate::meta::exclusive::ExclusiveGuard;
 use crate::meta::restructure::Restructure;
 use crate::meta::writeback::Writeback;
 use crate::storage::StorageMut;
@@ -53,7 +53,7 @@ impl<'a, S: StorageMut> Rewrite<'a, S> {
     pub(in crate::image) async fn begin(
         file: &'a Qcow2File<S>,
         writeback: &'a Writeback,
-        closed: &Closed<'_>,
+        closed: &ExclusiveGuard<'_>,
         steps: Steps<'a>,
     ) -> Result<Self, Error<S::Error>> {
         let new = Restructure::begin(&file.files, writeback, closed).await?;
@@ -90,14 +90,14 @@ impl<'a, S: StorageMut> Rewrite<'a, S> {
         }
         let entries = bytes.len() as u64 / L1_ENTRY_SIZE;
         let table = L1Table { offset: self.new.write_new(bytes).await?, entries };
-        self.new.note_table(self.l1_clusters(table));
+        self.new.register_table(self.l1_clusters(table));
         Ok(table)
     }
 
     /// Gives up the clusters of an L1 table, not what it points to.
     pub(in crate::image) async fn remove_l1(&mut self, table: L1Table) -> Result<(), Error<S::Error>> {
         let clusters = self.l1_clusters(table);
-        self.new.forget_table(clusters.clone());
+        self.new.unregister_table(clusters.clone());
         self.new.remove_references(clusters).await
     }
 
@@ -121,7 +121,7 @@ impl<'a, S: StorageMut> Rewrite<'a, S> {
                 for clusters in self.references_of(table).await? {
                     self.new.remove_references(clusters).await?;
                 }
-                self.remove_table(table).await?;
+                self.unregister_table(table).await?;
             }
         }
         Ok(())
@@ -131,7 +131,7 @@ impl<'a, S: StorageMut> Rewrite<'a, S> {
     pub(in crate::image) fn hand_over(&mut self, l1: &[L1Entry], place: HostOffset) -> Result<(), Corrupt> {
         for (entry, at) in l1.iter().zip((0..).step_by(8)) {
             if let Some(table) = self.table_of(*entry, place.plus(at))? {
-                self.new.forget_table(self.table_clusters(table));
+                self.new.unregister_table(self.table_clusters(table));
             }
         }
         Ok(())
@@ -162,7 +162,7 @@ impl<'a, S: StorageMut> Rewrite<'a, S> {
             let new = self.new_table(table.bytes).await?;
             if instead {
                 self.add_table(new).await?;
-                self.remove_table(old).await?;
+                self.unregister_table(old).await?;
             }
             shared.push(L1Entry::copied(new).with_copied(!instead));
         }
@@ -190,12 +190,12 @@ impl<'a, S: StorageMut> Rewrite<'a, S> {
             // One that is empty is given up all the same where the disk doesn't reach.
             if !table.changed && first < keep {
                 let mut only = false;
-                self.new.counts(self.table_clusters(old), |count| only = flag_for(count)).await?;
-                self.new.note_table(self.table_clusters(old));
+                self.new.refcounts(self.table_clusters(old), |count| only = flag_for(count)).await?;
+                self.new.register_table(self.table_clusters(old));
                 owned.push(entry.with_copied(only));
                 continue;
             }
-            self.remove_table(old).await?;
+            self.unregister_table(old).await?;
             owned.push(if table.in_use { L1Entry::copied(self.new_table(table.bytes).await?) } else { L1Entry(0) });
         }
         owned.truncate(self.l1_entries_for_clusters(keep));
@@ -204,18 +204,18 @@ impl<'a, S: StorageMut> Rewrite<'a, S> {
 
     async fn new_table(&mut self, bytes: Vec<u8>) -> Result<HostOffset, Error<S::Error>> {
         let table = self.new.write_new(bytes).await?;
-        self.new.note_table(self.table_clusters(table));
+        self.new.register_table(self.table_clusters(table));
         Ok(table)
     }
 
     async fn add_table(&mut self, table: HostOffset) -> Result<(), Error<S::Error>> {
-        self.new.note_table(self.table_clusters(table));
+        self.new.register_table(self.table_clusters(table));
         self.new.add_references(self.table_clusters(table)).await
     }
 
-    async fn remove_table(&mut self, table: HostOffset) -> Result<(), Error<S::Error>> {
+    async fn unregister_table(&mut self, table: HostOffset) -> Result<(), Error<S::Error>> {
         // Of those that only snapshots have no note is kept.
-        self.new.forget_table(self.table_clusters(table));
+        self.new.unregister_table(self.table_clusters(table));
         self.new.remove_references(self.table_clusters(table)).await
     }
 
@@ -271,7 +271,7 @@ impl<'a, S: StorageMut> Rewrite<'a, S> {
         let flagged = || kept.iter().filter(|entry| entry.has_flag(self.rules));
         let mut counts = Vec::with_capacity(kept.len());
         for clusters in runs(flagged().map(|entry| entry.counted(self.rules))) {
-            self.new.counts(clusters, |count| counts.push(count)).await?;
+            self.new.refcounts(clusters, |count| counts.push(count)).await?;
         }
         let flagged = kept.iter_mut().filter(|entry| entry.has_flag(self.rules));
         flagged.zip(counts).for_each(|(entry, count)| entry.set_copied(flag_for(count)));

@@ -32,14 +32,14 @@ impl Refcounts {
     /// Nothing is waited for once something is taken: dropped then, this would lose it.
     pub(crate) fn try_allocate(&self, file: FileId, wanted: u64) -> Attempt<Option<Range<u64>>> {
         let first = self.candidate();
-        if !self.try_take(file, first)? {
+        if !self.try_allocate_cluster(file, first)? {
             return Ok(None);
         }
         let mut end = first + 1;
-        while end - first < wanted && matches!(self.try_take(file, end), Ok(true)) {
+        while end - first < wanted && matches!(self.try_allocate_cluster(file, end), Ok(true)) {
             end += 1;
         }
-        self.taken_up_to(end);
+        self.set_first_candidate(end);
         Ok(Some(first..end))
     }
 
@@ -49,7 +49,7 @@ impl Refcounts {
     }
 
     /// Takes note that none is left from the candidate up to `end`.
-    fn taken_up_to(&self, end: u64) {
+    fn set_first_candidate(&self, end: u64) {
         if self.first_candidate.get() >= self.floor.get() {
             self.first_candidate.set(end);
         }
@@ -66,7 +66,7 @@ impl Refcounts {
             self.make_room_in_table(free)?;
             self.add_block(file, free)?;
         }
-        self.taken_up_to(free);
+        self.set_first_candidate(free);
         if let Some(at) = self.find(free) {
             pins.add(self.slice_at(file, at.word).await?.0);
         }
@@ -74,7 +74,7 @@ impl Refcounts {
     }
 
     /// Takes `cluster` if it is free, and returns whether it was; false if its refcount is not cached.
-    fn try_take(&self, file: FileId, cluster: u64) -> Attempt<bool> {
+    fn try_allocate_cluster(&self, file: FileId, cluster: u64) -> Attempt<bool> {
         let Some(at) = self.find(cluster) else {
             return Ok(false);
         };
@@ -86,18 +86,21 @@ impl Refcounts {
         if self.width.get(word, at.place) != 0 {
             return Ok(false);
         }
-        self.check_new::<Stop>(cluster..cluster + 1)?;
+        self.check_allocatable::<Stop>(cluster..cluster + 1)?;
         let start = HostOffset(at.word.0 - word_at as u64);
         self.dirty.set_word(start, &slice, word_at, self.width.set(word, at.place, 1));
         Ok(true)
     }
 
     /// Fails where `clusters`, which are free, can't be used.
-    pub(in crate::meta) fn check_new<E: From<Corrupt> + From<Misuse>>(&self, clusters: Range<u64>) -> Result<(), E> {
+    pub(in crate::meta) fn check_allocatable<E: From<Corrupt> + From<Misuse>>(
+        &self,
+        clusters: Range<u64>,
+    ) -> Result<(), E> {
         if clusters.end > MAX_HOST_OFFSET >> self.geometry.cluster_bits() {
             return Err(Misuse::ImageFull.into());
         }
-        Ok(self.occupied.check(clusters, self.geometry.cluster_bits())?)
+        Ok(self.metadata_ranges.check(clusters, self.geometry.cluster_bits())?)
     }
 
     /// The first of `wanted` free clusters that follow each other, from `from` on. Nothing is taken.
@@ -121,7 +124,10 @@ impl Refcounts {
     }
 
     /// The cluster behind the last one of the file that is in use.
-    pub(in crate::meta) async fn end_of_use<S: Storage>(&self, file: &HostFile<S>) -> Result<u64, Error<S::Error>> {
+    pub(in crate::meta) async fn end_of_allocated<S: Storage>(
+        &self,
+        file: &HostFile<S>,
+    ) -> Result<u64, Error<S::Error>> {
         let mut end = file.size().div_ceil(self.geometry.cluster_size());
         while end > 0 {
             if self.block_of(end - 1).is_none() {
@@ -149,7 +155,7 @@ impl Refcounts {
             let end = (first_in_word + in_slice).min(self.end_of_block(cluster));
             cluster = (cluster + 1..end)
                 .find(|next| {
-                    let next = self.place_of(*next);
+                    let next = self.position_of(*next);
                     let word_at = word_at + usize::try_from(next.word_byte - at.place.word_byte).unwrap_or(0);
                     self.width.get(slice.word(word_at), next) == 0
                 })

@@ -13,12 +13,12 @@ use core::cell::{Cell, RefCell};
 
 use super::dirty_slices::Dirty;
 use super::host_file::HostFile;
-use super::metadata_ranges::Occupied;
+use super::metadata_ranges::MetadataRanges;
 use super::table_cache::{SliceRef, SliceSize, TableCache};
 use crate::error::{Corrupt, Error, Misuse};
 use crate::format::geometry::Geometry;
 use crate::format::header::Header;
-use crate::format::refcount::{CountPlace, RefcountWidth, TABLE_ENTRY_SIZE, TABLE_OFFSET_MASK};
+use crate::format::refcount::{RefcountPosition, RefcountWidth, TABLE_ENTRY_SIZE, TABLE_OFFSET_MASK};
 use crate::format::units::HostOffset;
 use crate::storage::Storage;
 
@@ -42,7 +42,7 @@ pub(crate) struct Refcounts {
     /// Changed refcount blocks.
     pub(super) dirty: Dirty,
     /// Where nothing but metadata may be, whatever the counts say.
-    pub(crate) occupied: Occupied,
+    pub(crate) metadata_ranges: MetadataRanges,
     /// No cluster before this one is free.
     pub(super) first_candidate: Cell<u64>,
     /// No cluster before this one is allocated, free or not: the file may have a header whose tables are there.
@@ -61,7 +61,7 @@ impl Refcounts {
         let mut stored = vec![0; usize::try_from(bytes).unwrap_or(0)];
         file.read(HostOffset(raw.refcount_table_offset), &mut stored).await.map_err(Error::Storage)?;
         let mut table = Vec::with_capacity(stored.len() / 8);
-        let occupied = Occupied::default();
+        let metadata_ranges = MetadataRanges::default();
         let (entries, _) = stored.as_chunks::<8>();
         for (index, entry) in entries.iter().enumerate() {
             let block = u64::from_be_bytes(*entry) & TABLE_OFFSET_MASK;
@@ -72,7 +72,7 @@ impl Refcounts {
             if block != 0 {
                 // One block for many clusters would never end, however small the file is.
                 let cluster = block >> geometry.cluster_bits();
-                occupied.claim(cluster..cluster + 1, geometry.cluster_bits())?;
+                metadata_ranges.claim(cluster..cluster + 1, geometry.cluster_bits())?;
             }
             table.push(block);
         }
@@ -85,7 +85,7 @@ impl Refcounts {
             table: RefCell::new(table),
             dirty_entries: RefCell::default(),
             dirty: Dirty::default(),
-            occupied,
+            metadata_ranges,
             first_candidate: Cell::new(0),
             floor: Cell::new(0),
         })
@@ -93,7 +93,7 @@ impl Refcounts {
 
     /// How often `cluster` is referred to.
     pub(crate) async fn count<S: Storage>(&self, file: &HostFile<S>, cluster: u64) -> Result<u64, Error<S::Error>> {
-        Ok(self.counter(file, cluster).await?.map_or(0, |counter| counter.count()))
+        Ok(self.entry(file, cluster).await?.map_or(0, |entry| entry.count()))
     }
 
     /// The largest count.
@@ -102,17 +102,17 @@ impl Refcounts {
     }
 
     /// The count of `cluster`, to be read and set without waiting; `None` where it has no block.
-    pub(crate) async fn counter<S: Storage>(
+    pub(crate) async fn entry<S: Storage>(
         &self,
         file: &HostFile<S>,
         cluster: u64,
-    ) -> Result<Option<Counter<'_>>, Error<S::Error>> {
+    ) -> Result<Option<RefcountEntry<'_>>, Error<S::Error>> {
         let Some(at) = self.find(cluster) else {
             return Ok(None);
         };
         let (slice, word_at) = self.slice_at(file, at.word).await?;
         let (start, _) = self.slice_size.split(at.word);
-        Ok(Some(Counter { refcounts: self, slice, start, word_at, place: at.place }))
+        Ok(Some(RefcountEntry { refcounts: self, slice, start, word_at, place: at.place }))
     }
 
     /// Takes one reference from `cluster`; whether it is free then. A count that is 0 already stays.
@@ -121,11 +121,11 @@ impl Refcounts {
         file: &HostFile<S>,
         cluster: u64,
     ) -> Result<bool, Error<S::Error>> {
-        let Some(counter) = self.counter(file, cluster).await? else {
+        let Some(entry) = self.entry(file, cluster).await? else {
             return Ok(true);
         };
-        let count = counter.count();
-        counter.set(count.saturating_sub(1));
+        let count = entry.count();
+        entry.set(count.saturating_sub(1));
         if count == 1 {
             self.first_candidate.set(self.first_candidate.get().min(cluster));
         }
@@ -143,8 +143,8 @@ impl Refcounts {
     fn add_block<E>(&self, file: &HostFile<impl Storage>, cluster: u64) -> Result<(), Error<E>> {
         let index = self.block_index(cluster);
         let start = self.offset_of(cluster);
-        self.check_new::<Error<E>>(cluster..cluster + 1)?;
-        self.occupied.add(cluster..cluster + 1);
+        self.check_allocatable::<Error<E>>(cluster..cluster + 1)?;
+        self.metadata_ranges.add(cluster..cluster + 1);
         {
             let mut table = self.table.borrow_mut();
             let Some(entry) = table.get_mut(index) else {
@@ -153,7 +153,7 @@ impl Refcounts {
             *entry = start.0;
         }
         self.dirty_entries.borrow_mut().insert(index);
-        let place = self.place_of(cluster);
+        let place = self.position_of(cluster);
         for at in (0..self.geometry.cluster_size()).step_by(self.slice_size.bytes()) {
             let slice = self.cache.insert_zeroed(file.id(), self.slice_size, start.plus(at));
             self.dirty.add_whole(start.plus(at), &slice);
@@ -193,7 +193,7 @@ impl Refcounts {
     }
 
     /// Whether the table is longer than the place that it has in the file.
-    pub(super) fn table_has_outgrown_its_place(&self) -> bool {
+    pub(super) fn must_move_table(&self) -> bool {
         self.table.borrow().len() > self.stored_entries.get()
     }
 
@@ -216,9 +216,9 @@ impl Refcounts {
     }
 
     /// Where the count of `cluster` is; `None` where it has no block.
-    fn find(&self, cluster: u64) -> Option<CountAt> {
-        let place = self.place_of(cluster);
-        Some(CountAt { word: self.block_of(cluster)?.plus(place.word_byte), place })
+    fn find(&self, cluster: u64) -> Option<RefcountLocation> {
+        let place = self.position_of(cluster);
+        Some(RefcountLocation { word: self.block_of(cluster)?.plus(place.word_byte), place })
     }
 
     fn block_of(&self, cluster: u64) -> Option<HostOffset> {
@@ -230,8 +230,8 @@ impl Refcounts {
         usize::try_from(cluster >> self.block_bits()).unwrap_or(usize::MAX)
     }
 
-    pub(super) fn place_of(&self, cluster: u64) -> CountPlace {
-        self.width.place(cluster & ((1 << self.block_bits()) - 1))
+    pub(super) fn position_of(&self, cluster: u64) -> RefcountPosition {
+        self.width.position(cluster & ((1 << self.block_bits()) - 1))
     }
 
     pub(super) fn index_in_word(&self, cluster: u64) -> u64 {
@@ -261,16 +261,16 @@ pub(super) fn larger_table(length: usize, needed: usize, geometry: Geometry) -> 
 }
 
 /// The count of a cluster, in memory as long as this is held.
-pub(crate) struct Counter<'a> {
+pub(crate) struct RefcountEntry<'a> {
     refcounts: &'a Refcounts,
     slice: SliceRef,
     /// Where the slice begins in the file.
     start: HostOffset,
     word_at: usize,
-    place: CountPlace,
+    place: RefcountPosition,
 }
 
-impl Counter<'_> {
+impl RefcountEntry<'_> {
     pub(crate) fn count(&self) -> u64 {
         self.refcounts.width.get(self.slice.word(self.word_at), self.place)
     }
@@ -282,7 +282,7 @@ impl Counter<'_> {
 }
 
 /// Where a count is: its word in the file, and its bits in the word.
-struct CountAt {
+struct RefcountLocation {
     word: HostOffset,
-    place: CountPlace,
+    place: RefcountPosition,
 }

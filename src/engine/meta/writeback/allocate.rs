@@ -21,7 +21,7 @@ impl Writeback {
         file: &HostFile<S>,
         wanted: u64,
     ) -> Result<Range<u64>, Error<S::Error>> {
-        self.count_down(file).await?;
+        self.release_freed(file).await?;
         self.refcounts.allocate(file, wanted).await
     }
 
@@ -40,7 +40,7 @@ impl Writeback {
         file: &HostFile<S>,
         pins: &mut Pins,
     ) -> Result<(), Error<S::Error>> {
-        self.count_down(file).await?;
+        self.release_freed(file).await?;
         self.refcounts.find_free(file, pins).await
     }
 
@@ -48,7 +48,7 @@ impl Writeback {
     #[inline]
     pub(crate) fn check_host(&self, place: HostOffset, length: u64) -> Result<(), Corrupt> {
         let end = place.plus(length).0.div_ceil(self.geometry.cluster_size());
-        self.refcounts.occupied.check(self.cluster_of(place)..end, self.geometry.cluster_bits())
+        self.refcounts.metadata_ranges.check(self.cluster_of(place)..end, self.geometry.cluster_bits())
     }
 
     /// Takes `length` bytes, less than a cluster, for a compressed cluster: behind the last one if there is room. Each
@@ -58,13 +58,13 @@ impl Writeback {
         file: &HostFile<S>,
         length: u64,
     ) -> Result<HostOffset, Error<S::Error>> {
-        self.count_down(file).await?;
-        let start = match self.packed_end.get() {
-            Some(end) if self.extend_packed(file, end, length).await? => end,
+        self.release_freed(file).await?;
+        let start = match self.compressed_end.get() {
+            Some(end) if self.extend_compressed(file, end, length).await? => end,
             _ => {
                 let clusters = self.allocate(file, 1).await?;
                 let start = self.offset_of(clusters.start);
-                if !self.is_for_packed(start) {
+                if !self.fits_compressed_entry(start) {
                     self.free(clusters);
                     return Err(Misuse::ImageFull.into());
                 }
@@ -72,18 +72,18 @@ impl Writeback {
             }
         };
         let end = start.plus(length);
-        let has_room = !self.geometry.is_cluster_aligned(end.0) && self.is_for_packed(end);
-        self.packed_end.set(has_room.then_some(end));
+        let has_room = !self.geometry.is_cluster_aligned(end.0) && self.fits_compressed_entry(end);
+        self.compressed_end.set(has_room.then_some(end));
         Ok(start)
     }
 
     /// Whether an entry of a compressed cluster has room for its place.
-    fn is_for_packed(&self, start: HostOffset) -> bool {
+    fn fits_compressed_entry(&self, start: HostOffset) -> bool {
         start.0 >> self.geometry.compressed_offset_bits() == 0
     }
 
     /// Takes the bytes behind `end`, where that leaves room in its cluster or the next one is free.
-    async fn extend_packed<S: Storage>(
+    async fn extend_compressed<S: Storage>(
         &self,
         file: &HostFile<S>,
         end: HostOffset,
@@ -91,41 +91,41 @@ impl Writeback {
     ) -> Result<bool, Error<S::Error>> {
         let cluster = self.cluster_of(end);
         let crosses = self.cluster_of(HostOffset(end.plus(length).0 - 1)) != cluster;
-        let Some(counter) = self.refcounts.counter(file, cluster).await? else {
+        let Some(entry) = self.refcounts.entry(file, cluster).await? else {
             return Ok(false);
         };
-        if counter.count() >= self.refcounts.max() {
+        if entry.count() >= self.refcounts.max() {
             return Ok(false);
         }
         if crosses {
             let next = cluster + 1;
-            let Some(next_counter) = self.refcounts.counter(file, next).await? else {
+            let Some(next_entry) = self.refcounts.entry(file, next).await? else {
                 return Ok(false);
             };
-            if next < self.refcounts.candidate() || next_counter.count() != 0 {
+            if next < self.refcounts.candidate() || next_entry.count() != 0 {
                 return Ok(false);
             }
-            self.refcounts.check_new::<Error<S::Error>>(next..next + 1)?;
+            self.refcounts.check_allocatable::<Error<S::Error>>(next..next + 1)?;
             // From here on nothing is waited for: dropped then, this would lose a reference.
-            next_counter.set(1);
+            next_entry.set(1);
         }
-        counter.set(counter.count() + 1);
+        entry.set(entry.count() + 1);
         Ok(true)
     }
 
     /// The next compressed cluster begins a cluster of its own: what the last one is in may be free now.
-    pub(in crate::meta) fn forget_packed(&self) {
-        self.packed_end.set(None);
+    pub(in crate::meta) fn end_compressed_cluster(&self) {
+        self.compressed_end.set(None);
     }
 
     /// Counts down what is freed for good: in the order in which it was freed, so the first that can't be ends it.
-    pub(super) async fn count_down<S: Storage>(&self, file: &HostFile<S>) -> Result<(), Error<S::Error>> {
+    pub(super) async fn release_freed<S: Storage>(&self, file: &HostFile<S>) -> Result<(), Error<S::Error>> {
         while let Some(cluster) = self.freed.ready(&self.requests) {
             let free = self.refcounts.decrement(file, cluster).await?;
             // Not before: what is dropped while it waits would be forgotten.
             self.freed.remove_first();
-            if free && self.packed_end.get().is_some_and(|end| self.cluster_of(end) == cluster) {
-                self.packed_end.set(None);
+            if free && self.compressed_end.get().is_some_and(|end| self.cluster_of(end) == cluster) {
+                self.compressed_end.set(None);
             }
         }
         Ok(())

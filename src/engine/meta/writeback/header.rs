@@ -8,34 +8,34 @@ use crate::field;
 use crate::format::bitmap::in_use;
 use crate::format::header::Header;
 use crate::format::header::feature;
-use crate::format::header::table_pointers::Roots;
+use crate::format::header::table_pointers::TablePointers;
 use crate::format::units::HostOffset;
 use crate::meta::host_file::Files;
 use crate::storage::StorageMut;
 
 impl Writeback {
     /// What the header says.
-    pub(crate) fn roots(&self) -> Roots {
-        self.header.get().roots()
+    pub(crate) fn table_pointers(&self) -> TablePointers {
+        self.header.get().table_pointers()
     }
 
-    /// Makes durable what was written, switches the header to other roots, and makes that durable.
+    /// Makes durable what was written, switches the header to other table_pointers, and makes that durable.
     ///
     /// The tables that are new lie before the cluster `end`, on clusters that the counts in memory call free. While it is
     /// in doubt which header the file has, none of those is allocated.
-    pub(in crate::meta) async fn switch_roots<S: StorageMut>(
+    pub(in crate::meta) async fn switch_table_pointers<S: StorageMut>(
         &self,
         files: &Files<S>,
-        roots: Roots,
+        table_pointers: TablePointers,
         end: u64,
     ) -> Result<(), Error<S::Error>> {
         self.barrier(files).await?;
         self.header_in_doubt.set(true);
         self.refcounts.floor.set(end);
-        self.write(files.image.write(HostOffset(field::SIZE), &roots.to_bytes())).await?;
+        self.write(files.image.write(HostOffset(field::SIZE), &table_pointers.to_bytes())).await?;
         self.barrier(files).await?;
         self.header_is_known();
-        self.header.set(self.header.get().with_roots(roots));
+        self.header.set(self.header.get().with_table_pointers(table_pointers));
         Ok(())
     }
 
@@ -56,12 +56,12 @@ impl Writeback {
     }
 
     /// Makes the header what it should be, where a write of it was dropped.
-    pub(super) async fn settle_header<S: StorageMut>(&self, files: &Files<S>) -> Result<(), Error<S::Error>> {
+    pub(super) async fn complete_header<S: StorageMut>(&self, files: &Files<S>) -> Result<(), Error<S::Error>> {
         if self.header_in_doubt.get() {
             // After it, no dropped write of the first sector can be carried out any more.
             self.barrier(files).await?;
-            let roots = self.header.get().roots();
-            self.write(files.image.write(HostOffset(field::SIZE), &roots.to_bytes())).await?;
+            let table_pointers = self.header.get().table_pointers();
+            self.write(files.image.write(HostOffset(field::SIZE), &table_pointers.to_bytes())).await?;
             self.barrier(files).await?;
             self.header_is_known();
         }
@@ -129,7 +129,7 @@ impl Writeback {
     }
 
     /// Whether the header is as it has to be when anything else is written.
-    pub(crate) fn is_ready(&self) -> bool {
+    pub(crate) fn is_header_ready(&self) -> bool {
         let is_marked = self.unmarked_bitmaps.borrow().is_empty();
         !self.header_in_doubt.get()
             && is_marked
@@ -140,8 +140,8 @@ impl Writeback {
     /// and without the autoclear features that this crate doesn't maintain. The caller holds the lock.
     ///
     /// Not before the first change: an image that is opened for writing and not written stays as it is.
-    pub(crate) async fn make_ready<S: StorageMut>(&self, files: &Files<S>) -> Result<(), Error<S::Error>> {
-        self.settle_header(files).await?;
+    pub(crate) async fn prepare_header<S: StorageMut>(&self, files: &Files<S>) -> Result<(), Error<S::Error>> {
+        self.complete_header(files).await?;
         let header = self.header.get();
         self.mark_bitmaps(files).await?;
         let features = self.maintained_features(&header);

@@ -33,7 +33,7 @@ use core::cell::{Cell, RefCell};
 
 use super::active_requests::Requests;
 use super::attempt::Attempt;
-use super::cluster_locks::InFlight;
+use super::cluster_locks::ClusterLocks;
 use super::current_header::CurrentHeader;
 use super::deferred_free::FreedClusters;
 use super::dirty_slices::Dirty;
@@ -58,7 +58,7 @@ pub(crate) struct Writeback {
     /// Held closed by whoever changes the tables as a whole.
     pub(crate) gate: Gate,
     /// Guest clusters whose entries are about to change.
-    pub(crate) in_flight: InFlight,
+    pub(crate) cluster_locks: ClusterLocks,
     geometry: Geometry,
     slice_size: SliceSize,
     cache: Rc<TableCache>,
@@ -85,7 +85,7 @@ pub(crate) struct Writeback {
     /// The bitmaps follow the changes of the disk, and are stored.
     keeps_bitmaps: Cell<bool>,
     /// Where the last compressed cluster ends, within a cluster that has room for more.
-    packed_end: Cell<Option<HostOffset>>,
+    compressed_end: Cell<Option<HostOffset>>,
 }
 
 impl Writeback {
@@ -100,14 +100,16 @@ impl Writeback {
         let slice_size = SliceSize::of(geometry);
         let refcounts = Refcounts::open(file, &header.get(), cache.clone()).await?;
         // The header, and the table itself.
-        refcounts.occupied.claim(0..1, geometry.cluster_bits())?;
-        refcounts.occupied.claim(header.get().roots().refcount_table_place(geometry), geometry.cluster_bits())?;
+        refcounts.metadata_ranges.claim(0..1, geometry.cluster_bits())?;
+        refcounts
+            .metadata_ranges
+            .claim(header.get().table_pointers().refcount_table_range(geometry), geometry.cluster_bits())?;
         Ok(Self {
             lock: Lock::default(),
             gate: Gate::default(),
             refcounts,
             requests: Requests::default(),
-            in_flight: InFlight::default(),
+            cluster_locks: ClusterLocks::default(),
             geometry,
             slice_size,
             cache,
@@ -123,7 +125,7 @@ impl Writeback {
             poisoned: Cell::new(false),
             header,
             header_in_doubt: Cell::new(false),
-            packed_end: Cell::new(None),
+            compressed_end: Cell::new(None),
         })
     }
 
@@ -166,15 +168,15 @@ impl Writeback {
     }
 
     /// Takes note that there is a table at `start` from now on, for an entry points to it.
-    pub(crate) fn keep_table(&self, start: HostOffset) {
+    pub(crate) fn register_table(&self, start: HostOffset) {
         let cluster = self.cluster_of(start);
-        self.refcounts.occupied.add(cluster..cluster + 1);
+        self.refcounts.metadata_ranges.add(cluster..cluster + 1);
     }
 
     /// Takes note that there is no table at `start` any more.
-    pub(crate) fn remove_table(&self, start: HostOffset) {
+    pub(crate) fn unregister_table(&self, start: HostOffset) {
         let cluster = self.cluster_of(start);
-        self.refcounts.occupied.remove(cluster..cluster + 1);
+        self.refcounts.metadata_ranges.remove(cluster..cluster + 1);
     }
 
     /// Sets the L1 entry at host offset `offset`.

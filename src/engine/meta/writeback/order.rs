@@ -15,10 +15,10 @@ const MAX_FREED: u64 = 16 << 20;
 
 impl Writeback {
     /// Writes back, if much is dirty; flushes, if much was freed, so that it can be used again.
-    pub(crate) async fn relieve<S: StorageMut>(&self, files: &Files<S>) -> Result<(), Error<S::Error>> {
-        if self.is_much_freed() {
+    pub(crate) async fn write_back_if_due<S: StorageMut>(&self, files: &Files<S>) -> Result<(), Error<S::Error>> {
+        if self.exceeds_freed_limit() {
             self.flush(files).await
-        } else if self.is_relief_due() {
+        } else if self.is_write_back_due() {
             self.write_back(files).await
         } else {
             Ok(())
@@ -26,17 +26,18 @@ impl Writeback {
     }
 
     /// Returns whether much is dirty, or freed.
-    pub(crate) fn is_relief_due(&self) -> bool {
-        self.is_much(self.refcounts.dirty.len() + self.new_tables.len() + self.links.len()) || self.is_much_freed()
+    pub(crate) fn is_write_back_due(&self) -> bool {
+        self.exceeds_dirty_limit(self.refcounts.dirty.len() + self.new_tables.len() + self.links.len())
+            || self.exceeds_freed_limit()
     }
 
     /// Returns whether so much was freed since the last flush that the file would grow without need.
-    fn is_much_freed(&self) -> bool {
+    fn exceeds_freed_limit(&self) -> bool {
         self.freed.since_flush() > MAX_FREED >> self.geometry.cluster_bits()
     }
 
     /// Whether so many dirty slices are to be written.
-    pub(in crate::meta) fn is_much(&self, dirty: usize) -> bool {
+    pub(in crate::meta) fn exceeds_dirty_limit(&self, dirty: usize) -> bool {
         dirty > self.max_dirty
     }
 
@@ -48,23 +49,23 @@ impl Writeback {
         self.write_back(files).await?;
         self.barrier(files).await?;
         self.freed.set_durable(covered);
-        self.count_down(&files.image).await
+        self.release_freed(&files.image).await
     }
 
     /// Flushes until the counts in the file are those of its tables, unless requests still use what was freed.
-    pub(crate) async fn settle<S: StorageMut>(&self, files: &Files<S>) -> Result<(), Error<S::Error>> {
+    pub(crate) async fn drain<S: StorageMut>(&self, files: &Files<S>) -> Result<(), Error<S::Error>> {
         self.flush(files).await?;
         // What was freed by then is counted down now.
-        if self.owes_nothing() { Ok(()) } else { self.flush(files).await }
+        if self.is_drained() { Ok(()) } else { self.flush(files).await }
     }
 
-    fn owes_nothing(&self) -> bool {
+    fn is_drained(&self) -> bool {
         self.freed.is_empty() && self.refcounts.dirty.is_empty()
     }
 
     /// Brings everything to the file, in order; the last of it may not be durable.
     async fn write_back<S: StorageMut>(&self, files: &Files<S>) -> Result<(), Error<S::Error>> {
-        self.settle_header(files).await?;
+        self.complete_header(files).await?;
         self.write_dirty(&files.image, &self.new_tables).await?;
         self.write_refcounts(files).await?;
         if !self.links.is_empty() {
@@ -77,10 +78,10 @@ impl Writeback {
 
     async fn write_refcounts<S: StorageMut>(&self, files: &Files<S>) -> Result<(), Error<S::Error>> {
         self.write_dirty(&files.image, &self.refcounts.dirty).await?;
-        if self.refcounts.table_has_outgrown_its_place() {
+        if self.refcounts.must_move_table() {
             return self.move_refcount_table(files).await;
         }
-        let table = self.roots().refcount_table;
+        let table = self.table_pointers().refcount_table;
         let entries = self.refcounts.dirty_table_entries();
         if entries.is_empty() {
             return Ok(());
@@ -127,7 +128,7 @@ impl Writeback {
 
     /// Cuts off what the file has behind the last cluster that is in use. Nobody uses the image.
     pub(crate) async fn cut_file<S: StorageMut>(&self, files: &Files<S>) -> Result<(), Error<S::Error>> {
-        let end = self.refcounts.end_of_use(&files.image).await? << self.geometry.cluster_bits();
+        let end = self.refcounts.end_of_allocated(&files.image).await? << self.geometry.cluster_bits();
         if end < files.image.size() {
             self.write(files.image.set_size(end)).await?;
         }

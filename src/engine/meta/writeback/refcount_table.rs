@@ -7,9 +7,9 @@ use core::ops::Range;
 
 use super::Writeback;
 use crate::error::Error;
-use crate::format::header::table_pointers::Roots;
+use crate::format::header::table_pointers::TablePointers;
 use crate::meta::host_file::Files;
-use crate::meta::new_refcounts::NewCounts;
+use crate::meta::new_refcounts::NewRefcounts;
 use crate::storage::StorageMut;
 
 /// The clusters where the refcount table was, and those where it is.
@@ -23,29 +23,29 @@ impl Writeback {
     ///
     /// When it is dropped, the next write-back does it again.
     pub(super) async fn move_refcount_table<S: StorageMut>(&self, files: &Files<S>) -> Result<(), Error<S::Error>> {
-        let counts = NewCounts::of(&self.refcounts);
-        let mut roots = self.roots();
-        let Moved { from, to } = self.write_new_counts(files, &counts, &mut roots).await?;
-        self.switch_roots(files, roots, counts.end()).await?;
-        self.refcounts.occupied.remove(from);
-        self.refcounts.occupied.add(to);
-        counts.adopt();
+        let refcounts = NewRefcounts::of(&self.refcounts);
+        let mut table_pointers = self.table_pointers();
+        let Moved { from, to } = self.write_new_refcounts(files, &refcounts, &mut table_pointers).await?;
+        self.switch_table_pointers(files, table_pointers, refcounts.end()).await?;
+        self.refcounts.metadata_ranges.remove(from);
+        self.refcounts.metadata_ranges.add(to);
+        refcounts.adopt();
         Ok(())
     }
 
-    /// Writes `counts` to free clusters, with a table that `roots` then point to.
-    pub(in crate::meta) async fn write_new_counts<S: StorageMut>(
+    /// Writes `counts` to free clusters, with a table that `table_pointers` then point to.
+    pub(in crate::meta) async fn write_new_refcounts<S: StorageMut>(
         &self,
         files: &Files<S>,
-        counts: &NewCounts<'_>,
-        roots: &mut Roots,
+        refcounts: &NewRefcounts<'_>,
+        table_pointers: &mut TablePointers,
     ) -> Result<Moved, Error<S::Error>> {
-        let from = roots.refcount_table_place(self.geometry);
-        let to = counts.move_table(&files.image, from.clone()).await?;
-        roots.refcount_table = self.offset_of(to.start);
-        roots.refcount_table_clusters = u32::try_from(to.end - to.start).unwrap_or(u32::MAX);
-        self.write_dirty(&files.image, &counts.dirty).await?;
-        self.write_table(files, roots.refcount_table, &counts.whole_table()).await?;
+        let from = table_pointers.refcount_table_range(self.geometry);
+        let to = refcounts.move_table(&files.image, from.clone()).await?;
+        table_pointers.refcount_table = self.offset_of(to.start);
+        table_pointers.refcount_table_clusters = u32::try_from(to.end - to.start).unwrap_or(u32::MAX);
+        self.write_dirty(&files.image, &refcounts.dirty).await?;
+        self.write_table(files, table_pointers.refcount_table, &refcounts.whole_table()).await?;
         Ok(Moved { from, to })
     }
 }
