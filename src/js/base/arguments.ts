@@ -1,4 +1,5 @@
 import { invalidArgument, Qcow2Error } from './errors.js'
+import type { LongOptions, RequestOptions } from './progress.js'
 
 /** A number of bytes: an integer up to `Number.MAX_SAFE_INTEGER`, or a bigint for disks beyond 8 PiB. */
 export type ByteCount = number | bigint
@@ -24,6 +25,12 @@ export function small(value: unknown, what: string, least = 0): number {
   return Math.min(integer(value, what, least), 0xffff_ffff)
 }
 
+/** `value` as an integer from `least` that 32 bits hold. */
+export function word(value: unknown, what: string, least = 0): number {
+  if (integer(value, what, least) < 2 ** 32) return value as number
+  throw invalidArgument(`${what} must be less than 2^32; it is ${show(value)}.`)
+}
+
 /** `value` as one of `values`. */
 export function oneOf<T extends string>(value: unknown, values: readonly T[], what: string): T {
   const found = values.find((each) => each === value)
@@ -39,10 +46,15 @@ export function text(value: unknown, what: string): string {
 
 /** The bytes of an `ArrayBuffer` or of any view, in place. */
 export function bytesIn(value: unknown, what: string): Uint8Array {
-  if (value instanceof Uint8Array) return value
-  if (ArrayBuffer.isView(value)) return new Uint8Array(value.buffer, value.byteOffset, value.byteLength)
+  const view = ArrayBuffer.isView(value)
   // By its brand: one from another window is no instance of this window's class.
-  if (Object.prototype.toString.call(value) === '[object ArrayBuffer]') return new Uint8Array(value as ArrayBuffer)
+  if (view || show(value) === '[object ArrayBuffer]') {
+    const { byteLength } = value as ArrayBuffer | ArrayBufferView
+    if (byteLength === 0 && isDetached(value as ArrayBuffer))
+      throw invalidArgument(`${what} was transferred elsewhere.`)
+    if (value instanceof Uint8Array) return value
+    return view ? new Uint8Array(value.buffer, value.byteOffset, byteLength) : new Uint8Array(value as ArrayBuffer)
+  }
   throw invalidArgument(`${what} must be an ArrayBuffer or a view such as a Uint8Array; it is ${show(value)}.`)
 }
 
@@ -68,8 +80,68 @@ export function stillHas(target: number | Uint8Array, length: number): void {
   throw invalidArgument('The array was given away while it was to be filled.')
 }
 
+/** True if memory, or that of an array, was transferred: then it has no bytes, and some of the array's methods throw. */
+export function isDetached(memory: ArrayBuffer | ArrayBufferView): boolean {
+  try {
+    new Uint8Array(ArrayBuffer.isView(memory) ? memory.buffer : memory)
+    return false
+  } catch {
+    return true
+  }
+}
+
+/** `value` as an object of options; none are given where it is missing. */
+export function optionsIn<O extends object>(value: O | undefined, what = 'The options'): Partial<O> {
+  if (value === undefined) return {}
+  if ((typeof value === 'object' && value !== null) || typeof value === 'function') return value
+  throw invalidArgument(`${what} must be an object; it is ${show(value)}.`)
+}
+
+/** How a call is watched, by its options: each member is read once. */
+export function watchIn(options: LongOptions | undefined): LongOptions {
+  const { signal, onProgress } = optionsIn(options)
+  return { signal: abortSignal(signal), onProgress: callback(onProgress, 'onProgress') }
+}
+
+/** The signal of a call, by its options. */
+export function signalIn(options: RequestOptions | undefined): AbortSignal | undefined {
+  return abortSignal(optionsIn(options).signal)
+}
+
+/** `value` as a signal, by its shape: one from another window is no instance of this window's class. */
+function abortSignal(value: AbortSignal | undefined): AbortSignal | undefined {
+  if (value === undefined) return undefined
+  const { aborted, addEventListener, removeEventListener, throwIfAborted } = (value ?? {}) as Partial<AbortSignal>
+  const methods = [addEventListener, removeEventListener, throwIfAborted]
+  if (typeof aborted === 'boolean' && methods.every((each) => typeof each === 'function')) return value
+  throw invalidArgument(`signal must be an AbortSignal; it is ${show(value)}.`)
+}
+
+/** `value` as a function, or nothing. */
+export function callback<F extends ((...args: never) => unknown) | undefined>(value: F, what: string): F {
+  if (value === undefined || typeof value === 'function') return value
+  throw invalidArgument(`${what} must be a function; it is ${show(value)}.`)
+}
+
+/** `value` as a boolean; `otherwise` where it is missing. */
+export function flag(value: unknown, what: string, otherwise = false): boolean {
+  if (value === undefined) return otherwise
+  if (typeof value === 'boolean') return value
+  throw invalidArgument(`${what} must be true or false; it is ${show(value)}.`)
+}
+
 /** `value`, as an error message shows it. */
 export function show(value: unknown): string {
   if (typeof value === 'string') return `'${value}'`
-  return typeof value === 'object' ? Object.prototype.toString.call(value) : String(value)
+  if (typeof value === 'function') return 'a function'
+  return typeof value === 'object' && value !== null ? kindOf(value) : String(value)
+}
+
+function kindOf(value: object): string {
+  try {
+    return Object.prototype.toString.call(value)
+  } catch {
+    // It may throw where one looks at it.
+    return 'an object'
+  }
 }

@@ -1,6 +1,8 @@
+import { flag, optionsIn, watchIn } from '../base/arguments.js'
 import { invalidArgument } from '../base/errors.js'
 import type { LongOptions } from '../base/progress.js'
 import type { Qcow2 } from '../image/qcow2.js'
+import { mappedDisk } from './compare.js'
 
 /** A disk that changes are committed into: an open image, or anything with these methods. */
 export interface WritableBase extends Pick<Qcow2, 'write' | 'writeZeroes' | 'flush'> {
@@ -36,11 +38,14 @@ const pieceSize = 1024 * 1024
  * await commit(overlay, base)
  * ```
  */
-export async function commit(
-  overlay: Qcow2,
-  base: WritableBase,
-  { keep = false, signal, onProgress }: CommitOptions = {},
-): Promise<void> {
+export async function commit(overlay: Qcow2, base: WritableBase, options: CommitOptions = {}): Promise<void> {
+  const keep = flag(optionsIn(options).keep, 'keep')
+  const { signal, onProgress } = watchIn(options)
+  mappedDisk(overlay, 'The overlay')
+  const { size, write, writeZeroes, flush, resize } = (base ?? {}) as Partial<WritableBase>
+  if (!Number.isSafeInteger(size) || ![write, writeZeroes, flush, resize].every((each) => typeof each === 'function')) {
+    throw invalidArgument('The base must be an open image, or have its size, write, writeZeroes, flush and resize.')
+  }
   if (!keep && overlay.readOnly) throw invalidArgument('An overlay that is emptied must be open for writing.')
   const total = overlay.size
   onProgress?.({ done: 0, total })

@@ -1,3 +1,5 @@
+import { flag, optionsIn, watchIn } from '../base/arguments.js'
+import { invalidArgument } from '../base/errors.js'
 import type { LongOptions } from '../base/progress.js'
 import type { Disk } from '../disk/disk.js'
 import type { Extent, MapOptions } from '../disk/extent.js'
@@ -56,11 +58,10 @@ const partSize = 2 * 1024 * 1024
  * if (!result.equal) console.log(`They differ at offset ${result.offset}.`)
  * ```
  */
-export async function compare(
-  one: MappedDisk,
-  other: MappedDisk,
-  { strict = false, signal, onProgress }: CompareOptions = {},
-): Promise<Comparison> {
+export async function compare(one: MappedDisk, other: MappedDisk, options: CompareOptions = {}): Promise<Comparison> {
+  const strict = flag(optionsIn(options).strict, 'strict')
+  const { signal, onProgress } = watchIn(options)
+  for (const disk of [one, other]) mappedDisk(disk, 'A disk that is compared')
   const sizesDiffer = one.size !== other.size
   if (strict && sizesDiffer) return { sizesDiffer, equal: false, difference: 'size', offset: 0 }
   const [shared, total] = [Math.min(one.size, other.size), Math.max(one.size, other.size)]
@@ -106,6 +107,13 @@ export async function compare(
     await rest.close()
   }
   return { sizesDiffer, equal: true }
+}
+
+/** `value` as a disk that can be mapped; `what` names it in the error. */
+export function mappedDisk<D extends Pick<MappedDisk, 'size' | 'map'>>(value: D, what: string): D {
+  const { size, map } = (value ?? {}) as Partial<MappedDisk>
+  if (Number.isSafeInteger(size) && typeof map === 'function') return value
+  throw invalidArgument(`${what} must be an open disk, or have its size, read and map.`)
 }
 
 /** Walks over the extents of a range of a disk. */

@@ -1,10 +1,10 @@
 import { whenAborted } from '../base/abort.js'
-import { integer, oneOf } from '../base/arguments.js'
+import { callback, flag, integer, oneOf, optionsIn, watchIn } from '../base/arguments.js'
 import { invalidArgument, Qcow2Error } from '../base/errors.js'
 import type { LongOptions } from '../base/progress.js'
 import type { WritableStorage } from '../base/storage/contract.js'
 import type { Disk } from '../disk/disk.js'
-import type { CreateOptions } from '../engine/options/create.js'
+import { type CreateOptions, hostCreateOptions } from '../engine/options/create.js'
 import type { Packing } from '../engine/packer.js'
 import { openDisk } from '../image/open-disk.js'
 import { Qcow2 } from '../image/qcow2.js'
@@ -95,7 +95,8 @@ export async function convert(
   options: ConvertOptions = {},
 ): Promise<void> {
   const into = target instanceof Qcow2 ? target : (storageOf(target, 'The target', true) as WritableStorage)
-  const { sourceFormat: format, signal } = options
+  const { sourceFormat: format } = optionsIn(options)
+  const { signal } = watchIn(options)
   const make = maker(into, options)
   const taken: Disk[] = []
   try {
@@ -128,18 +129,15 @@ type Make = (size: number) => Promise<ConvertTarget<unknown>>
 
 /** Checks the options. */
 function maker(target: WritableStorage | Qcow2, options: ConvertOptions): Make {
-  const {
-    format = 'qcow2',
-    compressed = false,
-    workers,
-    existing = false,
-    onProgress: _,
-    sourceFormat: __,
-    ...rest
-  } = options
-  const { clusterSize = 64 * 1024, encryption, overwrite = false } = rest
-  const { targetIsZero = !existing && !(target instanceof Qcow2), sparseSize: sparse = 4096 } = options
-  const sparseSize = options.detectZeroes === false ? 0 : integer(sparse, 'sparseSize')
+  const { format = 'qcow2', workers, onProgress: _, sourceFormat: __, ...rest } = options
+  const { clusterSize = 64 * 1024, encryption } = rest
+  const [compressed, existing] = [flag(options.compressed, 'compressed'), flag(options.existing, 'existing')]
+  const overwrite = flag(rest.overwrite, 'overwrite')
+  const targetIsZero = flag(options.targetIsZero, 'targetIsZero', !existing && !(target instanceof Qcow2))
+  const sparse = integer(options.sparseSize ?? 4096, 'sparseSize')
+  const sparseSize = flag(options.detectZeroes, 'detectZeroes', true) ? sparse : 0
+  callback(options.onUnreadable, 'onUnreadable')
+  hostCreateOptions({ ...rest, size: 0 })
   const zeros: Zeros = { isZero: targetIsZero && !options.backing, sparseSize }
   const count = workersWanted(workers)
   if (oneOf(format, ['qcow2', 'raw'], 'format') === 'raw' && !(target instanceof Qcow2)) {

@@ -1,7 +1,9 @@
+import { flag, integer, oneOf, optionsIn, show, text, watchIn } from '../base/arguments.js'
 import { invalidArgument } from '../base/errors.js'
 import type { LongOptions } from '../base/progress.js'
 import type { BitmapInfo } from '../engine/values.js'
 import type { MappedDisk } from './compare.js'
+import { mappedDisk } from './compare.js'
 
 /** What kind of image {@link measure} is about. */
 export interface MeasureOptions extends LongOptions {
@@ -47,10 +49,13 @@ export interface Measurement {
  * ```
  */
 export async function measure(source: MappedDisk | undefined, options: MeasureOptions = {}): Promise<Measurement> {
-  const { format = 'qcow2', size = source?.size, clusterSize = 64 * 1024, luksBytes = 0, backing = false } = options
+  if (source !== undefined) mappedDisk(source, 'The source')
+  const { format = 'qcow2', size = source?.size, clusterSize = 64 * 1024, luksBytes = 0, backing } = optionsIn(options)
   if (size === undefined) throw invalidArgument('measure() needs a source or a size.')
+  checkNumbers(options)
   const sectors = roundUp(size, 512)
-  if (format === 'raw') return { required: sectors, fullyAllocated: sectors, bitmaps: 0 }
+  if (oneOf(format, ['qcow2', 'raw'], 'format') === 'raw')
+    return { required: sectors, fullyAllocated: sectors, bitmaps: 0 }
   const virtual = roundUp(sectors, clusterSize)
   let needed = 0
   if (source) needed = backing ? virtual : await storedClusters(source, clusterSize, options)
@@ -60,9 +65,35 @@ export async function measure(source: MappedDisk | undefined, options: MeasureOp
   return { required: metadata + needed, fullyAllocated: metadata + virtual, bitmaps }
 }
 
+/** Throws unless they are what they must be: numbers that are none would lead nowhere. */
+function checkNumbers(options: MeasureOptions): void {
+  const { size = 0, clusterSize = 64 * 1024, refcountBits = 16, luksBytes = 0, preallocation = 'off' } = options
+  integer(size, 'size')
+  integer(luksBytes, 'luksBytes')
+  powerOfTwo(clusterSize, 'clusterSize', 512, 2 * 1024 * 1024)
+  powerOfTwo(refcountBits, 'refcountBits', 1, 64)
+  oneOf(preallocation, ['off', 'metadata', 'full'], 'preallocation')
+  flag(options.extendedL2, 'extendedL2')
+  flag(options.backing, 'backing')
+  const { bitmaps = [] } = options
+  if (!Array.isArray(bitmaps)) throw invalidArgument(`bitmaps must be a list; it is ${show(bitmaps)}.`)
+  for (const each of bitmaps) {
+    const { name, granularity } = optionsIn<BitmapInfo>(each, 'A bitmap')
+    text(name, "A bitmap's name")
+    integer(granularity, "A bitmap's granularity", 1)
+  }
+}
+
+function powerOfTwo(value: unknown, what: string, least: number, most: number): void {
+  const number = integer(value, what, least)
+  if (number > most || !Number.isInteger(Math.log2(number))) {
+    throw invalidArgument(`${what} must be a power of two from ${least} to ${most}; it is ${number}.`)
+  }
+}
+
 /** The bytes of the clusters that hold anything but zeros. */
 async function storedClusters(source: MappedDisk, clusterSize: number, options: LongOptions): Promise<number> {
-  const { signal, onProgress } = options
+  const { signal, onProgress } = watchIn(options)
   let [needed, counted] = [0, 0]
   for await (const { start, length, zero, data, present } of source.map({ signal, onProgress })) {
     if (zero || !data || !present) continue

@@ -1,8 +1,10 @@
+import { flag, integer, optionsIn, watchIn } from '../base/arguments.js'
 import type { LongOptions } from '../base/progress.js'
 import type { Extent } from '../disk/extent.js'
 import type { Qcow2 } from '../image/qcow2.js'
 import { firstDifferentSector, isZero } from './bytes.js'
 import type { MappedDisk } from './compare.js'
+import { mappedDisk } from './compare.js'
 
 /** How {@link rebase} copies. Progress is in bytes of the disk. */
 export interface RebaseOptions extends LongOptions {
@@ -39,7 +41,13 @@ const pieceSize = 2 * 1024 * 1024
  * ```
  */
 export async function rebase(image: Qcow2, backing: MappedDisk | null, options: RebaseOptions = {}): Promise<void> {
-  const { signal, onProgress, sharedDepth = Number.POSITIVE_INFINITY } = options
+  const { signal, onProgress } = watchIn(options)
+  const { sharedDepth = Number.POSITIVE_INFINITY, oldSize = 0, compress } = optionsIn(options)
+  if (sharedDepth !== Number.POSITIVE_INFINITY) integer(sharedDepth, 'sharedDepth')
+  integer(oldSize, 'oldSize')
+  flag(compress, 'compress')
+  mappedDisk(image, 'The image')
+  if (backing !== null) mappedDisk(backing, 'The backing file')
   const total = image.size
   const { clusterSize } = await image.info({ signal })
   const copy = new Copy(image, backing, clusterSize, options)

@@ -1,4 +1,4 @@
-import { advance, type ByteCount } from '../base/arguments.js'
+import { advance, type ByteCount, signalIn, watchIn } from '../base/arguments.js'
 import { Qcow2Error } from '../base/errors.js'
 import type { RequestOptions } from '../base/progress.js'
 import type { Disk, ReadableOptions } from './disk.js'
@@ -36,11 +36,11 @@ export abstract class BaseDisk implements Disk {
 
   async read(offset: ByteCount, length: ByteCount, options: RequestOptions = {}): Promise<Uint8Array<ArrayBuffer>> {
     const count = lengthWithin(offset, length, this.size)
-    return this.fetch(offset, count, options.signal) as Promise<Uint8Array<ArrayBuffer>>
+    return this.fetch(offset, count, signalIn(options)) as Promise<Uint8Array<ArrayBuffer>>
   }
 
   async readInto(offset: ByteCount, into: ArrayBuffer | ArrayBufferView, options: RequestOptions = {}): Promise<void> {
-    const outcome = this.fetch(offset, bytesWithin(offset, into, this.size), options.signal)
+    const outcome = this.fetch(offset, bytesWithin(offset, into, this.size), signalIn(options))
     if (outcome instanceof Promise) await outcome
   }
 
@@ -101,7 +101,7 @@ class SliceDisk extends BaseDisk {
   override async *map(options: MapOptions = {}): AsyncGenerator<Extent> {
     const { offset, length } = rangeOf(options, this.#length)
     const start = Number(this.#offset)
-    const within = { offset: this.#at(offset), length, signal: options.signal, onProgress: options.onProgress }
+    const within = { offset: this.#at(offset), length, ...watchIn(options) }
     for await (const extent of this.#disk.map(within)) yield { ...extent, start: extent.start - start }
   }
 

@@ -1,8 +1,9 @@
-import { type ByteCount, byteCount, bytesIn, within } from '../base/arguments.js'
+import { type ByteCount, byteCount, bytesIn, optionsIn, within } from '../base/arguments.js'
 import type { RangeOptions } from './extent.js'
 
 /** The range that is asked for of a disk of `size` bytes: all of it, unless the options say otherwise. */
-export function rangeOf({ offset = 0, length }: RangeOptions, size: number): { offset: ByteCount; length: number } {
+export function rangeOf(options: RangeOptions, size: number): { offset: ByteCount; length: number } {
+  const { offset = 0, length } = optionsIn(options)
   const start = byteCount(offset, 'offset')
   const count = length === undefined ? undefined : byteCount(length, 'length')
   within(start, count ?? 0, size)

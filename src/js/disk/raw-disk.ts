@@ -1,5 +1,6 @@
 import { follow, unlessAborted } from '../base/abort.js'
 import type { ByteCount } from '../base/arguments.js'
+import { signalIn, watchIn } from '../base/arguments.js'
 import { Qcow2Error } from '../base/errors.js'
 import type { RequestOptions } from '../base/progress.js'
 import { checkWritable, explaining, explainingSync, measure, ready } from '../base/storage/access.js'
@@ -72,18 +73,19 @@ export class RawDisk extends BaseDisk implements WritableDisk {
   override async *map(options: MapOptions = {}): AsyncGenerator<Extent> {
     const { offset, length } = rangeOf(options, this.size)
     this.#open()
-    options.signal?.throwIfAborted()
+    const { signal, onProgress } = watchIn(options)
+    signal?.throwIfAborted()
     const start = Number(offset)
     const flags = { depth: 0, present: true, zero: false, data: true, compressed: false }
     if (length > 0) yield { start, length, ...flags, offset: start }
-    options.onProgress?.({ done: length, total: length })
+    onProgress?.({ done: length, total: length })
   }
 
   async write(offset: ByteCount, bytes: ArrayBuffer | ArrayBufferView, options: RequestOptions = {}): Promise<void> {
     const from = bytesWithin(offset, bytes, this.size)
     this.#mayWrite()
     const storage = this.#storage as WritableSyncStorage | WritableAsyncStorage
-    await this.#run(options.signal, (abort) => {
+    await this.#run(signalIn(options), (abort) => {
       if (isSync(storage)) return storage.writeSync(Number(offset), from)
       return storage.write(Number(offset), new Uint8Array(from), abort)
     })
@@ -99,14 +101,14 @@ export class RawDisk extends BaseDisk implements WritableDisk {
 
   /** Changes nothing: a storage has no clusters that could be freed. */
   async discard(offset: ByteCount, length: ByteCount, options: RequestOptions = {}): Promise<void> {
-    options.signal?.throwIfAborted()
+    signalIn(options)?.throwIfAborted()
     this.discardSync(offset, length)
   }
 
   async flush(options: RequestOptions = {}): Promise<void> {
     this.#mayWrite()
     const storage = this.#storage as WritableSyncStorage | WritableAsyncStorage
-    await this.#run(options.signal, () => (isSync(storage) ? storage.flushSync() : storage.flush()))
+    await this.#run(signalIn(options), () => (isSync(storage) ? storage.flushSync() : storage.flush()))
   }
 
   writeSync(offset: ByteCount, bytes: ArrayBuffer | ArrayBufferView): void {

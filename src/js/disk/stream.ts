@@ -1,5 +1,5 @@
 import { whileAlive } from '../base/abort.js'
-import { advance, type ByteCount, bytesIn, integer, within } from '../base/arguments.js'
+import { advance, type ByteCount, bytesIn, integer, watchIn, within } from '../base/arguments.js'
 import type { LongOptions } from '../base/progress.js'
 import type { ReadableOptions } from './disk.js'
 
@@ -22,9 +22,11 @@ const ahead = { chunks: 4, bytes: 4 * 1024 * 1024 }
  */
 export function readStream(
   { offset, length }: DiskRange,
-  { chunkSize = 1024 * 1024, signal, onProgress }: ReadableOptions,
+  options: ReadableOptions,
   read: (offset: ByteCount, length: number, signal: AbortSignal) => Promise<Uint8Array<ArrayBuffer>>,
 ): ReadableStream<Uint8Array<ArrayBuffer>> {
+  const { chunkSize = 1024 * 1024 } = options
+  const { signal, onProgress } = watchIn(options)
   const chunk = integer(chunkSize, 'chunkSize', 1)
   const depth = Math.max(1, Math.min(ahead.chunks, Math.floor(ahead.bytes / chunk)))
   const stop = new AbortController()
@@ -79,12 +81,13 @@ export function readStream(
 /** A stream that writes a range from its beginning on, and flushes when it is closed. */
 export function writeStream(
   { offset, length }: DiskRange,
-  { signal, onProgress }: LongOptions,
+  options: LongOptions,
   disk: {
     write(offset: ByteCount, bytes: Uint8Array, options: { readonly signal: AbortSignal }): Promise<void>
     flush(): Promise<void>
   },
 ): WritableStream<Uint8Array> {
+  const { signal, onProgress } = watchIn(options)
   let done = 0
   let ignore = () => {}
   return new WritableStream<Uint8Array>({

@@ -200,7 +200,7 @@ export class LocalHandle implements Handle {
 
   #call<T>(method: string, args: readonly unknown[], options: LongOptions): Promise<T> {
     const start = (watch: HostProgress | undefined) => this.#methods[method]?.(...args, watch) as T | number
-    return watched(options, (watch) => this.#tasks.run<T>(() => start(watch), options.signal))
+    return watched(options, (watch, signal) => this.#tasks.run<T>(() => start(watch), signal))
   }
 
   async #close(): Promise<void> {

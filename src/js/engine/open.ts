@@ -1,3 +1,4 @@
+import { flag, optionsIn } from '../base/arguments.js'
 import { isQcow2Error, Qcow2Error } from '../base/errors.js'
 import type { LongOptions } from '../base/progress.js'
 import type { Storage, WritableStorage } from '../base/storage/contract.js'
@@ -10,7 +11,7 @@ import { type Backing, type BackingResolver, resolver } from './options/backing.
 import { type CreateOptions, createdBacking, hostCreateOptions } from './options/create.js'
 import { hostEncryptOptions } from './options/encryption.js'
 import { hostOpenOptions, type OpenOptions } from './options/open.js'
-import { Passphrases } from './options/passphrase.js'
+import { checkPassphrase, Passphrases } from './options/passphrase.js'
 import { Storages } from './storages.js'
 import { Tasks } from './tasks.js'
 import { type HostProgress, watched } from './watch.js'
@@ -41,7 +42,9 @@ export async function openHere(storage: Storage, options: OpenOptions): Promise<
 
 /** Creates an image with an engine that runs here: {@link Qcow2.create} says all of it. Its files are storages already. */
 export async function createHere(storage: WritableStorage, options: CreateOptions): Promise<LocalHandle> {
-  const { dataFile, encryption, overwrite = false } = options
+  const { dataFile, encryption } = options
+  const overwrite = flag(options.overwrite, 'overwrite')
+  if (encryption !== undefined) checkPassphrase(optionsIn(encryption, 'encryption').passphrase, 'encryption.passphrase')
   const what = hostCreateOptions(options)
   // Whoever makes an image is not surprised by its iterations.
   const how = hostOpenOptions({ ...options, maxIterations: 0xffff_ffff })
@@ -58,7 +61,7 @@ export async function createHere(storage: WritableStorage, options: CreateOption
       if (size > 0 && !overwrite) throw new Qcow2Error('NOT_EMPTY', `The storage is not empty: it has ${size} bytes.`)
     }
     const created = await run((watch) => {
-      const keys = encryption && hostEncryptOptions(encryption)
+      const keys = encryption === undefined ? undefined : hostEncryptOptions(encryption)
       return engine.create(image, { ...what, encryption: keys }, { ...how, dataFile: data }, watch)
     })
     return { image: created, data: data ?? image }

@@ -1,4 +1,4 @@
-import { integer } from '../base/arguments.js'
+import { integer, optionsIn } from '../base/arguments.js'
 import { sentence } from '../base/errors.js'
 import type { LongOptions } from '../base/progress.js'
 
@@ -66,7 +66,8 @@ export interface RepairReport {
 }
 
 /** How many findings to list. */
-export function findings({ maxFindings = 1000 }: CheckOptions): number {
+export function findings(options: CheckOptions): number {
+  const { maxFindings = 1000 } = optionsIn(options)
   return Math.min(integer(maxFindings, 'maxFindings'), 0xffff_ffff)
 }
 

@@ -1,3 +1,4 @@
+import { watchIn } from '../base/arguments.js'
 import type { LongOptions, Progress } from '../base/progress.js'
 
 /** `onProgress`, as the engine calls it. */
@@ -28,12 +29,13 @@ export interface HostProgress {
 
 /** Runs what `start` starts; an exception of `onProgress` comes out of it as it is. */
 export async function watched<T>(
-  { onProgress }: LongOptions,
-  start: (watch: HostProgress | undefined) => T | Promise<T>,
+  options: LongOptions,
+  start: (watch: HostProgress | undefined, signal: AbortSignal | undefined) => T | Promise<T>,
 ): Promise<T> {
+  const { signal, onProgress } = watchIn(options)
   const watch = onProgress && new Watch(onProgress)
   try {
-    return await start(watch)
+    return await start(watch, signal)
   } catch (error) {
     if (watch?.thrown) throw watch.thrown.exception
     throw error

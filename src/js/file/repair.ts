@@ -1,4 +1,4 @@
-import { oneOf } from '../base/arguments.js'
+import { flag, oneOf } from '../base/arguments.js'
 import type { WorkerOptions } from '../engine/options/open.js'
 import { type CheckOptions, described, findings, type RepairReport } from '../engine/reports.js'
 import type { WritableSource } from '../storage/source.js'
@@ -31,7 +31,7 @@ export async function repair(
   options: RepairOptions = {},
 ): Promise<RepairReport> {
   const all = oneOf(what, ['leaks', 'all'], 'What to repair') === 'all'
-  const [limit, acceptLoss] = [findings(options), options.acceptLoss ?? false]
+  const [limit, acceptLoss] = [findings(options), flag(options.acceptLoss, 'acceptLoss')]
   const { before, after } = await runOnFile(source, 'write', 'repair', [all, acceptLoss, limit], options)
   return { before: described(before), after: described(after) }
 }

@@ -1,7 +1,9 @@
+import { watchIn } from '../base/arguments.js'
 import type { LongOptions } from '../base/progress.js'
 import type { Use } from '../base/storage/claims.js'
 import type { FileOperations } from '../engine/handle.js'
 import type { WorkerOptions } from '../engine/options/open.js'
+import { workerIn } from '../engine/options/open.js'
 import { runOnFileHere } from '../engine/run-on-file.js'
 import { type Source, storageOf } from '../storage/source.js'
 import { runOnFileInWorker } from '../worker/open.js'
@@ -14,7 +16,8 @@ export function runOnFile<M extends keyof FileOperations>(
   args: Parameters<FileOperations[M]>,
   options: LongOptions & WorkerOptions,
 ): Promise<ReturnType<FileOperations[M]>> {
-  const { worker, ...watch } = options
+  const worker = workerIn(options)
+  const watch = watchIn(options)
   const storage = storageOf(source, 'The file', use === 'write')
   if (worker) return runOnFileInWorker(storage, use, method, args, watch, worker)
   return runOnFileHere(storage, use, method, args, watch)

@@ -1,4 +1,4 @@
-import { byteCount, text } from '../base/arguments.js'
+import { byteCount, flag, optionsIn, show, text } from '../base/arguments.js'
 import { invalidArgument } from '../base/errors.js'
 import type { RequestOptions } from '../base/progress.js'
 import type { Handle } from '../engine/handle.js'
@@ -111,16 +111,20 @@ export function bitmaps(handle: Handle): Bitmaps {
   }
   const all: Bitmaps = {
     list: async (options) => (await handle.run('info', [], options)).bitmaps,
-    create: async (name, { granularity, enabled = true, ...options } = {}) => {
+    create: async (name, options) => {
+      const { granularity, enabled } = optionsIn(options)
       if (granularity === 0) throw invalidArgument('granularity must be a power of two from 512.')
       const bytes = BigInt(granularity === undefined ? 0 : byteCount(granularity, 'granularity'))
-      await handle.run('create_bitmap', [named(name), bytes, enabled], options)
+      await handle.run('create_bitmap', [named(name), bytes, flag(enabled, 'enabled', true)], options)
     },
     delete: async (name, options) => handle.run('delete_bitmap', [named(name)], options),
     clear: async (name, options) => handle.run('clear_bitmap', [named(name)], options),
     enable: async (name, options) => handle.run('enable_bitmap', [named(name), true], options),
     disable: async (name, options) => handle.run('enable_bitmap', [named(name), false], options),
     merge: async (name, source, from = all, options = {}) => {
+      if (typeof from?.extents !== 'function')
+        throw invalidArgument(`The source must have bitmaps; it is ${show(from)}.`)
+      text(source, 'The source')
       let ranges: bigint[] = []
       const mark = () => handle.run('mark_bitmap', [named(name), BigUint64Array.from(ranges)], options)
       for await (const { start, length } of from.extents(source, options)) {

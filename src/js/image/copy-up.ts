@@ -1,5 +1,5 @@
 import { follow } from '../base/abort.js'
-import { integer } from '../base/arguments.js'
+import { integer, watchIn } from '../base/arguments.js'
 import { Qcow2Error } from '../base/errors.js'
 import type { LongOptions } from '../base/progress.js'
 import type { Extent } from '../disk/extent.js'
@@ -25,10 +25,13 @@ interface Piece {
 }
 
 const pieceSize = 1024 * 1024
+/** So many pieces are under way at most, whatever is asked for: each takes memory. */
+const mostRequests = 64
 
 /** Copies all that the backing file shows. */
-export async function copyUp(source: Source, { requests = 4, signal, onProgress }: CopyUpOptions): Promise<void> {
-  const most = integer(requests, 'requests', 1)
+export async function copyUp(source: Source, options: CopyUpOptions): Promise<void> {
+  const { signal, onProgress } = watchIn(options)
+  const most = Math.min(integer(options.requests ?? 4, 'requests', 1), mostRequests)
   // The first failure ends the others.
   const stop = new AbortController()
   const ignore = follow(stop, signal)

@@ -1,5 +1,5 @@
 import type { ByteCount } from '../base/arguments.js'
-import { byteCount, within } from '../base/arguments.js'
+import { byteCount, watchIn, within } from '../base/arguments.js'
 import { sentence } from '../base/errors.js'
 import type { RequestOptions } from '../base/progress.js'
 import { BaseDisk } from '../disk/base-disk.js'
@@ -62,7 +62,7 @@ export abstract class ImageDisk extends BaseDisk {
    */
   override map(options: MapOptions = {}): AsyncIterableIterator<Extent> {
     const { offset, length } = rangeOf(options, this.size)
-    return extents(() => this.#handle.walk('map', BigInt(offset), BigInt(length)), length, options)
+    return extents(() => this.#handle.walk('map', BigInt(offset), BigInt(length)), length, watchIn(options))
   }
 
   /**

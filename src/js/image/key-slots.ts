@@ -1,4 +1,4 @@
-import { small } from '../base/arguments.js'
+import { optionsIn, small } from '../base/arguments.js'
 import { Qcow2Error } from '../base/errors.js'
 import type { LongOptions, RequestOptions } from '../base/progress.js'
 import type { Handle } from '../engine/handle.js'
@@ -44,7 +44,7 @@ export class KeySlots {
    * @throws {@link Qcow2Error} `WRONG_PASSPHRASE` for `existing`, `KEY_SLOTS_FULL`, `NO_SUCH_KEY_SLOT` where the image is not
    * encrypted by LUKS, `CANCELLED`, and what {@link Qcow2.write} rejects with.
    */
-  create(existing: Passphrase, passphrase: Passphrase, options: KeySlotOptions = {}): Promise<number> {
+  async create(existing: Passphrase, passphrase: Passphrase, options: KeySlotOptions = {}): Promise<number> {
     return this.#fill('add_passphrase', existing, passphrase, options)
   }
 
@@ -55,7 +55,7 @@ export class KeySlots {
    * @returns the number of the new slot.
    * @throws {@link Qcow2Error} as {@link KeySlots.create}.
    */
-  change(old: Passphrase, passphrase: Passphrase, options: KeySlotOptions = {}): Promise<number> {
+  async change(old: Passphrase, passphrase: Passphrase, options: KeySlotOptions = {}): Promise<number> {
     return this.#fill('change_passphrase', old, passphrase, options)
   }
 
@@ -75,7 +75,7 @@ export class KeySlots {
     added: Passphrase,
     options: KeySlotOptions,
   ): Promise<number> {
-    const keys = hostKeyOptions(options)
+    const keys = hostKeyOptions(optionsIn(options))
     const [old, passphrase] = [passphraseBytes(known, 'A passphrase'), passphraseBytes(added, 'A passphrase')]
     try {
       return (await this.#handle.run(method, [old, passphrase, keys], options)).slot

@@ -1,4 +1,4 @@
-import { oneOf } from '../base/arguments.js'
+import { flag, oneOf, optionsIn, signalIn } from '../base/arguments.js'
 import { isQcow2Error, Qcow2Error } from '../base/errors.js'
 import type { RequestOptions } from '../base/progress.js'
 import type { WritableDisk } from '../disk/disk.js'
@@ -30,8 +30,9 @@ export interface OpenDiskOptions extends OpenOptions {
  *
  * @throws {@link Qcow2Error} `INVALID_ARGUMENT`, `STORAGE`, `IN_USE`, `READ_ONLY`; or the signal's reason.
  */
-export async function raw(source: Source, { writable = false, signal }: RawOptions = {}): Promise<WritableDisk> {
-  return RawDisk.open(storageOf(source, 'The raw disk', writable), writable, signal)
+export async function raw(source: Source, options: RawOptions = {}): Promise<WritableDisk> {
+  const writable = flag(optionsIn(options).writable, 'writable')
+  return RawDisk.open(storageOf(source, 'The raw disk', writable), writable, signalIn(options))
 }
 
 /**
@@ -41,7 +42,7 @@ export async function raw(source: Source, { writable = false, signal }: RawOptio
  * @throws {@link Qcow2Error} what {@link Qcow2.open} and {@link raw} reject with.
  */
 export async function openDisk(source: Source, options: OpenDiskOptions = {}): Promise<WritableDisk> {
-  const { format = 'qcow2', ...rest } = options
+  const { format = 'qcow2', ...rest } = optionsIn(options)
   if (oneOf(format, ['qcow2', 'raw'], 'format') === 'raw') return raw(source, rest)
   try {
     return await Qcow2.open(source, rest)

@@ -1,10 +1,12 @@
 import type { ByteCount } from '../base/arguments.js'
-import { isQcow2Error, Qcow2Error } from '../base/errors.js'
+import { optionsIn, signalIn, text } from '../base/arguments.js'
+import { invalidArgument, isQcow2Error, Qcow2Error } from '../base/errors.js'
 import { explaining, measure, ready } from '../base/storage/access.js'
 import { claim, disclaim } from '../base/storage/claims.js'
 import { ask, exact, isSync, isWritable, type Storage, type WritableStorage } from '../base/storage/contract.js'
 import type { Backing, BackingRequest, BackingResolver } from '../engine/options/backing.js'
 import type { CreateOptions } from '../engine/options/create.js'
+import { workerIn } from '../engine/options/open.js'
 import type { Passphrase, PassphraseResolver } from '../engine/options/passphrase.js'
 import { renamed, sameFile } from '../storage/identity.js'
 import { memory } from '../storage/memory/memory.js'
@@ -44,7 +46,16 @@ export interface OverlayOptions
  */
 export async function overlay(base: Source, local: WritableSource, options: OverlayOptions = {}): Promise<Qcow2> {
   const [below, above] = [storageOf(base, 'The base'), storageOf(local, 'The overlay', true) as WritableStorage]
-  return overlayOf(below, above, options)
+  return overlayOf(below, above, checked(options))
+}
+
+/** Checks what is used of the options before an image is opened or created by them. */
+function checked(options: OverlayOptions): OverlayOptions {
+  const { name, backing, ...rest } = optionsIn(options)
+  if (name !== undefined) text(name, 'name')
+  if (backing !== undefined && !Array.isArray(backing))
+    throw invalidArgument('backing must be a list of backing files.')
+  return { ...rest, name, backing, worker: workerIn(options), signal: signalIn(options) }
 }
 
 async function overlayOf(base: Storage, local: WritableStorage, options: OverlayOptions): Promise<Qcow2> {

@@ -1,4 +1,5 @@
-import { type ByteCount, byteCount, oneOf } from '../base/arguments.js'
+import { type ByteCount, byteCount, flag, oneOf, optionsIn, show, signalIn, text, watchIn } from '../base/arguments.js'
+import { invalidArgument } from '../base/errors.js'
 import type { LongOptions, RequestOptions } from '../base/progress.js'
 import type { WritableStorage } from '../base/storage/contract.js'
 import type { WritableDisk, WritableOptions, WriteZeroesOptions } from '../disk/disk.js'
@@ -9,6 +10,7 @@ import { createHere, openHere } from '../engine/open.js'
 import type { CreateOptions } from '../engine/options/create.js'
 import { createdWithStorages, withStorages } from '../engine/options/files.js'
 import type { OpenOptions, ResizeOptions } from '../engine/options/open.js'
+import { workerIn } from '../engine/options/open.js'
 import { type CheckOptions, type CheckReport, described, findings } from '../engine/reports.js'
 import { type Source, storageOf, type WritableSource } from '../storage/source.js'
 import { createInWorker, openInWorker } from '../worker/open.js'
@@ -64,8 +66,9 @@ export class Qcow2 extends ImageDisk implements WritableDisk {
    * `TOO_MANY_ITERATIONS`; or the signal's reason.
    */
   static async open(source: Source, options: OpenOptions = {}): Promise<Qcow2> {
-    const { worker, ...rest } = withStorages(options)
-    const storage = storageOf(source, 'The image', options.writable)
+    const worker = workerIn(options)
+    const rest = { ...withStorages(options), worker: undefined, signal: signalIn(options) }
+    const storage = storageOf(source, 'The image', rest.writable)
     return new Qcow2(worker ? await openInWorker(storage, rest, worker) : await openHere(storage, rest))
   }
 
@@ -81,7 +84,8 @@ export class Qcow2 extends ImageDisk implements WritableDisk {
    * `QUOTA`, `STORAGE`, `IN_USE`, and with a backing file what opening leads to; or the signal's reason.
    */
   static async create(target: WritableSource, options: CreateOptions): Promise<Qcow2> {
-    const { worker, ...rest } = createdWithStorages(options)
+    const worker = workerIn(options)
+    const rest = { ...createdWithStorages(options), worker: undefined, ...watchIn(options) }
     const storage = storageOf(target, 'The image', true) as WritableStorage
     return new Qcow2(worker ? await createInWorker(storage, rest, worker) : await createHere(storage, rest))
   }
@@ -101,7 +105,7 @@ export class Qcow2 extends ImageDisk implements WritableDisk {
    */
   async write(offset: ByteCount, bytes: ArrayBuffer | ArrayBufferView, options: RequestOptions = {}): Promise<void> {
     const from = bytesWithin(offset, bytes, this.size)
-    await this.#changing(this.#handle.write('write', BigInt(offset), from, options.signal), offset, from.length)
+    await this.#changing(this.#handle.write('write', BigInt(offset), from, signalIn(options)), offset, from.length)
   }
 
   /**
@@ -128,7 +132,7 @@ export class Qcow2 extends ImageDisk implements WritableDisk {
     options: RequestOptions = {},
   ): Promise<void> {
     const from = bytesWithin(offset, bytes, this.size)
-    const written = this.#handle.write('write_compressed', BigInt(offset), from, options.signal)
+    const written = this.#handle.write('write_compressed', BigInt(offset), from, signalIn(options))
     await this.#changing(written, offset, from.length)
   }
 
@@ -155,7 +159,8 @@ export class Qcow2 extends ImageDisk implements WritableDisk {
    */
   async writeZeroes(offset: ByteCount, length: ByteCount, options: WriteZeroesOptions = {}): Promise<void> {
     const [start, count] = rangeWithin(offset, length, this.size)
-    const written = this.#handle.run('write_zeroes', [start, count, options.unmap ?? false], options)
+    const unmap = flag(optionsIn(options).unmap, 'unmap')
+    const written = this.#handle.run('write_zeroes', [start, count, unmap], options)
     await this.#changing(written, offset, length)
   }
 
@@ -166,7 +171,7 @@ export class Qcow2 extends ImageDisk implements WritableDisk {
    */
   writeZeroesSync(offset: ByteCount, length: ByteCount, options: Pick<WriteZeroesOptions, 'unmap'> = {}): void {
     const [start, count] = rangeWithin(offset, length, this.size)
-    this.#handle.runSync('write_zeroes', [start, count, options.unmap ?? false])
+    this.#handle.runSync('write_zeroes', [start, count, flag(optionsIn(options).unmap, 'unmap')])
     this.#changed(offset, length)
   }
 
@@ -228,7 +233,8 @@ export class Qcow2 extends ImageDisk implements WritableDisk {
    * @throws {@link Qcow2Error} while it is walked: `NO_SUCH_SNAPSHOT`, what reading tables leads to, or the signal's reason.
    */
   diff(from: string | null, to: string | null = null, options: LongOptions = {}): AsyncIterableIterator<DiffExtent> {
-    return diffExtents(() => this.#handle.walk('diff', from ?? undefined, to ?? undefined), this.size, options)
+    const [one, other] = [stateOf(from, 'from'), stateOf(to, 'to')]
+    return diffExtents(() => this.#handle.walk('diff', one, other), this.size, watchIn(options))
   }
 
   /**
@@ -242,8 +248,9 @@ export class Qcow2 extends ImageDisk implements WritableDisk {
    */
   async resize(size: ByteCount, options: ResizeOptions = {}): Promise<void> {
     const to = BigInt(byteCount(size, 'The size'))
-    const allocate = oneOf(options.preallocation ?? 'off', ['off', 'metadata', 'full'], 'preallocation')
-    const resized = this.#handle.change('resize', [to, options.shrink ?? false, allocate], options)
+    const { preallocation = 'off', shrink } = optionsIn(options)
+    const allocate = oneOf(preallocation, ['off', 'metadata', 'full'], 'preallocation')
+    const resized = this.#handle.change('resize', [to, flag(shrink, 'shrink'), allocate], options)
     await this.#changing(resized, 0, undefined)
   }
 
@@ -270,8 +277,8 @@ export class Qcow2 extends ImageDisk implements WritableDisk {
     if (this.#handle.snapshots.length > 0) throw neededBySnapshots()
     const copy = ({ start, length }: { start: number; length: number }, signal: AbortSignal) =>
       this.#handle.run('copy_up', [BigInt(start), BigInt(length)], { signal })
-    await copyUp({ map: (walk) => this.map(walk), copy }, options)
-    await this.#handle.run('remove_backing', [], { signal: options.signal })
+    await copyUp({ map: (walk) => this.map(walk), copy }, optionsIn(options))
+    await this.#handle.run('remove_backing', [], { signal: signalIn(options) })
   }
 
   /**
@@ -306,17 +313,18 @@ export class Qcow2 extends ImageDisk implements WritableDisk {
     listener: (event: Qcow2EventMap[K]) => void,
     options?: AddEventListenerOptions,
   ): void {
+    this.#events.addEventListener(text(type, 'type'), listenerIn(listener), listening(options))
     this.#listenedTo = true
-    this.#events.addEventListener(type, listener as (event: Event) => void, options)
   }
 
   /** Calls a function no longer. */
   removeEventListener<K extends keyof Qcow2EventMap>(type: K, listener: (event: Qcow2EventMap[K]) => void): void {
-    this.#events.removeEventListener(type, listener as (event: Event) => void)
+    this.#events.removeEventListener(text(type, 'type'), listenerIn(listener))
   }
 
   /** Calls the listeners of an event. */
   dispatchEvent(event: Event): boolean {
+    if (!(event instanceof Event)) throw invalidArgument(`event must be an Event; it is ${show(event)}.`)
     return this.#events.dispatchEvent(event)
   }
 
@@ -340,4 +348,24 @@ export class Qcow2 extends ImageDisk implements WritableDisk {
   #changed(offset: ByteCount, length: ByteCount): void {
     if (this.#listenedTo) this.#events.dispatchEvent(new DiskChangeEvent(Number(offset), Number(length)))
   }
+}
+
+/** How an event is listened to. */
+function listening(options: AddEventListenerOptions | undefined): AddEventListenerOptions {
+  const { once, passive, capture } = optionsIn<AddEventListenerOptions>(options)
+  const signal = signalIn(options)
+  const rest = { once: flag(once, 'once'), passive: flag(passive, 'passive'), capture: flag(capture, 'capture') }
+  return signal ? { ...rest, signal } : rest
+}
+
+function listenerIn(listener: unknown): (event: Event) => void {
+  if (typeof listener === 'function') return listener as (event: Event) => void
+  throw invalidArgument(`listener must be a function; it is ${show(listener)}.`)
+}
+
+/** A state of the disk, as the engine takes it: a snapshot, or the disk as it is now. */
+function stateOf(selector: string | null | undefined, what: string): string | undefined {
+  if (selector === null || selector === undefined) return undefined
+  if (typeof selector === 'string') return selector
+  throw invalidArgument(`${what} must be a snapshot's id or name, or null; it is ${show(selector)}.`)
 }

@@ -1,5 +1,4 @@
-import { bytesIn, text } from '../base/arguments.js'
-import { invalidArgument } from '../base/errors.js'
+import { bytesIn, callback, optionsIn, signalIn, text } from '../base/arguments.js'
 import type { LongOptions, RequestOptions } from '../base/progress.js'
 import type { Changes, Handle } from '../engine/handle.js'
 import { hostSnapshotOptions, type SnapshotOptions } from '../engine/options/snapshot.js'
@@ -39,9 +38,9 @@ export class Snapshots {
    *
    * @throws {@link Qcow2Error} `NO_SUCH_SNAPSHOT`, or what reading its tables leads to.
    */
-  async open(idOrName: string, { signal }: RequestOptions = {}): Promise<SnapshotDisk> {
-    if (typeof idOrName !== 'string') throw invalidArgument('A snapshot is opened by its id or name, a string.')
-    signal?.throwIfAborted()
+  async open(idOrName: string, options: RequestOptions = {}): Promise<SnapshotDisk> {
+    text(idOrName, 'A snapshot')
+    signalIn(options)?.throwIfAborted()
     return new SnapshotDisk(await this.#handle.openSnapshot(idOrName))
   }
 
@@ -55,7 +54,7 @@ export class Snapshots {
    */
   async create(name: string, options: SnapshotOptions = {}): Promise<Snapshot> {
     // Whatever is wrong with them is said before anything is written.
-    hostSnapshotOptions(name, options, 0)
+    hostSnapshotOptions(name, optionsIn(options), 0)
     const length = await this.#reports.tables(writeVmState(this.#handle, options))
     return Object.freeze(await this.#run('create_snapshot', [hostSnapshotOptions(name, options, length)], options))
   }
@@ -100,7 +99,9 @@ export class Snapshots {
 }
 
 /** Writes a VM state behind the disk, before the snapshot that is to have it is taken; returns its length. */
-async function writeVmState(handle: Handle, { vmState, onVmState, signal }: SnapshotOptions): Promise<number> {
+async function writeVmState(handle: Handle, options: SnapshotOptions): Promise<number> {
+  const { vmState } = options
+  const [signal, onVmState] = [signalIn(options), callback(options.onVmState, 'onVmState')]
   if (vmState === undefined) return 0
   let length = 0
   const take = async (part: unknown) => {

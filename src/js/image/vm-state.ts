@@ -1,4 +1,5 @@
 import type { ByteCount } from '../base/arguments.js'
+import { watchIn } from '../base/arguments.js'
 import { Qcow2Error } from '../base/errors.js'
 import { BaseDisk, diskClosed } from '../disk/base-disk.js'
 import type { Extent, MapOptions } from '../disk/extent.js'
@@ -26,10 +27,11 @@ export class VmState extends BaseDisk {
 
   override async *map(options: MapOptions = {}): AsyncGenerator<Extent> {
     const { offset, length } = rangeOf(options, this.size)
-    options.signal?.throwIfAborted()
+    const { signal, onProgress } = watchIn(options)
+    signal?.throwIfAborted()
     const flags = { depth: 0, present: true, zero: false, data: true, compressed: false, offset: undefined }
     if (length > 0) yield { start: Number(offset), length, ...flags }
-    options.onProgress?.({ done: length, total: length })
+    onProgress?.({ done: length, total: length })
   }
 
   override async close(): Promise<void> {

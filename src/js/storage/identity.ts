@@ -1,3 +1,4 @@
+import { text } from '../base/arguments.js'
 /**
  * Returns whether two recorded identities of files can be of the same file in the same state. An identity is what a storage's
  * `identity` returns and what {@link overlay} records as the name of the backing file: `name#size=…&etag=…`. Only what both say
@@ -9,7 +10,7 @@
  * ```
  */
 export function sameFile(one: string | undefined, other: string | undefined): boolean {
-  const [was, is] = [stateOf(one ?? ''), stateOf(other ?? '')]
+  const [was, is] = [stateOf(text(one ?? '', 'An identity')), stateOf(text(other ?? '', 'An identity'))]
   return [...was].every(([key, value]) => !is.has(key) || is.get(key) === value)
 }
 

@@ -1,3 +1,4 @@
+import { watchIn } from '../base/arguments.js'
 import { isQcow2Error, Qcow2Error } from '../base/errors.js'
 import type { LongOptions } from '../base/progress.js'
 import type { Changes, Handle, Operations, Readable, Walk, Walks, Writable } from '../engine/handle.js'
@@ -57,19 +58,19 @@ export class RemoteHandle implements Handle {
   async run<M extends keyof Operations>(
     method: M,
     args: Parameters<Operations[M]>,
-    { signal, onProgress }: LongOptions = {},
+    options: LongOptions = {},
   ): Promise<ReturnType<Operations[M]>> {
-    const value = await this.#port.call('run', [this.#image, method, args], { signal, onProgress })
+    const value = await this.#port.call('run', [this.#image, method, args], watchIn(options))
     return value as ReturnType<Operations[M]>
   }
 
   async change<M extends keyof Changes>(
     method: M,
     args: Parameters<Changes[M]>,
-    { signal, onProgress }: LongOptions = {},
+    options: LongOptions = {},
   ): Promise<ReturnType<Changes[M]>> {
     try {
-      const value = await this.#port.call('change', [this.#image, method, args], { signal, onProgress })
+      const value = await this.#port.call('change', [this.#image, method, args], watchIn(options))
       return value as ReturnType<Changes[M]>
     } finally {
       if (!this.closed) await this.#look().catch(() => {})

@@ -1,4 +1,4 @@
-import { oneOf, small, text } from '../../base/arguments.js'
+import { flag, oneOf, optionsIn, small, text } from '../../base/arguments.js'
 import type { RequestOptions } from '../../base/progress.js'
 import type { WorkerOptions } from './open.js'
 
@@ -45,16 +45,13 @@ export interface HostAmendOptions {
 }
 
 /** Checks what kind each option is of; what goes together, the engine knows. */
-export function hostAmendOptions({
-  version,
-  lazyRefcounts,
-  refcountBits,
-  backing,
-  dataFile,
-}: AmendOptions): HostAmendOptions {
+export function hostAmendOptions(options: AmendOptions): HostAmendOptions {
+  const { version, lazyRefcounts, refcountBits, backing, dataFile } = optionsIn(options)
+  if (backing !== null) optionsIn(backing, 'backing')
+  optionsIn(dataFile, 'dataFile')
   return {
     version: version === undefined ? undefined : small(version, 'version'),
-    lazyRefcounts,
+    lazyRefcounts: lazyRefcounts === undefined ? undefined : flag(lazyRefcounts, 'lazyRefcounts'),
     refcountBits: refcountBits === undefined ? undefined : small(refcountBits, 'refcountBits'),
     backingName: backing ? text(backing.name, 'backing.name') : undefined,
     backingIsRaw: backing ? oneOf(backing.format, ['qcow2', 'raw'], 'backing.format') === 'raw' : false,

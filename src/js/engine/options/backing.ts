@@ -1,4 +1,4 @@
-import { invalidArgument } from '../../base/errors.js'
+import { oneOf } from '../../base/arguments.js'
 import { checkedStorage, type Storage } from '../../base/storage/contract.js'
 import type { Source } from '../../storage/source.js'
 import type { HostStorage } from '../host-storage.js'
@@ -95,9 +95,8 @@ function checked(backing: Backing, depth: number): BackingFile & { storage: Stor
       : checkedStorage(file.dataFile, `The data file of the backing file at depth ${depth}`)
   if (file.passphrase !== undefined)
     checkPassphrase(file.passphrase, `The passphrase of the backing file at depth ${depth}`)
-  if (file.format !== undefined && file.format !== 'qcow2' && file.format !== 'raw') {
-    throw invalidArgument(`${what} can have the format 'qcow2' or 'raw', not ${String(file.format)}.`)
-  }
+  if (file.format !== undefined)
+    oneOf(file.format, ['qcow2', 'raw'], `The format of the backing file at depth ${depth}`)
   return { ...file, storage, dataFile }
 }
 

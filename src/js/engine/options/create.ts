@@ -1,4 +1,4 @@
-import { type ByteCount, byteCount, integer, oneOf, small, text } from '../../base/arguments.js'
+import { type ByteCount, byteCount, flag, integer, oneOf, optionsIn, small, text } from '../../base/arguments.js'
 import type { LongOptions } from '../../base/progress.js'
 import type { WritableSource } from '../../storage/source.js'
 import type { Backing, BackingResolver } from './backing.js'
@@ -85,19 +85,21 @@ export interface HostCreateOptions {
 
 /** Checks what kind each option is of; what goes together, the engine knows. The keys come when there is an engine. */
 export function hostCreateOptions(options: CreateOptions): HostCreateOptions {
-  const { version = 3, clusterSize = 64 * 1024, refcountBits = 16, backing, dataFile } = options
+  const backing = options.backing === undefined ? undefined : optionsIn<CreateBacking>(options.backing, 'backing')
+  const dataFile = optionsIn<CreateDataFile>(options.dataFile, 'dataFile')
+  const { version = 3, clusterSize = 64 * 1024, refcountBits = 16 } = options
   return {
     size: BigInt(byteCount(options.size, 'size')),
     version: small(version, 'version'),
     clusterSize: BigInt(integer(clusterSize, 'clusterSize')),
     refcountBits: small(refcountBits, 'refcountBits'),
-    lazyRefcounts: options.lazyRefcounts ?? false,
-    extendedL2: options.extendedL2 ?? false,
+    lazyRefcounts: flag(options.lazyRefcounts, 'lazyRefcounts'),
+    extendedL2: flag(options.extendedL2, 'extendedL2'),
     compression: oneOf(options.compression ?? 'zlib', ['zlib', 'zstd'], 'compression'),
     backingName: backing && text(backing.name, 'backing.name'),
     backingIsRaw: backing !== undefined && oneOf(backing.format, ['qcow2', 'raw'], 'backing.format') === 'raw',
-    dataFileName: text(dataFile?.name ?? '', 'dataFile.name'),
-    dataFileRaw: dataFile?.raw ?? false,
+    dataFileName: text(dataFile.name ?? '', 'dataFile.name'),
+    dataFileRaw: flag(dataFile.raw, 'dataFile.raw'),
     preallocation: oneOf(options.preallocation ?? 'off', ['off', 'metadata', 'full'], 'preallocation'),
     encryption: undefined,
   }

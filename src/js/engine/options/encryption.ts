@@ -1,4 +1,4 @@
-import { integer, oneOf, small, text } from '../../base/arguments.js'
+import { oneOf, optionsIn, text, word } from '../../base/arguments.js'
 import { invalidArgument } from '../../base/errors.js'
 import { type Passphrase, passphraseBytes } from './passphrase.js'
 
@@ -63,7 +63,8 @@ export interface HostEncryptOptions {
 }
 
 /** Checks what kind each option is of; what goes together, the engine knows. It wipes the passphrase. */
-export function hostEncryptOptions(options: EncryptionOptions): HostEncryptOptions {
+export function hostEncryptOptions(given: EncryptionOptions): HostEncryptOptions {
+  const options = optionsIn(given, 'encryption') as EncryptionOptions
   const format = oneOf(options.format ?? 'luks', ['luks', 'aes'], 'encryption.format')
   const luks: Partial<LuksOptions> = options.format === 'aes' ? {} : options
   const { cipher = 'aes-256', mode = 'xts-plain64', hash = 'sha256' } = luks
@@ -83,7 +84,7 @@ export function hostEncryptOptions(options: EncryptionOptions): HostEncryptOptio
 /** Checks what kind each option is of. */
 export function hostKeyOptions({ iterations, iterationTime }: KeyOptions): HostKeyOptions {
   return {
-    iterations: iterations === undefined ? undefined : small(iterations, 'iterations', 1000),
-    iterationTime: iterationTime === undefined ? undefined : integer(iterationTime, 'iterationTime'),
+    iterations: iterations === undefined ? undefined : word(iterations, 'iterations', 1000),
+    iterationTime: iterationTime === undefined ? undefined : word(iterationTime, 'iterationTime'),
   }
 }

@@ -1,3 +1,4 @@
+import { flag, optionsIn } from '../../base/arguments.js'
 import { isStorage, type Storage, type WritableStorage } from '../../base/storage/contract.js'
 import { storageOf } from '../../storage/source.js'
 import type { Backing, BackingResolver } from './backing.js'
@@ -10,7 +11,8 @@ type Backings = Backing | readonly Backing[] | BackingResolver | null | undefine
 
 /** The options of an opening, with all files as storages: in this form they can also cross to a worker. */
 export function withStorages<O extends OpenOptions>(options: O): O {
-  const { backing, dataFile, writable } = options
+  const { backing, dataFile, writable } = optionsIn(options)
+  flag(writable, 'writable')
   return {
     ...options,
     ...(backing !== undefined && { backing: backingStorages(backing) }),
@@ -20,8 +22,10 @@ export function withStorages<O extends OpenOptions>(options: O): O {
 
 /** The options of a creation, with all files as storages. */
 export function createdWithStorages(options: CreateOptions): CreateOptions {
-  const { backing, dataFile } = options
-  const data = dataFile && { ...dataFile, storage: storageOf(dataFile.storage, 'dataFile.storage', true) }
+  const { backing, dataFile } = optionsIn(options)
+  optionsIn(backing, 'backing')
+  optionsIn(dataFile, 'dataFile')
+  const data = dataFile !== undefined && { ...dataFile, storage: storageOf(dataFile.storage, 'dataFile.storage', true) }
   return {
     ...options,
     ...(backing?.storage !== undefined && {

@@ -1,4 +1,5 @@
-import { integer, oneOf, small } from '../../base/arguments.js'
+import { integer, oneOf, optionsIn, show, small } from '../../base/arguments.js'
+import { invalidArgument } from '../../base/errors.js'
 import type { RequestOptions } from '../../base/progress.js'
 import type { Source } from '../../storage/source.js'
 import type { HostStorage } from '../host-storage.js'
@@ -22,6 +23,15 @@ export interface WorkerOptions {
    * @throws {@link Qcow2Error} `INVALID_ARGUMENT` where there are no workers, as in Node.
    */
   readonly worker?: boolean | Worker | undefined
+}
+
+/** Where the engine is to run, by the options of a call: here where that is `undefined`. */
+export function workerIn(options: WorkerOptions | undefined): true | Worker | undefined {
+  const { worker } = optionsIn(options)
+  if (worker === undefined || typeof worker === 'boolean') return worker || undefined
+  const { postMessage, addEventListener } = (worker ?? {}) as Partial<Worker>
+  if (typeof postMessage === 'function' && typeof addEventListener === 'function') return worker
+  throw invalidArgument(`worker must be true, false or a Worker; it is ${show(worker)}.`)
 }
 
 /** How {@link Qcow2.open} opens. */
@@ -113,7 +123,7 @@ export function hostOpenOptions(
   options: Pick<OpenOptions, 'cache' | 'cacheSize' | 'passphrase' | 'maxIterations'>,
 ): HostOpenOptions {
   const { cache = 'writeback', cacheSize = {}, passphrase, maxIterations } = options
-  const { tables, clusters } = cacheSize
+  const { tables, clusters } = optionsIn(cacheSize, 'cacheSize')
   return {
     dataFile: undefined,
     tableCache: tables === undefined ? undefined : integer(tables, 'cacheSize.tables'),

@@ -1,3 +1,4 @@
+import { isDetached } from '../../base/arguments.js'
 import { invalidArgument } from '../../base/errors.js'
 
 /**
@@ -71,6 +72,6 @@ export function passphraseBytes(passphrase: Passphrase, what: string): Uint8Arra
 
 /** Throws unless it is one; the error doesn't show it. */
 export function checkPassphrase(value: unknown, what: string): void {
-  if (typeof value === 'string' || value instanceof Uint8Array) return
-  throw invalidArgument(`${what} must be a string or a Uint8Array.`)
+  if (typeof value === 'string' || (value instanceof Uint8Array && !isDetached(value))) return
+  throw invalidArgument(`${what} must be a string, or a Uint8Array that was not transferred.`)
 }

@@ -32,9 +32,10 @@ export interface HostSnapshotOptions {
 /** Checks what kind each option is of. */
 export function hostSnapshotOptions(name: string, options: SnapshotOptions, vmStateSize: number): HostSnapshotOptions {
   const { date = new Date(), vmClockNsec = 0n, icount } = options
-  const milliseconds = date.getTime()
+  const milliseconds = Object.prototype.toString.call(date) === '[object Date]' ? Number(date) : Number.NaN
   // The format counts the seconds since 1970 in 32 bits.
-  if (!(milliseconds >= 0 && milliseconds < 2 ** 32 * 1000)) throw invalidArgument('date must be from 1970 to 2106.')
+  if (!(milliseconds >= 0 && milliseconds < 2 ** 32 * 1000))
+    throw invalidArgument('date must be a Date from 1970 to 2106.')
   return {
     name: text(name, 'The name'),
     seconds: Math.floor(milliseconds / 1000),

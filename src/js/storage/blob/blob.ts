@@ -1,3 +1,4 @@
+import { flag, optionsIn } from '../../base/arguments.js'
 import { invalidArgument, Qcow2Error } from '../../base/errors.js'
 import type { AsyncStorage, GivingStorage, Storage, SyncStorage } from '../../base/storage/contract.js'
 import type { ReadAheadOptions } from '../cache/limits.js'
@@ -30,8 +31,8 @@ export function blob(file: Blob, options: BlobOptions = {}): SyncStorage | Async
   // By its shape: one from another window is no instance of this window's class.
   if (typeof file?.slice !== 'function' || typeof file.arrayBuffer !== 'function')
     throw invalidArgument('blob() takes a File or another Blob.')
-  const ahead = options.readAhead ?? {}
-  const bare = options.sync ? syncBlob(file) : asyncBlob(file)
+  const { readAhead: ahead = {}, sync } = optionsIn(options)
+  const bare = flag(sync, 'sync') ? syncBlob(file) : asyncBlob(file)
   const storage = ahead === false ? bare : readAhead(bare, ahead)
   return made(storage, { maker: 'blob', args: () => [file, options] })
 }

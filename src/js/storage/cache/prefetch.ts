@@ -1,5 +1,5 @@
 import type { Abortable } from '../../base/abort.js'
-import { integer } from '../../base/arguments.js'
+import { integer, optionsIn } from '../../base/arguments.js'
 import { invalidArgument, isQcow2Error } from '../../base/errors.js'
 import { type AsyncStorage, ask, checkedStorage, isSync } from '../../base/storage/contract.js'
 import { made } from '../recipe.js'
@@ -68,7 +68,7 @@ export function recorded(storage: AsyncStorage): Recorded {
  */
 export function prefetched(storage: AsyncStorage, list: PrefetchList, options: PrefetchOptions = {}): AsyncStorage {
   mustWait(storage)
-  const ahead = integer(options.ahead ?? 8 * 1024 * 1024, 'ahead')
+  const ahead = integer(optionsIn(options).ahead ?? 8 * 1024 * 1024, 'ahead')
   const entries = checked(list)
   const run = new Shared(
     async (signal) => {

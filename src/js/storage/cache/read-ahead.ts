@@ -1,4 +1,4 @@
-import { integer } from '../../base/arguments.js'
+import { integer, optionsIn } from '../../base/arguments.js'
 import {
   type AsyncStorage,
   checkedStorage,
@@ -28,7 +28,8 @@ const MiB = 1024 * KiB
 export function readAhead(storage: SyncStorage, options?: ReadAheadOptions): SyncStorage
 export function readAhead(storage: AsyncStorage, options?: ReadAheadOptions): AsyncStorage
 export function readAhead(storage: Storage, options?: ReadAheadOptions): Storage
-export function readAhead(storage: Storage, options: ReadAheadOptions = {}): Storage {
+export function readAhead(storage: Storage, given: ReadAheadOptions = {}): Storage {
+  const options = optionsIn(given)
   checkedStorage(storage, 'What is read ahead')
   const budget = integer(options.budget ?? 16 * MiB, 'budget')
   const limits: ReadAheadLimits = {

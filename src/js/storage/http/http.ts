@@ -1,4 +1,4 @@
-import { integer } from '../../base/arguments.js'
+import { callback, flag, integer, optionsIn, watchIn } from '../../base/arguments.js'
 import { invalidArgument } from '../../base/errors.js'
 import type { Progress } from '../../base/progress.js'
 import type { AsyncStorage, SyncStorage } from '../../base/storage/contract.js'
@@ -112,7 +112,9 @@ export const http: Http = /* @__PURE__ */ Object.assign(open, {
 
 function open(url: string | URL, options: HttpOptions & { readonly sync: true }): SyncStorage
 function open(url: string | URL, options?: HttpOptions): AsyncStorage
-function open(url: string | URL, options: HttpOptions = {}): SyncStorage | AsyncStorage {
+function open(url: string | URL, given: HttpOptions = {}): SyncStorage | AsyncStorage {
+  const options: HttpOptions = { ...optionsIn(given), ...watchIn(given) }
+  callback(options.fetchFn, 'fetchFn')
   if (typeof url !== 'string' && !(url instanceof URL)) throw invalidArgument('http() takes an address.')
   if (!options.fetchFn && !isAddress(url)) throw invalidArgument(`http() takes an address, which '${url}' is not here.`)
   const ahead = aheadOf(options.readAhead)
@@ -127,12 +129,12 @@ function open(url: string | URL, options: HttpOptions = {}): SyncStorage | Async
     timeout: integer(options.timeout ?? 30_000, 'timeout'),
     connections: integer(options.connections ?? 6, 'connections', 1),
     first: block,
-    download: options.download ?? false,
+    download: flag(options.download, 'download'),
     onProgress: options.onProgress,
     signal: options.signal,
   }
   const budget = integer(options.persistentCache ?? 0, 'persistentCache')
-  if (!options.sync) {
+  if (!flag(options.sync, 'sync')) {
     const remote = new FetchStorage(access)
     const file = budget === 0 ? remote : new CachedStorage(remote, budget)
     const storage = ahead ? readAhead(file, ahead) : file

@@ -1,3 +1,4 @@
+import { bytesIn, flag, optionsIn } from '../../base/arguments.js'
 import { invalidArgument, Qcow2Error } from '../../base/errors.js'
 import type { SyncStorage, WritableSyncStorage } from '../../base/storage/contract.js'
 
@@ -28,8 +29,8 @@ export function memory(bytes?: Uint8Array | ArrayBuffer, options: MemoryOptions 
   if (bytes !== undefined && !(bytes instanceof Uint8Array) && !(bytes instanceof ArrayBuffer)) {
     throw invalidArgument('memory() takes a Uint8Array or an ArrayBuffer.')
   }
-  const file = bytes instanceof Uint8Array ? bytes : new Uint8Array(bytes ?? new ArrayBuffer())
-  if (options.writable ?? bytes === undefined) return new WritableMemory(file)
+  const file = bytes === undefined ? new Uint8Array() : bytesIn(bytes, 'The file')
+  if (flag(optionsIn(options).writable, 'writable', bytes === undefined)) return new WritableMemory(file)
   return {
     size: () => file.length,
     readSync: (offset, into) => into.set(part(file, offset, into.length)),

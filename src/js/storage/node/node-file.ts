@@ -1,3 +1,4 @@
+import { flag, optionsIn } from '../../base/arguments.js'
 import { invalidArgument, Qcow2Error } from '../../base/errors.js'
 import { claimFile, disclaimFile } from '../../base/storage/claims.js'
 import type {
@@ -44,7 +45,12 @@ export function nodeFile(
 export function nodeFile(path: string | URL, options?: NodeFileOptions): AsyncStorage
 export function nodeFile(path: string | URL, options: NodeFileOptions = {}): Storage {
   if (typeof path !== 'string' && !(path instanceof URL)) throw invalidArgument('nodeFile() takes a path or a URL.')
-  const { sync = false, writable = false, create = false } = options
+  const given = optionsIn(options)
+  const [sync, writable, create] = [
+    flag(given.sync, 'sync'),
+    flag(given.writable, 'writable'),
+    flag(given.create, 'create'),
+  ]
   if (create && !writable)
     throw invalidArgument('nodeFile() makes a file only where it may write: create needs writable.')
   const file: OpenFile = new Shared(() => openFile(path, writable, create), closeFile)
