@@ -1,4 +1,4 @@
-//! A file of the chain, as reads see it.
+//! A file of the backing chain, as reads use it.
 
 use alloc::boxed::Box;
 use alloc::rc::{Rc, Weak};
@@ -24,48 +24,49 @@ use crate::meta::run::Run;
 use crate::meta::writeback::Writeback;
 use crate::storage::Storage;
 
-/// A qcow2 file, open.
+/// An open qcow2 file.
 pub(crate) struct Qcow2File<S> {
     pub(crate) files: Files<S>,
     pub(crate) current_header: Rc<CurrentHeader>,
-    /// The disk that is written.
+    /// The active disk, which writes change.
     pub(crate) active: Rc<View>,
     pub(crate) snapshots: RefCell<Rc<[Snapshot]>>,
-    /// The bitmaps, where the file is open for writing.
+    /// The bitmaps, if the file is open for writing.
     pub(crate) bitmaps: Rc<Bitmaps>,
     pub(crate) damage: RefCell<Damage>,
-    /// The snapshots that are open to be read.
+    /// The snapshots that are open for reading.
     pub(crate) open_snapshots: RefCell<Vec<Weak<View>>>,
     pub(crate) tables: Tables,
     pub(crate) compressed: Compressed,
-    /// `None` where the data is as it is.
+    /// `None` if the data is not encrypted.
     pub(crate) encrypted: Option<Encrypted>,
-    /// Told of every change of the active disk.
+    /// Notified of every change of the active disk.
     pub(crate) observers: Observers,
-    /// Asked between the steps of long operations.
+    /// Called between the steps of long operations.
     pub(crate) pause: RefCell<Option<Pause>>,
-    /// What is not written yet; empty where the file is open for reading.
+    /// The metadata that is not written yet; empty if the file is open for reading.
     pub(crate) writeback: OnceCell<Writeback>,
 }
 
-/// What is wrong with a file although its active disk can be read. A file that is written has none.
+/// The problems of a file whose active disk can be read nevertheless. A file that is open for writing has none.
 #[derive(Debug, Default)]
 pub(crate) struct Damage {
-    /// The header, or its extensions.
-    pub(crate) head: Vec<Problem>,
-    /// The snapshot table: only the snapshots before that are known.
+    /// Problems of the header or its extensions.
+    pub(crate) header: Vec<Problem>,
+    /// A problem of the snapshot table: only the snapshots before it are known.
     pub(crate) snapshots: Option<Corrupt>,
 }
 
-/// Through which L1 table a qcow2 file is seen, and how much of it.
+/// The L1 table and the size through which a disk of a qcow2 file is read.
 ///
-/// That of the active disk changes while the [`Gate`](crate::meta::exclusive::Gate) is closed, hence never under a request.
+/// The view of the active disk changes only while the [`Gate`](crate::meta::exclusive::Gate) is closed, so never during
+/// a request.
 pub(crate) struct View {
     l1: Cell<L1Table>,
     size: Cell<u64>,
 }
 
-/// A disk: a file of the chain, by a view of it where it is a qcow2 file. A clone is the same disk.
+/// A disk: a file of the backing chain, with a view if it is a qcow2 file. A clone is the same disk.
 pub(crate) enum Layer<S> {
     Raw(Rc<HostFile<S>>),
     Qcow2 { file: Rc<Qcow2File<S>>, view: Rc<View> },
@@ -73,7 +74,7 @@ pub(crate) enum Layer<S> {
 
 impl Damage {
     pub(crate) fn problems(&self) -> impl Iterator<Item = Problem> {
-        self.head.iter().cloned().chain(self.snapshots.map(Problem::from))
+        self.header.iter().cloned().chain(self.snapshots.map(Problem::from))
     }
 }
 
@@ -90,8 +91,8 @@ impl<S> Qcow2File<S> {
 }
 
 impl<S: Storage> Qcow2File<S> {
-    /// A request begins that reads tables, or what they point to: until it ends, they stay as they are, and what is
-    /// unlinked is not used again. Waits only for a change of the tables as a whole.
+    /// Begins a request that reads tables or what they point to. Until it ends, they stay as they are, and unlinked
+    /// clusters are not reused. Waits only for operations that restructure the tables.
     pub(crate) async fn begin_request(&self) -> Option<(SharedGuard<'_>, Request<'_>)> {
         let writeback = self.writeback.get()?;
         let inside = match writeback.gate.try_enter() {
@@ -131,8 +132,8 @@ impl<S: Storage> Layer<S> {
         }
     }
 
-    /// Resolves the run at `start`, of at most `limit` bytes, which is not 0, without waiting; the caller keeps within
-    /// the disk.
+    /// Resolves the run at `start`, of at most `limit` bytes, without waiting. `limit` is not 0; the caller keeps
+    /// within the disk.
     #[inline]
     pub(crate) fn resolve(&self, start: GuestOffset, limit: u64) -> Attempt<Run> {
         match self {
@@ -141,7 +142,7 @@ impl<S: Storage> Layer<S> {
         }
     }
 
-    /// Completes the lookup whose first attempt returned `first`: see [`Tables::run`].
+    /// Completes the lookup whose first attempt returned `first`. See [`Tables::run`].
     pub(crate) async fn run(
         &self,
         start: GuestOffset,
@@ -154,38 +155,38 @@ impl<S: Storage> Layer<S> {
         }
     }
 
-    /// Resolves the run at `start`, as long as possible, loading the tables that it needs.
+    /// Resolves the longest run at `start`, loading the tables that it needs.
     pub(crate) async fn run_at(&self, start: GuestOffset, limit: u64) -> Result<Run, Error<S::Error>> {
         self.run(start, limit, self.resolve(start, limit)).await
     }
 
-    /// How far `offset` is into its cluster; 0 for a raw file, which has none.
+    /// The offset within the cluster; 0 for a raw file, which has no clusters.
     pub(crate) fn offset_in_cluster(&self, offset: GuestOffset) -> usize {
         match self {
             Self::Raw(_) => 0,
-            // Less than a cluster, hence than 2 MiB.
+            // Less than a cluster, so less than 2 MiB.
             Self::Qcow2 { file, .. } => {
                 usize::try_from(file.tables.geometry().offset_in_cluster(offset)).unwrap_or(usize::MAX)
             }
         }
     }
 
-    /// Fills `buf` with the data at `place`, which shows at `guest`: both of one run.
+    /// Reads the data at `host`, which is mapped at `guest`, into `buf`. The range lies within one run.
     pub(crate) async fn read_data(
         &self,
         guest: GuestOffset,
-        place: HostOffset,
+        host: HostOffset,
         buf: &mut [u8],
     ) -> Result<(), Error<S::Error>> {
         let file = match self {
             Self::Raw(file) => file,
             Self::Qcow2 { file, .. } => match &file.encrypted {
                 None => file.files.data(),
-                // On the heap, for it is large, and the future of a read is moved about.
-                Some(encrypted) => return Box::pin(encrypted.read(file.files.data(), guest, place, buf)).await,
+                // On the heap: it is large, and the future of a read is moved often.
+                Some(encrypted) => return Box::pin(encrypted.read(file.files.data(), guest, host, buf)).await,
             },
         };
-        file.read(place, buf).await.map_err(Error::Storage)
+        file.read(host, buf).await.map_err(Error::Storage)
     }
 }
 

@@ -1,4 +1,4 @@
-//! An open image: one public operation a file.
+//! An open image and the operations on it, one directory per subject.
 
 use alloc::rc::Rc;
 use alloc::vec::Vec;
@@ -22,20 +22,20 @@ pub(crate) mod repair;
 pub(crate) mod snapshot;
 pub(crate) mod write;
 
-/// An open image, or one of its snapshots, with the chain of its backing files.
+/// An open image, or one of its snapshots, with its backing chain.
 ///
-/// Every method takes `&self`, requests overlap, and dropping a future at any await is safe. A clone is the same
-/// image: it shares the storages and the caches. Reading a damaged part gives an error and leaves the image usable.
+/// Every method takes `&self`, requests may overlap, and a future may be dropped at any await. A clone is the same
+/// image: it shares the storages and the caches. Reading a damaged part returns an error and leaves the image usable.
 pub struct Image<S: Storage> {
     top: Rc<Qcow2File<S>>,
     /// The image itself, then its backing file, and so on.
     layers: Rc<[Layer<S>]>,
-    /// Bytes of VM state behind the disk: those of the snapshot that is open, else 0.
+    /// The length of the VM state after the disk in bytes: that of the open snapshot, otherwise 0.
     vm_state_size: u64,
 }
 
 impl<S: Storage> Image<S> {
-    /// The longest chain of backing files that is opened. The bound is there for chains that contain themselves.
+    /// The longest backing chain that is opened. The limit stops chains that contain themselves.
     pub const MAX_CHAIN: u32 = 1000;
 
     /// The size of the disk in bytes: a multiple of 512, at most 2^61.
@@ -43,12 +43,12 @@ impl<S: Storage> Image<S> {
         self.disk().size()
     }
 
-    /// The image was not closed properly: its reference counts may be wrong. Reading doesn't depend on them.
+    /// Returns whether the image was not closed properly: its refcounts may be wrong. Reads do not use them.
     pub fn is_dirty(&self) -> bool {
         self.top.header().is_dirty()
     }
 
-    /// A program found the image damaged and marked it.
+    /// Returns whether a program found the image corrupt and marked it.
     pub fn is_corrupt(&self) -> bool {
         self.top.header().is_corrupt()
     }
@@ -59,12 +59,12 @@ impl<S: Storage> Image<S> {
         &self.layers[0]
     }
 
-    /// The last file of the chain names another one, which is not open: what that shows is taken for zeros.
+    /// Whether the last file of the chain names a backing file that is not open. Its contents are read as zeros.
     fn lacks_backing(&self) -> bool {
         matches!(self.layers.last(), Some(Layer::Qcow2 { file, .. }) if file.header().raw().has_backing_file())
     }
 
-    /// The same image with another disk in the place of its own.
+    /// Returns the same image with `disk` in place of its own disk.
     fn with_disk(&self, disk: Layer<S>, vm_state_size: u64) -> Self {
         let mut layers: Vec<_> = self.layers.to_vec();
         layers[0] = disk;

@@ -1,4 +1,4 @@
-//! How far something that takes long has come.
+//! The progress of a long operation.
 
 use alloc::boxed::Box;
 use core::ops::ControlFlow;
@@ -6,31 +6,31 @@ use core::ops::ControlFlow;
 use super::check::Progress;
 use crate::error::Misuse;
 
-/// Tells somebody how many of all steps are done.
+/// Reports how many of all steps are done.
 pub(super) struct Steps<'a> {
     progress: Progress,
-    tell: Box<dyn FnMut(Progress) -> ControlFlow<()> + 'a>,
+    report: Box<dyn FnMut(Progress) -> ControlFlow<()> + 'a>,
 }
 
 impl<'a> Steps<'a> {
-    pub(super) fn new(tell: impl FnMut(Progress) -> ControlFlow<()> + 'a) -> Self {
-        Self { progress: Progress { done: 0, total: 0 }, tell: Box::new(tell) }
+    pub(super) fn new(report: impl FnMut(Progress) -> ControlFlow<()> + 'a) -> Self {
+        Self { progress: Progress { done: 0, total: 0 }, report: Box::new(report) }
     }
 
-    /// Tells nobody.
+    /// Reports nothing.
     pub(super) fn none() -> Self {
         Self::new(|_| ControlFlow::Continue(()))
     }
 
-    /// So many steps are to be done.
+    /// Sets the total number of steps.
     pub(super) fn expect(&mut self, steps: usize) {
         self.progress.total = steps as u64;
     }
 
-    /// One more is done. Fails where that is to be the last one.
+    /// Reports one more step. Fails if the callback cancels the operation.
     pub(super) fn step(&mut self) -> Result<(), Misuse> {
         self.progress.done += 1;
-        match (self.tell)(self.progress) {
+        match (self.report)(self.progress) {
             ControlFlow::Continue(()) => Ok(()),
             ControlFlow::Break(()) => Err(Misuse::Cancelled),
         }

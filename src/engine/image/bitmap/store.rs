@@ -15,7 +15,7 @@ use crate::format::header::feature;
 use crate::image::Image;
 use crate::image::info::stored_bitmaps;
 use crate::image::open::header::Head;
-use crate::image::options::replace_header::{OldHeader, replace_head};
+use crate::image::options::replace_header::{OldHeader, replace_header};
 use crate::meta::restructure::Restructure;
 use crate::storage::StorageMut;
 
@@ -178,7 +178,7 @@ impl<S: StorageMut> Image<S> {
         if directory.is_some() {
             raw.autoclear_features |= feature::BITMAPS;
         }
-        writeback.replace_header(replace_head(file, &raw, &changed)).await?;
+        writeback.replace_header(replace_header(file, &raw, &changed)).await?;
         let head = Head::read(file).await.map_err(Error::Storage)??;
         self.top.current_header.set(Header::check(head.header, &head.feature_names)?);
         Ok(())

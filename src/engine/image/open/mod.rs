@@ -206,7 +206,7 @@ impl Opener {
             return Err(corrupt.into());
         }
         head.crypto_header()?;
-        let damage = Damage { head: head.problems(), snapshots: None };
+        let damage = Damage { header: head.problems(), snapshots: None };
         let data_file = match (header.has_data_file(), data_file) {
             (true, Some(storage)) => Some(HostFile::open(storage, FileId::data(depth)).await.map_err(Error::Storage)?),
             (true, None) => return Err(Missing::DataFile { name: head.extensions.data_file_name() }.into()),

@@ -1,13 +1,14 @@
 //! Changing an image's options in place, as `qemu-img amend` and `qemu-img rebase -u` do.
 //!
-//! Everything that changes is in the header's cluster: the fields, the extensions and the backing file's name, which
-//! [`replace_head`](super::replace_header) replaces as a whole. Where tables or counts change as well they are written
-//! anew behind the end of the file before that, as a repair does it (see [`repair`](crate::image::repair)), and the new head
-//! switches to them: so a crash leaves the image as it was, or as it should be. What the old tables took is free then.
+//! The header's cluster holds everything that changes: the fields, the extensions and the backing file's name.
+//! [`replace_header`](super::replace_header) replaces it as a whole. If tables or refcounts change as well, they are
+//! first written anew after the end of the file, as a repair does it (see [`repair`](crate::image::repair)). Then the
+//! new header switches to them, so a crash leaves the old image or the amended one. The clusters of the old tables are
+//! free afterwards.
 
 use alloc::string::String;
 
-use super::replace_header::{OldHeader, replace_head};
+use super::replace_header::{OldHeader, replace_header};
 use crate::error::{CreateFault, Error, Misuse};
 use crate::format::header::RawHeader;
 use crate::format::header::emit_changed::ChangedHeader;
@@ -29,10 +30,10 @@ use crate::meta::host_file::{FileId, HostFile};
 use crate::storage::{Storage, StorageMut};
 
 const MAX_BACKING_NAME: usize = 1023;
-/// Version 2 has counts of 2^4 bits only.
+/// Version 2 has only refcounts of 2^4 bits.
 const V2_REFCOUNT_ORDER: u32 = 4;
 
-/// What to change of an image; what is not set stays as it is. Making it does no I/O.
+/// The options of an image to change; an option that is not set stays as it is.
 #[derive(Clone, Debug, Default)]
 pub struct AmendOptions {
     version: Option<u32>,
@@ -42,7 +43,7 @@ pub struct AmendOptions {
     data_file_name: Option<String>,
 }
 
-/// What becomes of the backing file's name.
+/// The change of the backing file's name.
 #[derive(Clone, Debug, Default)]
 enum Backing {
     #[default]
@@ -59,35 +60,40 @@ impl AmendOptions {
 
     /// Sets the version of the format: 2 or 3.
     ///
-    /// Version 2 has no zero clusters: where there is a backing file, each becomes a cluster of zeros. An image that uses
-    /// what only version 3 has (extended L2 entries, a data file, compressed clusters other than zlib's, another
-    /// refcount width than 16 bits, snapshots of another size than the disk or with more than 4 GiB of VM state) is
-    /// refused; its bitmaps are dropped.
+    /// Version 2 has no zero clusters: if there is a backing file, each zero cluster is replaced with an allocated
+    /// cluster of zeros. An image that uses a feature of version 3 is refused: extended L2 entries, a data file,
+    /// compressed clusters other than zlib, a refcount width other than 16 bits, snapshots whose size differs from the
+    /// disk's or with more than 4 GiB of VM state. Its bitmaps are dropped.
     #[must_use]
     pub fn version(self, version: u32) -> Self {
         Self { version: Some(version), ..self }
     }
 
-    /// Sets whether programs may write reference counts late, and mark the image as dirty meanwhile. Version 3 only.
+    /// Sets whether programs may write refcounts late and mark the image dirty meanwhile.
+    ///
+    /// Version 3 only.
     #[must_use]
     pub fn lazy_refcounts(self, lazy: bool) -> Self {
         Self { lazy_refcounts: Some(lazy), ..self }
     }
 
-    /// Sets the width of a reference count in bits: 1, 2, 4, 8, 16, 32 or 64; only 16 in version 2. Where a count doesn't
-    /// fit into it ([`Misuse::RefcountOverflow`]), nothing is changed.
+    /// Sets the width of a refcount in bits: 1, 2, 4, 8, 16, 32 or 64; only 16 in version 2.
+    ///
+    /// If a refcount does not fit ([`Misuse::RefcountOverflow`]), nothing is changed.
     #[must_use]
     pub fn refcount_bits(self, bits: u32) -> Self {
         Self { refcount_bits: Some(bits), ..self }
     }
 
-    /// Records another backing file. Nothing is read of it: what the disk reads there is up to the caller.
+    /// Records another backing file, without reading it.
+    ///
+    /// The caller is responsible for the contents that the disk then reads from it.
     #[must_use]
     pub fn backing_file(self, name: impl Into<String>, format: BackingFormat) -> Self {
         Self { backing: Backing::Named(name.into(), format), ..self }
     }
 
-    /// Records that there is no backing file: what isn't allocated reads as zeros.
+    /// Records that there is no backing file: unallocated clusters read as zeros.
     #[must_use]
     pub fn without_backing_file(self) -> Self {
         Self { backing: Backing::Removed, ..self }
@@ -102,9 +108,9 @@ impl AmendOptions {
 
 /// Changes the options of the image in `storage`.
 ///
-/// Nobody else may use the image meanwhile. One that was not closed properly is repaired first; one that is marked as
-/// corrupt is refused, and so is one that a check finds corrupt, where more than its header changes
-/// ([`Misuse::NeedsRepair`]). A crash, or dropping the future, leaves the image as it was or as it should be.
+/// No other program may use the image meanwhile. An image that was not closed properly is repaired first. An image that
+/// is marked as corrupt is refused. So is one that a check finds corrupt, if more than its header changes
+/// ([`Misuse::NeedsRepair`]). After a crash, or if the future is dropped, the image is unchanged or completely amended.
 pub async fn amend<S: StorageMut>(storage: &S, options: &AmendOptions) -> Result<(), Error<S::Error>> {
     let file = HostFile::open(storage, FileId(0)).await.map_err(Error::Storage)?;
     let mut subject = Subject::read(&file).await?;
@@ -124,12 +130,12 @@ pub async fn amend<S: StorageMut>(storage: &S, options: &AmendOptions) -> Result
     }
     let moved = move_tables(&subject, &wanted, options).await?;
     let has_new_tables = moved.is_some();
-    write_head(&subject, &moved.unwrap_or(wanted), options).await?;
+    write_header(&subject, &moved.unwrap_or(wanted), options).await?;
     if has_new_tables { give_flags(&Subject::read(&file).await?).await } else { Ok(()) }
 }
 
 impl AmendOptions {
-    /// The header as it should be, but for what depends on the tables.
+    /// Returns the amended header, except for the fields that depend on the tables.
     fn apply(&self, raw: &RawHeader) -> Result<RawHeader, Misuse> {
         let mut wanted = raw.clone();
         wanted.autoclear_features &= feature::KNOWN_AUTOCLEAR;
@@ -178,7 +184,7 @@ impl AmendOptions {
     }
 }
 
-/// Refuses an image that uses what version 2 doesn't have.
+/// Refuses an image that uses a feature of version 3.
 async fn check_downgrade<S: Storage>(subject: &Subject<'_, S>) -> Result<(), Error<S::Error>> {
     let raw = &subject.raw;
     let uses = |feature| raw.incompatible_features & feature != 0;
@@ -211,8 +217,8 @@ async fn has_compressed_clusters<S: Storage>(subject: &Subject<'_, S>) -> Result
     Ok(compressed.0)
 }
 
-/// Writes the tables and counts that the change takes, and gives the header that points to them; `None` where it takes
-/// none.
+/// Writes the tables and refcounts that the change needs and returns the header that points to them. Returns `None` if
+/// the change needs none.
 async fn move_tables<S: StorageMut>(
     subject: &Subject<'_, S>,
     wanted: &RawHeader,
@@ -234,7 +240,7 @@ async fn move_tables<S: StorageMut>(
         return Err(Misuse::RefcountOverflow { offset, count: highest.count, limit }.into());
     }
     let (mut moved, behind) = if rewrites {
-        // What version 3 requires of snapshots is found missing only in version 3.
+        // The check reports what version 3 requires of snapshots only if the version is 3.
         let seen = subject.with_header(RawHeader { version: 3, ..subject.raw.clone() });
         let has_backing_file = subject.has_backing_file() || matches!(options.backing, Backing::Named(..));
         rewrite(&seen, Policy { accept_loss: false, without_zero_flags: new < old, has_backing_file }).await?
@@ -248,7 +254,7 @@ async fn move_tables<S: StorageMut>(
     Ok(Some(write_structure(&counted, &behind, false).await?))
 }
 
-async fn write_head<S: StorageMut>(
+async fn write_header<S: StorageMut>(
     subject: &Subject<'_, S>,
     raw: &RawHeader,
     options: &AmendOptions,
@@ -270,5 +276,5 @@ async fn write_head<S: StorageMut>(
         data_file_name,
         replaced: &[],
     };
-    replace_head(file, raw, &changed).await
+    replace_header(file, raw, &changed).await
 }

@@ -1,13 +1,13 @@
 //! Changing the header extensions of an image while it is open.
 //!
-//! Nothing else uses the image meanwhile: the gate is closed, and everything written before is durable. The header is then
-//! replaced as [`replace_head`] does it, so a crash leaves the old header or the new one. If the future is dropped on the
-//! way, the file has one of the two as well; the header counts as in doubt, and the next write settles it first.
+//! Nothing else uses the image meanwhile: the gate is closed, and everything written before is durable.
+//! [`replace_header`] then replaces the header so that a crash leaves the old header or the new one. So does dropping
+//! the future: the header then counts as in doubt, and the next write completes it first.
 
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::replace_header::{OldHeader, replace_head};
+use super::replace_header::{OldHeader, replace_header};
 use crate::error::{Error, Misuse};
 use crate::format::header::emit_changed::ChangedHeader;
 use crate::format::header::{Header, extension};
@@ -15,7 +15,9 @@ use crate::image::Image;
 use crate::image::open::header::Head;
 use crate::storage::StorageMut;
 
-/// Changes to the header extensions of an open image, for [`Image::change_header`]. What is not set stays as it is.
+/// Changes to the header extensions of an open image, for [`Image::change_header`].
+///
+/// An extension that is not set stays as it is.
 #[derive(Clone, Debug, Default)]
 pub struct HeaderChanges {
     data_file_name: Option<String>,
@@ -37,8 +39,8 @@ impl HeaderChanges {
 
     /// Sets the data of the extension of type `kind`, which must not be one that the format defines.
     ///
-    /// Programs keep extensions that they do not know, so this is a place for an application's own data. It must fit into
-    /// the first cluster together with the rest of the header.
+    /// Programs keep extensions that they do not know, so an application can store its own data here. The data must fit
+    /// into the first cluster together with the rest of the header.
     #[must_use]
     pub fn extension(self, kind: u32, data: impl Into<Vec<u8>>) -> Self {
         self.with(kind, Some(data.into()))
@@ -68,17 +70,20 @@ impl HeaderChanges {
 }
 
 impl<S: StorageMut> Image<S> {
-    /// Changes the header extensions, with the image open.
+    /// Changes the header extensions of the open image.
     ///
-    /// Waits for the requests under way, and lets new ones wait. Everything written before is durable when it completes, and
-    /// so is the change. A crash leaves the old extensions or the new ones; so does dropping the future, after which the
-    /// image can still be used.
+    /// Waits for the running requests; new requests wait for it. When it completes, the change and everything written
+    /// before are durable. A crash, or dropping the future, leaves the old extensions or the new ones; the image stays
+    /// usable.
     ///
     /// # Errors
     ///
-    /// [`Misuse::UnneededDataFile`] if a data file is named and the image has none, [`Misuse::KnownExtension`] for a type that
-    /// the format defines, and [`CreateFault::NamesTooLong`](crate::CreateFault::NamesTooLong) if the header would outgrow its
-    /// cluster; then nothing has changed. [`Misuse::ReadOnly`] for an image that is open for reading, or a snapshot.
+    /// - [`Misuse::UnneededDataFile`] if a data file is named and the image has none.
+    /// - [`Misuse::KnownExtension`] for a type that the format defines.
+    /// - [`CreateFault::NamesTooLong`](crate::CreateFault::NamesTooLong) if the header would outgrow its cluster.
+    /// - [`Misuse::ReadOnly`] if the image is open for reading, or a snapshot.
+    ///
+    /// After each of these errors, nothing has changed.
     ///
     /// # Examples
     ///
@@ -99,7 +104,7 @@ impl<S: StorageMut> Image<S> {
         writeback.check_writable()?;
         changes.check(&self.top.header())?;
         let _guard = writeback.lock.acquire().await;
-        // It settles the header as well, so that the file has the one that is in memory.
+        // This also completes a header write that is in doubt, so the file has the header that is in memory.
         writeback.flush(&self.top.files).await?;
         let file = &self.top.files.image;
         let stored = Head::read(file).await.map_err(Error::Storage)??;
@@ -113,7 +118,7 @@ impl<S: StorageMut> Image<S> {
             data_file_name: changes.data_file_name.clone().or_else(|| stored.extensions.data_file_name()),
             replaced: &changes.extensions,
         };
-        writeback.replace_header(replace_head(file, &stored.header, &replacement)).await?;
+        writeback.replace_header(replace_header(file, &stored.header, &replacement)).await?;
         let written = Head::read(file).await.map_err(Error::Storage)??;
         self.top.current_header.set(Header::check(written.header, &written.feature_names)?);
         Ok(())

@@ -1,4 +1,4 @@
-//! What an existing image can change about itself: its options, its size, its header.
+//! Changes of an existing image: its options, its size, its header.
 
 pub(crate) mod amend;
 pub(crate) mod change_header;

@@ -1,8 +1,9 @@
-//! Replacing the head of a file so that a crash leaves the old one or the new one, however its writes are torn.
+//! Replacing the header so that a crash leaves the old one or the new one, even if writes are torn.
 //!
-//! Storage writes a sector whole or not at all, and the header's fields are in the first. So whatever else the new head
-//! takes is written before it, to where the old head has nothing, and the first sector switches to it. Where both need
-//! the same sectors, the new head is first put behind the old one, and from there to its place.
+//! Storage writes a sector completely or not at all, and the header's fields are in the first sector. So the other
+//! sectors of the new header are written first, where the old header has nothing, and the first sector switches to
+//! them. If both headers need the same sectors, the new header is first written after the old one and from there to its
+//! final position.
 
 use alloc::vec;
 use alloc::vec::Vec;
@@ -14,12 +15,12 @@ use crate::format::units::HostOffset;
 use crate::meta::host_file::HostFile;
 use crate::storage::{Storage, StorageMut};
 
-/// The smallest that storage writes at once.
+/// The unit that storage writes atomically.
 const SECTOR: usize = 512;
 
 /// The bytes of a header that is to be replaced.
 pub(crate) struct OldHeader {
-    /// The first cluster, as far as the file has it.
+    /// The first cluster, up to the end of the file.
     pub(crate) bytes: Vec<u8>,
     /// The backing file's name; empty if there is none.
     pub(crate) backing_name: Vec<u8>,
@@ -36,8 +37,8 @@ impl OldHeader {
     }
 }
 
-/// Makes `header` and `changed` the head of `file`. Everything written before is durable first.
-pub(crate) async fn replace_head<S: StorageMut>(
+/// Replaces the header of `file` with `header` and `changed`. Everything written before is durable first.
+pub(crate) async fn replace_header<S: StorageMut>(
     file: &HostFile<S>,
     header: &RawHeader,
     changed: &ChangedHeader<'_>,
@@ -55,36 +56,37 @@ pub(crate) async fn replace_head<S: StorageMut>(
         if used > SECTOR {
             match move_away(file, header, changed, used.max(new.len())).await? {
                 Some(moved_end) => end = moved_end,
-                // As safe as QEMU's way, which is one write for all heads.
-                None => return put(file, 0, &padded(&new, used)).await,
+                // As safe as QEMU, which always replaces the header with one write.
+                None => return write_durably(file, 0, &padded(&new, used)).await,
             }
         }
-        put(file, SECTOR, &new[SECTOR..]).await?;
+        write_durably(file, SECTOR, &new[SECTOR..]).await?;
     }
-    put(file, 0, &padded(&new, SECTOR)[..SECTOR]).await?;
-    // What is left of the others means nothing any more.
+    write_durably(file, 0, &padded(&new, SECTOR)[..SECTOR]).await?;
+    // Clear what is left of the other headers; nothing refers to it any more.
     let rest = new.len().max(SECTOR)..end;
-    if rest.is_empty() { Ok(()) } else { put(file, rest.start, &vec![0; rest.len()]).await }
+    if rest.is_empty() { Ok(()) } else { write_durably(file, rest.start, &vec![0; rest.len()]).await }
 }
 
-/// Puts the new head behind `used`, the first sector excepted, and gives its end; `None` where there is no room for it.
+/// Writes the new header after `used`, except for its first sector, and switches to it. Returns its end, or `None` if
+/// there is no room.
 async fn move_away<S: StorageMut>(
     file: &HostFile<S>,
     header: &RawHeader,
     changed: &ChangedHeader<'_>,
     used: usize,
 ) -> Result<Option<usize>, Error<S::Error>> {
-    let place = used.next_multiple_of(SECTOR);
-    let moved = changed.emit(header, Placement::At(place));
+    let position = used.next_multiple_of(SECTOR);
+    let moved = changed.emit(header, Placement::At(position));
     if moved.len() > 1 << header.cluster_bits || changed.first_extension(header) > SECTOR {
         return Ok(None);
     }
-    put(file, place, &moved[place..]).await?;
-    put(file, 0, &moved[..SECTOR]).await?;
+    write_durably(file, position, &moved[position..]).await?;
+    write_durably(file, 0, &moved[..SECTOR]).await?;
     Ok(Some(moved.len()))
 }
 
-/// With zeros behind, up to `length`.
+/// Appends zeros up to `length`.
 fn padded(bytes: &[u8], length: usize) -> Vec<u8> {
     let mut padded = bytes.to_vec();
     padded.resize(bytes.len().max(length), 0);
@@ -92,7 +94,7 @@ fn padded(bytes: &[u8], length: usize) -> Vec<u8> {
 }
 
 /// Writes durably.
-async fn put<S: StorageMut>(file: &HostFile<S>, at: usize, bytes: &[u8]) -> Result<(), Error<S::Error>> {
+async fn write_durably<S: StorageMut>(file: &HostFile<S>, at: usize, bytes: &[u8]) -> Result<(), Error<S::Error>> {
     file.write(HostOffset(at as u64), bytes).await.map_err(Error::Storage)?;
     file.flush().await.map_err(Error::Storage)
 }

@@ -1,8 +1,9 @@
-//! Making the disk larger or smaller.
+//! Resizing the disk.
 //!
-//! The disk gets its new size by one write of the header. Before that, while nobody can see it, what the new part will
-//! show is made zeros: the rest of the last cluster, what a longer backing file would show, and what an L1 table that is
-//! longer than the disk (for a VM state) has there. A crash leaves a disk of the old size, or of the new one.
+//! One write of the header gives the disk its new size. Before that, everything that the new part could expose is made
+//! zeros, while it is not visible yet: the rest of the last cluster, the contents of a longer backing file, and the
+//! entries of an L1 table that is longer than the disk (for a VM state). A crash leaves a disk of the old size or of
+//! the new one.
 
 use core::ops::Range;
 
@@ -25,7 +26,7 @@ use crate::storage::StorageMut;
 const SECTOR: u64 = 512;
 const MAX_DISK: u64 = 1 << 61;
 
-/// How to resize a disk.
+/// The options for resizing a disk.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ResizeOptions {
     shrink: bool,
@@ -33,18 +34,20 @@ pub struct ResizeOptions {
 }
 
 impl ResizeOptions {
-    /// The disk may become larger only, and nothing of its new part is allocated.
+    /// Allows only a larger disk, and preallocates nothing.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Lets the disk become smaller: what it holds behind the new end is lost.
+    /// Allows a smaller disk: the data after the new end is lost.
     #[must_use]
     pub fn shrink(self, shrink: bool) -> Self {
         Self { shrink, ..self }
     }
 
-    /// What of the new part is allocated at once; default nothing, or the metadata where the data file is kept raw.
+    /// Sets how much of the new part is preallocated.
+    ///
+    /// The default is nothing, or the metadata if the data file is kept raw.
     #[must_use]
     pub fn preallocation(self, preallocation: Preallocation) -> Self {
         Self { preallocation, ..self }
@@ -52,13 +55,15 @@ impl ResizeOptions {
 }
 
 impl<S: StorageMut> Image<S> {
-    /// Makes the disk `size` bytes large, rounded up to a multiple of 512. What is new reads as zeros; snapshots keep the
-    /// size that they have.
+    /// Resizes the disk to `size` bytes, rounded up to a multiple of 512.
     ///
-    /// Waits for the requests under way, and lets new ones wait. Durable when it completes. When it fails or is dropped,
-    /// the disk has its old size, or the new one. A smaller disk makes the file shorter where its end is free.
+    /// The new part reads as zeros; snapshots keep their size.
     ///
-    /// Dirty bitmaps that the image stores are out of date since it was opened to be written, and stay as they are.
+    /// Waits for the running requests; new requests wait for it. The change is durable when it completes. If it fails
+    /// or is dropped, the disk has its old size or the new one. After shrinking, the file is truncated if its end is
+    /// free.
+    ///
+    /// The dirty bitmaps that the image stores are out of date since it was opened for writing, and stay as they are.
     pub async fn resize(&self, size: u64, options: &ResizeOptions) -> Result<(), Error<S::Error>> {
         let size = size.checked_next_multiple_of(SECTOR).unwrap_or(u64::MAX);
         let writeback = self.writable()?;
@@ -77,7 +82,7 @@ impl<S: StorageMut> Image<S> {
             return Ok(());
         }
         if size > current && self.layers.len() == 1 && self.top.header().raw().has_backing_file() {
-            // Nobody knows what it has behind the end of the disk, where it must not show.
+            // The backing file may hold data after the end of the disk, which must not become visible.
             return Err(Misuse::GrowNeedsBacking.into());
         }
         if !self.top.header().is_version_3() && !self.snapshots().is_empty() {
@@ -130,7 +135,7 @@ impl<S: StorageMut> Resize<'_, S> {
         }
         let shown = self.image.layers.get(1).map_or(0, |backing| backing.size().min(size));
         self.zero(end_of_cluster..shown.next_multiple_of(geometry.cluster_size())).await?;
-        // A raw data file is the disk, whoever writes it: so every cluster of it is mapped, as QEMU does it.
+        // Other programs may write a raw data file directly, so every cluster of it is mapped, as in QEMU.
         let is_raw = self.file().header().is_data_file_raw();
         if is_raw || preallocation != Preallocation::Off {
             let disk = self.disk();
@@ -148,7 +153,8 @@ impl<S: StorageMut> Resize<'_, S> {
         Disk::exclusive(self.file(), self.writeback, &self.closed)
     }
 
-    /// Gives the disk of `size` bytes an L1 table that is long enough for `room` bytes, with nothing behind the disk.
+    /// Writes a new L1 table for the disk of `size` bytes, long enough for `room` bytes, with no entries after the
+    /// disk.
     async fn rewrite(&self, size: u64, room: u64) -> Result<(), Error<S::Error>> {
         let file = self.file();
         let geometry = file.tables.geometry();
@@ -166,7 +172,7 @@ impl<S: StorageMut> Resize<'_, S> {
         Ok(())
     }
 
-    /// Makes a range behind the disk, which ends where a cluster does, read as zeros once the disk is larger.
+    /// Zeroes a range after the disk, before the disk grows over it. The range ends at a cluster boundary.
     async fn zero(&self, range: Range<u64>) -> Result<(), Error<S::Error>> {
         let disk = self.disk();
         let backing = self.image.layers.get(1).map_or(0, Layer::size);
@@ -186,13 +192,13 @@ impl<S: StorageMut> Resize<'_, S> {
         Ok(())
     }
 
-    /// The run at `start`, which may be behind the disk.
+    /// Returns the run at `start`, which may be after the end of the disk.
     async fn run_at(&self, l1: L1Table, start: u64, limit: u64) -> Result<Run, Error<S::Error>> {
         let (tables, image, start) = (&self.file().tables, &self.file().files.image, GuestOffset(start));
         tables.run(image, l1, start, limit, tables.resolve(image.id(), l1, start, limit)).await
     }
 
-    /// Whether anything is mapped from `start`, behind the disk, on.
+    /// Whether anything is mapped at or after `start`, which is after the end of the disk.
     async fn is_mapped_from(&self, start: u64) -> Result<bool, Error<S::Error>> {
         let file = self.file();
         let L1Table { entries, .. } = file.active.l1();

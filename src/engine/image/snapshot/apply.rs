@@ -1,4 +1,4 @@
-//! Going back to a snapshot.
+//! Applying a snapshot.
 
 use core::ops::ControlFlow;
 
@@ -12,11 +12,12 @@ use crate::image::write::rewrite_tables::Rewrite;
 use crate::storage::StorageMut;
 
 impl<S: StorageMut> Image<S> {
-    /// Makes the disk what it was when the snapshot with this id, or else of this name, was taken, its size too. What
-    /// the disk holds now is gone, unless another snapshot has it. The snapshot stays.
+    /// Restores the disk, with its size, from the snapshot with this id or else this name.
     ///
-    /// Cost, waiting and durability are as those of [`create_snapshot`](Self::create_snapshot). When it fails or is
-    /// dropped, the disk is as it was, or as the snapshot.
+    /// The current contents of the disk are lost, unless another snapshot has them. The snapshot stays.
+    ///
+    /// See [`create_snapshot`](Self::create_snapshot) for cost, waiting and durability. If it fails or is dropped, the
+    /// disk is unchanged or restored completely.
     pub async fn apply_snapshot(
         &self,
         selector: &str,
@@ -32,12 +33,12 @@ impl<S: StorageMut> Image<S> {
         let snapshot = &snapshots[position(&snapshots, selector)?];
         let source = checked_l1_table(snapshot, geometry)?;
         let size = checked_size(snapshot, file.active.size(), geometry)?;
-        // The VM state behind the disk stays with the snapshot.
+        // The VM state after the disk stays with the snapshot.
         let source = L1Table { entries: geometry.l1_entries_for(size), ..source };
         let mut rewrite = Rewrite::begin(file, writeback, &closed, Steps::new(on_progress)).await?;
         let (l1, source_l1) = (rewrite.read_l1(old).await?, rewrite.read_l1(source).await?);
         rewrite.expect(l1.len() + source_l1.len());
-        // First, so that no count is higher than one of the two needs.
+        // Remove references first, so that no refcount rises above what the old or the new state needs.
         rewrite.remove(&l1, old.offset).await?;
         let shared = rewrite.share(&source_l1, source.offset, false).await?;
         let new = rewrite.write_l1(&shared).await?;

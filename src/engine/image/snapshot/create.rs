@@ -1,4 +1,4 @@
-//! Taking a snapshot.
+//! Creating a snapshot.
 
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -18,7 +18,7 @@ use crate::storage::StorageMut;
 /// QEMU's limit on a name.
 pub(in crate::image) const MAX_NAME: usize = 255;
 
-/// What a snapshot that is to be taken records.
+/// The options for creating a snapshot.
 #[derive(Clone, Debug, Default)]
 pub struct SnapshotOptions {
     name: String,
@@ -29,30 +29,32 @@ pub struct SnapshotOptions {
 }
 
 impl SnapshotOptions {
-    /// A snapshot of that name, of at most 255 bytes; several may have the same.
+    /// Options for a snapshot called `name`, of at most 255 bytes. Several snapshots may share a name.
     pub fn new(name: impl Into<String>) -> Self {
         Self { name: name.into(), ..Self::default() }
     }
 
-    /// When it is taken: seconds since 1970, and the nanoseconds of that second. Default 0.
+    /// Sets the date: seconds since 1970, and the nanoseconds of that second. Default 0.
     #[must_use]
     pub fn date(self, seconds: u32, nanoseconds: u32) -> Self {
         Self { date: (seconds, nanoseconds), ..self }
     }
 
-    /// How long the machine has run, in nanoseconds. Default 0.
+    /// Sets how long the machine has run, in nanoseconds. Default 0.
     #[must_use]
     pub fn vm_clock_nsec(self, nanoseconds: u64) -> Self {
         Self { vm_clock_nsec: nanoseconds, ..self }
     }
 
-    /// How many instructions the machine has run, if it counts them.
+    /// Sets how many instructions the machine has run, if it counts them.
     #[must_use]
     pub fn icount(self, icount: Option<u64>) -> Self {
         Self { icount, ..self }
     }
 
-    /// The length in bytes of the VM state that was written by [`Image::write_vm_state`]; it goes to the snapshot.
+    /// Sets the length in bytes of the VM state written by [`Image::write_vm_state`].
+    ///
+    /// The new snapshot takes it over.
     #[must_use]
     pub fn vm_state_size(self, bytes: u64) -> Self {
         Self { vm_state_size: bytes, ..self }
@@ -60,14 +62,15 @@ impl SnapshotOptions {
 }
 
 impl<S: StorageMut> Image<S> {
-    /// Takes a snapshot of the disk. It has a new id: one more than the largest.
+    /// Creates a snapshot of the disk. Its id is one more than the largest.
     ///
-    /// Costs time in proportion to the tables that map what is allocated, not to the data; `on_progress` is told how many
-    /// of how many L2 tables are done, and can end it with [`Misuse::Cancelled`]. Waits for the requests under way, and lets new ones wait. Durable when it completes;
-    /// when it fails or is dropped, the image is as it was.
+    /// Takes time in proportion to the tables that map allocated clusters, not to the data. `on_progress` receives how
+    /// many of how many L2 tables are done, and can stop the operation with [`Misuse::Cancelled`]. Waits for the
+    /// running requests; new requests wait for it. The snapshot is durable when it completes. If it fails or is
+    /// dropped, the image is unchanged.
     ///
-    /// Fails where the reference counts are too narrow for one more reference (at 1 bit always), and with an external
-    /// data file. A VM state that no snapshot has is given up.
+    /// Fails if the refcounts are too narrow for one more reference (always with 1 bit), and with an external data
+    /// file. A VM state that no snapshot takes over is dropped.
     pub async fn create_snapshot(
         &self,
         options: &SnapshotOptions,
@@ -98,8 +101,8 @@ impl<S: StorageMut> Image<S> {
             rewrite.hand_over(vm_state, old.offset)?;
             snapshot_l1.extend(vm_state.iter().map(|entry| entry.with_copied(false)));
         }
-        let place = old.offset.plus(8 * (disk.len() + vm_state.len()) as u64);
-        rewrite.remove(rest, place).await?;
+        let offset = old.offset.plus(8 * (disk.len() + vm_state.len()) as u64);
+        rewrite.remove(rest, offset).await?;
         let active = rewrite.write_l1(&shared).await?;
         let of_snapshot = rewrite.write_l1(&snapshot_l1).await?;
         rewrite.remove_l1(old).await?;
@@ -135,7 +138,7 @@ impl<S: StorageMut> Image<S> {
     }
 }
 
-/// The first `count` entries, or all, and those behind them.
+/// Splits after the first `count` entries, or after all if there are fewer.
 fn split(l1: &[L1Entry], count: u64) -> (&[L1Entry], &[L1Entry]) {
     l1.split_at(usize::try_from(count).unwrap_or(usize::MAX).min(l1.len()))
 }

@@ -1,4 +1,4 @@
-//! Deleting a snapshot, and giving it another name.
+//! Deleting and renaming a snapshot.
 
 use alloc::rc::Weak;
 use core::ops::ControlFlow;
@@ -14,11 +14,10 @@ use crate::image::write::rewrite_tables::Rewrite;
 use crate::storage::{Storage, StorageMut};
 
 impl<S: StorageMut> Image<S> {
-    /// Deletes the snapshot with this id, or else of this name: what only it has is free.
+    /// Deletes the snapshot with this id or else this name, and frees the clusters that only it uses.
     ///
-    /// Refused while it is open, by [`open_snapshot`](Self::open_snapshot). Cost, waiting and durability are as those of
-    /// [`create_snapshot`](Self::create_snapshot). When it fails or is dropped, the image has the snapshot, whole, or
-    /// not any more.
+    /// Refused while [`open_snapshot`](Self::open_snapshot) has it open. See [`create_snapshot`](Self::create_snapshot)
+    /// for cost, waiting and durability. If it fails or is dropped, the image has the complete snapshot or none.
     pub async fn delete_snapshot(
         &self,
         selector: &str,
@@ -41,10 +40,10 @@ impl<S: StorageMut> Image<S> {
         rewrite.expect(l1.len() + deleted_l1.len());
         rewrite.remove(&deleted_l1, deleted.offset).await?;
         rewrite.remove_l1(deleted).await?;
-        let owned = rewrite.own(&l1, old.offset, u64::MAX).await?;
+        let copied = rewrite.own(&l1, old.offset, u64::MAX).await?;
         let mut active = old;
-        if owned != l1 {
-            active = rewrite.write_l1(&owned).await?;
+        if copied != l1 {
+            active = rewrite.write_l1(&copied).await?;
             rewrite.remove_l1(old).await?;
         }
         entries.replace(&mut rewrite).await?;
@@ -55,8 +54,9 @@ impl<S: StorageMut> Image<S> {
         Ok(())
     }
 
-    /// Gives the snapshot with this id, or else of this name, another name, of at most 255 bytes. Durable when it
-    /// completes.
+    /// Renames the snapshot with this id or else this name, to a name of at most 255 bytes.
+    ///
+    /// The change is durable when it completes.
     pub async fn rename_snapshot(&self, selector: &str, name: &str) -> Result<(), Error<S::Error>> {
         let writeback = self.writable_with_snapshots()?;
         if name.len() > super::create::MAX_NAME {
@@ -82,7 +82,7 @@ impl<S: StorageMut> Image<S> {
 }
 
 impl<S: Storage> Image<S> {
-    /// Whether somebody has the snapshot open.
+    /// Whether the snapshot is open for reading.
     fn has_open(&self, snapshot: &Snapshot) -> bool {
         let open = self.top.open_snapshots.borrow();
         open.iter().filter_map(Weak::upgrade).any(|view| view.l1() == snapshot.l1_table())

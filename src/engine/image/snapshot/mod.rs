@@ -1,4 +1,4 @@
-//! Snapshots: listing them, and opening one to read.
+//! Snapshots: listing them, and opening one for reading.
 
 pub(crate) mod apply;
 pub(crate) mod create;
@@ -19,20 +19,22 @@ use crate::storage::Storage;
 pub(super) const SECTOR: u64 = 512;
 
 impl<S: Storage> Image<S> {
-    /// The snapshots that the image has now, in the order of its table; where that is damaged, those before the damage.
+    /// The snapshots of the image, in the order of its table.
+    ///
+    /// If the table is damaged, these are the snapshots before the damage.
     pub fn snapshots(&self) -> Rc<[Snapshot]> {
         self.top.snapshots.borrow().clone()
     }
 
-    /// Opens a snapshot by its id, or else by its name, beside the active disk, with which it shares the caches.
+    /// Opens a snapshot for reading, by its id or else by its name. Does no I/O.
     ///
-    /// It has the size that the disk had when the snapshot was taken (QEMU shows it at the size of the active disk).
-    /// Does no I/O.
+    /// The snapshot shares the caches with the active disk. It has the size that the disk had when the snapshot was
+    /// created (QEMU shows it at the size of the active disk).
     pub fn open_snapshot(&self, selector: &str) -> Result<Self, Error<S::Error>> {
         let snapshots = self.snapshots();
         let position =
             position(&snapshots, selector).map_err(|misuse| match self.top.damage.borrow().problems().next() {
-                // It may be one that can't be read.
+                // The snapshot may be in the part of the table that cannot be read.
                 Some(problem) => Error::from(problem),
                 None => misuse.into(),
             })?;
@@ -46,7 +48,7 @@ impl<S: Storage> Image<S> {
     }
 }
 
-/// The snapshot's L1 table, if it can be one.
+/// Returns the snapshot's L1 table if its size and offset are valid.
 pub(super) fn checked_l1_table(snapshot: &Snapshot, geometry: Geometry) -> Result<L1Table, Corrupt> {
     let (table, l1) = (HeaderTable::SnapshotL1, snapshot.l1_table());
     if l1.entries > MAX_L1_ENTRIES {
@@ -58,7 +60,8 @@ pub(super) fn checked_l1_table(snapshot: &Snapshot, geometry: Geometry) -> Resul
     Ok(l1)
 }
 
-/// The size of the snapshot's disk, if its L1 table reaches so far; one that doesn't record it has the size of the disk.
+/// Returns the size of the snapshot's disk if its L1 table covers it. A snapshot that records no size has the size of
+/// the disk.
 pub(super) fn checked_size(snapshot: &Snapshot, disk: u64, geometry: Geometry) -> Result<u64, Corrupt> {
     let size = snapshot.disk_size.map_or(disk, |size| size / SECTOR * SECTOR);
     let (l1, needed) = (snapshot.l1_table(), geometry.l1_entries_for(size));
@@ -68,7 +71,7 @@ pub(super) fn checked_size(snapshot: &Snapshot, disk: u64, geometry: Geometry) -
     Ok(size)
 }
 
-/// The snapshot as QEMU looks it up: any id before any name.
+/// Finds a snapshot as QEMU does: any id takes precedence over any name.
 pub(super) fn position(snapshots: &[Snapshot], selector: &str) -> Result<usize, Misuse> {
     let by_id = snapshots.iter().position(|snapshot| snapshot.id == selector);
     let found = by_id.or_else(|| snapshots.iter().position(|snapshot| snapshot.name == selector));

@@ -1,4 +1,4 @@
-//! The snapshot table: reading it, and writing another one.
+//! Reading and replacing the snapshot table.
 
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
@@ -14,11 +14,11 @@ use crate::image::write::rewrite_tables::Rewrite;
 use crate::meta::host_file::HostFile;
 use crate::storage::{Storage, StorageMut};
 
-/// How much of the table is read at once.
+/// How many bytes of the table one request reads.
 const READ_AHEAD: u64 = 64 << 10;
 
-/// Reads the snapshots of `image` from its table, as far as that is sound; no request where there are no snapshots, and one
-/// for most tables.
+/// Reads the snapshots of `image` from its table, up to the first damaged entry. Makes no request if there are no
+/// snapshots, and a single one for most tables.
 pub(crate) async fn read_snapshot_table<S: Storage>(image: &Qcow2File<S>) -> Result<(), Error<S::Error>> {
     let header = image.header();
     let mut snapshots = Vec::new();
@@ -26,7 +26,7 @@ pub(crate) async fn read_snapshot_table<S: Storage>(image: &Qcow2File<S>) -> Res
         table if table.is_possible(header.geometry()) => {
             table.read_entries(&image.files.image, |snapshot, _| snapshots.push(snapshot)).await.map(drop)
         }
-        // The header's own check has said so.
+        // The header's own check has reported it.
         _ => Ok(()),
     };
     image.snapshots.replace(snapshots.into());
@@ -38,7 +38,7 @@ pub(crate) async fn read_snapshot_table<S: Storage>(image: &Qcow2File<S>) -> Res
     Ok(())
 }
 
-/// Where the snapshot table is; the header doesn't record its size.
+/// The position of the snapshot table; the header does not record its size.
 pub(crate) struct SnapshotTable {
     start: u64,
     count: u32,
@@ -49,19 +49,19 @@ impl SnapshotTable {
         Self { start: header.snapshots_offset, count: header.nb_snapshots }
     }
 
-    /// Whether there can be a table there.
+    /// Whether the offset and the count are valid.
     pub(crate) fn is_possible(&self, geometry: Geometry) -> bool {
         geometry.is_cluster_aligned(self.start) && i64::try_from(self.start).is_ok() && self.count <= MAX_SNAPSHOTS
     }
 
-    /// The snapshots, and the length of the table in bytes.
+    /// Returns the snapshots and the length of the table in bytes.
     pub(crate) async fn read<S: Storage>(self, file: &HostFile<S>) -> Result<(Vec<Snapshot>, u64), Error<S::Error>> {
         let mut snapshots = Vec::new();
         let length = self.read_entries(file, |snapshot, _| snapshots.push(snapshot)).await?;
         Ok((snapshots, length))
     }
 
-    /// Hands each snapshot to `each`, with its entry as it is stored; the length of the table in bytes.
+    /// Calls `each` with every snapshot and its stored entry. Returns the length of the table in bytes.
     pub(in crate::image) async fn read_entries<S: Storage>(
         self,
         file: &HostFile<S>,
@@ -84,7 +84,7 @@ impl SnapshotTable {
     }
 }
 
-/// A part of the file that moves forward, read in large requests.
+/// A window that moves forward through the file, read in large requests.
 struct Window<'a, S> {
     file: &'a HostFile<S>,
     start: u64,
@@ -92,7 +92,7 @@ struct Window<'a, S> {
 }
 
 impl<S: Storage> Window<'_, S> {
-    /// The `length` bytes at `at`, which is not before the window; `None` where the file ends within them.
+    /// Returns the `length` bytes at `at`, which is not before the window. Returns `None` if the file ends within them.
     async fn bytes(&mut self, at: u64, length: u64) -> Result<Option<&[u8]>, Error<S::Error>> {
         let end = at.saturating_add(length);
         if end > self.start.saturating_add(self.bytes.len() as u64) {
@@ -106,8 +106,8 @@ impl<S: Storage> Window<'_, S> {
     }
 }
 
-/// The table of an open image, to be replaced: entries that stay are taken over as they are stored, whatever they hold
-/// that is not known.
+/// The table of an open image that is to be replaced. Entries that stay keep their stored bytes, including unknown
+/// data.
 pub(in crate::image) struct Entries {
     pub(in crate::image) list: Vec<(Snapshot, Vec<u8>)>,
     /// The length of the table in bytes.
@@ -123,8 +123,8 @@ impl Entries {
         Ok(Self { list, length })
     }
 
-    /// An id that no snapshot has: one more than the largest number that is one, as QEMU counts them; behind 2^64 - 1 the
-    /// first from 0 on.
+    /// Returns an unused id: one more than the largest numeric id, as in QEMU. After 2^64 - 1 it is the first unused
+    /// number from 0.
     pub(in crate::image) fn new_id(&self) -> u64 {
         let mut numbers = BTreeSet::new();
         numbers.extend(self.list.iter().filter_map(|(snapshot, _)| snapshot.id.parse::<u64>().ok()));
@@ -135,14 +135,14 @@ impl Entries {
         id
     }
 
-    /// Where the table is whose place `rewrite` changes.
-    fn old_place<S: StorageMut>(&self, rewrite: &mut Rewrite<'_, S>) -> Range<u64> {
+    /// The clusters of the table that `rewrite` replaces.
+    fn old_clusters<S: StorageMut>(&self, rewrite: &mut Rewrite<'_, S>) -> Range<u64> {
         let bits = rewrite.geometry().cluster_bits();
         let start = rewrite.new.table_pointers().snapshots.0 >> bits;
         start..start + self.length.div_ceil(1 << bits)
     }
 
-    /// Puts these entries into the place of the table that was read.
+    /// Replaces the table that was read with these entries.
     pub(in crate::image) async fn replace<S: StorageMut>(
         &self,
         rewrite: &mut Rewrite<'_, S>,
@@ -156,19 +156,19 @@ impl Entries {
         if count > MAX_SNAPSHOTS || bytes.len() as u64 > MAX_TABLE_BYTES {
             return Err(Misuse::TooManySnapshots.into());
         }
-        let old = self.old_place(rewrite);
+        let old = self.old_clusters(rewrite);
         rewrite.new.unregister_table(old.clone());
         rewrite.new.remove_references(old).await?;
         let length = bytes.len() as u64;
-        let place = if bytes.is_empty() { HostOffset(0) } else { rewrite.new.write_new(bytes).await? };
-        let first = place.0 >> rewrite.geometry().cluster_bits();
+        let offset = if bytes.is_empty() { HostOffset(0) } else { rewrite.new.write_new(bytes).await? };
+        let first = offset.0 >> rewrite.geometry().cluster_bits();
         rewrite.new.register_table(first..first + length.div_ceil(rewrite.geometry().cluster_size()));
         let pointers = rewrite.new.table_pointers();
-        (pointers.snapshots, pointers.nb_snapshots) = (place, count);
+        (pointers.snapshots, pointers.nb_snapshots) = (offset, count);
         Ok(())
     }
 
-    /// The snapshots, once the table is the image's.
+    /// Returns the snapshots, after the table has been replaced.
     pub(in crate::image) fn into_snapshots(self) -> Vec<Snapshot> {
         self.list.into_iter().map(|(snapshot, _)| snapshot).collect()
     }

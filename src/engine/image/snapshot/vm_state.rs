@@ -1,4 +1,4 @@
-//! The saved state of a machine, which lies behind the disk of a snapshot.
+//! The saved state of a machine (VM state), which is stored after the disk.
 
 use alloc::rc::Rc;
 
@@ -13,12 +13,12 @@ use crate::image::write::rewrite_tables::Rewrite;
 use crate::storage::{Storage, StorageMut};
 
 impl<S: Storage> Image<S> {
-    /// The length of the snapshot's VM state in bytes; 0 for the active disk, and where a snapshot has none.
+    /// The length of the snapshot's VM state in bytes; 0 for the active disk.
     pub fn vm_state_size(&self) -> u64 {
         self.vm_state_size
     }
 
-    /// Fills `buf` with the VM state's bytes at `offset`, counted from its beginning.
+    /// Reads the bytes at `offset` of the VM state into `buf`.
     pub async fn read_vm_state(&self, offset: u64, buf: &mut [u8]) -> Result<(), Error<S::Error>> {
         check_bounds(offset, buf.len(), self.vm_state_size)?;
         let _request = self.top.begin_request().await;
@@ -27,18 +27,19 @@ impl<S: Storage> Image<S> {
             return Ok(());
         };
         let start = file.tables.geometry().vm_state_offset(view.size()).plus(offset);
-        // It is the image's own: no backing file shows through.
+        // Backing files have no part in the VM state.
         let behind_the_disk = [Layer::Qcow2 { file, view: Rc::new(View::new(view.l1(), u64::MAX)) }];
         read_layers(&behind_the_disk, start, buf).await
     }
 }
 
 impl<S: StorageMut> Image<S> {
-    /// Writes `buf` at `offset` of the VM state that the next snapshot is to take: see
-    /// [`SnapshotOptions::vm_state_size`](crate::SnapshotOptions::vm_state_size).
+    /// Writes `buf` at `offset` of the VM state for the next snapshot.
     ///
-    /// Until then it lies behind the active disk, where QEMU puts it too; a crash in between leaves it there, and the
-    /// next snapshot, or the next resizing, gives it up. What is not written of it is unspecified.
+    /// See [`SnapshotOptions::vm_state_size`](crate::SnapshotOptions::vm_state_size).
+    ///
+    /// Until then the VM state lies after the active disk, where QEMU puts it too. A crash leaves it there, and the
+    /// next snapshot or resize drops it. Parts that are not written are unspecified.
     pub async fn write_vm_state(&self, offset: u64, buf: &[u8]) -> Result<(), Error<S::Error>> {
         self.writable_with_snapshots()?;
         loop {
@@ -58,7 +59,7 @@ impl<S: StorageMut> Image<S> {
         }
     }
 
-    /// Gives the disk an L1 table of `needed` entries or more.
+    /// Gives the disk an L1 table of at least `needed` entries.
     async fn enlarge_l1(&self, needed: u64) -> Result<(), Error<S::Error>> {
         let writeback = self.writable()?;
         let closed = writeback.gate.close().await;
@@ -68,7 +69,7 @@ impl<S: StorageMut> Image<S> {
         if old.entries >= needed {
             return Ok(());
         }
-        // Half as many again, so that a long VM state doesn't take many steps.
+        // Grow by at least half, so that a long VM state does not need many steps.
         let entries = needed.max(old.entries + old.entries / 2).min(MAX_L1_ENTRIES);
         let mut rewrite = Rewrite::begin(&self.top, writeback, &closed, Steps::none()).await?;
         let mut l1 = rewrite.read_l1(old).await?;

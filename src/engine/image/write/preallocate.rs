@@ -17,24 +17,26 @@ const CHUNK: u64 = 512;
 const ZEROS: u64 = 1 << 20;
 
 impl<S: StorageMut> Image<S> {
-    /// Allocates every cluster of a new image, so that later writes change no table. With `shown`, the clusters are the
-    /// disk's, of zeros; without, a backing file shows until they are written. With `filled`, the zeros are written.
-    pub(in crate::image) async fn preallocate(&self, shown: bool, filled: bool) -> Result<(), Error<S::Error>> {
+    /// Allocates every cluster of a new image, so that later writes change no table.
+    ///
+    /// With `visible`, the clusters are mapped and read as zeros; without, a backing file stays visible until they are
+    /// written. With `filled`, zeros are written to them.
+    pub(in crate::image) async fn preallocate(&self, visible: bool, filled: bool) -> Result<(), Error<S::Error>> {
         let disk = Disk::enter(self).await?;
         let clusters = disk.clusters(GuestOffset(0), self.size());
-        self.preallocate_clusters(&disk, clusters, shown, filled).await
+        self.preallocate_clusters(&disk, clusters, visible, filled).await
     }
 
-    /// As [`Image::preallocate`], for those of `clusters` that have no place yet, and hold nothing but zeros.
+    /// As [`Image::preallocate`], for those of `clusters` that have no host cluster yet and hold only zeros.
     pub(in crate::image) async fn preallocate_clusters(
         &self,
         disk: &Disk<'_, S>,
         clusters: Range<u64>,
-        shown: bool,
+        visible: bool,
         filled: bool,
     ) -> Result<(), Error<S::Error>> {
         let geometry = disk.geometry();
-        let all = if shown { u32::MAX >> (32 - geometry.subclusters()) } else { 0 };
+        let all = if visible { u32::MAX >> (32 - geometry.subclusters()) } else { 0 };
         // What an encrypted image's file is filled up with would be decrypted: its clusters have to say that they are
         // zero, or to hold it.
         let encrypted = disk.file.encrypted.is_some();
