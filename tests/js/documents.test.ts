@@ -1,0 +1,80 @@
+import { execFileSync } from 'node:child_process'
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { dirname, join, relative } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import ts from 'typescript'
+import { expect, it } from 'vitest'
+import { check, qemuImg } from './helpers/qemu.js'
+
+const root = fileURLToPath(new URL('../..', import.meta.url))
+const given = join(root, 'tests/js/documents/given.d.ts')
+const documents = ['README.md', ...readdirSync(join(root, 'docs')).map((name) => join('docs', name))].filter((name) =>
+  name.endsWith('.md'),
+)
+
+/** The examples of a document in TypeScript or JavaScript. */
+function examples(name: string): { readonly line: number; readonly text: string }[] {
+  const text = readFileSync(join(root, name), 'utf8')
+  return [...text.matchAll(/```(?:ts|js)\n([\s\S]*?)```/g)].map(({ index, 1: code = '' }) => ({
+    line: text.slice(0, index).split('\n').length,
+    text: code,
+  }))
+}
+
+const all = documents.flatMap((name) => examples(name).map((example) => ({ ...example, name })))
+
+it('every example of the documents compiles, with its imports and with nothing that does not exist', () => {
+  // In a folder of the package, so that they import it by its name. `export {}` makes each a module.
+  const virtual = new Map(
+    all.map(({ name, line, text }) => [
+      join(root, 'tests/js/documents', `${name.replaceAll('/', '-')}-${line}.ts`),
+      `${text}export {}\n`,
+    ]),
+  )
+  const config = ts.getParsedCommandLineOfConfigFile(join(root, 'tests/tsconfig.json'), undefined, {
+    ...ts.sys,
+    onUnRecoverableConfigFileDiagnostic: ({ messageText }) => {
+      throw new Error(ts.flattenDiagnosticMessageText(messageText, '\n'))
+    },
+  })
+  const options = { ...config?.options, noUnusedLocals: false, noUnusedParameters: false }
+  const host = ts.createCompilerHost(options)
+  const { fileExists, readFile } = host
+  host.fileExists = (path) => virtual.has(path) || fileExists(path)
+  host.readFile = (path) => virtual.get(path) ?? readFile(path)
+  const program = ts.createProgram([given, ...virtual.keys()], options, host)
+  const problems = ts.getPreEmitDiagnostics(program).map(({ file, start, messageText }) => {
+    const message = ts.flattenDiagnosticMessageText(messageText, '\n')
+    if (!file || start === undefined) return message
+    return `${relative(root, file.fileName)}:${file.getLineAndCharacterOfPosition(start).line + 1}: ${message}`
+  })
+  expect(problems).toEqual([])
+  expect(virtual.size).toBeGreaterThan(15)
+})
+
+it('the example for Node does what it says', () => {
+  const example = examples('README.md').find(({ text }) => text.includes("nodeFile('new.qcow2'"))
+  const parent = join(root, 'target/documents')
+  mkdirSync(parent, { recursive: true })
+  const folder = mkdtempSync(join(parent, 'node-'))
+  try {
+    writeFileSync(join(folder, 'example.mjs'), example?.text ?? '')
+    execFileSync(process.execPath, ['example.mjs'], { cwd: folder })
+    const [image, small] = [join(folder, 'new.qcow2'), join(folder, 'small.qcow2')]
+    expect(check(image)).toBe('clean')
+    expect(qemuImg('snapshot', '-l', image)).toContain('before the upgrade')
+    qemuImg('compare', '-q', image, small)
+  } finally {
+    rmSync(folder, { recursive: true })
+  }
+})
+
+it('every file that a document links to exists', () => {
+  const dead = documents.flatMap((name) =>
+    [...readFileSync(join(root, name), 'utf8').matchAll(/\]\((?!https?:|#)([^)#]+)/g)]
+      .map(([, target = '']) => join(dirname(name), target))
+      .filter((target) => ts.sys.readFile(join(root, target)) === undefined)
+      .map((target) => `${name}: ${target}`),
+  )
+  expect(dead).toEqual([])
+})
