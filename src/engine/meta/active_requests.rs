@@ -1,21 +1,22 @@
-//! Which requests may still use what has been unlinked since they began.
+//! The requests under way, which may still use clusters that were unlinked after they began.
 
 use alloc::collections::VecDeque;
 use core::cell::{Cell, RefCell};
 
-/// The requests under way, by the generation in which they began. Each unlink of a cluster begins a new generation:
-/// the cluster may be used again only when no request of an older one is left, for such a request may have looked the
-/// cluster up before it was unlinked.
+/// The requests under way, by the generation in which they began.
+///
+/// Each unlink of a cluster begins a new generation. The cluster may be allocated again only when all requests of older
+/// generations have ended, because such a request may have looked the cluster up before it was unlinked.
 #[derive(Default)]
 pub(crate) struct Requests {
     current: Cell<u64>,
-    /// How many of the current generation are under way.
+    /// How many requests of the current generation are under way.
     of_current: Cell<usize>,
-    /// The older generations with requests under way, the oldest first.
+    /// The older generations that have requests under way, the oldest first.
     older: RefCell<VecDeque<(u64, usize)>>,
 }
 
-/// A request under way. Dropped early: see [`cancellation`](super::cancellation).
+/// A request under way. It ends when this is dropped: see [`cancellation`](super::cancellation).
 pub(crate) struct Request<'a> {
     requests: &'a Requests,
     generation: u64,
@@ -27,7 +28,8 @@ impl Requests {
         Request { requests: self, generation: self.current.get() }
     }
 
-    /// The generation that ends now: requests of it and of older ones may use what is unlinked now.
+    /// Begins a new generation and returns the one that ended. Requests of that one and of older ones may use clusters
+    /// that are unlinked now.
     pub(crate) fn end_generation(&self) -> u64 {
         let generation = self.current.get();
         let count = self.of_current.replace(0);
@@ -38,7 +40,7 @@ impl Requests {
         generation
     }
 
-    /// Whether no request of `generation`, which has ended, or an older one is left.
+    /// Returns whether all requests of `generation`, which has ended, and of older ones have ended.
     pub(crate) fn are_done_with(&self, generation: u64) -> bool {
         self.older.borrow().front().is_none_or(|(oldest, _)| *oldest > generation)
     }
@@ -66,7 +68,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_older_request_holds_back_and_a_newer_one_does_not() {
+    fn only_requests_of_older_generations_delay_reuse() {
         let requests = Requests::default();
         let old = requests.begin();
         let unlinked = requests.end_generation();

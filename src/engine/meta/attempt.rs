@@ -1,4 +1,4 @@
-//! Attempts: what is decided from cached tables alone, and tried again when what it missed is loaded.
+//! Attempts: decisions from cached tables alone, repeated once a missing slice is loaded.
 
 use super::host_file::{FileId, HostFile};
 use super::table_cache::{SliceRef, SliceSize, TableCache};
@@ -6,7 +6,7 @@ use crate::error::{Corrupt, Error, Misuse};
 use crate::format::units::HostOffset;
 use crate::storage::Storage;
 
-/// What an attempt returns. An attempt never waits: it completes, or it names what it lacks.
+/// The result of an attempt. An attempt never waits: it completes, or it names the slice that is not cached.
 pub(crate) type Attempt<T> = Result<T, Stop>;
 
 /// Why an attempt did not complete.
@@ -32,8 +32,8 @@ impl From<Misuse> for Stop {
     }
 }
 
-/// The slices that an attempt has missed last. They are not evicted while they are pinned, so that loading one of the
-/// slices that an attempt needs does not evict another.
+/// The last slices that an attempt missed. While they are pinned, the cache does not evict them, so loading one slice
+/// that an attempt needs does not evict another.
 #[derive(Default)]
 pub(crate) struct Pins {
     slices: [Option<SliceRef>; 4],
@@ -48,7 +48,7 @@ impl Pins {
 }
 
 impl TableCache {
-    /// The slice that holds the byte at `offset`, and where in the slice that byte is.
+    /// Returns the slice that holds the byte at `offset`, and the position of that byte in the slice.
     #[inline]
     pub(crate) fn try_slice_at(&self, file: FileId, size: SliceSize, offset: HostOffset) -> Attempt<(SliceRef, usize)> {
         self.cached(file, size, offset).ok_or(Stop::Miss(offset))
@@ -70,7 +70,7 @@ impl TableCache {
         }
     }
 
-    /// Loads and pins the slice that an attempt has missed; fails where loading does not help.
+    /// Loads and pins the slice that an attempt missed. Fails if the attempt stopped for another reason.
     pub(crate) async fn resume<S: Storage>(
         &self,
         file: &HostFile<S>,

@@ -1,21 +1,21 @@
-//! Buffers to use again, so that a request allocates nothing once the engine is warm.
+//! A pool of buffers, so that requests allocate no memory once the engine is warm.
 
 use alloc::vec;
 use alloc::vec::Vec;
 use core::cell::RefCell;
 
-/// How many buffers are kept for the next requests.
+/// The largest number of unused buffers that the pool keeps.
 const POOLED: usize = 4;
 
-/// A few buffers that no request uses, bounded in what they take together.
+/// A pool of a few unused buffers with a limit on their total size.
 pub(crate) struct Buffers {
     budget: usize,
-    /// The one that was used last at the end.
+    /// The most recently used buffer is the last.
     unused: RefCell<Vec<Vec<u8>>>,
 }
 
 impl Buffers {
-    /// Keeps buffers of at most `budget` bytes together.
+    /// Creates a pool that keeps at most `budget` bytes in total.
     pub(crate) fn new(budget: usize) -> Self {
         Self { budget, unused: RefCell::default() }
     }
@@ -34,7 +34,7 @@ impl Buffers {
         }
     }
 
-    /// Keeps `buffer` for a later request, in place of those that were used least recently.
+    /// Keeps `buffer` for a later request. The least recently used buffers are freed to make room.
     pub(crate) fn put(&self, buffer: Vec<u8>) {
         if buffer.capacity() > self.budget {
             return;
@@ -52,7 +52,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_kept_stays_within_the_budget() {
+    fn kept_buffers_stay_within_the_budget() {
         let buffers = Buffers::new(1000);
         for capacity in [600, 1001, 300, 100, 10, 10, 10, 10, 1000] {
             buffers.put(Vec::with_capacity(capacity));
@@ -63,7 +63,7 @@ mod tests {
     }
 
     #[test]
-    fn a_small_buffer_is_no_large_one_cut_short() {
+    fn a_large_buffer_is_not_used_for_a_small_request() {
         let buffers = Buffers::new(10_000);
         buffers.put(Vec::with_capacity(4000));
         assert!(buffers.take(1999).capacity() < 4000);

@@ -1,4 +1,4 @@
-//! Reading compressed clusters.
+//! Compressing and decompressing the clusters of a file.
 
 use alloc::boxed::Box;
 use alloc::rc::Rc;
@@ -13,37 +13,37 @@ use crate::error::{Corrupt, Error, Unsupported};
 use crate::format::l2::CompressedSpan;
 use crate::storage::Storage;
 
-/// What the buffers that wait for the next request take together, at most.
+/// The largest total size of the unused buffers, in bytes.
 const MAX_BUFFERS: usize = 1 << 20;
 
-/// The last clusters that were unpacked only to read parts of them, of all files of a chain.
+/// A cache of decompressed clusters of which only a range was read, for all files of a chain.
 pub(crate) struct ClusterCache {
     clusters: RefCell<Clusters>,
     buffers: Buffers,
 }
 
-type Clusters = SecondChance<Place, Rc<Vec<u8>>>;
+type Clusters = SecondChance<Key, Rc<Vec<u8>>>;
 
-/// Which cluster: a file's, with these compressed bytes.
-type Place = (FileId, CompressedSpan);
+/// Identifies a cluster: its file, and where its compressed bytes are.
+type Key = (FileId, CompressedSpan);
 
-/// A part of a compressed cluster, and where to put it.
+/// A read of a range of a compressed cluster.
 pub(crate) struct CompressedRead<'a> {
     pub(crate) span: CompressedSpan,
-    /// Bytes of the cluster before the part.
+    /// The offset of the range in the cluster, in bytes.
     pub(crate) skip: usize,
-    /// At most a cluster less `skip`.
+    /// The destination; at most a cluster less `skip`.
     pub(crate) buf: &'a mut [u8],
 }
 
-/// Packs and unpacks the clusters of one file.
+/// Compresses and decompresses the clusters of one file.
 pub(crate) struct Compressed {
     cluster_size: usize,
     codec: CodecSlot,
     cache: Rc<ClusterCache>,
 }
 
-/// The codec of a file, whose halves are made when they are first needed.
+/// The codec of a file. Its compressor and its decompressor are created when they are first needed.
 pub(crate) struct CodecSlot {
     kind: CompressionType,
     codec: Codec,
@@ -58,14 +58,15 @@ impl Evictable for Rc<Vec<u8>> {
 }
 
 impl ClusterCache {
-    /// A cache that holds at most `budget` bytes of clusters, but one cluster at the least; beside them buffers of a quarter
-    /// of that at most, and of [`MAX_BUFFERS`].
+    /// Creates a cache of at most `budget` bytes of clusters, and of at least one cluster.
+    ///
+    /// Unused buffers take at most another quarter of that, and at most [`MAX_BUFFERS`].
     pub(crate) fn new(budget: usize) -> Self {
         let buffers = Buffers::new((budget / 4).min(MAX_BUFFERS));
         Self { clusters: RefCell::new(SecondChance::new(budget)), buffers }
     }
 
-    /// Copies the part that `read` wants, if its cluster is held.
+    /// Completes `read` if its cluster is cached, and returns whether it is.
     fn copy_to(&self, file: FileId, read: &mut CompressedRead<'_>) -> bool {
         let mut clusters = self.clusters.borrow_mut();
         let cluster = clusters.get((file, read.span));
@@ -83,11 +84,11 @@ impl ClusterCache {
 }
 
 impl CompressedRead<'_> {
-    /// Whether `cluster` was as long as it should be.
+    /// Copies the range from `cluster`. Returns false if `cluster` is too short.
     fn copy_from(&mut self, cluster: &[u8]) -> bool {
         let end = self.skip.saturating_add(self.buf.len());
-        cluster.get(self.skip..end).is_some_and(|part| {
-            self.buf.copy_from_slice(part);
+        cluster.get(self.skip..end).is_some_and(|range| {
+            self.buf.copy_from_slice(range);
             true
         })
     }
@@ -98,57 +99,57 @@ impl Compressed {
         Self { cluster_size, codec, cache }
     }
 
-    /// Packs a whole cluster; `None` where that doesn't make it smaller.
+    /// Compresses a whole cluster. Returns `None` if that doesn't make it smaller.
     pub(crate) fn compress(&self, cluster: &[u8]) -> Result<Option<Vec<u8>>, Unsupported> {
-        let mut packed = self.cache.buffers.take(cluster.len().saturating_sub(1));
-        let length = self.codec.compress(cluster, &mut packed)?;
+        let mut compressed = self.cache.buffers.take(cluster.len().saturating_sub(1));
+        let length = self.codec.compress(cluster, &mut compressed)?;
         Ok(length.map(|length| {
-            packed.truncate(length);
-            packed
+            compressed.truncate(length);
+            compressed
         }))
     }
 
-    /// Gives the buffer of [`Compressed::compress`] back, to be used again.
-    pub(crate) fn recycle(&self, packed: Vec<u8>) {
-        self.cache.buffers.put(packed);
+    /// Returns the buffer of [`Compressed::compress`] to the pool.
+    pub(crate) fn recycle(&self, compressed: Vec<u8>) {
+        self.cache.buffers.put(compressed);
     }
 
-    /// Forgets the cluster at `span`, which is written anew.
+    /// Removes the cluster at `span` from the cache, because it is overwritten.
     pub(crate) fn forget(&self, file: FileId, span: CompressedSpan) {
         self.cache.clusters.borrow_mut().remove((file, span));
     }
 
-    /// Reads `reads`, whose spans lie close together in `file`, by one request of the storage.
+    /// Carries out `reads`, whose spans are close together in `file`, with one storage request.
     pub(crate) async fn read<S: Storage>(
         &self,
         file: &HostFile<S>,
         reads: &mut [CompressedRead<'_>],
     ) -> Result<(), Error<S::Error>> {
-        // A whole cluster is unpacked in place and not kept, so it is not looked for either.
-        let mut all_held = true;
+        // A whole cluster is decompressed in place and not cached, so there is no lookup for it either.
+        let mut all_cached = true;
         for read in reads.iter_mut() {
-            all_held &= read.buf.len() < self.cluster_size && self.cache.copy_to(file.id(), read);
+            all_cached &= read.buf.len() < self.cluster_size && self.cache.copy_to(file.id(), read);
         }
         let start = reads.iter().map(|read| read.span.start).min();
-        let (Some(start), false) = (start, all_held) else {
+        let (Some(start), false) = (start, all_cached) else {
             return Ok(());
         };
         let end = reads.iter().map(|read| read.span.end()).max().unwrap_or(start);
         // The caller bounds the group, and a span is at most 4 MiB.
-        let mut packed = self.cache.buffers.take(usize::try_from(end.0 - start.0).unwrap_or(usize::MAX));
-        file.read(start, &mut packed).await.map_err(Error::Storage)?;
+        let mut compressed = self.cache.buffers.take(usize::try_from(end.0 - start.0).unwrap_or(usize::MAX));
+        file.read(start, &mut compressed).await.map_err(Error::Storage)?;
         for read in reads.iter_mut() {
             let at = usize::try_from(read.span.start.0 - start.0).unwrap_or(usize::MAX);
             let length = usize::try_from(read.span.length).unwrap_or(usize::MAX);
             // Within the buffer, which reaches from the first span's start to the last one's end.
-            let stream = packed.get(at..at.saturating_add(length)).unwrap_or(&[]);
-            self.unpack(file.id(), stream, read)?;
+            let stream = compressed.get(at..at.saturating_add(length)).unwrap_or(&[]);
+            self.decompress(file.id(), stream, read)?;
         }
-        self.cache.buffers.put(packed);
+        self.cache.buffers.put(compressed);
         Ok(())
     }
 
-    fn unpack<E>(&self, file: FileId, stream: &[u8], read: &mut CompressedRead<'_>) -> Result<(), Error<E>> {
+    fn decompress<E>(&self, file: FileId, stream: &[u8], read: &mut CompressedRead<'_>) -> Result<(), Error<E>> {
         if read.buf.len() == self.cluster_size {
             return self.codec.decompress(read.span, stream, read.buf);
         }

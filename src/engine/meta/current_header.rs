@@ -1,11 +1,11 @@
-//! The header as the file has it now.
+//! The current header of a file.
 
 use alloc::rc::Rc;
 use core::cell::RefCell;
 
 use crate::format::header::Header;
 
-/// What is known of the header, by all who share the file. It changes where a write of the header has become durable.
+/// The header, shared by all users of the file. It changes once a write of the header is durable.
 pub(crate) struct CurrentHeader {
     header: RefCell<Rc<Header>>,
 }
@@ -19,7 +19,7 @@ impl CurrentHeader {
         self.header.borrow().clone()
     }
 
-    /// What `look` finds in the header, without sharing it.
+    /// Returns the result of `look` on the header, without cloning the reference.
     pub(crate) fn with<T>(&self, look: impl FnOnce(&Header) -> T) -> T {
         look(&self.header.borrow())
     }

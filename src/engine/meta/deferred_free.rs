@@ -1,4 +1,4 @@
-//! Clusters that were unlinked, until their refcounts go down.
+//! Clusters that were freed, until their refcounts are decremented.
 
 use alloc::collections::VecDeque;
 use core::cell::{Cell, RefCell};
@@ -6,7 +6,7 @@ use core::ops::Range;
 
 use super::active_requests::Requests;
 
-/// References to drop, in the order in which they were unlinked.
+/// References to drop, in the order in which the clusters were unlinked.
 #[derive(Default)]
 pub(crate) struct FreedClusters {
     list: RefCell<VecDeque<Freed>>,
@@ -19,8 +19,9 @@ struct Freed {
     clusters: Range<u64>,
     /// The last generation of requests that may still use them.
     generation: u64,
-    /// That nothing points to them any more is durable, or a flush is under way that makes it so.
+    /// A flush that makes the unlink durable is under way or has completed.
     sealed: bool,
+    /// The unlink is durable.
     durable: bool,
 }
 
@@ -34,7 +35,7 @@ impl FreedClusters {
         let generation = requests.end_generation();
         let mut list = self.list.borrow_mut();
         match list.back_mut() {
-            // A request that began in between may use the earlier ones, and none of them is used again before it ends.
+            // A request that began in between may use the earlier clusters. None of them is reused before it ends.
             Some(newest) if newest.clusters.end == clusters.start && !newest.sealed => {
                 newest.clusters.end = clusters.end;
                 newest.generation = generation;
@@ -52,7 +53,7 @@ impl FreedClusters {
         self.since_flush.get()
     }
 
-    /// A flush begins: returns how many entries of the list it covers. What is added from now on is not among them.
+    /// Begins a flush and returns how many entries of the list it covers. It does not cover entries that are added later.
     pub(crate) fn seal(&self) -> usize {
         self.since_flush.set(0);
         let mut list = self.list.borrow_mut();
@@ -62,20 +63,22 @@ impl FreedClusters {
         list.len()
     }
 
-    /// That nothing points to the first `count` entries is durable now.
+    /// Records that the unlinks of the first `count` entries are durable.
     pub(crate) fn set_durable(&self, count: usize) {
         self.list.borrow_mut().iter_mut().take(count).for_each(|freed| freed.durable = true);
     }
 
-    /// The first cluster, if its refcount can go down. They are in the order of the generations, and durable ones are
-    /// before the others: where the first can't be freed, none can.
+    /// Returns the first cluster, if its refcount can be decremented.
+    ///
+    /// The entries are in the order of the generations, and durable entries precede the others. If the first one is not
+    /// ready, none is.
     pub(crate) fn ready(&self, requests: &Requests) -> Option<u64> {
         let list = self.list.borrow();
         let ready = |first: &&Freed| first.durable && requests.are_done_with(first.generation);
         list.front().filter(ready).map(|freed| freed.clusters.start)
     }
 
-    /// The refcount of the first cluster went down.
+    /// Removes the first cluster, after its refcount was decremented.
     pub(crate) fn remove_first(&self) {
         let mut list = self.list.borrow_mut();
         if let Some(first) = list.front_mut() {
@@ -105,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flush_covers_what_was_freed_before_it_began() {
+    fn a_flush_covers_only_clusters_freed_before_it_began() {
         let (freed, requests) = (FreedClusters::default(), Requests::default());
         freed.add(&requests, 5..7);
         let covered = freed.seal();
@@ -117,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_that_may_use_a_cluster_holds_it_back() {
+    fn a_request_that_may_use_a_cluster_delays_its_reuse() {
         let (freed, requests) = (FreedClusters::default(), Requests::default());
         freed.add(&requests, 1..2);
         let request = requests.begin();

@@ -1,4 +1,4 @@
-//! Slices that differ from the file, by what their order of writing is.
+//! Slices that differ from the file. There is one set for each step of the write order.
 
 use alloc::collections::BTreeMap;
 use alloc::rc::Rc;
@@ -8,29 +8,29 @@ use core::cell::RefCell;
 use super::table_cache::SliceRef;
 use crate::format::units::HostOffset;
 
-/// How much is written by one request at most.
+/// The largest write of dirty slices, in bytes.
 const MAX_WRITE: usize = 1 << 20;
 
-/// Dirty slices in the order of the file.
+/// A set of dirty slices, ordered by host offset.
 #[derive(Default)]
 pub(crate) struct Dirty {
     slices: RefCell<BTreeMap<u64, SliceRef>>,
 }
 
 impl Dirty {
-    /// Sets the word at byte `at` of `slice`, which begins at `start` in the file.
+    /// Sets the word at byte `at` of `slice`, which begins at host offset `start`.
     pub(crate) fn set_word(&self, start: HostOffset, slice: &SliceRef, at: usize, word: u64) {
         if slice.word(at) == word {
             return;
         }
-        // What is dirty is among them already.
+        // A dirty slice is in the set already.
         if slice.is_clean() {
             self.add(start, slice);
         }
         slice.set_word(at, word);
     }
 
-    /// Takes up the whole of `slice`, of a table that the file doesn't hold yet.
+    /// Adds `slice` and marks all of it as dirty, for a table that the file doesn't hold yet.
     pub(crate) fn add_whole(&self, start: HostOffset, slice: &SliceRef) {
         slice.mark_whole();
         self.add(start, slice);
@@ -48,12 +48,12 @@ impl Dirty {
         self.slices.borrow().len()
     }
 
-    /// Nothing of it is to be written any more, for nothing in the file will point to it.
+    /// Discards all changes, because nothing in the file will point to these slices.
     pub(super) fn forget(&self) {
         self.mark_written(self.len());
     }
 
-    /// The first `count` slices are written as they are now.
+    /// Marks the first `count` slices as clean, after they were written as they are now.
     pub(super) fn mark_written(&self, count: usize) {
         let mut slices = self.slices.borrow_mut();
         for _ in 0..count {
@@ -63,8 +63,9 @@ impl Dirty {
         }
     }
 
-    /// Puts the dirty bytes of the first slices into `buf`, as far as they lie side by side; where they begin in the
-    /// file, and how many slices they are: 0 where none is dirty.
+    /// Copies the dirty bytes of the first slices that are contiguous in the file into `buf`.
+    ///
+    /// Returns the host offset of these bytes, and the number of slices: 0 if no slice is dirty.
     pub(super) fn gather(&self, buf: &mut Vec<u8>) -> (HostOffset, usize) {
         buf.clear();
         let slices = self.slices.borrow();

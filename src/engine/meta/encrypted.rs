@@ -1,4 +1,4 @@
-//! The guest's data of an encrypted file.
+//! Reading and writing the guest data of an encrypted file.
 
 use core::ops::Range;
 
@@ -10,29 +10,31 @@ use crate::error::{Error, Missing};
 use crate::format::units::{GuestOffset, HostOffset};
 use crate::storage::{Storage, StorageMut};
 
-/// What is encrypted, and what is decrypted beside the caller's buffer, at once.
+/// The most bytes that are encrypted, or decrypted outside the caller's buffer, in one step.
 const CHUNK: usize = 256 << 10;
 
-/// What numbers a sector, for its vector.
+/// Which offset numbers a sector, for its initialisation vector.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(not(feature = "luks"), expect(dead_code, reason = "without ciphers nothing is encrypted"))]
 pub(crate) enum SectorNumber {
-    /// Where the guest sees it: QEMU's first method.
+    /// The guest offset: QEMU's legacy method.
     Guest,
-    /// Where it is in the file: LUKS.
+    /// The host offset: LUKS.
     Host,
 }
 
-/// Reads and writes the sectors of an encrypted file, in place of [`HostFile`].
+/// Reads and writes the sectors of an encrypted file, instead of [`HostFile`].
 ///
-/// The guest and the file agree on where in a sector a byte is, for clusters are made of whole sectors.
+/// A byte has the same position in its guest sector and in its host sector, because clusters consist of whole sectors.
 pub(crate) struct Encrypted {
-    /// `None` where the file was opened without its passphrase.
+    /// `None` if the file was opened without its passphrase.
     cipher: Option<SectorCipher>,
     number: SectorNumber,
     buffers: Buffers,
-    /// The guest's sectors that are being written. A write that begins or ends within a sector writes the rest of it
-    /// too, so nobody else may write that meanwhile. Who holds sectors may wait for clusters; nobody waits the other way.
+    /// Locks on the guest sectors that are being written.
+    ///
+    /// A write that begins or ends within a sector also rewrites the rest of that sector, so no other request may write it
+    /// meanwhile. A request that holds sectors may wait for clusters, but never the other way round.
     writes: ClusterLocks,
 }
 
@@ -46,94 +48,94 @@ impl Encrypted {
         self.cipher.as_ref().ok_or(Missing::Passphrase)
     }
 
-    /// The number of the sector that begins at both places.
-    fn number(&self, guest: GuestOffset, place: HostOffset) -> u64 {
+    /// Returns the number of the sector that contains both offsets.
+    fn number(&self, guest: GuestOffset, host: HostOffset) -> u64 {
         let offset = match self.number {
             SectorNumber::Guest => guest.0,
-            SectorNumber::Host => place.0,
+            SectorNumber::Host => host.0,
         };
         offset / SECTOR as u64
     }
 
-    /// Waits until nobody writes the sectors of the `length` bytes at `guest`, and keeps them until it is dropped.
+    /// Waits until no request writes the sectors of the `length` bytes at `guest`, and locks these sectors.
     pub(crate) async fn lock(&self, guest: GuestOffset, length: u64) -> LockedRange<'_> {
         let sectors: Range<u64> = guest.0 / SECTOR as u64..guest.plus(length).0.div_ceil(SECTOR as u64);
         self.writes.lock(sectors).await
     }
 
-    /// Fills `buf` with the guest's bytes at `guest`, which are at `place` of the file.
+    /// Reads and decrypts the bytes at `guest`, which are at host offset `host`, into `buf`.
     pub(crate) async fn read<S: Storage>(
         &self,
         file: &HostFile<S>,
         mut guest: GuestOffset,
-        mut place: HostOffset,
+        mut host: HostOffset,
         mut buf: &mut [u8],
     ) -> Result<(), Error<S::Error>> {
         let cipher = self.cipher()?;
         while !buf.is_empty() {
-            let part = Part::new(place, buf.len());
-            let (now, rest) = buf.split_at_mut(part.length);
-            if part.is_whole() {
-                file.read(place, now).await.map_err(Error::Storage)?;
-                cipher.decrypt(self.number(guest, place), now);
+            let segment = Segment::new(host, buf.len());
+            let (now, rest) = buf.split_at_mut(segment.length);
+            if segment.is_whole() {
+                file.read(host, now).await.map_err(Error::Storage)?;
+                cipher.decrypt(self.number(guest, host), now);
             } else {
-                let mut sectors = self.buffers.take(part.sectors);
-                file.read(part.start(place), &mut sectors).await.map_err(Error::Storage)?;
-                cipher.decrypt(self.number(guest, place), &mut sectors);
-                now.copy_from_slice(&sectors[part.bytes()]);
+                let mut sectors = self.buffers.take(segment.sectors);
+                file.read(segment.start(host), &mut sectors).await.map_err(Error::Storage)?;
+                cipher.decrypt(self.number(guest, host), &mut sectors);
+                now.copy_from_slice(&sectors[segment.bytes()]);
                 self.buffers.put(sectors);
             }
-            (guest, place, buf) = (guest.plus(part.length as u64), place.plus(part.length as u64), rest);
+            (guest, host, buf) = (guest.plus(segment.length as u64), host.plus(segment.length as u64), rest);
         }
         Ok(())
     }
 
-    /// Writes the guest's bytes at `guest` to `place` of the file. The caller holds their sectors.
+    /// Encrypts the bytes at `guest` and writes them to host offset `host`. The caller has locked their sectors.
     ///
-    /// A failure loses nothing but these bytes.
+    /// A failure affects only these bytes.
     pub(crate) async fn write<S: StorageMut>(
         &self,
         file: &HostFile<S>,
         mut guest: GuestOffset,
-        mut place: HostOffset,
+        mut host: HostOffset,
         mut buf: &[u8],
     ) -> Result<(), Error<S::Error>> {
         let cipher = self.cipher()?;
         while !buf.is_empty() {
-            let part = Part::new(place, buf.len().min(CHUNK));
-            let (now, rest) = buf.split_at(part.length);
-            let number = self.number(guest, place);
-            let mut sectors = self.buffers.take(part.sectors);
-            for sector in part.partial_sectors() {
-                let at = part.start(place).plus(sector as u64);
+            let segment = Segment::new(host, buf.len().min(CHUNK));
+            let (now, rest) = buf.split_at(segment.length);
+            let number = self.number(guest, host);
+            let mut sectors = self.buffers.take(segment.sectors);
+            for sector in segment.partial_sectors() {
+                let at = segment.start(host).plus(sector as u64);
                 let old = &mut sectors[sector..sector + SECTOR];
                 file.read(at, old).await.map_err(Error::Storage)?;
                 cipher.decrypt(number + (sector / SECTOR) as u64, old);
             }
-            sectors[part.bytes()].copy_from_slice(now);
+            sectors[segment.bytes()].copy_from_slice(now);
             cipher.encrypt(number, &mut sectors);
-            file.write(part.start(place), &sectors).await.map_err(Error::Storage)?;
+            file.write(segment.start(host), &sectors).await.map_err(Error::Storage)?;
             self.buffers.put(sectors);
-            (guest, place, buf) = (guest.plus(part.length as u64), place.plus(part.length as u64), rest);
+            (guest, host, buf) = (guest.plus(segment.length as u64), host.plus(segment.length as u64), rest);
         }
         Ok(())
     }
 }
 
-/// The sectors that some bytes are in.
-struct Part {
-    /// Bytes of the first sector before them.
+/// A range of bytes that is read or written in one step, and the sectors that contain it.
+struct Segment {
+    /// The offset of the range in the first sector, in bytes.
     skip: usize,
     length: usize,
-    /// The length of the sectors in bytes.
+    /// The total length of the sectors, in bytes.
     sectors: usize,
 }
 
-impl Part {
-    /// Of the first of `length` bytes at `place`: whole sectors, as many as there are, or else what is in the next few.
-    fn new(place: HostOffset, length: usize) -> Self {
+impl Segment {
+    /// Returns the first segment of the `length` bytes at `host`: all whole sectors, or else up to [`CHUNK`] bytes.
+    fn new(host: HostOffset, length: usize) -> Self {
         // Less than a sector.
-        let skip = usize::try_from(place.0 % SECTOR as u64).unwrap_or(0);
+        let skip = usize::try_from(host.0 % SECTOR as u64).unwrap_or(0);
         if skip == 0 && (length.is_multiple_of(SECTOR) || length >= CHUNK) {
             let length = length - length % SECTOR;
             return Self { skip, length, sectors: length };
@@ -146,17 +148,17 @@ impl Part {
         self.length == self.sectors
     }
 
-    /// Where the first sector begins.
-    fn start(&self, place: HostOffset) -> HostOffset {
-        HostOffset(place.0 - self.skip as u64)
+    /// Returns the host offset of the first sector.
+    fn start(&self, host: HostOffset) -> HostOffset {
+        HostOffset(host.0 - self.skip as u64)
     }
 
-    /// Where the bytes are in the sectors.
+    /// Returns the position of the range in the sectors.
     fn bytes(&self) -> Range<usize> {
         self.skip..self.skip + self.length
     }
 
-    /// The sectors that hold other bytes as well: where each begins.
+    /// Returns the positions of the sectors that the range covers only in part.
     fn partial_sectors(&self) -> impl Iterator<Item = usize> {
         let last = self.sectors - SECTOR;
         let first_is_partial = self.skip > 0 || self.length < SECTOR;

@@ -1,32 +1,34 @@
-//! Who changes the tables as a whole has the image alone.
+//! Exclusive access for operations that restructure the tables.
 
 use core::cell::Cell;
 
 use super::waiters::Waiters;
 
-/// Requests of the guest are inside while they run. ExclusiveGuard, it lets nobody in, and whoever closed it goes on when all
-/// who were inside have left.
+/// A lock with shared access for guest requests and exclusive access for restructuring operations.
 ///
-/// Nobody who is inside enters once more, for it may be closed in between.
+/// A waiting exclusive access blocks new shared accesses. Therefore a request with shared access must not enter again:
+/// it would wait for itself.
 #[derive(Default)]
 pub(crate) struct Gate {
+    /// The number of shared accesses.
     inside: Cell<usize>,
+    /// An exclusive access exists or waits.
     closed: Cell<bool>,
     waiters: Waiters,
 }
 
-/// SharedGuard until dropped: see [`cancellation`](super::cancellation).
+/// Shared access until dropped: see [`cancellation`](super::cancellation).
 pub(crate) struct SharedGuard<'a> {
     gate: &'a Gate,
 }
 
-/// Keeps the gate closed until dropped: see [`cancellation`](super::cancellation).
+/// Exclusive access until dropped: see [`cancellation`](super::cancellation).
 pub(crate) struct ExclusiveGuard<'a> {
     gate: &'a Gate,
 }
 
 impl Gate {
-    /// Enters where nothing has to be waited for.
+    /// Acquires shared access without waiting.
     pub(crate) fn try_enter(&self) -> Option<SharedGuard<'_>> {
         if self.closed.get() {
             return None;
@@ -35,11 +37,12 @@ impl Gate {
         Some(SharedGuard { gate: self })
     }
 
+    /// Waits for shared access.
     pub(crate) async fn enter(&self) -> SharedGuard<'_> {
         self.waiters.until(|| self.try_enter()).await
     }
 
-    /// Waits until nobody else keeps it closed, closes it, and waits until nobody is inside.
+    /// Waits for other exclusive accesses, blocks new shared accesses, and waits until the existing ones end.
     pub(crate) async fn close(&self) -> ExclusiveGuard<'_> {
         let closed = self.waiters.until(|| (!self.closed.replace(true)).then(|| ExclusiveGuard { gate: self })).await;
         self.waiters.until(|| (self.inside.get() == 0).then_some(())).await;
@@ -69,11 +72,11 @@ mod tests {
     use crate::ready::now_or_never;
 
     #[test]
-    fn closed_it_waits_for_those_inside_and_lets_nobody_in() {
+    fn exclusive_access_waits_for_shared_accesses_and_blocks_new_ones() {
         let gate = Gate::default();
         let inside = gate.try_enter();
-        assert!(now_or_never(gate.close()).is_none(), "somebody is inside");
-        // Who gave up closing it has opened it again.
+        assert!(now_or_never(gate.close()).is_none(), "a request has shared access");
+        // The dropped future no longer blocks new accesses.
         let second = gate.try_enter();
         assert!(second.is_some());
         drop((inside, second));

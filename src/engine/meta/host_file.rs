@@ -1,4 +1,4 @@
-//! A file of the image, as the engine reads it.
+//! The files of an image.
 
 use alloc::vec;
 use alloc::vec::Vec;
@@ -9,35 +9,35 @@ use crate::storage::{Storage, StorageMut};
 
 /// A storage and its length.
 ///
-/// What lies past the end reads as zeros, as QEMU reads a table or a cluster that the file does not hold in full.
+/// Bytes past the end read as zeros, as in QEMU, which reads tables and clusters that the file holds only in part.
 #[derive(Debug)]
 pub(crate) struct HostFile<S> {
     id: FileId,
     storage: S,
     size: Cell<u64>,
-    /// As `size`, and past what writes may have left that were dropped.
+    /// The end of all completed and dropped writes; at least `size`.
     untouched: Cell<u64>,
-    /// A write was begun, or has ended, since the last barrier.
+    /// A write began or ended since the last barrier began.
     unsynced: Cell<bool>,
 }
 
 /// The files of one image.
 #[derive(Debug)]
 pub(crate) struct Files<S> {
-    /// Holds the metadata, and the data unless there is a data file.
+    /// The image file. It holds the metadata, and the guest data unless there is an external data file.
     pub(crate) image: HostFile<S>,
     /// The external data file.
     pub(crate) data_file: Option<HostFile<S>>,
 }
 
 impl<S> Files<S> {
-    /// The file that holds the guest's data.
+    /// Returns the file that holds the guest data.
     pub(crate) fn data(&self) -> &HostFile<S> {
         self.data_file.as_ref().unwrap_or(&self.image)
     }
 }
 
-/// Tells the files of a chain apart in the caches that they share.
+/// Identifies a file of a chain in the caches that the chain shares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct FileId(pub(crate) u32);
 
@@ -55,7 +55,7 @@ impl<S: Storage> HostFile<S> {
         self.size.get()
     }
 
-    /// From here on the storage holds nothing but zeros, if anything.
+    /// Returns an offset at and after which the storage holds only zeros.
     pub(crate) fn untouched(&self) -> u64 {
         self.untouched.get()
     }
@@ -65,7 +65,7 @@ impl<S: Storage> HostFile<S> {
             return Ok(());
         }
         if offset.plus(buf.len() as u64).0 > self.size() && self.untouched() > self.size() {
-            // A write that was dropped may have made it longer.
+            // A dropped write may have extended the file.
             self.size.set(self.storage.size().await?.max(self.size()));
         }
         let available = self.size().saturating_sub(offset.0);
@@ -79,7 +79,7 @@ impl<S: Storage> HostFile<S> {
         if present.is_empty() { Ok(()) } else { self.storage.read_at(offset.0, present).await }
     }
 
-    /// The bytes from `offset` on, `length` of them or as many as the file has.
+    /// Reads `length` bytes at `offset`, or up to the end of the file.
     pub(crate) async fn read_up_to(&self, offset: HostOffset, length: u64) -> Result<Vec<u8>, S::Error> {
         let available = self.size().saturating_sub(offset.0).min(length);
         // Callers bound `length` far below the address space of any target.
@@ -92,7 +92,7 @@ impl<S: Storage> HostFile<S> {
 }
 
 impl<S: StorageMut> HostFile<S> {
-    /// Writes `buf` at `offset`; what lies between the old end and `offset` reads as zeros.
+    /// Writes `buf` at `offset`. Bytes between the old end and `offset` read as zeros.
     pub(crate) async fn write(&self, offset: HostOffset, buf: &[u8]) -> Result<(), S::Error> {
         let end = offset.plus(buf.len() as u64).0;
         self.untouched.set(self.untouched().max(end));
@@ -102,7 +102,7 @@ impl<S: StorageMut> HostFile<S> {
         Ok(())
     }
 
-    /// As [`Self::write`], of `length` bytes, by a call that needs not wait.
+    /// Writes `length` bytes at `offset` by the synchronous call `write`. Otherwise like [`Self::write`].
     pub(crate) fn write_by(
         &self,
         offset: HostOffset,
@@ -117,55 +117,55 @@ impl<S: StorageMut> HostFile<S> {
         Ok(())
     }
 
-    /// Makes the file longer, with zeros, or shorter.
+    /// Extends the file with zeros, or truncates it.
     pub(crate) async fn set_size(&self, size: u64) -> Result<(), S::Error> {
         let _written = self.written();
-        // What a cut that was dropped has taken away must not be asked for.
+        // A dropped truncation may take effect, so the bytes behind `size` must not be read.
         self.size.set(self.size().min(size));
         self.storage.set_size(size).await?;
         self.size.set(size);
         Ok(())
     }
 
-    /// A barrier, if anything was written since the last one.
+    /// Issues a barrier if anything was written since the last one.
     ///
-    /// When it fails or is dropped, nothing is known of it, so the next one is not left out.
+    /// If it fails or is dropped, its effect is unknown, so the next barrier is not skipped.
     pub(crate) async fn flush(&self) -> Result<(), S::Error> {
         if !self.unsynced.replace(false) {
             return Ok(());
         }
-        let unknown = Written { unsynced: &self.unsynced };
+        let unknown = UnsyncedWrite { unsynced: &self.unsynced };
         self.storage.flush().await?;
         unknown.forget();
         Ok(())
     }
 
-    /// Something is written, from now on until this is dropped: a barrier in between covers it not, or not for sure.
-    fn written(&self) -> Written<'_> {
+    /// Records that a write runs until the guard is dropped. A barrier in between is not sure to cover that write.
+    fn written(&self) -> UnsyncedWrite<'_> {
         self.unsynced.set(true);
-        Written { unsynced: &self.unsynced }
+        UnsyncedWrite { unsynced: &self.unsynced }
     }
 }
 
-/// Says when dropped that something was written: see [`cancellation`](super::cancellation).
-struct Written<'a> {
+/// Records a write when dropped: see [`cancellation`](super::cancellation).
+struct UnsyncedWrite<'a> {
     unsynced: &'a Cell<bool>,
 }
 
-impl Written<'_> {
+impl UnsyncedWrite<'_> {
     fn forget(self) {
         core::mem::forget(self);
     }
 }
 
-impl Drop for Written<'_> {
+impl Drop for UnsyncedWrite<'_> {
     fn drop(&mut self) {
         self.unsynced.set(true);
     }
 }
 
 impl<S: StorageMut> Files<S> {
-    /// A barrier for both, where it is needed.
+    /// Issues a barrier for each file that was written since its last one.
     pub(crate) async fn flush(&self) -> Result<(), S::Error> {
         if let Some(data_file) = &self.data_file {
             data_file.flush().await?;

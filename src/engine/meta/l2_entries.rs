@@ -1,4 +1,4 @@
-//! The entries of a slice of an L2 table, in runs.
+//! Combines the entries of an L2 table slice into runs.
 
 use super::run::{Mapping, Run};
 use super::table_cache::SliceRef;
@@ -8,7 +8,7 @@ use crate::format::l1::L1Entry;
 use crate::format::l2::{BadL2Entry, Cluster, L2Entry, L2Rules, SubclusterKind};
 use crate::format::units::{GuestOffset, HostOffset, usize_of};
 
-/// The entries of a slice from the one at byte `at` on, which is at `offset` in the file.
+/// The entries of a slice from byte `at` of the slice, which is at host offset `offset`, to its end.
 pub(super) struct L2Entries {
     pub(super) slice: SliceRef,
     pub(super) at: usize,
@@ -17,14 +17,14 @@ pub(super) struct L2Entries {
 }
 
 impl L2Entries {
-    /// The run at `start`, which the first entry maps, of at most `limit` bytes. `l1_entry` points to the table.
+    /// Returns the run at `start`, which the first entry maps, of at most `limit` bytes. `l1_entry` points to the table.
     #[inline]
     pub(super) fn run(&self, start: GuestOffset, limit: u64, l1_entry: L1Entry) -> Result<Run, Corrupt> {
         let run = self.first_run(0, start, l1_entry)?;
         if run.length >= limit { Ok(run.cut(limit)) } else { Ok(self.extended(run, start, limit, l1_entry)) }
     }
 
-    /// `run`, which the first entry maps, with what continues it in the entries behind.
+    /// Extends `run`, which the first entry maps, by the entries that continue it.
     fn extended(&self, mut run: Run, start: GuestOffset, limit: u64, l1_entry: L1Entry) -> Run {
         let cluster_bits = self.rules.geometry.cluster_bits();
         while run.length < limit {
@@ -34,7 +34,7 @@ impl L2Entries {
                 run.reaches_slice_end = true;
                 break;
             }
-            // What is before a damaged entry is fine; whoever continues there meets it again.
+            // The run before a corrupt entry is valid. The lookup that continues there reports the error.
             let Ok(next) = self.first_run(index, next_start, l1_entry) else {
                 break;
             };
@@ -45,12 +45,12 @@ impl L2Entries {
         run.cut(limit)
     }
 
-    /// How many entries there are.
+    /// Returns the number of entries.
     pub(super) fn count(&self) -> usize {
         (self.slice.len() - self.at) / usize_of(self.rules.geometry.l2_entry_size())
     }
 
-    /// The run at `start`, within the cluster of entry `index`.
+    /// Returns the run at `start` within the cluster of entry `index`.
     #[inline]
     fn first_run(&self, index: usize, start: GuestOffset, l1_entry: L1Entry) -> Result<Run, Corrupt> {
         let geometry = self.rules.geometry;
@@ -72,7 +72,7 @@ impl L2Entries {
         })
     }
 
-    /// As [`Self::first_run`], of an entry of any kind.
+    /// Decodes an entry of any kind, for [`Self::first_run`].
     fn first_run_of_any(&self, index: usize, start: GuestOffset) -> Result<(u64, Mapping), Corrupt> {
         let geometry = self.rules.geometry;
         let within = geometry.offset_in_cluster(start);
@@ -95,7 +95,7 @@ impl L2Entries {
         let mapping = match (kind, host) {
             (SubclusterKind::Zero, _) => Mapping::Zero(host),
             (SubclusterKind::Data, Some(host)) => Mapping::Data(host),
-            // Nothing is allocated without a host cluster: decoding saw to it.
+            // Decoding has checked that data has a host cluster.
             (SubclusterKind::Unallocated, _) | (SubclusterKind::Data, None) => Mapping::Unallocated(host),
         };
         Ok((end - within, mapping))
@@ -111,19 +111,19 @@ impl L2Entries {
         bad.at(self.offset_of(index), self.entry(index))
     }
 
-    /// The host offset of entry `index`.
+    /// Returns the host offset of entry `index`.
     fn offset_of(&self, index: usize) -> HostOffset {
         self.offset.plus((self.byte_of(index) - self.at) as u64)
     }
 
     fn byte_of(&self, index: usize) -> usize {
-        // An entry is 8 or 16 bytes, and the index is that of an entry in the slice, or of the first one behind it.
+        // An entry has 8 or 16 bytes, and the index is at most the number of entries in the slice.
         self.at + index * usize_of(self.rules.geometry.l2_entry_size())
     }
 }
 
 impl BadL2Entry {
-    /// The error for the entry `raw` at host offset `offset`.
+    /// Returns the error for the entry `raw` at host offset `offset`.
     pub(crate) fn at(self, offset: HostOffset, raw: L2Entry) -> Corrupt {
         let entry_offset = offset.0;
         match self {

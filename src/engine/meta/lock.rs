@@ -1,13 +1,13 @@
-//! One at a time, across awaits.
+//! A mutex that can be held across awaits.
 
 use core::cell::Cell;
 
 use super::waiters::Waiters;
 
-/// A lock for a single thread. Dropping a future that waits for it, or holds it, is safe.
+/// A mutex for the tasks of one thread. It is safe to drop a future that waits for it or holds it.
 #[derive(Default)]
 pub(crate) struct Lock {
-    taken: Cell<bool>,
+    locked: Cell<bool>,
     waiters: Waiters,
 }
 
@@ -22,13 +22,13 @@ impl Lock {
     }
 
     pub(crate) fn try_acquire(&self) -> Option<Guard<'_>> {
-        (!self.taken.replace(true)).then(|| Guard { lock: self })
+        (!self.locked.replace(true)).then(|| Guard { lock: self })
     }
 }
 
 impl Drop for Guard<'_> {
     fn drop(&mut self) {
-        self.lock.taken.set(false);
+        self.lock.locked.set(false);
         self.lock.waiters.wake_all();
     }
 }
@@ -39,7 +39,7 @@ mod tests {
     use crate::ready::now_or_never;
 
     #[test]
-    fn who_does_not_get_it_leaves_it_to_who_has_it() {
+    fn a_dropped_acquire_leaves_the_lock_held() {
         let lock = Lock::default();
         let held = now_or_never(lock.acquire());
         assert!(held.is_some());

@@ -1,8 +1,8 @@
-//! The lookup: a guest offset to the run that begins there.
+//! The lookup: resolves a guest offset to the run that begins there.
 //!
 //! [`Tables::resolve`] is the only code that goes from the L1 table to an L2 entry. It reads cached slices alone, and
-//! names the slice that it misses; [`Tables::run`] loads that and tries again. Reading, writing, map, locate, diff and
-//! discard all resolve the disk by these two.
+//! reports the slice that is missing. [`Tables::run`] loads that slice and tries again. Reading, writing, map, locate, diff
+//! and discard all resolve guest offsets by these two.
 
 use alloc::rc::Rc;
 use alloc::vec::Vec;
@@ -21,7 +21,7 @@ use crate::format::l2::{L2Entry, L2Rules};
 use crate::format::units::{GuestOffset, HostOffset};
 use crate::storage::Storage;
 
-/// How many table slices one run may span, so that a lookup returns soon on any image.
+/// The most table slices that one run may span, so that a lookup returns soon on any image.
 const MAX_SLICES: u32 = 64;
 
 /// The mapping tables of an image, over the file that holds them.
@@ -32,18 +32,18 @@ pub(crate) struct Tables {
     lookups: Cell<u64>,
 }
 
-/// The entries that a guest offset goes through.
+/// The table entries that map a guest offset.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Walk {
     /// The L1 entry and its host offset; `None` past the end of the L1 table.
     pub(crate) l1_entry: Option<(HostOffset, L1Entry)>,
-    /// `None` where no L2 table is mapped.
+    /// The host offset of the L2 table; `None` if the L1 entry has none.
     pub(crate) l2_table: Option<HostOffset>,
     /// The L2 entry and its host offset.
     pub(crate) l2_entry: Option<(HostOffset, L2Entry)>,
 }
 
-/// An L1 entry, and what it points to.
+/// An L1 entry, and the L2 table that it points to.
 #[derive(Clone, Copy)]
 pub(crate) struct L1Step {
     /// The host offset of the entry.
@@ -75,7 +75,7 @@ impl Tables {
         self.slice_size
     }
 
-    /// How many runs were resolved to an L2 entry.
+    /// Returns how many runs were resolved to an L2 entry.
     pub(crate) fn lookups(&self) -> u64 {
         self.lookups.get()
     }
@@ -97,9 +97,9 @@ impl Tables {
         Ok(run)
     }
 
-    /// Completes the lookup whose first attempt returned `first`: the run is as long as possible, also across slices.
+    /// Completes the lookup whose first attempt returned `first`. The run is as long as possible, also across slices.
     ///
-    /// Only a run that spans many slices may be cut short.
+    /// Only a run that spans many slices may be shorter.
     pub(crate) async fn run<S: Storage>(
         &self,
         file: &HostFile<S>,
@@ -121,7 +121,7 @@ impl Tables {
                         }
                     }
                 },
-                // What is before a damaged entry is fine; whoever continues there meets it again.
+                // The run before a corrupt entry is valid. The lookup that continues there reports the error.
                 Err(Stop::Corrupt(_)) if run.is_some() => break,
                 Err(stop) => self.cache.resume(file, self.slice_size, stop, &mut pins).await?,
             }
@@ -131,11 +131,11 @@ impl Tables {
             }
             attempt = self.resolve(file.id(), l1, start.plus(known), limit - known);
         }
-        // Two attempts at most bring the first run: one misses the L1 slice, and one the L2 slice.
+        // At most two attempts miss before the first run: one misses the L1 slice, and one the L2 slice.
         Ok(run.unwrap_or(Run::without_l2_table(limit)))
     }
 
-    /// Follows `start` through the tables, without waiting.
+    /// Returns the table entries that map `start`, without waiting.
     pub(crate) fn walk(&self, file: FileId, l1: L1Table, start: GuestOffset) -> Attempt<Walk> {
         let Some(L1Step { offset, entry, l2_table }) = self.l1_step(file, l1, start)? else {
             return Ok(Walk { l1_entry: None, l2_table: None, l2_entry: None });
@@ -150,18 +150,18 @@ impl Tables {
         Ok(Walk { l1_entry: Some((offset, entry)), l2_table, l2_entry })
     }
 
-    /// The L2 entries from the one at host offset `first` on, `count` of them or as many as its slice has.
+    /// Returns `count` L2 entries from host offset `first`, or up to the end of their slice.
     pub(crate) fn l2_entries(&self, file: FileId, first: HostOffset, count: usize) -> Attempt<Vec<L2Entry>> {
         let entries = self.entries_at(file, first)?;
         Ok((0..count.min(entries.count())).map(|at| entries.entry(at)).collect())
     }
 
-    /// The L2 entry at host offset `offset`.
+    /// Returns the L2 entry at host offset `offset`.
     pub(crate) fn l2_entry(&self, file: FileId, offset: HostOffset) -> Attempt<L2Entry> {
         Ok(self.entries_at(file, offset)?.entry(0))
     }
 
-    /// The slice of a table that begins at `start`.
+    /// Returns the table slice that begins at host offset `start`.
     pub(crate) async fn slice<S: Storage>(
         &self,
         file: &HostFile<S>,
@@ -170,7 +170,7 @@ impl Tables {
         Ok(self.cache.slice_at(file, self.slice_size, start).await.map_err(Error::Storage)?.0)
     }
 
-    /// The L1 entry for `start`; `None` past the end of the table.
+    /// Returns the L1 entry for `start`; `None` past the end of the table.
     #[inline]
     pub(crate) fn l1_step(&self, file: FileId, l1: L1Table, start: GuestOffset) -> Attempt<Option<L1Step>> {
         let index = self.geometry().l1_index(start);
@@ -190,14 +190,14 @@ impl Tables {
         l2_table.plus(self.geometry().l2_index(start) * self.geometry().l2_entry_size())
     }
 
-    /// The L2 entries from the one at host offset `offset` to the end of its slice.
+    /// Returns the L2 entries from host offset `offset` to the end of their slice.
     #[inline]
     fn entries_at(&self, file: FileId, offset: HostOffset) -> Attempt<L2Entries> {
         let (slice, at) = self.cache.try_slice_at(file, self.slice_size, offset)?;
         Ok(L2Entries { slice, at, offset, rules: self.rules })
     }
 
-    /// Resolves the run at `start`, of which the L1 entry at `step` says that nothing is mapped.
+    /// Resolves the run at `start`, whose L1 entry, `step`, is empty.
     #[cold]
     fn resolve_empty(&self, file: FileId, l1: L1Table, step: L1Step, start: GuestOffset, limit: u64) -> Attempt<Run> {
         let empty = self.count_empty(file, step.offset, l1.entries - self.geometry().l1_index(start))?;
@@ -206,7 +206,7 @@ impl Tables {
         Ok(Run::without_l2_table(covered.min(limit)))
     }
 
-    /// How many L1 entries from the one at `offset` on are empty, within its slice and at most `limit`.
+    /// Counts the empty L1 entries from host offset `offset`, within their slice and up to `limit`.
     fn count_empty(&self, file: FileId, offset: HostOffset, limit: u64) -> Attempt<u64> {
         let (slice, at) = self.cache.try_slice_at(file, self.slice_size, offset)?;
         let words = (at..slice.len()).step_by(8).map(|at| L1Entry(slice.word(at)));

@@ -1,11 +1,10 @@
-//! The reference counts as they will be after a change of the tables as a whole.
+//! The refcounts after a restructuring of the tables.
 //!
-//! Nothing of the old counts is changed, in memory or in the file: a block of which a count changes is copied to a free
-//! cluster, and changed there. When the new counts are whole in the file, the header can be switched to them; until then
-//! they can be forgotten at any moment.
+//! The old refcounts do not change, in memory or in the file. To change a refcount, its block is copied to a free cluster,
+//! and the copy is changed. Once the new refcounts are complete in the file, the header can be switched to them. Until then
+//! they can be discarded at any moment.
 //!
-//! Clusters are taken only where the *old* counts say that they are free, for the old tables are still the ones that
-//! the header points to.
+//! Only clusters that are free in the *old* refcounts are allocated, because the header still points to the old tables.
 
 use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
@@ -20,38 +19,38 @@ use crate::format::refcount::{RefcountPosition, TABLE_ENTRY_SIZE};
 use crate::format::units::HostOffset;
 use crate::storage::Storage;
 
-/// Refcounts that are made anew, beside those that the file points to.
+/// New refcounts, beside those that the file points to.
 ///
-/// Dropped before they are written, they are forgotten: see [`cancellation`](super::cancellation).
+/// They are discarded when this is dropped, unless they were adopted: see [`cancellation`](super::cancellation).
 pub(super) struct NewRefcounts<'a> {
     old: &'a Refcounts,
-    /// Where each block will be; 0 where there is none.
+    /// The host offset of each new refcount block; 0 where there is none.
     table: RefCell<Vec<u64>>,
-    /// Which blocks are copies. Only those are changed.
+    /// Whether each block is a copy. Only copies are changed.
     copied: RefCell<Vec<bool>>,
     /// Slices of the copies.
     pub(super) dirty: Dirty,
-    /// Clusters before this one are not taken any more.
+    /// No cluster before this one is allocated any more.
     next: Cell<u64>,
     lowest_freed: Cell<u64>,
 }
 
-/// What becomes of a count.
+/// A change of one reference.
 #[derive(Clone, Copy)]
 enum Change {
     Add,
     Remove,
 }
 
-/// What is still to be done so that a block can be changed.
+/// A step of [`NewRefcounts::apply`]: copy a refcount block, or set a refcount in a copy.
 #[derive(Clone, Copy)]
 enum Work {
     Copy(usize),
-    Set { cluster: u64, count: u64 },
+    Set { cluster: u64, refcount: u64 },
 }
 
 impl<'a> NewRefcounts<'a> {
-    /// The same as `old`, of which nothing may be dirty.
+    /// Creates refcounts that equal `old`, which must not be dirty.
     pub(super) fn of(old: &'a Refcounts) -> Self {
         let table = old.table.borrow().clone();
         Self {
@@ -66,7 +65,7 @@ impl<'a> NewRefcounts<'a> {
 
     /// Adds a reference to each of `clusters`.
     ///
-    /// Fails where that is more than a count can hold, or where a cluster that somebody refers to is counted as free.
+    /// Fails if a refcount would exceed its width, or if one of the clusters, which are all in use, has refcount 0.
     pub(super) async fn add<S: Storage>(
         &self,
         file: &HostFile<S>,
@@ -75,7 +74,7 @@ impl<'a> NewRefcounts<'a> {
         self.change(file, clusters, Change::Add).await
     }
 
-    /// Takes a reference from each of `clusters`. A count that is 0 already stays.
+    /// Removes a reference from each of `clusters`. A refcount of 0 stays 0.
     pub(super) async fn remove<S: Storage>(
         &self,
         file: &HostFile<S>,
@@ -84,7 +83,7 @@ impl<'a> NewRefcounts<'a> {
         self.change(file, clusters, Change::Remove).await
     }
 
-    /// Tells `found` the count of each of `clusters`, in order.
+    /// Calls `found` with the refcount of each of `clusters`, in order.
     pub(super) async fn get<S: Storage>(
         &self,
         file: &HostFile<S>,
@@ -94,35 +93,36 @@ impl<'a> NewRefcounts<'a> {
         let mut cluster = clusters.start;
         while cluster < clusters.end {
             let end = clusters.end.min(self.old.end_of_block(cluster));
-            let Some(part) = self.part(file, cluster..end).await? else {
+            let Some(segment) = self.segment(file, cluster..end).await? else {
                 (cluster..end).for_each(|_| found(0));
                 cluster = end;
                 continue;
             };
-            part.places(self.old)
-                .for_each(|(word_at, place)| found(self.old.width.get(part.slice.word(word_at), place)));
-            cluster = part.clusters.end;
+            segment
+                .positions(self.old)
+                .for_each(|(word_at, position)| found(self.old.width.get(segment.slice.word(word_at), position)));
+            cluster = segment.clusters.end;
         }
         Ok(())
     }
 
-    /// Takes `wanted` free clusters that follow each other, each with one reference.
+    /// Allocates `wanted` contiguous free clusters, each with one reference, and returns the first.
     pub(super) async fn allocate<S: Storage>(&self, file: &HostFile<S>, wanted: u64) -> Result<u64, Error<S::Error>> {
         let first = self.find_free(file, wanted).await?;
         for cluster in first..first + wanted {
-            self.settle(file, Work::Set { cluster, count: 1 }).await?;
+            self.apply(file, Work::Set { cluster, refcount: 1 }).await?;
         }
         Ok(first)
     }
 
-    /// Takes the clusters of the table itself, instead of those in `old` where it was.
+    /// Allocates clusters for the refcount table itself, and frees its previous ones, `old`.
     pub(super) async fn move_table<S: Storage>(
         &self,
         file: &HostFile<S>,
         old: Range<u64>,
     ) -> Result<Range<u64>, Error<S::Error>> {
         self.remove(file, old).await?;
-        // The blocks that count the table's own clusters may make it larger.
+        // The refcount blocks of the table's own clusters may require a larger table.
         loop {
             let bytes = self.table_bytes();
             let clusters = bytes >> self.old.geometry.cluster_bits();
@@ -134,27 +134,27 @@ impl<'a> NewRefcounts<'a> {
         }
     }
 
-    /// How many bytes the table takes: a multiple of the cluster size.
+    /// Returns the size of the table in bytes: a multiple of the cluster size.
     fn table_bytes(&self) -> u64 {
         self.table.borrow().len() as u64 * TABLE_ENTRY_SIZE
     }
 
-    /// Behind everything that was taken.
+    /// Returns the end of all clusters that were allocated here.
     pub(super) fn end(&self) -> u64 {
         self.next.get()
     }
 
-    /// The table as it is to be stored.
+    /// Returns the bytes of the new refcount table.
     pub(super) fn whole_table(&self) -> Vec<u8> {
         self.table.borrow().iter().flat_map(|block| block.to_be_bytes()).collect()
     }
 
-    /// Whether anything is to be stored at all.
+    /// Returns whether anything has to be written.
     pub(super) fn has_changed(&self) -> bool {
         self.copied.borrow().contains(&true)
     }
 
-    /// They are the counts now: the file has them.
+    /// Makes these the current refcounts, after the header points to them.
     pub(super) fn adopt(&self) {
         let bits = self.old.geometry.cluster_bits();
         let is_copied = self.copied.borrow();
@@ -190,43 +190,50 @@ impl<'a> NewRefcounts<'a> {
                 cluster = end;
                 continue;
             }
-            self.settle(file, Work::Copy(index)).await?;
-            let Some(part) = self.part(file, cluster..end).await? else {
+            self.apply(file, Work::Copy(index)).await?;
+            let Some(segment) = self.segment(file, cluster..end).await? else {
                 continue;
             };
-            for ((word_at, place), cluster) in part.places(self.old).zip(part.clusters.clone()) {
-                let word = part.slice.word(word_at);
-                let count = self.old.width.get(word, place);
-                let count = match change {
-                    Change::Add => self.incremented(cluster, count)?,
+            for ((word_at, position), cluster) in segment.positions(self.old).zip(segment.clusters.clone()) {
+                let word = segment.slice.word(word_at);
+                let refcount = self.old.width.get(word, position);
+                let refcount = match change {
+                    Change::Add => self.incremented(cluster, refcount)?,
                     Change::Remove => {
-                        if count == 1 {
+                        if refcount == 1 {
                             self.lowest_freed.set(self.lowest_freed.get().min(cluster));
                         }
-                        count.saturating_sub(1)
+                        refcount.saturating_sub(1)
                     }
                 };
-                self.dirty.set_word(part.start, &part.slice, word_at, self.old.width.set(word, place, count));
+                self.dirty.set_word(
+                    segment.start,
+                    &segment.slice,
+                    word_at,
+                    self.old.width.set(word, position, refcount),
+                );
             }
-            cluster = part.clusters.end;
+            cluster = segment.clusters.end;
         }
         Ok(())
     }
 
-    fn incremented<E>(&self, cluster: u64, count: u64) -> Result<u64, Error<E>> {
+    fn incremented<E>(&self, cluster: u64, refcount: u64) -> Result<u64, Error<E>> {
         let offset = self.old.offset_of(cluster).0;
-        if count == 0 {
+        if refcount == 0 {
             return Err(Corrupt::Uncounted { offset }.into());
         }
-        if count >= self.old.width.max() {
+        if refcount >= self.old.width.max() {
             return Err(Misuse::TooManyReferences { bits: self.old.width.bits() }.into());
         }
-        Ok(count + 1)
+        Ok(refcount + 1)
     }
 
-    /// Carries out `work`, and what it takes: a block that is to be changed has to be a copy, a copy has to be counted,
-    /// and the block that counts it is changed by that.
-    async fn settle<S: Storage>(&self, file: &HostFile<S>, work: Work) -> Result<(), Error<S::Error>> {
+    /// Carries out `work` and the steps that it requires.
+    ///
+    /// Only a copy of a block can be changed. The cluster of a copy needs a refcount, and to set that refcount changes
+    /// another block.
+    async fn apply<S: Storage>(&self, file: &HostFile<S>, work: Work) -> Result<(), Error<S::Error>> {
         if let Work::Copy(index) = work
             && self.is_copied(index)
         {
@@ -238,22 +245,22 @@ impl<'a> NewRefcounts<'a> {
                 Work::Copy(index) if self.is_copied(index) => {}
                 Work::Copy(index) => {
                     let (old, new) = self.copy_block(file, index).await?;
-                    stack.push(Work::Set { cluster: new, count: 1 });
-                    stack.extend(old.map(|cluster| Work::Set { cluster, count: 0 }));
+                    stack.push(Work::Set { cluster: new, refcount: 1 });
+                    stack.extend(old.map(|cluster| Work::Set { cluster, refcount: 0 }));
                 }
                 Work::Set { cluster, .. } if !self.is_copied(self.old.block_index(cluster)) => {
                     stack.push(work);
                     stack.push(Work::Copy(self.old.block_index(cluster)));
                 }
-                Work::Set { cluster, count } => {
-                    if count == 0 {
+                Work::Set { cluster, refcount } => {
+                    if refcount == 0 {
                         self.lowest_freed.set(self.lowest_freed.get().min(cluster));
                     }
-                    if let Some(part) = self.part(file, cluster..cluster + 1).await?
-                        && let Some((word_at, place)) = part.places(self.old).next()
+                    if let Some(segment) = self.segment(file, cluster..cluster + 1).await?
+                        && let Some((word_at, position)) = segment.positions(self.old).next()
                     {
-                        let changed = self.old.width.set(part.slice.word(word_at), place, count);
-                        self.dirty.set_word(part.start, &part.slice, word_at, changed);
+                        let changed = self.old.width.set(segment.slice.word(word_at), position, refcount);
+                        self.dirty.set_word(segment.start, &segment.slice, word_at, changed);
                     }
                 }
             }
@@ -261,7 +268,7 @@ impl<'a> NewRefcounts<'a> {
         Ok(())
     }
 
-    /// Copies a block, or makes an empty one where there is none; which cluster held it, and which one does now.
+    /// Copies a refcount block, or creates an empty one. Returns the cluster of the old block, and that of the new one.
     async fn copy_block<S: Storage>(
         &self,
         file: &HostFile<S>,
@@ -301,7 +308,7 @@ impl<'a> NewRefcounts<'a> {
         Ok(())
     }
 
-    /// The first of `wanted` clusters that are free in the old counts, and not taken.
+    /// Returns the first of `wanted` contiguous clusters that are free in the old refcounts and not allocated here.
     async fn find_free<S: Storage>(&self, file: &HostFile<S>, wanted: u64) -> Result<u64, Error<S::Error>> {
         let first = self.old.free_run(file, self.next.get(), wanted).await?;
         self.old.check_allocatable::<Error<S::Error>>(first..first + wanted)?;
@@ -309,20 +316,23 @@ impl<'a> NewRefcounts<'a> {
         Ok(first)
     }
 
-    /// The counts of as many of `clusters`, of one block, as are in one slice; `None` where they have no block.
-    async fn part<S: Storage>(
+    /// Returns the refcounts of the first of `clusters` that are in one slice.
+    ///
+    /// `clusters` must be in one refcount block. Returns `None` if that block doesn't exist.
+    async fn segment<S: Storage>(
         &self,
         file: &HostFile<S>,
         clusters: Range<u64>,
-    ) -> Result<Option<Part>, Error<S::Error>> {
+    ) -> Result<Option<Segment>, Error<S::Error>> {
         let Some(block) = self.block(self.old.block_index(clusters.start)) else {
             return Ok(None);
         };
         let first = self.old.position_of(clusters.start);
         let (slice, word_at) = self.old.slice_at(file, block.plus(first.word_byte)).await?;
         let (start, _) = self.old.slice_size.split(block.plus(first.word_byte));
-        let end = clusters.start - self.old.index_in_word(clusters.start) + self.old.counts_in(slice.len() - word_at);
-        Ok(Some(Part { slice, start, word_at, first, clusters: clusters.start..clusters.end.min(end) }))
+        let end =
+            clusters.start - self.old.index_in_word(clusters.start) + self.old.refcounts_in(slice.len() - word_at);
+        Ok(Some(Segment { slice, start, word_at, first, clusters: clusters.start..clusters.end.min(end) }))
     }
 
     fn block(&self, index: usize) -> Option<HostOffset> {
@@ -336,29 +346,29 @@ impl<'a> NewRefcounts<'a> {
 
 impl Drop for NewRefcounts<'_> {
     fn drop(&mut self) {
-        // Nobody writes them any more, unless they are written.
+        // After this, no slice may be written: either all were written, or the file must not point to them.
         self.dirty.forget();
     }
 }
 
-/// Counts that are in one slice.
-struct Part {
+/// Refcounts in one slice.
+struct Segment {
     slice: SliceRef,
-    /// Where the slice begins in the file.
+    /// The host offset of the slice.
     start: HostOffset,
-    /// Where in the slice the word of the first count is.
+    /// The position in the slice of the word with the first refcount.
     word_at: usize,
     first: RefcountPosition,
     clusters: Range<u64>,
 }
 
-impl Part {
-    /// For each count the place of its word in the slice, and its place in the word.
-    fn places<'a>(&'a self, counts: &'a Refcounts) -> impl Iterator<Item = (usize, RefcountPosition)> + 'a {
+impl Segment {
+    /// Returns for each refcount the position of its word in the slice, and its position in the word.
+    fn positions<'a>(&'a self, refcounts: &'a Refcounts) -> impl Iterator<Item = (usize, RefcountPosition)> + 'a {
         self.clusters.clone().map(|cluster| {
-            let place = counts.position_of(cluster);
-            // Within the slice, which is small.
-            (self.word_at + usize::try_from(place.word_byte - self.first.word_byte).unwrap_or(0), place)
+            let position = refcounts.position_of(cluster);
+            // Within the slice, so it fits a usize.
+            (self.word_at + usize::try_from(position.word_byte - self.first.word_byte).unwrap_or(0), position)
         })
     }
 }

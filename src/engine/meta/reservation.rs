@@ -1,36 +1,36 @@
-//! Clusters between their allocation and the link to them.
+//! Clusters that are allocated and not linked yet.
 
 use core::ops::Range;
 
 use super::writeback::Writeback;
 use crate::format::units::HostOffset;
 
-/// Clusters that are allocated and not linked yet. Dropped, they are given back: see
+/// Clusters that are allocated and not linked yet. They are freed when this is dropped: see
 /// [`cancellation`](super::cancellation).
 pub(crate) struct Reservation<'a> {
     writeback: &'a Writeback,
-    /// Empty where the clusters are not counted: those of a data file.
+    /// The clusters to free. Empty for clusters of a data file, which have no refcounts.
     counted: Range<u64>,
     start: HostOffset,
 }
 
 impl<'a> Reservation<'a> {
-    /// Clusters from `start` on, of which those in `counted` are to be given back.
+    /// Reserves the clusters from `start`. When dropped, this frees `counted`.
     pub(crate) fn new(writeback: &'a Writeback, counted: Range<u64>, start: HostOffset) -> Self {
         Self { writeback, counted, start }
     }
 
-    /// Where the first cluster begins.
+    /// Returns the host offset of the first cluster.
     pub(crate) fn start(&self) -> HostOffset {
         self.start
     }
 
-    /// They are linked now.
+    /// Ends the reservation, because all clusters are linked.
     pub(crate) fn keep(mut self) {
         self.counted = 0..0;
     }
 
-    /// The first of those that are left is linked now.
+    /// Removes the first cluster from the reservation, because it is linked.
     pub(crate) fn keep_first(&mut self) {
         self.counted.next();
     }
@@ -38,7 +38,7 @@ impl<'a> Reservation<'a> {
 
 impl Drop for Reservation<'_> {
     fn drop(&mut self) {
-        // A write of a dropped request may still be under way: they are used again only after a flush.
+        // A write of a dropped request may still be under way, so the clusters are allocated again only after a flush.
         self.writeback.free(self.counted.clone());
     }
 }

@@ -1,18 +1,20 @@
-//! Changing the tables as a whole: written beside the old ones, and switched to by one write of the header.
+//! Restructuring the tables: writes new tables beside the old ones, and switches by one write of the header.
 //!
-//! A snapshot changes the reference count of every cluster of the disk, and with it the COPIED flag of every entry. No
-//! order of writing in place keeps the two in agreement at every moment. So nothing is changed in place: new tables and
-//! new refcount blocks are written to free clusters, with one barrier behind them all; then one write of a sector, the
-//! header's [`TablePointers`], makes them the tables of the image; after another barrier the old ones are free.
+//! A snapshot changes the refcount of every cluster of the disk, and with it the COPIED flag of every entry. No order of
+//! writes in place keeps the two consistent at every moment. So nothing is changed in place:
+//!
+//! 1. New tables and new refcount blocks are written to free clusters, followed by one barrier.
+//! 2. One write of a sector, the header's [`TablePointers`], makes them the tables of the image.
+//! 3. After another barrier, the old tables are free.
 //!
 //! ```text
 //! (flush) | new L1 and L2 tables, snapshot table, refcount blocks, refcount table | header | (the old are free)
 //! ```
 //!
-//! A crash, a fault or a dropped future at any moment leaves either the old image or the new one, whole, and not even a
-//! leak. It costs what writing in place costs, and for a while the space of the tables that change.
+//! A crash, an error or a dropped future at any moment leaves either the complete old image or the complete new one, without
+//! a leak. The costs are those of writes in place, and temporarily the space of the tables that change.
 //!
-//! Whoever does it keeps the gate closed, so that no request uses the old tables, and the metadata lock.
+//! The caller holds exclusive access, so that no request uses the old tables, and the metadata lock.
 
 use alloc::vec::Vec;
 use core::ops::Range;
@@ -27,20 +29,21 @@ use crate::format::header::table_pointers::TablePointers;
 use crate::format::units::HostOffset;
 use crate::storage::StorageMut;
 
-/// New tables of an image. Dropped before [`Restructure::commit`], they never were.
+/// New tables of an image. If this is dropped before [`Restructure::commit`], the image does not change.
 pub(crate) struct Restructure<'a, S> {
     files: &'a Files<S>,
     writeback: &'a Writeback,
     refcounts: NewRefcounts<'a>,
     table_pointers: TablePointers,
-    /// Clusters of tables that the image doesn't have any more, or not as tables of which it keeps note; and new ones.
+    /// Clusters to remove from the metadata ranges at the commit.
     dropped: Vec<Range<u64>>,
+    /// Clusters to add to them.
     added: Vec<Range<u64>>,
     _guard: Guard<'a>,
 }
 
 impl<'a, S: StorageMut> Restructure<'a, S> {
-    /// Writes back and makes durable all that was changed before.
+    /// Begins a restructuring: writes back all earlier changes and makes them durable.
     pub(crate) async fn begin(
         files: &'a Files<S>,
         writeback: &'a Writeback,
@@ -54,7 +57,7 @@ impl<'a, S: StorageMut> Restructure<'a, S> {
         Ok(Self { files, writeback, refcounts, table_pointers, dropped: Vec::new(), added: Vec::new(), _guard: guard })
     }
 
-    /// What the header will say.
+    /// Returns the new table pointers of the header.
     pub(crate) fn table_pointers(&mut self) -> &mut TablePointers {
         &mut self.table_pointers
     }
@@ -65,48 +68,49 @@ impl<'a, S: StorageMut> Restructure<'a, S> {
         self.write_back_if_due().await
     }
 
-    /// Takes a reference from each of `clusters`.
+    /// Removes a reference from each of `clusters`.
     pub(crate) async fn remove_references(&self, clusters: Range<u64>) -> Result<(), Error<S::Error>> {
         self.refcounts.remove(&self.files.image, clusters).await?;
         self.write_back_if_due().await
     }
 
-    /// Tells `found` the new count of each of `clusters`, in order.
+    /// Calls `found` with the new refcount of each of `clusters`, in order.
     pub(crate) async fn refcounts(&self, clusters: Range<u64>, found: impl FnMut(u64)) -> Result<(), Error<S::Error>> {
         self.refcounts.get(&self.files.image, clusters, found).await
     }
 
-    /// Fails where one of `clusters` is not for data.
+    /// Fails if one of `clusters` holds metadata.
     pub(crate) fn check_data(&self, clusters: Range<u64>) -> Result<(), Corrupt> {
         self.writeback.refcounts.metadata_ranges.check(clusters, self.writeback.geometry().cluster_bits())
     }
 
-    /// Writes `bytes` to clusters that are free, side by side, each with one reference from now on.
+    /// Writes `bytes` to newly allocated contiguous clusters, and returns their host offset.
     ///
-    /// What no other table of the image points to yet; the last cluster is filled with zeros.
+    /// Zeros fill the rest of the last cluster. No table of the image points to these clusters yet.
     pub(crate) async fn write_new(&self, mut bytes: Vec<u8>) -> Result<HostOffset, Error<S::Error>> {
         let cluster_size = self.writeback.cluster_size();
         bytes.resize(bytes.len().next_multiple_of(cluster_size), 0);
         let clusters = (bytes.len() / cluster_size) as u64;
-        let place = self.writeback.offset_of(self.refcounts.allocate(&self.files.image, clusters).await?);
-        self.writeback.write_table(self.files, place, &bytes).await?;
+        let start = self.writeback.offset_of(self.refcounts.allocate(&self.files.image, clusters).await?);
+        self.writeback.write_table(self.files, start, &bytes).await?;
         self.write_back_if_due().await?;
-        Ok(place)
+        Ok(start)
     }
 
-    /// Takes note that there is a table in `clusters`, where no data may be written.
+    /// Registers `clusters` as metadata at the commit, so that no data is written there.
     pub(crate) fn register_table(&mut self, clusters: Range<u64>) {
         self.added.push(clusters);
     }
 
-    /// Takes note that there is no such table in `clusters` any more.
+    /// Removes `clusters` from the metadata ranges at the commit.
     pub(crate) fn unregister_table(&mut self, clusters: Range<u64>) {
         self.dropped.push(clusters);
     }
 
-    /// Makes these the tables of the image. Nothing is to be waited for between its end and whatever else has to know.
+    /// Makes these the tables of the image.
     ///
-    /// When it is dropped, the header is made again what it was before anything else is written.
+    /// The caller updates its own state after this without an await in between. If this is dropped, the old header is
+    /// written again before anything else is written.
     pub(crate) async fn commit(mut self) -> Result<(), Error<S::Error>> {
         if self.refcounts.has_changed() {
             let moved =

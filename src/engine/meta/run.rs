@@ -1,38 +1,38 @@
-//! Runs: consecutive guest bytes of one mapping.
+//! Runs: consecutive guest bytes with the same mapping.
 
 use crate::format::l2::{CompressedSpan, L2Entry};
 use crate::format::units::HostOffset;
 
-/// What a part of the disk is mapped to.
+/// The mapping of a range of guest bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mapping {
-    /// The backing file shows through. A host cluster may be allocated all the same, for other subclusters.
+    /// Reads from the backing file. A host cluster may still be allocated, for other subclusters.
     Unallocated(Option<HostOffset>),
     /// Zeros, with or without a host cluster.
     Zero(Option<HostOffset>),
     /// Data at this host offset of the data file.
     Data(HostOffset),
-    /// A whole compressed cluster, or the part of it that was asked for.
+    /// A whole compressed cluster, or the requested range of it.
     Compressed(CompressedSpan),
 }
 
-/// Consecutive guest bytes of one mapping; data is at consecutive host offsets.
+/// Consecutive guest bytes with the same mapping; data is at consecutive host offsets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Run {
     pub(crate) length: u64,
     pub(crate) mapping: Mapping,
-    /// How many of the bytes, from the first on, are in clusters that are COPIED at every level.
+    /// The number of bytes, from the first, in clusters that are COPIED at every level.
     pub(crate) copied: u64,
     /// The run reaches the end of the table slice that maps it: another lookup may find that it goes on.
     pub(crate) reaches_slice_end: bool,
     /// The L2 table that maps the first byte may be changed in place: its L1 entry is COPIED.
     pub(crate) l2_table_copied: bool,
-    /// The first byte's L2 entry and its host offset; `None` where there is no L2 table.
+    /// The first byte's L2 entry and its host offset; `None` without an L2 table.
     pub(crate) l2_entry: Option<(HostOffset, L2Entry)>,
 }
 
 impl Run {
-    /// A run that no L2 table maps: the backing file shows through.
+    /// Returns a run that no L2 table maps: it reads from the backing file.
     pub(crate) fn without_l2_table(length: u64) -> Self {
         Self {
             length,
@@ -44,7 +44,7 @@ impl Run {
         }
     }
 
-    /// A run of a file that is not mapped at all: a raw one.
+    /// Returns a run of a raw file, which has no mapping.
     pub(crate) fn raw(offset: HostOffset, length: u64) -> Self {
         Self { mapping: Mapping::Data(offset), reaches_slice_end: false, ..Self::without_l2_table(length) }
     }
@@ -57,7 +57,7 @@ impl Run {
                 (host, next)
             }
             (Mapping::Data(host), Mapping::Data(next)) => (Some(host), Some(next)),
-            // Each compressed cluster is a run of its own.
+            // Each compressed cluster is a separate run.
             _ => return false,
         };
         let continues = match hosts {
@@ -83,7 +83,7 @@ impl Run {
         self
     }
 
-    /// Returns whether another look-up may find that the run goes on behind its end, up to `limit` bytes.
+    /// Returns whether another lookup may extend the run, up to `limit` bytes.
     pub(crate) fn may_continue(&self, limit: u64) -> bool {
         self.length < limit && self.reaches_slice_end && !matches!(self.mapping, Mapping::Compressed(_))
     }

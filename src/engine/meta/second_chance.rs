@@ -1,4 +1,4 @@
-//! A map bounded in bytes that forgets what was not used lately: the second-chance ("clock") algorithm.
+//! A map bounded in bytes that evicts unused values by the second-chance ("clock") algorithm.
 
 use alloc::vec::Vec;
 use core::cell::Cell;
@@ -6,14 +6,16 @@ use core::hash::Hash;
 
 use hashbrown::HashMap;
 
-/// A value of the cache that may have to stay.
+/// A value of the cache that may be protected from eviction.
 pub(crate) trait Evictable {
-    /// Whether it can be forgotten now.
+    /// Returns whether the value can be evicted now.
     fn is_evictable(&self) -> bool;
 }
 
-/// Holds values of at most `budget` bytes together; more only where those that have to stay need it, or a single one
-/// is larger. An access costs one look-up and sets one flag: nothing moves.
+/// A cache of values of at most `budget` bytes in total.
+///
+/// It exceeds the budget only if values that can't be evicted need it, or if a single value is larger. An access costs one
+/// lookup and sets one flag. It moves no entry.
 pub(crate) struct SecondChance<K, V> {
     index: HashMap<K, usize>,
     entries: Vec<Entry<K, V>>,
@@ -30,7 +32,7 @@ struct Entry<K, V> {
 }
 
 impl<K: Copy + Eq + Hash, V: Evictable> SecondChance<K, V> {
-    /// What the map takes to keep account of a value: its vector and its table may be twice as large as they need be.
+    /// The memory that the map itself needs per value: its vector and its table may be twice as large as necessary.
     pub(crate) const OVERHEAD: usize = 2 * (size_of::<Entry<K, V>>() + size_of::<(K, usize)>());
 
     pub(crate) fn new(budget: usize) -> Self {
@@ -43,7 +45,9 @@ impl<K: Copy + Eq + Hash, V: Evictable> SecondChance<K, V> {
         Some(&entry.value)
     }
 
-    /// As [`Self::get`], without a look-up where the value is at the position of `hint`: where it was found by that hint last.
+    /// Returns the value of `key`, like [`Self::get`]. It skips the lookup if `hint` holds the position of the value.
+    ///
+    /// Otherwise it sets `hint` to that position.
     #[inline]
     pub(crate) fn get_near(&mut self, key: K, hint: &Cell<usize>) -> Option<&V> {
         if self.entries.get(hint.get()).is_none_or(|entry| entry.key != key) {
@@ -54,7 +58,7 @@ impl<K: Copy + Eq + Hash, V: Evictable> SecondChance<K, V> {
         Some(&entry.value)
     }
 
-    /// Puts `value`, of `bytes` bytes, under `key`, and hands what had to make room for it to `evicted`.
+    /// Inserts `value`, of `bytes` bytes, under `key`, and passes the values that it evicts or replaces to `evicted`.
     pub(crate) fn insert(&mut self, key: K, value: V, bytes: usize, mut evicted: impl FnMut(V)) {
         if let Some(position) = self.index.get(&key) {
             evicted(self.remove_at(*position));
@@ -70,7 +74,7 @@ impl<K: Copy + Eq + Hash, V: Evictable> SecondChance<K, V> {
         self.used = self.used.saturating_add(bytes);
     }
 
-    /// Forgets what is under `key`, whether or not it could be evicted.
+    /// Removes the value of `key`, whether or not it is evictable.
     pub(crate) fn remove(&mut self, key: K) -> Option<V> {
         let position = *self.index.get(&key)?;
         Some(self.remove_at(position))
@@ -82,8 +86,9 @@ impl<K: Copy + Eq + Hash, V: Evictable> SecondChance<K, V> {
         self.used = 0;
     }
 
-    /// The first entry from the hand on that can go, and was not used since the hand last passed it. The first round
-    /// clears every flag, so two rounds find it if there is one.
+    /// Returns the first evictable entry, from the hand, that was not used since the hand last passed it.
+    ///
+    /// The first round clears every flag, so two rounds find an entry if there is one.
     fn victim(&mut self) -> Option<usize> {
         for _ in 0..2 * self.entries.len() {
             if self.hand >= self.entries.len() {
@@ -128,11 +133,11 @@ mod tests {
     }
 
     #[test]
-    fn forgets_what_was_not_used() {
+    fn evicts_the_value_that_was_not_used() {
         let mut map = SecondChance::new(2);
         insert(&mut map, 1, 'a', 1);
         insert(&mut map, 2, 'b', 1);
-        // Both are fresh: the hand clears both flags, comes round, and takes the first.
+        // Both are new: the hand clears both flags, wraps around, and evicts the first.
         assert_eq!(insert(&mut map, 3, 'c', 1), ['a']);
         assert_eq!(map.get(3), Some(&'c'));
         // 2 has not been used since, 3 has.
@@ -149,7 +154,7 @@ mod tests {
             insert(&mut map, key, value, 1);
         }
         assert_eq!((map.get_near(3, &hint).copied(), hint.get()), (Some('c'), 2));
-        // The last takes the place of the one that is gone.
+        // The last entry moves to the position of the removed one.
         map.remove(1);
         assert_eq!((map.get_near(3, &hint).copied(), hint.get()), (Some('c'), 0));
         assert_eq!((map.get_near(2, &hint).copied(), hint.get()), (Some('b'), 1));
@@ -178,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn keeps_what_has_to_stay() {
+    fn never_evicts_a_protected_value() {
         let mut map = SecondChance::new(2);
         insert(&mut map, 1, 'A', 1);
         insert(&mut map, 2, 'B', 1);
@@ -190,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn replaces_what_is_there() {
+    fn insert_replaces_the_value_of_the_same_key() {
         let mut map = SecondChance::new(10);
         insert(&mut map, 1, 'a', 3);
         assert_eq!(insert(&mut map, 1, 'b', 4), ['a']);

@@ -1,4 +1,4 @@
-//! A bounded cache of the image's tables, in slices.
+//! A bounded cache of table slices.
 
 use alloc::boxed::Box;
 use alloc::rc::Rc;
@@ -21,38 +21,38 @@ use crate::storage::Storage;
 /// storage a small request where a whole table would be 64 KiB.
 const MAX_SLICE: u64 = 4096;
 
-/// What of a slice is written at once: a sector.
+/// The unit in which a slice is written, in bytes.
 const SECTOR: usize = 512;
 const WORD: usize = 8;
 
-/// Slices of the tables of all files of a chain, by their place.
+/// The cache of table slices, for all files of a chain.
 ///
-/// Every table begins at a cluster, and a slice divides a cluster: so no slice holds parts of two tables. A slice is
-/// loaded once however many requests wait for it; those that don't get to load it wait for the one that does. There is
-/// never more than one slice of a place: one that is dirty, or held by somebody, is not evicted.
+/// Every table begins at a cluster boundary, and the slice size divides the cluster size, so no slice spans two tables. One
+/// request loads a slice, and all others wait for it. There is never more than one slice for the same host offset, because
+/// a slice that is dirty or referenced is not evicted.
 pub(crate) struct TableCache {
     slices: RefCell<Slices>,
-    /// Where among `slices` that of a place may be: by the number of the slice in the file.
+    /// The likely positions in `slices`, indexed by the number of the slice in the file.
     hints: Box<[Cell<usize>]>,
-    loading: RefCell<HashMap<Place, Waiters>>,
+    loading: RefCell<HashMap<Key, Waiters>>,
     loads: Cell<u64>,
 }
 
-type Slices = SecondChance<Place, SliceRef>;
+type Slices = SecondChance<Key, SliceRef>;
 
-/// Where a slice begins.
-type Place = (FileId, u64);
+/// Identifies a slice: its file and its host offset.
+type Key = (FileId, u64);
 
 type Waiters = Vec<Waker>;
 
-/// With 4 KiB slices enough for 8 GiB of a disk with default clusters; beyond that a look-up is made more often.
+/// With 4 KiB slices, enough for 8 GiB of a disk with default clusters. On a larger disk, hints fail more often.
 const HINTS: u64 = 256;
 
 /// The size of the slices of an image.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SliceSize(u64);
 
-/// A part of a table, as 64-bit words in the machine's own order.
+/// A slice of a table, as 64-bit words in native byte order.
 #[derive(Debug)]
 pub(crate) struct Slice {
     words: Box<[Cell<u64>]>,
@@ -67,12 +67,12 @@ impl SliceSize {
         Self(geometry.cluster_size().min(MAX_SLICE))
     }
 
-    /// At most [`MAX_SLICE`], hence within a usize.
+    /// Returns the size in bytes: at most [`MAX_SLICE`], hence within a usize.
     pub(crate) fn bytes(self) -> usize {
         usize::try_from(self.0).unwrap_or(0)
     }
 
-    /// Where the slice with the byte at `offset` begins, and where in it that byte is.
+    /// Splits `offset` into the host offset of its slice and the position within the slice.
     pub(crate) fn split(self, offset: HostOffset) -> (HostOffset, usize) {
         let within = offset.0 & (self.0 - 1);
         (HostOffset(offset.0 - within), usize::try_from(within).unwrap_or(0))
@@ -89,29 +89,29 @@ impl Slice {
         Self { words, dirty: Cell::new(0) }
     }
 
-    /// The word at byte `at`, which the caller keeps within the slice.
+    /// Returns the word at byte `at`, which must be within the slice.
     pub(crate) fn word(&self, at: usize) -> u64 {
         self.words[at / WORD].get()
     }
 
-    /// Sets the word at byte `at`. Whoever does it sees to it that the slice is written: see
+    /// Sets the word at byte `at`. The caller must ensure that the slice is written back: see
     /// [`Dirty`](super::dirty_slices::Dirty).
     pub(super) fn set_word(&self, at: usize, word: u64) {
         self.words[at / WORD].set(word);
         self.dirty.set(self.dirty.get() | 1 << (at / SECTOR));
     }
 
-    /// What it takes in a cache, in bytes.
+    /// Returns the memory that the slice takes in a cache, in bytes.
     fn memory(&self) -> usize {
         self.len() + size_of::<Self>() + Slices::OVERHEAD
     }
 
-    /// Its length in bytes.
+    /// Returns the length in bytes.
     pub(crate) fn len(&self) -> usize {
         self.words.len() * WORD
     }
 
-    /// Makes all of it to be written, as for a table that the file doesn't hold yet.
+    /// Marks all sectors as dirty, for a table that the file doesn't hold yet.
     pub(super) fn mark_whole(&self) {
         self.dirty.set(u8::MAX >> (8 - self.len() / SECTOR));
     }
@@ -130,7 +130,7 @@ impl Slice {
         self.dirty.set(0);
     }
 
-    /// The bytes from the first dirty sector to the last one, appended to `buf`, and where in the slice they begin.
+    /// Appends the bytes from the first to the last dirty sector to `buf`, and returns their position in the slice.
     pub(super) fn append_dirty(&self, buf: &mut Vec<u8>) -> usize {
         let dirty = self.dirty.get();
         let first = dirty.trailing_zeros() as usize * SECTOR / WORD;
@@ -149,7 +149,7 @@ impl Evictable for SliceRef {
 }
 
 impl TableCache {
-    /// A cache that holds at most `budget` bytes of slices, but what is in use in any case.
+    /// Creates a cache of at most `budget` bytes of slices. Slices that are in use may exceed that.
     pub(crate) fn new(budget: usize) -> Self {
         let hints = (0..HINTS).map(|_| Cell::new(0)).collect();
         Self {
@@ -160,7 +160,7 @@ impl TableCache {
         }
     }
 
-    /// The slice that holds the byte at `offset`, and where in the slice that byte is.
+    /// Returns the slice that holds the byte at `offset`, and the position of that byte in the slice. Loads it if needed.
     pub(crate) async fn slice_at<S: Storage>(
         &self,
         file: &HostFile<S>,
@@ -168,41 +168,45 @@ impl TableCache {
         offset: HostOffset,
     ) -> Result<(SliceRef, usize), S::Error> {
         let (start, within) = size.split(offset);
-        let place = (file.id(), start.0);
+        let key = (file.id(), start.0);
         loop {
             if let Some(cached) = self.cached(file.id(), size, offset) {
                 return Ok(cached);
             }
-            match self.claim(place) {
+            match self.claim(key) {
                 Some(claim) => return Ok((self.load(file, size, claim).await?, within)),
-                None => self.other_load_ended(place).await,
+                None => self.other_load_ended(key).await,
             }
         }
     }
 
-    /// How many slices were read.
+    /// Returns how many slices were read.
     pub(crate) fn loads(&self) -> u64 {
         self.loads.get()
     }
 
-    /// Puts a slice of zeros at `start`, in place of what the file holds there: for a table that is new.
+    /// Inserts a slice of zeros at `start`, for a new table. The cache does not read the file there.
     pub(crate) fn insert_zeroed(&self, file: FileId, size: SliceSize, start: HostOffset) -> SliceRef {
         let slice = Rc::new(Slice::zeroed(size.bytes()));
         self.slices.borrow_mut().insert((file, start.0), slice.clone(), slice.memory(), drop);
         slice
     }
 
-    /// Forgets the slice that begins at `start`, whose place is written without it. It is not dirty, and nobody loads it.
+    /// Removes the slice at `start`, because the file is written there without the cache.
+    ///
+    /// The slice must not be dirty, and no request may be loading it.
     pub(crate) fn forget(&self, file: FileId, start: HostOffset) {
         self.slices.borrow_mut().remove((file, start.0));
     }
 
-    /// Forgets everything, for the tables were changed without it. Nothing may be dirty, and no request under way.
+    /// Removes all slices, because the tables were changed without the cache.
+    ///
+    /// No slice may be dirty, and no request may be under way.
     pub(crate) fn clear(&self) {
         self.slices.borrow_mut().clear();
     }
 
-    /// As [`TableCache::slice_at`], if the slice is cached.
+    /// Returns the slice and the position like [`TableCache::slice_at`], if the slice is cached.
     #[expect(clippy::inline_always, reason = "measured: two calls are a seventh of a lookup")]
     #[inline(always)]
     pub(super) fn cached(&self, file: FileId, size: SliceSize, offset: HostOffset) -> Option<(SliceRef, usize)> {
@@ -225,29 +229,29 @@ impl TableCache {
     ) -> Result<SliceRef, S::Error> {
         let mut bytes = vec![0; size.bytes()];
         self.loads.set(self.loads.get() + 1);
-        file.read(HostOffset(claim.place.1), &mut bytes).await?;
+        file.read(HostOffset(claim.key.1), &mut bytes).await?;
         let mut slices = self.slices.borrow_mut();
-        // A new table may have taken the place meanwhile; then what was read is none of its business.
-        if let Some(newer) = slices.get(claim.place) {
+        // A new table may have been inserted at this offset meanwhile. Then the bytes that were read are obsolete.
+        if let Some(newer) = slices.get(claim.key) {
             return Ok(newer.clone());
         }
         let slice = Rc::new(Slice::from_bytes(&bytes));
-        slices.insert(claim.place, slice.clone(), slice.memory(), drop);
+        slices.insert(claim.key, slice.clone(), slice.memory(), drop);
         Ok(slice)
     }
 
-    /// The right to load the slice at `place`, unless somebody else has it.
-    fn claim(&self, place: Place) -> Option<Claim<'_>> {
+    /// Claims the right to load the slice `key`. Returns `None` if another request has it.
+    fn claim(&self, key: Key) -> Option<Claim<'_>> {
         let mut loading = self.loading.borrow_mut();
-        if loading.contains_key(&place) {
+        if loading.contains_key(&key) {
             return None;
         }
-        loading.insert(place, Waiters::new());
-        Some(Claim { cache: self, place })
+        loading.insert(key, Waiters::new());
+        Some(Claim { cache: self, key })
     }
 
-    async fn other_load_ended(&self, place: Place) {
-        poll_fn(|context| match self.loading.borrow_mut().get_mut(&place) {
+    async fn other_load_ended(&self, key: Key) {
+        poll_fn(|context| match self.loading.borrow_mut().get_mut(&key) {
             Some(waiters) => {
                 if !waiters.iter().any(|waker| waker.will_wake(context.waker())) {
                     waiters.push(context.waker().clone());
@@ -260,16 +264,18 @@ impl TableCache {
     }
 }
 
-/// Ends a load when dropped, be it done, failed or cancelled: those who wait look again, and one of them may claim it.
-/// See [`cancellation`](super::cancellation).
+/// The right to load a slice.
+///
+/// Dropping it ends the load, whether it completed, failed or was cancelled. Waiting requests then look the slice up again,
+/// and one of them may claim it. See [`cancellation`](super::cancellation).
 struct Claim<'a> {
     cache: &'a TableCache,
-    place: Place,
+    key: Key,
 }
 
 impl Drop for Claim<'_> {
     fn drop(&mut self) {
-        let waiters = self.cache.loading.borrow_mut().remove(&self.place);
+        let waiters = self.cache.loading.borrow_mut().remove(&self.key);
         for waker in waiters.into_iter().flatten() {
             waker.wake();
         }

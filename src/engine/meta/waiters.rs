@@ -1,18 +1,18 @@
-//! Waiting until something may have changed.
+//! Waiting for a condition.
 
 use alloc::vec::Vec;
 use core::cell::RefCell;
 use core::future::poll_fn;
 use core::task::{Poll, Waker};
 
-/// Those who wait; all are woken at each change, and look again.
+/// The tasks that wait for a condition. Each change wakes all of them, and they check the condition again.
 #[derive(Default)]
 pub(crate) struct Waiters {
     wakers: RefCell<Vec<Waker>>,
 }
 
 impl Waiters {
-    /// Waits until `ready` gives something; it is asked at once, and after each [`Waiters::wake_all`].
+    /// Waits until `ready` returns `Some`. Calls it immediately, and after each [`Waiters::wake_all`].
     pub(crate) async fn until<T>(&self, mut ready: impl FnMut() -> Option<T>) -> T {
         poll_fn(|context| {
             if let Some(value) = ready() {
@@ -28,7 +28,7 @@ impl Waiters {
     }
 
     pub(crate) fn wake_all(&self) {
-        // Taken out first: a waker may run a future that waits again.
+        // The list is emptied first, because a waker may run a future that waits again.
         for waker in self.wakers.take() {
             waker.wake();
         }

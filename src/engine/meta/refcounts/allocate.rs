@@ -1,4 +1,4 @@
-//! Which clusters are free, and taking them.
+//! Finds free clusters and allocates them.
 
 use core::ops::Range;
 
@@ -10,8 +10,10 @@ use crate::meta::host_file::{FileId, HostFile};
 use crate::storage::Storage;
 
 impl Refcounts {
-    /// Takes free clusters that follow each other: as many as there are in the first free place, as far as is in memory,
-    /// at most `wanted`, which is not 0. Each then has one reference.
+    /// Allocates up to `wanted` contiguous clusters, from the first free one. `wanted` must not be 0.
+    ///
+    /// The range ends before the first cluster that is in use, or whose refcount is not cached. Each cluster of the range
+    /// then has one reference.
     pub(crate) async fn allocate<S: Storage>(
         &self,
         file: &HostFile<S>,
@@ -27,9 +29,9 @@ impl Refcounts {
         }
     }
 
-    /// As [`Self::allocate`], without waiting; `None` if the first candidate is not known to be free.
+    /// Allocates like [`Self::allocate`], without waiting. Returns `None` if the first candidate is not known to be free.
     ///
-    /// Nothing is waited for once something is taken: dropped then, this would lose it.
+    /// There must be no await after a cluster is allocated: a future that is dropped there would leak the cluster.
     pub(crate) fn try_allocate(&self, file: FileId, wanted: u64) -> Attempt<Option<Range<u64>>> {
         let first = self.candidate();
         if !self.try_allocate_cluster(file, first)? {
@@ -43,19 +45,19 @@ impl Refcounts {
         Ok(Some(first..end))
     }
 
-    /// The first cluster that may be allocated.
+    /// Returns the first cluster that may be free.
     pub(in crate::meta) fn candidate(&self) -> u64 {
         self.first_candidate.get().max(self.floor.get())
     }
 
-    /// Takes note that none is left from the candidate up to `end`.
+    /// Records that no cluster from the candidate to `end` is free.
     fn set_first_candidate(&self, end: u64) {
         if self.first_candidate.get() >= self.floor.get() {
             self.first_candidate.set(end);
         }
     }
 
-    /// Makes the candidate a cluster that is free, with a refcount block that is cached; pins that.
+    /// Advances the candidate to a free cluster whose refcount is cached, and pins the slice with that refcount.
     pub(crate) async fn find_free<S: Storage>(
         &self,
         file: &HostFile<S>,
@@ -73,26 +75,26 @@ impl Refcounts {
         Ok(())
     }
 
-    /// Takes `cluster` if it is free, and returns whether it was; false if its refcount is not cached.
+    /// Allocates `cluster` if it is free, and returns whether it was. Returns false if its refcount is not cached.
     fn try_allocate_cluster(&self, file: FileId, cluster: u64) -> Attempt<bool> {
         let Some(at) = self.find(cluster) else {
             return Ok(false);
         };
-        // Whoever needs it loads it: see `find_free`.
+        // `find_free` loads the refcount of the first candidate. An allocation ends at any other one that is not cached.
         let Ok((slice, word_at)) = self.cache.try_slice_at(file, self.slice_size, at.word) else {
             return Ok(false);
         };
         let word = slice.word(word_at);
-        if self.width.get(word, at.place) != 0 {
+        if self.width.get(word, at.position) != 0 {
             return Ok(false);
         }
         self.check_allocatable::<Stop>(cluster..cluster + 1)?;
         let start = HostOffset(at.word.0 - word_at as u64);
-        self.dirty.set_word(start, &slice, word_at, self.width.set(word, at.place, 1));
+        self.dirty.set_word(start, &slice, word_at, self.width.set(word, at.position, 1));
         Ok(true)
     }
 
-    /// Fails where `clusters`, which are free, can't be used.
+    /// Fails if `clusters`, which are free, can't be allocated: past the largest host offset, or over metadata.
     pub(in crate::meta) fn check_allocatable<E: From<Corrupt> + From<Misuse>>(
         &self,
         clusters: Range<u64>,
@@ -103,7 +105,7 @@ impl Refcounts {
         Ok(self.metadata_ranges.check(clusters, self.geometry.cluster_bits())?)
     }
 
-    /// The first of `wanted` free clusters that follow each other, from `from` on. Nothing is taken.
+    /// Returns the first of `wanted` contiguous free clusters at or after `from`. Allocates nothing.
     pub(in crate::meta) async fn free_run<S: Storage>(
         &self,
         file: &HostFile<S>,
@@ -113,7 +115,7 @@ impl Refcounts {
         let mut first = self.next_free(file, from).await?;
         let mut end = first + 1;
         while end - first < wanted {
-            if self.block_of(end).is_none() || self.count(file, end).await? == 0 {
+            if self.block_of(end).is_none() || self.get(file, end).await? == 0 {
                 end += 1;
             } else {
                 first = self.next_free(file, end + 1).await?;
@@ -123,7 +125,7 @@ impl Refcounts {
         Ok(first)
     }
 
-    /// The cluster behind the last one of the file that is in use.
+    /// Returns the end of the last cluster of the file that is in use.
     pub(in crate::meta) async fn end_of_allocated<S: Storage>(
         &self,
         file: &HostFile<S>,
@@ -132,7 +134,7 @@ impl Refcounts {
         while end > 0 {
             if self.block_of(end - 1).is_none() {
                 end = (end - 1) >> self.block_bits() << self.block_bits();
-            } else if self.count(file, end - 1).await? == 0 {
+            } else if self.get(file, end - 1).await? == 0 {
                 end -= 1;
             } else {
                 break;
@@ -141,22 +143,22 @@ impl Refcounts {
         Ok(end)
     }
 
-    /// The first free cluster from `from` on. Clusters without a refcount block are free.
+    /// Returns the first free cluster at or after `from`. Clusters without a refcount block are free.
     async fn next_free<S: Storage>(&self, file: &HostFile<S>, from: u64) -> Result<u64, Error<S::Error>> {
         let mut cluster = from;
         while let Some(at) = self.find(cluster) {
             let (slice, word_at) = self.slice_at(file, at.word).await?;
-            if self.width.get(slice.word(word_at), at.place) == 0 {
+            if self.width.get(slice.word(word_at), at.position) == 0 {
                 return Ok(cluster);
             }
-            // The rest of the slice, without looking it up again for each count.
-            let in_slice = self.counts_in(slice.len() - word_at);
+            // Searches the rest of the slice without a lookup for each refcount.
+            let in_slice = self.refcounts_in(slice.len() - word_at);
             let first_in_word = cluster - self.index_in_word(cluster);
             let end = (first_in_word + in_slice).min(self.end_of_block(cluster));
             cluster = (cluster + 1..end)
                 .find(|next| {
                     let next = self.position_of(*next);
-                    let word_at = word_at + usize::try_from(next.word_byte - at.place.word_byte).unwrap_or(0);
+                    let word_at = word_at + usize::try_from(next.word_byte - at.position.word_byte).unwrap_or(0);
                     self.width.get(slice.word(word_at), next) == 0
                 })
                 .unwrap_or(end);
@@ -178,7 +180,7 @@ mod tests {
     use crate::ready::now_or_never;
     use crate::storage::MemoryStorage;
 
-    /// A file of clusters of 2 MiB with an empty refcount table: 2^45 bytes an entry.
+    /// A file with 2 MiB clusters and an empty refcount table: each entry covers 2^45 bytes.
     fn image() -> Vec<u8> {
         let mut bytes = vec![0; 4 << 20];
         let mut put =
@@ -197,23 +199,23 @@ mod tests {
     }
 
     #[test]
-    fn no_block_is_put_where_offsets_end() {
+    fn no_refcount_block_is_allocated_past_the_largest_offset() {
         let bytes = image();
         let header = RawHeader::parse(&bytes).and_then(|raw| Header::check(raw, &[])).expect("it is sound");
         let storage = MemoryStorage::from(bytes);
         let done = now_or_never(async {
             let file = HostFile::open(storage, FileId(0)).await.expect("it has a size");
-            let counts = Refcounts::open(&file, &header, Rc::new(TableCache::new(0))).await.expect("it is sound");
-            // As if all were in use up to there.
-            counts.first_candidate.set(MAX_HOST_OFFSET >> 21);
+            let refcounts = Refcounts::open(&file, &header, Rc::new(TableCache::new(0))).await.expect("it is sound");
+            // As if all clusters before this one were in use.
+            refcounts.first_candidate.set(MAX_HOST_OFFSET >> 21);
             for wanted in [1, 2] {
-                let full = counts.allocate(&file, wanted).await;
+                let full = refcounts.allocate(&file, wanted).await;
                 assert!(matches!(full, Err(Error::Misuse(Misuse::ImageFull))), "{full:?}");
             }
-            assert_eq!(counts.dirty_table_entries(), []);
-            counts.first_candidate.set((MAX_HOST_OFFSET >> 21) - 1);
-            assert!(counts.allocate(&file, 1).await.is_err(), "the block takes the last cluster");
-            assert_eq!(counts.dirty_table_entries().len(), 1);
+            assert_eq!(refcounts.dirty_table_entries(), []);
+            refcounts.first_candidate.set((MAX_HOST_OFFSET >> 21) - 1);
+            assert!(refcounts.allocate(&file, 1).await.is_err(), "the block takes the last cluster");
+            assert_eq!(refcounts.dirty_table_entries().len(), 1);
         });
         assert!(done.is_some());
     }

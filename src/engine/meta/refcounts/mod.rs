@@ -1,7 +1,7 @@
-//! Who counts: reference counts, and which clusters are free.
+//! Refcounts, and the allocation of free clusters.
 //!
-//! Everything here changes counts in memory only; [`Writeback`](super::writeback::Writeback) brings them to the file.
-//! The caller holds the metadata lock.
+//! This module changes refcounts in memory only. [`Writeback`](super::writeback::Writeback) writes them back. The caller
+//! holds the metadata lock.
 
 mod allocate;
 
@@ -27,30 +27,30 @@ const MAX_TABLE_ENTRIES: usize = (8 << 20) / 8;
 /// Host offsets have 56 bits.
 const MAX_HOST_OFFSET: u64 = 1 << 56;
 
-/// The counts of all clusters of a file.
+/// The refcounts of all clusters of a file.
 pub(crate) struct Refcounts {
     pub(super) geometry: Geometry,
     pub(super) width: RefcountWidth,
     pub(super) slice_size: SliceSize,
     pub(super) cache: Rc<TableCache>,
-    /// Where each refcount block is; 0 where there is none. A whole number of clusters' worth of entries.
+    /// The host offset of each refcount block; 0 where there is none. The entries fill whole clusters.
     pub(super) table: RefCell<Vec<u64>>,
-    /// How many entries the table has in the file. In memory it may be longer: then it has to be moved.
+    /// The number of table entries in the file. If the table in memory is longer, it has to be moved.
     pub(super) stored_entries: Cell<usize>,
-    /// Which entries of the table differ from the file.
+    /// The indexes of the table entries that differ from the file.
     pub(super) dirty_entries: RefCell<BTreeSet<usize>>,
     /// Changed refcount blocks.
     pub(super) dirty: Dirty,
-    /// Where nothing but metadata may be, whatever the counts say.
+    /// The clusters that hold metadata. Nothing else may be written there, whatever the refcounts are.
     pub(crate) metadata_ranges: MetadataRanges,
     /// No cluster before this one is free.
     pub(super) first_candidate: Cell<u64>,
-    /// No cluster before this one is allocated, free or not: the file may have a header whose tables are there.
+    /// No cluster before this one may be allocated, even if it is free: the header in the file may point to tables there.
     pub(super) floor: Cell<u64>,
 }
 
 impl Refcounts {
-    /// Reads the refcount table: at most 8 MiB, as the header was checked.
+    /// Reads the refcount table, of at most 8 MiB: the check of the header ensures that.
     pub(crate) async fn open<S: Storage>(
         file: &HostFile<S>,
         header: &Header,
@@ -70,7 +70,8 @@ impl Refcounts {
                 return Err(Corrupt::RefcountBlockUnaligned { entry_offset, block }.into());
             }
             if block != 0 {
-                // One block for many clusters would never end, however small the file is.
+                // If many entries pointed to the same block, a search for a free cluster would never end, however small
+                // the file is.
                 let cluster = block >> geometry.cluster_bits();
                 metadata_ranges.claim(cluster..cluster + 1, geometry.cluster_bits())?;
             }
@@ -91,17 +92,21 @@ impl Refcounts {
         })
     }
 
-    /// How often `cluster` is referred to.
-    pub(crate) async fn count<S: Storage>(&self, file: &HostFile<S>, cluster: u64) -> Result<u64, Error<S::Error>> {
-        Ok(self.entry(file, cluster).await?.map_or(0, |entry| entry.count()))
+    /// Returns the refcount of `cluster`.
+    pub(in crate::meta) async fn get<S: Storage>(
+        &self,
+        file: &HostFile<S>,
+        cluster: u64,
+    ) -> Result<u64, Error<S::Error>> {
+        Ok(self.entry(file, cluster).await?.map_or(0, |entry| entry.get()))
     }
 
-    /// The largest count.
+    /// Returns the largest refcount that the width allows.
     pub(crate) fn max(&self) -> u64 {
         self.width.max()
     }
 
-    /// The count of `cluster`, to be read and set without waiting; `None` where it has no block.
+    /// Loads the refcount of `cluster`, to read and set it without waiting. Returns `None` if it has no block.
     pub(crate) async fn entry<S: Storage>(
         &self,
         file: &HostFile<S>,
@@ -112,10 +117,10 @@ impl Refcounts {
         };
         let (slice, word_at) = self.slice_at(file, at.word).await?;
         let (start, _) = self.slice_size.split(at.word);
-        Ok(Some(RefcountEntry { refcounts: self, slice, start, word_at, place: at.place }))
+        Ok(Some(RefcountEntry { refcounts: self, slice, start, word_at, position: at.position }))
     }
 
-    /// Takes one reference from `cluster`; whether it is free then. A count that is 0 already stays.
+    /// Removes one reference from `cluster`, and returns whether it is free then. A refcount of 0 stays 0.
     pub(crate) async fn decrement<S: Storage>(
         &self,
         file: &HostFile<S>,
@@ -124,22 +129,22 @@ impl Refcounts {
         let Some(entry) = self.entry(file, cluster).await? else {
             return Ok(true);
         };
-        let count = entry.count();
-        entry.set(count.saturating_sub(1));
-        if count == 1 {
+        let refcount = entry.get();
+        entry.set(refcount.saturating_sub(1));
+        if refcount == 1 {
             self.first_candidate.set(self.first_candidate.get().min(cluster));
         }
-        Ok(count <= 1)
+        Ok(refcount <= 1)
     }
 
-    /// How many counts there are in so many bytes.
-    pub(super) fn counts_in(&self, bytes: usize) -> u64 {
+    /// Returns the number of refcounts in `bytes` bytes.
+    pub(super) fn refcounts_in(&self, bytes: usize) -> u64 {
         bytes as u64 * 8 / u64::from(self.width.bits())
     }
 
-    /// Makes `cluster`, which no block counts, the block that counts it, itself with one reference.
+    /// Makes `cluster`, which has no refcount block, the block for its own refcount, and sets that refcount to 1.
     ///
-    /// The table must have room for it.
+    /// The table must have an entry for it.
     fn add_block<E>(&self, file: &HostFile<impl Storage>, cluster: u64) -> Result<(), Error<E>> {
         let index = self.block_index(cluster);
         let start = self.offset_of(cluster);
@@ -153,23 +158,23 @@ impl Refcounts {
             *entry = start.0;
         }
         self.dirty_entries.borrow_mut().insert(index);
-        let place = self.position_of(cluster);
+        let position = self.position_of(cluster);
         for at in (0..self.geometry.cluster_size()).step_by(self.slice_size.bytes()) {
             let slice = self.cache.insert_zeroed(file.id(), self.slice_size, start.plus(at));
             self.dirty.add_whole(start.plus(at), &slice);
-            let (word_slice, word_at) = self.slice_size.split(start.plus(place.word_byte));
+            let (word_slice, word_at) = self.slice_size.split(start.plus(position.word_byte));
             if word_slice == start.plus(at) {
-                let word = self.width.set(slice.word(word_at), place, 1);
+                let word = self.width.set(slice.word(word_at), position, 1);
                 self.dirty.set_word(word_slice, &slice, word_at, word);
             }
         }
         Ok(())
     }
 
-    /// Makes the table, in memory, long enough for the block of `cluster`.
+    /// Enlarges the table in memory so that it has an entry for the block of `cluster`.
     ///
-    /// A table that is longer than in the file has to be moved, and what it takes to move it has to be counted as well:
-    /// so there is always room for those blocks behind this one.
+    /// A table that is longer than in the file has to be moved, and the clusters of the moved table need refcounts as well.
+    /// So the table always has room for their blocks, too.
     fn make_room_in_table(&self, cluster: u64) -> Result<(), Misuse> {
         let index = self.block_index(cluster);
         if index < self.stored_entries.get() {
@@ -185,19 +190,19 @@ impl Refcounts {
         Ok(())
     }
 
-    /// How many blocks it takes at most to count the clusters of a table of `length` entries, and their own.
+    /// Returns the most blocks that the refcounts of a table of `length` entries, and of these blocks, can take.
     fn blocks_to_move(&self, length: usize) -> usize {
         let clusters = (length as u64 * TABLE_ENTRY_SIZE).div_ceil(self.geometry.cluster_size());
-        // The blocks take a fraction of the clusters that they count. Two more for the parts at either end.
+        // The blocks take a fraction of the clusters that they cover. Two more for the partial blocks at both ends.
         2 * usize::try_from(clusters >> self.block_bits()).unwrap_or(usize::MAX / 4) + 4
     }
 
-    /// Whether the table is longer than the place that it has in the file.
+    /// Returns whether the table is longer than in the file, so that it has to move.
     pub(super) fn must_move_table(&self) -> bool {
         self.table.borrow().len() > self.stored_entries.get()
     }
 
-    /// The changed entries: which, and what they are now.
+    /// Returns the changed table entries: the index and the value of each.
     pub(super) fn dirty_table_entries(&self) -> Vec<(u64, u64)> {
         let table = self.table.borrow();
         self.dirty_entries.borrow().iter().map(|index| (*index as u64, table[*index])).collect()
@@ -215,10 +220,10 @@ impl Refcounts {
         self.cache.slice_at(file, self.slice_size, offset).await.map_err(Error::Storage)
     }
 
-    /// Where the count of `cluster` is; `None` where it has no block.
+    /// Returns where the refcount of `cluster` is; `None` if it has no block.
     fn find(&self, cluster: u64) -> Option<RefcountLocation> {
-        let place = self.position_of(cluster);
-        Some(RefcountLocation { word: self.block_of(cluster)?.plus(place.word_byte), place })
+        let position = self.position_of(cluster);
+        Some(RefcountLocation { word: self.block_of(cluster)?.plus(position.word_byte), position })
     }
 
     fn block_of(&self, cluster: u64) -> Option<HostOffset> {
@@ -251,8 +256,9 @@ impl Refcounts {
     }
 }
 
-/// The length of a refcount table that has `length` entries and must have `needed`, which are more: at least half as many
-/// again, of whole clusters, and at most what the format allows; `None` where that is not enough.
+/// Returns the new length of a refcount table of `length` entries that must have `needed` entries, which are more.
+///
+/// The table grows by at least a half, to whole clusters, and to at most QEMU's limit. Returns `None` if that is not enough.
 pub(super) fn larger_table(length: usize, needed: usize, geometry: Geometry) -> Option<usize> {
     // At most 2^18.
     let per_cluster = usize::try_from(geometry.cluster_size() / TABLE_ENTRY_SIZE).unwrap_or(usize::MAX);
@@ -260,29 +266,29 @@ pub(super) fn larger_table(length: usize, needed: usize, geometry: Geometry) -> 
     (needed <= larger).then_some(larger)
 }
 
-/// The count of a cluster, in memory as long as this is held.
+/// The refcount of a cluster. It stays cached while this exists.
 pub(crate) struct RefcountEntry<'a> {
     refcounts: &'a Refcounts,
     slice: SliceRef,
-    /// Where the slice begins in the file.
+    /// The host offset of the slice.
     start: HostOffset,
     word_at: usize,
-    place: RefcountPosition,
+    position: RefcountPosition,
 }
 
 impl RefcountEntry<'_> {
-    pub(crate) fn count(&self) -> u64 {
-        self.refcounts.width.get(self.slice.word(self.word_at), self.place)
+    pub(crate) fn get(&self) -> u64 {
+        self.refcounts.width.get(self.slice.word(self.word_at), self.position)
     }
 
-    pub(crate) fn set(&self, count: u64) {
-        let word = self.refcounts.width.set(self.slice.word(self.word_at), self.place, count);
+    pub(crate) fn set(&self, refcount: u64) {
+        let word = self.refcounts.width.set(self.slice.word(self.word_at), self.position, refcount);
         self.refcounts.dirty.set_word(self.start, &self.slice, self.word_at, word);
     }
 }
 
-/// Where a count is: its word in the file, and its bits in the word.
+/// The location of a refcount: the host offset of its word, and its bits in the word.
 struct RefcountLocation {
     word: HostOffset,
-    place: RefcountPosition,
+    position: RefcountPosition,
 }

@@ -1,4 +1,4 @@
-//! Clusters that are taken, and given up.
+//! Allocates and frees clusters.
 
 use core::ops::Range;
 
@@ -10,12 +10,12 @@ use crate::meta::host_file::{FileId, HostFile};
 use crate::storage::Storage;
 
 impl Writeback {
-    /// Frees one reference to each of `clusters`: nothing in memory points to them any more.
+    /// Frees one reference to each of `clusters`. Nothing in memory may point to them any more.
     pub(crate) fn free(&self, clusters: Range<u64>) {
         self.freed.add(&self.requests, clusters);
     }
 
-    /// Takes clusters, as [`Refcounts::allocate`](crate::meta::refcounts::Refcounts::allocate).
+    /// Allocates clusters like [`Refcounts::allocate`](crate::meta::refcounts::Refcounts::allocate).
     pub(crate) async fn allocate<S: Storage>(
         &self,
         file: &HostFile<S>,
@@ -34,7 +34,7 @@ impl Writeback {
         self.refcounts.try_allocate(file, wanted)
     }
 
-    /// Finds a free cluster, so that [`Writeback::try_allocate`] succeeds, and pins the refcounts that say so.
+    /// Finds a free cluster, so that [`Writeback::try_allocate`] succeeds, and pins the slice with its refcount.
     pub(crate) async fn find_free<S: Storage>(
         &self,
         file: &HostFile<S>,
@@ -44,15 +44,16 @@ impl Writeback {
         self.refcounts.find_free(file, pins).await
     }
 
-    /// Fails if the `length` bytes at host offset `place` of the image file hold metadata.
+    /// Fails if the `length` bytes at host offset `offset` of the image file hold metadata.
     #[inline]
-    pub(crate) fn check_host(&self, place: HostOffset, length: u64) -> Result<(), Corrupt> {
-        let end = place.plus(length).0.div_ceil(self.geometry.cluster_size());
-        self.refcounts.metadata_ranges.check(self.cluster_of(place)..end, self.geometry.cluster_bits())
+    pub(crate) fn check_host(&self, offset: HostOffset, length: u64) -> Result<(), Corrupt> {
+        let end = offset.plus(length).0.div_ceil(self.geometry.cluster_size());
+        self.refcounts.metadata_ranges.check(self.cluster_of(offset)..end, self.geometry.cluster_bits())
     }
 
-    /// Takes `length` bytes, less than a cluster, for a compressed cluster: behind the last one if there is room. Each
-    /// cluster that they touch has one reference more.
+    /// Allocates `length` bytes, less than a cluster, for a compressed cluster: after the last one if there is room.
+    ///
+    /// This adds a reference to each host cluster that contains some of these bytes.
     pub(crate) async fn allocate_bytes<S: Storage>(
         &self,
         file: &HostFile<S>,
@@ -77,12 +78,12 @@ impl Writeback {
         Ok(start)
     }
 
-    /// Whether an entry of a compressed cluster has room for its place.
+    /// Returns whether the L2 entry of a compressed cluster can hold the offset `start`.
     fn fits_compressed_entry(&self, start: HostOffset) -> bool {
         start.0 >> self.geometry.compressed_offset_bits() == 0
     }
 
-    /// Takes the bytes behind `end`, where that leaves room in its cluster or the next one is free.
+    /// Allocates `length` bytes at `end`, if they fit into its cluster or the next cluster is free. Returns whether it did.
     async fn extend_compressed<S: Storage>(
         &self,
         file: &HostFile<S>,
@@ -94,7 +95,7 @@ impl Writeback {
         let Some(entry) = self.refcounts.entry(file, cluster).await? else {
             return Ok(false);
         };
-        if entry.count() >= self.refcounts.max() {
+        if entry.get() >= self.refcounts.max() {
             return Ok(false);
         }
         if crosses {
@@ -102,27 +103,27 @@ impl Writeback {
             let Some(next_entry) = self.refcounts.entry(file, next).await? else {
                 return Ok(false);
             };
-            if next < self.refcounts.candidate() || next_entry.count() != 0 {
+            if next < self.refcounts.candidate() || next_entry.get() != 0 {
                 return Ok(false);
             }
             self.refcounts.check_allocatable::<Error<S::Error>>(next..next + 1)?;
-            // From here on nothing is waited for: dropped then, this would lose a reference.
+            // There must be no await from here on: a future that is dropped there would leak a reference.
             next_entry.set(1);
         }
-        entry.set(entry.count() + 1);
+        entry.set(entry.get() + 1);
         Ok(true)
     }
 
-    /// The next compressed cluster begins a cluster of its own: what the last one is in may be free now.
+    /// Makes the next compressed cluster begin a new host cluster, because that of the last one may be free now.
     pub(in crate::meta) fn end_compressed_cluster(&self) {
         self.compressed_end.set(None);
     }
 
-    /// Counts down what is freed for good: in the order in which it was freed, so the first that can't be ends it.
+    /// Decrements the refcounts of freed clusters that may be reused. This is in order, so the first that may not ends it.
     pub(super) async fn release_freed<S: Storage>(&self, file: &HostFile<S>) -> Result<(), Error<S::Error>> {
         while let Some(cluster) = self.freed.ready(&self.requests) {
             let free = self.refcounts.decrement(file, cluster).await?;
-            // Not before: what is dropped while it waits would be forgotten.
+            // Not earlier: if this were dropped at the await above, the cluster would leak.
             self.freed.remove_first();
             if free && self.compressed_end.get().is_some_and(|end| self.cluster_of(end) == cluster) {
                 self.compressed_end.set(None);

@@ -1,4 +1,4 @@
-//! What is written to the header's fields.
+//! Writes fields of the header.
 
 use alloc::vec::Vec;
 
@@ -14,15 +14,15 @@ use crate::meta::host_file::Files;
 use crate::storage::StorageMut;
 
 impl Writeback {
-    /// What the header says.
+    /// Returns the current table pointers of the header.
     pub(crate) fn table_pointers(&self) -> TablePointers {
         self.header.get().table_pointers()
     }
 
-    /// Makes durable what was written, switches the header to other table_pointers, and makes that durable.
+    /// Makes all earlier writes durable, switches the header to other table pointers, and makes that durable.
     ///
-    /// The tables that are new lie before the cluster `end`, on clusters that the counts in memory call free. While it is
-    /// in doubt which header the file has, none of those is allocated.
+    /// The new tables are before the cluster `end`, on clusters that are free in the refcounts in memory. None of these is
+    /// allocated while it is in doubt which header the file has.
     pub(in crate::meta) async fn switch_table_pointers<S: StorageMut>(
         &self,
         files: &Files<S>,
@@ -39,7 +39,7 @@ impl Writeback {
         Ok(())
     }
 
-    /// Runs `replace`, which writes another header and is safe to drop. Until it completes, the header is in doubt.
+    /// Runs `replace`, which writes another header and is safe to drop. The header is in doubt until it completes.
     pub(crate) async fn replace_header<E>(
         &self,
         replace: impl Future<Output = Result<(), Error<E>>>,
@@ -55,10 +55,10 @@ impl Writeback {
         result
     }
 
-    /// Makes the header what it should be, where a write of it was dropped.
+    /// Writes the table pointers again if an earlier write of them was dropped.
     pub(super) async fn complete_header<S: StorageMut>(&self, files: &Files<S>) -> Result<(), Error<S::Error>> {
         if self.header_in_doubt.get() {
-            // After it, no dropped write of the first sector can be carried out any more.
+            // After this barrier, no dropped write of the first sector can take effect any more.
             self.barrier(files).await?;
             let table_pointers = self.header.get().table_pointers();
             self.write(files.image.write(HostOffset(field::SIZE), &table_pointers.to_bytes())).await?;
@@ -80,14 +80,13 @@ impl Writeback {
             return Ok(());
         }
         let features = header.raw().incompatible_features | feature::CORRUPT;
-        let place = HostOffset(field::INCOMPATIBLE_FEATURES);
-        files.image.write(place, &features.to_be_bytes()).await.map_err(Error::Storage)?;
+        let offset = HostOffset(field::INCOMPATIBLE_FEATURES);
+        files.image.write(offset, &features.to_be_bytes()).await.map_err(Error::Storage)?;
         self.header.set(header.with_features(features, header.raw().autoclear_features));
         files.flush().await.map_err(Error::Storage)
     }
 
-    /// Removes the name of the backing file, which is then no one's, from the header: its place and its length are in one
-    /// sector.
+    /// Removes the reference to the backing file's name from the header. Its offset and its length are in one sector.
     pub(crate) async fn forget_backing<S: StorageMut>(&self, files: &Files<S>) -> Result<(), Error<S::Error>> {
         self.write(files.image.write(HostOffset(field::BACKING_FILE_OFFSET), &[0; 12])).await?;
         self.barrier(files).await?;
@@ -95,15 +94,16 @@ impl Writeback {
         Ok(())
     }
 
-    /// Takes over the bitmaps, which are stored from time to time: where the directory has their flags, and these. Before the next
-    /// change each is marked as in use.
+    /// Begins to maintain the bitmaps. `flags` are the host offsets and the values of their flags in the directory.
+    ///
+    /// Each bitmap is marked as in use before the next change of the image.
     pub(crate) fn keep_bitmaps(&self, flags: Vec<(u64, u32)>) {
         self.keeps_bitmaps.set(true);
         self.marked_bitmaps.set(false);
         self.unmarked_bitmaps.replace(flags);
     }
 
-    /// Whether the file says that its bitmaps are in use.
+    /// Returns whether the bitmaps are marked as in use in the file.
     pub(crate) fn marked_bitmaps(&self) -> bool {
         self.marked_bitmaps.get()
     }
@@ -113,8 +113,8 @@ impl Writeback {
         if flags.is_empty() {
             return Ok(());
         }
-        for (place, flags) in flags {
-            self.write(files.image.write(HostOffset(place), &in_use(flags).to_be_bytes())).await?;
+        for (offset, flags) in flags {
+            self.write(files.image.write(HostOffset(offset), &in_use(flags).to_be_bytes())).await?;
         }
         self.barrier(files).await?;
         self.marked_bitmaps.set(true);
@@ -122,13 +122,13 @@ impl Writeback {
         Ok(())
     }
 
-    /// The autoclear features that hold when this has written.
+    /// Returns the autoclear features that stay valid when the image is written.
     fn maintained_features(&self, header: &Header) -> u64 {
         let bitmaps = if self.keeps_bitmaps.get() { header.raw().autoclear_features & feature::BITMAPS } else { 0 };
         header.maintained_autoclear_features() | bitmaps
     }
 
-    /// Whether the header is as it has to be when anything else is written.
+    /// Returns whether the header is in the state that it must have before anything else is written.
     pub(crate) fn is_header_ready(&self) -> bool {
         let is_marked = self.unmarked_bitmaps.borrow().is_empty();
         !self.header_in_doubt.get()
@@ -136,18 +136,18 @@ impl Writeback {
             && self.header.with(|header| self.maintained_features(header) == header.raw().autoclear_features)
     }
 
-    /// Makes the header as it has to be when anything else is written: what it should be where a write of it was dropped,
-    /// and without the autoclear features that this crate doesn't maintain. The caller holds the lock.
+    /// Brings the header into the state that it must have before anything else is written. The caller holds the lock.
     ///
-    /// Not before the first change: an image that is opened for writing and not written stays as it is.
+    /// This completes a dropped write of the header, marks the bitmaps as in use, and clears the autoclear features that this
+    /// crate doesn't maintain. The first change calls it: an image that is opened for writing and not written stays as it is.
     pub(crate) async fn prepare_header<S: StorageMut>(&self, files: &Files<S>) -> Result<(), Error<S::Error>> {
         self.complete_header(files).await?;
         let header = self.header.get();
         self.mark_bitmaps(files).await?;
         let features = self.maintained_features(&header);
         if header.raw().autoclear_features != features {
-            let place = HostOffset(field::AUTOCLEAR_FEATURES);
-            self.write(files.image.write(place, &features.to_be_bytes())).await?;
+            let offset = HostOffset(field::AUTOCLEAR_FEATURES);
+            self.write(files.image.write(offset, &features.to_be_bytes())).await?;
             self.barrier(files).await?;
             self.header.set(header.with_features(header.raw().incompatible_features, features));
         }

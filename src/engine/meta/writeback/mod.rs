@@ -1,25 +1,25 @@
-//! The only code that writes metadata: it owns the order.
+//! The only code that writes metadata. It defines the order of writes.
 //!
-//! What must hold in the file at every moment, whatever of the last writes got lost: *no table entry points to a
-//! cluster whose reference is not counted, or that is not filled.* Then a crash leaves leaked clusters at worst.
-//! Hence the order, a barrier at each `|`:
+//! At every moment this must hold in the file, whichever of the last writes were lost: *no table entry points to a cluster
+//! whose reference is not counted, or whose data is not written.* Then a crash leaves leaked clusters at worst.
+//! Therefore the writes are in this order, with a barrier at each `|`:
 //!
 //! ```text
 //! data, refcount blocks, tables that nothing points to yet | refcount table | L2 and L1 entries | (flush ends) | free
 //! ```
 //!
-//! - Data are written by the requests themselves, before they link them: so they are behind the first barrier.
-//! - Refcount blocks only ever hold more references than the file's tables, never fewer: what is unlinked keeps its
-//!   count until the unlink is durable. So they can be written at any time.
-//! - The refcount table changes only where a block is new, which is rare: most flushes have two barriers, and those
-//!   that only rewrite data one.
-//! - The refcount table may also move to a larger place: then it is written whole, with the blocks that count it, and what
-//!   is written behind their barrier is the header.
-//! - Where lazy refcounts are allowed, nothing is different: the blocks go out before a barrier that the data need
-//!   anyway, so to be late with them would save a write and no barrier. So the dirty bit is never set; that an image has
-//!   it says that another program was late, and its counts are rebuilt when it is opened.
-//! - A cluster that was unlinked, or allocated in vain, is counted down after the flush that made that durable, and
-//!   when no request is left that may still use it: only then can it be taken again.
+//! - The requests write their data themselves, before they link it. So data is written before the first barrier.
+//! - Refcounts in the file are never lower than the number of references in its tables, because an unlinked cluster keeps its
+//!   refcount until the unlink is durable. So refcount blocks can be written at any time.
+//! - The refcount table changes only for a new block, which is rare. So most flushes have two barriers, and a flush after
+//!   writes in place has one.
+//! - The refcount table may also move to other clusters. Then the complete table is written with the blocks of its own
+//!   refcounts, and the write after the barrier is that of the header.
+//! - Lazy refcounts change nothing: the refcount blocks are written before a barrier that the data needs anyway, so to
+//!   postpone them would save a write, but no barrier. So the dirty bit is never set. If an image has it, another program
+//!   postponed refcounts, and they are rebuilt when the image is opened.
+//! - The refcount of a cluster that was unlinked, or allocated in vain, is decremented after the flush that made the unlink
+//!   durable, and when no active request may still use the cluster. Only then can the cluster be allocated again.
 
 mod allocate;
 mod header;
@@ -49,42 +49,42 @@ use crate::format::l2::L2Entry;
 use crate::format::units::HostOffset;
 use crate::storage::Storage;
 
-/// What of a file's metadata is not written yet.
+/// The write-back cache of a file's metadata: the changes that are not in the file yet.
 pub(crate) struct Writeback {
-    /// Held by whoever changes metadata; never while guest data are read or written.
+    /// The metadata lock. A task holds it to change metadata, and never while guest data is read or written.
     pub(crate) lock: Lock,
     pub(crate) refcounts: Refcounts,
     pub(crate) requests: Requests,
-    /// Held closed by whoever changes the tables as a whole.
+    /// Shared access for guest requests, exclusive access for operations that restructure the tables.
     pub(crate) gate: Gate,
-    /// Guest clusters whose entries are about to change.
+    /// Locks on the guest clusters whose entries are about to change.
     pub(crate) cluster_locks: ClusterLocks,
     geometry: Geometry,
     slice_size: SliceSize,
     cache: Rc<TableCache>,
-    /// Every change is made durable at once.
+    /// Every change becomes durable before its request completes.
     pub(crate) write_through: bool,
-    /// How many dirty slices make a write-back due.
+    /// The most dirty slices before a write-back is due.
     max_dirty: usize,
     /// Slices of tables that nothing in the file points to.
     new_tables: Dirty,
-    /// The beginnings of those tables.
+    /// The host offsets of these tables.
     unlinked_tables: RefCell<BTreeSet<u64>>,
     /// Slices of tables that the file points to.
     links: Dirty,
     freed: FreedClusters,
-    /// A barrier failed, or the image is damaged: nothing may be written any more.
+    /// A barrier failed, or the image is corrupt: nothing may be written any more.
     poisoned: Cell<bool>,
     header: Rc<CurrentHeader>,
-    /// A write of the header was dropped: the file may have another one than `header` says.
+    /// A write of the header is under way or was dropped: the file may differ from `header`.
     header_in_doubt: Cell<bool>,
-    /// Where the file has the flags of bitmaps that are not marked as in use, and what they are.
+    /// The host offsets and the values of the flags of bitmaps that are not marked as in use.
     unmarked_bitmaps: RefCell<Vec<(u64, u32)>>,
-    /// The file says that its bitmaps are in use.
+    /// The bitmaps are marked as in use in the file.
     marked_bitmaps: Cell<bool>,
-    /// The bitmaps follow the changes of the disk, and are stored.
+    /// The bitmaps are maintained: they record the changes of the disk and are stored.
     keeps_bitmaps: Cell<bool>,
-    /// Where the last compressed cluster ends, within a cluster that has room for more.
+    /// The end of the last compressed cluster, if its host cluster has room for more.
     compressed_end: Cell<Option<HostOffset>>,
 }
 
@@ -129,27 +129,28 @@ impl Writeback {
         })
     }
 
-    /// Refuses every write after one that failed.
+    /// Fails if nothing may be written any more.
     pub(crate) fn check_writable(&self) -> Result<(), Misuse> {
         if self.poisoned.get() { Err(Misuse::Poisoned) } else { Ok(()) }
     }
 
-    /// Refuses every write from now on.
+    /// Makes every later write fail.
     pub(crate) fn poison(&self) {
         self.poisoned.set(true);
     }
 
     /// Carries out a write of metadata, unless nothing may be written any more.
     ///
-    /// One that fails leaves what a dropped one leaves: what was to be written is still dirty, or not linked, so it can be
-    /// tried again, for example when there is room.
+    /// A failed write leaves the same state as a dropped one: the slices are still dirty, or the clusters not linked. So the
+    /// write can be repeated, for example when the storage has room again.
     pub(crate) async fn write<E>(&self, write: impl Future<Output = Result<(), E>>) -> Result<(), Error<E>> {
         self.check_writable()?;
         write.await.map_err(Error::Storage)
     }
 
-    /// Carries out a barrier. After one that failed, nobody knows what of the writes before it is durable, nor whether
-    /// another one would tell: nothing may be written any more.
+    /// Carries out a barrier. After a failed barrier, nothing may be written any more.
+    ///
+    /// It is then unknown which earlier writes are durable, and another barrier might not report their loss.
     pub(crate) async fn sync<E>(&self, barrier: impl Future<Output = Result<(), E>>) -> Result<(), Error<E>> {
         self.check_writable()?;
         barrier.await.map_err(|error| {
@@ -158,7 +159,7 @@ impl Writeback {
         })
     }
 
-    /// A new table of zeros at `start`, which the caller allocated.
+    /// Creates a table of zeros at `start`, which the caller has allocated.
     pub(crate) fn add_table<S: Storage>(&self, file: &HostFile<S>, start: HostOffset) {
         for at in (0..self.geometry.cluster_size()).step_by(self.slice_size.bytes()) {
             let slice = self.cache.insert_zeroed(file.id(), self.slice_size, start.plus(at));
@@ -167,13 +168,13 @@ impl Writeback {
         self.unlinked_tables.borrow_mut().insert(start.0);
     }
 
-    /// Takes note that there is a table at `start` from now on, for an entry points to it.
+    /// Registers the table at `start` as metadata, because an entry points to it.
     pub(crate) fn register_table(&self, start: HostOffset) {
         let cluster = self.cluster_of(start);
         self.refcounts.metadata_ranges.add(cluster..cluster + 1);
     }
 
-    /// Takes note that there is no table at `start` any more.
+    /// Removes the table at `start` from the metadata ranges.
     pub(crate) fn unregister_table(&self, start: HostOffset) {
         let cluster = self.cluster_of(start);
         self.refcounts.metadata_ranges.remove(cluster..cluster + 1);
@@ -184,13 +185,13 @@ impl Writeback {
         self.set_words(file, offset, &[entry.0])
     }
 
-    /// Sets the L2 entry at host offset `offset`, whole: both words of an extended one are in the same sector.
+    /// Sets the L2 entry at host offset `offset`. Both words of an extended entry are in the same sector.
     pub(crate) fn set_l2_entry(&self, file: FileId, offset: HostOffset, entry: L2Entry) -> Attempt<()> {
         let words = [entry.word, entry.bitmap];
         self.set_words(file, offset, if self.geometry.extended_l2() { &words } else { &words[..1] })
     }
 
-    /// Sets the words of a table from host offset `offset` on, which are in one slice.
+    /// Sets words of a table, from host offset `offset`. All must be in one slice.
     fn set_words(&self, file: FileId, offset: HostOffset, words: &[u64]) -> Attempt<()> {
         let (slice, at) = self.cache.try_slice_at(file, self.slice_size, offset)?;
         let start = HostOffset(offset.0 - at as u64);
@@ -200,13 +201,13 @@ impl Writeback {
         Ok(())
     }
 
-    /// Where a change of the word at `offset` of a table belongs.
+    /// Returns the set of dirty slices for a change of the table word at host offset `offset`.
     fn dirty_of(&self, offset: HostOffset) -> &Dirty {
         let table = offset.0 & !(self.geometry.cluster_size() - 1);
         if self.unlinked_tables.borrow().contains(&table) { &self.new_tables } else { &self.links }
     }
 
-    /// The word at `offset` of an L1 or L2 table.
+    /// Returns the word at host offset `offset` of an L1 or L2 table.
     pub(crate) async fn entry<S: Storage>(
         &self,
         file: &HostFile<S>,
@@ -243,12 +244,12 @@ impl Writeback {
         self.geometry
     }
 
-    /// At most 2 MiB.
+    /// Returns the cluster size as a usize: at most 2 MiB.
     pub(super) fn cluster_size(&self) -> usize {
         usize::try_from(self.geometry.cluster_size()).unwrap_or(usize::MAX)
     }
 
-    /// Where the cluster begins.
+    /// Returns the host offset of the cluster.
     pub(super) fn offset_of(&self, cluster: u64) -> HostOffset {
         HostOffset(cluster << self.geometry.cluster_bits())
     }

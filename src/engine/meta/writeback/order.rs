@@ -1,4 +1,4 @@
-//! Bringing it to the file, in the order that keeps it sound.
+//! Writes dirty metadata back, in the order that keeps the file sound.
 
 use alloc::vec::Vec;
 
@@ -10,11 +10,11 @@ use crate::meta::dirty_slices::Dirty;
 use crate::meta::host_file::{Files, HostFile};
 use crate::storage::StorageMut;
 
-/// How many bytes of clusters may wait for a flush before they can be used again.
+/// The most bytes of freed clusters that may wait for a flush before they can be allocated again.
 const MAX_FREED: u64 = 16 << 20;
 
 impl Writeback {
-    /// Writes back, if much is dirty; flushes, if much was freed, so that it can be used again.
+    /// Writes back if many slices are dirty. Flushes if many clusters were freed, so that they can be allocated again.
     pub(crate) async fn write_back_if_due<S: StorageMut>(&self, files: &Files<S>) -> Result<(), Error<S::Error>> {
         if self.exceeds_freed_limit() {
             self.flush(files).await
@@ -25,26 +25,26 @@ impl Writeback {
         }
     }
 
-    /// Returns whether much is dirty, or freed.
+    /// Returns whether the limit of dirty slices or of freed clusters is exceeded.
     pub(crate) fn is_write_back_due(&self) -> bool {
         self.exceeds_dirty_limit(self.refcounts.dirty.len() + self.new_tables.len() + self.links.len())
             || self.exceeds_freed_limit()
     }
 
-    /// Returns whether so much was freed since the last flush that the file would grow without need.
+    /// Returns whether so many clusters were freed since the last flush that the file would grow unnecessarily.
     fn exceeds_freed_limit(&self) -> bool {
         self.freed.since_flush() > MAX_FREED >> self.geometry.cluster_bits()
     }
 
-    /// Whether so many dirty slices are to be written.
+    /// Returns whether `dirty` slices make a write-back due.
     pub(in crate::meta) fn exceeds_dirty_limit(&self, dirty: usize) -> bool {
         dirty > self.max_dirty
     }
 
-    /// Makes durable all that was written before, and then frees what was unlinked.
+    /// Makes all earlier writes durable, and then decrements the refcounts of clusters whose unlink is durable.
     pub(crate) async fn flush<S: StorageMut>(&self, files: &Files<S>) -> Result<(), Error<S::Error>> {
         self.check_writable()?;
-        // What is freed while this waits is not covered by its barrier.
+        // This barrier does not cover clusters that are freed while it waits.
         let covered = self.freed.seal();
         self.write_back(files).await?;
         self.barrier(files).await?;
@@ -52,10 +52,10 @@ impl Writeback {
         self.release_freed(&files.image).await
     }
 
-    /// Flushes until the counts in the file are those of its tables, unless requests still use what was freed.
+    /// Flushes until the refcounts in the file match its tables, unless active requests may still use freed clusters.
     pub(crate) async fn drain<S: StorageMut>(&self, files: &Files<S>) -> Result<(), Error<S::Error>> {
         self.flush(files).await?;
-        // What was freed by then is counted down now.
+        // The first flush has decremented refcounts in memory; the second one writes them.
         if self.is_drained() { Ok(()) } else { self.flush(files).await }
     }
 
@@ -63,7 +63,7 @@ impl Writeback {
         self.freed.is_empty() && self.refcounts.dirty.is_empty()
     }
 
-    /// Brings everything to the file, in order; the last of it may not be durable.
+    /// Writes back everything, in order. The last writes may not be durable.
     async fn write_back<S: StorageMut>(&self, files: &Files<S>) -> Result<(), Error<S::Error>> {
         self.complete_header(files).await?;
         self.write_dirty(&files.image, &self.new_tables).await?;
@@ -71,7 +71,7 @@ impl Writeback {
         if !self.links.is_empty() {
             self.barrier(files).await?;
         }
-        // From here on the file may point to them, also where this is dropped before it ends.
+        // From here on the file may point to the new tables, even if this is dropped before it ends.
         self.unlinked_tables.borrow_mut().clear();
         self.write_dirty(&files.image, &self.links).await
     }
@@ -88,15 +88,17 @@ impl Writeback {
         }
         self.barrier(files).await?;
         for (index, block) in entries {
-            let place = table.plus(index * TABLE_ENTRY_SIZE);
-            self.write(files.image.write(place, &block.to_be_bytes())).await?;
+            let offset = table.plus(index * TABLE_ENTRY_SIZE);
+            self.write(files.image.write(offset, &block.to_be_bytes())).await?;
         }
         self.refcounts.table_is_written();
         Ok(())
     }
 
-    /// Writes the dirty sectors of slices, neighbours by one request. Nobody else changes them meanwhile, for the caller
-    /// holds the lock. When it fails or is dropped, what was not written is still dirty.
+    /// Writes the dirty sectors of slices, and combines contiguous ones into one request.
+    ///
+    /// The slices do not change meanwhile, because the caller holds the lock. If this fails or is dropped, the slices that
+    /// were not written stay dirty.
     pub(in crate::meta) async fn write_dirty<S: StorageMut>(
         &self,
         file: &HostFile<S>,
@@ -113,20 +115,20 @@ impl Writeback {
         }
     }
 
-    /// Writes tables, or parts of one, to clusters to which nothing in the file points.
+    /// Writes a table, or a range of one, to clusters that nothing in the file points to.
     pub(in crate::meta) async fn write_table<S: StorageMut>(
         &self,
         files: &Files<S>,
-        place: HostOffset,
+        offset: HostOffset,
         bytes: &[u8],
     ) -> Result<(), Error<S::Error>> {
         for at in (0..bytes.len() as u64).step_by(self.slice_size.bytes()) {
-            self.cache.forget(files.image.id(), place.plus(at));
+            self.cache.forget(files.image.id(), offset.plus(at));
         }
-        self.write(files.image.write(place, bytes)).await
+        self.write(files.image.write(offset, bytes)).await
     }
 
-    /// Cuts off what the file has behind the last cluster that is in use. Nobody uses the image.
+    /// Truncates the file after the last cluster that is in use. No other request may use the image.
     pub(crate) async fn cut_file<S: StorageMut>(&self, files: &Files<S>) -> Result<(), Error<S::Error>> {
         let end = self.refcounts.end_of_allocated(&files.image).await? << self.geometry.cluster_bits();
         if end < files.image.size() {
@@ -136,7 +138,7 @@ impl Writeback {
     }
 
     pub(super) async fn barrier<S: StorageMut>(&self, files: &Files<S>) -> Result<(), Error<S::Error>> {
-        // One by one: a write may fail while the data file's barrier is waited for.
+        // Sequentially, because a write may fail during the data file's barrier.
         if let Some(data_file) = &files.data_file {
             self.sync(data_file.flush()).await?;
         }

@@ -1,7 +1,7 @@
-//! The refcount table moves to another place.
+//! Moves the refcount table to other clusters.
 //!
-//! There is one way to do it, whether the table has outgrown its place or all tables change: the blocks whose counts
-//! change are copied, the table is written whole with them, and one write of the header switches to both.
+//! A table that has become too long and a restructuring of all tables use the same method: copy the blocks whose refcounts
+//! change, write the complete new table, and switch to both by one write of the header.
 
 use core::ops::Range;
 
@@ -12,16 +12,16 @@ use crate::meta::host_file::Files;
 use crate::meta::new_refcounts::NewRefcounts;
 use crate::storage::StorageMut;
 
-/// The clusters where the refcount table was, and those where it is.
+/// The old and the new clusters of the refcount table.
 pub(in crate::meta) struct Moved {
     pub(in crate::meta) from: Range<u64>,
     pub(in crate::meta) to: Range<u64>,
 }
 
 impl Writeback {
-    /// Moves the refcount table, which has outgrown its place. All counts are written, and none is dirty.
+    /// Moves the refcount table, which has become too long. All refcount blocks are written, and none is dirty.
     ///
-    /// When it is dropped, the next write-back does it again.
+    /// If this is dropped, the next write-back repeats it.
     pub(super) async fn move_refcount_table<S: StorageMut>(&self, files: &Files<S>) -> Result<(), Error<S::Error>> {
         let refcounts = NewRefcounts::of(&self.refcounts);
         let mut table_pointers = self.table_pointers();
@@ -33,7 +33,7 @@ impl Writeback {
         Ok(())
     }
 
-    /// Writes `counts` to free clusters, with a table that `table_pointers` then point to.
+    /// Writes `refcounts` to free clusters, with a new table, and sets `table_pointers` to that table.
     pub(in crate::meta) async fn write_new_refcounts<S: StorageMut>(
         &self,
         files: &Files<S>,
