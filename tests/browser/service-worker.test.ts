@@ -9,7 +9,7 @@ import { onPage, StorageLab, type Work } from './storage-lab.js'
 
 /** A Service Worker as an author would write it: the disk of an image at an address. */
 const worker = `
-import { blob, opfs, Qcow2 } from '/index.js'
+import { blob, fileHandle, http, idb, memory, opfs, Qcow2 } from '/index.js'
 import { serve } from '/hosts/serve.js'
 
 addEventListener('install', () => skipWaiting())
@@ -18,11 +18,34 @@ addEventListener('activate', (event) => event.waitUntil(clients.claim()))
 let opening
 const open = async () => Qcow2.open(blob(await (await fetch('/disk.qcow2')).blob()))
 
+// Storages that work here, each with the same image.
+const bytes = async () => new Uint8Array(await (await fetch('/disk.qcow2')).arrayBuffer())
+const storages = {
+  http: () => http(new URL('/disk.qcow2', location), { download: true }),
+  memory: async () => memory(await bytes()),
+  blob: async () => blob(await opfs.file('disk.qcow2')),
+  fileHandle: async () => fileHandle(await (await navigator.storage.getDirectory()).getFileHandle('disk.qcow2')),
+  idb: async () => {
+    const storage = idb('disk.qcow2')
+    const all = await bytes()
+    await storage.open?.()
+    if ((await storage.size()) === 0) await storage.write(0, all)
+    await storage.flush()
+    await storage.close?.()
+    return idb('disk.qcow2')
+  },
+}
+
 addEventListener('fetch', (event) => {
   const { pathname } = new URL(event.request.url)
   if (pathname === '/disk.img') {
     opening ??= open()
     event.respondWith(opening.then((image) => serve(event.request, image, { etag: 'one' })))
+  }
+  const kind = pathname.match(/^\\/storages\\/(\\w+)$/)?.[1]
+  if (kind) {
+    const opening = (async () => Qcow2.open(await storages[kind]()))()
+    event.respondWith(opening.then((image) => serve(event.request, image)))
   }
   if (pathname === '/opfs.img') {
     const failed = ({ code, reason }) => new Response(code + ': ' + reason, { status: 500 })
@@ -127,11 +150,27 @@ it('v86 starts from that address, without an adapter', async () => {
   await page.close()
 })
 
+it.each(['http', 'memory', 'blob', 'fileHandle', 'idb'])('a Service Worker serves an image from %s', async (kind) => {
+  const page = await lab.page()
+  await onPage(page, register)
+  const end = await onPage(
+    page,
+    async ({ opfs }, kind) => {
+      if (!(await opfs.list()).some(({ path }) => path === 'disk.qcow2'))
+        await opfs.import('disk.qcow2', await (await fetch('/disk.qcow2')).blob())
+      const response = await fetch(`/storages/${kind}`, { headers: { range: 'bytes=-2' } })
+      return [...new Uint8Array(await response.arrayBuffer())]
+    },
+    kind,
+  )
+  expect(end).toEqual([7, 7])
+  await page.close()
+})
+
 it('a storage that a Service Worker does not have is named', async () => {
   const page = await lab.page()
   await onPage(page, register)
   const words = await onPage(page, async () => (await fetch('/opfs.img')).text())
-  expect(words).toMatch(/^[A-Z_]+: .*/)
-  expect(words).not.toMatch(/is not defined|undefined/)
+  expect(words).toMatch(/^[A-Z_]+: opfs\(\) .* http\(\), blob\(\), idb\(\), fileHandle\(\) and memory\(\) work there/)
   await page.close()
 })

@@ -107,6 +107,11 @@ export class StorageLab {
     await this.launch()
   }
 
+  /** How long the browser's processes have run on a processor, in seconds, where that is known. */
+  processorTime(): number {
+    return this.#running.processorTime?.() ?? Number.NaN
+  }
+
   /** Ends all processes of the browser at once. */
   kill(): Promise<void> {
     return this.#running.kill()

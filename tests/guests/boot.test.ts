@@ -31,13 +31,15 @@ type Kind = 'raw' | 'memory' | 'http' | 'worker'
 
 interface Boot {
   readonly boot: number
+  /** The processor time of the browser until then. */
+  readonly cpu: number
   readonly read: number
   readonly write: number
   readonly syncs: number
 }
 
 /** Boots from a disk of a kind, and measures in ms: the boot, a read of 16 MiB, a write of 4 MiB, and 30 syncs of a file. */
-const measure: Work<[Kind, string], Boot> = async ({ http, memory, opfs, overlay, Qcow2 }, kind, url) => {
+const measure: Work<[Kind, string], Omit<Boot, 'cpu'>> = async ({ http, memory, opfs, overlay, Qcow2 }, kind, url) => {
   const { linux } = globalThis as unknown as PageGlobals
   const fetched = async (path: string) => (await fetch(path)).arrayBuffer()
   const disk =
@@ -48,10 +50,12 @@ const measure: Work<[Kind, string], Boot> = async ({ http, memory, opfs, overlay
             writable: true,
           })
         : await overlay(http(url), opfs(`overlay ${kind}`, { create: true }), { worker: kind === 'worker' })
+  await fetch('/began')
   const began = performance.now()
   const { hear, run, emulator, hda } = await linux(disk)
   await hear('ready> ')
   const boot = performance.now() - began
+  await fetch('/booted')
   const timed = async (command: string) => {
     const from = performance.now()
     const text = await run(command)
@@ -84,12 +88,18 @@ it(
       for (const kind of kinds) {
         const page = await lab.page()
         await onPage(page, prepareLinux)
-        times.set(kind, [...(times.get(kind) ?? []), await onPage(page, measure, kind, server.url)])
+        let cpu = 0
+        lab.listen = (pathname) => {
+          if (pathname === '/began') cpu = -1000 * lab.processorTime()
+          if (pathname === '/booted') cpu += 1000 * lab.processorTime()
+        }
+        const boot = await onPage(page, measure, kind, server.url)
+        times.set(kind, [...(times.get(kind) ?? []), { ...boot, cpu }])
         await page.close()
       }
     }
     for (const [kind, all] of times) {
-      const line = (['boot', 'read', 'write', 'syncs'] as const).map((what) => {
+      const line = (['boot', 'cpu', 'read', 'write', 'syncs'] as const).map((what) => {
         const [own, raw] = [all, times.get('raw') ?? []].map((list) => median(list.map((each) => each[what])))
         return `${what} ${Math.round(own ?? 0)} ms (${((own ?? 0) / (raw || 1)).toFixed(2)})`
       })

@@ -65,6 +65,10 @@ export class Chromium implements Browser {
     await this.#program.ended()
   }
 
+  processorTime(): number {
+    return this.#program.processorTime()
+  }
+
   kill(): Promise<void> {
     return this.#program.kill()
   }

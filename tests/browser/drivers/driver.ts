@@ -20,6 +20,8 @@ export interface Browser {
   limit?(origin: string, bytes: number): Promise<void>
   /** Ends it as its user does. */
   close(): Promise<void>
+  /** How long all of its processes have run on a processor, in seconds, where that is known. */
+  processorTime?(): number
   /** Ends all of its processes at once. */
   kill(): Promise<void>
 }

@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { readdirSync, readFileSync } from 'node:fs'
 
 /** A browser as a process, in a group of its own, so that all of its processes can be ended at once. */
 export class Program {
@@ -19,6 +20,26 @@ export class Program {
     this.#child = child
     this.#ended = ended
     this.address = address
+  }
+
+  /** How long all of its processes have run on a processor, in seconds, on Linux. */
+  processorTime(): number {
+    let ticks = 0
+    for (const name of readdirSync('/proc')) {
+      if (!/^\d+$/.test(name)) continue
+      let fields: string[]
+      try {
+        const text = readFileSync(`/proc/${name}/stat`, 'utf8')
+        // Before that is the program's name, which may have spaces in it.
+        fields = text.slice(text.lastIndexOf(')') + 2).split(' ')
+      } catch {
+        // It has ended.
+        continue
+      }
+      const [group, user, system] = [fields[2], fields[11], fields[12]].map(Number)
+      if (group === this.#child.pid) ticks += (user ?? 0) + (system ?? 0)
+    }
+    return ticks / 100
   }
 
   /** Over when all of its processes are, for each has its standard error: from then on its files are nobody's. */

@@ -1,4 +1,5 @@
 import { unlessAborted } from '../../base/abort.js'
+import { invalidArgument } from '../../base/errors.js'
 import type { StorageOpenOptions, WritableAsyncStorage } from '../../base/storage/contract.js'
 import { Client } from '../../worker/rpc/client.js'
 import { remoteStorage, type StorageMethods } from '../../worker/rpc/storages.js'
@@ -14,6 +15,11 @@ export interface OpfsMethods extends StorageMethods {
   /** Serves it no longer. */
   removeFile(storage: number): void
 }
+
+const noWorkers = [
+  'opfs() needs a worker, and a Service Worker starts none.',
+  'http(), blob(), idb(), fileHandle() and memory() work there; to read a file of OPFS, use blob(await opfs.file(path)).',
+].join(' ')
 
 interface OpenFile {
   readonly client: Client<OpfsMethods>
@@ -64,6 +70,7 @@ export class RemoteOpfsFile implements WritableAsyncStorage {
 }
 
 async function openFile(path: OpfsPath, options: OpfsFileOptions, signal: AbortSignal): Promise<OpenFile> {
+  if (typeof Worker !== 'function') throw invalidArgument(noWorkers)
   const client = Client.acquire<OpfsMethods>()
   const number = client.number()
   try {
