@@ -26,7 +26,8 @@ export type {
 } from './base/storage/contract.js'
 export { type CommitOptions, commit, type WritableBase } from './convert/commit.js'
 export { type CompareOptions, type Comparison, compare, type MappedDisk } from './convert/compare.js'
-export { type ConvertOptions, type ConvertSource, convert } from './convert/convert.js'
+export { type Conversion, type ConvertOptions, type ConvertSource, convert } from './convert/convert.js'
+export type { UnreadableRange } from './convert/losses.js'
 export { type Measurement, type MeasureOptions, measure } from './convert/measure.js'
 export { type RebaseOptions, rebase } from './convert/rebase.js'
 export {

@@ -371,6 +371,8 @@ const functions: Record<string, Call> = {
         sparseSize: 4096,
         detectZeroes: true,
         existing: false,
+        salvage: false,
+        acceptMissing: false,
         targetIsZero: true,
         ...watch,
       },

@@ -14,6 +14,7 @@
  * - `UNSUPPORTED_…`, `BACKING_CHAIN_TOO_LONG`: the image may be sound, but this package can't read it.
  * - `MISSING_BACKING_FILE`, `MISSING_DATA_FILE`: the image needs another file, which has to be supplied; `file` names it.
  * - `CORRUPT_…`: the image breaks the rules of the format, at `offset`.
+ * - `TRUNCATED`: the image's file is cut off: parts of the disk are past its end.
  * - `OUT_OF_BOUNDS`: a range reaches past the end of the disk.
  * - `NO_SUCH_SNAPSHOT`: no snapshot has this id or name.
  * - `UNNEEDED_DATA_FILE`: a data file was supplied for an image that has none.
@@ -89,6 +90,7 @@ export type Qcow2ErrorCode =
   | 'CORRUPT_REFCOUNT'
   | 'CORRUPT_OVERLAP'
   | 'CORRUPT_ENCRYPTION'
+  | 'TRUNCATED'
   | 'OUT_OF_BOUNDS'
   | 'NO_SUCH_SNAPSHOT'
   | 'UNNEEDED_DATA_FILE'
@@ -147,7 +149,7 @@ export type Qcow2ErrorKind = 'storage' | 'corrupt' | 'unsupported' | 'misuse' | 
 /** The codes of each kind but `misuse`, or how they begin; all others are misuse. */
 const kinds: readonly (readonly [Qcow2ErrorKind, readonly string[]])[] = [
   ['storage', ['STORAGE', 'STORAGE_CONTRACT', 'FILE_CHANGED', 'NO_RANGES', 'QUOTA', 'IN_USE', 'NOT_PERMITTED']],
-  ['corrupt', ['CORRUPT_']],
+  ['corrupt', ['CORRUPT_', 'TRUNCATED']],
   ['unsupported', ['NOT_QCOW2', 'UNSUPPORTED_', 'BACKING_CHAIN_TOO_LONG', 'TOO_MANY_ITERATIONS']],
   ['engine', ['WORKER_DIED', 'WORKER_MISMATCH', 'LOAD_FAILED', 'ENGINE_FAILED']],
 ]

@@ -202,7 +202,10 @@ async function copyAll(host: Host, args: Arguments, work: Work): Promise<void> {
     targetIsZero: (!skip || args.has('targetIsZero')) && sparseSize > 0,
     detectZeroes: !args.has('offload'),
     onProgress: line.update,
-    ...(args.has('salvage') ? { onUnreadable: (offset: number) => quiet || unreadable(host, offset) } : {}),
+    // What is missing at the end of a file reads as zeros, as QEMU reads it.
+    acceptMissing: true,
+    salvage: args.has('salvage'),
+    onUnreadable: (offset: number) => quiet || unreadable(host, offset),
   }
   const from: MappedDisk[] = sources.map((each) => (backing === undefined ? each : upTo(each, backingSize)))
   const secrets = work.secrets
@@ -264,7 +267,7 @@ async function copyBitmaps(source: SourceDisk | undefined, into: Qcow2, bitmaps:
   }
 }
 
-async function copying(conversion: Promise<void>): Promise<void> {
+async function copying(conversion: Promise<unknown>): Promise<void> {
   try {
     await conversion
   } catch (error) {

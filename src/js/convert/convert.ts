@@ -6,11 +6,13 @@ import type { WritableStorage } from '../base/storage/contract.js'
 import type { Disk } from '../disk/disk.js'
 import { type CreateOptions, hostCreateOptions } from '../engine/options/create.js'
 import type { Packing } from '../engine/packer.js'
+import { ImageDisk } from '../image/image-disk.js'
 import { openDisk } from '../image/open-disk.js'
 import { Qcow2 } from '../image/qcow2.js'
 import { type Source, storageOf, type WritableSource } from '../storage/source.js'
 import type { MappedDisk } from './compare.js'
 import { copy, partSize } from './copy.js'
+import { Losses, type UnreadableRange } from './losses.js'
 import { startPackers, workersWanted } from './packers.js'
 import { RawFile } from './raw-file.js'
 import { concatenated, wholeSectors } from './sources.js'
@@ -61,10 +63,25 @@ export interface ConvertOptions
   /** The target that exists reads as zeros, so that no zeros need to be written. Default: false. */
   readonly targetIsZero?: boolean | undefined
   /**
-   * Called for each sector of 512 bytes that cannot be read, with its offset and the error: the sector becomes zeros. Without it,
-   * the first one ends the conversion.
+   * Goes on past what cannot be read: sectors of 512 bytes that become zeros, and that the result lists. Default: false, the first one
+   * ends the conversion.
    */
+  readonly salvage?: boolean | undefined
+  /**
+   * Converts an image whose file is cut off: what is missing of it reads as zeros. Default: false, such an image is refused with code
+   * `TRUNCATED`, unless `salvage` is asked for.
+   */
+  readonly acceptMissing?: boolean | undefined
+  /** With `salvage`, called for each sector that cannot be read, with its offset and the error. */
   readonly onUnreadable?: ((offset: number, error: unknown) => void) | undefined
+}
+
+/** What came of a {@link convert}. */
+export interface Conversion {
+  /** What could not be read of the source, and is zeros now, in order; the first 1000 ranges. Empty without `salvage`. */
+  readonly unreadable: readonly UnreadableRange[]
+  /** How many bytes could not be read, also those of ranges that are not listed. */
+  readonly unreadableBytes: number
 }
 
 /** What {@link convert} reads: an open disk, or anything with its `size`, `read` and `map`; or the bytes of a file. */
@@ -84,16 +101,18 @@ export type ConvertSource = MappedDisk | Source
  * written meanwhile. Where the bytes of an image are, or those of a raw disk ({@link ConvertOptions.sourceFormat}), is taken over,
  * and closed in the end. An image that needs other files has to be opened by {@link Qcow2.open}.
  * @param target where the new one is to be: an empty storage, but for `overwrite`. It is taken over, and closed in the end. If this
- * fails after the new one was begun, the storage is made empty again, as far as it can be. Or an open image that is written instead
+ * fails after the new one was begun, the storage is made empty again, as far as it can be. The source is opened, and with `overwrite` its
+ * tables are read, before anything of the target is touched. Or an open image that is written instead
  * of a new one; it stays open, and what fails half-way stays as it is.
- * @throws {@link Qcow2Error} what {@link Qcow2.create} and {@link Qcow2.read} reject with; `NO_COMPRESSION` for an encrypted image;
+ * @returns what could not be read.
+ * @throws {@link Qcow2Error} what {@link Qcow2.create} and {@link Qcow2.read} reject with; `TRUNCATED`; `NO_COMPRESSION` for an encrypted image;
  * `WOULD_SHRINK` for a target that exists and is too small; `WORKER_DIED`; or the signal's reason.
  */
 export async function convert(
   source: ConvertSource | readonly ConvertSource[],
   target: WritableSource | Qcow2,
   options: ConvertOptions = {},
-): Promise<void> {
+): Promise<Conversion> {
   const into = target instanceof Qcow2 ? target : (storageOf(target, 'The target', true) as WritableStorage)
   const { sourceFormat: format } = optionsIn(options)
   const { signal } = watchIn(options)
@@ -109,10 +128,20 @@ export async function convert(
         disks.push(disk)
       }
     }
-    await convertDisk(wholeSectors(concatenated(disks)), into, make, options)
+    for (const disk of disks) await checkWhole(disk, options)
+    return await convertDisk(wholeSectors(concatenated(disks)), into, make, options)
   } finally {
     for (const each of taken) await each.close()
   }
+}
+
+/** Refuses an image whose file is cut off, unless that is accepted. */
+async function checkWhole(disk: MappedDisk, { acceptMissing, salvage, signal }: ConvertOptions): Promise<void> {
+  if (acceptMissing || salvage || !(disk instanceof ImageDisk)) return
+  const { missing } = await disk.info({ signal })
+  if (missing === 0) return
+  const reason = `The image's file is cut off: ${missing} bytes of it are missing.`
+  throw new Qcow2Error('TRUNCATED', `${reason} Convert with acceptMissing to take them for zeros.`)
 }
 
 function isList(source: ConvertSource | readonly ConvertSource[]): source is readonly ConvertSource[] {
@@ -137,6 +166,8 @@ function maker(target: WritableStorage | Qcow2, options: ConvertOptions): Make {
   const sparse = integer(options.sparseSize ?? 4096, 'sparseSize')
   const sparseSize = flag(options.detectZeroes, 'detectZeroes', true) ? sparse : 0
   callback(options.onUnreadable, 'onUnreadable')
+  flag(options.salvage, 'salvage')
+  flag(options.acceptMissing, 'acceptMissing')
   hostCreateOptions({ ...rest, size: 0 })
   const zeros: Zeros = { isZero: targetIsZero && !options.backing, sparseSize }
   const count = workersWanted(workers)
@@ -194,19 +225,22 @@ async function convertDisk(
   storage: WritableStorage | Qcow2,
   make: Make,
   options: ConvertOptions,
-): Promise<void> {
+): Promise<Conversion> {
+  const { onUnreadable, sparseSize, backing, onProgress } = options
+  const losses = options.salvage ? new Losses(onUnreadable) : undefined
+  // What is there is not given up for a source that cannot be read.
+  if (options.overwrite && !losses) for await (const _ of disk.map({ signal: options.signal }));
   const target = await make(disk.size)
   // The first failure ends the others.
   const stop = new AbortController()
   const ignore = options.signal ? whenAborted({ signal: options.signal }, (reason) => stop.abort(reason)) : () => {}
-  const { onUnreadable, sparseSize, backing, onProgress } = options
   let failed: { readonly error: unknown } | undefined
   try {
     const how = {
       everything: sparseSize === 0,
       exact: options.detectZeroes === false || (sparseSize ?? 0) > 4096,
       topOnly: backing !== undefined,
-      onUnreadable,
+      losses,
     }
     await copy(disk, target, stop, how, onProgress)
   } catch (error) {
@@ -218,7 +252,7 @@ async function convertDisk(
   } catch (error) {
     failed ??= { error }
   }
-  if (!failed) return
+  if (!failed) return { unreadable: losses?.ranges ?? [], unreadableBytes: losses?.bytes ?? 0 }
   if (!(storage instanceof Qcow2) && !options.existing) await empty(storage).catch(() => {})
   throw failed.error
 }

@@ -1,5 +1,8 @@
 import type { LongOptions } from '../base/progress.js'
+import type { Extent } from '../disk/extent.js'
+import { nextTurn } from '../engine/time-slices.js'
 import type { MappedDisk } from './compare.js'
+import { isDamage, type Losses } from './losses.js'
 import type { ConvertTarget } from './target.js'
 
 /** Which parts of a disk are copied, and how. */
@@ -10,14 +13,16 @@ export interface CopyOptions {
   readonly exact: boolean
   /** Copies what the first file of the source's chain holds, and leaves the rest to the target's backing file. */
   readonly topOnly: boolean
-  /** Called where a range cannot be read, which then becomes zeros; without it that ends the copy. */
-  readonly onUnreadable?: ((offset: number, error: unknown) => void) | undefined
+  /** Takes what cannot be read, and becomes zeros; without it the first such range ends the copy. */
+  readonly losses: Losses | undefined
 }
 
 /** Parts are of this many bytes, or of a grain of the target. */
 export const partSize = 1024 * 1024
 /** What cannot be read is narrowed down to a sector. */
 const sector = 512
+/** After so many milliseconds of reading sectors the event loop gets its turn. */
+const turn = 25
 
 /** Copies a disk; in the end nothing is under way. */
 export async function copy<P>(
@@ -30,7 +35,7 @@ export async function copy<P>(
   const { signal } = stop
   const total = disk.size
   const begin = async ({ start, end }: Part) => {
-    const bytes = await readPart(disk, start, end - start, signal, options.onUnreadable)
+    const bytes = await readPart(disk, start, end - start, signal, options.losses)
     return target.prepare(bytes, signal)
   }
   type UnderWay = { readonly part: Part; readonly prepared: Promise<P> | undefined }
@@ -63,27 +68,33 @@ export async function copy<P>(
   }
 }
 
-/** Reads a part; sectors that cannot be read are reported, and zeros. */
+/** Reads a part; sectors that cannot be read are noted, and zeros. */
 async function readPart(
   disk: MappedDisk,
   start: number,
   length: number,
   signal: AbortSignal,
-  onUnreadable: CopyOptions['onUnreadable'],
+  losses: Losses | undefined,
 ): Promise<Uint8Array<ArrayBuffer>> {
   try {
     return await disk.read(start, length, { signal })
   } catch (error) {
-    if (!onUnreadable || signal.aborted) throw error
+    if (!losses || signal.aborted || !isDamage(error)) throw error
   }
   const bytes = new Uint8Array(length)
+  let began = performance.now()
   for (let at = 0; at < length; at += sector) {
+    if (performance.now() - began > turn) {
+      await nextTurn()
+      began = performance.now()
+    }
     const count = Math.min(sector, length - at)
     try {
       bytes.set(await disk.read(start + at, count, { signal }), at)
     } catch (error) {
       signal.throwIfAborted()
-      onUnreadable(start + at, error)
+      if (!isDamage(error)) throw error
+      losses.add(start + at, count, error)
     }
   }
   return bytes
@@ -104,12 +115,12 @@ interface Part {
 async function* parts(
   disk: MappedDisk,
   { grain, writeZeroes }: Pick<ConvertTarget<unknown>, 'grain' | 'writeZeroes'>,
-  { everything, exact, topOnly }: CopyOptions,
+  { everything, exact, topOnly, losses }: CopyOptions,
   signal: AbortSignal,
 ): AsyncGenerator<Part, undefined> {
   const stretch = Math.max(partSize, grain)
   let part: Part | undefined
-  for await (const extent of disk.map({ signal })) {
+  for await (const extent of extentsOf(disk, losses, signal)) {
     if (topOnly && (extent.depth > 0 || !extent.present)) continue
     const { start, length, data } = extent
     const stored = everything || (data && !extent.zero)
@@ -151,6 +162,29 @@ async function* parts(
       at = next
     }
     return part
+  }
+}
+
+/** The extents of a disk; where its tables are damaged and something may be lost, the data itself shows what can be read. */
+async function* extentsOf(
+  disk: MappedDisk,
+  losses: Losses | undefined,
+  signal: AbortSignal,
+): AsyncGenerator<Extent, undefined> {
+  for (let at = 0; at < disk.size; ) {
+    try {
+      for await (const extent of disk.map({ offset: at, signal })) {
+        at = extent.start + extent.length
+        yield extent
+      }
+      return
+    } catch (error) {
+      if (!losses || signal.aborted || !isDamage(error)) throw error
+    }
+    const end = Math.min(disk.size, roundDown(at, partSize) + partSize)
+    const how = { depth: 0, present: true, zero: false, data: true, compressed: false, offset: undefined }
+    yield { start: at, length: end - at, ...how }
+    at = end
   }
 }
 

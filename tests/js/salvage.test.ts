@@ -1,0 +1,131 @@
+import { readFileSync, truncateSync, writeFileSync } from 'node:fs'
+import { describe, expect, it } from 'vitest'
+import { convert, inspect, memory, Qcow2, raw } from '../../src/js/index.js'
+import { contents, difference, file, convert as make, qemuImg } from './helpers/qemu.js'
+
+const MiB = 1024 * 1024
+const clusterSize = 65536
+/** Bytes that zlib makes smaller. */
+const disk = contents(2 * MiB, 5).map((byte, at) => (at % 3 === 0 ? byte : 7))
+const whole = readFileSync(make('whole.qcow2', disk))
+const packed = readFileSync(make('packed.qcow2', disk, '-c'))
+
+/** A compressed image of which one cluster is damaged. */
+async function damaged(cluster: number): Promise<Uint8Array> {
+  const bytes = new Uint8Array(packed)
+  await using image = await Qcow2.open(memory(packed))
+  const { hostOffset = 0, compressedLength = 0 } = await image.locate(cluster * clusterSize)
+  bytes.fill(0xff, hostOffset, hostOffset + Math.min(compressedLength, 1000))
+  return bytes
+}
+
+/** An image whose L2 entry of a cluster has bits that it must not have. */
+async function withBadEntry(cluster: number): Promise<Uint8Array> {
+  const bytes = new Uint8Array(whole)
+  await using image = await Qcow2.open(memory(whole))
+  const { l2EntryOffset = 0 } = await image.locate(cluster * clusterSize)
+  bytes[l2EntryOffset + 6] = 0xff
+  return bytes
+}
+
+/** The disk with zeros in a range. */
+function without(offset: number, length: number): Uint8Array {
+  return new Uint8Array(disk).fill(0, offset, offset + length)
+}
+
+async function diskOf(image: Uint8Array): Promise<Uint8Array> {
+  await using opened = await Qcow2.open(memory(image))
+  return opened.read(0, opened.size)
+}
+
+describe('an image with a damaged compressed cluster', () => {
+  it('ends a conversion', async () => {
+    const target = memory()
+    const converting = convert(memory(await damaged(5)), target)
+    await expect(converting).rejects.toMatchObject({ code: 'CORRUPT_COMPRESSED_CLUSTER' })
+    expect(target.size()).toBe(0)
+  })
+
+  it.each([false, true])('is salvaged but for that cluster, as by QEMU; compressed: %s', async (compressed) => {
+    const source = await damaged(5)
+    const target = memory()
+    const told: number[] = []
+    const how = { salvage: true, compressed, onUnreadable: (offset: number) => told.push(offset) }
+    const { unreadable, unreadableBytes } = await convert(memory(source), target, how)
+    expect(unreadable).toEqual([
+      {
+        offset: 5 * clusterSize,
+        length: clusterSize,
+        error: expect.objectContaining({ code: 'CORRUPT_COMPRESSED_CLUSTER' }),
+      },
+    ])
+    expect([unreadableBytes, told.length, told[0]]).toEqual([clusterSize, 128, 5 * clusterSize])
+    const salvaged = await diskOf(target.bytes())
+    expect(difference(salvaged, without(5 * clusterSize, clusterSize))).toBe(-1)
+    writeFileSync(file('damaged.qcow2'), source)
+    qemuImg('convert', '--salvage', '-O', 'raw', 'damaged.qcow2', 'salvaged.raw')
+    expect(difference(salvaged, readFileSync(file('salvaged.raw')))).toBe(-1)
+  })
+})
+
+describe('an image with a damaged table', () => {
+  it('leaves the target of a conversion as it was', async () => {
+    const before = new Uint8Array(whole)
+    const target = memory(before, { writable: true })
+    const converting = convert(memory(await withBadEntry(9)), target, { overwrite: true })
+    await expect(converting).rejects.toMatchObject({ code: 'CORRUPT_L2_ENTRY' })
+    expect(difference(target.bytes(), whole)).toBe(-1)
+  })
+
+  it('is salvaged but for what the entry was for', async () => {
+    const target = memory()
+    const { unreadable } = await convert(memory(await withBadEntry(9)), target, { salvage: true, format: 'raw' })
+    expect(unreadable.map(({ offset, length }) => [offset, length])).toEqual([[9 * clusterSize, clusterSize]])
+    expect(difference(target.bytes(), without(9 * clusterSize, clusterSize))).toBe(-1)
+  })
+})
+
+it('salvages a disk whose storage fails in places', async () => {
+  const bytes = disk
+  const [from, to] = [300 * 1024 + 512, 301 * 1024]
+  const storage = {
+    size: () => bytes.length,
+    read: async (offset: number, length: number) => {
+      if (offset < to && offset + length > from) throw new Error('a bad sector')
+      return bytes.slice(offset, offset + length)
+    },
+  }
+  const target = memory()
+  const { unreadable } = await convert(await raw(storage), target, { salvage: true, format: 'raw' })
+  expect(unreadable).toMatchObject([{ offset: from, length: 512, error: { code: 'STORAGE' } }])
+  expect(difference(target.bytes(), without(from, 512))).toBe(-1)
+})
+
+describe('an image whose file is cut off', () => {
+  const cut = (() => {
+    writeFileSync(file('cut.qcow2'), whole)
+    truncateSync(file('cut.qcow2'), whole.length - 3 * clusterSize)
+    return readFileSync(file('cut.qcow2'))
+  })()
+
+  it('says how much is missing', async () => {
+    await using image = await Qcow2.open(memory(cut))
+    expect((await image.info()).missing).toBe(3 * clusterSize)
+    expect((await inspect(memory(cut))).missing).toBe(3 * clusterSize)
+    const report = await image.check()
+    expect(report.findings.filter(({ code }) => code === 'CUT_OFF' || code === 'PAST_END').length).toBe(1)
+  })
+
+  it('is refused by a conversion, before the target is touched', async () => {
+    const target = memory(whole, { writable: true })
+    const converting = convert(memory(cut), target, { overwrite: true })
+    await expect(converting).rejects.toMatchObject({ code: 'TRUNCATED', kind: 'corrupt' })
+    expect(difference(target.bytes(), whole)).toBe(-1)
+  })
+
+  it.each([{ acceptMissing: true }, { salvage: true }])('is converted where that is accepted: %o', async (how) => {
+    const target = memory()
+    await convert(memory(cut), target, how)
+    expect(difference(await diskOf(target.bytes()), await diskOf(cut))).toBe(-1)
+  })
+})
