@@ -73,8 +73,42 @@ test('an image over one on a server is kept in the browser, edited, and opened a
   server.etag = '"2"'
   await page.getByRole('button', { name: /^over / }).click()
   await giveAddress(page, server.url)
-  await page.getByText('is another file than the one that the image was made over').waitFor()
-  server.etag = '"1"'
+  expect(await bytesAt(page, 2 * MIB)).toEqual([0xc0, 0xff, 0xee, ...onDisk(2 * MIB).slice(3)])
+})
+
+test('where a backing file has changed, the page asks for another, or whether to use it all the same', async () => {
+  const page = await lab.open()
+  await makeOver(page, server.url)
+  expect(await bytesAt(page, 3 * MIB)).toEqual(onDisk(3 * MIB))
+  await leave(page)
+  const before = server.file
+  const changed = new Uint8Array(before)
+  changed[changed.length - 1] = (changed.at(-1) ?? 0) ^ 1
+  Object.assign(server, { file: changed, etag: '"changed"' })
+  const open = async () => {
+    await page
+      .getByRole('button', { name: /^over / })
+      .last()
+      .click()
+    await giveAddress(page, server.url)
+    await page.getByRole('dialog', { name: 'The backing file has changed' }).waitFor()
+  }
+  try {
+    await open()
+    await page.getByRole('dialog').getByRole('button', { name: 'Cancel' }).click()
+    await open()
+    await page.getByRole('button', { name: 'Use it all the same' }).click()
+    expect(await bytesAt(page, 3 * MIB)).toEqual(onDisk(3 * MIB))
+    await unlock(page, 'In memory')
+    await leave(page)
+    await open()
+    const chooser = page.waitForEvent('filechooser')
+    await page.getByRole('button', { name: 'Choose another file…' }).click()
+    await (await chooser).setFiles(image)
+    expect(await bytesAt(page, 3 * MIB)).toEqual(onDisk(3 * MIB))
+  } finally {
+    Object.assign(server, { file: before, etag: '"1"' })
+  }
 })
 
 test('to make an image over one on a server can be given up, and leaves nothing', async () => {

@@ -1,6 +1,16 @@
 import { readFileSync } from 'node:fs'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { blob, http, isQcow2Error, memory, overlay, type PassphraseRequest, type Qcow2 } from '../../src/js/index.js'
+import {
+  blob,
+  http,
+  inspect,
+  isQcow2Error,
+  memory,
+  overlay,
+  type PassphraseRequest,
+  type Qcow2,
+  sameBase,
+} from '../../src/js/index.js'
 import { check, contents, convert, create, difference, disk, file, qemuImg, save } from './helpers/qemu.js'
 import { createEncrypted, decrypted, ioEncrypted, luks, passphrase } from './helpers/secret.js'
 import { FileServer } from './helpers/server.js'
@@ -53,7 +63,9 @@ describe('an overlay', () => {
     expect(difference(await again.read(0, size), changed)).toBe(-1)
     const { backingFile } = await again.info()
     await again.close()
-    expect(backingFile).toBe(`${server.url}#size=${server.file.length}&etag=%221%22`)
+    const [recorded, samples] = backingFile?.split('&samples=') ?? []
+    expect(recorded).toBe(`${server.url}#size=${server.file.length}&etag=%221%22`)
+    expect(samples).toMatch(/^[\w-]{43}$/)
     expect(difference(seen(local, base, 'qcow2'), changed)).toBe(-1)
   })
 
@@ -174,16 +186,131 @@ describe('an overlay', () => {
     await image.close()
   })
 
+  /** Serves the same bytes as a deployment does, with another tag and date. */
+  const redeploy = () => {
+    server.etag = `"${Number(server.etag?.slice(1, -1)) + 1}"`
+    server.modified = new Date(Date.parse(server.modified ?? '') + 86_400_000).toUTCString()
+  }
+  /** Changes a byte of the base in its header cluster, in a table, or at its end. */
+  const alter = (where: 'header' | 'table' | 'end') => {
+    const file = new Uint8Array(server.file)
+    const at = { header: 200, table: new DataView(file.buffer).getUint32(44), end: file.length - 1 }[where]
+    file[at] = (file[at] ?? 0) ^ 1
+    server.file = file
+    redeploy()
+  }
   it.each<[string, () => void]>([
-    ['by its tag', () => (server.etag = '"2"')],
+    ['by its header', () => alter('header')],
+    ['by a table', () => alter('table')],
+    ['by its end', () => alter('end')],
     ['by its length', () => (server.file = new Uint8Array([...server.file, 0]))],
-  ])('whose base is another now, %s, is refused', async (_, becomeAnother) => {
+  ])('whose base is another now, %s, is refused, with what can be done', async (_, becomeAnother) => {
     const local = memory()
     await (await overlay(http(server.url), local)).close()
     const before = local.bytes().slice()
     becomeAnother()
-    expect(await code(overlay(http(server.url), local))).toBe('FILE_CHANGED')
+    const error = await overlay(http(server.url), local).catch((thrown) => thrown)
+    expect(error).toMatchObject({ code: 'FILE_CHANGED' })
+    for (const way of [/as it was/, /base: \{ identity: /, /acceptChangedBase: true/]) expect(error.reason).toMatch(way)
     expect(local.bytes()).toEqual(before)
+  })
+
+  it('whose base was deployed again is opened, and records its new state', async () => {
+    const local = memory()
+    const image = await overlay(http(server.url), local)
+    const changed = await (async () => {
+      const disk = await image.read(0, size)
+      await image.write(100_000, new Uint8Array(50_000).fill(7))
+      return disk.fill(7, 100_000, 150_000)
+    })()
+    await image.close()
+    for (let times = 0; times < 2; times += 1) {
+      redeploy()
+      const again = await overlay(http(server.url), local)
+      expect(difference(await again.read(0, size), changed)).toBe(-1)
+      expect(new URL((await again.info()).backingFile ?? '').hash).toContain(encodeURIComponent(server.etag ?? ''))
+      await again.close()
+    }
+    expect(difference(seen(local, base, 'qcow2'), changed)).toBe(-1)
+    // Nothing but the base's beginning is asked for while it is as it was recorded.
+    server.requests.length = 0
+    await (await overlay(http(server.url), local)).close()
+    expect(server.requests.every((request) => request === 'GET bytes=0-262143')).toBe(true)
+  })
+
+  it('takes few samples of its base, none of what came with its opening twice', async () => {
+    server.file = contents(64 * 1024 * 1024, 5)
+    await (await overlay(http(server.url), memory(), { format: 'raw' })).close()
+    const asked = server.requests.map((request) => {
+      const [, start, end] = /bytes=(\d+)-(\d+)/.exec(request) ?? []
+      return Number(end) + 1 - Number(start)
+    })
+    expect(asked.length).toBeLessThanOrEqual(1 + 31)
+    expect(asked.slice(1).every((length) => length === 4096)).toBe(true)
+  })
+
+  it('whose base was deployed again is refused where no samples were recorded', async () => {
+    const local = memory()
+    await (await overlay(http(server.url), local)).close()
+    const path = save('unsampled.qcow2', local.bytes())
+    const recorded = (await inspect(local)).backingFile?.replace(/&samples=.*/, '') ?? ''
+    qemuImg('rebase', '-u', '-b', recorded, '-F', 'qcow2', path)
+    redeploy()
+    const old = () => memory(readFileSync(path), { writable: true })
+    expect(await code(overlay(http(server.url), old()))).toBe('FILE_CHANGED')
+    expect(await code(overlay(http(server.url), old(), { acceptChangedBase: true }).then((it) => it.close()))).toBe(
+      'fine',
+    )
+  })
+
+  it.each(['end', 'length'])('over another base (by its %s) is opened if that is accepted, once', async (how) => {
+    const local = memory()
+    await (await overlay(http(server.url), local)).close()
+    if (how === 'end') alter('end')
+    else server.file = new Uint8Array([...server.file, 0])
+    expect(await code(overlay(http(server.url), local))).toBe('FILE_CHANGED')
+    await (await overlay(http(server.url), local, { acceptChangedBase: true })).close()
+    expect(await code(overlay(http(server.url), local).then((image) => image.close()))).toBe('fine')
+  })
+
+  it('knows a base by the identity that the app chose', async () => {
+    const local = memory()
+    const open = (identity?: string) => overlay(http(server.url), local, { base: { identity } })
+    server.requests.length = 0
+    await (await open('debian-12.4')).close()
+    expect((await inspect(local)).backingFile).toMatch(/#size=\d+&etag=%221%22&id=debian-12\.4$/)
+    alter('end')
+    expect(await code(open('debian-12.4').then((image) => image.close()))).toBe('fine')
+    expect(await code(open('debian-12.5'))).toBe('FILE_CHANGED')
+    // Without the app's word the tag counts.
+    expect(await code(open())).toBe('FILE_CHANGED')
+    server.file = new Uint8Array([...server.file, 0])
+    expect(await code(open('debian-12.4'))).toBe('FILE_CHANGED')
+  })
+
+  it.each(['', 'x'.repeat(129), 5 as unknown as string])('takes no identity like %j', async (identity) => {
+    expect(await code(overlay(memory(bytes), memory(), { base: { identity } }))).toBe('INVALID_ARGUMENT')
+  })
+
+  it('that needs no base any more is opened over any', async () => {
+    const local = memory()
+    const image = await overlay(http(server.url), local)
+    await image.copyUp()
+    await image.close()
+    alter('end')
+    expect(await code(overlay(http(server.url), local).then((again) => again.close()))).toBe('fine')
+  })
+
+  it('has a base that can be told from another before it is opened', async () => {
+    const local = memory()
+    await (await overlay(http(server.url), local)).close()
+    const recorded = (await inspect(local)).backingFile ?? ''
+    expect(await sameBase(recorded, http(server.url))).toBe(true)
+    redeploy()
+    expect(await sameBase(recorded, http(server.url))).toBe(true)
+    alter('table')
+    expect(await sameBase(recorded, http(server.url))).toBe(false)
+    expect(await sameBase('base.qcow2', http(server.url))).toBe(true)
   })
 
   it('whose base has moved is opened', async () => {
@@ -195,12 +322,17 @@ describe('an overlay', () => {
     await image.close()
   })
 
-  it('over a file knows it by its date', async () => {
+  it('over a file knows it by its date, and where that differs by its samples', async () => {
     const local = memory()
-    const at = (lastModified: number) => blob(new File([readFileSync(base)], 'base.qcow2', { lastModified }))
-    await (await overlay(at(1), local)).close()
-    expect(await code(overlay(at(1), local).then((image) => image.close()))).toBe('fine')
-    expect(await code(overlay(at(2), local))).toBe('FILE_CHANGED')
+    const content = readFileSync(base)
+    const at = (lastModified: number, bytes = content) => blob(new File([bytes], 'base.qcow2', { lastModified }))
+    const open = (storage: ReturnType<typeof at>) => code(overlay(storage, local).then((image) => image.close()))
+    expect(await open(at(1))).toBe('fine')
+    expect(await open(at(2))).toBe('fine')
+    const other = Buffer.from(content)
+    other[200] = (other[200] ?? 0) ^ 1
+    expect(await open(at(2, other))).toBe('fine')
+    expect(await open(at(3, other))).toBe('FILE_CHANGED')
   })
 
   it('records the name that it is given', async () => {

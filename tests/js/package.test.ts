@@ -139,7 +139,7 @@ describe('Node', () => {
     const without = globals.map((name) => `delete globalThis.${name};`).join('')
     const imported = `${without} console.log(Object.keys(await import('qcow2-web')).toSorted().join())`
     expect(node(imported)).toBe(
-      'Qcow2,Qcow2Error,amend,bestStorage,blob,capabilities,check,commit,compare,convert,draft,estimate,fileHandle,http,idb,init,inspect,isDisk,isQcow2Error,measure,memory,nodeFile,openDisk,opfs,overlay,persist,prefetched,raw,readAhead,rebase,recorded,repair,sameFile',
+      'Qcow2,Qcow2Error,amend,bestStorage,blob,capabilities,check,commit,compare,convert,draft,estimate,fileHandle,http,idb,init,inspect,isDisk,isQcow2Error,measure,memory,nodeFile,openDisk,opfs,overlay,persist,prefetched,raw,readAhead,rebase,recorded,repair,sameBase,sameFile',
     )
   })
 })

@@ -1,4 +1,5 @@
 import { useEffect, useState } from 'preact/hooks'
+import { ChangedBaseDialog } from './changed-base'
 import { LeaveDialog } from './edit/leave'
 import { workerFailure } from './engine/client'
 import { MissingFileDialog } from './missing-file'
@@ -36,6 +37,9 @@ export function App() {
 /** Begins anew with each question. */
 function QuestionDialog({ missing, answer }: Question) {
   const key = `${missing.role}${missing.depth}`
+  if (missing.role === 'changed') {
+    return <ChangedBaseDialog key={`${key}${missing.name}`} missing={missing} answer={answer} />
+  }
   return missing.role === 'passphrase' ? (
     <MissingPassphraseDialog key={`${key}${missing.wrong}`} missing={missing} answer={answer} />
   ) : (

@@ -1,16 +1,18 @@
 import type { ByteCount } from '../base/arguments.js'
-import { optionsIn, signalIn, text } from '../base/arguments.js'
-import { invalidArgument, isQcow2Error, Qcow2Error } from '../base/errors.js'
+import { flag, optionsIn, signalIn, text } from '../base/arguments.js'
+import { invalidArgument, isQcow2Error } from '../base/errors.js'
 import { explaining, measure, ready } from '../base/storage/access.js'
 import { claim, disclaim } from '../base/storage/claims.js'
 import { ask, exact, isSync, isWritable, type Storage, type WritableStorage } from '../base/storage/contract.js'
+import { hostAmendOptions } from '../engine/options/amend.js'
 import type { Backing, BackingRequest, BackingResolver } from '../engine/options/backing.js'
 import type { CreateOptions } from '../engine/options/create.js'
 import { workerIn } from '../engine/options/open.js'
 import type { Passphrase, PassphraseResolver } from '../engine/options/passphrase.js'
-import { renamed, sameFile } from '../storage/identity.js'
+import { runOnFileHere } from '../engine/run-on-file.js'
 import { memory } from '../storage/memory/memory.js'
 import { type Source, storageOf, type WritableSource } from '../storage/source.js'
+import { Base, type BaseOptions, changedBase } from './base.js'
 import { Qcow2 } from './qcow2.js'
 
 /** How {@link overlay} makes and opens an overlay. */
@@ -27,6 +29,13 @@ export interface OverlayOptions
   readonly name?: string | undefined
   /** The base's own backing files, if it has any: as {@link OpenOptions.backing} of the base. */
   readonly backing?: readonly Backing[] | undefined
+  /** What the app says of the base's content; without it the base is known by its length, its tag or date, and samples. */
+  readonly base?: BaseOptions | undefined
+  /**
+   * Opens the overlay over this base whatever the recorded one was, and records this one. If any byte differs that the overlay
+   * does not hold itself, the disk becomes a mixture that no file system survives. Default: false.
+   */
+  readonly acceptChangedBase?: boolean | undefined
   /** As {@link OpenOptions.passphrase} of the overlay: a function is asked for the base with depth 1, once. */
   readonly passphrase?: Passphrase | PassphraseResolver | null | undefined
 }
@@ -35,8 +44,12 @@ export interface OverlayOptions
  * Opens an image over a base that is only read, such as one on a server: what is written goes into `local`, which becomes a
  * standard qcow2 image with the base as its backing file. It is made if `local` is empty, or if making it was cut short there.
  *
- * What the base is (its address, its length, its `ETag` or date) is recorded as the backing file's name. If the base is
- * another one when the overlay is opened again, that is refused with code `FILE_CHANGED`: the two would be mixed.
+ * What the base is (its address, its length, its `ETag` or date) is recorded as the backing file's name, with the SHA-256 of samples
+ * of its content. These take up to 35 requests for 448 KiB when the overlay is made; with `persistentCache` whole blocks are
+ * fetched, and kept. Servers give a file another date and tag when they deploy it again. Where only these differ, the samples
+ * are taken once more, and if they are the same the new state is recorded. If the base is another one, that is refused with
+ * code `FILE_CHANGED`: the two would be mixed. Samples can miss a change in few places; an app that makes such changes
+ * names the content by {@link OverlayOptions.base}.
  *
  * The overlay itself is not encrypted, also over a base that is: what is written is in plain text in `local`.
  *
@@ -51,11 +64,12 @@ export async function overlay(base: Source, local: WritableSource, options: Over
 
 /** Checks what is used of the options before an image is opened or created by them. */
 function checked(options: OverlayOptions): OverlayOptions {
-  const { name, backing, ...rest } = optionsIn(options)
+  const { name, backing, base, acceptChangedBase, ...rest } = optionsIn(options)
   if (name !== undefined) text(name, 'name')
   if (backing !== undefined && !Array.isArray(backing))
     throw invalidArgument('backing must be a list of backing files.')
-  return { ...rest, name, backing, worker: workerIn(options), signal: signalIn(options) }
+  const about = { base: optionsIn(base, 'base'), acceptChangedBase: flag(acceptChangedBase, 'acceptChangedBase') }
+  return { ...rest, ...about, name, backing, worker: workerIn(options), signal: signalIn(options) }
 }
 
 async function overlayOf(base: Storage, local: WritableStorage, options: OverlayOptions): Promise<Qcow2> {
@@ -67,14 +81,14 @@ async function overlayOf(base: Storage, local: WritableStorage, options: Overlay
     held = false
   }
   try {
-    const identity = await identify(base, options.name)
-    if (await isMissing(local, options.signal, () => blank(identity, base, options))) {
-      const image = await create(local, identity, await look(base, options), options)
+    const now = await Base.of(base, options.name, options.base, options.signal)
+    if (await isMissing(local, options.signal, async () => blank(await now.recorded(), base, options))) {
+      const image = await create(local, await now.recorded(), await look(base, options), options)
       await image.close()
-    }
+    } else await settle(local, now, options)
     // A worker opens it by itself, and some storages only one can have.
     if (options.worker) await letGo()
-    return await open(base, local, identity, options)
+    return await open(base, local, options)
   } finally {
     await letGo()
   }
@@ -95,15 +109,23 @@ async function blank(name: string, base: Storage, options: OverlayOptions): Prom
   return file.bytes()
 }
 
-function open(base: Storage, local: WritableStorage, identity: string, options: OverlayOptions): Promise<Qcow2> {
+/** Holds the base against the one that the overlay was made over; where it is the same in another state, that is recorded. */
+async function settle(local: WritableStorage, now: Base, { acceptChangedBase, signal }: OverlayOptions): Promise<void> {
+  const { backingFile, backingFormat } = await runOnFileHere(local, 'read', 'inspect', [], { signal })
+  if (backingFile === undefined) return
+  const verdict = await now.compare(backingFile)
+  if (verdict === 'same') return
+  if (verdict === 'another' && !acceptChangedBase) throw changedBase(backingFile, now.identity)
+  // Without a format the base is probed, as before.
+  if (backingFormat !== 'qcow2' && backingFormat !== 'raw') return
+  const what = hostAmendOptions({ backing: { name: await now.recorded(), format: backingFormat } })
+  await runOnFileHere(local, 'write', 'amend', [what], { signal })
+}
+
+function open(base: Storage, local: WritableStorage, options: OverlayOptions): Promise<Qcow2> {
   const { format, backing: deeper = [], passphrase, cache, cacheSize, signal, worker } = options
-  const backing: BackingResolver = ({ name, depth }: BackingRequest) => {
-    if (depth > 1) return deeper[depth - 2]
-    if (!sameFile(name, identity)) {
-      const reason = `The base is another than the one that the overlay was made over (${name}).`
-      throw new Qcow2Error('FILE_CHANGED', reason)
-    }
-    return { storage: base, format }
+  const backing: BackingResolver = ({ depth }: BackingRequest) => {
+    return depth > 1 ? deeper[depth - 2] : { storage: base, format }
   }
   return Qcow2.open(local, { writable: true, backing, passphrase, cache, cacheSize, signal, worker })
 }
@@ -126,11 +148,6 @@ async function look(base: Storage, options: OverlayOptions): Promise<Seen> {
     }
   }
   return { format: 'raw', size: await measure(base) }
-}
-
-async function identify(base: Storage, name: string | undefined): Promise<string> {
-  const known = base.identity?.() ?? `base#size=${await measure(base)}`
-  return name === undefined ? known : renamed(known, name)
 }
 
 /**

@@ -138,12 +138,26 @@ export interface MissingPassphrase {
   wrong: boolean
 }
 
-export type Missing = MissingFile | MissingPassphrase
+/** A backing file that was given, and is not the one that the image was made over. */
+export interface ChangedBase {
+  role: 'changed'
+  /** The name of the file that was given. */
+  name: string
+  /** What the image has recorded: a name, and the state that the file had. */
+  recorded: string
+  /** 1 is the image's backing file, and so on. */
+  depth: number
+  /** The file that names it. */
+  wantedBy: string
+}
+
+export type Missing = MissingFile | MissingPassphrase | ChangedBase
 
 export type MissingAnswer =
   | { kind: 'file'; file: Source }
   | { kind: 'passphrase'; passphrase: string }
   | { kind: 'without' }
+  | { kind: 'accept' }
   | { kind: 'cancel' }
 
 export type Ask = (missing: Missing) => Promise<MissingAnswer>

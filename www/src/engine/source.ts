@@ -1,7 +1,6 @@
 /** Where the bytes of a file come from. */
 
-import { type AsyncStorage, blob, http, opfs, type Storage, sameFile } from 'qcow2-web'
-
+import { type AsyncStorage, blob, http, opfs, type Storage } from 'qcow2-web'
 /** A file on a server, read in parts as they are needed. */
 export interface Remote {
   url: string
@@ -75,10 +74,8 @@ export function readFrom({ storage }: SourceFile, offset: number, length: number
 
 /** The address in a recorded name, if it is one; without what an overlay records of the file's state. */
 export function addressIn(name: string): string | null {
-  return /^https?:\/\//i.test(name) && URL.canParse(name) ? name.replace(/#.*$/, '') : null
+  return /^https?:\/\//i.test(name) && URL.canParse(name) ? nameIn(name) : null
 }
 
-/** True if a recorded name says of the file that it was in another state than it is in now. */
-export function hasChanged(recorded: string, storage: Storage): boolean {
-  return !sameFile(recorded, storage.identity?.())
-}
+/** A recorded name without what an overlay records of the file's state. */
+export const nameIn = (recorded: string): string => recorded.replace(/#size=[^#]*$/, '')

@@ -8,11 +8,11 @@ import {
   type BackingResolver,
   inspect,
   type PassphraseResolver,
-  Qcow2Error,
   type Storage,
+  sameBase,
 } from 'qcow2-web'
-import type { Ask, HeldFile, MissingFile } from './protocol'
-import { hasChanged, type Source, type SourceFile, sizeOf, sourceFile, using } from './source'
+import type { Ask, HeldFile, MissingAnswer, MissingFile } from './protocol'
+import { type Source, type SourceFile, sizeOf, sourceFile } from './source'
 import { zeros } from './zeros'
 
 type Given = SourceFile | 'without'
@@ -23,6 +23,8 @@ export class Supplies {
   private readonly dataFiles = new Map<number, Given>()
   private readonly names = new Map<string, string>()
   private readonly passphrases = new Map<number, string>()
+  /** Backing files that have changed, and are used all the same. */
+  private readonly accepted = new Set<Given>()
   /** The files whose passphrase was wrong. */
   private readonly refused = new Set<number>()
 
@@ -82,15 +84,25 @@ export class Supplies {
       depth,
       wantedBy: this.nameAt(depth - 1),
     }
-    const given = this.backings.get(depth) ?? (await this.request(wanted))
+    const given = await this.unchanged(name, depth, this.backings.get(depth) ?? (await this.request(wanted)))
     if (!given) throw new Error('Opening was cancelled.')
     this.backings.set(depth, given)
     if (given === 'without') return null
-    if (await using(given.storage, () => hasChanged(name, given.storage))) {
-      throw new Qcow2Error('FILE_CHANGED', `${given.name} is another file than the one that the image was made over.`)
-    }
     const dataFile = this.dataFile(depth)
     return dataFile ? { storage: given.storage, dataFile } : given.storage
+  }
+
+  /** What was given, or is given instead, once it is the recorded file or the person takes it all the same. */
+  private async unchanged(recorded: string, depth: number, first: Given | null): Promise<Given | null> {
+    let given = first
+    while (given && given !== 'without' && !this.accepted.has(given)) {
+      if (await sameBase(recorded, given.storage)) break
+      const { name } = given
+      const answer = await this.ask({ role: 'changed', name, recorded, depth, wantedBy: this.nameAt(depth - 1) })
+      if (answer.kind === 'accept') this.accepted.add(given)
+      else given = await this.taken(answer)
+    }
+    return given
   }
 
   /** The data file of the image (depth 0) or of a backing file, if it has been asked for. */
@@ -150,7 +162,10 @@ export class Supplies {
 
   private async request(missing: MissingFile): Promise<Given | null> {
     this.names.set(`${missing.role} ${missing.depth}`, missing.name)
-    const answer = await this.ask(missing)
+    return this.taken(await this.ask(missing))
+  }
+
+  private async taken(answer: MissingAnswer): Promise<Given | null> {
     if (answer.kind === 'file') return sourceFile(answer.file)
     if (answer.kind === 'without') return 'without'
     this.cancelled = true

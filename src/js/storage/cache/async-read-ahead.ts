@@ -62,6 +62,11 @@ export class AsyncReadAhead implements KeepingStorage {
     this.#streams = new Streams(limits.window)
   }
 
+  /** What is read ahead. */
+  get source(): AsyncStorage {
+    return this.#storage
+  }
+
   get giver(): GivingStorage | undefined {
     return isGiving(this.#storage) ? this.#storage : undefined
   }

@@ -41,3 +41,8 @@ export function readAhead(storage: Storage, given: ReadAheadOptions = {}): Stora
   const ahead = isSync(storage) ? new SyncReadAhead(storage, limits) : new AsyncReadAhead(storage, limits)
   return made(ahead, { maker: 'readAhead', args: () => [storage, limits] })
 }
+
+/** The storage under the read-ahead, where there is one: opened and closed with that. */
+export function withoutReadAhead(storage: Storage): Storage {
+  return storage instanceof AsyncReadAhead || storage instanceof SyncReadAhead ? storage.source : storage
+}

@@ -18,6 +18,11 @@ export class SyncReadAhead implements SyncStorage {
     this.#streams = new Streams(limits.window)
   }
 
+  /** What is read ahead. */
+  get source(): SyncStorage {
+    return this.#storage
+  }
+
   async open(options?: StorageOpenOptions): Promise<void> {
     await this.#storage.open?.(options)
     this.#users += 1
