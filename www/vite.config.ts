@@ -1,40 +1,38 @@
 import { fileURLToPath } from 'node:url'
 import { defineConfig, type Plugin } from 'vite'
 import { offline } from './offline.ts'
+import { policyOf } from './policy.ts'
 
 const at = (path: string) => fileURLToPath(new URL(path, import.meta.url))
 
 /**
- * The built page may load from its own origin only, so that nothing of an image can leave it. Not in development, where
- * Vite injects styles and a socket of its own.
+ * Gives the documents of the built page their policy, and sends it with every file when the built page is served from here: the
+ * workers have it from that alone. Not in development, where Vite injects styles and a socket of its own.
  */
 function contentSecurityPolicy(): Plugin {
-  const policy = (workers: string) =>
-    [
-      "default-src 'none'",
-      "script-src 'self' 'wasm-unsafe-eval'",
-      "style-src 'self'",
-      "img-src 'self' data:",
-      "connect-src 'self'",
-      `worker-src ${workers}`,
-      "manifest-src 'self'",
-      "base-uri 'none'",
-      "form-action 'none'",
-    ].join('; ')
+  let built = false
   return {
     name: 'content-security-policy',
-    apply: 'build',
-    transformIndexHtml: (_, { path }) => [
-      {
-        tag: 'meta',
-        // v86 has a clock in a worker that it makes from a blob.
-        attrs: {
-          'http-equiv': 'Content-Security-Policy',
-          content: policy(path.includes('/emulator/') ? "'self' blob:" : "'self'"),
-        },
-        injectTo: 'head-prepend',
-      },
-    ],
+    configResolved: ({ command }) => {
+      built = command === 'build'
+    },
+    transformIndexHtml: (_, { path }) =>
+      built
+        ? [
+            {
+              tag: 'meta',
+              attrs: { 'http-equiv': 'Content-Security-Policy', content: policyOf(path) },
+              injectTo: 'head-prepend',
+            },
+          ]
+        : [],
+    configurePreviewServer({ middlewares }) {
+      middlewares.use((request, response, next) => {
+        const { pathname } = new URL(request.url ?? '/', 'http://localhost')
+        response.setHeader('Content-Security-Policy', policyOf(pathname))
+        next()
+      })
+    },
   }
 }
 

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { expect, test } from 'vitest'
 import { create, file, json, qemuImg, qemuIo } from '../js/helpers/qemu.js'
+import { FileServer } from '../js/helpers/server.js'
 import { chooseFile, eventually, fact, shownBytes, usePageLab } from './page-lab'
 import { samplePath } from './page-server'
 
@@ -201,6 +202,39 @@ test('colours follow the system, and the button overrules it for good', async ()
   expect(await lightness()).toBeGreaterThan(230)
   await page.getByRole('button', { name: 'Colours: light' }).click()
   expect(await lightness()).toBeLessThan(60)
+})
+
+test('neither the built page nor its workers reach another origin', async () => {
+  const other = await new FileServer(new Uint8Array(10)).start()
+  try {
+    other.exposed = ''
+    const page = await lab.open('#image=sample')
+    await page.getByRole('tablist').waitFor()
+    const reach = async (url: string) => {
+      const viaFetch = await fetch(url, { mode: 'no-cors' }).then(
+        () => 'reached',
+        () => 'refused',
+      )
+      const viaRequest = await new Promise<string>((resolve) => {
+        const request = new XMLHttpRequest()
+        request.onload = () => resolve('reached')
+        request.onerror = () => resolve('refused')
+        request.open('GET', url)
+        request.send()
+      })
+      return [viaFetch, viaRequest]
+    }
+    // The page itself would also be refused by what its document says.
+    expect(await page.evaluate(reach, other.url)).toEqual(['refused', 'refused'])
+    const [worker, ...more] = page.workers()
+    expect([worker?.url(), more.length]).toEqual([expect.stringMatching(/\/assets\/worker-/), 0])
+    expect(await worker?.evaluate(reach, other.url)).toEqual(['refused', 'refused'])
+    expect(other.requests).toEqual([])
+  } finally {
+    other.stop()
+    // The browser says what it has refused.
+    expect(lab.complaints.splice(0).join('\n')).toMatch(/Content Security Policy/)
+  }
 })
 
 test('the built page forbids itself every other origin, and asks for nothing but its own files', async () => {

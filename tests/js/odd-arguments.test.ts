@@ -26,6 +26,7 @@ import {
   rebase,
   recorded,
   repair,
+  sameBase,
   sameFile,
 } from '../../src/js/index.js'
 import { contents, create, file, convert as make } from './helpers/qemu.js'
@@ -318,6 +319,8 @@ const functions: Record<string, Call> = {
         cacheSize: {},
         signal: watch.signal,
         worker: false,
+        base: { identity: 'one' },
+        acceptChangedBase: false,
       },
     ],
     (_, ...args) => overlay(...(args as [never, never])),
@@ -448,6 +451,7 @@ const functions: Record<string, Call> = {
         connections: 5,
         retries: 0,
         retryDelay: 5,
+        timeout: 5,
         download: false,
         ...watch,
       },
@@ -468,6 +472,10 @@ const functions: Record<string, Call> = {
     (_, ...args) => prefetched(...(args as [never, never])),
   ],
   recorded: [() => [new CountedStorage(bytes)], (_, ...args) => recorded(...(args as [never]))],
+  sameBase: [
+    () => ['one#size=1', readonlyFile(), { identity: 'one', signal: watch.signal }],
+    (_, ...args) => sameBase(...(args as [never, never])),
+  ],
   sameFile: [() => ['one#size=1', 'two#size=1'], (_, ...args) => sameFile(...(args as [never, never]))],
   isDisk: [() => [{}], (_, ...args) => isDisk(...(args as [never]))],
   isQcow2Error: [() => [{}], (_, ...args) => isQcow2Error(...(args as [never]))],

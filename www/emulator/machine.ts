@@ -4,7 +4,8 @@ import { blob, estimate, opfs, overlay, type Qcow2, type Storage } from 'qcow2-w
 import { type V86Disk, type V86DiskState, v86Disk } from 'qcow2-web/v86'
 import { V86 } from 'v86'
 import wasm from 'v86/build/v86.wasm?url'
-import { nameOf, remote, type Source } from '../src/engine/source'
+import { nameOf, remote, type Source, useNetwork } from '../src/engine/source'
+import { allow, isElsewhere, network } from '../src/network/page'
 
 /** Debian's SeaBIOS, if the setup has put it here: neither it nor v86 is part of the package. */
 const firmware = import.meta.glob<string>('./bios/*.bin', { eager: true, query: '?url', import: 'default' })
@@ -85,7 +86,13 @@ export async function room(): Promise<number | null> {
 }
 
 async function storageOf(source: Source): Promise<Storage> {
-  if ('url' in source) return remote(source.url)
+  if ('url' in source) {
+    if (isElsewhere(source.url)) {
+      useNetwork(network())
+      await allow(source.url)
+    }
+    return remote(source.url)
+  }
   return blob('path' in source ? await opfs.file(source.path) : source)
 }
 

@@ -1,8 +1,9 @@
 /** The page's side of the worker: the same calls, cancelled by AbortSignals instead of by task numbers. */
 
 import { signal } from '@preact/signals'
-import { proxy, wrap } from 'comlink'
+import { proxy, transfer, wrap } from 'comlink'
 import { type CheckReport, type DiffExtent, Qcow2Error, type RepairReport } from 'qcow2-web'
+import { allow, isElsewhere, network } from '../network/page'
 import type { PartitionTable } from '../partitions'
 import type {
   Ask,
@@ -59,15 +60,43 @@ async function carryOut<T>(signal: AbortSignal | undefined, call: (task: number)
   }
 }
 
+let connected: Promise<void> | null = null
+
+/** Lets the worker fetch a file of another server: one that the person has named. */
+async function permit(source: Source): Promise<void> {
+  if (!('url' in source) || !isElsewhere(source.url)) return
+  if (!connected) {
+    const port = network()
+    connected = remote.useNetwork(transfer(port, [port]))
+  }
+  await connected
+  await allow(source.url)
+}
+
+/** Asks the person, and permits what is answered. */
+function permitting(ask: Ask): Ask {
+  return async (missing) => {
+    const answer = await ask(missing)
+    if (answer.kind === 'file') await permit(answer.file)
+    return answer
+  }
+}
+
 export const engine = {
   open: (source: Source, ask: Ask, signal?: AbortSignal): Promise<OpenOutcome> =>
-    run(signal, (task) => remote.open(task, source, proxy(ask)) as Promise<OpenOutcome>),
+    run(signal, async (task) => {
+      await permit(source)
+      return (await remote.open(task, source, proxy(permitting(ask)))) as OpenOutcome
+    }),
 
   overlay: (url: string, path: string, signal?: AbortSignal): Promise<void> =>
-    run(signal, (task) => remote.overlay(task, url, path)),
+    run(signal, async (task) => {
+      await permit({ url })
+      await remote.overlay(task, url, path)
+    }),
 
   create: (image: NewImage, ask: Ask, signal?: AbortSignal): Promise<OpenedImage> =>
-    run(signal, (task) => remote.create(task, image, proxy(ask))),
+    run(signal, (task) => remote.create(task, image, proxy(permitting(ask)))),
 
   edit: (signal?: AbortSignal): Promise<OpenedImage> => carryOut(signal, (task) => remote.edit(task)),
 

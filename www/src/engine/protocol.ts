@@ -196,6 +196,8 @@ export type ByteSource = { of: 'disk'; snapshot: string | null } | { of: 'file';
 
 /** The worker's face. `task` names a call, so that `cancel` can end it. */
 export interface Engine {
+  /** Takes the way to other servers, before the first file is fetched from one. */
+  useNetwork(port: MessagePort): void
   open(task: number, source: Source, ask: Ask): Promise<OpenOutcome>
   /** Makes an image in the browser's storage at `path`, over the one at `url`, which stays as it is. */
   overlay(task: number, url: string, path: string): Promise<void>

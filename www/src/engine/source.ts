@@ -1,6 +1,8 @@
 /** Where the bytes of a file come from. */
 
 import { type AsyncStorage, blob, http, opfs, type Storage } from 'qcow2-web'
+import { type Fetch, fetchThrough } from '../network/fetch'
+
 /** A file on a server, read in parts as they are needed. */
 export interface Remote {
   url: string
@@ -37,8 +39,19 @@ export const pathOf = ({ source }: SourceFile): string | null => ('path' in sour
 /** How much of files on servers the browser keeps for the next time, in bytes. */
 const kept = 256 * 2 ** 20
 
+/** Fetches files of other servers, which the worker itself must not reach. */
+let elsewhere: Fetch | undefined
+
+/** Takes the way to other servers. */
+export function useNetwork(port: MessagePort): void {
+  elsewhere = fetchThrough(port)
+}
+
 /** A file on a server; what is read of it is kept in the browser. */
-export const remote = (url: string): AsyncStorage => http(url, { persistentCache: kept })
+export function remote(url: string): AsyncStorage {
+  const fetchFn = new URL(url, location.href).origin === location.origin ? undefined : elsewhere
+  return http(url, { persistentCache: kept, fetchFn })
+}
 
 /** The last part of its path. */
 export function nameOf(source: Source): string {

@@ -5,7 +5,7 @@ import { init, opfs, overlay, type StorageUser } from 'qcow2-web'
 import { messageOf } from './message'
 import type { Engine, Survey } from './protocol'
 import { Session } from './session'
-import { remote } from './source'
+import { remote, useNetwork } from './source'
 
 const tasks = new Map<number, AbortController>()
 let session: Session | null = null
@@ -47,6 +47,8 @@ async function inPlace<T>(now: Session, signal: AbortSignal, run: () => Promise<
 const moved = (survey: Survey): Survey => transfer(survey, [survey.bytes.buffer])
 
 const engine: Engine = {
+  useNetwork,
+
   open: (task, source, ask) =>
     cancellable(task, async (signal) => {
       const [outcome, next] = await Session.open(source, ask, signal)
