@@ -1,7 +1,7 @@
-//! The engine for threads that wait: for programs without an executor.
+//! A blocking interface, for programs without an executor.
 //!
-//! [`wait`] runs any future of this crate. Over a storage that is always ready, such as a file or memory, nothing ever
-//! waits; over another one the thread sleeps until the storage has answered from another thread.
+//! [`wait`] runs any future of this crate. If the storage is always ready, such as a file or memory, the future never waits.
+//! Otherwise the thread sleeps until the storage has answered from another thread.
 //!
 //! ```
 //! use qcow2_web::{CreateOptions, OpenOptions, blocking::wait, storage::MemoryStorage};
@@ -25,7 +25,7 @@ use std::thread::{self, Thread};
 
 /// Runs `future` on this thread until it completes. The thread sleeps while the future waits.
 ///
-/// It sleeps for ever if nothing wakes the future: what it waits for must go on without this thread.
+/// The thread sleeps forever if nothing wakes the future, so another thread must complete the operation that it waits for.
 pub fn wait<F: Future>(future: F) -> F::Output {
     let mut future = pin!(future);
     let waker = Arc::new(Unpark(thread::current())).into();

@@ -1,8 +1,9 @@
-//! The qcow2 disk image over any storage, for browsers first.
+//! An engine for qcow2 disk images over any storage, primarily for browsers.
 //!
-//! The engine is async and single-threaded: a [`Storage`] answers positioned reads, and an [`Image`] opened over it
-//! answers reads of the guest's disk. If the storage never waits, no future of the engine waits, so [`now_or_never`]
-//! makes a synchronous interface from the same code. Native programs without an executor use `blocking::wait`.
+//! The engine is async and single-threaded. A [`Storage`] provides reads and writes at byte offsets, and an [`Image`] that
+//! is opened over it provides reads and writes of the guest disk. If the storage never waits, no future of the engine waits,
+//! so [`now_or_never`] turns the same code into a synchronous interface. Native programs without an executor use
+//! `blocking::wait`.
 //!
 //! ```
 //! use qcow2_web::{CreateOptions, Image, OpenOptions, blocking::wait, storage::MemoryStorage};
@@ -23,15 +24,15 @@
 //!
 //! # Layers
 //!
-//! Each imports only from those above it in this list (`tests/layers.rs` holds that):
+//! Each layer imports only from those above it in this list (`tests/layers.rs` checks that):
 //!
-//! 1. `field`, `error`, `storage`, `ready`, `blocking`: where the header's fields are, what can go wrong, what the engine asks of a
-//!    storage, and how it is polled where nothing waits.
-//! 2. `codec`: compressed bytes to a cluster's bytes, and back.
-//! 3. `format`: bytes ⇄ values, pure; no I/O, no async.
-//! 4. `crypto`: encrypted sectors to sectors.
-//! 5. `meta`: cached tables over a storage, and the mapping that they hold.
-//! 6. `image`: operations on an image, a directory per subject.
+//! 1. `field`, `error`, `storage`, `ready`, `blocking`: the offsets of the header fields, the errors, the storage interface,
+//!    and how to run futures without an executor.
+//! 2. `codec`: compresses and decompresses clusters.
+//! 3. `format`: parses and serialises the structures of the format, without I/O and async.
+//! 4. `crypto`: encrypts and decrypts sectors.
+//! 5. `meta`: cached metadata over a storage: lookups, refcounts and write-back.
+//! 6. `image`: operations on an image, one directory per subject.
 #![cfg_attr(not(feature = "std"), no_std)]
 #![cfg_attr(all(doctest, feature = "std"), doc = include_str!("README.md"))]
 

@@ -18,9 +18,9 @@ pub enum CompressionType {
     Zstd,
 }
 
-/// All that the engine knows of a compression type.
+/// The properties of a compression type.
 struct Row {
-    /// The value of the header's `compression_type`. Any but 0 needs the incompatible feature `compression type`.
+    /// The header's `compression_type`. A value other than 0 needs the incompatible feature `compression type`.
     header_value: u8,
     name: &'static str,
     levels: RangeInclusive<i32>,
@@ -70,17 +70,19 @@ impl CompressionType {
     }
 }
 
-/// Makes the two halves of a codec; one that a build does not have is `None`.
+/// Creates compressors and decompressors of one type. Each is `None` if the build does not have it.
 #[derive(Clone, Copy)]
 pub struct Codec {
-    /// Makes a decompressor.
+    /// Creates a decompressor.
     pub decompressor: Option<fn() -> Box<dyn Decompress>>,
-    /// Makes a compressor of a level. For [`CompressionType::Zlib`] its window must be 4 KiB: QEMU relies on no larger one.
+    /// Creates a compressor with a level.
+    ///
+    /// For [`CompressionType::Zlib`], its window must be 4 KiB, because QEMU relies on no larger one.
     pub compressor: Option<fn(level: i32) -> Box<dyn Compress>>,
 }
 
 impl Codec {
-    /// Neither half.
+    /// Neither a compressor nor a decompressor.
     pub const NONE: Self = Self { decompressor: None, compressor: None };
 }
 
@@ -104,13 +106,13 @@ const ZSTD: Codec = Codec::NONE;
 
 /// The codecs that images may use, by compression type.
 ///
-/// [`Codecs::default`] holds those of this build. A codec is made when the first compressed cluster is read or written,
+/// [`Codecs::default`] holds those of this build. A codec is created when the first compressed cluster is read or written,
 /// and then used for all clusters of the file.
 #[derive(Clone, Copy)]
 pub struct Codecs([Codec; CompressionType::ALL.len()]);
 
 impl Codecs {
-    /// No codec at all: compressed clusters can be neither read nor written.
+    /// No codecs: compressed clusters can be neither read nor written.
     pub const NONE: Self = Self([Codec::NONE; CompressionType::ALL.len()]);
 
     /// Returns the codec of a compression type.
@@ -170,7 +172,7 @@ mod tests {
             let (Some(decompressor), Some(compressor)) = (codec.decompressor, codec.compressor) else { continue };
             for level in kind.levels() {
                 let (mut stream, mut read) = ([0; 4096], [0; 4096]);
-                let length = compressor(level).compress(&cluster, &mut stream).expect("it gets smaller");
+                let length = compressor(level).compress(&cluster, &mut stream).expect("the cluster is compressible");
                 decompressor().decompress(&stream[..length], &mut read).expect("its own stream");
                 assert!(read[..] == cluster, "{} at level {level}", kind.name());
             }

@@ -1,4 +1,4 @@
-//! Packing clusters away from the image that they go to.
+//! Compresses clusters outside an image, for example in another thread.
 
 use alloc::boxed::Box;
 use alloc::vec;
@@ -8,33 +8,36 @@ use core::num::NonZeroUsize;
 
 use super::contract::Compress;
 
-/// Packs parts of a disk, cluster by cluster, for [`Image::write_packed`](crate::Image::write_packed): in another thread,
-/// since that is what takes long.
+/// Compresses ranges of a disk, cluster by cluster, for [`Image::write_packed`](crate::Image::write_packed).
+///
+/// Compression is the slow step of a compressed write, so it is useful to run it in other threads.
 pub struct Packer {
     codec: Box<dyn Compress>,
     cluster_size: NonZeroUsize,
 }
 
-/// Clusters one behind the other, each as it is to be stored.
+/// Consecutive clusters in the form in which an image stores them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PackedClusters {
-    /// How many bytes each cluster takes: 0 where all of it is zeros, a whole cluster where packing doesn't make it smaller.
+    /// The stored length of each cluster in bytes.
+    ///
+    /// It is 0 if the cluster is all zeros, and the cluster size if compression doesn't make the cluster smaller.
     pub lengths: Vec<u32>,
-    /// The bytes of all of them.
+    /// The stored bytes of all clusters.
     pub bytes: Vec<u8>,
 }
 
 impl Packer {
-    /// Packs by `codec` for an image that has clusters of `cluster_size`.
+    /// Creates a packer that uses `codec`, for an image with clusters of `cluster_size` bytes.
     pub fn new(codec: Box<dyn Compress>, cluster_size: NonZeroUsize) -> Self {
         Self { codec, cluster_size }
     }
 
-    /// Packs a part of a disk that begins with a cluster. Where the last one is not whole, it goes on with zeros.
+    /// Compresses a range of a disk that begins at a cluster boundary. Zeros fill the rest of the last cluster.
     pub fn pack(&mut self, disk: &[u8]) -> PackedClusters {
         let cluster_size = self.cluster_size.get();
         let mut packed = PackedClusters::default();
-        let mut place = vec![0; cluster_size];
+        let mut buffer = vec![0; cluster_size];
         let mut last = Vec::new();
         for data in disk.chunks(cluster_size) {
             let cluster = if data.len() == cluster_size {
@@ -44,7 +47,7 @@ impl Packer {
                 last.resize(cluster_size, 0);
                 &last
             };
-            let stored = self.pack_cluster(cluster, &mut place);
+            let stored = self.pack_cluster(cluster, &mut buffer);
             // A cluster has at most 2 MiB.
             packed.lengths.push(u32::try_from(stored.len()).unwrap_or(u32::MAX));
             packed.bytes.extend_from_slice(stored);
@@ -52,13 +55,13 @@ impl Packer {
         packed
     }
 
-    fn pack_cluster<'a>(&mut self, cluster: &'a [u8], place: &'a mut [u8]) -> &'a [u8] {
+    fn pack_cluster<'a>(&mut self, cluster: &'a [u8], buffer: &'a mut [u8]) -> &'a [u8] {
         if cluster.iter().all(|byte| *byte == 0) {
             return &[];
         }
         let smaller = cluster.len().saturating_sub(1);
-        let packed = place.get_mut(..smaller).and_then(|place| self.codec.compress(cluster, place));
-        packed.and_then(|length| place.get(..length)).unwrap_or(cluster)
+        let compressed = buffer.get_mut(..smaller).and_then(|output| self.codec.compress(cluster, output));
+        compressed.and_then(|length| buffer.get(..length)).unwrap_or(cluster)
     }
 }
 

@@ -1,11 +1,11 @@
-//! Raw deflate by zlib-rs, the fastest of the pure Rust inflaters measured.
+//! Raw deflate by zlib-rs, the fastest of the pure Rust implementations measured.
 
 use zlib_rs::{Deflate, DeflateConfig, DeflateFlush, Inflate, InflateFlush, Status};
 
 use super::contract::{Compress, Decompress};
 use crate::error::DecompressError;
 
-/// The largest window of the format. QEMU writes 4 KiB windows, but its reader takes any.
+/// The largest window of deflate. QEMU writes streams with 4 KiB windows, but reads any window size.
 const WINDOW_BITS: u8 = 15;
 
 pub(super) struct ZlibRs {
@@ -22,7 +22,7 @@ impl Decompress for ZlibRs {
     fn decompress(&mut self, input: &[u8], output: &mut [u8]) -> Result<(), DecompressError> {
         self.state.reset(false);
         let status = self.state.decompress(input, output, InflateFlush::Finish);
-        // A full cluster is a good one, whether or not the stream goes on: so QEMU reads it.
+        // A full cluster is valid, whether or not the stream continues. QEMU does the same.
         let full = self.state.total_out() == output.len() as u64;
         match status {
             Ok(_) if full => Ok(()),
@@ -32,9 +32,9 @@ impl Decompress for ZlibRs {
     }
 }
 
-/// QEMU's own parameters, so that a cluster gets about as small: the largest memory level, and a window of 4 KiB.
+/// QEMU's parameters, so that clusters compress about equally well: the largest memory level, and a window of 4 KiB.
 const MEMORY_LEVEL: i32 = 9;
-/// Negative: a raw stream.
+/// A negative value selects a raw stream.
 const WRITER_WINDOW_BITS: i32 = -12;
 
 pub(super) struct ZlibRsWriter {
@@ -60,7 +60,7 @@ impl Compress for ZlibRsWriter {
         if let Ok(Status::StreamEnd) = self.state.compress(input, output, DeflateFlush::Finish) {
             return usize::try_from(self.state.total_out()).ok();
         }
-        // zlib-rs 0.6 panics some streams after one that was not ended: a reset doesn't rewind its buffer.
+        // zlib-rs 0.6 panics a few streams after one that did not end, because a reset doesn't rewind its buffer.
         *self = Self::new(self.level);
         None
     }

@@ -1,4 +1,4 @@
-//! Raw deflate by `miniz_oxide`: safe code only, and the smallest.
+//! Raw deflate by `miniz_oxide`: safe code only, and the smallest implementation.
 
 use alloc::boxed::Box;
 

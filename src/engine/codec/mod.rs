@@ -1,11 +1,11 @@
-//! Compressed clusters: bytes to bytes.
+//! Compresses and decompresses clusters.
 
 mod compression;
 mod compressor;
 mod contract;
 #[cfg(feature = "deflate")]
 mod deflate;
-// If both are built, the other one is faster.
+// If both features are enabled, `deflate` is used, because it is faster.
 #[cfg(all(feature = "miniz", not(feature = "deflate")))]
 mod miniz;
 #[cfg(feature = "zstd")]

@@ -12,14 +12,14 @@ pub(super) struct Zrip {
 }
 
 impl Decompress for Zrip {
-    /// Frame after frame until the cluster is full, as QEMU does; what follows is padding.
+    /// Decompresses frames until the cluster is full, as QEMU does. The remaining bytes are padding.
     ///
-    /// zrip takes a frame at a time and nothing behind it, hence the walk over the frames' own lengths.
+    /// zrip accepts exactly one frame without trailing bytes, so this code finds the end of each frame itself.
     fn decompress(&mut self, mut input: &[u8], mut output: &mut [u8]) -> Result<(), DecompressError> {
         let mut begun = false;
         while !output.is_empty() {
             let (frame, rest) = match next_frame(input) {
-                // Behind a sound frame there is padding: what is missing is another frame.
+                // Invalid bytes after a valid frame are padding, so another frame is missing.
                 Err(DecompressError::Invalid) if begun => return Err(DecompressError::Short),
                 next => next?,
             };
@@ -30,7 +30,7 @@ impl Decompress for Zrip {
                     ZripError::OutputTooSmall => DecompressError::Long,
                     _ => DecompressError::Invalid,
                 })?;
-                // Never more than the limit; checked all the same, for the slice below must not panic.
+                // The length never exceeds the limit. It is checked because a split must not panic.
                 let (filled, left) = output.split_at_mut_checked(decoded.len()).ok_or(DecompressError::Long)?;
                 filled.copy_from_slice(&decoded);
                 output = left;

@@ -1,4 +1,4 @@
-//! Where a zstd frame ends: RFC 8878, section 3.1, without decoding anything.
+//! Finds the end of a zstd frame (RFC 8878, section 3.1) without decoding it.
 
 use crate::error::DecompressError;
 
@@ -6,16 +6,16 @@ const MAGIC: u32 = 0xfd2f_b528;
 const SKIPPABLE_MAGIC: u32 = 0x184d_2a50;
 const CHECKSUM_BYTES: usize = 4;
 
-/// A frame, whole, with its magic number.
+/// A complete frame, including its magic number.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Frame<'a> {
     /// A frame of compressed data.
     Data(&'a [u8]),
-    /// A frame that a decoder passes over.
+    /// A frame that decoders skip.
     Skippable,
 }
 
-/// The frame at the beginning of `input`, and what follows it.
+/// Returns the frame at the beginning of `input`, and the bytes after it.
 pub(super) fn next_frame(input: &[u8]) -> Result<(Frame<'_>, &[u8]), DecompressError> {
     let mut cursor = Cursor { input, at: 0 };
     let magic = cursor.little_endian(4)?;
@@ -49,7 +49,7 @@ pub(super) fn next_frame(input: &[u8]) -> Result<(Frame<'_>, &[u8]), DecompressE
     Ok((Frame::Data(&input[..cursor.at]), cursor.rest()))
 }
 
-/// The bytes of the frame header after its descriptor: window, dictionary id, content size.
+/// Returns the length of the frame header after its descriptor: window, dictionary id and content size.
 fn header_bytes(descriptor: u64) -> usize {
     let single_segment = descriptor & 0x20 != 0;
     let window = usize::from(!single_segment);
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn passes_over_a_skippable_frame() {
+    fn a_skippable_frame_is_skipped() {
         let input = [0x5f, 0x2a, 0x4d, 0x18, 2, 0, 0, 0, 9, 9, 7];
         assert_eq!(next_frame(&input), Ok((Frame::Skippable, &[7][..])));
     }

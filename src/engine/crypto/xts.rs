@@ -35,8 +35,8 @@ fn xor_all(blocks: &mut [Block], others: &[Block]) {
 /// Each tweak is the one before times x, in GF(2^128) of the polynomial x^128 + x^7 + x^2 + x + 1.
 fn fill_tweaks(tweaks: &mut [Block], first: &Block) {
     let mut tweak = u128::from_le_bytes((*first).into());
-    for place in tweaks {
-        *place = tweak.to_le_bytes().into();
+    for tweak_slot in tweaks {
+        *tweak_slot = tweak.to_le_bytes().into();
         tweak = (tweak << 1) ^ ((tweak >> 127) * 0x87);
     }
 }

@@ -1,4 +1,4 @@
-//! The directory of the dirty bitmaps that an image stores.
+//! The directory of the dirty bitmaps in an image.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -10,7 +10,7 @@ use crate::format::header::extension::BitmapDirectory;
 
 const FIXED_BYTES: u64 = 24;
 const ALIGNMENT: u64 = 8;
-/// Where the flags are in an entry.
+/// The position of the flags in an entry.
 const FLAGS_AT: u64 = 12;
 /// QEMU's limits.
 pub(crate) const MAX_BITMAPS: u32 = 65_535;
@@ -21,17 +21,17 @@ pub(crate) const MAX_NAME: u16 = 1023;
 const FLAG_IN_USE: u32 = 1 << 0;
 const FLAG_AUTO: u32 = 1 << 1;
 
-/// An entry of a bitmap's table: bits 9 to 55 are the offset of a cluster of the bitmap.
+/// An entry of a bitmap table: bits 9 to 55 are the offset of a cluster of the bitmap.
 pub(crate) const BITMAP_ENTRY_SIZE: u64 = 8;
 pub(crate) const BITMAP_OFFSET_MASK: u64 = 0x00ff_ffff_ffff_fe00;
 
-/// QEMU's limits on a bitmap's table, and on what it leads to.
+/// QEMU's limits on a bitmap table, and on the bitmap itself.
 const MAX_TABLE_ENTRIES: u32 = 1 << 27;
 pub(crate) const MAX_BITMAP_BYTES: u64 = 512 << 20;
-/// The only type of bitmap that there is.
+/// The only bitmap type that the format defines.
 const DIRTY_TRACKING: u8 = 1;
 
-/// Where a bitmap's table is.
+/// The location of a bitmap table, and the fields of its directory entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct BitmapTable {
     pub(crate) offset: u64,
@@ -43,7 +43,7 @@ pub(crate) struct BitmapTable {
 }
 
 impl BitmapTable {
-    /// The table of a bitmap that is stored as a whole.
+    /// Returns the table of a bitmap that is not in use, so that it is stored completely.
     pub(crate) fn new(offset: u64, entries: u32, granularity_bits: u8) -> Self {
         Self { offset, entries, flags: 0, kind: DIRTY_TRACKING, granularity_bits, extra_bytes: 0 }
     }
@@ -52,40 +52,40 @@ impl BitmapTable {
         self.granularity_bits
     }
 
-    /// Whether QEMU takes the bitmap, of a disk of `disk_size` bytes.
+    /// Returns whether QEMU accepts the bitmap for a disk of `disk_size` bytes.
     pub(crate) fn is_allowed(self, geometry: Geometry, disk_size: u64) -> bool {
         const KNOWN_FLAGS: u32 = FLAG_IN_USE | FLAG_AUTO | 1 << 2;
-        let is_somewhere = self.offset != 0 && geometry.is_cluster_aligned(self.offset);
+        let has_table = self.offset != 0 && geometry.is_cluster_aligned(self.offset);
         let bytes = u64::from(self.entries) << geometry.cluster_bits();
         let bits = disk_size.div_ceil(1 << self.granularity_bits);
         let needed = bits.div_ceil(8).div_ceil(geometry.cluster_size());
-        is_somewhere
+        has_table
             && i64::try_from(self.offset).is_ok()
             && (1..=MAX_TABLE_ENTRIES).contains(&self.entries)
             && bytes <= MAX_BITMAP_BYTES
             && self.flags & !KNOWN_FLAGS == 0
             && self.kind == DIRTY_TRACKING
             && self.extra_bytes == 0
-            // One that is in use was perhaps not saved since the disk had another size.
+            // A bitmap that is in use may not have been stored since the disk had another size.
             && (self.flags & FLAG_IN_USE != 0 || u64::from(self.entries) == needed)
     }
 }
 
-/// A dirty bitmap that the image stores.
+/// A dirty bitmap in the image.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BitmapInfo {
-    /// Its name, unique within the image.
+    /// The name, unique within the image.
     pub name: String,
-    /// How many bytes of the disk a bit stands for: a power of two from 512.
+    /// The number of disk bytes per bit: a power of two from 512.
     pub granularity: u64,
-    /// It was not saved properly, so that its contents can't be trusted.
+    /// The bitmap was not stored when the image was last written, so its contents can't be trusted.
     pub in_use: bool,
-    /// It is to be kept up to date by whoever writes.
+    /// A program that writes the disk must update the bitmap.
     pub auto: bool,
 }
 
 impl BitmapDirectory {
-    /// The directory's size in bytes, if it is a possible one.
+    /// Returns the size of the directory in bytes. Fails if it exceeds QEMU's limits.
     pub(crate) fn checked_size(self) -> Result<usize, Corrupt> {
         let too_large = Corrupt::TableTooLarge { table: HeaderTable::Bitmaps, count: self.size };
         if self.size > MAX_DIRECTORY_BYTES || self.bitmaps > MAX_BITMAPS {
@@ -94,7 +94,7 @@ impl BitmapDirectory {
         usize::try_from(self.size).map_err(|_| too_large)
     }
 
-    /// Where the tables of these bitmaps are, of a directory that has them and nothing else.
+    /// Returns the bitmap tables of a directory. Fails if the directory contains other bytes as well.
     pub(crate) fn tables(self, bytes: &[u8]) -> Result<Vec<BitmapTable>, Corrupt> {
         let (entries, end) = self.entries_and_end(bytes)?;
         if end != self.size {
@@ -103,20 +103,20 @@ impl BitmapDirectory {
         Ok(entries.into_iter().map(|(_, table)| table).collect())
     }
 
-    /// The bitmaps that the directory lists, with their tables.
+    /// Returns the bitmaps of the directory, with their tables.
     pub(crate) fn entries(self, bytes: &[u8]) -> Result<Vec<(BitmapInfo, BitmapTable)>, Corrupt> {
         Ok(self.entries_and_end(bytes)?.0)
     }
 
-    /// Where the directory, of these entries, has the flags of each bitmap; and what they are.
+    /// Returns for each of `entries`, which form the directory, the host offset and the value of its flags.
     pub(crate) fn flag_offsets(self, entries: &[(&str, u32, BitmapTable)]) -> Vec<(u64, u32)> {
         let mut at = self.offset;
-        let mut places = Vec::new();
+        let mut offsets = Vec::new();
         for (name, flags, _) in entries {
-            places.push((at + FLAGS_AT, *flags));
+            offsets.push((at + FLAGS_AT, *flags));
             at += entry_size(name);
         }
-        places
+        offsets
     }
 
     fn entries_and_end(self, bytes: &[u8]) -> Result<(Vec<(BitmapInfo, BitmapTable)>, u64), Corrupt> {
@@ -132,17 +132,17 @@ impl BitmapDirectory {
     }
 }
 
-/// The flags of a bitmap.
+/// Returns the flags of a bitmap.
 pub(crate) fn flags(in_use: bool, auto: bool) -> u32 {
     (u32::from(in_use) * FLAG_IN_USE) | (u32::from(auto) * FLAG_AUTO)
 }
 
-/// The flags of a bitmap that is in use.
+/// Returns `flags` with the in-use flag.
 pub(crate) fn in_use(flags: u32) -> u32 {
     flags | FLAG_IN_USE
 }
 
-/// The bytes of a directory: the name, the flags and the table of each bitmap.
+/// Returns the bytes of a directory, given the name, the flags and the table of each bitmap.
 pub(crate) fn emit_directory(entries: &[(&str, u32, BitmapTable)]) -> Vec<u8> {
     let mut bytes = Vec::new();
     for (name, flags, table) in entries {
@@ -162,7 +162,7 @@ fn entry_size(name: &str) -> u64 {
     (FIXED_BYTES + name.len() as u64).next_multiple_of(ALIGNMENT)
 }
 
-/// The entry at `at`, and where the next one begins.
+/// Parses the entry at `at`. Returns it and the position of the next one.
 fn parse_entry(record: Record<'_>, at: u64) -> Option<((BitmapInfo, BitmapTable), u64)> {
     let flags = record.u32(at + 12)?;
     let granularity_bits = record.u8(at + 17).filter(|bits| GRANULARITY_BITS.contains(bits))?;

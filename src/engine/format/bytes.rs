@@ -1,10 +1,10 @@
-//! Reading the integers of a record by their places.
+//! Reads the integers of a record by their positions.
 
 use byteorder::{BigEndian, ByteOrder};
 
 use crate::error::Corrupt;
 
-/// A record of big-endian integers; reading past its end is `None`.
+/// A record of big-endian integers. A read past its end returns `None`.
 #[derive(Clone, Copy)]
 pub(crate) struct Record<'a>(pub(crate) &'a [u8]);
 
@@ -30,7 +30,7 @@ impl<'a> Record<'a> {
         self.0.get(usize::try_from(at).ok()?..usize::try_from(end).ok()?)
     }
 
-    /// The error for a header that ends too early.
+    /// Returns the error for a header that ends too early.
     pub(crate) fn truncated_header(self) -> Corrupt {
         Corrupt::HeaderTruncated { length: self.0.len() as u64 }
     }

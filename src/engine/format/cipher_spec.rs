@@ -1,8 +1,8 @@
-//! The names by which a LUKS header says how sectors are encrypted.
+//! The cipher specification of a LUKS header, and its names.
 
 use core::fmt;
 
-/// A block cipher of LUKS.
+/// A block cipher that LUKS headers name.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CipherAlgorithm {
@@ -15,18 +15,18 @@ pub enum CipherAlgorithm {
     Twofish,
 }
 
-/// How the blocks of a sector are chained.
+/// The mode of operation: how the blocks of a sector are combined.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CipherMode {
-    /// XTS; the key is two keys.
+    /// XTS. Its key consists of two keys.
     #[default]
     Xts,
     /// Cipher block chaining.
     Cbc,
 }
 
-/// A hash of LUKS.
+/// A hash that LUKS headers name.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 #[expect(missing_docs, reason = "each variant is a hash's name")]
@@ -40,34 +40,34 @@ pub enum HashAlgorithm {
     Ripemd160,
 }
 
-/// What a sector's initialisation vector is made of.
+/// The method that generates the initialisation vector of a sector.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum IvGenerator {
-    /// The lower 32 bits of its number.
+    /// The lower 32 bits of the sector number.
     Plain,
-    /// Its number.
+    /// The sector number.
     #[default]
     Plain64,
-    /// Its number, encrypted by the hash of the key.
+    /// The sector number, encrypted with the hash of the key.
     Essiv(HashAlgorithm),
 }
 
-/// How sectors are encrypted. The default is QEMU's: `aes`, `xts-plain64`.
+/// The cipher, the mode and the initialisation vectors. The default is QEMU's: `aes`, `xts-plain64`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CipherSpec {
     /// The block cipher.
     pub algorithm: CipherAlgorithm,
-    /// How it is used.
+    /// The mode of operation.
     pub mode: CipherMode,
-    /// Where it begins.
+    /// The generator of initialisation vectors.
     pub iv: IvGenerator,
 }
 
 impl CipherAlgorithm {
     const ALL: [Self; 3] = [Self::Aes, Self::Serpent, Self::Twofish];
 
-    /// The name in headers.
+    /// Returns the name in LUKS headers, such as `aes`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Aes => "aes",
@@ -81,7 +81,7 @@ impl HashAlgorithm {
     pub(crate) const ALL: [Self; 6] =
         [Self::Sha1, Self::Sha224, Self::Sha256, Self::Sha384, Self::Sha512, Self::Ripemd160];
 
-    /// The name in headers.
+    /// Returns the name in LUKS headers, such as `sha256`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Sha1 => "sha1",
@@ -98,7 +98,7 @@ impl HashAlgorithm {
         Self::ALL.into_iter().find(|hash| hash.name() == name)
     }
 
-    /// The length of its digest in bytes.
+    /// Returns the length of the digest in bytes.
     pub fn length(self) -> usize {
         match self {
             Self::Sha1 | Self::Ripemd160 => 20,
@@ -130,7 +130,7 @@ impl CipherSpec {
     }
 }
 
-/// The mode and the vectors as a header names them.
+/// The mode and the generator of initialisation vectors, as a LUKS header names them.
 impl fmt::Display for CipherSpec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.mode {

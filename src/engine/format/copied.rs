@@ -1,11 +1,12 @@
 //! The COPIED rule.
 //!
-//! Bit 63 of an L1 or L2 entry says that the cluster that the entry points to has a refcount of exactly one: nothing
-//! else refers to it, so it may be changed in place. The flag is exact only as seen from the active L1 table; the L1
-//! tables of snapshots carry none. A compressed cluster never carries it, for its host clusters are shared by streams.
+//! Bit 63 of an L1 or L2 entry, the COPIED flag, means that the cluster that the entry points to has a refcount of exactly
+//! one. Nothing else refers to that cluster, so it may be changed in place. The flag is exact only in the tables that are
+//! reachable from the active L1 table. The L1 tables of snapshots don't have it. Entries of compressed clusters never have
+//! it, because several compressed clusters share a host cluster.
 //!
-//! A guest cluster can be written in place only where the flag is set *at every level*: an L2 table that a snapshot
-//! shares still has entries with the flag, from before the snapshot.
+//! A guest cluster can be written in place only if the flag is set *at every level*. An L2 table that is shared with a
+//! snapshot still has entries with the flag, from before the snapshot.
 
 use super::l1::L1Entry;
 use super::l2::L2Entry;
@@ -16,7 +17,7 @@ pub(crate) fn is_copied(l1_entry: L1Entry, l2_entry: L2Entry) -> bool {
     l1_entry.is_copied() && l2_entry.is_copied()
 }
 
-/// Returns whether the active entry that points to a cluster with this refcount carries the flag.
+/// Returns whether the active entry that points to a cluster with this refcount has the flag.
 pub(crate) fn flag_for(refcount: u64) -> bool {
     refcount == 1
 }

@@ -1,4 +1,4 @@
-//! Every shift and mask of the format, in one place.
+//! All shifts and masks of guest offsets and table indexes.
 
 use super::units::GuestOffset;
 
@@ -9,7 +9,7 @@ pub(crate) const CLUSTER_BITS: core::ops::RangeInclusive<u32> = 9..=21;
 const SUBCLUSTERS_BITS: u32 = 5;
 const MIN_SUBCLUSTER_BITS: u32 = 9;
 
-/// How an image is divided.
+/// The cluster size and the kind of L2 entries: the parameters of all address calculations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Geometry {
     cluster_bits: u32,
@@ -17,7 +17,7 @@ pub(crate) struct Geometry {
 }
 
 impl Geometry {
-    /// `None` where the cluster size is out of range, or too small for extended L2 entries.
+    /// Returns `None` if the cluster size is out of range, or too small for extended L2 entries.
     pub(crate) fn new(cluster_bits: u32, extended_l2: bool) -> Option<Self> {
         let large_enough = !extended_l2 || cluster_bits >= SUBCLUSTERS_BITS + MIN_SUBCLUSTER_BITS;
         (CLUSTER_BITS.contains(&cluster_bits) && large_enough).then_some(Self { cluster_bits, extended_l2 })
@@ -43,7 +43,7 @@ impl Geometry {
         offset.0 & (self.cluster_size() - 1)
     }
 
-    /// Bytes of an L2 entry: 8, or 16 with the subcluster bitmap.
+    /// Returns the bytes of an L2 entry: 8, or 16 with the subcluster bitmap.
     pub(crate) fn l2_entry_size(self) -> u64 {
         1 << self.l2_entry_bits()
     }
@@ -52,7 +52,7 @@ impl Geometry {
         1 << self.l2_index_bits()
     }
 
-    /// Guest bytes that an L2 table maps: at most 2^39.
+    /// Returns the number of guest bytes that an L2 table maps: at most 2^39.
     pub(crate) fn l2_coverage(self) -> u64 {
         1 << self.l2_coverage_bits()
     }
@@ -65,17 +65,17 @@ impl Geometry {
         (offset.0 >> self.cluster_bits) & (self.l2_entries() - 1)
     }
 
-    /// How many L1 entries a disk of `size` bytes needs.
+    /// Returns how many L1 entries a disk of `size` bytes needs.
     pub(crate) fn l1_entries_for(self, size: u64) -> u64 {
         size.div_ceil(self.l2_coverage())
     }
 
-    /// Where the VM state of a disk of `size` bytes begins: at the first L2 table behind the disk.
+    /// Returns the offset of the VM state of a disk of `size` bytes: at the first L2 table after the disk.
     pub(crate) fn vm_state_offset(self, size: u64) -> GuestOffset {
         GuestOffset(self.l1_entries_for(size).saturating_mul(self.l2_coverage()))
     }
 
-    /// 1, or 32 with extended L2 entries.
+    /// Returns the subclusters per cluster: 1, or 32 with extended L2 entries.
     pub(crate) fn subclusters(self) -> u32 {
         1 << self.subclusters_bits()
     }
@@ -84,14 +84,14 @@ impl Geometry {
         self.cluster_bits - self.subclusters_bits()
     }
 
-    /// The index of the subcluster within its cluster: 0 to 31.
+    /// Returns the index of the subcluster within its cluster: 0 to 31.
     pub(crate) fn subcluster_index(self, offset: GuestOffset) -> u32 {
         #[expect(clippy::cast_possible_truncation, reason = "less than the number of subclusters")]
         let index = (self.offset_in_cluster(offset) >> self.subcluster_bits()) as u32;
         index
     }
 
-    /// How many bits of a compressed descriptor hold the offset; the sector count is above them.
+    /// Returns how many bits of a compressed cluster descriptor hold the offset. The sector count is above them.
     pub(crate) fn compressed_offset_bits(self) -> u32 {
         70 - self.cluster_bits
     }

@@ -8,7 +8,7 @@ pub(crate) const L1_ENTRY_SIZE: u64 = 8;
 /// QEMU's limit on an L1 table: 32 MiB.
 pub(crate) const MAX_L1_ENTRIES: u64 = (32 << 20) / L1_ENTRY_SIZE;
 
-/// Where an L1 table is, and how many entries it has.
+/// The host offset and the number of entries of an L1 table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct L1Table {
     pub(crate) offset: HostOffset,
@@ -19,7 +19,7 @@ pub(crate) struct L1Table {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct L1Entry(pub(crate) u64);
 
-/// An L2 table that is not where a cluster begins; the offset that the entry holds.
+/// The offset of an L2 table that does not begin at a cluster boundary.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct UnalignedTable(pub(crate) u64);
 
@@ -28,37 +28,37 @@ impl L1Entry {
     const COPIED: u64 = 1 << 63;
     const RESERVED: u64 = !(Self::OFFSET | Self::COPIED);
 
-    /// The entry for an L2 table that nothing else refers to.
+    /// Returns the entry for an L2 table whose refcount is one.
     pub(crate) fn copied(l2_table: HostOffset) -> Self {
         Self(l2_table.0 | Self::COPIED)
     }
 
-    /// The same entry, with or without the flag that the L2 table has one reference.
+    /// Returns the entry with or without the COPIED flag.
     pub(crate) fn with_copied(self, copied: bool) -> Self {
         Self(if copied { self.0 | Self::COPIED } else { self.0 & !Self::COPIED })
     }
 
-    /// The L2 table has one reference: it may be changed in place.
+    /// Returns whether the entry is COPIED: the refcount of the L2 table is one, so it may be changed in place.
     pub(crate) fn is_copied(self) -> bool {
         self.0 & Self::COPIED != 0
     }
 
-    /// Bits are set that mean nothing.
+    /// Returns whether reserved bits are set.
     pub(crate) fn has_reserved_bits(self) -> bool {
         self.0 & Self::RESERVED != 0
     }
 
-    /// The same entry, with what means something.
+    /// Returns the entry without its reserved bits.
     pub(crate) fn without_reserved_bits(self) -> Self {
         Self(self.0 & !Self::RESERVED)
     }
 
-    /// The offset field; 0 is "none".
+    /// Returns the offset field; 0 means that there is no L2 table.
     pub(crate) fn offset(self) -> HostOffset {
         HostOffset(self.0 & Self::OFFSET)
     }
 
-    /// Where the L2 table is; `None` where nothing of its range is mapped. Reserved bits are ignored, as QEMU does.
+    /// Returns the host offset of the L2 table, or `None` without one. Ignores reserved bits, as QEMU does.
     pub(crate) fn l2_table(self, geometry: Geometry) -> Result<Option<HostOffset>, UnalignedTable> {
         match self.0 & Self::OFFSET {
             0 => Ok(None),

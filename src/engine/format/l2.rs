@@ -1,21 +1,21 @@
-//! Entries of an L2 table: what a cluster, or each of its subclusters, is made of.
+//! Entries of an L2 table, which map a cluster or its subclusters.
 //!
-//! A standard entry describes a cluster of one subcluster, an extended one a cluster of 32; behind
-//! [`L2Entry::decode`] both are the same [`Cluster`].
+//! A standard entry describes a cluster with one subcluster, and an extended one a cluster with 32. [`L2Entry::decode`]
+//! turns both into a [`Cluster`].
 
 use core::ops::Range;
 
 use super::geometry::Geometry;
 use super::units::HostOffset;
 
-/// An L2 entry as stored: the first word, and the subcluster bitmap where entries are extended (else 0).
+/// An L2 entry as stored: the first word, and the subcluster bitmap of an extended entry (else 0).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct L2Entry {
     pub(crate) word: u64,
     pub(crate) bitmap: u64,
 }
 
-/// What an entry means.
+/// A decoded L2 entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Cluster {
     Compressed(CompressedSpan),
@@ -24,7 +24,7 @@ pub(crate) enum Cluster {
 
 /// A cluster that is not compressed.
 ///
-/// Bit i of each mask is subcluster i. The masks don't overlap, and where `host` is `None` nothing is allocated.
+/// Bit i of each mask is subcluster i. The masks don't overlap. If `host` is `None`, `allocated` is 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Subclusters {
     pub(crate) host: Option<HostOffset>,
@@ -32,18 +32,18 @@ pub(crate) struct Subclusters {
     pub(crate) zero: u32,
 }
 
-/// What a subcluster reads as.
+/// The source of a subcluster's contents.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SubclusterKind {
-    /// As in the backing file.
+    /// The backing file.
     Unallocated,
     Zero,
     Data,
 }
 
-/// Where the compressed bytes of a cluster are.
+/// The location of the compressed bytes of a cluster.
 ///
-/// The length is rounded up to where a sector ends: the stream may end before it, the file too.
+/// The length is rounded up to the end of a sector. The stream, and the file, may end before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct CompressedSpan {
     pub(crate) start: HostOffset,
@@ -51,7 +51,7 @@ pub(crate) struct CompressedSpan {
     pub(crate) length: u64,
 }
 
-/// Why an entry means nothing.
+/// The reason why an entry can't be decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum BadL2Entry {
     Unaligned(u64),
@@ -60,13 +60,13 @@ pub(crate) enum BadL2Entry {
     CompressedWithDataFile,
 }
 
-/// What of the image decides how its L2 entries are read.
+/// The properties of an image that determine how its L2 entries are decoded.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct L2Rules {
     pub(crate) geometry: Geometry,
-    /// Version 3 has the zero flag.
+    /// The zero flag is allowed: the image has version 3.
     pub(crate) zero_flag: bool,
-    /// With an external data file 0 is an offset like any other, and nothing is compressed.
+    /// The image has an external data file: 0 is a valid offset, and clusters can't be compressed.
     pub(crate) data_file: bool,
 }
 
@@ -77,17 +77,17 @@ impl L2Entry {
     const OFFSET: u64 = 0x00ff_ffff_ffff_fe00;
     const SECTOR: u64 = 512;
 
-    /// The cluster at `host`, which nothing else refers to; `allocated` and `zero` are the masks of [`Subclusters`].
+    /// Returns the entry for the cluster at `host`, with the COPIED flag and the masks of [`Subclusters`].
     pub(crate) fn copied(host: HostOffset, allocated: u32, zero: u32, geometry: Geometry) -> Self {
         Self::with_masks(host.0 | Self::COPIED, allocated, zero, geometry)
     }
 
-    /// The subclusters of `zero` read as zeros, the others as in the backing file; no cluster.
+    /// Returns an entry without a cluster. The subclusters in `zero` read as zeros, the others from the backing file.
     pub(crate) fn without_cluster(zero: u32, geometry: Geometry) -> Self {
         Self::with_masks(0, 0, zero, geometry)
     }
 
-    /// The same cluster, with other masks.
+    /// Returns the entry with other masks.
     pub(crate) fn remasked(self, allocated: u32, zero: u32, geometry: Geometry) -> Self {
         Self::with_masks(self.word & !Self::ZERO, allocated, zero, geometry)
     }
@@ -100,27 +100,27 @@ impl L2Entry {
         }
     }
 
-    /// A compressed cluster. The span must come from [`CompressedSpan::of_bytes`].
+    /// Returns the entry of a compressed cluster. The span must come from [`CompressedSpan::of_bytes`].
     pub(crate) fn compressed(span: CompressedSpan, geometry: Geometry) -> Self {
         let additional_sectors = (span.start.0 % Self::SECTOR + span.length).div_ceil(Self::SECTOR) - 1;
         let word = Self::COMPRESSED | additional_sectors << geometry.compressed_offset_bits() | span.start.0;
         Self { word, bitmap: 0 }
     }
 
-    /// The entry in `bytes`: 8, or 16 where entries are extended.
+    /// Parses `bytes`: 8, or 16 for an extended entry.
     pub(crate) fn from_bytes(bytes: &[u8]) -> Self {
         let mut words = bytes.as_chunks::<8>().0.iter().map(|word| u64::from_be_bytes(*word));
         Self { word: words.next().unwrap_or(0), bitmap: words.next().unwrap_or(0) }
     }
 
-    /// Puts the entry into `bytes`, as many as [`L2Entry::from_bytes`] takes.
+    /// Writes the entry into `bytes`: 8, or 16 for an extended entry.
     pub(crate) fn to_bytes(self, bytes: &mut [u8]) {
         for (slot, word) in bytes.as_chunks_mut::<8>().0.iter_mut().zip([self.word, self.bitmap]) {
             *slot = word.to_be_bytes();
         }
     }
 
-    /// The same entry with what means something, of the flags and the bitmap.
+    /// Returns the entry without reserved bits, and without the flags and the bitmap that a compressed cluster can't have.
     pub(crate) fn without_reserved_bits(self) -> Self {
         if self.is_compressed() {
             Self { word: self.word & !Self::COPIED, bitmap: 0 }
@@ -129,30 +129,31 @@ impl L2Entry {
         }
     }
 
-    /// The same entry, where what is allocated is not zero at once.
+    /// Returns the entry without the zero bits of allocated subclusters.
     pub(crate) fn without_zeros_where_allocated(self) -> Self {
         let (zero, allocated) = halves(self.bitmap);
         Self { bitmap: u64::from(zero & !allocated) << 32 | u64::from(allocated), ..self }
     }
 
-    /// The same entry without its cluster: what was allocated reads as zeros.
+    /// Returns the entry without its cluster. Allocated subclusters then read as zeros.
     pub(crate) fn as_zeros(self, geometry: Geometry) -> Self {
         let (zero, allocated) = halves(self.bitmap);
         Self::without_cluster(if geometry.extended_l2() { zero | allocated } else { 1 }, geometry)
     }
 
-    /// The same entry, with or without the flag that its cluster has one reference.
+    /// Returns the entry with or without the COPIED flag.
     pub(crate) fn with_copied(self, copied: bool) -> Self {
         Self { word: if copied { self.word | Self::COPIED } else { self.word & !Self::COPIED }, ..self }
     }
 
-    /// The cluster has one reference: it may be changed in place.
+    /// Returns whether the entry is COPIED: the refcount of the cluster is one, so it may be changed in place.
     pub(crate) fn is_copied(self) -> bool {
         self.word & (Self::COPIED | Self::COMPRESSED) == Self::COPIED
     }
 
-    /// The cluster of an entry that says nothing but where it is: all of it is data. That is what most entries are, and
-    /// what [`L2Entry::decode`] makes of those.
+    /// Returns the host cluster of an entry without reserved bits whose whole cluster is data.
+    ///
+    /// This is a fast path, because most entries are such entries. [`L2Entry::decode`] decodes them to the same.
     pub(crate) fn plain_host(self, rules: L2Rules) -> Option<HostOffset> {
         let whole = !rules.geometry.extended_l2() || self.bitmap == u64::from(u32::MAX);
         let offset = self.offset().0;
@@ -160,12 +161,14 @@ impl L2Entry {
         (whole && plain && !rules.data_file).then_some(HostOffset(offset))
     }
 
-    /// The entry says nothing at all: the backing file shows through. What [`L2Entry::decode`] makes of it is the same.
+    /// Returns whether the entry is 0, so that the whole cluster reads from the backing file.
+    ///
+    /// [`L2Entry::decode`] decodes such entries to the same.
     pub(crate) fn is_empty(self) -> bool {
         self.word | self.bitmap == 0
     }
 
-    /// Reserved bits are ignored, and so is the bitmap of a compressed cluster, as QEMU does.
+    /// Decodes the entry. Ignores reserved bits, and the bitmap of a compressed cluster, as QEMU does.
     pub(crate) fn decode(self, rules: L2Rules) -> Result<Cluster, BadL2Entry> {
         if self.is_compressed() {
             return self.decode_compressed(rules);
@@ -185,7 +188,7 @@ impl L2Entry {
             return Err(BadL2Entry::ZeroInVersion2);
         }
         let allocated = host.is_some() && !zero;
-        // A zero cluster has none at offset 0, not even in a data file: so QEMU takes it.
+        // A zero cluster at offset 0 has no host cluster, even in a data file. QEMU does the same.
         let host = host.filter(|host| !zero || host.0 != 0);
         Ok(Cluster::Subclusters(Subclusters { host, allocated: u32::from(allocated), zero: u32::from(zero) }))
     }
@@ -205,7 +208,7 @@ impl L2Entry {
         Ok(Cluster::Compressed(self.compressed_span(rules.geometry)))
     }
 
-    /// Where the compressed bytes are, of an entry with the flag.
+    /// Returns the location of the compressed bytes. The entry must be that of a compressed cluster.
     pub(crate) fn compressed_span(self, geometry: Geometry) -> CompressedSpan {
         let offset_bits = geometry.compressed_offset_bits();
         let descriptor = self.word & (Self::COMPRESSED - 1);
@@ -219,28 +222,28 @@ impl L2Entry {
         self.word & Self::COMPRESSED != 0
     }
 
-    /// The flag as it is stored, whatever else the entry holds.
+    /// Returns the COPIED flag as stored, whatever the kind of the entry.
     pub(crate) fn has_copied_flag(self) -> bool {
         self.word & Self::COPIED != 0
     }
 
-    /// The bit of the zero flag, which means nothing in extended entries.
+    /// Returns the bit of the zero flag, which is reserved in extended entries.
     pub(crate) fn has_zero_flag(self) -> bool {
         self.word & Self::ZERO != 0
     }
 
-    /// The offset field of an entry that is not compressed; 0 is "none" but with a data file.
+    /// Returns the offset field of an uncompressed entry. Without a data file, 0 means that there is no host cluster.
     pub(crate) fn offset(self) -> HostOffset {
         HostOffset(self.word & Self::OFFSET)
     }
 }
 
 impl Cluster {
-    /// The host clusters of which each holds a reference for this one.
+    /// Returns the host clusters whose refcounts include a reference from this entry.
     pub(crate) fn counted(self, rules: L2Rules) -> Range<u64> {
         match self {
             Self::Compressed(span) => span.clusters(rules.geometry),
-            // A data file counts nothing.
+            // Clusters of a data file have no refcounts.
             Self::Subclusters(_) if rules.data_file => 0..0,
             Self::Subclusters(subclusters) => subclusters.host.map_or(0..0, |host| {
                 let cluster = host.0 >> rules.geometry.cluster_bits();
@@ -251,7 +254,7 @@ impl Cluster {
 }
 
 impl Subclusters {
-    /// The kind of subcluster `index`, and how many from there on, within the cluster, are of the same kind.
+    /// Returns the kind of subcluster `index`, and how many consecutive subclusters from there are of that kind.
     pub(crate) fn run_at(self, index: u32, subclusters: u32) -> (SubclusterKind, u32) {
         let allocated = self.allocated >> index;
         let zero = self.zero >> index;
@@ -267,13 +270,13 @@ impl Subclusters {
 }
 
 impl CompressedSpan {
-    /// The span of `length` bytes at `start`: up to where their last sector ends.
+    /// Returns the span of `length` bytes at `start`, rounded up to the end of a sector.
     pub(crate) fn of_bytes(start: HostOffset, length: u64) -> Self {
         let end = start.plus(length).0.next_multiple_of(L2Entry::SECTOR);
         Self { start, length: end - start.0 }
     }
 
-    /// The host clusters that it touches; each holds a reference for it.
+    /// Returns the host clusters that contain the span. The refcount of each includes a reference for it.
     pub(crate) fn clusters(self, geometry: Geometry) -> Range<u64> {
         let bits = geometry.cluster_bits();
         self.start.0 >> bits..((self.end().0 - 1) >> bits) + 1
@@ -284,7 +287,7 @@ impl CompressedSpan {
     }
 }
 
-/// The high and the low 32 bits.
+/// Returns the high and the low 32 bits.
 fn halves(bits: u64) -> (u32, u32) {
     #[expect(clippy::cast_possible_truncation, reason = "the low half is what is wanted")]
     ((bits >> 32) as u32, bits as u32)
@@ -304,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn offset_zero_is_unallocated_unless_a_data_file_has_it() {
+    fn offset_zero_is_unallocated_without_a_data_file() {
         let nothing = Cluster::Subclusters(Subclusters { host: None, allocated: 0, zero: 0 });
         assert_eq!(standard(L2Entry::COPIED).decode(rules(16, false)), Ok(nothing));
         let with_data_file = L2Rules { data_file: true, ..rules(16, false) };

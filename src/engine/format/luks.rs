@@ -112,7 +112,7 @@ impl LuksHeader {
     /// Reads the header in `bytes`, which stand at `start` of the file; the whole of it, with the key material, has
     /// `length` bytes. The order of the checks is that of QEMU, for then the errors agree.
     pub(crate) fn parse(bytes: &[u8], start: HostOffset, length: u64) -> Result<Self, Problem> {
-        let at = |place: u64, fault: LuksFault| Corrupt::Luks { offset: start.plus(place).0, fault };
+        let at = |offset: u64, fault: LuksFault| Corrupt::Luks { offset: start.plus(offset).0, fault };
         let record = Record(bytes);
         let truncated = at(0, LuksFault::Truncated { length: bytes.len() as u64 });
         if length > MAX_AREA {
@@ -126,9 +126,9 @@ impl LuksHeader {
             return Err(Unsupported::LuksVersion(version).into());
         }
         let header = Self::parse_fields(record).ok_or(truncated)?;
-        for place in [field::CIPHER, field::MODE, field::HASH] {
-            if record.u8(place + field::TEXT_BYTES - 1) != Some(0) {
-                return Err(at(place, LuksFault::Text).into());
+        for offset in [field::CIPHER, field::MODE, field::HASH] {
+            if record.u8(offset + field::TEXT_BYTES - 1) != Some(0) {
+                return Err(at(offset, LuksFault::Text).into());
             }
         }
         if u64::from(header.payload) * SECTOR < HEADER_AREA {
@@ -141,12 +141,12 @@ impl LuksHeader {
             return Err(at(field::DIGEST_ITERATIONS, LuksFault::NoIterations).into());
         }
         for (index, slot) in header.slots.iter().enumerate() {
-            let place = field::SLOTS + index as u64 * field::SLOT_BYTES;
-            let state = record.u32(place).ok_or(truncated)?;
+            let offset = field::SLOTS + index as u64 * field::SLOT_BYTES;
+            let state = record.u32(offset).ok_or(truncated)?;
             if state != ENABLED && state != DISABLED {
-                return Err(at(place, LuksFault::SlotState { state }).into());
+                return Err(at(offset, LuksFault::SlotState { state }).into());
             }
-            header.check_slot(index, slot, length).map_err(|fault| at(place, fault))?;
+            header.check_slot(index, slot, length).map_err(|fault| at(offset, fault))?;
         }
         Ok(header)
     }

@@ -1,4 +1,4 @@
-//! The format: bytes ⇄ values, pure. Nothing here knows of storages or futures.
+//! Parses and serialises the structures of the format, without I/O and async.
 
 pub(crate) mod bitmap;
 pub(crate) mod bytes;

@@ -64,13 +64,13 @@ impl RefcountWidth {
         RefcountPosition { word_byte: byte & !7, shift }
     }
 
-    pub(crate) fn get(self, word: u64, place: RefcountPosition) -> u64 {
-        word >> place.shift & self.max()
+    pub(crate) fn get(self, word: u64, position: RefcountPosition) -> u64 {
+        word >> position.shift & self.max()
     }
 
     /// `word` with the count at `place` set to `count`, which is at most [`RefcountWidth::max`].
-    pub(crate) fn set(self, word: u64, place: RefcountPosition, count: u64) -> u64 {
-        word & !(self.max() << place.shift) | count << place.shift
+    pub(crate) fn set(self, word: u64, position: RefcountPosition, count: u64) -> u64 {
+        word & !(self.max() << position.shift) | count << position.shift
     }
 }
 
@@ -87,11 +87,11 @@ mod tests {
     /// Sets one count in an empty block and gives the bytes of its first words.
     fn block_with(order: u32, index: u64, count: u64) -> [u8; 16] {
         let width = RefcountWidth::new(order);
-        let place = width.position(index);
+        let position = width.position(index);
         let mut bytes = [0; 16];
-        let at = usize::try_from(place.word_byte).expect("small");
-        let word = width.set(0, place, count);
-        assert_eq!(width.get(word, place), count);
+        let at = usize::try_from(position.word_byte).expect("small");
+        let word = width.set(0, position, count);
+        assert_eq!(width.get(word, position), count);
         bytes[at..at + 8].copy_from_slice(&word.to_be_bytes());
         bytes
     }
@@ -125,10 +125,10 @@ mod tests {
     fn neighbours_are_left_alone() {
         for order in 0..=6 {
             let width = RefcountWidth::new(order);
-            let place = width.position(1);
-            assert_eq!(width.set(u64::MAX, place, width.max()), u64::MAX);
-            assert_eq!(width.set(0, place, 0), 0);
-            assert_eq!(width.set(u64::MAX, place, 0).count_ones(), 64 - width.bits());
+            let position = width.position(1);
+            assert_eq!(width.set(u64::MAX, position, width.max()), u64::MAX);
+            assert_eq!(width.set(0, position, 0), 0);
+            assert_eq!(width.set(u64::MAX, position, 0).count_ones(), 64 - width.bits());
         }
     }
 }

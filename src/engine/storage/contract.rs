@@ -1,41 +1,45 @@
-//! What the engine needs of a storage.
+//! The storage interface of the engine.
 
 use alloc::rc::Rc;
 
-/// Bytes that can be read at any place.
+/// A storage that can be read at any offset.
 ///
-/// Methods take `&self` so that requests overlap; a storage orders nothing by itself. Futures need not be `Send`: a
+/// Methods take `&self` so that requests can overlap. A storage does not have to order them. Futures need not be `Send`: a
 /// browser runs them on one thread.
 pub trait Storage {
-    /// What this storage says when it fails. It reaches the caller unchanged, as [`Error::Storage`](crate::Error).
+    /// The error of this storage. The caller receives it unchanged, as [`Error::Storage`](crate::Error).
     type Error: core::error::Error + 'static;
 
-    /// Fills `buf` with the bytes at `offset`, all of it or an error; past the end of the storage is an error.
+    /// Fills `buf` with the bytes at `offset`, or fails. A read past the end of the storage fails.
     ///
-    /// After an error, or when the future is dropped before it completes, the contents of `buf` are unspecified and
-    /// the storage is as it was.
+    /// After an error, or if the future is dropped before it completes, the contents of `buf` are unspecified and the
+    /// storage is unchanged.
     async fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<(), Self::Error>;
 
-    /// The length of the storage in bytes. Dropping the future has no effect.
+    /// Returns the length of the storage in bytes. Dropping the future has no effect.
     async fn size(&self) -> Result<u64, Self::Error>;
 }
 
 /// A storage that can be written.
 ///
-/// Several writes may be under way at once. Two of them touch the same bytes only where the caller's own requests to the
-/// image overlap, and then either may be carried out last, or where the future of the first was dropped. A dropped write
-/// may still be carried out, in full, in part or not at all, but not after a write to the same bytes, or a flush, that is
-/// asked for later has completed; and what of it is carried out by then is covered by that flush.
+/// Several writes may be under way at the same time. Two of them touch the same bytes only in two cases:
+///
+/// - The caller's own requests to the image overlap. Then either write may take effect last.
+/// - The future of the first write was dropped. A dropped write may still take effect in full, in part or not at all, but
+///   not after a later write to the same bytes, or a later flush, has completed. The part of it that took effect before the
+///   flush completed is covered by that flush.
 pub trait StorageMut: Storage {
-    /// Puts `buf` at `offset`, all of it or an error. Past the end the storage grows, and what lies between the old end
-    /// and `offset` reads as zeros.
+    /// Writes all of `buf` at `offset`, or fails.
+    ///
+    /// A write past the end extends the storage. Bytes between the old end and `offset` read as zeros.
     async fn write_at(&self, offset: u64, buf: &[u8]) -> Result<(), Self::Error>;
 
-    /// Makes the storage `size` bytes long: cuts it, or lets it grow with zeros.
+    /// Truncates the storage to `size` bytes, or extends it with zeros.
     async fn set_size(&self, size: u64) -> Result<(), Self::Error>;
 
-    /// Completes when all that was written before is durable: a barrier, for what is written after it reaches the
-    /// medium later. When dropped, nothing is known of either.
+    /// Completes when all earlier writes are durable.
+    ///
+    /// It is a barrier: later writes reach the medium after the earlier ones. If the future is dropped, neither is certain.
     async fn flush(&self) -> Result<(), Self::Error>;
 }
 

@@ -5,11 +5,11 @@ use std::path::Path;
 use super::contract::{Storage, StorageMut};
 use super::preallocation::Preallocation;
 
-/// A file of the host's file system, read and written by position; always ready.
+/// A file of the host's file system. It is always ready.
 ///
-/// While it grows by large writes, Linux allocates space behind its end, as much as it has grown by and at most 64 MiB.
-/// That does not show in its length, and is given back when this is dropped; of a process that is killed it stays with
-/// the file until it is cut. Whoever writes to the file meanwhile must do it by this.
+/// While large writes extend the file, Linux allocates space past its end: as much as the file has grown, and at most 64
+/// MiB. This does not change the length of the file, and the space is freed when this is dropped. If the process is killed,
+/// the file keeps the space until it is truncated. All writes to the file must go through this object meanwhile.
 #[derive(Debug)]
 pub struct FileStorage {
     file: File,
@@ -22,7 +22,7 @@ impl FileStorage {
         File::open(path).map(Self::from)
     }
 
-    /// Opens the file at `path` for reading and writing, and makes an empty one where there is none.
+    /// Opens the file at `path` for reading and writing. Creates an empty file if it doesn't exist.
     pub fn open_writable(path: impl AsRef<Path>) -> io::Result<Self> {
         File::options().read(true).write(true).create(true).truncate(false).open(path).map(Self::from)
     }
@@ -36,7 +36,7 @@ impl From<File> for FileStorage {
 
 impl Drop for FileStorage {
     fn drop(&mut self) {
-        self.preallocation.give_back(&self.file);
+        self.preallocation.free(&self.file);
     }
 }
 

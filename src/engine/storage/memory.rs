@@ -4,14 +4,14 @@ use core::fmt;
 
 use super::contract::{Storage, StorageMut};
 
-/// An image held in memory; always ready. What is written is durable at once.
+/// A storage in memory. It is always ready, and its writes count as durable immediately.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MemoryStorage {
     bytes: RefCell<Vec<u8>>,
 }
 
 impl MemoryStorage {
-    /// The bytes that it holds now.
+    /// Returns the bytes of the storage.
     pub fn into_bytes(self) -> Vec<u8> {
         self.bytes.into_inner()
     }
@@ -69,12 +69,12 @@ impl StorageMut for MemoryStorage {
     }
 }
 
-/// A request that reaches past the end of a [`MemoryStorage`], or past what memory there is.
+/// A request past the end of a [`MemoryStorage`], or for more memory than is available.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PastEnd {
-    /// Where the request began, in bytes.
+    /// The offset of the request, in bytes.
     pub offset: u64,
-    /// How many bytes it asked for.
+    /// The length of the request, in bytes.
     pub length: usize,
 }
 

@@ -1,4 +1,4 @@
-//! What the engine needs of a storage, and the storages that need no browser.
+//! The storage interface of the engine, and the storages that need no browser.
 
 mod contract;
 #[cfg(feature = "std")]

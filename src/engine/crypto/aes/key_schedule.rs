@@ -25,7 +25,7 @@ pub(super) fn round_keys(key: &[u8]) -> Option<Zeroizing<Vec<State>>> {
     let words = expand(words);
     let keys = words.as_chunks::<4>().0.iter().enumerate().map(|(round, words)| {
         let constant = if round == 0 { 0 } else { SBOX_CONSTANT };
-        let key: [u8; BLOCK] = array::from_fn(|place| words[place / 4][place % 4] ^ constant);
+        let key: [u8; BLOCK] = array::from_fn(|index| words[index / 4][index % 4] ^ constant);
         State::from_blocks([key; LANES])
     });
     Some(Zeroizing::new(keys.collect()))
@@ -37,9 +37,9 @@ fn expand(key: &[Word]) -> Zeroizing<Vec<Word>> {
     let mut words = Zeroizing::new(Vec::with_capacity(count));
     words.extend_from_slice(key);
     let mut constant = 1_u8;
-    for place in key.len()..count {
-        let mut word: Word = words[place - 1];
-        match place % key.len() {
+    for index in key.len()..count {
+        let mut word: Word = words[index - 1];
+        match index % key.len() {
             0 => {
                 word.rotate_left(1);
                 word = substitute(word);
@@ -49,7 +49,7 @@ fn expand(key: &[Word]) -> Zeroizing<Vec<Word>> {
             4 if key.len() == 8 => word = substitute(word),
             _ => {}
         }
-        let before = words[place - key.len()];
+        let before = words[index - key.len()];
         words.push(array::from_fn(|row| word[row] ^ before[row]));
     }
     words
@@ -57,7 +57,7 @@ fn expand(key: &[Word]) -> Zeroizing<Vec<Word>> {
 
 /// `SubWord`.
 fn substitute(word: Word) -> Word {
-    let blocks = [array::from_fn(|place| word[place % 4]); LANES];
+    let blocks = [array::from_fn(|index| word[index % 4]); LANES];
     let [block, ..] = State::from_blocks(blocks).sub_bytes().into_blocks();
     array::from_fn(|row| block[row] ^ SBOX_CONSTANT)
 }

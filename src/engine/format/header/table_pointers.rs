@@ -31,8 +31,8 @@ impl TablePointers {
             self.snapshots.0,
         ];
         let mut bytes = [0; 48];
-        for (place, field) in bytes.chunks_exact_mut(8).zip(fields) {
-            place.copy_from_slice(&field.to_be_bytes());
+        for (position, field) in bytes.chunks_exact_mut(8).zip(fields) {
+            position.copy_from_slice(&field.to_be_bytes());
         }
         bytes
     }
