@@ -1,4 +1,4 @@
-//! The anti-forensic split of LUKS: a key spread over so many bytes that to lose any of them is to lose it.
+//! The anti-forensic splitter of LUKS: spreads a key over many bytes, all of which are needed to restore it.
 
 use alloc::vec;
 use alloc::vec::Vec;
@@ -9,7 +9,7 @@ use super::hash;
 use crate::format::cipher_spec::HashAlgorithm;
 use crate::format::luks::STRIPES;
 
-/// Spreads `key`; `fill` makes bytes random.
+/// Splits `key` into key material. `fill` fills a buffer with random bytes.
 pub(super) fn split<E>(
     hash: HashAlgorithm,
     key: &[u8],
@@ -24,7 +24,7 @@ pub(super) fn split<E>(
     Ok(material)
 }
 
-/// The key that was spread over `material`.
+/// Restores the key from `material`.
 pub(super) fn merge(hash: HashAlgorithm, material: &[u8]) -> Zeroizing<Vec<u8>> {
     let length = material.len() / STRIPES as usize;
     let (random, last) = material.split_at(length * (STRIPES as usize - 1));
@@ -42,11 +42,11 @@ fn mix(hash: HashAlgorithm, stripes: &[u8], length: usize) -> Zeroizing<Vec<u8>>
     mixed
 }
 
-/// Replaces each part, as long as a digest, by the digest of its number and itself.
+/// Replaces each segment of the length of a digest by the digest of its number and its contents.
 fn diffuse(hash: HashAlgorithm, block: &mut [u8]) {
-    for (part, number) in block.chunks_mut(hash.length()).zip(0u32..) {
-        let digest = hash::digest(hash, &[&number.to_be_bytes(), part]);
-        part.copy_from_slice(&digest[..part.len()]);
+    for (segment, number) in block.chunks_mut(hash.length()).zip(0u32..) {
+        let digest = hash::digest(hash, &[&number.to_be_bytes(), segment]);
+        segment.copy_from_slice(&digest[..segment.len()]);
     }
 }
 
@@ -63,7 +63,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_split_merges() {
+    fn merge_restores_the_split_key() {
         for hash in HashAlgorithm::ALL {
             for length in [16, 24, 32, 48, 64] {
                 let key: Vec<u8> = (1..=length).collect();
@@ -77,10 +77,10 @@ mod tests {
                 assert_eq!(*merge(hash, &material), key, "{hash:?} {length}");
                 material[usize::from(length) * 5] ^= 1;
                 let changed = merge(hash, &material);
-                // As far as a digest reaches: each part of the key is diffused on its own.
+                // Only within the first digest: each segment of the key is diffused separately.
                 let reach = hash.length().min(key.len());
                 let same = changed[..reach].iter().zip(&key).filter(|(byte, other)| byte == other).count();
-                assert!(same < 8, "one bit changes all of them");
+                assert!(same < 8, "one changed bit changes all bytes");
             }
         }
     }

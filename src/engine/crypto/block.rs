@@ -1,17 +1,17 @@
-//! Blocks of 16 bytes, which ciphers encrypt many at once: that is where their speed is.
+//! Blocks of 16 bytes. Ciphers process many blocks per call, which makes them fast.
 
 use cipher::consts::U16;
 use cipher::{Array, BlockCipherDecrypt, BlockCipherEncrypt, BlockSizeUser};
 
 pub(super) const BLOCK: usize = 16;
 
-/// In a sector of 512 bytes.
+/// The number of blocks in a sector of 512 bytes.
 pub(crate) const BLOCKS_PER_SECTOR: usize = 512 / BLOCK;
 
-/// A block, as the ciphers' crates have it.
+/// A block, in the type that the cipher crates use.
 pub(super) type Block = Array<u8, U16>;
 
-/// A cipher with its key, which is wiped when this is dropped.
+/// A cipher with its key. The key is wiped when this is dropped.
 pub(super) trait BlockCipher {
     fn encrypt(&self, blocks: &mut [Block]);
     fn decrypt(&self, blocks: &mut [Block]);
@@ -30,7 +30,7 @@ where
     }
 }
 
-/// Adds `other` to `block`, bit by bit.
+/// Computes the XOR of `block` and `other` into `block`.
 pub(super) fn xor(block: &mut Block, other: &Block) {
     let sum = u128::from_ne_bytes((*block).into()) ^ u128::from_ne_bytes((*other).into());
     *block = sum.to_ne_bytes().into();

@@ -1,4 +1,4 @@
-//! The block ciphers of LUKS by name.
+//! Creates the block ciphers of LUKS.
 
 use alloc::boxed::Box;
 
@@ -11,7 +11,7 @@ use super::aes::Aes;
 use super::block::BlockCipher;
 use crate::format::cipher_spec::CipherAlgorithm;
 
-/// The cipher with this key; `None` where it takes no key of that length.
+/// Creates the cipher with this key. Returns `None` if it has no keys of that length.
 pub(super) fn block_cipher(algorithm: CipherAlgorithm, key: &[u8]) -> Option<Box<dyn BlockCipher>> {
     match (algorithm, key.len()) {
         (CipherAlgorithm::Aes, _) => aes(key),
@@ -21,7 +21,7 @@ pub(super) fn block_cipher(algorithm: CipherAlgorithm, key: &[u8]) -> Option<Box
     }
 }
 
-/// AES by the crate, which uses what processors have for it.
+/// AES of the `aes` crate, which uses the AES instructions of processors.
 #[cfg(not(target_feature = "simd128"))]
 fn aes(key: &[u8]) -> Option<Box<dyn BlockCipher>> {
     match key.len() {
@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_of_other_lengths() {
+    fn keys_of_other_lengths_are_refused() {
         for length in [0, 8, 15, 17, 20, 33, 64] {
             for algorithm in [CipherAlgorithm::Aes, CipherAlgorithm::Serpent, CipherAlgorithm::Twofish] {
                 assert!(block_cipher(algorithm, &[0; 64][..length]).is_none(), "{algorithm:?} {length}");

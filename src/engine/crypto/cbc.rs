@@ -2,11 +2,13 @@
 
 use super::block::{BLOCKS_PER_SECTOR, Block, BlockCipher, xor};
 
-/// Sectors at once: their blocks of one rank fit on the stack.
+/// The number of sectors per batch. One block of each fits on the stack.
 const BATCH: usize = 64;
 
-/// Encrypts sectors, each from the vector of its own. A sector's blocks wait for each other, so the blocks that go
-/// through the cipher together are those of one rank, of many sectors.
+/// Encrypts sectors, each with its own initialisation vector.
+///
+/// Each block of a sector depends on the block before it. So each call of the cipher gets the blocks with the same index of
+/// many sectors.
 pub(super) fn encrypt(cipher: &dyn BlockCipher, sectors: &mut [[Block; BLOCKS_PER_SECTOR]], vectors: &[Block]) {
     for (sectors, vectors) in sectors.chunks_mut(BATCH).zip(vectors.chunks(BATCH)) {
         let mut chain = [Block::default(); BATCH];
@@ -24,7 +26,7 @@ pub(super) fn encrypt(cipher: &dyn BlockCipher, sectors: &mut [[Block; BLOCKS_PE
     }
 }
 
-/// Decrypts sectors. Nothing waits for anything.
+/// Decrypts sectors. All blocks are independent of each other.
 pub(super) fn decrypt(cipher: &dyn BlockCipher, sectors: &mut [[Block; BLOCKS_PER_SECTOR]], vectors: &[Block]) {
     const SECTORS: usize = 4;
     for (sectors, vectors) in sectors.chunks_mut(SECTORS).zip(vectors.chunks(SECTORS)) {

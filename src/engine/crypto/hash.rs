@@ -10,22 +10,22 @@ use zeroize::Zeroizing;
 
 use crate::format::cipher_spec::HashAlgorithm;
 
-/// The hash of `parts`, one behind the other.
-pub(crate) fn digest(algorithm: HashAlgorithm, parts: &[&[u8]]) -> Zeroizing<Vec<u8>> {
+/// Returns the digest of the concatenated `segments`.
+pub(crate) fn digest(algorithm: HashAlgorithm, segments: &[&[u8]]) -> Zeroizing<Vec<u8>> {
     match algorithm {
-        HashAlgorithm::Sha1 => digest_by::<Sha1>(parts),
-        HashAlgorithm::Sha224 => digest_by::<Sha224>(parts),
-        HashAlgorithm::Sha256 => digest_by::<Sha256>(parts),
-        HashAlgorithm::Sha384 => digest_by::<Sha384>(parts),
-        HashAlgorithm::Sha512 => digest_by::<Sha512>(parts),
-        HashAlgorithm::Ripemd160 => digest_by::<Ripemd160>(parts),
+        HashAlgorithm::Sha1 => digest_by::<Sha1>(segments),
+        HashAlgorithm::Sha224 => digest_by::<Sha224>(segments),
+        HashAlgorithm::Sha256 => digest_by::<Sha256>(segments),
+        HashAlgorithm::Sha384 => digest_by::<Sha384>(segments),
+        HashAlgorithm::Sha512 => digest_by::<Sha512>(segments),
+        HashAlgorithm::Ripemd160 => digest_by::<Ripemd160>(segments),
     }
 }
 
-fn digest_by<D: Digest>(parts: &[&[u8]]) -> Zeroizing<Vec<u8>> {
+fn digest_by<D: Digest>(segments: &[&[u8]]) -> Zeroizing<Vec<u8>> {
     let mut hasher = D::new();
-    for part in parts {
-        hasher.update(part);
+    for segment in segments {
+        hasher.update(segment);
     }
     Zeroizing::new(hasher.finalize().to_vec())
 }
@@ -35,7 +35,7 @@ mod tests {
     use super::*;
     use crate::crypto::tests::hex;
 
-    /// Of "abc": FIPS 180, and the paper of RIPEMD-160.
+    /// The digests of "abc": FIPS 180, and the paper on RIPEMD-160.
     #[test]
     fn known_digests() {
         for (algorithm, expected) in [

@@ -1,4 +1,4 @@
-//! The initialisation vector of a sector, from its number.
+//! Generates the initialisation vectors of sectors from their numbers.
 
 use alloc::boxed::Box;
 
@@ -8,16 +8,16 @@ use super::hash;
 use crate::format::cipher_spec::{CipherAlgorithm, IvGenerator};
 
 pub(super) enum IvSource {
-    /// The lower 32 bits of the number, little-endian, before zeros.
+    /// The lower 32 bits of the sector number, little-endian, followed by zeros.
     Plain,
-    /// The number, little-endian, before zeros.
+    /// The sector number, little-endian, followed by zeros.
     Plain64,
-    /// That, encrypted by a key that is the hash of the key.
+    /// The vector of `Plain64`, encrypted with a key that is the hash of the key.
     Essiv(Box<dyn BlockCipher>),
 }
 
 impl IvSource {
-    /// For a sector cipher with this key; `None` where the cipher takes no key as long as the hash.
+    /// Creates the source for a sector cipher with this key. Returns `None` if the cipher has no keys as long as the hash.
     pub(super) fn new(generator: IvGenerator, algorithm: CipherAlgorithm, key: &[u8]) -> Option<Self> {
         Some(match generator {
             IvGenerator::Plain => Self::Plain,
@@ -26,7 +26,7 @@ impl IvSource {
         })
     }
 
-    /// The vectors of the sectors from number `first` on.
+    /// Fills `vectors` with those of consecutive sectors from number `first`.
     pub(super) fn fill(&self, first: u64, vectors: &mut [Block]) {
         for (vector, index) in vectors.iter_mut().zip(0..) {
             let sector = first.wrapping_add(index);

@@ -1,4 +1,4 @@
-//! The key of an image, under the key of a slot.
+//! Encrypts the key of an image in a key slot, and decrypts it.
 
 use alloc::vec::Vec;
 
@@ -10,8 +10,9 @@ use super::sector::{SECTOR, SectorCipher};
 use crate::format::cipher_spec::{CipherSpec, HashAlgorithm};
 use crate::format::luks::{DIGEST_BYTES, LuksHeader};
 
-/// The key that lies in `material`, under the key that was derived for the slot: another one where that is not the
-/// right one. `None` where the cipher takes no keys of that length.
+/// Decrypts the key in `material` with the key that was derived for the slot.
+///
+/// The result is a wrong key if `slot_key` is wrong. Returns `None` if the cipher has no keys of that length.
 pub(crate) fn open(
     spec: CipherSpec,
     hash: HashAlgorithm,
@@ -19,13 +20,13 @@ pub(crate) fn open(
     mut material: Zeroizing<Vec<u8>>,
 ) -> Option<Zeroizing<Vec<u8>>> {
     let length = material.len();
-    // The last sector may be a part of one: its blocks don't depend on what follows them.
+    // The last sector may be incomplete. Its blocks don't depend on the bytes after them.
     material.resize(length.next_multiple_of(SECTOR), 0);
     SectorCipher::new(spec, slot_key)?.decrypt(0, &mut material);
     Some(anti_forensic::merge(hash, material.get(..length)?))
 }
 
-/// The material of a slot that holds `key`; `fill` makes bytes random.
+/// Returns the material of a slot that holds `key`. `fill` fills a buffer with random bytes.
 pub(crate) fn seal<E>(
     spec: CipherSpec,
     hash: HashAlgorithm,
@@ -44,12 +45,12 @@ pub(crate) fn seal<E>(
     Ok(Some(material))
 }
 
-/// How the header's digest of `key` is derived.
+/// Returns the derivation of the header's digest of `key`.
 pub(crate) fn digest_of<'a>(header: &'a LuksHeader, hash: HashAlgorithm, key: &'a [u8]) -> Derivation<'a> {
     Derivation { hash, password: key, salt: &header.digest_salt, iterations: header.digest_iterations }
 }
 
-/// Whether two digests are the same, in the same time wherever they differ.
+/// Returns whether two digests are equal, in constant time.
 pub(crate) fn is_same(digest: &[u8; DIGEST_BYTES], other: &[u8; DIGEST_BYTES]) -> bool {
     digest.iter().zip(other).fold(0, |difference, (byte, other)| difference | (byte ^ other)) == 0
 }

@@ -1,7 +1,7 @@
-//! Encrypted sectors, and the keys that open them: bytes to bytes.
+//! Encryption of sectors, and the keys for it.
 //!
-//! The ciphers and hashes are those of the `RustCrypto` project, but for AES on the vectors of WebAssembly. AES and the hashes take the
-//! same time whatever the key; Twofish is of tables, as everywhere.
+//! The ciphers and hashes are those of the `RustCrypto` project, except for AES with WebAssembly vectors. AES and the
+//! hashes run in constant time. Twofish uses lookup tables, as in all implementations.
 
 #[cfg(all(feature = "luks", target_feature = "simd128"))]
 mod aes;

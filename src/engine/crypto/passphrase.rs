@@ -1,4 +1,4 @@
-//! What a person knows, and what a program must not tell.
+//! Passphrases, which no output may reveal.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -6,7 +6,7 @@ use core::fmt;
 
 use zeroize::Zeroizing;
 
-/// A passphrase: bytes, by custom a text in UTF-8. It is wiped when it is dropped, and no output shows it.
+/// A passphrase: bytes, usually text in UTF-8. It is wiped when it is dropped, and no output shows it.
 #[derive(Clone)]
 pub struct Passphrase(Zeroizing<Vec<u8>>);
 

@@ -1,4 +1,4 @@
-//! PBKDF2 (RFC 8018) with HMAC, in as many pieces as it takes not to keep others waiting.
+//! PBKDF2 (RFC 8018) with HMAC, in steps, so that other tasks need not wait for it.
 
 use alloc::boxed::Box;
 use alloc::vec;
@@ -14,20 +14,20 @@ use zeroize::{Zeroize, Zeroizing};
 
 use crate::format::cipher_spec::HashAlgorithm;
 
-/// What a key is to be derived from. LUKS asks for no other derivation than PBKDF2.
+/// The parameters of a key derivation with PBKDF2, the only derivation of LUKS version 1.
 #[derive(Clone, Copy)]
 pub struct Derivation<'a> {
-    /// The hash under the HMAC.
+    /// The hash of the HMAC.
     pub hash: HashAlgorithm,
     /// The secret.
     pub password: &'a [u8],
     /// The salt.
     pub salt: &'a [u8],
-    /// How many iterations; at least 1.
+    /// The number of iterations; at least 1.
     pub iterations: u32,
 }
 
-/// The secret is left out.
+/// Omits the secret.
 impl fmt::Debug for Derivation<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Derivation")
@@ -39,7 +39,7 @@ impl fmt::Debug for Derivation<'_> {
 }
 
 impl Derivation<'_> {
-    /// Fills `key`, in one go.
+    /// Derives the key into `key`, in one step.
     pub fn run(&self, key: &mut [u8]) {
         let mut running = Pbkdf2::new(self, key.len());
         while !running.advance(u32::MAX) {}
@@ -47,15 +47,15 @@ impl Derivation<'_> {
     }
 }
 
-/// A derivation under way. What it knows is wiped when it is dropped.
+/// A derivation in progress. Its secrets are wiped when it is dropped.
 pub struct Pbkdf2 {
     prf: Box<dyn Prf>,
     salt: Vec<u8>,
     iterations: u32,
     key: Zeroizing<Vec<u8>>,
-    /// Bytes of the key that are done.
+    /// The number of complete bytes of the key.
     done: usize,
-    /// The last iteration of the block under way, and how many those were.
+    /// The result of the last iteration of the current block, and the number of its iterations.
     last: Zeroizing<[u8; MAX_DIGEST]>,
     iteration: u32,
 }
@@ -63,7 +63,7 @@ pub struct Pbkdf2 {
 const MAX_DIGEST: usize = 64;
 
 impl Pbkdf2 {
-    /// Begins to derive a key of `length` bytes.
+    /// Begins the derivation of a key of `length` bytes.
     pub fn new(derivation: &Derivation<'_>, length: usize) -> Self {
         Self {
             prf: prf(derivation.hash, derivation.password),
@@ -76,7 +76,7 @@ impl Pbkdf2 {
         }
     }
 
-    /// Does at most so many iterations more; whether the key is ready.
+    /// Runs up to `iterations` more iterations, and returns whether the key is complete.
     pub fn advance(&mut self, mut iterations: u32) -> bool {
         let digest = self.prf.length();
         while self.done < self.key.len() && iterations > 0 {
@@ -100,7 +100,7 @@ impl Pbkdf2 {
         self.done == self.key.len()
     }
 
-    /// Copies the key to `key`, as much as fits.
+    /// Copies the key to `key`, as far as it fits.
     pub fn finish(self, key: &mut [u8]) {
         for (byte, derived) in key.iter_mut().zip(&*self.key) {
             *byte = *derived;
@@ -117,9 +117,9 @@ impl fmt::Debug for Pbkdf2 {
 /// HMAC with its key.
 trait Prf {
     fn length(&self) -> usize;
-    /// Writes the code of `parts`, one behind the other, to `output`, of [`Prf::length`] bytes.
+    /// Writes the code of the concatenated `parts` to `output`, of [`Prf::length`] bytes.
     fn apply(&self, parts: &[&[u8]], output: &mut [u8]);
-    /// Replaces `last` by its own code, `count` times, and adds each to `sum`, bit by bit.
+    /// Replaces `last` by its own code, `count` times, and XORs each code into `sum`.
     fn iterate(&self, count: u32, last: &mut [u8], sum: &mut [u8]);
 }
 
@@ -183,12 +183,12 @@ mod tests {
         let mut key = vec![0; expected.len()];
         derivation.run(&mut key);
         assert_eq!(key, expected);
-        for piece in [1, 7, 1000] {
+        for step in [1, 7, 1000] {
             let mut running = Pbkdf2::new(&derivation, expected.len());
-            while !running.advance(piece) {}
+            while !running.advance(step) {}
             key.fill(0);
             running.finish(&mut key);
-            assert_eq!(key, expected, "in pieces of {piece}");
+            assert_eq!(key, expected, "in steps of {step}");
         }
     }
 
@@ -219,7 +219,7 @@ mod tests {
         );
     }
 
-    /// By OpenSSL.
+    /// Computed with OpenSSL.
     #[test]
     fn the_other_hashes() {
         for (hash, expected) in [

@@ -1,4 +1,4 @@
-//! Sectors of 512 bytes, encrypted each on its own.
+//! Encrypts sectors of 512 bytes, each independently.
 
 #[cfg(feature = "luks")]
 pub(crate) use with_ciphers::SectorCipher;
@@ -9,7 +9,7 @@ pub(crate) const SECTOR: usize = 512;
 
 #[cfg(not(feature = "luks"))]
 mod without_ciphers {
-    /// This build has none.
+    /// This build has no ciphers.
     pub(crate) enum SectorCipher {}
 
     impl SectorCipher {
@@ -36,10 +36,10 @@ mod with_ciphers {
 
     const _: () = assert!(BLOCKS_PER_SECTOR * BLOCK == SECTOR);
 
-    /// How many sectors have their vectors made at once.
+    /// The number of sectors whose initialisation vectors are generated together.
     const BATCH: usize = 64;
 
-    /// Encrypts and decrypts sectors by their numbers. The keys are wiped when it is dropped.
+    /// Encrypts and decrypts numbered sectors. The keys are wiped when it is dropped.
     pub(crate) struct SectorCipher {
         data: Box<dyn BlockCipher>,
         /// For XTS.
@@ -48,7 +48,7 @@ mod with_ciphers {
     }
 
     impl SectorCipher {
-        /// The cipher of LUKS; `None` where it takes no key of that length.
+        /// Creates a cipher of LUKS. Returns `None` if it has no keys of that length.
         pub(crate) fn new(spec: CipherSpec, key: &[u8]) -> Option<Self> {
             let iv = IvSource::new(spec.iv, spec.algorithm, key)?;
             let (data, tweak) = match spec.mode {
@@ -61,7 +61,9 @@ mod with_ciphers {
             Some(Self { data, tweak, iv })
         }
 
-        /// QEMU's first method: AES-128-CBC, whose key is the passphrase itself, cut or filled with zeros.
+        /// Creates the cipher of QEMU's legacy method: AES-128-CBC.
+        ///
+        /// The key is the passphrase itself, truncated or padded with zeros.
         pub(crate) fn legacy(passphrase: &[u8]) -> Option<Self> {
             let mut key = zeroize::Zeroizing::new([0; 16]);
             for (byte, letter) in key.iter_mut().zip(passphrase) {
@@ -71,8 +73,9 @@ mod with_ciphers {
             Self::new(spec, &*key)
         }
 
-        /// Encrypts the sectors in `data`, of which the first has the number `first`. Bytes behind the last whole
-        /// sector stay as they are.
+        /// Encrypts the sectors in `data`. The first one has the number `first`.
+        ///
+        /// Bytes after the last whole sector stay unchanged.
         pub(crate) fn encrypt(&self, first: u64, data: &mut [u8]) {
             self.each_batch(first, data, |sectors, vectors| match &self.tweak {
                 None => cbc::encrypt(&*self.data, sectors, vectors),
@@ -80,7 +83,7 @@ mod with_ciphers {
             });
         }
 
-        /// Decrypts the sectors in `data`, as [`SectorCipher::encrypt`].
+        /// Decrypts the sectors in `data`, like [`SectorCipher::encrypt`].
         pub(crate) fn decrypt(&self, first: u64, data: &mut [u8]) {
             self.each_batch(first, data, |sectors, vectors| match &self.tweak {
                 None => cbc::decrypt(&*self.data, sectors, vectors),
@@ -149,7 +152,7 @@ mod tests {
         check(&cipher, 0xff, begins, "c4f36ffda9fcea70b9c6e693e148c151");
     }
 
-    /// NIST SP 800-38A, F.2.1: the vector there is no sector's number, so it is added to the first block.
+    /// NIST SP 800-38A, F.2.1. The vector there is not that of a sector number, so it is XORed into the first block.
     #[test]
     fn cbc() {
         let cipher = SectorCipher::legacy(&hex("2b7e151628aed2a6abf7158809cf4f3c")).expect("any passphrase");
@@ -164,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn the_legacy_key_is_the_passphrase_cut_or_filled() {
+    fn the_legacy_key_is_the_passphrase_truncated_or_padded() {
         let encrypted = |passphrase: &[u8]| {
             let mut data = counting();
             SectorCipher::legacy(passphrase).expect("any passphrase").encrypt(7, &mut data);
@@ -175,15 +178,15 @@ mod tests {
         assert_ne!(encrypted(b"short"), encrypted(b"shore"));
     }
 
-    /// Whatever the batches, each sector is what it is alone.
+    /// The division into batches must not change the result.
     #[test]
-    fn many_sectors_are_as_each_alone() {
+    fn sectors_are_encrypted_independently() {
         let hash = HashAlgorithm::Sha256;
         for algorithm in [CipherAlgorithm::Aes, CipherAlgorithm::Serpent, CipherAlgorithm::Twofish] {
             for mode in [CipherMode::Cbc, CipherMode::Xts] {
                 for iv in [IvGenerator::Plain, IvGenerator::Plain64, IvGenerator::Essiv(hash)] {
                     let cipher = SectorCipher::new(CipherSpec { algorithm, mode, iv }, &[9; 32]).expect("32 bytes");
-                    // Where the number outgrows 32 bits, `plain` starts again.
+                    // `plain` wraps around where the number exceeds 32 bits.
                     let first = u64::from(u32::MAX) - 70;
                     let plain: Vec<u8> = (0..=255).cycle().take(150 * SECTOR).collect();
                     let mut together = plain.clone();

@@ -2,10 +2,10 @@
 
 use super::block::{BLOCKS_PER_SECTOR, Block, BlockCipher, xor};
 
-/// Sectors at once: their tweaks fit on the stack.
+/// The number of sectors per batch. Their tweaks fit on the stack.
 const BATCH: usize = 8;
 
-/// Encrypts or decrypts sectors by `pass`; `vectors` become their first tweaks.
+/// Encrypts or decrypts sectors with `pass`. This encrypts `vectors` to the first tweaks of the sectors.
 pub(super) fn apply(
     tweak_cipher: &dyn BlockCipher,
     sectors: &mut [[Block; BLOCKS_PER_SECTOR]],
@@ -32,7 +32,7 @@ fn xor_all(blocks: &mut [Block], others: &[Block]) {
     }
 }
 
-/// Each tweak is the one before times x, in GF(2^128) of the polynomial x^128 + x^7 + x^2 + x + 1.
+/// Fills `tweaks`: each is the one before times x, in GF(2^128) with the polynomial x^128 + x^7 + x^2 + x + 1.
 fn fill_tweaks(tweaks: &mut [Block], first: &Block) {
     let mut tweak = u128::from_le_bytes((*first).into());
     for tweak_slot in tweaks {

@@ -40,7 +40,11 @@ impl L2Entry {
 
     /// Returns the target by the rules of `qemu-img check`, and calls `corruption` for each rule that the entry breaks.
     pub(crate) fn examine(self, rules: L2Rules, corruption: impl FnMut(L2Corruption)) -> Target {
-        if self.is_compressed() { self.examine_compressed(rules, corruption) } else { self.examine_standard(rules, corruption) }
+        if self.is_compressed() {
+            self.examine_compressed(rules, corruption)
+        } else {
+            self.examine_standard(rules, corruption)
+        }
     }
 
     fn examine_compressed(self, rules: L2Rules, mut corruption: impl FnMut(L2Corruption)) -> Target {

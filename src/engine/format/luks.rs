@@ -15,10 +15,10 @@ const MAGIC: [u8; 6] = *b"LUKS\xba\xbe";
 const VERSION: u16 = 1;
 /// The length of the header's fields.
 pub(crate) const HEADER_BYTES: usize = 592;
-/// Nothing else begins before this place: what QEMU and cryptsetup both hold to.
+/// Key material and payload begin at or after this offset. QEMU and cryptsetup both require that.
 const HEADER_AREA: u64 = 4096;
 pub(crate) const SLOTS: usize = 8;
-/// Into how many stripes a key is split. Every program takes this many, and QEMU no other number.
+/// The number of stripes of a split key. All programs use this number, and QEMU accepts no other.
 pub(crate) const STRIPES: u32 = 4000;
 pub(crate) const DIGEST_BYTES: usize = 20;
 pub(crate) const SALT_BYTES: usize = 32;
@@ -27,7 +27,7 @@ const DISABLED: u32 = 0x0000_dead;
 const SECTOR: u64 = 512;
 /// Two keys of 256 bits.
 const MAX_KEY_BYTES: u32 = 64;
-/// Many times what eight slots of the longest keys take: the area's clusters are kept in memory.
+/// The largest LUKS header, because it is kept in memory. It is many times what eight slots of the longest keys take.
 pub(crate) const MAX_AREA: u64 = 64 << 20;
 
 mod field {
@@ -47,45 +47,45 @@ mod field {
     pub(super) const UUID_BYTES: u64 = 40;
 }
 
-/// What a LUKS header says to all: nothing in it is secret. Names are those of the header.
+/// The public information in a LUKS header. Nothing here is secret. The names are those in the header.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LuksInfo {
     /// The cipher, such as `aes`.
     pub cipher: String,
-    /// Its mode and the vectors, such as `xts-plain64`.
+    /// The mode and the generator of initialisation vectors, such as `xts-plain64`.
     pub mode: String,
     /// The hash, such as `sha256`.
     pub hash: String,
     /// The length of the key in bits; for XTS, of both keys.
     pub key_bits: u32,
-    /// The identity of the header.
+    /// The UUID of the header.
     pub uuid: String,
-    /// The iterations of the key's own digest.
+    /// The number of iterations of the digest of the key.
     pub digest_iterations: u32,
-    /// The key slots, all 8 of them.
+    /// All 8 key slots.
     pub slots: Vec<KeySlotInfo>,
 }
 
-/// A key slot, as far as it is told to all.
+/// The public information of a key slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KeySlotInfo {
-    /// A passphrase opens it.
+    /// The slot is in use: a passphrase opens it.
     pub active: bool,
-    /// The iterations that this takes.
+    /// The number of iterations that derive the key from the passphrase.
     pub iterations: u32,
-    /// Where the key's material is, in bytes from the beginning of the LUKS header.
+    /// The offset of the key material, in bytes from the beginning of the LUKS header.
     pub offset: u64,
-    /// Into how many stripes the key is split.
+    /// The number of stripes of the split key.
     pub stripes: u32,
 }
 
-/// The header's fields, whose lengths and places have been checked.
-#[cfg_attr(not(feature = "luks"), expect(dead_code, reason = "without ciphers nobody opens it"))]
+/// The fields of the header. Their lengths and offsets have been checked.
+#[cfg_attr(not(feature = "luks"), expect(dead_code, reason = "without ciphers the header is never opened"))]
 pub(crate) struct LuksHeader {
     pub(crate) cipher: String,
     pub(crate) mode: String,
     pub(crate) hash: String,
-    /// In sectors; in a qcow2 image it says nothing.
+    /// The payload offset in sectors. It has no meaning in a qcow2 image.
     pub(crate) payload: u32,
     pub(crate) key_bytes: u32,
     pub(crate) digest: [u8; DIGEST_BYTES],
@@ -95,22 +95,24 @@ pub(crate) struct LuksHeader {
     pub(crate) slots: [KeySlot; SLOTS],
 }
 
-/// A key slot's fields.
+/// The fields of a key slot.
 #[derive(Clone, Copy, Default)]
 #[cfg_attr(feature = "luks", derive(PartialEq, Eq))]
-#[cfg_attr(not(feature = "luks"), expect(dead_code, reason = "without ciphers nobody opens it"))]
+#[cfg_attr(not(feature = "luks"), expect(dead_code, reason = "without ciphers the header is never opened"))]
 pub(crate) struct KeySlot {
     pub(crate) active: bool,
     pub(crate) iterations: u32,
     pub(crate) salt: [u8; SALT_BYTES],
-    /// In sectors from the beginning of the header.
+    /// The offset of the key material, in sectors from the beginning of the header.
     pub(crate) material: u32,
     pub(crate) stripes: u32,
 }
 
 impl LuksHeader {
-    /// Reads the header in `bytes`, which stand at `start` of the file; the whole of it, with the key material, has
-    /// `length` bytes. The order of the checks is that of QEMU, for then the errors agree.
+    /// Parses the header in `bytes`, which are at host offset `start`.
+    ///
+    /// `length` is the length in bytes of the header with its key material. The checks are in QEMU's order, so that both
+    /// report the same error.
     pub(crate) fn parse(bytes: &[u8], start: HostOffset, length: u64) -> Result<Self, Problem> {
         let at = |offset: u64, fault: LuksFault| Corrupt::Luks { offset: start.plus(offset).0, fault };
         let record = Record(bytes);
@@ -172,13 +174,13 @@ impl LuksHeader {
         Ok(())
     }
 
-    /// Where the key material of `slot` is, in bytes from the beginning of the header.
+    /// Returns the range of the key material of `slot`, in bytes from the beginning of the header.
     pub(crate) fn material(&self, slot: &KeySlot) -> Range<u64> {
         let start = u64::from(slot.material) * SECTOR;
         start..start + u64::from(self.key_bytes) * u64::from(slot.stripes)
     }
 
-    /// How many bytes it has with the key material of its slots, as programs lay them out: to a multiple of 4 KiB.
+    /// Returns the length in bytes with the key material of all slots, rounded up to 4 KiB, as programs lay it out.
     pub(crate) fn length(&self) -> u64 {
         let ends = self.slots.iter().map(|slot| self.material(slot).end);
         ends.fold(0, u64::max).next_multiple_of(HEADER_AREA)
@@ -230,10 +232,10 @@ impl LuksHeader {
     }
 }
 
-/// What it takes to open it.
+/// The algorithms that open the key slots.
 #[cfg(feature = "luks")]
 impl LuksHeader {
-    /// The cipher and the hash, where both are known.
+    /// Returns the cipher and the hash. Fails if one of them is unknown.
     pub(crate) fn algorithms(&self) -> Result<(CipherSpec, HashAlgorithm), Unsupported> {
         let spec = CipherSpec::from_names(&self.cipher, &self.mode).ok_or_else(|| self.unknown_cipher())?;
         let unknown = || Unsupported::LuksHash { name: self.hash.clone() };
@@ -245,10 +247,10 @@ impl LuksHeader {
     }
 }
 
-/// What it takes to make one.
+/// Creation of a header.
 #[cfg(feature = "luks")]
 impl LuksHeader {
-    /// A new header without a key; its slots lie one behind the other.
+    /// Creates a header without a key. The key material of its slots is consecutive.
     pub(crate) fn new(spec: CipherSpec, hash: HashAlgorithm, key_bytes: u32) -> Self {
         let (area, stride) = (HEADER_AREA, slot_stride(key_bytes));
         let mut slots = [KeySlot::default(); SLOTS];
@@ -271,7 +273,7 @@ impl LuksHeader {
         }
     }
 
-    /// How long a new header is with its key material, in bytes.
+    /// Returns the length of a new header with its key material, in bytes.
     pub(crate) fn area(key_bytes: u32) -> u64 {
         HEADER_AREA + SLOTS as u64 * slot_stride(key_bytes)
     }
@@ -300,7 +302,7 @@ impl LuksHeader {
         bytes
     }
 
-    /// Where the fields of slot `index` are, in bytes from the beginning of the header. The first four are its state.
+    /// Returns the offset of slot `index`, in bytes from the beginning of the header. Its first 4 bytes are the state.
     pub(crate) fn slot_offset(index: usize) -> u64 {
         field::SLOTS + index as u64 * field::SLOT_BYTES
     }
@@ -322,13 +324,13 @@ impl KeySlot {
     }
 }
 
-/// How far the materials of two slots are apart: each begins at a multiple of 4 KiB.
+/// Returns the distance between the key materials of two slots. Each begins at a multiple of 4 KiB.
 #[cfg(feature = "luks")]
 fn slot_stride(key_bytes: u32) -> u64 {
     (u64::from(key_bytes) * u64::from(STRIPES)).next_multiple_of(HEADER_AREA)
 }
 
-/// Up to the first zero.
+/// Returns the text up to the first zero byte.
 fn text(bytes: &[u8]) -> String {
     let end = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
     String::from_utf8_lossy(bytes.get(..end).unwrap_or_default()).into_owned()

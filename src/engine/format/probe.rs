@@ -1,16 +1,16 @@
-//! What a file is, by its first bytes.
+//! Detects the format of a file by its first bytes.
 
 use super::bytes::Record;
 use crate::error::FileFormat;
 use crate::field;
 
-/// "QFI\xfb", of every version.
+/// "QFI\xfb", in all versions of qcow and qcow2.
 pub(crate) const MAGIC: u32 = 0x5146_49fb;
 
-/// How many bytes [`format_of`] looks at.
+/// The number of bytes that [`format_of`] needs.
 pub(crate) const PROBE_BYTES: usize = 512;
 
-/// The magic numbers of other formats: where, and what.
+/// The magic numbers of other formats, with their offsets.
 const SIGNATURES: [(usize, &[u8], FileFormat); 15] = [
     (0, b"QED\0", FileFormat::Qed),
     (0, b"KDMV", FileFormat::Vmdk),
@@ -29,7 +29,7 @@ const SIGNATURES: [(usize, &[u8], FileFormat); 15] = [
     (0, b"7z\xbc\xaf\x27\x1c", FileFormat::SevenZip),
 ];
 
-/// What the file that begins with `bytes` seems to be.
+/// Returns the apparent format of the file that begins with `bytes`.
 pub(crate) fn format_of(bytes: &[u8]) -> FileFormat {
     if bytes.is_empty() {
         return FileFormat::Empty;

@@ -1,16 +1,16 @@
-//! Reference counts: how many bits each has, and where in a block it is.
+//! The width of refcounts, and their positions in a refcount block.
 
 /// A refcount table entry: bits 9 to 63 are the offset of a refcount block.
 pub(crate) const TABLE_OFFSET_MASK: u64 = !0x1ff;
 pub(crate) const TABLE_ENTRY_SIZE: u64 = 8;
 
-/// The width of the counts of an image: 2^0 to 2^6 bits.
+/// The width of the refcounts of an image: 2^0 to 2^6 bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct RefcountWidth {
     order: u32,
 }
 
-/// Where a count is: the byte of the 64-bit word within its block, and the count's lowest bit within that word.
+/// The position of a refcount: the byte of its 64-bit word in the block, and its lowest bit in that word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct RefcountPosition {
     pub(crate) word_byte: u64,
@@ -18,18 +18,18 @@ pub(crate) struct RefcountPosition {
 }
 
 impl RefcountWidth {
-    /// `order` is that of a checked header: at most 6.
+    /// Returns the width of 2^`order` bits. `order` is from a checked header: at most 6.
     pub(crate) fn new(order: u32) -> Self {
         Self { order: order.min(6) }
     }
 
-    /// The narrowest one that can hold `count`.
+    /// Returns the smallest width that can hold `count`.
     pub(crate) fn that_holds(count: u64) -> Self {
         let bits = (u64::BITS - count.leading_zeros()).max(1);
         Self { order: bits.next_power_of_two().trailing_zeros() }
     }
 
-    /// The binary logarithm of the width, as the header has it.
+    /// Returns the binary logarithm of the width, as in the header.
     pub(crate) fn order(self) -> u32 {
         self.order
     }
@@ -38,19 +38,19 @@ impl RefcountWidth {
         1 << self.order
     }
 
-    /// The largest count that can be held.
+    /// Returns the largest refcount of this width.
     pub(crate) fn max(self) -> u64 {
         u64::MAX >> (64 - self.bits())
     }
 
-    /// The binary logarithm of how many counts a block of 2^`cluster_bits` bytes holds.
+    /// Returns the binary logarithm of the number of refcounts in a block of 2^`cluster_bits` bytes.
     pub(crate) fn block_bits(self, cluster_bits: u32) -> u32 {
         cluster_bits + 3 - self.order
     }
 
-    /// Where count `index` of a block is.
+    /// Returns the position of refcount `index` of a block.
     ///
-    /// Counts of a byte and more are big-endian, one after another; narrower ones fill a byte from its lowest bit up.
+    /// Refcounts of 8 bits and more are big-endian. Narrower ones fill each byte from its lowest bit.
     pub(crate) fn position(self, index: u64) -> RefcountPosition {
         let first_bit = index << self.order;
         let byte = first_bit / 8;
@@ -58,7 +58,7 @@ impl RefcountWidth {
         let shift = if self.order < 3 {
             byte_shift + low_bits(first_bit, 3)
         } else {
-            // The count's last byte is its lowest.
+            // The last byte of the refcount is its lowest.
             byte_shift + 8 - self.bits()
         };
         RefcountPosition { word_byte: byte & !7, shift }
@@ -68,7 +68,7 @@ impl RefcountWidth {
         word >> position.shift & self.max()
     }
 
-    /// `word` with the count at `place` set to `count`, which is at most [`RefcountWidth::max`].
+    /// Returns `word` with the refcount at `position` set to `count`, which is at most [`RefcountWidth::max`].
     pub(crate) fn set(self, word: u64, position: RefcountPosition, count: u64) -> u64 {
         word & !(self.max() << position.shift) | count << position.shift
     }
@@ -84,7 +84,7 @@ fn low_bits(value: u64, bits: u32) -> u32 {
 mod tests {
     use super::*;
 
-    /// Sets one count in an empty block and gives the bytes of its first words.
+    /// Sets one refcount in an empty block, and returns the bytes of its first words.
     fn block_with(order: u32, index: u64, count: u64) -> [u8; 16] {
         let width = RefcountWidth::new(order);
         let position = width.position(index);
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn wide_counts_are_big_endian() {
+    fn wide_refcounts_are_big_endian() {
         assert_eq!(block_with(4, 1, 0x0102)[..4], [0, 0, 1, 2]);
         assert_eq!(block_with(4, 4, 0x0102)[8..10], [1, 2]);
         assert_eq!(block_with(5, 1, 0x0102_0304)[4..8], [1, 2, 3, 4]);
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn narrow_counts_fill_a_byte_from_its_lowest_bit() {
+    fn narrow_refcounts_fill_a_byte_from_its_lowest_bit() {
         assert_eq!(block_with(0, 0, 1)[0], 0b0000_0001);
         assert_eq!(block_with(0, 10, 1)[1], 0b0000_0100);
         assert_eq!(block_with(1, 3, 3)[0], 0b1100_0000);
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn neighbours_are_left_alone() {
+    fn set_does_not_change_other_refcounts() {
         for order in 0..=6 {
             let width = RefcountWidth::new(order);
             let position = width.position(1);

@@ -18,35 +18,35 @@ pub(crate) const MAX_TABLE_BYTES: u64 = 64 << 20;
 pub(crate) const MAX_EXTRA_BYTES: u32 = 1024;
 /// QEMU's limit on the number of snapshots.
 pub(crate) const MAX_SNAPSHOTS: u32 = 65_536;
-/// The extra data that this crate knows: 64-bit VM state size, disk size, instruction count.
+/// The length of the known extra data: 64-bit VM state size, disk size and instruction count.
 const KNOWN_EXTRA_BYTES: u64 = 24;
-/// The instruction count of a machine that doesn't count.
+/// The instruction count of a machine that doesn't count instructions.
 const NO_ICOUNT: u64 = u64::MAX;
 
-/// A snapshot, as the image's table records it.
+/// A snapshot, as recorded in the snapshot table of the image.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Snapshot {
-    /// The id: unique within the image, a decimal number where QEMU made it.
+    /// The id, unique within the image. QEMU uses decimal numbers.
     pub id: String,
-    /// The name that its maker gave it.
+    /// The name.
     pub name: String,
-    /// When it was taken, in seconds since 1970.
+    /// The time of creation, in seconds since 1970.
     pub date_sec: u32,
     /// The nanoseconds of that second.
     pub date_nsec: u32,
-    /// How long the machine had run, in nanoseconds.
+    /// The running time of the machine, in nanoseconds.
     pub vm_clock_nsec: u64,
-    /// The length of the machine's saved state in bytes; 0 where there is none.
+    /// The length of the saved VM state in bytes; 0 without a VM state.
     pub vm_state_size: u64,
-    /// The disk's size in bytes when the snapshot was taken; an old image may not record it.
+    /// The disk size in bytes at the creation of the snapshot; an old image may not record it.
     pub disk_size: Option<u64>,
-    /// How many instructions the machine had run, where it counted them.
+    /// The number of instructions that the machine had executed, if it counted them.
     pub icount: Option<u64>,
-    /// Where the snapshot's L1 table begins in the file, in bytes.
+    /// The host offset of the snapshot's L1 table, in bytes.
     pub l1_table_offset: u64,
-    /// How many entries its L1 table has.
+    /// The number of entries of its L1 table.
     pub l1_entries: u32,
-    /// Extra data of a kind that is not known.
+    /// Extra data of an unknown kind.
     pub unknown_extra_data: Vec<u8>,
 }
 
@@ -55,7 +55,7 @@ impl Snapshot {
         L1Table { offset: HostOffset(self.l1_table_offset), entries: u64::from(self.l1_entries) }
     }
 
-    /// The entry of a new snapshot, whose name and id have at most 65,535 bytes each.
+    /// Returns the table entry of a new snapshot. The name and the id have at most 65,535 bytes each.
     pub(crate) fn to_entry(&self) -> Vec<u8> {
         let mut entry = Vec::new();
         let mut put = |field: &[u8]| entry.extend_from_slice(field);
@@ -79,7 +79,7 @@ impl Snapshot {
     }
 }
 
-/// The lengths of the variable parts of an entry, from its fixed part.
+/// The lengths of the variable fields of an entry.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct EntryLayout {
     id: u16,
@@ -88,32 +88,32 @@ pub(crate) struct EntryLayout {
 }
 
 impl EntryLayout {
-    /// From the first [`FIXED_BYTES`] of entry `index`, which is at `offset` in the file.
+    /// Parses the first [`FIXED_BYTES`] of entry `index`, which is at host offset `offset`.
     pub(crate) fn parse(fixed: &[u8], index: u32, offset: u64) -> Result<Self, Corrupt> {
         let layout = Self::parse_unchecked(Record(fixed)).ok_or(Corrupt::SnapshotTruncated { index, offset })?;
-        // Version 3 requires 16 bytes, but QEMU opens images that have fewer, as older programs left them.
+        // Version 3 requires 16 bytes, but QEMU also opens images with fewer, which older programs wrote.
         if layout.extra() > MAX_EXTRA_BYTES {
             return Err(Corrupt::SnapshotExtraData { index, offset, length: layout.extra() });
         }
         Ok(layout)
     }
 
-    /// As [`EntryLayout::parse`], of any length.
+    /// Parses like [`EntryLayout::parse`], but accepts extra data of any length.
     pub(crate) fn parse_unchecked(fixed: Record<'_>) -> Option<Self> {
         Some(Self { id: fixed.u16(12)?, name: fixed.u16(14)?, extra: fixed.u32(36)? })
     }
 
-    /// The length of the extra data in bytes.
+    /// Returns the length of the extra data in bytes.
     pub(crate) fn extra(self) -> u32 {
         self.extra
     }
 
-    /// The length of the whole entry in bytes, without padding: at most 40 + 1024 + 2 × 65535.
+    /// Returns the length of the entry in bytes, without padding: at most 40 + 1024 + 2 × 65535.
     pub(crate) fn length(self) -> u64 {
         FIXED_BYTES + u64::from(self.extra) + u64::from(self.id) + u64::from(self.name)
     }
 
-    /// The same entry with another name, which has at most 65,535 bytes.
+    /// Returns the entry with another name. `None` if the name has more than 65,535 bytes, or `entry` is too short.
     pub(crate) fn renamed(self, entry: &[u8], name: &str) -> Option<Vec<u8>> {
         let before_name = Record(entry).slice(0, self.length() - u64::from(self.name))?;
         let mut renamed = [before_name, name.as_bytes()].concat();
@@ -121,7 +121,7 @@ impl EntryLayout {
         Some(renamed)
     }
 
-    /// The snapshot that the whole entry describes; `None` where `entry` is shorter than [`EntryLayout::length`].
+    /// Returns the snapshot that `entry` describes; `None` if `entry` is shorter than [`EntryLayout::length`].
     pub(crate) fn read(self, entry: &[u8]) -> Option<Snapshot> {
         let record = Record(entry);
         let (extra_length, id_length) = (u64::from(self.extra), u64::from(self.id));
@@ -147,8 +147,9 @@ impl EntryLayout {
     }
 }
 
-/// An entry as version 3 requires it, from the bytes of the one before: with at least the extra data that is known, and
-/// no more than QEMU takes.
+/// Returns `old` as an entry that version 3 allows.
+///
+/// It has at least the known extra data, and at most the extra data that QEMU accepts.
 pub(crate) fn rewritten_entry(layout: EntryLayout, old: &[u8], l1_table: HostOffset, disk_size: u64) -> Vec<u8> {
     let record = Record(old);
     let slice = |at, length| record.slice(at, length).unwrap_or_default();

@@ -10,13 +10,13 @@ use crate::crypto::block::BLOCK;
 
 type Word = [u8; 4];
 
-/// The S-box of 0.
+/// The value of the S-box for 0.
 const SBOX_CONSTANT: u8 = 0x63;
 
-/// The keys to add first, after each round between, and last; `None` where AES takes no key of that length.
+/// Returns the round keys, in order. Returns `None` if AES has no keys of that length.
 ///
-/// All but the first have the S-box's constant in every byte, so that the S-boxes do without: `ShiftRows` and `MixColumns`
-/// leave it as it is.
+/// All keys except the first include the constant of the S-box in every byte, so that the S-boxes can omit it: `ShiftRows`
+/// and `MixColumns` don't change that constant.
 pub(super) fn round_keys(key: &[u8]) -> Option<Zeroizing<Vec<State>>> {
     let (words, []) = key.as_chunks() else { return None };
     if !matches!(words.len(), 4 | 6 | 8) {

@@ -1,5 +1,6 @@
-//! AES (FIPS 197) on the vectors of WebAssembly, bit-sliced: eight blocks at once, in the same time whatever their bytes and
-//! the key. The `aes` crate knows no vectors there, and takes twice as long.
+//! Bit-sliced AES (FIPS 197) with WebAssembly vectors: eight blocks at once, in constant time.
+//!
+//! The `aes` crate uses no vectors on WebAssembly, and takes twice as long.
 
 mod key_schedule;
 mod plane;
@@ -13,13 +14,13 @@ use zeroize::Zeroizing;
 use self::state::{LANES, State};
 use super::block::{BLOCK, Block, BlockCipher};
 
-/// AES with a key of 128, 192 or 256 bits, which is wiped when this is dropped.
+/// AES with a key of 128, 192 or 256 bits. The key is wiped when this is dropped.
 pub(super) struct Aes {
     round_keys: Zeroizing<Vec<State>>,
 }
 
 impl Aes {
-    /// `None` where it takes no key of that length.
+    /// Returns `None` if AES has no keys of that length.
     pub(super) fn new(key: &[u8]) -> Option<Self> {
         Some(Self { round_keys: key_schedule::round_keys(key)? })
     }
@@ -95,9 +96,9 @@ mod tests {
         }
     }
 
-    /// With as many blocks as fill batches, and as do not.
+    /// Compares with the crate, for numbers of blocks that fill whole batches and for others.
     #[track_caller]
-    fn is_as_by_the_crate<C>(key_length: usize)
+    fn equals_the_crate<C>(key_length: usize)
     where
         C: KeyInit + BlockCipherEncrypt + BlockCipherDecrypt + BlockSizeUser<BlockSize = U16>,
     {
@@ -125,9 +126,9 @@ mod tests {
     }
 
     #[test]
-    fn blocks_are_as_by_the_crate() {
-        is_as_by_the_crate::<Aes128>(16);
-        is_as_by_the_crate::<Aes192>(24);
-        is_as_by_the_crate::<Aes256>(32);
+    fn results_equal_those_of_the_aes_crate() {
+        equals_the_crate::<Aes128>(16);
+        equals_the_crate::<Aes192>(24);
+        equals_the_crate::<Aes256>(32);
     }
 }

@@ -1,4 +1,4 @@
-//! One bit of each byte of eight blocks, in a vector register.
+//! Bit planes: one bit of each byte of eight blocks, in a vector register.
 
 use core::arch::wasm32::{
     i8x16_shuffle, u64x2, u64x2_extract_lane, u64x2_shl, u64x2_shr, u64x2_splat, v128, v128_and, v128_xor,
@@ -7,12 +7,13 @@ use core::ops::{BitAnd, BitXor};
 
 use zeroize::DefaultIsZeroes;
 
-/// Byte `i` has a bit of byte `i` of each block, so that what moves a block's bytes is a shuffle. A block's bytes are the
-/// columns of AES, one after another, of four rows.
+/// A bit plane. Byte `i` has one bit of byte `i` of each block, so a shuffle permutes the bytes of all blocks.
+///
+/// The bytes of a block are the columns of AES, one after another, with four rows each.
 #[derive(Clone, Copy)]
 pub(super) struct Plane(v128);
 
-/// A plane for each bit of a byte, the highest first.
+/// One plane for each bit of a byte, the highest bit first.
 pub(super) type Planes = [Plane; 8];
 
 impl Plane {
@@ -27,7 +28,7 @@ impl Plane {
         (u128::from(high) << 64 | u128::from(low)).to_le_bytes()
     }
 
-    /// In each byte, exchanges the bits of `self` that are `distance` above those of `mask` for the bits of `mask` of `other`.
+    /// In each byte, swaps the bits `mask << distance` of `self` with the bits `mask` of `other`.
     #[inline]
     pub(super) fn exchange(self, other: Self, distance: u32, mask: u8) -> [Self; 2] {
         let mask = Self(u64x2_splat(u64::from_le_bytes([mask; 8])));
@@ -35,22 +36,22 @@ impl Plane {
         [self ^ Self(u64x2_shl(difference.0, distance)), other ^ difference]
     }
 
-    /// Row `r` goes `r` columns to the left.
+    /// Moves row `r` by `r` columns to the left.
     pub(super) fn shift_rows(self) -> Self {
         Self(i8x16_shuffle::<0, 5, 10, 15, 4, 9, 14, 3, 8, 13, 2, 7, 12, 1, 6, 11>(self.0, self.0))
     }
 
-    /// Row `r` goes `r` columns to the right.
+    /// Moves row `r` by `r` columns to the right.
     pub(super) fn shift_rows_back(self) -> Self {
         Self(i8x16_shuffle::<0, 13, 10, 7, 4, 1, 14, 11, 8, 5, 2, 15, 12, 9, 6, 3>(self.0, self.0))
     }
 
-    /// Each row becomes the one below it.
+    /// Replaces each row by the next one.
     pub(super) fn rows_up(self) -> Self {
         Self(i8x16_shuffle::<1, 2, 3, 0, 5, 6, 7, 4, 9, 10, 11, 8, 13, 14, 15, 12>(self.0, self.0))
     }
 
-    /// Each row becomes the second below it.
+    /// Replaces each row by the second next one.
     pub(super) fn rows_up_twice(self) -> Self {
         Self(i8x16_shuffle::<2, 3, 0, 1, 6, 7, 4, 5, 10, 11, 8, 9, 14, 15, 12, 13>(self.0, self.0))
     }
@@ -62,7 +63,7 @@ impl Default for Plane {
     }
 }
 
-/// So that keys are wiped.
+/// Needed to wipe keys.
 impl DefaultIsZeroes for Plane {}
 
 impl BitAnd for Plane {

@@ -1,19 +1,19 @@
-//! The S-box of AES and its inverse as Boolean circuits, so that they take the same time whatever the bytes.
+//! The S-box of AES and its inverse as Boolean circuits, which run in constant time.
 //!
-//! J. Boyar, R. Peralta: "A depth-16 circuit for the AES S-box" (2011) shows that both have one middle, the inversion in
-//! GF(2⁸), between linear parts of their own. That of the S-box, and the middle, are of the circuit of 113 gates of these and
-//! Ç. Çalık; the linear parts of the inverse are of the paper.
+//! J. Boyar, R. Peralta: "A depth-16 circuit for the AES S-box" (2011) shows that both have the same middle, the inversion
+//! in GF(2⁸), between different linear layers. The linear layers of the S-box, and the middle, are from the circuit of 113
+//! gates by these authors and Ç. Çalık. The linear layers of the inverse are from the paper.
 //!
-//! Both are without the S-box's constant: [`super::key_schedule`] has it.
+//! Both omit the constant of the S-box, which [`super::key_schedule`] adds.
 #![expect(clippy::inline_always, reason = "planes stay in registers only within one function, also in builds for size")]
 
 use super::plane::{Plane, Planes};
 
-/// What is inverted, as the linear parts hand it over: an element of GF(2⁸) over GF(2⁴).
+/// The input of the inversion, from the linear layer: an element of GF(2⁸) over GF(2⁴).
 struct Element {
-    /// Its halves, each by the nine sums of its bits that a product in GF(2⁴) takes.
+    /// The two halves, each as the nine sums of its bits that a product in GF(2⁴) needs.
     halves: [Sums; 2],
-    /// What is its norm, together with the product of the halves.
+    /// The remaining terms of the norm, in addition to the product of the halves.
     rest: [Plane; 4],
 }
 
@@ -142,7 +142,7 @@ pub(super) fn substitute_back([u0, u1, u2, u3, u4, u5, u6, u7]: Planes) -> Plane
     [p13 ^ p22, p26 ^ p29, p17 ^ p28, p12 ^ p22, p23 ^ p27, p19 ^ p24, p14 ^ p23, p9 ^ p16]
 }
 
-/// The inverse of the norm times each half, but for the sums that make bits of the products: the linear parts have them.
+/// Multiplies the inverse of the norm by each half. The final sums of the products are part of the linear layers.
 #[inline(always)]
 fn invert(Element { halves: [low, high], rest: [y20, y19, y21, y18] }: Element) -> [Sums; 2] {
     let [t2, t3, t5, t7, t8, t10, t12, t13, t15] = products(low, high);

@@ -7,13 +7,13 @@ use super::plane::{Plane, Planes};
 use super::sbox;
 use crate::crypto::block::BLOCK;
 
-/// Blocks at once: a plane's byte has a bit for each.
+/// The number of blocks per batch: a byte of a plane has one bit for each.
 pub(super) const LANES: usize = 8;
 
 #[derive(Clone, Copy, Default)]
 pub(super) struct State(Planes);
 
-/// So that round keys are wiped.
+/// Needed to wipe round keys.
 impl DefaultIsZeroes for State {}
 
 impl State {
@@ -34,7 +34,7 @@ impl State {
         Self(sum(self.0, key.0))
     }
 
-    /// But for the S-box's constant.
+    /// Applies the S-box without its constant.
     #[inline(always)]
     pub(super) fn sub_bytes(self) -> Self {
         Self(sbox::substitute(self.0))
@@ -56,7 +56,7 @@ impl State {
         Self(each(self.0, Plane::shift_rows_back))
     }
 
-    /// With the next bytes down the column `b`, `c` and `d`, a byte `a` becomes `2(a + b) + b + (c + d)`.
+    /// Replaces a byte `a`, whose next bytes in the column are `b`, `c` and `d`, by `2(a + b) + b + (c + d)`.
     #[inline(always)]
     pub(super) fn mix_columns(self) -> Self {
         let next = each(self.0, Plane::rows_up);
@@ -64,7 +64,7 @@ impl State {
         Self(sum(sum(double(pairs), next), each(pairs, Plane::rows_up_twice)))
     }
 
-    /// The inverse polynomial is that of [`State::mix_columns`] times `4x² + 5`.
+    /// Uses that the inverse polynomial is that of [`State::mix_columns`] times `4x² + 5`.
     #[inline(always)]
     pub(super) fn mix_columns_back(self) -> Self {
         let pairs = sum(self.0, each(self.0, Plane::rows_up_twice));
@@ -72,7 +72,7 @@ impl State {
     }
 }
 
-/// What `array::map` does, without a loop.
+/// Does what `array::map` does, without a loop.
 #[inline(always)]
 fn each<T, U>([p0, p1, p2, p3, p4, p5, p6, p7]: [T; 8], change: impl Fn(T) -> U) -> [U; 8] {
     [change(p0), change(p1), change(p2), change(p3), change(p4), change(p5), change(p6), change(p7)]
@@ -83,13 +83,13 @@ fn sum([a7, a6, a5, a4, a3, a2, a1, a0]: Planes, [b7, b6, b5, b4, b3, b2, b1, b0
     [a7 ^ b7, a6 ^ b6, a5 ^ b5, a4 ^ b4, a3 ^ b3, a2 ^ b2, a1 ^ b1, a0 ^ b0]
 }
 
-/// Bytes times x, modulo x⁸ + x⁴ + x³ + x + 1.
+/// Multiplies the bytes by x, modulo x⁸ + x⁴ + x³ + x + 1.
 #[inline(always)]
 fn double([b7, b6, b5, b4, b3, b2, b1, b0]: Planes) -> Planes {
     [b6, b5, b4, b3 ^ b7, b2 ^ b7, b1, b0 ^ b7, b7]
 }
 
-/// In each byte, bit `j` of plane `i` and bit `i` of plane `j` change places.
+/// Swaps, in each byte, bit `j` of plane `i` with bit `i` of plane `j`.
 #[inline(always)]
 fn transposed([p0, p1, p2, p3, p4, p5, p6, p7]: Planes) -> Planes {
     let by_one = |low: Plane, high| low.exchange(high, 1, 0x55);

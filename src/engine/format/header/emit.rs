@@ -1,4 +1,4 @@
-//! Writing the head of an image: the header, its extensions, and the backing file's name.
+//! Serialises the header of a new image, with its extensions and the name of the backing file.
 
 use alloc::vec::Vec;
 
@@ -7,13 +7,13 @@ use super::extension::{BACKING_FORMAT, CRYPTO_HEADER, CryptoHeader, DATA_FILE_NA
 use super::feature::FEATURE_NAME_TABLE;
 use crate::format::probe::MAGIC;
 
-/// The header that QEMU writes: with the compression type and its padding.
+/// The length of the header that QEMU writes, with the compression type and its padding.
 pub(in crate::format) const V3_HEADER_LENGTH: u32 = 112;
 pub(in crate::format) const V2_HEADER_LENGTH: u32 = 72;
-/// QEMU leaves the names of the features out where clusters are as small as this, to leave room for other things.
+/// The largest cluster size for which QEMU omits the feature names, to leave room for other extensions.
 pub(in crate::format) const NO_NAMES_UP_TO: u64 = 4096;
 
-/// What stands behind the header's fields.
+/// The data after the header fields: the extensions, and the name of the backing file.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct HeaderTail<'a> {
     pub(crate) backing_format: Option<&'a str>,
@@ -22,7 +22,7 @@ pub(crate) struct HeaderTail<'a> {
     pub(crate) backing_name: Option<&'a str>,
 }
 
-/// The bytes of the head; the fields of `header` that say where things are in it are set on the way.
+/// Serialises the header, and sets the fields of `header` that contain its length and the offset of the name.
 pub(crate) fn emit_header(header: &mut RawHeader, tail: &HeaderTail<'_>) -> Vec<u8> {
     header.header_length = if header.version >= 3 { V3_HEADER_LENGTH } else { V2_HEADER_LENGTH };
     let mut extensions = Vec::new();
@@ -38,7 +38,7 @@ pub(crate) fn emit_header(header: &mut RawHeader, tail: &HeaderTail<'_>) -> Vec<
     if header.version >= 3 && 1u64 << header.cluster_bits > NO_NAMES_UP_TO {
         push_extension(&mut extensions, FEATURE_NAMES, &feature_names());
     }
-    // The end.
+    // The end marker.
     extensions.extend_from_slice(&[0; 8]);
     let name = tail.backing_name.unwrap_or_default().as_bytes();
     if !name.is_empty() {

@@ -1,4 +1,4 @@
-//! The head of an image that exists, with changes.
+//! Serialises a changed header of an existing image.
 
 use crate::format::units::usize_of;
 use alloc::string::String;
@@ -8,41 +8,40 @@ use super::RawHeader;
 use super::emit::{NO_NAMES_UP_TO, V2_HEADER_LENGTH, V3_HEADER_LENGTH, emit_fields, feature_names, push_extension};
 use super::extension::{BACKING_FORMAT, BITMAPS, DATA_FILE_NAME, Extensions, FEATURE_NAMES, RECORD_HEADER, SKIPPED};
 
-/// As [`emit_header`](super::emit::emit_header) has it, with what of the old head is not known kept: bytes of the header, and
-/// extensions.
+/// A changed header. It keeps unknown bytes and unknown extensions of the old header.
 pub(crate) struct ChangedHeader<'a> {
-    /// The first cluster, as far as the file has it.
+    /// The first cluster, or as much of it as the file has.
     pub(crate) old: &'a [u8],
     pub(crate) old_header: &'a RawHeader,
     pub(crate) extensions: &'a Extensions,
-    /// The backing file's name; empty where there is none.
+    /// The name of the backing file; empty without one.
     pub(crate) name: &'a [u8],
     pub(crate) format: Option<String>,
     pub(crate) data_file_name: Option<String>,
-    /// Extensions that replace those of the same type: their data, or `None` to leave them out.
+    /// The types of extensions to replace, with their new data, or `None` to remove them.
     pub(crate) replaced: &'a [(u32, Option<Vec<u8>>)],
 }
 
-/// Where what stands behind the header begins.
+/// The offset of the extensions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Placement {
-    /// Right behind it.
+    /// Immediately after the header fields.
     Compact,
-    /// At this byte of the file: an extension that says nothing reaches up to it.
+    /// At this host offset. A padding extension, which programs skip, fills the gap.
     At(usize),
 }
 
 impl ChangedHeader<'_> {
-    /// Where the old head ends, in bytes of the file.
+    /// Returns the host offset of the end of the old header, its extensions and the name.
     pub(crate) fn used(&self) -> usize {
-        // Behind the last one is the record that ends them.
+        // The end marker follows the last extension.
         let records = self.extensions.end().max(usize_of(self.old_header.header_length.into()));
         let extensions = records + usize_of(RECORD_HEADER);
         let name = self.old_header.backing_name().map_or(0, |(offset, length)| offset.0.saturating_add(length));
         extensions.max(usize_of(name)).min(self.old.len())
     }
 
-    /// The bytes of the head; the fields of `header` that say where things are in it are set on the way.
+    /// Serialises `header`, with the fields for its length and the offset of the name set.
     pub(crate) fn emit(&self, header: &RawHeader, placement: Placement) -> Vec<u8> {
         let mut header = RawHeader { header_length: self.header_length(header), ..header.clone() };
         let mut extensions = Vec::new();
@@ -66,12 +65,12 @@ impl ChangedHeader<'_> {
         bytes
     }
 
-    /// Where the header of the first extension ends, which must not be torn from the header's fields.
+    /// Returns the end of the first extension's record header, which must be written together with the header fields.
     pub(crate) fn first_extension(&self, header: &RawHeader) -> usize {
         usize_of(u64::from(self.header_length(header)) + RECORD_HEADER)
     }
 
-    /// With those fields that are not known.
+    /// Returns the length of the new header, including unknown fields.
     fn header_length(&self, header: &RawHeader) -> u32 {
         if header.version >= 3 { self.old_header.header_length.max(V3_HEADER_LENGTH) } else { V2_HEADER_LENGTH }
     }
@@ -87,7 +86,7 @@ impl ChangedHeader<'_> {
         for extension in self.extensions.iter() {
             match extension.kind {
                 BACKING_FORMAT | DATA_FILE_NAME | SKIPPED => {}
-                // They are about version 3.
+                // These extensions exist only in version 3.
                 FEATURE_NAMES | BITMAPS if !version_3 => {}
                 kind if self.replaced.iter().any(|(replaced, _)| *replaced == kind) => {}
                 kind => push_extension(extensions, kind, &extension.data),
@@ -103,7 +102,7 @@ impl ChangedHeader<'_> {
         if is_new_version && !has_names && 1u64 << header.cluster_bits > NO_NAMES_UP_TO {
             push_extension(extensions, FEATURE_NAMES, &feature_names());
         }
-        // The end.
+        // The end marker.
         extensions.extend_from_slice(&[0; 8]);
     }
 }

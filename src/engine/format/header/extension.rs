@@ -1,4 +1,4 @@
-//! Header extensions: the records between the header's fields and the backing file's name.
+//! Header extensions: the records between the header fields and the name of the backing file.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -14,7 +14,7 @@ pub(crate) const FEATURE_NAMES: u32 = 0x6803_f857;
 pub(crate) const BITMAPS: u32 = 0x2385_2875;
 pub(crate) const CRYPTO_HEADER: u32 = 0x0537_be77;
 pub(crate) const DATA_FILE_NAME: u32 = 0x4441_5441;
-/// Not of the format, but unknown to every program, which keeps it and passes over it: "skip".
+/// Padding: "skip". The format doesn't define this type, so programs keep the extension and skip it.
 pub(crate) const SKIPPED: u32 = 0x736b_6970;
 
 /// The types that the format defines.
@@ -22,7 +22,7 @@ const KNOWN: [u32; 5] = [BACKING_FORMAT, FEATURE_NAMES, BITMAPS, CRYPTO_HEADER, 
 
 pub(crate) const RECORD_HEADER: u64 = 8;
 const ALIGNMENT: u64 = 8;
-/// QEMU takes at most 15 bytes for a format's name.
+/// QEMU's limit on the name of a format.
 const MAX_BACKING_FORMAT: usize = 15;
 const BITMAPS_LENGTH: usize = 24;
 const CRYPTO_HEADER_LENGTH: usize = 16;
@@ -32,34 +32,34 @@ const CRYPTO_HEADER_LENGTH: usize = 16;
 pub struct Extension {
     /// The type.
     pub kind: u32,
-    /// Where the data begins in the file, in bytes.
+    /// The host offset of the data, in bytes.
     pub offset: u64,
     /// The data, without its padding.
     pub data: Vec<u8>,
 }
 
-/// Returns whether an extension of this type means something to the format or to this crate.
+/// Returns whether the format or this crate defines this type of extension.
 pub(crate) fn is_known(kind: u32) -> bool {
     kind == END || kind == SKIPPED || KNOWN.contains(&kind)
 }
 
-/// All extensions of an image, in the order of the file.
+/// All extensions of an image, in file order.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Extensions {
     list: Vec<Extension>,
 }
 
-/// What the bitmaps extension says of the directory.
+/// The contents of the bitmaps extension.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct BitmapDirectory {
     pub(crate) bitmaps: u32,
-    /// Zero, or QEMU refuses the image.
+    /// QEMU refuses the image if this is not 0.
     pub(crate) reserved: u32,
     pub(crate) size: u64,
     pub(crate) offset: u64,
 }
 
-/// Where the header of an encrypted image's LUKS volume is.
+/// The location of the LUKS header of an encrypted image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct CryptoHeader {
     pub(crate) offset: u64,
@@ -67,7 +67,7 @@ pub(crate) struct CryptoHeader {
 }
 
 impl BitmapDirectory {
-    /// The data of the extension.
+    /// Returns the data of the extension.
     pub(crate) fn to_bytes(self) -> Vec<u8> {
         let mut data = Vec::new();
         data.extend_from_slice(&self.bitmaps.to_be_bytes());
@@ -79,14 +79,14 @@ impl BitmapDirectory {
 }
 
 impl Extensions {
-    /// Reads the extensions in `area` of the file that begins with `bytes`, and the first thing wrong with them.
+    /// Parses the extensions in `area` of the file that begins with `bytes`. Also returns the first corruption.
     ///
-    /// `None` where `bytes` end within the area, before the extensions do.
+    /// Returns `None` if `bytes` end before the extensions do.
     pub(crate) fn parse(bytes: &[u8], area: Range<u64>) -> Option<(Self, Option<Corrupt>)> {
         let record = Record(bytes);
         let mut list = Vec::new();
         let mut at = area.start;
-        // A record that begins in the area may have its first 8 bytes reach out of it: what the file has there counts.
+        // The first 8 bytes of a record may reach past the area. Then the bytes of the file after the area are used.
         while at < area.end {
             let kind = record.u32(at)?;
             let length = record.u32(at + 4)?;
@@ -113,7 +113,7 @@ impl Extensions {
         self.list.iter()
     }
 
-    /// Where the last one ends, in bytes of the file; 0 where there is none.
+    /// Returns the host offset of the end of the last extension; 0 without extensions.
     pub(crate) fn end(&self) -> usize {
         let end = |last: &Extension| last.offset + last.data.len() as u64;
         usize::try_from(self.list.last().map_or(0, end)).unwrap_or(0)
@@ -141,14 +141,14 @@ impl Extensions {
         Some(BitmapDirectory { bitmaps, reserved, size: record.u64(8)?, offset: record.u64(16)? })
     }
 
-    /// Where it says so, and what it says.
+    /// Returns the host offset of the extension's data, and the location of the LUKS header.
     pub(crate) fn crypto_header(&self) -> Option<(u64, CryptoHeader)> {
         let extension = self.list.iter().find(|extension| extension.kind == CRYPTO_HEADER)?;
         let record = Record(&extension.data);
         Some((extension.offset, CryptoHeader { offset: record.u64(0)?, length: record.u64(8)? }))
     }
 
-    /// Those whose type is not one that the format defines.
+    /// Returns the extensions whose type the format doesn't define.
     pub(crate) fn unknown(&self) -> impl Iterator<Item = &Extension> {
         self.list.iter().filter(|extension| !KNOWN.contains(&extension.kind))
     }

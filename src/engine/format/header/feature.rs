@@ -1,4 +1,4 @@
-//! Feature bits, and the table in which an image names them.
+//! Feature bits, and the feature name table of an image.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -16,12 +16,12 @@ pub(crate) const LAZY_REFCOUNTS: u64 = 1 << 0;
 
 pub(crate) const BITMAPS: u64 = 1 << 0;
 pub(crate) const RAW_DATA_FILE: u64 = 1 << 1;
-/// Whoever writes clears all others.
+/// A program that writes the image clears all other autoclear bits.
 pub(crate) const KNOWN_AUTOCLEAR: u64 = BITMAPS | RAW_DATA_FILE;
 
 const ENTRY_SIZE: usize = 48;
 
-/// The features that the format defines, with the names that QEMU gives them.
+/// The features that the format defines, with QEMU's names.
 pub(crate) const FEATURE_NAME_TABLE: [(FeatureKind, u8, &str); 8] = [
     (FeatureKind::Incompatible, 0, "dirty bit"),
     (FeatureKind::Incompatible, 1, "corrupt bit"),
@@ -33,15 +33,15 @@ pub(crate) const FEATURE_NAME_TABLE: [(FeatureKind, u8, &str); 8] = [
     (FeatureKind::Autoclear, 1, "raw external data"),
 ];
 
-/// What a program must do that doesn't know a feature.
+/// The kind of a feature: what a program must do if it doesn't know the feature.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum FeatureKind {
-    /// Refuse the image.
+    /// It must refuse the image.
     Incompatible = 0,
-    /// Nothing.
+    /// It can ignore the feature.
     Compatible = 1,
-    /// Clear the bit when it writes.
+    /// It must clear the bit when it writes the image.
     Autoclear = 2,
 }
 
@@ -55,7 +55,7 @@ impl FeatureKind {
         }
     }
 
-    /// The kind in words.
+    /// Returns the name of the kind, such as `incompatible`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Incompatible => "incompatible",
@@ -65,24 +65,26 @@ impl FeatureKind {
     }
 }
 
-/// A feature bit, and the name that the image or the format gives it.
+/// A feature bit, with the name that the image or the format gives it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FeatureBit {
-    /// Which of the three feature words it is in.
+    /// The kind: which of the three feature words contains the bit.
     pub kind: FeatureKind,
-    /// The bit's number: 0 to 63.
+    /// The number of the bit: 0 to 63.
     pub bit: u8,
-    /// Its name, where one is known.
+    /// The name, if it is known.
     pub name: Option<String>,
 }
 
-/// The names that an image's feature table gives, from the data of that header extension.
+/// Parses the data of the header extension with the feature name table.
 pub(crate) fn parse_table(data: &[u8]) -> Vec<FeatureBit> {
     let (entries, _) = data.as_chunks::<ENTRY_SIZE>();
     entries.iter().filter_map(parse_entry).collect()
 }
 
-/// The bits that are set in the three feature words of a header, named by the format where it defines them, else by the image's own `table`.
+/// Returns the set bits of the three feature words of a header.
+///
+/// The names are those of the format, or else those in the image's own `table`.
 pub(crate) fn set_bits([incompatible, compatible, autoclear]: [u64; 3], table: &[FeatureBit]) -> Vec<FeatureBit> {
     [
         (FeatureKind::Incompatible, incompatible),
@@ -94,7 +96,7 @@ pub(crate) fn set_bits([incompatible, compatible, autoclear]: [u64; 3], table: &
     .collect()
 }
 
-/// The names that `table` gives to the incompatible features in `word`.
+/// Returns the names in `table` of the incompatible features in `word`.
 pub(crate) fn names_of_incompatible(table: &[FeatureBit], word: u64) -> Vec<String> {
     bits(word).filter_map(|bit| name_in(table, FeatureKind::Incompatible, bit)).collect()
 }

@@ -1,4 +1,4 @@
-//! The header: read whole ([`RawHeader`]), then checked into one that can be used ([`Header`]).
+//! The header: parsed into a [`RawHeader`], then checked and turned into a [`Header`].
 
 pub(crate) mod emit;
 pub(crate) mod emit_changed;
@@ -19,7 +19,7 @@ use crate::error::{Corrupt, Problem, Unsupported};
 
 const SECTOR: u64 = 512;
 
-/// A header that has been checked: its values are in range, and they agree with each other.
+/// A checked header. Its values are in range and consistent with each other.
 #[derive(Clone, Debug)]
 pub(crate) struct Header {
     raw: RawHeader,
@@ -28,14 +28,14 @@ pub(crate) struct Header {
 }
 
 impl Header {
-    /// The header, or the first thing that is wrong with it.
+    /// Checks the header, and fails with its first problem.
     pub(crate) fn check(raw: RawHeader, features: &[FeatureBit]) -> Result<Self, Problem> {
         let header = Self::check_to_read(raw, features)?;
-        // Only what leaves the disk readable can be left.
+        // Any remaining problem leaves the disk readable.
         header.raw.problems(features).into_iter().next().map_or(Ok(header), Err)
     }
 
-    /// The header, or the first thing wrong with it that keeps the active disk from being read.
+    /// Checks the header, and fails with its first problem that makes the active disk unreadable.
     pub(crate) fn check_to_read(raw: RawHeader, features: &[FeatureBit]) -> Result<Self, Problem> {
         if let Some(problem) = raw.problems(features).into_iter().find(|problem| !problem.leaves_the_disk_readable()) {
             return Err(problem);
@@ -65,7 +65,7 @@ impl Header {
         }
     }
 
-    /// The header with other table_pointers.
+    /// Returns the header with other table pointers.
     pub(crate) fn with_table_pointers(&self, table_pointers: TablePointers) -> Self {
         let mut changed = self.clone();
         let raw = &mut changed.raw;
@@ -79,7 +79,7 @@ impl Header {
         changed
     }
 
-    /// The header with other features.
+    /// Returns the header with other features.
     pub(crate) fn with_features(&self, incompatible: u64, autoclear: u64) -> Self {
         let mut changed = self.clone();
         (changed.raw.incompatible_features, changed.raw.autoclear_features) = (incompatible, autoclear);
@@ -96,7 +96,7 @@ impl Header {
         self.compression
     }
 
-    /// The disk's size in bytes. QEMU rounds a size that is no multiple of 512 down.
+    /// Returns the disk size in bytes, rounded down to a multiple of 512, as in QEMU.
     pub(crate) fn disk_size(&self) -> u64 {
         self.raw.size / SECTOR * SECTOR
     }
@@ -129,7 +129,7 @@ impl Header {
         self.raw.autoclear_features & feature::BITMAPS != 0
     }
 
-    /// The autoclear features that are set, and that hold when this crate has written.
+    /// Returns the set autoclear features that stay valid when this crate writes the image.
     pub(crate) fn maintained_autoclear_features(&self) -> u64 {
         self.raw.autoclear_features & feature::RAW_DATA_FILE
     }

@@ -1,4 +1,4 @@
-//! The fields of the header as they are in the file, and what can be wrong with them.
+//! The header fields as stored, and the checks of their values.
 
 use alloc::vec::Vec;
 
@@ -13,19 +13,20 @@ use crate::format::probe::{self, MAGIC};
 use crate::format::snapshot::MAX_SNAPSHOTS;
 use crate::format::units::HostOffset;
 
-/// The length of version 2's header, which doesn't record it.
+/// The length of a version 2 header, which doesn't record it.
 const V2_HEADER_LENGTH: u32 = 72;
 /// The shortest header of version 3.
 const MIN_V3_HEADER_LENGTH: u32 = 104;
-/// Version 2's reference counts have 2^4 bits.
+/// In version 2, refcounts have 2^4 bits.
 const V2_REFCOUNT_ORDER: u32 = 4;
 const MAX_REFCOUNT_ORDER: u32 = 6;
 /// QEMU's limit on the refcount table.
 const MAX_REFCOUNT_TABLE_BYTES: u64 = 8 << 20;
 const MAX_BACKING_NAME: u64 = 1023;
 
-/// The fields of the header as they are in the file, under the names of QEMU's specification; nothing is checked but
-/// the magic number and the version.
+/// The header fields as stored, with the names of QEMU's specification.
+///
+/// Only the magic number and the version are checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the fields have the names of the format's specification")]
 pub struct RawHeader {
@@ -49,7 +50,7 @@ pub struct RawHeader {
     pub compression_type: u8,
 }
 
-/// How the guest's data is encrypted.
+/// The encryption method of the guest data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Encryption {
@@ -60,7 +61,7 @@ pub enum Encryption {
 }
 
 impl Encryption {
-    /// The name that `qemu-img` gives it.
+    /// Returns the name that `qemu-img` uses: `aes` or `luks`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Aes => "aes",
@@ -70,7 +71,7 @@ impl Encryption {
 }
 
 impl RawHeader {
-    /// Reads the header at the beginning of `bytes`: as much of the file's first cluster as there is.
+    /// Parses the header at the beginning of `bytes`, which are the first cluster or as much of it as the file has.
     pub(crate) fn parse(bytes: &[u8]) -> Result<Self, Problem> {
         let record = Record(bytes);
         if record.u32(field::MAGIC) != Some(MAGIC) {
@@ -118,7 +119,7 @@ impl RawHeader {
         Some(header)
     }
 
-    /// The area of the header extensions, or `None` where the header's length or the cluster size make no sense.
+    /// Returns the area of the header extensions, or `None` if the header length or the cluster size is invalid.
     pub(crate) fn extension_area(&self) -> Option<core::ops::Range<u64>> {
         let cluster_size = 1 << CLUSTER_BITS.contains(&self.cluster_bits).then_some(self.cluster_bits)?;
         let start = u64::from(self.header_length);
@@ -126,23 +127,23 @@ impl RawHeader {
         (start <= cluster_size && end <= cluster_size).then_some(start..end.max(start))
     }
 
-    /// Where the backing file's name is, or `None` where there is none.
+    /// Returns the offset and the length of the backing file's name, or `None` without one.
     pub(crate) fn backing_name(&self) -> Option<(HostOffset, u64)> {
         (self.backing_file_offset != 0)
             .then_some((HostOffset(self.backing_file_offset), u64::from(self.backing_file_size)))
     }
 
-    /// What nothing of the image refers to is another file's.
+    /// Returns whether unallocated clusters read from a backing file.
     pub(crate) fn has_backing_file(&self) -> bool {
         self.backing_name().is_some_and(|(_, length)| length > 0)
     }
 
-    /// The feature words: incompatible, compatible, autoclear.
+    /// Returns the feature words: incompatible, compatible, autoclear.
     pub(crate) fn features(&self) -> [u64; 3] {
         [self.incompatible_features, self.compatible_features, self.autoclear_features]
     }
 
-    /// All that is wrong with these values. `features` are the names from the image's own table.
+    /// Returns all problems of these values. `features` are the names from the image's own table.
     pub(crate) fn problems(&self, features: &[FeatureBit]) -> Vec<Problem> {
         let mut problems = Vec::new();
         self.check_layout(&mut problems);
@@ -239,17 +240,17 @@ impl RawHeader {
         Geometry::new(self.cluster_bits, self.extended_l2())
     }
 
-    /// The cluster size, or the nearest one allowed, for checks that go on after a bad one.
+    /// Returns the cluster size, or the nearest valid one, so that checks can continue after an invalid size.
     fn cluster_size(&self) -> u64 {
         1 << self.cluster_bits.clamp(*CLUSTER_BITS.start(), *CLUSTER_BITS.end())
     }
 
-    /// How clusters are compressed, where the type is one of those that the format defines.
+    /// Returns the compression type, if the format defines it.
     pub fn compression(&self) -> Option<CompressionType> {
         CompressionType::from_header_value(self.compression_type)
     }
 
-    /// How the guest's data is encrypted, where it is and the method is one of those that the format defines.
+    /// Returns the encryption method, if the guest data is encrypted and the format defines the method.
     pub fn encryption(&self) -> Option<Encryption> {
         match self.crypt_method {
             1 => Some(Encryption::Aes),

@@ -1,4 +1,4 @@
-//! From where all metadata are found.
+//! The header fields that point to the tables.
 
 use core::ops::Range;
 
@@ -6,8 +6,9 @@ use crate::format::geometry::Geometry;
 use crate::format::l1::L1Table;
 use crate::format::units::HostOffset;
 
-/// The fields of the header from which all metadata are found, and the size of the disk: the bytes 24 to 71, which are in
-/// one sector, so that one write changes them all or none.
+/// The header fields that point to the tables, and the size of the disk.
+///
+/// These are the bytes 24 to 71. They are in one sector, so one write changes all of them or none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct TablePointers {
     pub(crate) size: u64,
@@ -20,7 +21,7 @@ pub(crate) struct TablePointers {
 }
 
 impl TablePointers {
-    /// The bytes from [`field::SIZE`](crate::field::SIZE) on.
+    /// Returns the bytes from [`field::SIZE`](crate::field::SIZE).
     pub(crate) fn to_bytes(self) -> [u8; 48] {
         let fields = [
             self.size,
@@ -37,13 +38,13 @@ impl TablePointers {
         bytes
     }
 
-    /// The clusters of the refcount table.
+    /// Returns the clusters of the refcount table.
     pub(crate) fn refcount_table_range(self, geometry: Geometry) -> Range<u64> {
         let first = self.refcount_table.0 >> geometry.cluster_bits();
         first..first + u64::from(self.refcount_table_clusters)
     }
 
-    /// At most [`MAX_L1_ENTRIES`](crate::format::l1::MAX_L1_ENTRIES).
+    /// Returns the number of L1 entries: at most [`MAX_L1_ENTRIES`](crate::format::l1::MAX_L1_ENTRIES).
     pub(in crate::format) fn l1_entries(self) -> u32 {
         u32::try_from(self.l1.entries).unwrap_or(u32::MAX)
     }
