@@ -1,6 +1,6 @@
 // Long changes over storages that are always ready: others have their turn meanwhile, and an abort is heard.
 import { memory, Qcow2 } from 'qcow2-web'
-import { expect, test } from 'vitest'
+import { expect, test, vi } from 'vitest'
 
 const MIB = 2 ** 20
 
@@ -43,5 +43,27 @@ test('a synchronous discard waits for nothing', async () => {
   const image = await fragmented()
   image.discardSync(0, image.size)
   expect(image.readSync(0, 4096)).toEqual(new Uint8Array(4096))
+  await image.close()
+})
+
+test('a synchronous request that would have to wait for another one is busy, and works later', async () => {
+  const image = await fragmented()
+  // Every step takes a whole turn.
+  let now = 0
+  vi.spyOn(performance, 'now').mockImplementation(() => {
+    now += 1000
+    return now
+  })
+  const busy = expect.objectContaining({ code: 'BUSY' })
+  const discarding = image.discard(0, image.size)
+  const resizing = image.resize(image.size / 2, { shrink: true })
+  expect(() => image.writeSync(0, new Uint8Array(10))).toThrow(busy)
+  expect(() => image.discardSync(0, image.size)).toThrow(busy)
+  expect(() => image.writeZeroesSync(0, 4096)).toThrow(busy)
+  await Promise.all([discarding, resizing])
+  vi.restoreAllMocks()
+  image.writeSync(0, new Uint8Array(10).fill(7))
+  image.flushSync()
+  expect([...image.readSync(9, 2)]).toEqual([7, 0])
   await image.close()
 })
