@@ -1,23 +1,23 @@
 use core::fmt;
 
-/// Why a cluster could not be unpacked.
+/// The reason why a cluster could not be decompressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum DecompressError {
-    /// The bytes are no stream of the format.
+    /// The bytes are not a valid stream of the compression type.
     Invalid,
-    /// The stream ends, or breaks off, before the cluster is full.
+    /// The stream ends, or is truncated, before the cluster is full.
     Short,
-    /// The stream holds more than a cluster.
+    /// The stream contains more than a cluster.
     Long,
 }
 
 impl fmt::Display for DecompressError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Invalid => "its stream is damaged",
+            Self::Invalid => "its stream is invalid",
             Self::Short => "its stream ends before the cluster is full",
-            Self::Long => "its stream holds more than a cluster",
+            Self::Long => "its stream contains more than a cluster",
         })
     }
 }

@@ -1,59 +1,59 @@
 use core::fmt;
 
-/// What is wrong with a LUKS header.
+/// The corruption of a LUKS header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum LuksFault {
     /// It doesn't begin with the magic number.
     Magic,
-    /// The file, or the place that the image gives it, ends within its fields.
+    /// The file, or the range that the image records for the header, ends within its fields.
     Truncated {
-        /// How many bytes there are.
+        /// The number of bytes before that end.
         length: u64,
     },
-    /// It takes more of the file than a LUKS header can.
+    /// The recorded length is too large for a LUKS header.
     Area {
-        /// Its length in bytes, with the key material.
+        /// The length in bytes, with the key material.
         length: u64,
     },
-    /// The name of a cipher, a mode or a hash doesn't end.
+    /// The name of a cipher, a mode or a hash has no terminating zero.
     Text,
     /// The encrypted data would begin within the header.
     Payload {
         /// The header's payload offset, in sectors of 512 bytes.
         sectors: u32,
     },
-    /// A key of no bytes, or of more than any cipher takes.
+    /// The key length is 0, or larger than that of any cipher.
     KeyBytes {
         /// The header's key length, in bytes.
         length: u32,
     },
-    /// A derivation of no iterations.
+    /// A number of iterations is 0.
     NoIterations,
     /// A key slot that is neither active nor inactive.
     SlotState {
-        /// What it says.
+        /// The recorded state.
         state: u32,
     },
-    /// A key slot with another number of stripes than 4000.
+    /// A key slot does not have 4000 stripes.
     Stripes {
-        /// The number.
+        /// The recorded number of stripes.
         stripes: u32,
     },
-    /// The key material of a slot lies over the header's fields, or past the end of the header.
+    /// The key material of a slot overlaps the header's fields, or reaches past the end of the header.
     Material {
-        /// Where it begins, in bytes from the beginning of the header.
+        /// The offset of the material, in bytes from the beginning of the header.
         offset: u64,
-        /// Its length in bytes.
+        /// The length of the material in bytes.
         length: u64,
     },
-    /// No key slot is active: nothing opens the image any more.
+    /// No key slot is active, so no passphrase opens the image any more.
     NoActiveSlot,
-    /// The key materials of two slots lie over each other.
+    /// The key materials of two slots overlap.
     Overlap {
-        /// Where that of the slot begins, in bytes from the beginning of the header.
+        /// The offset of the first material, in bytes from the beginning of the header.
         offset: u64,
-        /// Where the other one begins.
+        /// The offset of the second material, in bytes from the beginning of the header.
         other: u64,
     },
 }
@@ -64,18 +64,18 @@ impl fmt::Display for LuksFault {
             Self::Magic => f.write_str("it has no LUKS magic number"),
             Self::Truncated { length } => write!(f, "it ends after {length} bytes"),
             Self::Area { length } => write!(f, "it can't be {length} bytes long"),
-            Self::Text => f.write_str("a name in it doesn't end"),
+            Self::Text => f.write_str("a name in it has no terminating zero"),
             Self::Payload { sectors } => write!(f, "its payload would begin within it, at sector {sectors}"),
-            Self::KeyBytes { length } => write!(f, "no cipher takes a key of {length} bytes"),
-            Self::NoIterations => f.write_str("it has 0 iterations"),
-            Self::SlotState { state } => write!(f, "a key slot has the state {state:#x}"),
-            Self::Stripes { stripes } => write!(f, "a key slot has {stripes} stripes in place of 4000"),
+            Self::KeyBytes { length } => write!(f, "no cipher has a key of {length} bytes"),
+            Self::NoIterations => f.write_str("a number of iterations is 0"),
+            Self::SlotState { state } => write!(f, "a key slot has the invalid state {state:#x}"),
+            Self::Stripes { stripes } => write!(f, "a key slot has {stripes} stripes instead of 4000"),
             Self::Material { offset, length } => {
-                write!(f, "a key slot's material can't be {length} bytes at {offset:#x} of it")
+                write!(f, "a key slot's material can't be {length} bytes at {offset:#x} in the header")
             }
-            Self::NoActiveSlot => f.write_str("no key slot is active, so nothing opens the image any more"),
+            Self::NoActiveSlot => f.write_str("no key slot is active, so no passphrase opens the image any more"),
             Self::Overlap { offset, other } => {
-                write!(f, "key slots lie over each other, at {offset:#x} and {other:#x} of it")
+                write!(f, "the materials of two key slots overlap, at {offset:#x} and {other:#x} in the header")
             }
         }
     }

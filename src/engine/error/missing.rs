@@ -1,21 +1,22 @@
 use alloc::string::String;
 use core::fmt;
 
-/// The image needs something that it doesn't hold: another file, or a passphrase. Names are never followed: the caller
-/// supplies the storage, or says to do without.
+/// The image needs another file, or a passphrase.
+///
+/// The engine never opens files by the names in an image. The caller supplies the storage, or opens the image without it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Missing {
-    /// The backing file, whose contents show where this image has none of its own.
+    /// The backing file, which holds the contents of unallocated clusters.
     BackingFile {
-        /// The name that the image records.
+        /// The name in the image.
         name: String,
-        /// The format that the image records, such as `qcow2` or `raw`.
+        /// The format in the image, such as `qcow2` or `raw`.
         format: Option<String>,
     },
-    /// The external data file, which holds the guest's data.
+    /// The external data file, which holds the guest data.
     DataFile {
-        /// The name that the image records.
+        /// The name in the image.
         name: Option<String>,
     },
     /// The passphrase of an encrypted image.

@@ -3,139 +3,140 @@ use core::fmt;
 
 use super::create::CreateFault;
 
-/// The caller asked for what can't be; the image is fine.
+/// A request that can't be carried out, although the image is sound.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Misuse {
-    /// A range that reaches past the end of what it addresses.
+    /// A range reaches past the end of the disk (or of the VM state).
     OutOfBounds {
-        /// Where the range begins, in bytes of the disk (or of the VM state).
+        /// The offset of the range on the disk (or in the VM state), in bytes.
         offset: u64,
-        /// The range's length in bytes.
+        /// The length of the range in bytes.
         length: u64,
-        /// How many bytes there are.
+        /// The size of the disk (or of the VM state) in bytes.
         size: u64,
     },
     /// No snapshot has this id or name.
     NoSuchSnapshot {
-        /// What was asked for.
+        /// The requested id or name.
         selector: String,
     },
     /// A data file was supplied for an image that has none.
     UnneededDataFile,
-    /// An image can't be created as asked.
+    /// An image can't be created with the given options.
     Create(CreateFault),
-    /// A compressed write that is not of whole clusters.
+    /// A compressed write does not consist of whole clusters.
     UnalignedCompressedWrite {
-        /// Where it begins on the disk, in bytes.
+        /// The offset of the write on the disk, in bytes.
         offset: u64,
-        /// Its length in bytes.
+        /// The length of the write in bytes.
         length: u64,
     },
-    /// A compressed write to an image with an external data file, which holds no compressed clusters.
+    /// A compressed write to an image with an external data file, which can't hold compressed clusters.
     CompressedDataFile,
     /// A compressed write to an encrypted image: compressed clusters can't be encrypted.
     CompressedEncryption,
-    /// No key slot of the image is opened by this passphrase.
+    /// This passphrase opens no key slot of the image.
     WrongPassphrase,
-    /// The source of random bytes had none.
+    /// No source of random bytes is available.
     NoEntropy,
-    /// Key slots of an image that has none: one that is not encrypted by LUKS.
+    /// The image has no key slots, because it is not encrypted by LUKS.
     NoKeySlots,
     /// All key slots are active.
     KeySlotsFull,
     /// The image has no such key slot.
     NoSuchKeySlot {
-        /// Its number.
+        /// The requested number.
         slot: usize,
     },
-    /// The only key slot that is active: without it, nothing opens the image any more.
+    /// The last active key slot can't be erased: without it, no passphrase opens the image any more.
     LastKeySlot,
     /// A write to an image that was opened for reading, or to a snapshot.
     ReadOnly,
-    /// The image is marked as corrupt: it can be read, and has to be repaired before it is written.
+    /// The image is marked as corrupt. It can be read, but must be repaired before it is written.
     MarkedCorrupt,
-    /// A write after a barrier that failed: what is durable is not known. Open the image again.
+    /// A write after a failed flush. It is unknown which writes are durable. Open the image again.
     Poisoned,
-    /// The format can't hold more clusters, or the refcount table can't count them.
+    /// The image has no room for more clusters: the largest host offset or refcount table is reached.
     ImageFull,
-    /// The caller's progress callback ended it.
+    /// The caller's progress callback cancelled the operation.
     Cancelled,
-    /// The image can't be made one of version 2, for it uses this.
+    /// The image can't be downgraded to version 2, because it uses this feature.
     UsesVersion3(&'static str),
-    /// A cluster is referred to more often than a count of that width can hold.
+    /// A cluster has more references than a refcount of the requested width can count.
     RefcountOverflow {
-        /// Where the cluster begins, in bytes of the image file.
+        /// The host offset of the cluster, in bytes.
         offset: u64,
-        /// How often it is referred to.
+        /// The number of references.
         count: u64,
-        /// The largest count.
+        /// The largest refcount.
         limit: u64,
     },
-    /// A check finds the image corrupt; repair it first.
+    /// The image is corrupt, as a check reports. Repair it first.
     NeedsRepair,
-    /// A cluster would have more references than its count can hold: snapshots need wider counts.
+    /// A cluster would have more references than its refcount can count: snapshots need wider refcounts.
     TooManyReferences {
-        /// The width of the counts in bits.
+        /// The width of the refcounts in bits.
         bits: u32,
     },
-    /// A snapshot that is to be deleted, but is open to be read.
+    /// A snapshot can't be deleted while it is open.
     SnapshotInUse {
-        /// Its id.
+        /// The id of the snapshot.
         id: String,
     },
-    /// The format can't hold more snapshots, or no larger table of them.
+    /// The image can't have more snapshots, or no larger snapshot table.
     TooManySnapshots,
     /// A snapshot's name has more than 255 bytes.
     SnapshotNameTooLong(usize),
     /// An image with an external data file can't have snapshots.
     SnapshotsWithDataFile,
-    /// A disk that is to become smaller, which has to be asked for.
+    /// The disk would shrink, which must be allowed explicitly.
     WouldShrink {
-        /// The size that was asked for, in bytes.
+        /// The requested size, in bytes.
         size: u64,
-        /// The size that the disk has.
+        /// The current size, in bytes.
         current: u64,
     },
-    /// A disk larger than clusters of this size can map.
+    /// The disk would be too large for the cluster size.
     DiskTooLarge {
-        /// The size that was asked for, in bytes.
+        /// The requested size, in bytes.
         size: u64,
-        /// The largest one.
+        /// The largest size, in bytes.
         largest: u64,
     },
-    /// The disk of an image of version 2 with snapshots can't get another size, for they don't record theirs.
+    /// An image of version 2 with snapshots can't be resized, because its snapshots don't record their disk size.
     ResizeNeedsVersion3,
-    /// A bitmap can't be used as asked.
+    /// A request for a bitmap can't be carried out.
     Bitmap {
-        /// Its name.
+        /// The name of the bitmap.
         name: String,
-        /// Why.
+        /// The reason.
         problem: BitmapProblem,
     },
-    /// The backing file can't be given up: a part of the disk, or a snapshot, may need it.
+    /// The backing file can't be removed, because the disk or a snapshot may need it.
     BackingNeeded,
-    /// The disk can't grow while the image is open without the backing file that it names: what that file holds behind the end
-    /// of the disk would show.
+    /// The disk can't grow while the image is open without its backing file.
+    ///
+    /// The contents of that file past the current end of the disk would become visible.
     GrowNeedsBacking,
-    /// A header extension of this type has a meaning in the format, so it cannot be set as mere bytes.
+    /// The format defines this type of header extension, so its data can't be set directly.
     KnownExtension {
-        /// The type.
+        /// The type of the extension.
         kind: u32,
     },
 }
 
-/// Why a bitmap can't be used.
+/// The reason why a request for a bitmap can't be carried out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum BitmapProblem {
-    /// There is none of this name.
+    /// No bitmap has this name.
     Missing,
-    /// There is one of this name already.
+    /// A bitmap with this name exists already.
     Exists,
-    /// It was not stored when the image was last written, and can only be deleted.
+    /// The bitmap was not stored when the image was last written, and can only be deleted.
     Inconsistent,
-    /// It can't be made, for this reason.
+    /// The bitmap can't be created, for this reason.
     Invalid(&'static str),
 }
 
@@ -220,74 +221,77 @@ impl fmt::Display for Misuse {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::OutOfBounds { offset, length, size } => {
-                write!(f, "{length} bytes at offset {offset} reach past the end: there are {size} bytes")
+                write!(f, "{length} bytes at offset {offset} reach past the end at {size} bytes")
             }
             Self::NoSuchSnapshot { selector } => {
                 write!(f, "the image has no snapshot with the id or name {selector:?}")
             }
             Self::Create(fault) => fault.fmt(f),
             Self::UnalignedCompressedWrite { offset, length } => {
-                write!(f, "{length} bytes at offset {offset} are not whole clusters, which a compressed write takes")
+                write!(f, "a compressed write needs whole clusters, not {length} bytes at offset {offset}")
             }
             Self::CompressedDataFile => f.write_str("an external data file can't hold compressed clusters"),
             Self::CompressedEncryption => f.write_str("an encrypted image can't hold compressed clusters"),
-            Self::NoEntropy => f.write_str("there are no random bytes to make a key of"),
-            Self::NoKeySlots => f.write_str("the image has no key slots, for it is not encrypted by LUKS"),
+            Self::NoEntropy => f.write_str("no random bytes are available to create a key"),
+            Self::NoKeySlots => f.write_str("the image has no key slots, because it is not encrypted by LUKS"),
             Self::KeySlotsFull => f.write_str("all key slots are in use; erase one first"),
-            Self::NoSuchKeySlot { slot } => write!(f, "there is no key slot {slot}"),
-            Self::LastKeySlot => {
-                f.write_str("it is the last key slot in use: without it, nothing opens the image any more")
-            }
+            Self::NoSuchKeySlot { slot } => write!(f, "the image has no key slot {slot}"),
+            Self::LastKeySlot => f.write_str(
+                "the last key slot in use can't be erased: without it, no passphrase opens the image any more",
+            ),
             Self::WrongPassphrase => f.write_str("the passphrase is wrong"),
             Self::ReadOnly => f.write_str("the image is open for reading only"),
             Self::MarkedCorrupt => f.write_str("the image is marked as corrupt; repair it before writing to it"),
-            Self::Poisoned => f.write_str("an earlier flush failed, so what is durable is not known; open the image again before writing to it"),
-            Self::ImageFull => f.write_str("the format can't hold more clusters of this size"),
-            Self::Cancelled => f.write_str("it was ended by the caller"),
-            Self::UsesVersion3(what) => write!(f, "version 2 of the format doesn't have what the image uses: {what}"),
+            Self::Poisoned => f.write_str("an earlier flush failed, so it is unknown which writes are durable; open the image again before writing to it"),
+            Self::ImageFull => f.write_str("the image has no room for more clusters of this size"),
+            Self::Cancelled => f.write_str("the caller cancelled the operation"),
+            Self::UsesVersion3(what) => write!(f, "the image uses a feature that version 2 doesn't have: {what}"),
             Self::RefcountOverflow { offset, count, limit } => write!(
                 f,
-                "{count} refer to the cluster at offset {offset:#x}, but a reference count would hold {limit} at most"
+                "the cluster at offset {offset:#x} has {count} references, but a refcount of this width is at most {limit}"
             ),
             Self::NeedsRepair => f.write_str("the image is corrupt; repair it first"),
             Self::TooManyReferences { bits } => {
-                write!(f, "reference counts of {bits} bits can't count more snapshots; the image needs wider ones")
+                write!(f, "refcounts of {bits} bits can't count more snapshots; amend the image to wider refcounts first")
             }
             Self::SnapshotInUse { id } => write!(f, "the snapshot with the id {id:?} is open; close it first"),
-            Self::TooManySnapshots => f.write_str("the image can't hold more snapshots"),
+            Self::TooManySnapshots => f.write_str("the image can't have more snapshots; delete one first"),
             Self::SnapshotNameTooLong(length) => {
                 write!(f, "a snapshot's name has at most 255 bytes, not {length}")
             }
             Self::SnapshotsWithDataFile => f.write_str("an image with an external data file can't have snapshots"),
             Self::WouldShrink { size, current } => {
-                write!(f, "a disk of {size} bytes is smaller than now ({current}): what is behind it would be lost")
+                write!(
+                    f,
+                    "a disk of {size} bytes is smaller than the current one ({current} bytes): the data past the new end would be lost"
+                )
             }
             Self::DiskTooLarge { size, largest } => {
-                write!(f, "a disk of {size} bytes is too large for clusters of this size: at most {largest}")
+                write!(f, "a disk of {size} bytes is too large for this cluster size; the largest is {largest} bytes")
             }
             Self::ResizeNeedsVersion3 => {
                 f.write_str("an image of version 2 that has snapshots can't be resized; upgrade it to version 3")
             }
             Self::KnownExtension { kind } => write!(
                 f,
-                "header extension {kind:#x} has a meaning in the format; only extensions of other types can be set"
+                "the format defines header extension {kind:#x}; only extensions of other types can be set"
             ),
             Self::BackingNeeded => {
-                f.write_str("a part of the disk, or a snapshot, may need the backing file; so its name stays")
+                f.write_str("the backing file can't be removed, because the disk or a snapshot may need it")
             }
             Self::GrowNeedsBacking => f.write_str(
-                "the image is open without its backing file, whose contents would show where the disk grows; open it with the \
-                 backing file, or remove that file's name first",
+                "the image is open without its backing file, whose contents would become visible where the disk grows; open \
+                 the image with its backing file, or remove the backing file first",
             ),
             Self::Bitmap { name, problem } => match problem {
                 BitmapProblem::Missing => write!(f, "the image has no bitmap {name:?}"),
-                BitmapProblem::Exists => write!(f, "the image has a bitmap {name:?} already"),
+                BitmapProblem::Exists => write!(f, "the image already has a bitmap {name:?}"),
                 BitmapProblem::Inconsistent => {
-                    write!(f, "the bitmap {name:?} was not stored when the image was last written: it can only be deleted")
+                    write!(f, "the bitmap {name:?} was not stored when the image was last written; it can only be deleted")
                 }
-                BitmapProblem::Invalid(why) => write!(f, "the bitmap {name:?} can't be made: {why}"),
+                BitmapProblem::Invalid(why) => write!(f, "the bitmap {name:?} can't be created: {why}"),
             },
-            Self::UnneededDataFile => f.write_str("a data file was supplied, but the image keeps its data in itself"),
+            Self::UnneededDataFile => f.write_str("a data file was supplied, but the image has no external data file"),
         }
     }
 }

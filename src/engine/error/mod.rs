@@ -1,4 +1,4 @@
-//! What can go wrong, by whose fault it is.
+//! The errors of the engine.
 
 use alloc::boxed::Box;
 use core::fmt;
@@ -21,31 +21,31 @@ pub use misuse::{BitmapProblem, Misuse};
 pub use problem::Problem;
 pub use unsupported::{FileFormat, Unsupported};
 
-/// Why an operation on an image failed.
+/// The reason why an operation on an image failed.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error<E> {
-    /// The storage failed, for a reason of its own.
+    /// The storage failed with this error.
     Storage(E),
     /// The image breaks the rules of the format.
     Corrupt(Corrupt),
-    /// The image is not one that this crate reads.
+    /// This crate doesn't support the image.
     Unsupported(Unsupported),
-    /// The image needs another file, or a passphrase, which the caller has to supply.
+    /// The image needs another file, or a passphrase, which the caller must supply.
     Missing(Missing),
-    /// The caller asked for what can't be.
+    /// The request can't be carried out.
     Misuse(Misuse),
-    /// A file of the backing chain is at fault; `depth` 1 is the backing file of the image that was opened.
+    /// The error concerns a file of the backing chain.
     InBacking {
-        /// How many steps down the chain the file is.
+        /// The depth of the file in the chain; 1 is the backing file of the image that was opened.
         depth: u32,
-        /// What is wrong there; never itself an `InBacking`.
+        /// The error there; never another `InBacking`.
         source: Box<Error<E>>,
     },
 }
 
 impl<E> Error<E> {
-    /// A stable name of the kind of failure, in capitals: what programs should compare.
+    /// Returns a stable name of the kind of error, in capitals. Programs should compare this.
     pub fn code(&self) -> &'static str {
         match self {
             Self::Storage(_) => "STORAGE",
@@ -57,7 +57,7 @@ impl<E> Error<E> {
         }
     }
 
-    /// The place that the failure is about: a byte offset in the file, or of the guest's disk for [`Error::Misuse`].
+    /// Returns the location of the error: a host offset, or a guest offset for [`Error::Misuse`].
     pub fn offset(&self) -> Option<u64> {
         match self {
             Self::Corrupt(corrupt) => corrupt.offset(),
@@ -67,7 +67,7 @@ impl<E> Error<E> {
         }
     }
 
-    /// How many steps down the backing chain the file at fault is; 0 is the image that was opened.
+    /// Returns the depth in the backing chain of the file with the error; 0 is the image that was opened.
     pub fn depth(&self) -> u32 {
         match self {
             Self::InBacking { depth, .. } => *depth,
@@ -75,7 +75,7 @@ impl<E> Error<E> {
         }
     }
 
-    /// What is wrong, whichever file of the chain is at fault.
+    /// Returns the error itself, without the depth of its file in the chain.
     pub(crate) fn without_depth(&self) -> &Self {
         match self {
             Self::InBacking { source, .. } => source,
@@ -83,7 +83,7 @@ impl<E> Error<E> {
         }
     }
 
-    /// This error as one of the file `depth` steps down the chain.
+    /// Returns this error as one of the file at `depth` in the chain.
     pub(crate) fn at_depth(self, depth: u32) -> Self {
         if depth == 0 { self } else { Self::InBacking { depth, source: Box::new(self) } }
     }

@@ -3,18 +3,18 @@ use core::fmt;
 use super::corrupt::{Corrupt, HeaderTable};
 use super::unsupported::Unsupported;
 
-/// Something about an image that keeps it from being opened, or read in full.
+/// A property of an image that prevents opening it, or reading all of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Problem {
     /// The image breaks the rules of the format.
     Corrupt(Corrupt),
-    /// The image is not one that this crate reads.
+    /// This crate doesn't support the image.
     Unsupported(Unsupported),
 }
 
 impl Problem {
-    /// A stable name of the kind of problem, as [`Error::code`](crate::Error::code) gives it.
+    /// Returns a stable name of the kind of problem, like [`Error::code`](crate::Error::code).
     pub fn code(&self) -> &'static str {
         match self {
             Self::Corrupt(corrupt) => corrupt.code(),
@@ -22,7 +22,7 @@ impl Problem {
         }
     }
 
-    /// The place that the problem is about: a byte offset in the file.
+    /// Returns the host offset of the problem, in bytes.
     pub fn offset(&self) -> Option<u64> {
         match self {
             Self::Corrupt(corrupt) => corrupt.offset(),
@@ -32,9 +32,9 @@ impl Problem {
 }
 
 impl Problem {
-    /// The active disk can be read all the same: nothing that reads it needs what is wrong.
+    /// Returns whether the active disk is still readable, because reading it doesn't need the corrupt data.
     ///
-    /// Of a header extension that can't be read this depends on the image, so it is not told here.
+    /// For a header extension that can't be parsed, this depends on the image, so this returns false.
     pub(crate) fn leaves_the_disk_readable(&self) -> bool {
         matches!(
             self,

@@ -2,11 +2,11 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
-/// The file may be sound, but it is not one that this crate reads.
+/// The image may be sound, but this crate doesn't support it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Unsupported {
-    /// Not a qcow2 image; what it seems to be instead.
+    /// The file is not a qcow2 image. This is its apparent format.
     Format(FileFormat),
     /// A version of the format other than 2 and 3.
     Version(u32),
@@ -14,37 +14,37 @@ pub enum Unsupported {
     Features {
         /// The unknown bits of the incompatible feature word.
         bits: u64,
-        /// Their names, from the image's own feature table, in the order of the bits; unnamed ones are left out.
+        /// The names in the image's own feature table, in the order of the bits. Unnamed features are omitted.
         names: Vec<String>,
     },
-    /// The guest's data is encrypted by QEMU's first method, AES in CBC mode, and this build has no ciphers.
+    /// The guest data is encrypted by QEMU's legacy method, AES in CBC mode, and this build has no ciphers.
     EncryptionAes,
-    /// The guest's data is encrypted by LUKS, and this build has no ciphers.
+    /// The guest data is encrypted by LUKS, and this build has no ciphers.
     EncryptionLuks,
     /// A version of LUKS other than 1.
     LuksVersion(u16),
-    /// A cipher of LUKS that this crate doesn't have, or not with keys of that length.
+    /// A LUKS cipher that this crate doesn't support, or not with this key length.
     LuksCipher {
-        /// The cipher's name in the header, such as `cast5`.
+        /// The name of the cipher in the header, such as `cast5`.
         cipher: String,
-        /// The mode there, such as `cbc-plain64`.
+        /// The mode in the header, such as `cbc-plain64`.
         mode: String,
         /// The length of the key in bits.
         key_bits: u32,
     },
-    /// A hash of LUKS that this crate doesn't have.
+    /// A LUKS hash that this crate doesn't support.
     LuksHash {
-        /// The hash's name in the header.
+        /// The name of the hash in the header.
         name: String,
     },
-    /// To derive the key takes more iterations than the caller allows.
+    /// The key derivation needs more iterations than the caller allows.
     LuksIterations {
-        /// How many it takes.
+        /// The number of iterations.
         iterations: u32,
-        /// How many are allowed.
+        /// The largest number that is allowed.
         limit: u32,
     },
-    /// The guest's data is encrypted by a method that the format doesn't define.
+    /// The guest data is encrypted by a method that the format doesn't define.
     EncryptionMethod(u32),
     /// A compression type that the format doesn't define.
     CompressionType(u8),
@@ -53,12 +53,12 @@ pub enum Unsupported {
         /// The codec's name.
         name: &'static str,
     },
-    /// A backing file of another format than qcow2 and raw.
+    /// A backing file whose format is neither qcow2 nor raw.
     BackingFormat {
-        /// The format that the image records.
+        /// The format in the image.
         name: String,
     },
-    /// A backing chain of more files than [`MAX_CHAIN`](crate::Image::MAX_CHAIN), or one that contains itself.
+    /// The backing chain has more files than [`MAX_CHAIN`](crate::Image::MAX_CHAIN), or contains itself.
     ChainTooLong,
 }
 
@@ -90,12 +90,12 @@ impl fmt::Display for Unsupported {
             }
             Self::Format(format) => write!(f, "this is not a qcow2 image: it seems to be {}", format.name()),
             Self::Version(1) => f.write_str("this is an image of the old qcow format (version 1); convert it to qcow2"),
-            Self::Version(version) => write!(f, "version {version} of qcow2 is not known; versions 2 and 3 are"),
+            Self::Version(version) => write!(f, "version {version} of qcow2 is not supported; versions 2 and 3 are"),
             Self::Features { bits, names } if names.is_empty() => {
-                write!(f, "the image uses incompatible features that are not known: bits {bits:#x}")
+                write!(f, "the image uses incompatible features that are not supported: bits {bits:#x}")
             }
             Self::Features { bits, names } => {
-                write!(f, "the image uses incompatible features that are not known: ")?;
+                write!(f, "the image uses incompatible features that are not supported: ")?;
                 for (index, name) in names.iter().enumerate() {
                     write!(f, "{}{name}", if index == 0 { "" } else { ", " })?;
                 }
@@ -114,12 +114,12 @@ impl fmt::Display for Unsupported {
             }
             Self::LuksHash { name } => write!(f, "the image's keys are derived by {name}, which is not supported"),
             Self::LuksIterations { iterations, limit } => {
-                write!(f, "to derive the key takes {iterations} iterations; {limit} are allowed")
+                write!(f, "the key derivation needs {iterations} iterations; at most {limit} are allowed")
             }
             Self::EncryptionMethod(method) => {
-                write!(f, "the image is encrypted by method {method}, which is not known")
+                write!(f, "the image is encrypted by method {method}, which the format doesn't define")
             }
-            Self::CompressionType(kind) => write!(f, "compression type {kind} is not known"),
+            Self::CompressionType(kind) => write!(f, "the format doesn't define compression type {kind}"),
             Self::NoCodec { name } => write!(f, "this build has no codec for {name}"),
             Self::BackingFormat { name } => {
                 write!(f, "the backing file's format {name:?} is not supported; qcow2 and raw are")
@@ -129,7 +129,7 @@ impl fmt::Display for Unsupported {
     }
 }
 
-/// What a file seems to be, by its first bytes.
+/// The apparent format of a file, detected by its first bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 #[expect(missing_docs, reason = "each variant is a format's name, which `name` spells out")]
@@ -153,12 +153,12 @@ pub enum FileFormat {
 }
 
 impl FileFormat {
-    /// One of QEMU's disk formats, as against an archive or plain bytes.
+    /// Returns whether it is a disk image format of QEMU, not an archive or plain bytes.
     pub(crate) fn is_disk_image(self) -> bool {
         !matches!(self, Self::Gzip | Self::Xz | Self::Zstd | Self::Zip | Self::SevenZip | Self::Empty | Self::Unknown)
     }
 
-    /// The format's name in words.
+    /// Returns the name of the format.
     pub fn name(self) -> &'static str {
         match self {
             Self::Qcow2 => "qcow2",
@@ -170,11 +170,11 @@ impl FileFormat {
             Self::Vpc => "VHD (vpc)",
             Self::Luks => "a LUKS volume",
             Self::Parallels => "Parallels",
-            Self::Gzip => "a gzip archive; unpack it first",
-            Self::Xz => "an xz archive; unpack it first",
-            Self::Zstd => "a zstd archive; unpack it first",
-            Self::Zip => "a zip archive; unpack it first",
-            Self::SevenZip => "a 7z archive; unpack it first",
+            Self::Gzip => "a gzip archive; extract it first",
+            Self::Xz => "an xz archive; decompress it first",
+            Self::Zstd => "a zstd archive; decompress it first",
+            Self::Zip => "a zip archive; extract it first",
+            Self::SevenZip => "a 7z archive; extract it first",
             Self::Empty => "an empty file",
             Self::Unknown => "raw, or unknown",
         }

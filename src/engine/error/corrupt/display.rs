@@ -1,4 +1,4 @@
-//! What is wrong with an image in words.
+//! The messages of [`Corrupt`].
 
 use core::fmt;
 
@@ -12,44 +12,47 @@ impl fmt::Display for Corrupt {
                 write!(f, "the file ends within the qcow2 header: it has only {length} bytes")
             }
             Self::ClusterBits { bits } => {
-                write!(f, "the header gives clusters of 2^{bits} bytes; 2^9 (512 bytes) to 2^21 (2 MiB) are allowed")
+                write!(
+                    f,
+                    "the cluster size in the header is 2^{bits} bytes; 2^9 (512 bytes) to 2^21 (2 MiB) are allowed"
+                )
             }
             Self::HeaderLength { length } => {
-                write!(f, "the header gives {length} bytes as its own length, which can't be")
+                write!(f, "the header length in the header is {length} bytes, which is invalid")
             }
             Self::SubclusterTooSmall { cluster_bits } => {
                 write!(
                     f,
-                    "extended L2 entries need clusters of 16 KiB or more; the header gives 2^{cluster_bits} bytes"
+                    "extended L2 entries need clusters of 16 KiB or more; the cluster size in the header is 2^{cluster_bits} bytes"
                 )
             }
             Self::RefcountOrder { order } => {
-                write!(f, "the header gives reference counts of 2^{order} bits; at most 2^6 (64) are allowed")
+                write!(f, "the refcount width in the header is 2^{order} bits; at most 2^6 (64) are allowed")
             }
             Self::BackingNameOffset { offset } => {
-                write!(f, "the backing file's name should be at offset {offset:#x}, past the first cluster")
-            }
-            Self::BackingNameLength { length } => {
-                write!(f, "the backing file's name should be {length} bytes long, which is too much")
-            }
-            Self::CompressionFlag { flag: true, .. } => {
-                f.write_str("the header announces another compression than zlib, but its compression type is zlib")
-            }
-            Self::CompressionFlag { flag: false, compression_type } => {
                 write!(
                     f,
-                    "the header has compression type {compression_type}, but not the feature bit that goes with it"
+                    "the backing file's name is at offset {offset:#x} according to the header, past the first cluster"
                 )
+            }
+            Self::BackingNameLength { length } => {
+                write!(f, "the backing file's name has {length} bytes according to the header, which is too long")
+            }
+            Self::CompressionFlag { flag: true, .. } => f.write_str(
+                "the header has the feature bit of a compression type other than zlib, but the type is zlib",
+            ),
+            Self::CompressionFlag { flag: false, compression_type } => {
+                write!(f, "the header has compression type {compression_type}, but not the feature bit for it")
             }
             Self::TableUnaligned { table, offset } => {
                 write!(
                     f,
-                    "{} should begin at offset {offset:#x}, which is not the beginning of a cluster",
+                    "{} is at offset {offset:#x} according to the image, which is not the beginning of a cluster",
                     table.name()
                 )
             }
             Self::TableTooLarge { table, count } => {
-                write!(f, "{} should have {count} {}, which is too much", table.name(), table.unit())
+                write!(f, "{} has {count} {} according to the image, which is too large", table.name(), table.unit())
             }
             Self::NoRefcountTable => f.write_str("the image has no refcount table"),
             Self::L1TooSmall { entries, needed } => {
@@ -58,26 +61,29 @@ impl fmt::Display for Corrupt {
             Self::ExtensionTooLong { offset, length } => {
                 write!(
                     f,
-                    "the header extension at offset {offset:#x} should be {length} bytes long, more than there is room for"
+                    "the header extension at offset {offset:#x} has the length {length}, which exceeds the space for extensions"
                 )
             }
             Self::ExtensionEnd { offset, length } => write!(
                 f,
-                "the marker at offset {offset:#x} that ends the header extensions has a length, of {length} bytes, and must not"
+                "the end marker of the header extensions at offset {offset:#x} has the length {length}, which must be 0"
             ),
             Self::RawWithoutDataFile => {
-                f.write_str("the image says that its external data file is raw, but has no external data file")
+                f.write_str("the image has the feature bit of a raw external data file, but no external data file")
             }
             Self::ExtensionLength { kind, offset, length } => {
                 write!(f, "the header extension {kind:#010x} at offset {offset:#x} can't be {length} bytes long")
             }
             Self::NoCryptoHeader => {
-                f.write_str("the image is encrypted by LUKS, but doesn't say where the LUKS header is")
+                f.write_str("the image is encrypted by LUKS, but doesn't record where the LUKS header is")
             }
             Self::CryptoHeaderUnaligned { offset } => {
-                write!(f, "the LUKS header should be at offset {offset:#x}, which is not the beginning of a cluster")
+                write!(
+                    f,
+                    "the LUKS header is at offset {offset:#x} according to the image, which is not the beginning of a cluster"
+                )
             }
-            Self::Luks { offset, fault } => write!(f, "the LUKS header is broken, at offset {offset:#x}: {fault}"),
+            Self::Luks { offset, fault } => write!(f, "the LUKS header is corrupt at offset {offset:#x}: {fault}"),
             Self::SnapshotTruncated { index, offset } => {
                 write!(f, "the file ends within entry {index} of the snapshot table, at offset {offset:#x}")
             }
@@ -94,7 +100,7 @@ impl fmt::Display for Corrupt {
                 )
             }
             Self::BitmapEntry { index, directory } => {
-                write!(f, "entry {index} of the bitmap directory at offset {directory:#x} is broken")
+                write!(f, "entry {index} of the bitmap directory at offset {directory:#x} is corrupt")
             }
             Self::RefcountBlockUnaligned { entry_offset, block } => {
                 write!(
@@ -118,35 +124,32 @@ impl fmt::Display for Corrupt {
                 write!(f, "the L2 entry at offset {entry_offset:#x} has the zero flag, which version 2 doesn't have")
             }
             Self::Subclusters { entry_offset, bitmap } => {
-                write!(
-                    f,
-                    "the L2 entry at offset {entry_offset:#x} has the impossible subcluster bitmap {bitmap:#018x}"
-                )
+                write!(f, "the L2 entry at offset {entry_offset:#x} has the invalid subcluster bitmap {bitmap:#018x}")
             }
             Self::CompressedWithDataFile { entry_offset } => {
                 write!(
                     f,
-                    "the L2 entry at offset {entry_offset:#x} is compressed, though the data is in an external file"
+                    "the L2 entry at offset {entry_offset:#x} is compressed, but the data is in an external data file"
                 )
             }
             Self::MovedInDataFile { entry_offset, cluster } => {
                 write!(
                     f,
-                    "the L2 entry at offset {entry_offset:#x} puts its cluster at {cluster:#x} of the external data file, \
-                     not where it is on the disk"
+                    "the L2 entry at offset {entry_offset:#x} points to {cluster:#x} in the external data file, but the \
+                     host offset must equal the guest offset there"
                 )
             }
             Self::Uncounted { offset } => {
-                write!(f, "the cluster at offset {offset:#x} is in use, but its reference count says that it is free")
+                write!(f, "the cluster at offset {offset:#x} is in use, but its refcount is 0")
             }
             Self::Overlap { offset } => {
                 write!(
                     f,
-                    "the image is damaged: its metadata at offset {offset:#x} would be overwritten, for something else is there too"
+                    "the image is corrupt: its metadata at offset {offset:#x} overlaps other data or metadata; repair the image first"
                 )
             }
             Self::Compressed { offset, error } => {
-                write!(f, "the compressed cluster at offset {offset:#x} can't be unpacked: {error}")
+                write!(f, "the compressed cluster at offset {offset:#x} can't be decompressed: {error}")
             }
         }
     }

@@ -4,9 +4,9 @@ use crate::field;
 
 mod display;
 
-/// A rule of the format that the image breaks, and where.
+/// A rule of the format that the image breaks, and the location.
 ///
-/// Offsets are of bytes in the image file, unless said otherwise.
+/// All offsets are host offsets in bytes, unless stated otherwise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Corrupt {
@@ -15,22 +15,22 @@ pub enum Corrupt {
         /// The file's length in bytes.
         length: u64,
     },
-    /// Clusters of less than 512 bytes or more than 2 MiB.
+    /// The cluster size is less than 512 bytes or more than 2 MiB.
     ClusterBits {
         /// The header's `cluster_bits`.
         bits: u32,
     },
-    /// A header length below 104, above a cluster, or no multiple of 8.
+    /// The header length is less than 104, or more than a cluster.
     HeaderLength {
         /// The header's `header_length`.
         length: u32,
     },
-    /// Extended L2 entries with clusters of less than 16 KiB, whose subclusters would be under 512 bytes.
+    /// Extended L2 entries with clusters of less than 16 KiB, so that subclusters have less than 512 bytes.
     SubclusterTooSmall {
         /// The header's `cluster_bits`.
         cluster_bits: u32,
     },
-    /// References of more than 64 bits.
+    /// The refcount width is more than 64 bits.
     RefcountOrder {
         /// The header's `refcount_order`.
         order: u32,
@@ -45,173 +45,174 @@ pub enum Corrupt {
         /// The header's `backing_file_size`.
         length: u32,
     },
-    /// The compression type and the feature bit that announces it contradict each other.
+    /// The compression type and its feature bit contradict each other.
     CompressionFlag {
         /// Whether the feature bit is set.
         flag: bool,
         /// The header's compression type.
         compression_type: u8,
     },
-    /// A table that does not begin at a cluster.
+    /// A table does not begin at a cluster boundary.
     TableUnaligned {
-        /// Which table.
+        /// The table.
         table: HeaderTable,
-        /// Where it should begin.
+        /// The recorded offset of the table.
         offset: u64,
     },
-    /// A table that is larger than any image needs.
+    /// A table exceeds QEMU's limit.
     TableTooLarge {
-        /// Which table.
+        /// The table.
         table: HeaderTable,
-        /// Its size in its own unit: entries, or clusters for the refcount table, or bytes for the bitmap directory.
+        /// The recorded size: in entries, in clusters for the refcount table, or in bytes for the bitmap directory.
         count: u64,
     },
     /// The image has no refcount table.
     NoRefcountTable,
     /// The L1 table does not cover the disk.
     L1TooSmall {
-        /// How many entries it has.
+        /// The number of entries of the table.
         entries: u64,
-        /// How many the disk needs.
+        /// The number of entries that the disk needs.
         needed: u64,
     },
     /// A header extension reaches past the area of the extensions.
     ExtensionTooLong {
-        /// Where the extension begins.
+        /// The offset of the extension.
         offset: u64,
-        /// Its length in bytes.
+        /// The recorded length in bytes.
         length: u32,
     },
-    /// The marker behind the last header extension has a length that reaches past the area of the extensions. All
-    /// extensions can be read, but QEMU refuses the image.
+    /// The end marker of the header extensions has a length that reaches past their area.
+    ///
+    /// All extensions can be read, but QEMU refuses the image.
     ExtensionEnd {
-        /// Where the marker begins.
+        /// The offset of the marker.
         offset: u64,
-        /// Its length in bytes, which should be 0.
+        /// The recorded length in bytes, which should be 0.
         length: u32,
     },
-    /// The feature bit of a raw external data file without an external data file.
+    /// The feature bit of a raw external data file is set, but there is no external data file.
     RawWithoutDataFile,
-    /// A header extension of a known type has a length that this type can't have.
+    /// A header extension of a known type has a length that is invalid for this type.
     ExtensionLength {
-        /// The extension's type.
+        /// The type of the extension.
         kind: u32,
-        /// Where its data begins.
+        /// The offset of its data.
         offset: u64,
-        /// Its length in bytes.
+        /// The recorded length in bytes.
         length: u32,
     },
     /// An entry of the snapshot table reaches past the end of the file.
     SnapshotTruncated {
-        /// Which entry, from 0.
+        /// The index of the entry, from 0.
         index: u32,
-        /// Where it begins.
+        /// The offset of the entry.
         offset: u64,
     },
     /// An entry of the snapshot table has more than 1024 bytes of extra data.
     SnapshotExtraData {
-        /// Which entry, from 0.
+        /// The index of the entry, from 0.
         index: u32,
-        /// Where it begins.
+        /// The offset of the entry.
         offset: u64,
         /// The length of its extra data in bytes.
         length: u32,
     },
     /// A snapshot's disk is larger than its L1 table covers.
     SnapshotL1TooSmall {
-        /// Where the snapshot's L1 table begins.
+        /// The offset of the snapshot's L1 table.
         offset: u64,
-        /// How many entries it has.
+        /// The number of entries of the table.
         entries: u64,
-        /// How many the snapshot's disk needs.
+        /// The number of entries that the snapshot's disk needs.
         needed: u64,
     },
-    /// An entry of the bitmap directory is broken, or the directory ends within it.
+    /// An entry of the bitmap directory is invalid, or the directory ends within it.
     BitmapEntry {
-        /// Which entry, from 0.
+        /// The index of the entry, from 0.
         index: u32,
-        /// Where the directory begins.
+        /// The offset of the directory.
         directory: u64,
     },
-    /// A refcount table entry points to a block that does not begin at a cluster.
+    /// A refcount table entry points to a refcount block that does not begin at a cluster boundary.
     RefcountBlockUnaligned {
-        /// Where the entry is.
+        /// The offset of the entry.
         entry_offset: u64,
-        /// Where the block should begin.
+        /// The recorded offset of the block.
         block: u64,
     },
-    /// An L1 entry points to an L2 table that does not begin at a cluster.
+    /// An L1 entry points to an L2 table that does not begin at a cluster boundary.
     L2TableUnaligned {
-        /// Where the L1 entry is.
+        /// The offset of the L1 entry.
         entry_offset: u64,
-        /// Where the table should begin.
+        /// The recorded offset of the L2 table.
         table: u64,
     },
     /// An L2 entry points to a cluster that does not begin at a multiple of the cluster size.
     ClusterUnaligned {
-        /// Where the L2 entry is.
+        /// The offset of the L2 entry.
         entry_offset: u64,
-        /// Where the cluster should begin.
+        /// The recorded offset of the cluster.
         cluster: u64,
     },
-    /// An L2 entry with the zero flag, which version 2 doesn't have.
+    /// An L2 entry has the zero flag, which version 2 doesn't have.
     ZeroInVersion2 {
-        /// Where the L2 entry is.
+        /// The offset of the L2 entry.
         entry_offset: u64,
     },
-    /// An extended L2 entry with a subcluster that is both allocated and zero, or allocated without a cluster.
+    /// An extended L2 entry has a subcluster that is both allocated and zero, or allocated without a host cluster.
     Subclusters {
-        /// Where the L2 entry is.
+        /// The offset of the L2 entry.
         entry_offset: u64,
-        /// Its subcluster bitmap.
+        /// The subcluster bitmap.
         bitmap: u64,
     },
-    /// A compressed cluster in an image whose data is in an external file.
+    /// A compressed cluster in an image with an external data file.
     CompressedWithDataFile {
-        /// Where the L2 entry is.
+        /// The offset of the L2 entry.
         entry_offset: u64,
     },
-    /// An L2 entry that puts a cluster elsewhere in the external data file than it is on the disk.
+    /// An L2 entry points to a host offset in the external data file that differs from the guest offset.
     MovedInDataFile {
-        /// Where the L2 entry is.
+        /// The offset of the L2 entry.
         entry_offset: u64,
-        /// Where it puts the cluster in the data file.
+        /// The recorded offset of the cluster in the data file.
         cluster: u64,
     },
-    /// A cluster that a table refers to is counted as free.
+    /// The refcount of a cluster that a table refers to is 0.
     Uncounted {
-        /// Where the cluster begins.
+        /// The offset of the cluster.
         offset: u64,
     },
-    /// Data or a table is, or should be written, where other metadata of the image are.
+    /// Metadata overlaps other metadata or data, or a write would overwrite it.
     Overlap {
-        /// Where those metadata are.
+        /// The offset of the metadata.
         offset: u64,
     },
-    /// A compressed cluster that can't be unpacked.
+    /// A compressed cluster can't be decompressed.
     Compressed {
-        /// Where its compressed bytes begin.
+        /// The offset of its compressed bytes.
         offset: u64,
-        /// What the codec found.
+        /// The error of the codec.
         error: DecompressError,
     },
-    /// The image is encrypted by LUKS, and doesn't say where the LUKS header is.
+    /// The image is encrypted by LUKS, but doesn't record where the LUKS header is.
     NoCryptoHeader,
-    /// The LUKS header doesn't begin at a cluster.
+    /// The LUKS header doesn't begin at a cluster boundary.
     CryptoHeaderUnaligned {
-        /// Where it should begin.
+        /// The recorded offset of the LUKS header.
         offset: u64,
     },
-    /// The LUKS header is broken.
+    /// The LUKS header is corrupt.
     Luks {
-        /// Where in the file the fault is.
+        /// The offset of the corruption.
         offset: u64,
-        /// What is wrong.
+        /// The corruption.
         fault: LuksFault,
     },
 }
 
-/// A table that is found from the header, or from a snapshot.
+/// A table that the header or a snapshot points to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum HeaderTable {
