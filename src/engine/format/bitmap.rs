@@ -123,8 +123,8 @@ impl BitmapDirectory {
         let mut list = Vec::new();
         let mut at = 0;
         for index in 0..self.bitmaps {
-            let broken = Corrupt::BitmapEntry { index, directory: self.offset };
-            let (entry, next) = parse_entry(Record(bytes), at).ok_or(broken)?;
+            let corrupt = Corrupt::BitmapEntry { index, directory: self.offset };
+            let (entry, next) = parse_entry(Record(bytes), at).ok_or(corrupt)?;
             list.push(entry);
             at = next;
         }

@@ -14,7 +14,7 @@ pub(crate) type Attempt<T> = Result<T, Stop>;
 pub(crate) enum Stop {
     /// A table slice that is not cached; this is a host offset within it.
     Miss(HostOffset),
-    /// The image is damaged.
+    /// The image is corrupt.
     Corrupt(Corrupt),
     /// The request cannot be carried out.
     Misuse(Misuse),

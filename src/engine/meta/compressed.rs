@@ -16,7 +16,7 @@ use crate::storage::Storage;
 /// The largest total size of the unused buffers, in bytes.
 const MAX_BUFFERS: usize = 1 << 20;
 
-/// A cache of decompressed clusters of which only a range was read, for all files of a chain.
+/// A cache of decompressed clusters from which a request read only a range, for all files of a chain.
 pub(crate) struct ClusterCache {
     clusters: RefCell<Clusters>,
     buffers: Buffers,

@@ -120,7 +120,7 @@ impl<S: StorageMut> HostFile<S> {
     /// Extends the file with zeros, or truncates it.
     pub(crate) async fn set_size(&self, size: u64) -> Result<(), S::Error> {
         let _written = self.written();
-        // A dropped truncation may take effect, so the bytes behind `size` must not be read.
+        // A dropped truncation may take effect, so the bytes past `size` must not be read.
         self.size.set(self.size().min(size));
         self.storage.set_size(size).await?;
         self.size.set(size);

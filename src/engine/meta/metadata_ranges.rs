@@ -91,7 +91,7 @@ impl MetadataRanges {
             return;
         }
         let before = start.checked_sub(1).is_some_and(|cluster| self.is_in_range(cluster));
-        let behind = self.is_in_range(end);
+        let after = self.is_in_range(end);
         let mut bounds = self.bounds.borrow_mut();
         while let Some(within) = bounds.range(bound(start, Side::Start)..=bound(end, Side::End)).next().copied() {
             bounds.remove(&within);
@@ -99,7 +99,7 @@ impl MetadataRanges {
         if before != in_range {
             bounds.insert(bound(start, if in_range { Side::Start } else { Side::End }));
         }
-        if behind != in_range {
+        if after != in_range {
             bounds.insert(bound(end, if in_range { Side::End } else { Side::Start }));
         }
     }

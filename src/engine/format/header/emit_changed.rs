@@ -45,8 +45,8 @@ impl ChangedHeader<'_> {
     pub(crate) fn emit(&self, header: &RawHeader, placement: Placement) -> Vec<u8> {
         let mut header = RawHeader { header_length: self.header_length(header), ..header.clone() };
         let mut extensions = Vec::new();
-        if let Placement::At(place) = placement {
-            let data = place.saturating_sub(self.first_extension(&header));
+        if let Placement::At(offset) = placement {
+            let data = offset.saturating_sub(self.first_extension(&header));
             push_extension(&mut extensions, SKIPPED, &alloc::vec![0; data]);
         }
         self.push_extensions(&header, &mut extensions);
