@@ -36,7 +36,7 @@ impl Packer {
     /// Compresses a range of a disk that begins at a cluster boundary. Zeros fill the rest of the last cluster.
     pub fn pack(&mut self, disk: &[u8]) -> PackedClusters {
         let cluster_size = self.cluster_size.get();
-        let mut packed = PackedClusters::default();
+        let mut clusters = PackedClusters::default();
         let mut buffer = vec![0; cluster_size];
         let mut last = Vec::new();
         for data in disk.chunks(cluster_size) {
@@ -49,10 +49,10 @@ impl Packer {
             };
             let stored = self.pack_cluster(cluster, &mut buffer);
             // A cluster has at most 2 MiB.
-            packed.lengths.push(u32::try_from(stored.len()).unwrap_or(u32::MAX));
-            packed.bytes.extend_from_slice(stored);
+            clusters.lengths.push(u32::try_from(stored.len()).unwrap_or(u32::MAX));
+            clusters.bytes.extend_from_slice(stored);
         }
-        packed
+        clusters
     }
 
     fn pack_cluster<'a>(&mut self, cluster: &'a [u8], buffer: &'a mut [u8]) -> &'a [u8] {

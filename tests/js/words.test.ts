@@ -1,0 +1,138 @@
+import { execFileSync } from 'node:child_process'
+import { readFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import { expect, it } from 'vitest'
+
+// The vocabulary of the source. A word is here once it is gone from the directories that it names, so that it does not come back.
+
+const root = fileURLToPath(new URL('../../', import.meta.url))
+
+interface Word {
+  /** A pattern that matches the word as a whole, in any case: in text, and between the underscores of an identifier. */
+  readonly word: string
+  /** What to write instead. */
+  readonly instead: string
+  /** Files and directories to check. */
+  readonly where: readonly string[]
+  /** Lines that may have the word: the file, and a part of the line. */
+  readonly except?: readonly (readonly [file: string, line: string])[]
+}
+
+const rewritten = [
+  'src/engine/blocking.rs',
+  'src/engine/codec',
+  'src/engine/crypto',
+  'src/engine/error',
+  'src/engine/field.rs',
+  'src/engine/format',
+  'src/engine/lib.rs',
+  'src/engine/meta',
+  'src/engine/ready.rs',
+  'src/engine/storage',
+]
+
+const engine = ['src/engine']
+
+const words: readonly Word[] = [
+  { word: 'roots', instead: 'table pointers', where: engine },
+  { word: 'relieves?', instead: 'write back', where: engine },
+  { word: 'settle[sd]?', instead: 'write back, drain or complete', where: engine },
+  { word: 'in_flight', instead: 'cluster locks', where: engine },
+  { word: 'give[ns]?[ _]back', instead: 'free or release', where: engine },
+  { word: 'sees? to it', instead: 'ensures', where: engine },
+  { word: 'nobody|no one', instead: 'no request, task or caller', where: rewritten },
+  { word: 'somebody|someone', instead: 'a request, task or caller', where: rewritten },
+  { word: 'who|whoever|whom', instead: 'the caller, request or task that', where: rewritten },
+  { word: 'flaws?', instead: 'corruption or problem', where: rewritten },
+  { word: '(?<!into_)owned', instead: 'COPIED', where: rewritten },
+  { word: 'occupied', instead: 'metadata ranges', where: rewritten },
+  { word: 'heads?', instead: 'header', where: rewritten },
+  { word: 'pieces?', instead: 'segment or step', where: rewritten },
+  { word: 'but for', instead: 'except', where: rewritten },
+  { word: 'give[ns]? up', instead: 'free or remove', where: rewritten },
+  { word: 'mend(s|ed|ing)?', instead: 'repair', where: rewritten },
+  {
+    word: 'packed',
+    instead: 'compressed',
+    where: rewritten,
+    except: [
+      // The engine's name of the function, like that of the packers in TypeScript.
+      ['src/engine/codec/compressor.rs', '[`Image::write_packed`](crate::Image::write_packed)'],
+    ],
+  },
+  { word: 'unpack(s|ed|ing)?', instead: 'decompress', where: rewritten },
+  { word: 'told|tells?', instead: 'return, report or call', where: rewritten },
+  { word: 'says?', instead: 'record, mean or return', where: rewritten },
+  { word: 'taken', instead: 'allocated, locked or removed', where: rewritten },
+  { word: '(?<!in[ _])places?', instead: 'offset, position or slot', where: rewritten },
+  {
+    word: 'behind',
+    instead: 'after or past',
+    where: rewritten,
+    except: [
+      // What a dropped future leaves behind.
+      ['src/engine/meta/cancellation.rs', 'leaves behind'],
+      ['src/engine/meta/cancellation.rs', 'leaves the same state behind'],
+    ],
+  },
+  { word: 'lies?', instead: 'is', where: rewritten },
+  { word: 'damaged|broken', instead: 'corrupt or invalid', where: rewritten },
+  { word: 'owes?', instead: 'is not drained', where: rewritten },
+  { word: 'takes? note', instead: 'record or register', where: rewritten },
+  { word: 'reference counts?', instead: 'refcount', where: rewritten },
+]
+
+const sources = execFileSync('git', ['ls-files', '-z', '--', '*.rs'], { cwd: root, encoding: 'utf8' })
+  .split('\0')
+  .filter((file) => file !== '')
+
+const linesOf = new Map<string, readonly string[]>()
+
+function read(file: string): readonly string[] {
+  const lines = linesOf.get(file) ?? readFileSync(root + file, 'utf8').split('\n')
+  linesOf.set(file, lines)
+  return lines
+}
+
+function filesIn(where: readonly string[]): string[] {
+  return sources.filter((file) => where.some((each) => file === each || file.startsWith(`${each}/`)))
+}
+
+/** Each line with the word: the place, the line, and what to write instead. */
+function found({ word, instead, where, except = [] }: Word): string[] {
+  const pattern = new RegExp(`(?<![A-Za-z])(?:${word})(?![A-Za-z])`, 'i')
+  const isExcepted = (file: string, line: string) => except.some(([each, part]) => file === each && line.includes(part))
+  return filesIn(where).flatMap((file) =>
+    read(file).flatMap((line, index) => {
+      const match = isExcepted(file, line) ? null : pattern.exec(line)
+      return match ? [`${file}:${index + 1}: write "${instead}" instead of "${match[0]}": ${line.trim()}`] : []
+    }),
+  )
+}
+
+it('has only the standard terms in the source', () => {
+  expect(words.flatMap(found)).toEqual([])
+})
+
+it('checks files that exist, and lists no exception without a line', () => {
+  const empty = words.flatMap(({ where }) => where.filter((each) => filesIn([each]).length === 0))
+  const unused = words.flatMap(({ except = [] }) =>
+    except.filter(([file, part]) => !sources.includes(file) || !read(file).some((line) => line.includes(part))),
+  )
+  expect({ empty, unused }).toEqual({ empty: [], unused: [] })
+})
+
+it('finds a word in text and in identifiers, but not within another word', () => {
+  const line = (text: string) => {
+    linesOf.set('src/engine/meta/lock.rs', [text])
+    return words.flatMap((word) => found({ ...word, where: ['src/engine/meta/lock.rs'] })).length
+  }
+  try {
+    expect(['// Nobody waits.', 'fn place_of() {}', '/// Who holds it'].map(line)).toEqual([1, 1, 1])
+    expect(
+      ['a write in place', 'fn write_in_place() {}', 'let replaced = whole;', 'text.into_owned()'].map(line),
+    ).toEqual([0, 0, 0, 0])
+  } finally {
+    linesOf.delete('src/engine/meta/lock.rs')
+  }
+})
