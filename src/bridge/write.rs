@@ -52,7 +52,7 @@ impl WasmImage {
     /// Writes clusters that a `WasmPacker` has packed, from `offset` of the disk on.
     pub fn write_packed(&self, offset: u64, lengths: Vec<u32>, bytes: Vec<u8>) -> Result<JsValue, JsValue> {
         let (image, clusters) = (self.image.clone(), PackedClusters { lengths, bytes });
-        self.runtime.start(async move { done(image.write_packed(offset, &clusters).await) })
+        self.runtime.start(async move { done(image.write_precompressed(offset, &clusters).await) })
     }
 
     /// Makes a part of the disk read as zeros.

@@ -37,12 +37,12 @@ fn what_is_packed_elsewhere_is_read_here() {
         let clusters = packed(&disk, zstd);
         assert_eq!(clusters.lengths[1], 0);
         assert_eq!(clusters.lengths[2], 1 << BITS);
-        now(image.write_packed(0, &clusters)).unwrap();
+        now(image.write_precompressed(0, &clusters)).unwrap();
         assert!(now(whole(&image)).unwrap() == disk);
         // Once more over what is there, and as noise over what was packed.
         let noise = Random::seeded(2).noise(512);
-        now(image.write_packed(0, &clusters)).unwrap();
-        now(image.write_packed(4 << BITS, &packed(&noise, zstd))).unwrap();
+        now(image.write_precompressed(0, &clusters)).unwrap();
+        now(image.write_precompressed(4 << BITS, &packed(&noise, zstd))).unwrap();
         assert!(now(range(&image, 4 << BITS, 512)).unwrap() == noise);
         now(image.close()).unwrap();
         let findings = machine.with_files(|files| check(&files[IMAGE]));
@@ -56,7 +56,7 @@ fn what_are_no_clusters_of_the_disk_is_refused() {
     let (machine, _) = setup.make(&mut Random::seeded(1));
     let image = setup.open(&machine).unwrap();
     let clusters = |lengths: &[u32], bytes: usize| PackedClusters { lengths: lengths.to_vec(), bytes: vec![1; bytes] };
-    let refused = |offset, clusters: PackedClusters| match now(image.write_packed(offset, &clusters)) {
+    let refused = |offset, clusters: PackedClusters| match now(image.write_precompressed(offset, &clusters)) {
         Err(Error::Misuse(misuse)) => misuse,
         other => panic!("{other:?}"),
     };
@@ -70,6 +70,6 @@ fn what_are_no_clusters_of_the_disk_is_refused() {
         let misuse = refused(offset, clusters(&vec![0; count], 0));
         assert!(matches!(misuse, Misuse::OutOfBounds { .. }), "{misuse}");
     }
-    now(image.write_packed(0, &clusters(&[], 0))).unwrap();
+    now(image.write_precompressed(0, &clusters(&[], 0))).unwrap();
     assert!(now(whole(&image)).unwrap() == [0; 2 << BITS]);
 }

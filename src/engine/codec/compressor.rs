@@ -8,7 +8,7 @@ use core::num::NonZeroUsize;
 
 use super::contract::Compress;
 
-/// Compresses ranges of a disk, cluster by cluster, for [`Image::write_packed`](crate::Image::write_packed).
+/// Compresses ranges of a disk by clusters, for [`Image::write_precompressed`](crate::Image::write_precompressed).
 ///
 /// Compression is the slow step of a compressed write, so it is useful to run it in other threads.
 pub struct Packer {

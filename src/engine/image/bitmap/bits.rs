@@ -5,11 +5,11 @@ use alloc::collections::BTreeMap;
 use alloc::collections::btree_map::Entry;
 use core::ops::Range;
 
-/// How many bytes of a bitmap are kept together.
+/// The number of bitmap bytes per chunk.
 const CHUNK: usize = 512;
 const CHUNK_BITS: u64 = CHUNK as u64 * 8;
 
-/// Bits, of which only those that are set take memory.
+/// A sparse set of bits: chunks without set bits take no memory.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Bits {
     chunks: BTreeMap<u64, Chunk>,
@@ -52,14 +52,15 @@ impl Bits {
         }
     }
 
-    /// Whether any of the bits that the bytes of `range` hold is set.
+    /// Whether any bit in the bytes of `range` is set.
     pub(crate) fn any_in_bytes(&self, range: Range<u64>) -> bool {
         let chunks = range.start / CHUNK as u64..range.end.div_ceil(CHUNK as u64);
-        // A chunk without a bit is not there.
+        // A chunk without set bits is absent.
         !chunks.is_empty() && self.chunks.range(chunks).next().is_some()
     }
 
-    /// Sets in `bytes`, those of the bitmap from `start` on, every bit that is set here. `start` is a multiple of 512.
+    /// Sets the bits of this set in `bytes`, which are the bytes of the bitmap from `start`. `start` is a multiple of
+    /// 512.
     pub(crate) fn merge_into(&self, start: u64, bytes: &mut [u8]) {
         let first = start / CHUNK as u64;
         for (index, part) in bytes.chunks_mut(CHUNK).enumerate() {
@@ -72,7 +73,7 @@ impl Bits {
     }
 }
 
-/// Sets the bits of `range`; the first one is the lowest of the first byte.
+/// Sets the bits of `range`; bit 0 is the lowest bit of the first byte.
 fn set_bits(bytes: &mut [u8], range: Range<u64>) {
     let (first, last) = (range.start / 8, (range.end - 1) / 8);
     for at in first..=last {
@@ -85,7 +86,7 @@ fn set_bits(bytes: &mut [u8], range: Range<u64>) {
     }
 }
 
-/// The runs of set bits in `bytes`, in bits from their beginning.
+/// Returns the runs of set bits in `bytes`, as bit indices.
 pub(crate) fn runs(bytes: &[u8]) -> impl Iterator<Item = Range<u64>> {
     let mut at = 0;
     let end = bytes.len() as u64 * 8;

@@ -1,4 +1,4 @@
-//! Which parts of the disk a bitmap has.
+//! The ranges of the disk that a bitmap marks.
 
 use alloc::vec::Vec;
 use core::ops::Range;
@@ -13,12 +13,14 @@ use crate::image::info::stored_bitmaps;
 use crate::storage::Storage;
 
 impl<S: Storage> Image<S> {
-    /// The ranges of the disk, in bytes, whose bits are set, from `offset` on; and where to go on, which is the disk's size if these
-    /// are all. A call looks at one cluster of the bitmap.
+    /// Returns the byte ranges of the disk, from `offset`, whose bits are set, and where to continue.
+    ///
+    /// The second value is the offset for the next call, or the disk's size if there are no more ranges. A call reads
+    /// one cluster of the bitmap.
     ///
     /// # Errors
     ///
-    /// [`Misuse::Bitmap`](crate::Misuse::Bitmap) where there is no such bitmap, or it is inconsistent.
+    /// [`Misuse::Bitmap`](crate::Misuse::Bitmap) if there is no such bitmap, or if it is inconsistent.
     pub async fn bitmap_extents(&self, name: &str, offset: u64) -> Result<(Vec<Range<u64>>, u64), Error<S::Error>> {
         let bitmap = self.bitmap_named(name).await?;
         let (file, geometry, size) = (&self.top.files.image, self.top.tables.geometry(), self.size());

@@ -1,14 +1,14 @@
-//! Dirty bitmaps: which parts of the disk changed since some time.
+//! Dirty bitmaps: the parts of the disk that changed since some point in time.
 //!
-//! An image that is open for writing has its bitmaps in memory, with the bits that were set since it was opened; the rest
-//! stays in the file. Before the first change, the file's bitmaps are marked as in use, so that after a crash they are known to
-//! be out of date. [`Image::close`] stores them, and takes the marks back:
+//! An image that is open for writing has its bitmaps in memory, with the bits that were set since it was opened. The
+//! other bits stay in the file. Before the first change, the bitmaps in the file are marked as in use, so that after a
+//! crash they are known to be out of date. [`Image::close`] stores them and clears the marks:
 //!
 //! ```text
-//! new tables and a new directory, in free clusters | the header | (the old ones are free)
+//! new tables and a new directory, in free clusters | the header | (the old ones are freed)
 //! ```
 //!
-//! A crash in between leaks clusters at worst.
+//! A crash between these steps leaks clusters at worst.
 
 mod bits;
 mod extents;
@@ -33,32 +33,32 @@ use crate::storage::{Storage, StorageMut};
 #[derive(Default)]
 pub(crate) struct Bitmaps {
     list: RefCell<Vec<Bitmap>>,
-    /// The file has others.
+    /// The bitmaps differ from those in the file.
     changed: Cell<bool>,
-    /// There are such as follow the changes of the disk.
+    /// Some bitmap records the changes of the disk.
     any_enabled: Cell<bool>,
-    /// They are told of changes.
+    /// The bitmaps are registered as an observer of changes.
     is_observing: Cell<bool>,
 }
 
-/// A bitmap, as it is in memory.
+/// A bitmap in memory.
 #[derive(Clone, Debug)]
 pub(crate) struct Bitmap {
     name: String,
     granularity_bits: u8,
     enabled: bool,
-    /// It was not stored when the image was last written: its contents say nothing.
+    /// The bitmap was not stored when the image was last written: its contents are meaningless.
     inconsistent: bool,
-    /// What the file has of it; `None` where no bit is set there.
+    /// The table in the file; `None` if no bit is set there.
     table: Option<BitmapTable>,
-    /// Bits that are set besides.
+    /// The bits that were set since the bitmap was loaded.
     added: Bits,
-    /// The disk has another size than the bitmap of the file.
+    /// The disk size differs from that of the bitmap in the file.
     resized: bool,
 }
 
 impl Bitmaps {
-    /// Takes in what the directory of the file lists.
+    /// Loads the bitmaps that the directory of the file lists.
     pub(crate) fn load(&self, entries: Vec<(BitmapInfo, BitmapTable)>) {
         let bitmap = |(info, table): (BitmapInfo, BitmapTable)| Bitmap {
             name: info.name,
@@ -70,10 +70,10 @@ impl Bitmaps {
             resized: false,
         };
         self.list.replace(entries.into_iter().map(bitmap).collect());
-        self.count_enabled();
+        self.update_any_enabled();
     }
 
-    /// Notes that `range` of the disk, in bytes, changes.
+    /// Records that `range` of the disk, in bytes, changes.
     pub(crate) fn mark(&self, range: &Range<u64>) {
         if self.any_enabled.get() && !range.is_empty() {
             self.mark_each(range);
@@ -88,7 +88,7 @@ impl Bitmaps {
         }
     }
 
-    /// Notes that the disk has another size.
+    /// Records that the disk size changes.
     pub(crate) fn resize(&self) {
         for bitmap in self.list.borrow_mut().iter_mut() {
             bitmap.resized = true;
@@ -106,12 +106,12 @@ impl Bitmaps {
         self.list.borrow().iter().map(info).collect()
     }
 
-    fn count_enabled(&self) {
+    fn update_any_enabled(&self) {
         let any = self.list.borrow().iter().any(|bitmap| bitmap.enabled && !bitmap.inconsistent);
         self.any_enabled.set(any);
     }
 
-    /// Changes a bitmap that is consistent.
+    /// Changes a bitmap, which must be consistent.
     fn change(&self, name: &str, change: impl FnOnce(&mut Bitmap)) -> Result<(), Misuse> {
         {
             let mut list = self.list.borrow_mut();
@@ -122,7 +122,7 @@ impl Bitmaps {
             change(bitmap);
         }
         self.changed.set(true);
-        self.count_enabled();
+        self.update_any_enabled();
         Ok(())
     }
 }
@@ -136,19 +136,19 @@ impl Bitmap {
 }
 
 impl<S: Storage> Qcow2File<S> {
-    /// Has the bitmaps told of changes from now on.
+    /// Registers the bitmaps as an observer of changes.
     pub(in crate::image) fn observe_for_bitmaps(&self) {
         if self.bitmaps.is_observing.replace(true) {
             return;
         }
         let (bitmaps, disk) = (self.bitmaps.clone(), self.active.clone());
-        // Behind the disk is only VM state.
+        // After the end of the disk there is only VM state.
         self.observers.add(Rc::new(move |range| bitmaps.mark(&(range.start..range.end.min(disk.size())))));
     }
 }
 
 impl<S: Storage> Image<S> {
-    /// The bitmaps, where the image is open for writing.
+    /// The bitmaps, if the image is open for writing.
     pub(in crate::image) fn bitmaps_in_memory(&self) -> Option<Vec<BitmapInfo>> {
         self.top.writeback.get().map(|_| self.top.bitmaps.infos())
     }
@@ -159,12 +159,12 @@ impl<S: Storage> Image<S> {
 }
 
 impl<S: StorageMut> Image<S> {
-    /// Adds a bitmap, of which no bit is set. It is stored when the image is closed.
+    /// Creates a bitmap without set bits. It is stored when the image is closed.
     ///
     /// # Errors
     ///
-    /// [`Misuse::Bitmap`] for a name that is taken, empty or longer than 1023 bytes, for a granularity that is no power of two from
-    /// 512 to 2 GiB, and for an image of version 2.
+    /// [`Misuse::Bitmap`] for a name that exists, is empty or is longer than 1023 bytes, for a granularity that is not
+    /// a power of two from 512 to 2 GiB, and for an image of version 2.
     pub async fn create_bitmap(
         &self,
         name: &str,
@@ -176,7 +176,7 @@ impl<S: StorageMut> Image<S> {
         let granularity = granularity.unwrap_or(cluster_size.clamp(4096, 65536));
         let invalid = |why| problem(name, BitmapProblem::Invalid(why));
         if !self.top.header().is_version_3() {
-            return Err(invalid("an image of version 2 holds no bitmaps").into());
+            return Err(invalid("an image of version 2 cannot hold bitmaps; amend it to version 3 first").into());
         }
         if name.is_empty() || name.len() > usize::from(MAX_NAME) {
             return Err(invalid("its name must have 1 to 1023 bytes").into());
@@ -187,14 +187,14 @@ impl<S: StorageMut> Image<S> {
         let granularity_bits =
             allowed.ok_or_else(|| invalid("its granularity must be a power of two from 512 bytes to 2 GiB"))?;
         if self.size().div_ceil(granularity).div_ceil(8) > MAX_BITMAP_BYTES {
-            return Err(invalid("the disk is too large for bits that are so fine").into());
+            return Err(invalid("the granularity is too fine for a disk of this size; use a larger one").into());
         }
         let bitmaps = self.bitmaps();
         if bitmaps.list.borrow().iter().any(|bitmap| bitmap.name == name) {
             return Err(problem(name, BitmapProblem::Exists).into());
         }
         if bitmaps.list.borrow().len() >= MAX_BITMAPS as usize {
-            return Err(invalid("there are as many as an image can hold").into());
+            return Err(invalid("the image already has the maximum number of bitmaps").into());
         }
         self.begin_changing_bitmaps().await?;
         let (name, table, added) = (name.into(), None, Bits::default());
@@ -202,22 +202,22 @@ impl<S: StorageMut> Image<S> {
         self.top.observe_for_bitmaps();
         bitmaps.list.borrow_mut().push(bitmap);
         bitmaps.changed.set(true);
-        bitmaps.count_enabled();
+        bitmaps.update_any_enabled();
         Ok(())
     }
 
-    /// Removes a bitmap, also one that is inconsistent.
+    /// Deletes a bitmap, even an inconsistent one.
     pub async fn delete_bitmap(&self, name: &str) -> Result<(), Error<S::Error>> {
         self.begin_changing_bitmaps().await?;
         let bitmaps = self.bitmaps();
         let index = bitmaps.list.borrow().iter().position(|bitmap| bitmap.name == name);
         bitmaps.list.borrow_mut().remove(index.ok_or_else(|| missing(name))?);
         bitmaps.changed.set(true);
-        bitmaps.count_enabled();
+        bitmaps.update_any_enabled();
         Ok(())
     }
 
-    /// Unsets all bits of a bitmap.
+    /// Clears all bits of a bitmap.
     pub async fn clear_bitmap(&self, name: &str) -> Result<(), Error<S::Error>> {
         self.begin_changing_bitmaps().await?;
         Ok(self.bitmaps().change(name, |bitmap| {
@@ -226,7 +226,7 @@ impl<S: StorageMut> Image<S> {
         })?)
     }
 
-    /// Sets whether a bitmap follows the changes of the disk.
+    /// Sets whether a bitmap records the changes of the disk.
     pub async fn enable_bitmap(&self, name: &str, enabled: bool) -> Result<(), Error<S::Error>> {
         self.begin_changing_bitmaps().await?;
         Ok(self.bitmaps().change(name, |bitmap| bitmap.enabled = enabled)?)
@@ -243,7 +243,7 @@ impl<S: StorageMut> Image<S> {
         })?)
     }
 
-    /// What is stored is out of date from now on.
+    /// Marks the stored bitmaps as in use, because they are out of date from now on.
     async fn begin_changing_bitmaps(&self) -> Result<(), Error<S::Error>> {
         let writeback = self.writable()?;
         let _guard = writeback.lock.acquire().await;

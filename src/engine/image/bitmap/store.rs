@@ -14,44 +14,45 @@ use crate::format::header::extension::{BITMAPS, BitmapDirectory};
 use crate::format::header::feature;
 use crate::image::Image;
 use crate::image::info::stored_bitmaps;
-use crate::image::open::header::Head;
+use crate::image::open::header::StoredHeader;
 use crate::image::options::replace_header::{OldHeader, replace_header};
 use crate::meta::restructure::Restructure;
 use crate::storage::StorageMut;
 
-/// A bitmap that is being stored: with its new table, and the clusters of the old one that it does not need any more.
+/// A bitmap that is being stored, with its new table and the clusters of the old one that it no longer needs.
 struct Stored {
     bitmap: Bitmap,
     freed: Vec<Range<u64>>,
 }
 
 impl Bitmap {
-    /// The flags of its entry in the directory.
+    /// The flags of the bitmap's directory entry.
     fn flags(&self) -> u32 {
         flags(self.inconsistent, self.enabled)
     }
 }
 
 impl Bitmaps {
-    /// The file has other bitmaps, or marks them as in use.
-    pub(crate) fn are_to_be_stored(&self, marked: bool) -> bool {
+    /// Whether the bitmaps differ from those in the file, or are marked there as in use.
+    pub(crate) fn need_storing(&self, marked: bool) -> bool {
         self.changed.get() || (marked && self.list.borrow().iter().any(|bitmap| !bitmap.inconsistent))
     }
 }
 
 impl<S: StorageMut> Image<S> {
-    /// Stores the bitmaps, and takes back the marks that say that they are in use. Durable when it completes.
+    /// Stores the bitmaps and clears their in-use marks. Durable when it completes.
     pub(in crate::image) async fn store_bitmaps(&self) -> Result<(), Error<S::Error>> {
         let writeback = self.writable()?;
         let bitmaps = &self.top.bitmaps;
-        if !self.top.header().is_version_3() || !bitmaps.are_to_be_stored(writeback.marked_bitmaps()) {
+        if !self.top.header().is_version_3() || !bitmaps.need_storing(writeback.marked_bitmaps()) {
             return Ok(());
         }
         let closed = writeback.gate.close().await;
         let files = &self.top.files;
         let geometry = self.top.tables.geometry();
         let old = self.old_directory().await?;
-        let mut freed: Vec<Range<u64>> = old.iter().map(|place| clusters(geometry, place.offset, place.size)).collect();
+        let mut freed: Vec<Range<u64>> =
+            old.iter().map(|directory| clusters(geometry, directory.offset, directory.size)).collect();
         let mut stored = Vec::new();
         let list = bitmaps.list.borrow().clone();
         let known = stored_bitmaps(&self.top).await?;
@@ -79,7 +80,7 @@ impl<S: StorageMut> Image<S> {
         };
         new.commit().await?;
         self.switch_directory(directory).await?;
-        // Nothing is waited for from here on: the next change marks the bitmaps again.
+        // No await from here on: the next change marks the bitmaps again.
         writeback.keep_bitmaps(directory.map(|directory| directory.flag_offsets(&entries)).unwrap_or_default());
         bitmaps.list.replace(stored);
         bitmaps.changed.set(false);
@@ -89,7 +90,7 @@ impl<S: StorageMut> Image<S> {
         Ok(())
     }
 
-    /// Writes the table of a bitmap, and the clusters of it that have other bits than the file has.
+    /// Writes the table of a bitmap, and those of its clusters whose bits differ from the file.
     async fn store_bitmap(&self, new: &Restructure<'_, S>, mut bitmap: Bitmap) -> Result<Stored, Error<S::Error>> {
         let (file, geometry) = (&self.top.files.image, self.top.tables.geometry());
         let entries = bitmap.table_entries(self.size(), geometry).max(1);
@@ -110,7 +111,7 @@ impl<S: StorageMut> Image<S> {
             let part = if bitmap.added.any_in_bytes(covered.clone()) || (is_resized && part != Part::Zeros) {
                 let mut set = part.read(file, geometry).await?;
                 bitmap.added.merge_into(covered.start, &mut set);
-                self.cut(&bitmap, covered.start, &mut set);
+                self.clear_past_end(&bitmap, covered.start, &mut set);
                 freed.extend(cluster_of(geometry, part));
                 if set.iter().all(|byte| *byte == 0) { Part::Zeros } else { Part::At(new.write_new(set).await?) }
             } else {
@@ -128,8 +129,8 @@ impl<S: StorageMut> Image<S> {
         Ok(Stored { bitmap, freed })
     }
 
-    /// Unsets the bits behind the end of the disk.
-    fn cut(&self, bitmap: &Bitmap, start: u64, bytes: &mut [u8]) {
+    /// Clears the bits after the end of the disk.
+    fn clear_past_end(&self, bitmap: &Bitmap, start: u64, bytes: &mut [u8]) {
         let bits = self.size().div_ceil(1 << bitmap.granularity_bits).saturating_sub(start * 8);
         for (index, byte) in bytes.iter_mut().enumerate() {
             let left = bits.saturating_sub(index as u64 * 8);
@@ -139,16 +140,16 @@ impl<S: StorageMut> Image<S> {
         }
     }
 
-    /// Where the directory is that the header names.
+    /// The directory that the header points to.
     async fn old_directory(&self) -> Result<Option<BitmapDirectory>, Error<S::Error>> {
         if !self.top.header().has_consistent_bitmaps() {
             return Ok(None);
         }
-        let head = Head::read(&self.top.files.image).await.map_err(Error::Storage)??;
-        Ok(head.extensions.bitmap_directory())
+        let stored = StoredHeader::read(&self.top.files.image).await.map_err(Error::Storage)??;
+        Ok(stored.extensions.bitmap_directory())
     }
 
-    /// The clusters that a bitmap of the file takes.
+    /// The clusters of a bitmap in the file, with its table.
     async fn clusters_of(&self, table: BitmapTable) -> Result<Vec<Range<u64>>, Error<S::Error>> {
         let geometry = self.top.tables.geometry();
         let parts = parts(&self.top.files.image, Some(table)).await?;
@@ -156,31 +157,31 @@ impl<S: StorageMut> Image<S> {
         Ok(parts.into_iter().filter_map(|part| cluster_of(geometry, part)).chain([own]).collect())
     }
 
-    /// Has the header name another directory.
+    /// Makes the header point to another directory.
     async fn switch_directory(&self, directory: Option<BitmapDirectory>) -> Result<(), Error<S::Error>> {
         let writeback = self.writable()?;
         let _guard = writeback.lock.acquire().await;
         let file = &self.top.files.image;
-        let head = Head::read(file).await.map_err(Error::Storage)??;
-        let old = OldHeader::read(file, &head.header).await?;
+        let stored = StoredHeader::read(file).await.map_err(Error::Storage)??;
+        let old = OldHeader::read(file, &stored.header).await?;
         let replaced = [(BITMAPS, directory.map(BitmapDirectory::to_bytes))];
         let changed = ChangedHeader {
             old: &old.bytes,
-            old_header: &head.header,
-            extensions: &head.extensions,
+            old_header: &stored.header,
+            extensions: &stored.extensions,
             replaced: &replaced,
             name: &old.backing_name,
-            format: head.extensions.backing_format(),
-            data_file_name: head.extensions.data_file_name(),
+            format: stored.extensions.backing_format(),
+            data_file_name: stored.extensions.data_file_name(),
         };
-        let mut raw = head.header.clone();
+        let mut raw = stored.header.clone();
         raw.autoclear_features &= !feature::BITMAPS;
         if directory.is_some() {
             raw.autoclear_features |= feature::BITMAPS;
         }
         writeback.replace_header(replace_header(file, &raw, &changed)).await?;
-        let head = Head::read(file).await.map_err(Error::Storage)??;
-        self.top.current_header.set(Header::check(head.header, &head.feature_names)?);
+        let stored = StoredHeader::read(file).await.map_err(Error::Storage)??;
+        self.top.current_header.set(Header::check(stored.header, &stored.feature_names)?);
         Ok(())
     }
 }
@@ -190,7 +191,7 @@ fn cluster_of(geometry: Geometry, part: Part) -> Option<Range<u64>> {
     Some(clusters(geometry, offset.0, geometry.cluster_size()))
 }
 
-/// The clusters that so many bytes take.
+/// The clusters of `length` bytes at `offset`.
 fn clusters(geometry: Geometry, offset: u64, length: u64) -> Range<u64> {
     let first = offset >> geometry.cluster_bits();
     first..first + length.div_ceil(geometry.cluster_size())

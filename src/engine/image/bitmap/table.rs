@@ -1,4 +1,4 @@
-//! What the file has of a bitmap.
+//! The table of a bitmap in the file.
 
 use alloc::vec;
 use alloc::vec::Vec;
@@ -23,7 +23,7 @@ pub(super) enum Part {
 }
 
 impl Part {
-    /// What an entry says.
+    /// Decodes an entry.
     pub(super) fn of(entry: u64) -> Self {
         match entry & BITMAP_OFFSET_MASK {
             0 if entry & 1 == 1 => Self::Ones,
@@ -32,7 +32,7 @@ impl Part {
         }
     }
 
-    /// The entry that says it.
+    /// Encodes the entry.
     pub(super) fn entry(self) -> u64 {
         match self {
             Self::Zeros => 0,
@@ -41,7 +41,7 @@ impl Part {
         }
     }
 
-    /// The bytes of the bitmap in a cluster.
+    /// Reads the bytes of the bitmap that this entry covers.
     pub(super) async fn read<S: Storage>(
         self,
         file: &HostFile<S>,
@@ -52,7 +52,7 @@ impl Part {
             Self::Zeros => Ok(vec![0; length]),
             Self::Ones => Ok(vec![0xff; length]),
             Self::At(offset) => {
-                // Where the file ends before, the bits are not set.
+                // Past the end of the file, no bit is set.
                 let mut bytes = file.read_up_to(offset, length as u64).await.map_err(Error::Storage)?;
                 bytes.resize(length, 0);
                 Ok(bytes)
@@ -61,19 +61,19 @@ impl Part {
     }
 }
 
-/// One entry of the table that the file has of a bitmap.
+/// Reads one entry of a bitmap's table.
 pub(super) async fn part<S: Storage>(
     file: &HostFile<S>,
     table: Option<BitmapTable>,
     index: u64,
 ) -> Result<Part, Error<S::Error>> {
     let Some(table) = table.filter(|table| index < u64::from(table.entries)) else { return Ok(Part::Zeros) };
-    let place = HostOffset(table.offset).plus(index * BITMAP_ENTRY_SIZE);
-    let bytes = file.read_up_to(place, BITMAP_ENTRY_SIZE).await.map_err(Error::Storage)?;
+    let offset = HostOffset(table.offset).plus(index * BITMAP_ENTRY_SIZE);
+    let bytes = file.read_up_to(offset, BITMAP_ENTRY_SIZE).await.map_err(Error::Storage)?;
     Ok(bytes.first_chunk().map_or(Part::Zeros, |entry| Part::of(u64::from_be_bytes(*entry))))
 }
 
-/// The entries of the table that the file has of a bitmap.
+/// Reads all entries of a bitmap's table.
 pub(super) async fn parts<S: Storage>(
     file: &HostFile<S>,
     table: Option<BitmapTable>,
@@ -86,7 +86,7 @@ pub(super) async fn parts<S: Storage>(
 }
 
 impl Bitmap {
-    /// How many entries the table of a disk of that size has.
+    /// The number of table entries for a disk of this size.
     pub(super) fn table_entries(&self, disk_size: u64, geometry: Geometry) -> u64 {
         let bits = disk_size.div_ceil(1 << self.granularity_bits);
         bits.div_ceil(8).div_ceil(geometry.cluster_size())

@@ -1,37 +1,37 @@
-//! Who supplies the files that an image names.
+//! Supplying the backing files that an image names.
 
 use alloc::string::String;
 use alloc::vec::Vec;
 
 use crate::storage::Storage;
 
-/// Supplies backing files. The names that images record are never followed: they are only told.
+/// Supplies backing files. The names that images record are never followed, only passed on.
 pub trait BackingResolver<S: Storage> {
-    /// The storage for the backing file of which an image tells the name.
+    /// Returns the storage for the requested backing file.
     ///
-    /// Called once for each step of the chain, from the opened image downwards. An error ends the opening.
+    /// Called once for each step of the chain, starting below the opened image. An error ends the open operation.
     async fn resolve(&mut self, request: BackingRequest<'_>) -> Result<Supply<S>, S::Error>;
 }
 
-/// What an image records of its backing file.
+/// What an image records about its backing file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BackingRequest<'a> {
-    /// 1 for the backing file of the image that is opened, 2 for that one's own, and so on.
+    /// 1 for the backing file of the opened image, 2 for that file's own backing file, and so on.
     pub depth: u32,
-    /// The name: a path, a URL, or one of QEMU's descriptions. It comes from the image, so trust nothing in it.
+    /// The name: a path, a URL, or a QEMU block device description. It comes from the image, so do not trust it.
     pub name: &'a str,
-    /// The format, such as `qcow2` or `raw`; images of old programs don't record it.
+    /// The format, such as `qcow2` or `raw`; images from old programs do not record it.
     pub format: Option<&'a str>,
 }
 
 /// The answer to a [`BackingRequest`].
 #[derive(Debug)]
 pub enum Supply<S> {
-    /// There is none: the opening ends with [`Missing::BackingFile`](crate::Missing).
+    /// There is no backing file: opening fails with [`Missing::BackingFile`](crate::Missing).
     Nothing,
-    /// Open the image without it. What it would show reads as zeros.
+    /// Open the image without the backing file. Its contents read as zeros.
     Absent,
-    /// This one.
+    /// Use this backing file.
     File(BackingFile<S>),
 }
 
@@ -40,28 +40,28 @@ pub enum Supply<S> {
 pub struct BackingFile<S> {
     /// The file.
     pub storage: S,
-    /// What it is, in place of what the image records. Where neither is known, the file's first bytes decide, as in
-    /// QEMU; give it for a raw file that a guest writes, which could be made to look like another format.
+    /// The format, in place of the recorded one. If neither is known, the file's first bytes decide, as in QEMU. Set
+    /// this for a raw file that a guest writes, which could be made to look like another format.
     pub format: Option<BackingFormat>,
     /// The external data file, for a qcow2 file that has one.
     pub data_file: Option<S>,
 }
 
-/// The formats that a backing file can have.
+/// The format of a backing file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum BackingFormat {
-    /// The disk's bytes as they are.
+    /// The bytes of the disk, unchanged.
     Raw,
     /// A qcow2 image, perhaps with a backing file of its own.
     Qcow2,
 }
 
-/// Has no backing file to supply: an image that names one is refused.
+/// Supplies no backing file: an image that names one is refused.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct NoBacking;
 
-/// Opens an image without the backing file that it names. What that would show reads as zeros.
+/// Opens an image without the backing file that it names. Its contents read as zeros.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct WithoutBacking;
 
@@ -84,7 +84,7 @@ impl BackingFormat {
     pub fn from_name(name: &str) -> Option<Self> {
         match name {
             "qcow2" => Some(Self::Qcow2),
-            // Named in place of a format, QEMU's ways to get at a file give its bytes as they are.
+            // Old images name a QEMU protocol instead of a format; it means the bytes of the file, unchanged.
             "raw" | "file" | "host_device" | "host_cdrom" | "nbd" | "http" | "https" => Some(Self::Raw),
             _ => None,
         }
@@ -109,7 +109,7 @@ impl<S: Storage> BackingResolver<S> for WithoutBacking {
     }
 }
 
-/// By position: the first for depth 1, and so on; whatever the names.
+/// Supplies files by depth, whatever the names: the first for depth 1, and so on.
 impl<S: Storage> BackingResolver<S> for Vec<BackingFile<S>> {
     async fn resolve(&mut self, _request: BackingRequest<'_>) -> Result<Supply<S>, S::Error> {
         if self.is_empty() { Ok(Supply::Nothing) } else { Ok(Supply::File(self.remove(0))) }

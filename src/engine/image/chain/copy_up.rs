@@ -1,4 +1,4 @@
-//! Making an image independent of its backing file: what that one shows is copied, and then its name is removed.
+//! Making an image independent of its backing file: copying its data, then removing its name.
 
 use alloc::vec;
 use core::ops::Range;
@@ -9,34 +9,38 @@ use crate::format::units::{GuestOffset, usize_of};
 use crate::image::Image;
 use crate::image::change::Change;
 use crate::image::change::disk::Disk;
-use crate::image::change::step::Holder;
+use crate::image::change::step::LockedBy;
 use crate::meta::run::Mapping;
 use crate::storage::StorageMut;
 
-/// How much is read at once, and held in memory, at most; whole clusters.
+/// The most bytes that are read at once and held in memory; always whole clusters.
 const MAX_SEGMENT: u64 = 1 << 20;
 
 impl<S: StorageMut> Image<S> {
-    /// Copies into the image what its backing file shows of the clusters that the `length` bytes at `offset` touch,
-    /// wherever the image says nothing of its own. The disk reads as before. Zeros take no room, but in version 2 those
-    /// that only reading tells.
+    /// Copies the data of the backing file into the clusters that the `length` bytes at `offset` touch.
     ///
-    /// Other requests go on meanwhile: those that allocate the same clusters wait, and what was written stays. Dropping the
-    /// future leaves some of it copied. Without a backing file there is nothing to do.
+    /// Only clusters that the image does not map itself are copied, so the disk reads as before. Zeros take no space,
+    /// except in version 2, if only reading the data shows that they are zeros.
+    ///
+    /// Other requests continue meanwhile. Those that allocate the same clusters wait, and their data is kept. Dropping
+    /// the future leaves a part of the range copied. Without a backing file, this does nothing.
     pub async fn copy_up(&self, offset: u64, length: u64) -> Result<(), Error<S::Error>> {
         self.change_length(offset, length, Change::CopyUp).await
     }
 
-    /// Removes the backing file's name from the header, where nothing of the disk needs the file any more: what it shows
-    /// are zeros, or has been copied up. The disk reads as before, also when it is opened without the file.
+    /// Removes the backing file's name from the header, if the disk no longer needs the file.
     ///
-    /// Waits for the requests under way, and lets new ones wait. Durable when it completes. A crash, or dropping the
-    /// future, leaves an image with the name or without; both read the same. This handle keeps the file open.
+    /// The disk does not need it if every part that the backing file provides is zeros or has been copied up. The disk
+    /// reads as before, even when it is opened without the file.
+    ///
+    /// Waits for the running requests; new requests wait for it. The change is durable when it completes. A crash, or
+    /// dropping the future, leaves an image with or without the name; both read the same. This handle keeps the backing
+    /// file open.
     ///
     /// # Errors
     ///
-    /// [`Misuse::BackingNeeded`] where a part of the disk comes from the file, where there are snapshots, which may need it
-    /// too, and where the image was opened without it, so that nobody knows.
+    /// [`Misuse::BackingNeeded`] if a part of the disk comes from the backing file, if there are snapshots, which may
+    /// need it too, and if the image was opened without it, so that the need is unknown.
     pub async fn remove_backing(&self) -> Result<(), Error<S::Error>> {
         let writeback = self.writable()?;
         let _closed = writeback.gate.close().await;
@@ -44,7 +48,7 @@ impl<S: StorageMut> Image<S> {
         if self.top.header().raw().backing_name().is_none() {
             return Ok(());
         }
-        if self.layers.len() == 1 || !self.snapshots().is_empty() || self.shows_backing().await? {
+        if self.layers.len() == 1 || !self.snapshots().is_empty() || self.needs_backing().await? {
             return Err(Misuse::BackingNeeded.into());
         }
         let _guard = writeback.lock.acquire().await;
@@ -53,7 +57,7 @@ impl<S: StorageMut> Image<S> {
         writeback.forget_backing(&self.top.files).await
     }
 
-    async fn shows_backing(&self) -> Result<bool, Error<S::Error>> {
+    async fn needs_backing(&self) -> Result<bool, Error<S::Error>> {
         let mut at = 0;
         while at < self.size() {
             let extent = crate::image::read::map::extent_at(&self.layers, at, self.size() - at).await?;
@@ -78,7 +82,7 @@ impl<S: StorageMut> Image<S> {
         let mut first = clusters.start;
         while first < clusters.end {
             let segment = first..clusters.end.min(first + (MAX_SEGMENT >> bits).max(1));
-            // Until it is dropped, entries of these clusters change here alone.
+            // While these clusters are locked, only this operation changes their entries.
             let _held = disk.writeback.cluster_locks.lock(segment.clone()).await;
             let mut range = segment.start << bits..segment.end << bits;
             while let Some(missing) = first_missing(disk, range.clone()).await? {
@@ -91,7 +95,7 @@ impl<S: StorageMut> Image<S> {
         Ok(())
     }
 
-    /// Copies whole subclusters that the image does not hold. The caller holds their clusters.
+    /// Copies whole subclusters that the image does not map. The caller has locked their clusters.
     async fn copy_missing_up(&self, disk: &Disk<'_, S>, missing: Range<u64>) -> Result<(), Error<S::Error>> {
         let mut data = vec![0; usize_of(missing.end - missing.start)];
         self.read_chain(GuestOffset(missing.start), &mut data).await?;
@@ -101,14 +105,14 @@ impl<S: StorageMut> Image<S> {
             let (length, zero) = first_part(disk.geometry(), start, rest);
             let (part, _) = rest.split_at(length);
             let copied = if zero && disk.file.header().is_version_3() {
-                self.note_zeros(disk, start..start + length as u64).await?;
+                self.mark_zeros(disk, start..start + length as u64).await?;
                 length
             } else if zero && self.is_zero(GuestOffset(start), length).await? {
                 length
             } else {
-                let step = || disk.write_step(GuestOffset(start), part.len() as u64, Holder::Caller);
+                let step = || disk.write_step(GuestOffset(start), part.len() as u64, LockedBy::Caller);
                 let step = disk.complete(step).await?;
-                self.take_step(disk, step, GuestOffset(start), part).await?
+                self.run_step(disk, step, GuestOffset(start), part).await?
             };
             start += copied as u64;
             rest = rest.get(copied..).unwrap_or_default();
@@ -117,7 +121,7 @@ impl<S: StorageMut> Image<S> {
     }
 }
 
-/// The first subclusters within `range` that the image does not hold: there the backing file shows through.
+/// Returns the first subclusters within `range` that the image does not map: the backing file provides their data.
 async fn first_missing<S: StorageMut>(
     disk: &Disk<'_, S>,
     range: Range<u64>,
@@ -133,8 +137,8 @@ async fn first_missing<S: StorageMut>(
     Ok(None)
 }
 
-/// How much of `data`, which begins at `start` of the disk, is to be treated alike, cluster by cluster; and whether it is
-/// zeros.
+/// Returns how many bytes of `data`, at `start` of the disk, can be handled alike, cluster by cluster, and whether they
+/// are zeros.
 fn first_part(geometry: Geometry, start: u64, data: &[u8]) -> (usize, bool) {
     let cluster_size = usize_of(geometry.cluster_size());
     let first = cluster_size - usize_of(geometry.offset_in_cluster(GuestOffset(start)));

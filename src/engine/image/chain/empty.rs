@@ -1,4 +1,4 @@
-//! Emptying an overlay: what it held shows in its backing file now.
+//! Emptying an overlay after its data has been committed to the backing file.
 
 use alloc::vec;
 
@@ -10,18 +10,19 @@ use crate::image::write::rewrite_tables::Rewrite;
 use crate::storage::StorageMut;
 
 impl<S: StorageMut> Image<S> {
-    /// Makes the image hold nothing of its own, so that the disk shows what the backing file has, or zeros without one. Snapshots
-    /// keep what they have. The file becomes shorter where its end is free.
+    /// Empties the image: the disk reads as its backing file, or as zeros without one.
     ///
-    /// Waits for the requests under way, and lets new ones wait. Durable when it completes. A crash, or dropping the future, leaves
-    /// the image as it was, or empty.
+    /// Snapshots keep their data. The file is truncated if its end is free.
+    ///
+    /// Waits for the running requests; new requests wait for it. The change is durable when it completes. A crash, or
+    /// dropping the future, leaves the image unchanged or empty.
     pub async fn empty(&self) -> Result<(), Error<S::Error>> {
         let writeback = self.writable()?;
         let closed = writeback.gate.close().await;
         writeback.check_writable()?;
         let file = &*self.top;
         file.observers.notify(&(0..self.size()));
-        // The new table lies behind what is freed; the second one takes a free place before that.
+        // The first new table lies after the freed clusters; the second takes a free cluster before them.
         for _ in 0..2 {
             let old = file.active.l1();
             let mut rewrite = Rewrite::begin(file, writeback, &closed, Steps::none()).await?;

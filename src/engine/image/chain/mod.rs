@@ -1,4 +1,4 @@
-//! The backing chain: who supplies its files, making an image independent of them, and emptying an overlay.
+//! The backing chain: supplying its files, making an image independent of them, emptying an overlay.
 
 pub(crate) mod backing;
 pub(crate) mod copy_up;

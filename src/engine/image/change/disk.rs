@@ -1,4 +1,4 @@
-//! The disk of an open image, as changes see it.
+//! The disk of an open image, as changes use it.
 
 use core::ops::Range;
 
@@ -14,17 +14,17 @@ use crate::meta::run::Run;
 use crate::meta::writeback::Writeback;
 use crate::storage::{Storage, StorageMut};
 
-/// The active disk of an image that is open for writing. While this exists, the L1 table stays where it is.
+/// The active disk of an image that is open for writing. While this exists, the L1 table does not move.
 pub(in crate::image) struct Disk<'a, S> {
     pub(in crate::image) file: &'a Qcow2File<S>,
     pub(in crate::image) l1: L1Table,
     pub(in crate::image) writeback: &'a Writeback,
-    /// `None` where the caller keeps the gate closed.
+    /// `None` if the caller keeps the gate closed.
     _inside: Option<SharedGuard<'a>>,
 }
 
 impl<'a, S: Storage> Disk<'a, S> {
-    /// The disk, for a caller that keeps the gate closed.
+    /// Returns the disk, for a caller that keeps the gate closed.
     pub(in crate::image) fn exclusive(
         file: &'a Qcow2File<S>,
         writeback: &'a Writeback,
@@ -47,13 +47,13 @@ impl<'a, S: Storage> Disk<'a, S> {
         GuestOffset(cluster << self.geometry().cluster_bits())
     }
 
-    /// Resolves the run at `start`, of at most `limit` bytes, which is not 0, without waiting.
+    /// Resolves the run at `start`, of at most `limit` bytes, without waiting. `limit` is not 0.
     #[inline]
     pub(in crate::image) fn resolve(&self, start: GuestOffset, limit: u64) -> Attempt<Run> {
         self.file.tables.resolve(self.file.files.image.id(), self.l1, start, limit)
     }
 
-    /// Tells the observers that `range` is about to change.
+    /// Notifies the observers that `range` is about to change.
     #[inline]
     pub(in crate::image) fn notify(&self, range: &Range<u64>) {
         self.file.observers.notify(range);
@@ -62,13 +62,13 @@ impl<'a, S: Storage> Disk<'a, S> {
     /// Fails if the `length` bytes at host offset `host` of the data file hold metadata.
     #[inline]
     pub(in crate::image) fn check_host(&self, host: HostOffset, length: u64) -> Result<(), Corrupt> {
-        // A data file holds nothing else.
+        // A data file holds no metadata.
         if self.file.files.data_file.is_some() { Ok(()) } else { self.writeback.check_host(host, length) }
     }
 }
 
 impl<'a, S: StorageMut> Disk<'a, S> {
-    /// Waits for operations that restructure the tables, and keeps the next one waiting.
+    /// Waits for operations that restructure the tables, and makes the next one wait.
     pub(in crate::image) async fn enter(image: &'a Image<S>) -> Result<Self, Error<S::Error>> {
         let writeback = image.writable()?;
         let inside = writeback.gate.enter().await;
@@ -81,7 +81,7 @@ impl<'a, S: StorageMut> Disk<'a, S> {
         Ok(Self { file, l1: file.active.l1(), writeback, _inside: Some(inside) })
     }
 
-    /// As [`Disk::enter`], without waiting: `None` if something has to be waited for, or the image cannot be written.
+    /// As [`Disk::enter`], without waiting. Returns `None` if it would have to wait, or if the image cannot be written.
     #[inline]
     pub(in crate::image) fn try_enter(image: &'a Image<S>) -> Option<Self> {
         let writeback = image.writable().ok()?;
@@ -90,10 +90,10 @@ impl<'a, S: StorageMut> Disk<'a, S> {
         writeback.is_header_ready().then(|| Self { file, l1: file.active.l1(), writeback, _inside: Some(inside) })
     }
 
-    /// Completes a change that came to `result`. Damage marks the image as corrupt, so that nothing else is written
+    /// Completes a change with this result. A corruption marks the image as corrupt, so that nothing else is written
     /// before it is repaired.
     pub(in crate::image) async fn conclude<T>(&self, result: Result<T, Error<S::Error>>) -> Result<T, Error<S::Error>> {
-        // A cluster that can't be decompressed is only the guest's loss.
+        // A compressed cluster that cannot be decompressed affects only guest data.
         if let Err(Error::Corrupt(corrupt)) = &result
             && !matches!(corrupt, Corrupt::Compressed { .. })
         {
@@ -107,9 +107,9 @@ impl<'a, S: StorageMut> Disk<'a, S> {
         result
     }
 
-    /// Writes the guest's bytes at `guest` to host offset `host`. The caller holds the sectors of an encrypted image.
+    /// Writes guest data at `guest` to host offset `host`. The caller locks the sectors of an encrypted image.
     ///
-    /// A failure loses nothing but these bytes: nothing else depends on them.
+    /// A failure loses only these bytes: nothing else depends on them.
     pub(in crate::image) async fn write_data(
         &self,
         guest: GuestOffset,

@@ -1,4 +1,4 @@
-//! The L2 entries of a change.
+//! The L2 entries that a change reads and sets.
 
 use alloc::vec::Vec;
 use core::ops::Range;
@@ -19,24 +19,24 @@ pub(in crate::image) struct Entry {
     pub(in crate::image) offset: HostOffset,
     pub(in crate::image) raw: L2Entry,
     pub(in crate::image) meaning: Cluster,
-    /// The cluster may be written in place.
+    /// The COPIED flag: the cluster may be written in place.
     pub(in crate::image) copied: bool,
 }
 
-/// The entries of consecutive guest clusters; one needs no allocation.
+/// The entries of consecutive guest clusters. A single entry needs no heap allocation.
 pub(in crate::image) enum Entries {
     One([Entry; 1]),
     Many(Vec<Entry>),
 }
 
 impl<S: Storage> Disk<'_, S> {
-    /// The entries of `clusters`, of which `run` begins in the first one: as many as are in cached tables that may be
-    /// changed in place. `None` if the first one is not in such a table.
+    /// Returns the entries of `clusters`, as many as are in cached tables that may be changed in place. `run` begins in
+    /// the first cluster. Returns `None` if the first entry is not in such a table.
     pub(in crate::image) fn entries(&self, run: &Run, clusters: Range<u64>) -> Attempt<Option<Entries>> {
         let Some((offset, raw)) = run.l2_entry.filter(|_| run.l2_table_copied) else {
             return Ok(None);
         };
-        // At most a slice's worth is read at once.
+        // Each call reads at most one slice.
         let count = usize::try_from(clusters.end - clusters.start).unwrap_or(usize::MAX);
         if count == 1 {
             return Ok(Some(Entries::One([self.decode(offset, raw)?])));
@@ -55,7 +55,7 @@ impl<S: Storage> Disk<'_, S> {
         Ok(Some(Entries::Many(entries)))
     }
 
-    /// Appends the entries at `offset` on, to the end of their slice, until there are `count`.
+    /// Appends the entries from `offset` to the end of their slice, until there are `count`.
     fn append_entries(&self, entries: &mut Vec<Entry>, offset: HostOffset, count: usize) -> Attempt<()> {
         let raw = self.file.tables.l2_entries(self.file.files.image.id(), offset, count - entries.len())?;
         let size = self.geometry().l2_entry_size();
@@ -88,7 +88,7 @@ impl Entries {
     pub(in crate::image) fn first(&self) -> Entry {
         match self {
             Self::One([entry]) => *entry,
-            // There is one at least: a slice has no fewer.
+            // There is at least one entry, because a slice is never empty.
             Self::Many(entries) => entries[0],
         }
     }
@@ -109,7 +109,7 @@ impl Entries {
 }
 
 impl Entry {
-    /// The host cluster, whether or not it holds anything.
+    /// The host cluster, whether or not it holds data.
     pub(in crate::image) fn host(&self) -> Option<HostOffset> {
         match self.meaning {
             Cluster::Compressed(span) => Some(span.start),
@@ -132,8 +132,8 @@ impl Entry {
         }
     }
 
-    /// No subcluster is allocated.
-    pub(super) fn holds_nothing(&self) -> bool {
+    /// Whether no subcluster is allocated.
+    pub(super) fn is_unallocated(&self) -> bool {
         matches!(self.meaning, Cluster::Subclusters(subclusters) if subclusters.allocated == 0)
     }
 }

@@ -1,14 +1,15 @@
-//! Changing the disk: the one place that everything goes through that modifies what the guest sees.
+//! Changing the disk: the single path for everything that modifies guest-visible data.
 //!
-//! [`Image::change`] enters the disk, tells the observers which range is about to change, and carries the change out in
-//! steps. A step is decided without waiting, from cached tables ([`wait`]): in place, or by allocating ([`step`]), or by
-//! entries alone ([`zero`]). In this order a cluster is *reserved* (allocated, its refcount set in memory), *filled* (its
-//! data written), and *linked* (an entry points to it, in memory). [`Writeback`](crate::meta::writeback::Writeback) brings
-//! refcounts and links to the file in their order. A step that is dropped, or fails, before it links frees what it
-//! reserved: a failed write of data into a cluster that is not linked harms nothing.
+//! [`Image::change`] enters the disk, notifies the observers of the range that is about to change, and carries the
+//! change out in steps. Each step is decided without waiting, from cached tables ([`wait`]): in place, or by allocating
+//! ([`step`]), or by setting entries only ([`zero`]). An allocating step works in this order: it *reserves* a cluster
+//! (allocates it and sets its refcount in memory), *fills* it (writes its data), and *links* it (makes an entry point
+//! to it, in memory). [`Writeback`](crate::meta::writeback::Writeback) writes refcounts and links to the file in the
+//! safe order. A step that is dropped or fails before it links frees what it reserved: a failed write of data into a
+//! cluster that is not linked is harmless.
 //!
-//! A change holds the guest clusters that it allocates for, so that no other change touches their entries. It writes data
-//! without any lock, and takes the metadata lock only to reserve and to link.
+//! A change locks the guest clusters that it allocates for, so that no other change touches their entries. It writes
+//! data without any lock, and takes the metadata lock only to reserve and to link.
 
 pub(super) mod disk;
 pub(super) mod entry;
@@ -30,28 +31,28 @@ use crate::meta::attempt::Attempt;
 use crate::meta::run::Run;
 use crate::storage::StorageMut;
 use disk::Disk;
-use step::{Allocation, Holder, InPlace, Step};
+use step::{Allocation, InPlace, LockedBy, Step};
 use wait::Wait;
 use zero::Zeroing;
 
-/// What becomes of a range of the disk.
+/// A change of a range of the disk.
 pub(super) enum Change<'a> {
-    /// It holds these bytes.
+    /// Writes these bytes.
     Write(&'a [u8]),
-    /// It holds these bytes, in compressed clusters.
+    /// Writes these bytes in compressed clusters.
     Compress(&'a [u8]),
-    /// It holds these clusters, which are compressed already.
-    Packed(&'a PackedClusters),
-    /// It reads as zeros, or is discarded.
+    /// Writes these clusters, which are already compressed.
+    Precompressed(&'a PackedClusters),
+    /// Zeroes or discards the range.
     Zero(Zeroing),
-    /// It holds itself what the backing file shows.
+    /// Copies the data of the backing file into the image.
     CopyUp,
 }
 
 impl<S: StorageMut> Image<S> {
     /// Changes `range` of the disk.
     pub(super) async fn change(&self, range: Range<u64>, change: Change<'_>) -> Result<(), Error<S::Error>> {
-        // What is refused leaves the file as it is, and entering may write the header.
+        // Refuse first: entering may write the header, and a refused change must not touch the file.
         self.writable()?;
         check_range(range.start, range.end - range.start, self.size())?;
         let disk = Disk::enter(self).await?;
@@ -62,16 +63,16 @@ impl<S: StorageMut> Image<S> {
         let result = match change {
             Change::Write(buf) => self.write_steps(&disk, start, buf).await,
             Change::Compress(buf) => self.write_compressed_clusters(&disk, start, buf).await,
-            Change::Packed(clusters) => self.write_packed_clusters(&disk, start, clusters).await,
+            Change::Precompressed(clusters) => self.write_precompressed_clusters(&disk, start, clusters).await,
             Change::Zero(zeroing) => self.zero_range(&disk, range, zeroing).await,
             Change::CopyUp => self.copy_clusters_up(&disk, range).await,
         };
         disk.conclude(result).await
     }
 
-    /// Writes `buf` at `offset`: [`Image::change`], where one step does, which waits for nothing but the storage.
+    /// Writes `buf` at `offset`. The fast path of [`Image::change`] for a write that one step serves.
     ///
-    /// Nearly all writes are such. What this decides is carried on with where it does not.
+    /// It waits only for the storage. Nearly all writes take it; the others continue from what it has decided so far.
     pub(super) async fn write(&self, offset: u64, buf: &[u8]) -> Result<(), Error<S::Error>> {
         let (start, length) = (GuestOffset(offset), buf.len() as u64);
         let Some(disk) = self.try_enter_write(offset, length) else {
@@ -86,11 +87,11 @@ impl<S: StorageMut> Image<S> {
         {
             return disk.file.files.data().write(step.host, buf).await.map_err(Error::Storage);
         }
-        // On the heap, for it is large, and the future of a write is moved about.
+        // On the heap: it is large, and the future of a write is moved often.
         Box::pin(self.write_on(disk, run, start, buf)).await
     }
 
-    /// Carries on with a write of `buf` at `start`, where the lookup returned `run`.
+    /// Continues a write of `buf` at `start` after the lookup returned `run`.
     async fn write_on(
         &self,
         disk: Disk<'_, S>,
@@ -99,10 +100,10 @@ impl<S: StorageMut> Image<S> {
         buf: &[u8],
     ) -> Result<(), Error<S::Error>> {
         let length = buf.len() as u64;
-        match disk.write_step_in(run, start, length, Holder::Step) {
+        match disk.write_step_in(run, start, length, LockedBy::Step) {
             Ok(Step::Allocate(step))
                 if step.length() == length
-                    && let Some(host) = step.fills_alone(self) =>
+                    && let Some(host) = step.host_if_data_alone(self) =>
             {
                 disk.file.files.data().write(host, buf).await.map_err(Error::Storage)?;
                 step.link(&disk).await
@@ -117,7 +118,8 @@ impl<S: StorageMut> Image<S> {
         }
     }
 
-    /// The disk, for a write of so many bytes that has nothing to wait for, and nothing to do when it has ended.
+    /// Enters the disk for a write that has nothing to wait for, and nothing to do after its data. Returns `None` for
+    /// others.
     pub(super) fn try_enter_write(&self, offset: u64, length: u64) -> Option<Disk<'_, S>> {
         let disk = Disk::try_enter(self)?;
         let simple = length != 0 && !disk.writeback.write_through && disk.file.encrypted.is_none();
@@ -134,16 +136,16 @@ impl<S: StorageMut> Image<S> {
         if buf.is_empty() {
             return Ok(());
         }
-        // An encrypted sector is written whole.
+        // An encrypted sector can only be written as a whole.
         let _sectors = match &disk.file.encrypted {
             Some(encrypted) => Some(encrypted.lock(start, buf.len() as u64).await),
             None => None,
         };
-        let first = disk.write_step(start, buf.len() as u64, Holder::Step);
+        let first = disk.write_step(start, buf.len() as u64, LockedBy::Step);
         self.write_from(disk, first, start, buf).await
     }
 
-    /// Writes `buf` at `start`, where the first attempt at the first step returned `first`.
+    /// Writes `buf` at `start` after the first attempt at the first step returned `first`.
     async fn write_from(
         &self,
         disk: &Disk<'_, S>,
@@ -152,20 +154,20 @@ impl<S: StorageMut> Image<S> {
         mut buf: &[u8],
     ) -> Result<(), Error<S::Error>> {
         loop {
-            let step = || disk.write_step(start, buf.len() as u64, Holder::Step);
+            let step = || disk.write_step(start, buf.len() as u64, LockedBy::Step);
             let step = disk.complete_from(first, step).await?;
-            let written = self.take_step(disk, step, start, buf).await?;
+            let written = self.run_step(disk, step, start, buf).await?;
             start = start.plus(written as u64);
             buf = buf.get(written..).unwrap_or_default();
             if buf.is_empty() {
                 return Ok(());
             }
-            first = disk.write_step(start, buf.len() as u64, Holder::Step);
+            first = disk.write_step(start, buf.len() as u64, LockedBy::Step);
         }
     }
 
-    /// Carries out a step of a write of `buf` at `start`, and returns how many bytes it wrote.
-    pub(super) async fn take_step(
+    /// Carries out a step of a write of `buf` at `start`. Returns how many bytes it wrote.
+    pub(super) async fn run_step(
         &self,
         disk: &Disk<'_, S>,
         step: Step<'_>,
@@ -180,21 +182,21 @@ impl<S: StorageMut> Image<S> {
             }
             Step::Allocate(step) => {
                 let (buf, _) = buf.split_at(usize_of(step.length()));
-                self.fill(disk, &step, start, buf).await?;
+                self.write_reserved(disk, &step, start, buf).await?;
                 step.link(disk).await?;
                 Ok(buf.len())
             }
         }
     }
 
-    async fn fill(
+    async fn write_reserved(
         &self,
         disk: &Disk<'_, S>,
         step: &Allocation<'_>,
         start: GuestOffset,
         buf: &[u8],
     ) -> Result<(), Error<S::Error>> {
-        match step.fills_alone(self) {
+        match step.host_if_data_alone(self) {
             Some(host) => disk.write_data(start, host, buf).await,
             None => Box::pin(step.copy_on_write(self, disk, buf)).await,
         }

@@ -1,4 +1,4 @@
-//! Who is told of changes, and who is asked for a pause.
+//! Observers of changes, and pauses of long operations.
 
 use alloc::rc::Rc;
 use alloc::vec::Vec;
@@ -7,10 +7,10 @@ use core::ops::Range;
 
 use futures_util::future::LocalBoxFuture;
 
-/// Is told of a range of the disk, in bytes, that is about to change.
+/// Notified of a range of the disk, in bytes, that is about to change.
 pub(crate) type Observer = Rc<dyn Fn(Range<u64>)>;
 
-/// Returns what a long operation waits for before its next step; `None` where it can go on.
+/// Returns what a long operation waits for before its next step; `None` if it can continue.
 pub(crate) type Pause = Rc<dyn Fn() -> Option<LocalBoxFuture<'static, ()>>>;
 
 /// The observers of one disk.
@@ -22,7 +22,7 @@ impl Observers {
         self.0.borrow_mut().push(observer);
     }
 
-    /// Tells everyone that `range` is about to change.
+    /// Notifies every observer that `range` is about to change.
     #[inline]
     pub(crate) fn notify(&self, range: &Range<u64>) {
         let observers = self.0.borrow();

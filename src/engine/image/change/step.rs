@@ -1,4 +1,4 @@
-//! One step of a write: what one storage write, or one allocation, serves.
+//! One step of a write: one storage write in place, or one allocation.
 
 use alloc::vec;
 use core::ops::Range;
@@ -18,72 +18,73 @@ use crate::meta::reservation::Reservation;
 use crate::meta::run::{Mapping, Run};
 use crate::storage::StorageMut;
 
-/// How much is allocated by one step, at most.
+/// The most bytes that one step allocates.
 const MAX_ALLOCATION: u64 = 4 << 20;
 
-/// A step that is decided. Dropping it undoes it.
+/// A decided step. Dropping it rolls it back.
 pub(in crate::image) enum Step<'a> {
     InPlace(InPlace<'a>),
     Allocate(Allocation<'a>),
 }
 
-/// `length` bytes that are written in place at host offset `host`.
+/// A write of `length` bytes in place at host offset `host`.
 pub(in crate::image) struct InPlace<'a> {
     pub(in crate::image) length: u64,
     pub(in crate::image) host: HostOffset,
-    /// While it runs, the cluster is not used for anything else.
+    /// Keeps the cluster from being reused while the step runs.
     _request: Request<'a>,
 }
 
-/// Host clusters, or subclusters of one, that are reserved for a write, and not linked yet.
+/// Host clusters, or subclusters, that are reserved for a write and not linked yet.
 pub(in crate::image) struct Allocation<'a> {
-    /// The entries that are to be replaced.
+    /// The entries that the step replaces.
     old: Entries,
-    /// Where the first of the host clusters begins.
+    /// The host offset of the first cluster.
     host: HostOffset,
-    fill: Fill,
-    /// `None` where the clusters are allocated already, and subclusters in them are not.
+    cow: CowRange,
+    /// `None` if the host clusters are allocated already and only subclusters are new.
     reservation: Option<Reservation<'a>>,
     request: Request<'a>,
-    /// `None` where the caller holds the guest clusters.
+    /// `None` if the caller has locked the guest clusters.
     _held: Option<LockedRange<'a>>,
 }
 
-/// Who holds the guest clusters of a step.
+/// Who locks the guest clusters of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::image) enum Holder {
+pub(in crate::image) enum LockedBy {
     Step,
     Caller,
 }
 
 impl<'a, S: StorageMut> Disk<'a, S> {
-    /// Decides how the first of the `length` bytes at `start`, which are not 0, are written: in place if their clusters
-    /// are COPIED at every level, else to clusters that are allocated for them.
+    /// Decides how to write the first of the `length` bytes at `start`: in place if their clusters are COPIED at every
+    /// level, otherwise to newly allocated clusters. `length` is not 0.
     pub(in crate::image) fn write_step(
         &self,
         start: GuestOffset,
         length: u64,
-        holder: Holder,
+        locked_by: LockedBy,
     ) -> Result<Step<'a>, Wait> {
-        self.write_step_in(self.resolve(start, length), start, length, holder)
+        self.write_step_in(self.resolve(start, length), start, length, locked_by)
     }
 
-    /// As [`Disk::write_step`], where the lookup returned `run`.
+    /// As [`Disk::write_step`], after the lookup returned `run`.
     pub(in crate::image) fn write_step_in(
         &self,
         run: Attempt<Run>,
         start: GuestOffset,
         length: u64,
-        holder: Holder,
+        locked_by: LockedBy,
     ) -> Result<Step<'a>, Wait> {
         let run = run?;
         match self.in_place(&run)? {
             Some(step) => Ok(Step::InPlace(step)),
-            None => self.allocate(&run, start, length, holder),
+            None => self.allocate(&run, start, length, locked_by),
         }
     }
 
-    /// The write in place of as much of `run` as can be; `None` if its first byte cannot be written in place.
+    /// Returns the write in place of as much of `run` as possible, or `None` if its first byte cannot be written in
+    /// place.
     #[inline]
     pub(in crate::image) fn in_place(&self, run: &Run) -> Attempt<Option<InPlace<'a>>> {
         let Run { mapping: Mapping::Data(host), copied: length @ 1.., .. } = *run else {
@@ -94,15 +95,15 @@ impl<'a, S: StorageMut> Disk<'a, S> {
     }
 
     #[inline]
-    fn allocate(&self, run: &Run, start: GuestOffset, length: u64, holder: Holder) -> Result<Step<'a>, Wait> {
+    fn allocate(&self, run: &Run, start: GuestOffset, length: u64, locked_by: LockedBy) -> Result<Step<'a>, Wait> {
         let geometry = self.geometry();
         let clusters = self.clusters(start, length.min(MAX_ALLOCATION));
         let Some(mut old) = self.entries(run, clusters.clone())? else {
             return Err(Wait::Tables(clusters));
         };
-        let held = match holder {
-            Holder::Caller => None,
-            Holder::Step => {
+        let held = match locked_by {
+            LockedBy::Caller => None,
+            LockedBy::Step => {
                 let held = self.writeback.cluster_locks.try_lock(&clusters);
                 Some(held.ok_or_else(|| Wait::Guest(clusters.clone()))?)
             }
@@ -119,15 +120,15 @@ impl<'a, S: StorageMut> Disk<'a, S> {
             }
         };
         old.truncate(count);
-        let fill = Fill::new(geometry, old.as_slice(), start, length);
-        Ok(Step::Allocate(Allocation { old, host, fill, reservation, request, _held: held }))
+        let cow = CowRange::new(geometry, old.as_slice(), start, length);
+        Ok(Step::Allocate(Allocation { old, host, cow, reservation, request, _held: held }))
     }
 
-    /// Reserves up to `wanted` host clusters for the guest clusters from `first` on.
+    /// Reserves up to `wanted` host clusters for the guest clusters from `first`.
     fn try_reserve(&self, first: u64, wanted: u64) -> Result<(Reservation<'a>, u64), Wait> {
         let writeback = self.writeback;
         if self.file.files.data_file.is_some() {
-            // In a data file every cluster has the offset that it has on the disk, and no refcount.
+            // In a data file, every cluster has its guest offset as host offset, and no refcount.
             let start = HostOffset(self.guest_offset(first).0);
             return Ok((Reservation::new(writeback, 0..0, start), wanted));
         }
@@ -138,7 +139,7 @@ impl<'a, S: StorageMut> Disk<'a, S> {
         Ok((Reservation::new(writeback, clusters, start), count))
     }
 
-    /// Reserves up to `wanted` host clusters for the guest clusters from `first` on, waiting where that is needed.
+    /// Reserves up to `wanted` host clusters for the guest clusters from `first`, waiting if needed.
     pub(in crate::image) async fn reserve(
         &self,
         first: u64,
@@ -149,33 +150,33 @@ impl<'a, S: StorageMut> Disk<'a, S> {
 }
 
 impl Allocation<'_> {
-    /// How many bytes the step writes.
+    /// The number of bytes that the step writes.
     pub(in crate::image) fn length(&self) -> u64 {
-        self.fill.data_end.0 - self.fill.data_start.0
+        self.cow.data_end.0 - self.cow.data_start.0
     }
 
-    /// The host offset of the data, if writing it alone fills the clusters: nothing has to be copied around it.
+    /// Returns the host offset of the data if no copy-on-write is needed: the data alone completes the clusters.
     ///
-    /// What is past the end of the file is zeros already, unless it would be decrypted.
-    pub(in crate::image) fn fills_alone<S: StorageMut>(&self, image: &Image<S>) -> Option<HostOffset> {
+    /// Bytes past the end of the file are zeros already, unless they would be decrypted.
+    pub(in crate::image) fn host_if_data_alone<S: StorageMut>(&self, image: &Image<S>) -> Option<HostOffset> {
         let data = image.top.files.data();
         let fresh = self.host.0 >= data.untouched() && image.top.encrypted.is_none();
-        let zero_around = fresh && self.fill.holds_nothing && image.layers.len() == 1;
-        (self.fill.is_data_alone() || zero_around).then(|| self.host_of(self.fill.data_start))
+        let zero_around = fresh && self.cow.is_unallocated && image.layers.len() == 1;
+        (self.cow.is_data_alone() || zero_around).then(|| self.host_of(self.cow.data_start))
     }
 
     fn host_of(&self, guest: GuestOffset) -> HostOffset {
-        self.host.plus(guest.0 - self.fill.clusters_start.0)
+        self.host.plus(guest.0 - self.cow.clusters_start.0)
     }
 
-    /// Writes `buf`, and around it what has to be there: copy-on-write.
+    /// Writes `buf` with the old data around it: copy-on-write.
     pub(in crate::image) async fn copy_on_write<S: StorageMut>(
         &self,
         image: &Image<S>,
         disk: &Disk<'_, S>,
         buf: &[u8],
     ) -> Result<(), Error<S::Error>> {
-        let Fill { start, data_start, data_end, end, .. } = self.fill;
+        let CowRange { start, data_start, data_end, end, .. } = self.cow;
         let (head, tail) = (usize_of(data_start.0 - start.0), usize_of(end.0 - data_end.0));
         let fresh = self.host.0 >= disk.file.files.data().untouched() && disk.file.encrypted.is_none();
         if fresh && image.is_zero(start, head).await? && image.is_zero(data_end, tail).await? {
@@ -188,18 +189,18 @@ impl Allocation<'_> {
         disk.write_data(start, self.host_of(start), &whole).await
     }
 
-    /// Links the clusters, which are filled, and frees those that they replace. Then writes back, if that is due.
+    /// Links the clusters, which hold their data, and frees those that they replace. Then writes back if that is due.
     pub(in crate::image) async fn link<S: StorageMut>(mut self, disk: &Disk<'_, S>) -> Result<(), Error<S::Error>> {
-        // Writing back may wait for all requests that are under way.
+        // Writing back may wait for all running requests.
         drop(self.request);
         let guard = disk.writeback.lock.acquire().await;
         let mut linked = 0;
-        let links = Links { disk, old: self.old.as_slice(), host: self.host, fill: &self.fill };
+        let links = Links { disk, old: self.old.as_slice(), host: self.host, cow: &self.cow };
         let first = links.link(&mut linked, &mut self.reservation);
         if first.is_ok() && !disk.writeback.is_write_back_due() {
             return Ok(());
         }
-        // A table was evicted meanwhile, or much is dirty: both are rare.
+        // A table was evicted meanwhile, or there is much dirty metadata: both are rare.
         alloc::boxed::Box::pin(async move {
             let _guard = guard;
             let (image, tables) = (&disk.file.files.image, &disk.file.tables);
@@ -211,22 +212,22 @@ impl Allocation<'_> {
     }
 }
 
-/// The entries that an allocation sets.
+/// The L2 entries that an allocation sets.
 struct Links<'a, 'b, S> {
     disk: &'a Disk<'b, S>,
     old: &'a [Entry],
     host: HostOffset,
-    fill: &'a Fill,
+    cow: &'a CowRange,
 }
 
 impl<S: StorageMut> Links<'_, '_, S> {
-    /// Links what is not linked yet, one cluster after the other: when this stops early, or is dropped, what is linked
-    /// must not be freed.
+    /// Links the clusters that are not linked yet, one after the other. If this stops early or is dropped, the linked
+    /// ones must not be freed.
     fn link(&self, linked: &mut u64, reservation: &mut Option<Reservation<'_>>) -> Attempt<()> {
         let (disk, geometry) = (self.disk, self.disk.geometry());
         while let Some(old) = self.old.get(usize_of(*linked)) {
             let within = *linked << geometry.cluster_bits();
-            let filled = self.fill.subclusters(geometry, self.fill.clusters_start.plus(within));
+            let filled = self.cow.subclusters(geometry, self.cow.clusters_start.plus(within));
             let (allocated, zero) = old.kept_masks();
             let new = L2Entry::copied(self.host.plus(within), allocated | filled, zero & !filled, geometry);
             disk.writeback.set_l2_entry(disk.file.files.image.id(), old.offset, new)?;
@@ -240,11 +241,11 @@ impl<S: StorageMut> Links<'_, '_, S> {
     }
 }
 
-/// What an allocation takes.
+/// What an allocation needs.
 enum Plan {
-    /// So many clusters may be written in place, contiguous from this host offset on; subclusters are to be allocated.
+    /// This many clusters may be written in place, contiguous from this host offset; only subclusters are allocated.
     Subclusters(u64, HostOffset),
-    /// So many guest clusters need new host clusters.
+    /// This many guest clusters need new host clusters.
     Clusters(u64),
 }
 
@@ -261,27 +262,29 @@ impl Plan {
     }
 }
 
-/// Which bytes an allocation writes: the data, and around it what completes the first and the last subcluster, and what
-/// the clusters that are replaced hold.
-struct Fill {
+/// The byte ranges of an allocating write, with copy-on-write.
+///
+/// `start..end` is the whole write: `data_start..data_end` is the caller's data. The bytes around it complete the first
+/// and the last subcluster, or come from the replaced clusters.
+struct CowRange {
     clusters_start: GuestOffset,
     start: GuestOffset,
     data_start: GuestOffset,
     data_end: GuestOffset,
     end: GuestOffset,
-    /// The first and the last cluster hold no data so far.
-    holds_nothing: bool,
+    /// The first and the last cluster held no data before.
+    is_unallocated: bool,
 }
 
-impl Fill {
-    /// For as much of `length` bytes from `data_start`, which is in the cluster of the first entry, as the clusters of
-    /// `entries` take.
+impl CowRange {
+    /// For the bytes at `data_start`, at most `length` and as many as the clusters of `entries` cover. `data_start` is
+    /// in the cluster of the first entry.
     fn new(geometry: Geometry, entries: &[Entry], data_start: GuestOffset, length: u64) -> Self {
         let clusters_start = GuestOffset(data_start.0 - geometry.offset_in_cluster(data_start));
         let clusters_end = clusters_start.plus((entries.len() as u64) << geometry.cluster_bits());
         let data_end = data_start.plus(length).min(clusters_end);
         let subcluster = 1 << geometry.subcluster_bits();
-        // A subcluster's size is a power of two.
+        // The subcluster size is a power of two.
         let first_start = data_start.0 & !(subcluster - 1);
         let start = match entries.first().and_then(|entry| entry.copied_range(geometry)) {
             Some(copied) => first_start.min(clusters_start.0 + copied.start),
@@ -293,31 +296,31 @@ impl Fill {
         let last_end = (last | (subcluster - 1)) + 1;
         let end = match entry.and_then(|entry| entry.copied_range(geometry)) {
             Some(copied) => last_end.max(clusters_start.0 + (index << geometry.cluster_bits()) + copied.end),
-            // What is allocated already may be written by others at this very moment: its rest must be left alone.
+            // Other requests may be writing an allocated subcluster right now, so the rest of it must stay untouched.
             None if entry.is_some_and(|entry| entry.is_allocated_at(geometry, GuestOffset(last))) => data_end.0,
             None => last_end,
         };
-        let holds_nothing = [entries.first(), entry].into_iter().flatten().all(Entry::holds_nothing);
-        Self { clusters_start, start: GuestOffset(start), data_start, data_end, end: GuestOffset(end), holds_nothing }
+        let is_unallocated = [entries.first(), entry].into_iter().flatten().all(Entry::is_unallocated);
+        Self { clusters_start, start: GuestOffset(start), data_start, data_end, end: GuestOffset(end), is_unallocated }
     }
 
     fn is_data_alone(&self) -> bool {
         self.start == self.data_start && self.end == self.data_end
     }
 
-    /// The subclusters of the guest cluster at `cluster` that are filled.
+    /// The subclusters of the guest cluster at `cluster` that the write fills.
     fn subclusters(&self, geometry: Geometry, cluster: GuestOffset) -> u32 {
         let (bits, count) = (geometry.subcluster_bits(), u64::from(geometry.subclusters()));
         let first = (self.start.0.saturating_sub(cluster.0) >> bits).min(count);
         let end = self.end.0.saturating_sub(cluster.0).div_ceil(1 << bits).min(count);
-        // A cluster has at most 32 subclusters; of 64 bits, for 1 << 32 does not fit 32.
+        // A cluster has at most 32 subclusters. Computed in 64 bits because `1 << 32` does not fit in 32.
         u32::try_from(((1_u64 << end) - 1) & !((1_u64 << first) - 1)).unwrap_or(u32::MAX)
     }
 }
 
 impl Entry {
-    /// The bytes of the cluster that a new host cluster has to hold as well: from the first to the last subcluster that is
-    /// allocated, as QEMU copies them. `None` where the cluster needs no other, or holds nothing.
+    /// The bytes of the cluster that copy-on-write has to copy: from the first to the last allocated subcluster, as in
+    /// QEMU. `None` if the cluster stays, or holds nothing.
     fn copied_range(&self, geometry: Geometry) -> Option<Range<u64>> {
         match self.meaning {
             Cluster::Compressed(_) => Some(0..geometry.cluster_size()),
@@ -329,11 +332,11 @@ impl Entry {
         }
     }
 
-    /// The masks of the subclusters that stay allocated, and that stay zero, where they are not filled.
+    /// The masks of the subclusters that stay allocated, and that stay zero, unless the write fills them.
     fn kept_masks(&self) -> (u32, u32) {
         match self.meaning {
             Cluster::Subclusters(subclusters) if self.copied => (subclusters.allocated, subclusters.zero),
-            // What is allocated is copied.
+            // Copy-on-write fills the allocated subclusters.
             Cluster::Subclusters(subclusters) => (0, subclusters.zero),
             Cluster::Compressed(_) => (0, 0),
         }

@@ -11,9 +11,9 @@ use crate::meta::reservation::Reservation;
 use crate::storage::StorageMut;
 
 impl<S: StorageMut> Disk<'_, S> {
-    /// Gives `clusters` L2 tables that may be changed in place: new ones, or copies of those that a snapshot shares.
+    /// Gives `clusters` L2 tables that may be changed in place: new ones, or copies of tables that a snapshot shares.
     ///
-    /// A change does this before it allocates clusters for data, as QEMU does: so the data of a file that is written
+    /// A change does this before it allocates clusters for data, as QEMU does. So the data of a file that is written
     /// sequentially stays contiguous, and linking it allocates nothing.
     pub(super) async fn make_tables(&self, clusters: Range<u64>) -> Result<(), Error<S::Error>> {
         let per_table = self.geometry().l2_entries();
@@ -32,7 +32,7 @@ impl<S: StorageMut> Disk<'_, S> {
         let Some(L1Step { offset, entry, l2_table: shared }) =
             tables.cache().complete(image, tables.slice_size(), step).await?
         else {
-            // The disk ends before the L1 table does.
+            // The guest offset is after the last entry of the L1 table.
             return Err(Misuse::ImageFull.into());
         };
         if shared.is_some() && entry.is_copied() {
@@ -50,7 +50,8 @@ impl<S: StorageMut> Disk<'_, S> {
         reservation.keep();
         self.writeback.register_table(table);
         if let Some(shared) = shared {
-            // It may be a snapshot's still; then it is among the tables that this does not know, as QEMU by default.
+            // A snapshot may still use the table. Then it is one of the tables that are not registered, as with QEMU's
+            // default.
             self.writeback.unregister_table(shared);
             let cluster = shared.0 >> geometry.cluster_bits();
             self.writeback.free(cluster..cluster + 1);

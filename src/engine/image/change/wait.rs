@@ -1,8 +1,8 @@
-//! What a change waits for.
+//! The reasons why a change waits.
 //!
-//! Every decision about a change is made without waiting, from cached tables: an *attempt*. An attempt either completes
-//! or names what stands in its way. Then that is removed, and the attempt is made again from the beginning, so that a
-//! decision never rests on what was known before a wait.
+//! Every decision about a change is made without waiting, from cached tables, in an *attempt*. An attempt either
+//! completes or returns the obstacle. The obstacle is then removed and the attempt is repeated from the beginning, so
+//! that no decision depends on a state from before a wait.
 
 use alloc::boxed::Box;
 use core::ops::Range;
@@ -12,13 +12,13 @@ use crate::error::{Corrupt, Error, Misuse};
 use crate::meta::attempt::{Pins, Stop};
 use crate::storage::StorageMut;
 
-/// What stands in the way of an attempt.
+/// The obstacle of an attempt.
 pub(in crate::image) enum Wait {
-    /// A table slice that is not cached; or an error, which no waiting removes.
+    /// A table slice is not cached; or an error, which waiting does not remove.
     Stop(Stop),
-    /// Another change holds one of these guest clusters.
+    /// Another change has locked one of these guest clusters.
     Guest(Range<u64>),
-    /// Another task changes metadata.
+    /// Another task holds the metadata lock.
     Metadata,
     /// L2 tables of these guest clusters are missing, or shared with a snapshot.
     Tables(Range<u64>),
@@ -45,7 +45,7 @@ impl From<Misuse> for Wait {
 }
 
 impl<S: StorageMut> Disk<'_, S> {
-    /// Repeats `attempt` until it completes, removing what stands in its way in between.
+    /// Repeats `attempt` until it completes, removing its obstacles.
     pub(in crate::image) async fn complete<T>(
         &self,
         mut attempt: impl FnMut() -> Result<T, Wait>,
@@ -54,7 +54,7 @@ impl<S: StorageMut> Disk<'_, S> {
         self.complete_from(first, attempt).await
     }
 
-    /// As [`Disk::complete`], where the first attempt returned `first`.
+    /// As [`Disk::complete`], after the first attempt returned `first`.
     pub(in crate::image) async fn complete_from<T>(
         &self,
         first: Result<T, Wait>,
@@ -65,7 +65,7 @@ impl<S: StorageMut> Disk<'_, S> {
         loop {
             match result {
                 Ok(value) => return Ok(value),
-                // On the heap, for it is large, and rarely needed.
+                // On the heap: it is large and rarely needed.
                 Err(wait) => Box::pin(self.wait(wait, &mut pins)).await?,
             }
             result = attempt();

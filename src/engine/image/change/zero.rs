@@ -1,4 +1,4 @@
-//! Zeros without data, and discarding.
+//! Zeroing without data clusters, and discarding.
 
 use alloc::vec;
 use alloc::vec::Vec;
@@ -6,7 +6,7 @@ use core::ops::Range;
 
 use super::disk::Disk;
 use super::entry::Entry;
-use super::step::Holder;
+use super::step::LockedBy;
 use super::wait::Wait;
 use crate::error::Error;
 use crate::format::geometry::Geometry;
@@ -15,48 +15,48 @@ use crate::format::units::{GuestOffset, HostOffset, usize_of};
 use crate::image::Image;
 use crate::storage::StorageMut;
 
-/// How many entries one step changes at most, so that it returns soon.
+/// The most entries that one step changes, so that it returns soon.
 const MAX_ENTRIES: u64 = 512;
-/// How many zeros are written at once where nothing else will do.
+/// The most zero bytes written at once, if they have to be written as data.
 const ZEROS: u64 = 256 << 10;
 
-/// What becomes of a range of the disk.
+/// The way to zero or discard a range of the disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::image) enum Zeroing {
-    /// Its contents don't matter any more; it reads as zeros where anything changes.
+    /// Discards the contents: what is freed reads as zeros, and the rest may stay.
     Discard,
-    /// It reads as zeros; what is allocated stays allocated.
+    /// Makes the range read as zeros; allocated clusters stay allocated.
     Zero,
-    /// It reads as zeros; what is allocated is freed.
+    /// Makes the range read as zeros; allocated clusters are freed.
     ZeroAndUnmap,
 }
 
-/// What a step has done.
+/// The result of a step.
 struct Done {
-    /// The guest offset up to which the range is done.
+    /// The guest offset up to which the range is complete.
     end: u64,
-    /// Parts of it that have to be written as data.
+    /// The parts that have to be written as zero data.
     literals: Vec<Range<u64>>,
 }
 
-/// What becomes of an entry.
+/// The change of an L2 entry.
 enum Outcome {
-    /// It stays as it is.
+    /// The entry stays as it is.
     Same,
-    /// It is set to this one; the cluster stays.
+    /// The entry changes; the host cluster stays.
     Keep(L2Entry),
-    /// It is set to this one; the cluster is freed.
+    /// The entry changes; the host cluster is freed.
     Free(L2Entry),
-    /// It is set to this one; the cluster is leaked, for nobody knows which one it is.
+    /// The entry changes; the host cluster is leaked, because the entry does not say which one it is.
     Leak(L2Entry),
     /// Zeros have to be written as data.
     Literal,
 }
 
 impl<S: StorageMut> Image<S> {
-    /// Makes `range`, which may be behind the disk, read as zeros, or discards it.
+    /// Zeroes or discards `range`, which may lie after the end of the disk.
     ///
-    /// It goes on in steps, between which other tasks have their turn.
+    /// It works in steps, so that other tasks can run between them.
     pub(in crate::image) async fn zero_range(
         &self,
         disk: &Disk<'_, S>,
@@ -65,7 +65,7 @@ impl<S: StorageMut> Image<S> {
     ) -> Result<(), Error<S::Error>> {
         let mut at = range.start;
         while at < range.end {
-            let step = || self.zero_step(disk, at..range.end, zeroing, Holder::Step);
+            let step = || self.zero_step(disk, at..range.end, zeroing, LockedBy::Step);
             let Done { end, literals } = disk.complete(step).await?;
             if zeroing != Zeroing::Discard {
                 for literal in literals {
@@ -79,15 +79,21 @@ impl<S: StorageMut> Image<S> {
         Ok(())
     }
 
-    /// Changes the entries of the beginning of `range`, as many as one table slice holds.
-    fn zero_step(&self, disk: &Disk<'_, S>, range: Range<u64>, zeroing: Zeroing, holder: Holder) -> Result<Done, Wait> {
+    /// Changes the first entries of `range`, as many as one table slice holds.
+    fn zero_step(
+        &self,
+        disk: &Disk<'_, S>,
+        range: Range<u64>,
+        zeroing: Zeroing,
+        locked_by: LockedBy,
+    ) -> Result<Done, Wait> {
         let (start, geometry) = (GuestOffset(range.start), disk.geometry());
         let run = disk.resolve(start, range.end - range.start)?;
         let clusters = disk.clusters(start, range.end - range.start);
         let covered = range.start..if range.end == self.size() { u64::MAX } else { range.end };
         let Some((first, _)) = run.l2_entry else {
             let end = range.start + run.length;
-            // The last cluster may reach past the end of the disk: what is there doesn't matter.
+            // The last cluster may reach past the end of the disk, where the contents do not matter.
             let mask = covered_subclusters(geometry, disk.guest_offset(clusters.start), &covered);
             if mask == 0 {
                 let end = range.end.min(disk.guest_offset(clusters.start + 1).0);
@@ -103,9 +109,9 @@ impl<S: StorageMut> Image<S> {
         let (image, tables) = (&disk.file.files.image, &disk.file.tables);
         let raw = tables.l2_entries(image.id(), first, count)?;
         let clusters = clusters.start..clusters.start + raw.len() as u64;
-        let _held = match holder {
-            Holder::Caller => None,
-            Holder::Step => {
+        let _held = match locked_by {
+            LockedBy::Caller => None,
+            LockedBy::Step => {
                 let held = disk.writeback.cluster_locks.try_lock(&clusters);
                 Some(held.ok_or_else(|| Wait::Guest(clusters.clone()))?)
             }
@@ -128,7 +134,7 @@ impl<S: StorageMut> Image<S> {
             };
             if let Some(new) = new {
                 if !run.l2_table_copied {
-                    // Nothing is changed yet: the table is the same for all entries.
+                    // Nothing has changed yet: all entries are in the same table.
                     drop(guard);
                     return Err(Wait::Tables(clusters));
                 }
@@ -142,17 +148,17 @@ impl<S: StorageMut> Image<S> {
         Ok(done)
     }
 
-    /// Makes a part of the disk read as zeros that entries alone cannot make so.
+    /// Zeroes a part of the disk that setting entries alone cannot zero.
     async fn write_literal_zeros(&self, disk: &Disk<'_, S>, range: Range<u64>) -> Result<(), Error<S::Error>> {
         let header = disk.file.header();
         let zeros = vec![0; usize_of(ZEROS.min(range.end - range.start))];
         let mut at = range.start;
         while at < range.end {
-            // Up to a multiple, so that a crash between two of them doesn't come between two parts of a sector.
+            // Stop at a multiple, so that a crash between two writes does not split a sector.
             let length = (range.end - at).min(ZEROS - at % ZEROS);
             let part = zeros.get(..usize_of(length)).unwrap_or(&zeros);
             let must_hold_data = header.is_data_file_raw() || at >= self.size();
-            if must_hold_data || !self.note_zeros_around(disk, at..at + length).await? {
+            if must_hold_data || !self.mark_zeros_around(disk, at..at + length).await? {
                 self.write_steps(disk, GuestOffset(at), part).await?;
             }
             disk.pause().await;
@@ -161,11 +167,11 @@ impl<S: StorageMut> Image<S> {
         Ok(())
     }
 
-    /// Records that the subclusters that `range` touches are zeros, if all of them read as zeros, and returns whether
-    /// they do.
-    async fn note_zeros_around(&self, disk: &Disk<'_, S>, range: Range<u64>) -> Result<bool, Error<S::Error>> {
+    /// Marks the subclusters that `range` touches as zero if all of them read as zeros. Returns whether they do.
+    async fn mark_zeros_around(&self, disk: &Disk<'_, S>, range: Range<u64>) -> Result<bool, Error<S::Error>> {
         let geometry = disk.geometry();
-        // Until then nobody allocates the clusters, and what is not allocated is not written in place.
+        // While the clusters are locked, no other change allocates them, and what is not allocated is not written in
+        // place.
         let clusters = disk.clusters(GuestOffset(range.start), range.end - range.start);
         let _held = disk.writeback.cluster_locks.lock(clusters).await;
         let subcluster = 1 << geometry.subcluster_bits();
@@ -177,20 +183,20 @@ impl<S: StorageMut> Image<S> {
         if !disk.file.header().is_version_3() {
             return Ok(true);
         }
-        self.note_zeros(disk, start..end).await?;
+        self.mark_zeros(disk, start..end).await?;
         Ok(true)
     }
 
-    /// Has the entries of `range`, whole subclusters that hold no data, say that it is zeros. The caller holds its guest
-    /// clusters.
-    pub(in crate::image) async fn note_zeros(
+    /// Sets the zero bits of the entries of `range`, which are whole subclusters without data. The caller has locked
+    /// its guest clusters.
+    pub(in crate::image) async fn mark_zeros(
         &self,
         disk: &Disk<'_, S>,
         range: Range<u64>,
     ) -> Result<(), Error<S::Error>> {
         let mut at = range.start;
         while at < range.end {
-            at = disk.complete(|| self.zero_step(disk, at..range.end, Zeroing::Zero, Holder::Caller)).await?.end;
+            at = disk.complete(|| self.zero_step(disk, at..range.end, Zeroing::Zero, LockedBy::Caller)).await?.end;
             disk.write_back_if_due().await?;
         }
         Ok(())
@@ -198,7 +204,7 @@ impl<S: StorageMut> Image<S> {
 }
 
 impl<S: StorageMut> Disk<'_, S> {
-    /// What becomes of the entry `raw` at host offset `offset`; and the entry decoded, if it can be.
+    /// Returns the change of the entry `raw` at host offset `offset`, and the decoded entry if it is valid.
     fn outcome_of(
         &self,
         offset: HostOffset,
@@ -218,18 +224,19 @@ impl<S: StorageMut> Disk<'_, S> {
         }
     }
 
-    /// What `zeroing` makes of the subclusters in `mask`.
+    /// Returns the change of `entry` when `zeroing` applies to the subclusters in `mask`.
     fn outcome(&self, entry: &Entry, mask: u32, zeroing: Zeroing) -> Outcome {
         let geometry = self.geometry();
         let all = u32::MAX >> (32 - geometry.subclusters());
         let header = self.file.header();
-        // Whether or not the image was opened with it.
+        // The recorded backing file counts, even if the image was opened without it.
         let has_backing = header.raw().has_backing_file();
         if mask == 0 {
             return Outcome::Same;
         }
         if header.is_data_file_raw() || !header.is_version_3() && has_backing {
-            // A raw data file must hold the zeros itself; version 2 has no zeros but those under the last file.
+            // A raw data file must hold the zeros itself. Version 2 has no zero flag, so with a backing file it needs
+            // zero data.
             return if zeroing == Zeroing::Discard { Outcome::Same } else { Outcome::Literal };
         }
         let Subclusters { host, allocated, zero } = match entry.meaning {
@@ -238,21 +245,21 @@ impl<S: StorageMut> Disk<'_, S> {
             Cluster::Compressed(_) => return Outcome::Literal,
             Cluster::Subclusters(subclusters) => subclusters,
         };
-        // What is written as zeros is recorded as zeros, even if nothing else is there: a backing file may be recorded
-        // later. What is discarded where nothing is need not be.
-        let noted = allocated & mask == 0 && (zero & mask == mask || !header.is_version_3());
-        let nothing_there = allocated & mask == 0 && !has_backing && zeroing == Zeroing::Discard;
+        // Zeros that are written are recorded as zeros even if the range reads as zeros already: a backing file may be
+        // recorded later. A discard of an unallocated range need not be recorded.
+        let is_recorded = allocated & mask == 0 && (zero & mask == mask || !header.is_version_3());
+        let nothing_to_discard = allocated & mask == 0 && !has_backing && zeroing == Zeroing::Discard;
         match zeroing {
             Zeroing::Discard | Zeroing::ZeroAndUnmap if mask == all && host.is_some() => {
                 Outcome::Free(self.without_cluster())
             }
-            _ if noted || nothing_there => Outcome::Same,
+            _ if is_recorded || nothing_to_discard => Outcome::Same,
             Zeroing::Zero | Zeroing::ZeroAndUnmap if !header.is_version_3() => Outcome::Literal,
             _ => Outcome::Keep(entry.raw.remasked(allocated & !mask, zero | mask, geometry)),
         }
     }
 
-    /// The entry of a cluster that reads as zeros and has no host cluster.
+    /// Returns the entry of a cluster that reads as zeros and has no host cluster.
     fn without_cluster(&self) -> L2Entry {
         let all = u32::MAX >> (32 - self.geometry().subclusters());
         L2Entry::without_cluster(if self.file.header().is_version_3() { all } else { 0 }, self.geometry())
@@ -266,7 +273,7 @@ impl Entry {
     }
 }
 
-/// The subclusters of the cluster at `start` that lie wholly in `covered`.
+/// The subclusters of the cluster at `start` that lie completely in `covered`.
 fn covered_subclusters(geometry: Geometry, start: GuestOffset, covered: &Range<u64>) -> u32 {
     let size = 1 << geometry.subcluster_bits();
     (0..geometry.subclusters())

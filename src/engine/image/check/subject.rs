@@ -14,7 +14,7 @@ use crate::format::l1::L1Table;
 use crate::format::l2::L2Rules;
 use crate::format::refcount::RefcountWidth;
 use crate::format::units::HostOffset;
-use crate::image::open::header::Head;
+use crate::image::open::header::StoredHeader;
 use crate::meta::host_file::HostFile;
 use crate::storage::Storage;
 
@@ -38,7 +38,7 @@ pub(in crate::image) type Area = Option<Range<u64>>;
 impl<'a, S: Storage> Subject<'a, S> {
     /// Reads the head. Encryption and codecs don't matter here, nor do backing and data files.
     pub(in crate::image) async fn read(file: &'a HostFile<S>) -> Result<Self, Error<S::Error>> {
-        let head = Head::read(file).await.map_err(Error::Storage)??;
+        let head = StoredHeader::read(file).await.map_err(Error::Storage)??;
         if let Some(problem) = head.problems().into_iter().find(|problem| !problem.is_left_to_check()) {
             return Err(problem.into());
         }
@@ -131,7 +131,7 @@ impl<'a, S: Storage> Subject<'a, S> {
 }
 
 /// What is wrong with a head that can be read in full.
-fn findings_of(head: &Head) -> Vec<Finding> {
+fn findings_of(head: &StoredHeader) -> Vec<Finding> {
     let mut findings = Vec::new();
     if let Some(Corrupt::ExtensionEnd { offset, length }) = head.extension_error {
         findings.push(Finding::ExtensionEnd { offset, length });

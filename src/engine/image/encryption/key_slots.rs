@@ -19,7 +19,7 @@ use crate::error::{Error, Misuse};
 use crate::format::luks::{KeySlot, LuksHeader};
 use crate::image::Image;
 use crate::image::change::disk::Disk;
-use crate::image::open::header::Head;
+use crate::image::open::header::StoredHeader;
 use crate::meta::lock::Guard;
 use crate::storage::StorageMut;
 
@@ -108,7 +108,7 @@ impl<'a, S: StorageMut> KeySlots<'a, S> {
         let disk = Disk::enter(image).await?;
         let guard = disk.writeback.lock.acquire().await;
         let file = &disk.file.files.image;
-        let head = Head::read(file).await.map_err(Error::Storage)??;
+        let head = StoredHeader::read(file).await.map_err(Error::Storage)??;
         let place = head.crypto_header()?.ok_or(Misuse::NoKeySlots)?;
         let luks = Luks::read(file, place).await?;
         Ok(Self { disk, luks, _guard: guard })

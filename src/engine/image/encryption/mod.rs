@@ -22,7 +22,7 @@ use crate::format::header::Encryption;
 use crate::format::header::extension::CryptoHeader;
 use crate::format::luks::{HEADER_BYTES, LuksHeader, LuksInfo};
 use crate::format::units::HostOffset;
-use crate::image::open::header::Head;
+use crate::image::open::header::StoredHeader;
 use crate::meta::host_file::HostFile;
 use crate::storage::Storage;
 
@@ -49,7 +49,7 @@ impl EncryptionInfo {
 /// How the file with this head is encrypted, if it is.
 pub(super) async fn read_encryption<S: Storage>(
     file: &HostFile<S>,
-    head: &Head,
+    head: &StoredHeader,
 ) -> Result<Option<EncryptionInfo>, Error<S::Error>> {
     Ok(match (head.header.encryption(), head.crypto_header()?) {
         (None, _) => None,

@@ -12,7 +12,7 @@ use crate::crypto::passphrase::Passphrase;
 use crate::crypto::sector::SectorCipher;
 use crate::error::{Error, Missing};
 use crate::format::header::Encryption;
-use crate::image::open::header::Head;
+use crate::image::open::header::StoredHeader;
 use crate::meta::encrypted::{Encrypted, SectorNumber};
 use crate::meta::host_file::HostFile;
 use crate::storage::Storage;
@@ -64,7 +64,7 @@ impl Keys {
     pub(in crate::image) async fn unlock<S: Storage>(
         &mut self,
         file: &HostFile<S>,
-        head: &Head,
+        head: &StoredHeader,
         depth: u32,
     ) -> Result<Option<Encrypted>, Error<S::Error>> {
         let Some(encryption) = head.header.encryption() else {

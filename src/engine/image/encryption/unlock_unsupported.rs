@@ -1,7 +1,7 @@
 //! In a build without ciphers, nothing is unlocked: the header's own check refuses what is encrypted.
 
 use crate::error::Error;
-use crate::image::open::header::Head;
+use crate::image::open::header::StoredHeader;
 use crate::meta::encrypted::Encrypted;
 use crate::meta::host_file::HostFile;
 use crate::storage::Storage;
@@ -14,7 +14,7 @@ impl Keys {
     pub(in crate::image) async fn unlock<S: Storage>(
         &mut self,
         _file: &HostFile<S>,
-        _head: &Head,
+        _head: &StoredHeader,
         _depth: u32,
     ) -> Result<Option<Encrypted>, Error<S::Error>> {
         Ok(None)

@@ -12,7 +12,7 @@ use crate::format::probe::{PROBE_BYTES, format_of};
 use crate::format::snapshot::Snapshot;
 use crate::format::units::HostOffset;
 use crate::image::encryption::{EncryptionInfo, read_encryption};
-use crate::image::open::header::Head;
+use crate::image::open::header::StoredHeader;
 use crate::image::snapshot::table::SnapshotTable;
 use crate::meta::host_file::{FileId, HostFile};
 use crate::storage::Storage;
@@ -67,7 +67,7 @@ pub async fn inspect<S: Storage>(storage: &S) -> Result<Inspection, S::Error> {
         missing: 0,
         problems: Vec::new(),
     };
-    match Head::read(&file).await? {
+    match StoredHeader::read(&file).await? {
         Ok(head) => inspection.read_head(head, &file).await?,
         Err(problem) => inspection.problems.push(problem),
     }
@@ -75,7 +75,7 @@ pub async fn inspect<S: Storage>(storage: &S) -> Result<Inspection, S::Error> {
 }
 
 impl Inspection {
-    async fn read_head<S: Storage>(&mut self, head: Head, file: &HostFile<S>) -> Result<(), S::Error> {
+    async fn read_head<S: Storage>(&mut self, head: StoredHeader, file: &HostFile<S>) -> Result<(), S::Error> {
         self.problems = head.problems();
         self.features = set_bits(head.header.features(), &head.feature_names);
         self.backing_format = head.extensions.backing_format();
@@ -95,7 +95,7 @@ impl Inspection {
         Ok(())
     }
 
-    async fn read_missing<S: Storage>(&mut self, head: &Head, file: &HostFile<S>) -> Result<(), S::Error> {
+    async fn read_missing<S: Storage>(&mut self, head: &StoredHeader, file: &HostFile<S>) -> Result<(), S::Error> {
         let Ok(header) = Header::check_to_read(head.header.clone(), &head.feature_names) else { return Ok(()) };
         if header.has_data_file() {
             return Ok(());
@@ -109,7 +109,7 @@ impl Inspection {
         Ok(())
     }
 
-    async fn read_encryption<S: Storage>(&mut self, head: &Head, file: &HostFile<S>) -> Result<(), S::Error> {
+    async fn read_encryption<S: Storage>(&mut self, head: &StoredHeader, file: &HostFile<S>) -> Result<(), S::Error> {
         match read_encryption(file, head).await {
             Ok(encryption) => self.encryption = encryption,
             Err(Error::Storage(error)) => return Err(error),

@@ -17,7 +17,7 @@ use crate::format::bitmap::{BitmapInfo, BitmapTable};
 use crate::format::header::feature::{FeatureBit, set_bits};
 use crate::format::units::HostOffset;
 use crate::image::chain::backing::BackingFormat;
-use crate::image::open::header::Head;
+use crate::image::open::header::StoredHeader;
 use crate::storage::Storage;
 
 /// What an open image is. Sizes are in bytes.
@@ -101,7 +101,7 @@ impl<S: Storage> Image<S> {
     /// end of the file: four requests in most cases.
     pub async fn info(&self) -> Result<Info, Error<S::Error>> {
         let (file, header) = (&self.top.files.image, self.top.header());
-        let head = Head::read(file).await.map_err(Error::Storage)??;
+        let head = StoredHeader::read(file).await.map_err(Error::Storage)??;
         let raw = header.raw();
         let mut problems = self.problems();
         let listed = match self.bitmaps_in_memory() {
@@ -164,7 +164,7 @@ pub(in crate::image) async fn stored_bitmaps<S: Storage>(
     if !file.header().has_consistent_bitmaps() {
         return Ok(Vec::new());
     }
-    let head = Head::read(&file.files.image).await.map_err(Error::Storage)??;
+    let head = StoredHeader::read(&file.files.image).await.map_err(Error::Storage)??;
     let Some(directory) = head.extensions.bitmap_directory() else {
         return Ok(Vec::new());
     };

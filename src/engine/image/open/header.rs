@@ -15,7 +15,7 @@ use crate::storage::Storage;
 const FIRST_READ: u64 = 64 << 10;
 
 /// The head, as far as it could be read.
-pub(crate) struct Head {
+pub(crate) struct StoredHeader {
     pub(crate) header: RawHeader,
     pub(crate) extensions: Extensions,
     /// What kept the rest of the extensions from being read.
@@ -24,7 +24,7 @@ pub(crate) struct Head {
     bytes: Vec<u8>,
 }
 
-impl Head {
+impl StoredHeader {
     /// Reads the head: one request in most cases, two where it is longer than 64 KiB.
     pub(crate) async fn read<S: Storage>(file: &HostFile<S>) -> Result<Result<Self, Problem>, S::Error> {
         let mut bytes = file.read_up_to(HostOffset(0), FIRST_READ).await?;

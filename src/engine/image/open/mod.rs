@@ -18,7 +18,7 @@ use crate::format::units::HostOffset;
 use crate::image::chain::backing::{BackingFile, BackingFormat, BackingRequest, BackingResolver, NoBacking, Supply};
 use crate::image::change::observer::Observers;
 use crate::image::encryption::unlock::Keys;
-use crate::image::open::header::Head;
+use crate::image::open::header::StoredHeader;
 use crate::image::snapshot::table::read_snapshot_table;
 use crate::meta::compressed::{ClusterCache, CodecSlot, Compressed};
 use crate::meta::current_header::CurrentHeader;
@@ -200,7 +200,7 @@ impl Opener {
         keys: &mut Keys,
     ) -> Result<(Qcow2File<S>, Option<BackingReference>), Error<S::Error>> {
         let file = HostFile::open(storage, FileId::image(depth)).await.map_err(Error::Storage)?;
-        let head = Head::read(&file).await.map_err(Error::Storage)??;
+        let head = StoredHeader::read(&file).await.map_err(Error::Storage)??;
         let header = Header::check_to_read(head.header.clone(), &head.feature_names)?;
         if let Some(corrupt) = head.fatal_extension_error() {
             return Err(corrupt.into());

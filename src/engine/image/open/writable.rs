@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 
 use super::OpenOptions;
-use super::header::Head;
+use super::header::StoredHeader;
 use crate::error::{Error, Misuse, Problem};
 use crate::format::header::Header;
 use crate::format::l1::{L1_ENTRY_SIZE, L1Entry, L1Table};
@@ -74,7 +74,7 @@ impl<S: StorageMut> Qcow2File<S> {
         }
         // What was read before is out of date.
         self.tables.cache().clear();
-        let head = Head::read(&self.files.image).await.map_err(Error::Storage)??;
+        let head = StoredHeader::read(&self.files.image).await.map_err(Error::Storage)??;
         let header = Header::check(head.header, &head.feature_names)?;
         self.active.set(header.l1_table(), header.disk_size());
         self.current_header.set(header);
@@ -109,7 +109,7 @@ impl<S: Storage> Qcow2File<S> {
             metadata_ranges.add(cluster..cluster + 1);
         }
         if self.encrypted.is_some() {
-            let head = Head::read(&self.files.image).await.map_err(Error::Storage)??;
+            let head = StoredHeader::read(&self.files.image).await.map_err(Error::Storage)??;
             if let Some(place) = head.crypto_header()? {
                 metadata_ranges.add(clusters(HostOffset(place.offset), place.length));
             }

@@ -12,7 +12,7 @@ use crate::error::{Error, Misuse};
 use crate::format::header::emit_changed::ChangedHeader;
 use crate::format::header::{Header, extension};
 use crate::image::Image;
-use crate::image::open::header::Head;
+use crate::image::open::header::StoredHeader;
 use crate::storage::StorageMut;
 
 /// Changes to the header extensions of an open image, for [`Image::change_header`].
@@ -107,7 +107,7 @@ impl<S: StorageMut> Image<S> {
         // This also completes a header write that is in doubt, so the file has the header that is in memory.
         writeback.flush(&self.top.files).await?;
         let file = &self.top.files.image;
-        let stored = Head::read(file).await.map_err(Error::Storage)??;
+        let stored = StoredHeader::read(file).await.map_err(Error::Storage)??;
         let old = OldHeader::read(file, &stored.header).await?;
         let replacement = ChangedHeader {
             old: &old.bytes,
@@ -119,7 +119,7 @@ impl<S: StorageMut> Image<S> {
             replaced: &changes.extensions,
         };
         writeback.replace_header(replace_header(file, &stored.header, &replacement)).await?;
-        let written = Head::read(file).await.map_err(Error::Storage)??;
+        let written = StoredHeader::read(file).await.map_err(Error::Storage)??;
         self.top.current_header.set(Header::check(written.header, &written.feature_names)?);
         Ok(())
     }

@@ -27,7 +27,7 @@ impl<S: Storage> Image<S> {
             return Ok(());
         };
         let start = file.tables.geometry().vm_state_offset(view.size()).plus(offset);
-        // Backing files have no part in the VM state.
+        // Only the image itself has the VM state: no backing file provides any of it.
         let behind_the_disk = [Layer::Qcow2 { file, view: Rc::new(View::new(view.l1(), u64::MAX)) }];
         read_layers(&behind_the_disk, start, buf).await
     }

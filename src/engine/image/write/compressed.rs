@@ -76,13 +76,13 @@ impl<S: StorageMut> Image<S> {
             let data = whole.get(..length).unwrap_or(whole);
             return self.write_steps(disk, start, data).await;
         };
-        self.write_packed_cluster(disk, start, &packed).await?;
+        self.write_precompressed_cluster(disk, start, &packed).await?;
         disk.file.compressed.recycle(packed);
         Ok(())
     }
 
     /// Writes the cluster at `start`, which packs to `packed`.
-    pub(in crate::image) async fn write_packed_cluster(
+    pub(in crate::image) async fn write_precompressed_cluster(
         &self,
         disk: &Disk<'_, S>,
         start: GuestOffset,

@@ -15,13 +15,13 @@ impl<S: StorageMut> Image<S> {
     /// `offset` must be a multiple of the cluster size. The lengths are checked; that the bytes unpack to a cluster is not,
     /// for that takes as long as to read them: where they don't, reading that cluster fails with [`Corrupt`](crate::Corrupt).
     /// Otherwise as [`write_compressed`](Self::write_compressed).
-    pub async fn write_packed(&self, offset: u64, clusters: &PackedClusters) -> Result<(), Error<S::Error>> {
-        let length = self.check_packed_write(offset, clusters)?;
-        self.change_length(offset, length, Change::Packed(clusters)).await
+    pub async fn write_precompressed(&self, offset: u64, clusters: &PackedClusters) -> Result<(), Error<S::Error>> {
+        let length = self.check_precompressed_write(offset, clusters)?;
+        self.change_length(offset, length, Change::Precompressed(clusters)).await
     }
 
     /// Returns how much of the disk they are.
-    fn check_packed_write(&self, offset: u64, clusters: &PackedClusters) -> Result<u64, Error<S::Error>> {
+    fn check_precompressed_write(&self, offset: u64, clusters: &PackedClusters) -> Result<u64, Error<S::Error>> {
         let geometry = self.top.tables.geometry();
         let PackedClusters { lengths, bytes } = clusters;
         let length = (lengths.len() as u64).saturating_mul(geometry.cluster_size());
@@ -37,7 +37,7 @@ impl<S: StorageMut> Image<S> {
         Err(Misuse::UnalignedCompressedWrite { offset, length: bytes.len() as u64 }.into())
     }
 
-    pub(in crate::image) async fn write_packed_clusters(
+    pub(in crate::image) async fn write_precompressed_clusters(
         &self,
         disk: &Disk<'_, S>,
         offset: GuestOffset,
@@ -51,7 +51,7 @@ impl<S: StorageMut> Image<S> {
                 let on_disk = usize::try_from(self.size().saturating_sub(start.0)).unwrap_or(usize::MAX);
                 self.write_steps(disk, start, &stored[..stored.len().min(on_disk)]).await?;
             } else if !stored.is_empty() {
-                self.write_packed_cluster(disk, start, stored).await?;
+                self.write_precompressed_cluster(disk, start, stored).await?;
             }
             (start, rest) = (start.plus(geometry.cluster_size()), behind);
         }
