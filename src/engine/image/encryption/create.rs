@@ -19,11 +19,11 @@ use crate::format::luks::LuksHeader;
 use crate::image::open::OpenOptions;
 use crate::storage::StorageMut;
 
-/// QEMU's ratio between the iterations of a key slot and those of the key's own digest, which guards nothing.
+/// QEMU's ratio between the iterations of a key slot and those of the key digest, which protects nothing.
 const DIGEST_RATIO: u32 = 8;
 const MIN_DIGEST_ITERATIONS: u32 = 1000;
 
-/// How a new image is to be encrypted.
+/// The encryption of a new image.
 #[derive(Clone)]
 pub struct EncryptOptions {
     passphrase: Passphrase,
@@ -39,21 +39,26 @@ struct LuksOptions {
 }
 
 impl EncryptOptions {
-    /// LUKS, as QEMU makes it: `aes-256`, `xts-plain64`, `sha256`. The passphrase opens the first key slot.
+    /// Encrypts with LUKS and QEMU's defaults: `aes-256`, `xts-plain64`, `sha256`.
+    ///
+    /// The passphrase opens the first key slot.
     pub fn luks(passphrase: impl Into<Passphrase>, keys: KeyOptions) -> Self {
         let luks = LuksOptions { spec: CipherSpec::default(), key_bits: 256, hash: HashAlgorithm::default(), keys };
         Self { passphrase: passphrase.into(), luks: Some(luks) }
     }
 
-    /// QEMU's legacy method, for programs that know no other: **it is not safe**. The passphrase itself, its first 16
-    /// bytes, is the key of AES-128; it can't be changed, a wrong one isn't noticed, and who can write to the file can
-    /// change the data as he likes. QEMU's own system emulators refuse such images.
+    /// Encrypts with QEMU's legacy AES method, for programs that support no other: **it is not safe**.
+    ///
+    /// The first 16 bytes of the passphrase are the key of AES-128. The passphrase cannot be changed, a wrong one is
+    /// not detected, and anyone who can write to the file can change the data without being noticed. QEMU's own system
+    /// emulators refuse such images.
     pub fn legacy_aes(passphrase: impl Into<Passphrase>) -> Self {
         Self { passphrase: passphrase.into(), luks: None }
     }
 
-    /// The cipher, and the length of its key in bits: 128, 192 or 256. (For XTS the key in the image is twice as long.)
-    /// Nothing changes with the legacy method.
+    /// Sets the cipher and the length of its key in bits: 128, 192 or 256.
+    ///
+    /// For XTS the key in the image is twice as long. This has no effect on the legacy method.
     #[must_use]
     pub fn cipher(mut self, spec: CipherSpec, key_bits: u32) -> Self {
         if let Some(luks) = &mut self.luks {
@@ -62,7 +67,7 @@ impl EncryptOptions {
         self
     }
 
-    /// The hash by which keys are derived; default `sha256`. Nothing changes with the legacy method.
+    /// Sets the hash for key derivation; default `sha256`. This has no effect on the legacy method.
     #[must_use]
     pub fn hash(mut self, hash: HashAlgorithm) -> Self {
         if let Some(luks) = &mut self.luks {
@@ -82,23 +87,23 @@ impl fmt::Debug for EncryptOptions {
     }
 }
 
-/// What is written of the keys, ready: nothing, or a LUKS header with the material of its first slot.
+/// The encrypted key as it is written to the file: nothing, or a LUKS header with the key material of its first slot.
 pub(in crate::image) struct Sealed(Option<NewLuks>);
 
 struct NewLuks {
     header: Vec<u8>,
     material: Zeroizing<Vec<u8>>,
-    /// Where the material goes, in bytes from the beginning of the header.
+    /// The offset of the key material within the LUKS header.
     material_offset: u64,
 }
 
 impl EncryptOptions {
-    /// As the image's header has it.
+    /// The value of the header's `crypt_method` field.
     pub(in crate::image) fn method(&self) -> u32 {
         if self.luks.is_some() { 2 } else { 1 }
     }
 
-    /// How many bytes the keys take in the file.
+    /// The number of bytes that the keys take in the file.
     pub(in crate::image) fn area(&self) -> Result<u64, CreateFault> {
         self.luks.as_ref().map_or(Ok(0), LuksOptions::area)
     }
@@ -110,7 +115,7 @@ impl EncryptOptions {
         }))
     }
 
-    /// Options to open the new image with.
+    /// Adds the passphrase to the options for opening the new image.
     pub(in crate::image) fn unlock<S, R>(&self, options: OpenOptions<S, R>) -> OpenOptions<S, R> {
         let options = options.passphrase(self.passphrase.clone()).max_iterations(u32::MAX);
         match &self.luks {
@@ -136,10 +141,11 @@ impl LuksOptions {
         self.key_bits.saturating_mul(keys) / 8
     }
 
-    /// How many bytes the header takes with its key material; an error where the cipher takes no such key.
+    /// The number of bytes of the header with its key material. Fails if the cipher does not support keys of this
+    /// length.
     fn area(&self) -> Result<u64, CreateFault> {
         let key = vec![0; usize::try_from(self.key_bytes()).unwrap_or(0).min(128)];
-        // 4000 times a key of 192 bits is not a number of sectors, and QEMU can't open such an image.
+        // 4000 stripes of a 192-bit key are not a whole number of sectors, and QEMU cannot open such an image.
         let whole = (key.len() * 4000).is_multiple_of(512);
         match SectorCipher::new(self.spec, &key) {
             Some(_) if whole => Ok(LuksHeader::area(self.key_bytes())),
@@ -147,7 +153,7 @@ impl LuksOptions {
         }
     }
 
-    /// A new key, in a header whose first slot `passphrase` opens.
+    /// Creates a key, in a header whose first slot `passphrase` opens.
     async fn seal(&self, passphrase: &Passphrase) -> Result<NewLuks, Misuse> {
         self.area()?;
         let entropy = &*self.keys.entropy;
@@ -169,7 +175,7 @@ impl LuksOptions {
     }
 }
 
-/// A random one (RFC 9562, version 4).
+/// Returns a random UUID (RFC 9562, version 4).
 fn uuid(entropy: &dyn Entropy) -> Result<String, NoEntropy> {
     let mut bytes = [0; 16];
     entropy.fill(&mut bytes)?;

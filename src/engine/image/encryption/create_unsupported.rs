@@ -1,4 +1,4 @@
-//! In a build without ciphers, no image is created encrypted.
+//! Creating images in a build without ciphers: they are never encrypted.
 
 use crate::error::{CreateFault, Misuse};
 use crate::image::open::OpenOptions;
@@ -18,7 +18,7 @@ impl EncryptOptions {
         match *self {}
     }
 
-    #[expect(clippy::unused_async, reason = "it stands for one that waits")]
+    #[expect(clippy::unused_async, reason = "it replaces an async function")]
     pub(in crate::image) async fn seal(&self) -> Result<Sealed, Misuse> {
         match *self {}
     }
@@ -29,7 +29,7 @@ impl EncryptOptions {
 }
 
 impl Sealed {
-    #[expect(clippy::unused_async, reason = "it stands for one that waits")]
+    #[expect(clippy::unused_async, reason = "it replaces an async function")]
     pub(in crate::image) async fn write<S: StorageMut>(&self, _storage: &S, _start: u64) -> Result<(), S::Error> {
         match *self {}
     }

@@ -1,4 +1,4 @@
-//! Keys that are derived once, for a file that is made and then opened.
+//! A cache of derived keys, for a file that is created and then opened.
 
 use alloc::boxed::Box;
 use alloc::rc::Rc;
@@ -14,9 +14,10 @@ use super::key_derivation::KeyDerivation;
 use crate::crypto::pbkdf2::Derivation;
 use crate::format::cipher_spec::HashAlgorithm;
 
-/// Derives by another, but nothing twice. What it remembers is wiped when it is dropped: keep it no longer than it takes.
+/// Derives keys with another [`KeyDerivation`] and caches them, so that none is derived twice.
 ///
-/// An image that is created and then opened needs each of its keys twice, and each may take a second.
+/// An image that is created and then opened needs each of its keys twice, and deriving one may take a second. The
+/// cached keys are wiped on drop, so drop this as soon as possible.
 pub struct RememberedKeys {
     inner: Rc<dyn KeyDerivation>,
     known: RefCell<Vec<Known>>,
@@ -31,7 +32,7 @@ struct Known {
 }
 
 impl RememberedKeys {
-    /// Derives by `inner`.
+    /// Derives keys with `inner`.
     pub fn new(inner: Rc<dyn KeyDerivation>) -> Self {
         Self { inner, known: RefCell::default() }
     }

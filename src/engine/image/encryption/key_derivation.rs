@@ -1,4 +1,4 @@
-//! Deriving keys from passphrases: by this crate, or by something faster that the caller supplies.
+//! Deriving keys from passphrases, by this crate or by a faster library that the caller supplies.
 
 use alloc::boxed::Box;
 use core::ops::ControlFlow;
@@ -10,23 +10,23 @@ use crate::error::Misuse;
 
 /// Derives keys instead of this crate: with a faster library, or step by step ([`Pbkdf2`](crate::Pbkdf2)).
 pub trait KeyDerivation {
-    /// Fills `key` by PBKDF2.
+    /// Derives `key` with PBKDF2.
     ///
     /// Dropping the future cancels it. A break ends the operation that needs the key, with [`Misuse::Cancelled`].
     fn derive<'a>(&'a self, derivation: Derivation<'a>, key: &'a mut [u8]) -> LocalBoxFuture<'a, ControlFlow<()>>;
 }
 
 /// Derives in Rust without waiting, so that an operation that waits for nothing else completes at its first poll.
-pub(in crate::image) struct InOneGo;
+pub(in crate::image) struct SynchronousDerivation;
 
-impl KeyDerivation for InOneGo {
+impl KeyDerivation for SynchronousDerivation {
     fn derive<'a>(&'a self, derivation: Derivation<'a>, key: &'a mut [u8]) -> LocalBoxFuture<'a, ControlFlow<()>> {
         derivation.run(key);
         Box::pin(core::future::ready(ControlFlow::Continue(())))
     }
 }
 
-/// Fills `key`, or fails with [`Misuse::Cancelled`] if `by` breaks off.
+/// Derives `key`. Fails with [`Misuse::Cancelled`] if the derivation breaks off.
 pub(in crate::image) async fn derive(
     by: &dyn KeyDerivation,
     derivation: Derivation<'_>,

@@ -1,26 +1,26 @@
-//! What new keys are made of: chance, and work.
+//! The inputs of new keys: random bytes and derivation work.
 
 use alloc::rc::Rc;
 use core::fmt;
 use core::ops::ControlFlow;
 
-use super::key_derivation::{InOneGo, KeyDerivation};
+use super::key_derivation::{KeyDerivation, SynchronousDerivation};
 use crate::crypto::pbkdf2::Derivation;
 use crate::error::Misuse;
 use crate::format::cipher_spec::HashAlgorithm;
 
-/// What is safe for a passphrase of a person's, in late 2026, and half a second in a browser.
+/// A safe value for a passphrase chosen by a person, as of late 2026; takes half a second in a browser.
 const DEFAULT_ITERATIONS: u32 = 1_000_000;
-/// What LUKS asks for at the least.
+/// The minimum of LUKS.
 const MIN_ITERATIONS: u32 = 1000;
 
-/// A source of random bytes that nobody can guess, such as the operating system's.
+/// A source of unpredictable random bytes, such as that of the operating system.
 pub trait Entropy {
-    /// Fills `bytes`, all of them or an error.
+    /// Fills `bytes` with random bytes, all of them or an error.
     fn fill(&self, bytes: &mut [u8]) -> Result<(), NoEntropy>;
 }
 
-/// There are no random bytes to be had.
+/// No random bytes are available.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NoEntropy;
 
@@ -30,7 +30,7 @@ impl<F: Fn(&mut [u8]) -> Result<(), NoEntropy>> Entropy for F {
     }
 }
 
-/// How the key of a passphrase is made.
+/// The options for deriving the key of a passphrase.
 #[derive(Clone)]
 pub struct KeyOptions {
     pub(in crate::image) entropy: Rc<dyn Entropy>,
@@ -39,19 +39,20 @@ pub struct KeyOptions {
 }
 
 impl KeyOptions {
-    /// With a million iterations, by this crate and in one go.
+    /// Options with a million iterations, derived by this crate without yielding.
     pub fn new(entropy: impl Entropy + 'static) -> Self {
-        Self { entropy: Rc::new(entropy), derivation: Rc::new(InOneGo), iterations: DEFAULT_ITERATIONS }
+        Self { entropy: Rc::new(entropy), derivation: Rc::new(SynchronousDerivation), iterations: DEFAULT_ITERATIONS }
     }
 
-    /// How many iterations it takes to try a passphrase, whoever tries it; at least 1000. [`calibrate`] finds out how many
-    /// take how long.
+    /// Sets the number of iterations for trying a passphrase, at least 1000.
+    ///
+    /// The cost is the same for an attacker. [`calibrate`] measures how many iterations take how long.
     #[must_use]
     pub fn iterations(self, iterations: u32) -> Self {
         Self { iterations: iterations.max(MIN_ITERATIONS), ..self }
     }
 
-    /// Sets who derives keys. By default this crate does it, in one go.
+    /// Sets the key derivation. By default this crate derives keys without yielding.
     #[must_use]
     pub fn key_derivation(self, derivation: Rc<dyn KeyDerivation>) -> Self {
         Self { derivation, ..self }
@@ -64,9 +65,12 @@ impl fmt::Debug for KeyOptions {
     }
 }
 
-/// How many iterations take about `milliseconds` to derive a key of `key_bytes`, by `derivation` and on this machine.
+/// Returns how many iterations take about `milliseconds` with `derivation` on this machine.
 ///
-/// `clock` gives milliseconds from any moment on. It takes a fifth of that time itself; a break is that of `derivation`.
+/// They are measured for a key of `key_bytes`.
+///
+/// `clock` returns milliseconds since an arbitrary moment. The measurement takes a fifth of the time itself. A break
+/// comes from `derivation`.
 pub async fn calibrate(
     derivation: &dyn KeyDerivation,
     hash: HashAlgorithm,
@@ -81,7 +85,7 @@ pub async fn calibrate(
         let trial = Derivation { hash, password: b"a passphrase to measure with", salt: &[0x5a; 32], iterations };
         derivation.derive(trial, &mut key).await?;
         let taken = clock() - start;
-        // A clock that stands still ends it too.
+        // The limit also ends the loop if the clock does not advance.
         if taken * 8.0 >= milliseconds || iterations > u32::MAX / 4 {
             let wanted = f64::from(iterations) * milliseconds / taken.max(f64::MIN_POSITIVE);
             #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it saturates")]

@@ -1,10 +1,10 @@
-//! The key slots of a LUKS image: which passphrases open it.
+//! The key slots of a LUKS image: the passphrases that open it.
 //!
-//! A key is derived before anything is locked, for that may take seconds. What was derived is used only if the slot that it
-//! came from is still what it was by then.
+//! A key is derived before any lock is taken, because that may take seconds. It is used only if its key slot has not
+//! changed meanwhile.
 //!
-//! A slot is written while it is inactive, and becomes active, or stops being it, by one write of four bytes: so the image
-//! opens after a crash at any moment, by the passphrases of before or by those of after.
+//! A slot is written while it is inactive. One write of four bytes activates or deactivates it. So after a crash at any
+//! moment, the old or the new passphrases open the image.
 
 use alloc::vec;
 use alloc::vec::Vec;
@@ -23,13 +23,16 @@ use crate::image::open::header::StoredHeader;
 use crate::meta::lock::Guard;
 use crate::storage::StorageMut;
 
-/// How often the material of an erased slot is overwritten, in case the medium keeps what was there last.
+/// How often the key material of an erased slot is overwritten, in case the medium keeps old contents.
 const OVERWRITES: usize = 3;
 
 impl<S: StorageMut> Image<S> {
-    /// Lets `new` open the image too, beside `existing`, which must. The number of the key slot that was taken, 0 to 7.
+    /// Adds the passphrase `new`, using the key that `existing` opens.
     ///
-    /// Deriving the keys takes as long as it is made to; other requests go on meanwhile. Durable when it ends. Of the files of a chain, this is about the image itself, as it was unlocked.
+    /// Returns the number of the new key slot, 0 to 7.
+    ///
+    /// Key derivation is slow on purpose; other requests continue meanwhile. The change is durable when it completes.
+    /// It applies to the image itself, not to its backing files.
     pub async fn add_passphrase(
         &self,
         existing: impl Into<Passphrase>,
@@ -41,10 +44,11 @@ impl<S: StorageMut> Image<S> {
         Ok(slot)
     }
 
-    /// Lets `new` open the image in the place of `old`: in another slot, for the old one is erased only when the new one
-    /// is there. The number of the new one.
+    /// Replaces the passphrase `old` with `new`. Returns the number of the new key slot.
     ///
-    /// As with [`Image::add_passphrase`], other requests go on while the keys are derived.
+    /// The new passphrase gets another slot, because the old slot is erased only after the new one is complete.
+    ///
+    /// As with [`Image::add_passphrase`], other requests continue while keys are derived.
     pub async fn change_passphrase(
         &self,
         old: impl Into<Passphrase>,
@@ -56,8 +60,8 @@ impl<S: StorageMut> Image<S> {
         Ok(slot)
     }
 
-    /// Puts the key that `existing` opens into a free slot, for `new`. The slot that `existing` opened, the one that was
-    /// taken, and the lock.
+    /// Stores the key that `existing` opens in a free slot for `new`. Returns the locked slots, the slot that
+    /// `existing` opened and the new slot.
     async fn fill_key_slot(
         &self,
         existing: &Passphrase,
@@ -72,7 +76,7 @@ impl<S: StorageMut> Image<S> {
             let sealed = fill_slot(KeySlot::default(), luks.header.algorithms()?, &opened.key, new, options).await?;
             let (new_slot, material) = sealed.ok_or_else(|| luks.header.unknown_cipher())?;
             let slots = KeySlots::of(self).await?;
-            // Otherwise the passphrase may not open the image any more.
+            // If the slot has changed, the passphrase may no longer open the image.
             if slots.luks.header.slots[opened.slot] == luks.header.slots[opened.slot] {
                 let slot = slots.fill(new_slot, &material).await?;
                 return Ok((slots, opened.slot, slot));
@@ -80,10 +84,12 @@ impl<S: StorageMut> Image<S> {
         }
     }
 
-    /// Erases a key slot: its passphrase doesn't open the image any more. Not the last one: [`Misuse::LastKeySlot`].
+    /// Erases a key slot: its passphrase no longer opens the image.
     ///
-    /// Who has a copy of the file from before can still open that. An interrupted call may leave the key material of a slot
-    /// that is inactive already; a slot can be erased again.
+    /// The last slot cannot be erased: [`Misuse::LastKeySlot`].
+    ///
+    /// The passphrase still opens older copies of the file. An interrupted call may leave the key material of a slot
+    /// that is already inactive; a slot can be erased again.
     pub async fn erase_key_slot(&self, slot: usize, entropy: &dyn Entropy) -> Result<(), Error<S::Error>> {
         let slots = KeySlots::of(self).await?;
         let header = &slots.luks.header;
@@ -96,7 +102,7 @@ impl<S: StorageMut> Image<S> {
     }
 }
 
-/// The key slots of an image that can be written; nobody else changes metadata meanwhile.
+/// The key slots of an image that is open for writing, with the metadata lock.
 struct KeySlots<'a, S> {
     disk: Disk<'a, S>,
     luks: Luks,
@@ -108,18 +114,18 @@ impl<'a, S: StorageMut> KeySlots<'a, S> {
         let disk = Disk::enter(image).await?;
         let guard = disk.writeback.lock.acquire().await;
         let file = &disk.file.files.image;
-        let head = StoredHeader::read(file).await.map_err(Error::Storage)??;
-        let place = head.crypto_header()?.ok_or(Misuse::NoKeySlots)?;
-        let luks = Luks::read(file, place).await?;
+        let stored = StoredHeader::read(file).await.map_err(Error::Storage)??;
+        let crypto_header = stored.crypto_header()?.ok_or(Misuse::NoKeySlots)?;
+        let luks = Luks::read(file, crypto_header).await?;
         Ok(Self { disk, luks, _guard: guard })
     }
 
-    /// Makes the first slot that is inactive `new`, but for where its material is.
+    /// Writes `new` to the first inactive slot, which keeps the position of its key material.
     async fn fill(&self, new: KeySlot, material: &[u8]) -> Result<usize, Error<S::Error>> {
         let header = &self.luks.header;
         let free = self.luks.free_slot()?;
-        let KeySlot { material: place, stripes, .. } = header.slots[free];
-        let slot = KeySlot { material: place, stripes, ..new };
+        let KeySlot { material: material_offset, stripes, .. } = header.slots[free];
+        let slot = KeySlot { material: material_offset, stripes, ..new };
         self.write(header.material(&slot).start, material).await?;
         self.write(LuksHeader::slot_offset(free), &KeySlot { active: false, ..slot }.emit()).await?;
         self.barrier().await?;
@@ -147,10 +153,10 @@ impl<'a, S: StorageMut> KeySlots<'a, S> {
         self.barrier().await
     }
 
-    /// Writes at `place`, counted from the beginning of the LUKS header.
-    async fn write(&self, place: u64, bytes: &[u8]) -> Result<(), Error<S::Error>> {
+    /// Writes at `offset` within the LUKS header.
+    async fn write(&self, offset: u64, bytes: &[u8]) -> Result<(), Error<S::Error>> {
         let file = &self.disk.file.files.image;
-        self.disk.writeback.write(file.write(self.luks.start.plus(place), bytes)).await
+        self.disk.writeback.write(file.write(self.luks.start.plus(offset), bytes)).await
     }
 
     async fn barrier(&self) -> Result<(), Error<S::Error>> {

@@ -20,13 +20,13 @@ use crate::format::units::HostOffset;
 use crate::meta::host_file::HostFile;
 use crate::storage::Storage;
 
-/// A LUKS header, and where it is.
+/// A LUKS header and its host offset.
 pub(in crate::image) struct Luks {
     pub(in crate::image) start: HostOffset,
     pub(in crate::image) header: LuksHeader,
 }
 
-/// A slot that was opened.
+/// An opened key slot.
 pub(in crate::image) struct Opened {
     pub(in crate::image) slot: usize,
     pub(in crate::image) key: Zeroizing<Vec<u8>>,
@@ -36,12 +36,12 @@ pub(in crate::image) struct Opened {
 impl Luks {
     pub(in crate::image) async fn read<S: Storage>(
         file: &HostFile<S>,
-        place: CryptoHeader,
+        crypto_header: CryptoHeader,
     ) -> Result<Self, Error<S::Error>> {
-        Ok(Self { start: HostOffset(place.offset), header: read_luks_header(file, place).await? })
+        Ok(Self { start: HostOffset(crypto_header.offset), header: read_luks_header(file, crypto_header).await? })
     }
 
-    /// Fails where no passphrase can open it.
+    /// Fails if no passphrase can open the image.
     pub(in crate::image) fn check_openable(&self) -> Result<(), Problem> {
         let (spec, _) = self.header.algorithms()?;
         self.cipher(spec, &vec![0; self.key_length()])?;
@@ -52,12 +52,12 @@ impl Luks {
         }
     }
 
-    /// The first slot that is inactive.
+    /// Returns the first inactive slot.
     pub(super) fn free_slot(&self) -> Result<usize, Misuse> {
         self.header.slots.iter().position(|slot| !slot.active).ok_or(Misuse::KeySlotsFull)
     }
 
-    /// Returns the first slot that `passphrase` opens. Slots of more than `max_iterations` are not tried.
+    /// Returns the first slot that `passphrase` opens. Slots with more than `max_iterations` are not tried.
     pub(in crate::image) async fn open<S: Storage>(
         &self,
         file: &HostFile<S>,
@@ -82,7 +82,7 @@ impl Luks {
         Err(refused.map_or_else(|| Misuse::WrongPassphrase.into(), Error::from))
     }
 
-    /// What `passphrase` finds in `slot`: the key, if it is the right one.
+    /// Returns the contents of `slot` decrypted with `passphrase`: the key, if the passphrase is correct.
     async fn key_in<S: Storage>(
         &self,
         file: &HostFile<S>,
@@ -117,8 +117,8 @@ impl Luks {
     }
 }
 
-/// `slot` so that `passphrase` opens it, and its material, which holds `key`; `None` where the cipher takes no keys of
-/// that length.
+/// Returns `slot` for `passphrase`, with the key material that holds `key`. Returns `None` if the cipher does not
+/// support keys of this length.
 pub(in crate::image) async fn fill_slot(
     mut slot: KeySlot,
     (spec, hash): (CipherSpec, HashAlgorithm),

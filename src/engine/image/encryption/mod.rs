@@ -1,4 +1,4 @@
-//! What an encrypted image tells to all.
+//! Encryption: its public properties, creating, unlocking and changing key slots.
 
 #[cfg_attr(not(feature = "luks"), path = "create_unsupported.rs")]
 pub(crate) mod create;
@@ -26,18 +26,18 @@ use crate::image::open::header::StoredHeader;
 use crate::meta::host_file::HostFile;
 use crate::storage::Storage;
 
-/// How the guest's data is encrypted. Nothing in it is secret.
+/// The encryption of the guest data. Nothing in it is secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum EncryptionInfo {
-    /// QEMU's legacy method, AES-128 in CBC mode. Its key is the passphrase itself, which it can't check.
+    /// QEMU's legacy method, AES-128 in CBC mode. The passphrase itself is the key, so a wrong one is not detected.
     Aes,
     /// LUKS.
     Luks(LuksInfo),
 }
 
 impl EncryptionInfo {
-    /// The method.
+    /// Returns the method.
     pub fn method(&self) -> Encryption {
         match self {
             Self::Aes => Encryption::Aes,
@@ -46,24 +46,26 @@ impl EncryptionInfo {
     }
 }
 
-/// How the file with this head is encrypted, if it is.
+/// Returns the encryption of the file with this header, if it is encrypted.
 pub(super) async fn read_encryption<S: Storage>(
     file: &HostFile<S>,
-    head: &StoredHeader,
+    stored: &StoredHeader,
 ) -> Result<Option<EncryptionInfo>, Error<S::Error>> {
-    Ok(match (head.header.encryption(), head.crypto_header()?) {
+    Ok(match (stored.header.encryption(), stored.crypto_header()?) {
         (None, _) => None,
-        (Some(_), Some(place)) => Some(EncryptionInfo::Luks(read_luks_header(file, place).await?.info())),
+        (Some(_), Some(crypto_header)) => {
+            Some(EncryptionInfo::Luks(read_luks_header(file, crypto_header).await?.info()))
+        }
         (Some(_), None) => Some(EncryptionInfo::Aes),
     })
 }
 
 pub(super) async fn read_luks_header<S: Storage>(
     file: &HostFile<S>,
-    place: CryptoHeader,
+    crypto_header: CryptoHeader,
 ) -> Result<LuksHeader, Error<S::Error>> {
-    let start = HostOffset(place.offset);
-    let length = place.length.min(HEADER_BYTES as u64);
+    let start = HostOffset(crypto_header.offset);
+    let length = crypto_header.length.min(HEADER_BYTES as u64);
     let bytes = file.read_up_to(start, length).await.map_err(Error::Storage)?;
-    Ok(LuksHeader::parse(&bytes, start, place.length)?)
+    Ok(LuksHeader::parse(&bytes, start, crypto_header.length)?)
 }

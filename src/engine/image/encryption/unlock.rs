@@ -1,4 +1,4 @@
-//! Unlocking an encrypted file: where the passphrase comes from, and what derives the keys.
+//! Unlocking an encrypted file: the source of the passphrase and the key derivation.
 
 use alloc::boxed::Box;
 use alloc::rc::Rc;
@@ -6,7 +6,7 @@ use core::fmt;
 
 use futures_util::future::LocalBoxFuture;
 
-use super::key_derivation::{InOneGo, KeyDerivation};
+use super::key_derivation::{KeyDerivation, SynchronousDerivation};
 use super::luks::Luks;
 use crate::crypto::passphrase::Passphrase;
 use crate::crypto::sector::SectorCipher;
@@ -17,39 +17,43 @@ use crate::meta::encrypted::{Encrypted, SectorNumber};
 use crate::meta::host_file::HostFile;
 use crate::storage::Storage;
 
-/// Some minutes in a browser.
+/// This takes some minutes in a browser.
 pub(in crate::image) const DEFAULT_MAX_ITERATIONS: u32 = 100_000_000;
 
-/// An encrypted file of the chain, whose passphrase is asked for.
+/// A request for the passphrase of an encrypted file of the chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PassphraseRequest {
-    /// 0 for the image that is opened, 1 for its backing file, and so on.
+    /// 0 for the opened image, 1 for its backing file, and so on.
     pub depth: u32,
-    /// How the file is encrypted. QEMU's legacy method can't tell a wrong passphrase.
+    /// The encryption method. QEMU's legacy method cannot detect a wrong passphrase.
     pub encryption: Encryption,
 }
 
-/// How the files of a chain are unlocked.
+/// The settings for unlocking the files of a chain.
 pub(in crate::image) struct Keys {
     pub(in crate::image) source: Source,
     pub(in crate::image) derivation: Rc<dyn KeyDerivation>,
     pub(in crate::image) max_iterations: u32,
 }
 
-/// Who knows the passphrases.
+/// The source of the passphrases.
 pub(in crate::image) enum Source {
-    Nobody,
-    /// Nobody, and it doesn't matter.
+    None,
+    /// The data is not read, so no passphrase is needed.
     NotNeeded,
     Given(Passphrase),
-    Asked(Box<Ask>),
+    Callback(Box<Ask>),
 }
 
 pub(in crate::image) type Ask = dyn FnMut(PassphraseRequest) -> LocalBoxFuture<'static, Option<Passphrase>>;
 
 impl Default for Keys {
     fn default() -> Self {
-        Self { source: Source::Nobody, derivation: Rc::new(InOneGo), max_iterations: DEFAULT_MAX_ITERATIONS }
+        Self {
+            source: Source::None,
+            derivation: Rc::new(SynchronousDerivation),
+            max_iterations: DEFAULT_MAX_ITERATIONS,
+        }
     }
 }
 
@@ -60,18 +64,18 @@ impl fmt::Debug for Keys {
 }
 
 impl Keys {
-    /// What reads the data of the file with this head; `None` where it is not encrypted.
+    /// Returns the decryption of the file with this header, or `None` if it is not encrypted.
     pub(in crate::image) async fn unlock<S: Storage>(
         &mut self,
         file: &HostFile<S>,
-        head: &StoredHeader,
+        stored: &StoredHeader,
         depth: u32,
     ) -> Result<Option<Encrypted>, Error<S::Error>> {
-        let Some(encryption) = head.header.encryption() else {
+        let Some(encryption) = stored.header.encryption() else {
             return Ok(None);
         };
-        let luks = match head.crypto_header()? {
-            Some(place) => Some(Luks::read(file, place).await?),
+        let luks = match stored.crypto_header()? {
+            Some(crypto_header) => Some(Luks::read(file, crypto_header).await?),
             None => None,
         };
         let number = if luks.is_some() { SectorNumber::Host } else { SectorNumber::Guest };
@@ -94,9 +98,9 @@ impl Keys {
 
     async fn passphrase(&mut self, request: PassphraseRequest) -> Option<Passphrase> {
         match &mut self.source {
-            Source::Nobody | Source::NotNeeded => None,
+            Source::None | Source::NotNeeded => None,
             Source::Given(passphrase) => Some(passphrase.clone()),
-            Source::Asked(ask) => ask(request).await,
+            Source::Callback(ask) => ask(request).await,
         }
     }
 }

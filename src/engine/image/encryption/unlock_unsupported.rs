@@ -1,4 +1,4 @@
-//! In a build without ciphers, nothing is unlocked: the header's own check refuses what is encrypted.
+//! Unlocking in a build without ciphers: the header's own check refuses encrypted images.
 
 use crate::error::Error;
 use crate::image::open::header::StoredHeader;
@@ -10,11 +10,11 @@ use crate::storage::Storage;
 pub(in crate::image) struct Keys(());
 
 impl Keys {
-    #[expect(clippy::unused_async, reason = "it stands for one that waits")]
+    #[expect(clippy::unused_async, reason = "it replaces an async function")]
     pub(in crate::image) async fn unlock<S: Storage>(
         &mut self,
         _file: &HostFile<S>,
-        _head: &StoredHeader,
+        _stored: &StoredHeader,
         _depth: u32,
     ) -> Result<Option<Encrypted>, Error<S::Error>> {
         Ok(None)

@@ -1,4 +1,4 @@
-//! All that can be said of a file, above all of one that can't be opened.
+//! Inspecting a file, in particular one that cannot be opened.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -17,12 +17,12 @@ use crate::image::snapshot::table::SnapshotTable;
 use crate::meta::host_file::{FileId, HostFile};
 use crate::storage::Storage;
 
-/// What [`inspect`] found. What could not be read is left empty, and `problems` says why.
+/// The result of [`inspect`]. What could not be read is empty, and `problems` contains the reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Inspection {
     /// The length of the file in bytes.
     pub file_size: u64,
-    /// What the file seems to be.
+    /// The probed format of the file.
     pub format: FileFormat,
     /// The header's fields, unchecked.
     pub header: Option<RawHeader>,
@@ -30,9 +30,9 @@ pub struct Inspection {
     pub features: Vec<FeatureBit>,
     /// The header extensions.
     pub extensions: Vec<Extension>,
-    /// How the guest's data is encrypted, if it is and the header is sound.
+    /// The encryption of the guest data, if it is encrypted and the header is valid.
     pub encryption: Option<EncryptionInfo>,
-    /// The name of the backing file, if the header is sound.
+    /// The name of the backing file, if the header is valid.
     pub backing_file: Option<String>,
     /// The format of the backing file.
     pub backing_format: Option<String>,
@@ -40,16 +40,16 @@ pub struct Inspection {
     pub data_file: Option<String>,
     /// The snapshots.
     pub snapshots: Vec<Snapshot>,
-    /// As [`Info::missing`](crate::Info), where the header is sound enough and the data is in this file; else 0.
+    /// As [`Info::missing`](crate::Info), if the header is valid enough and the data is in this file; otherwise 0.
     pub missing: u64,
-    /// Everything that is wrong with the head, and keeps the image from being opened for writing. Where the active disk
-    /// doesn't need what is wrong, the image opens for reading all the same.
+    /// All problems of the header, which prevent opening the image for writing. If the active disk does not depend on
+    /// the damaged parts, the image can still be opened for reading.
     pub problems: Vec<Problem>,
 }
 
-/// Looks at the head of the file in `storage`, and says as much as it can, whatever is wrong with it.
+/// Reads the header of the file in `storage` and reports as much as possible, whatever is wrong.
 ///
-/// Fails only where the storage does.
+/// Fails only if the storage fails.
 pub async fn inspect<S: Storage>(storage: &S) -> Result<Inspection, S::Error> {
     let file = HostFile::open(storage, FileId(0)).await?;
     let first = file.read_up_to(HostOffset(0), PROBE_BYTES as u64).await?;
@@ -68,35 +68,35 @@ pub async fn inspect<S: Storage>(storage: &S) -> Result<Inspection, S::Error> {
         problems: Vec::new(),
     };
     match StoredHeader::read(&file).await? {
-        Ok(head) => inspection.read_head(head, &file).await?,
+        Ok(stored) => inspection.read_header(stored, &file).await?,
         Err(problem) => inspection.problems.push(problem),
     }
     Ok(inspection)
 }
 
 impl Inspection {
-    async fn read_head<S: Storage>(&mut self, head: StoredHeader, file: &HostFile<S>) -> Result<(), S::Error> {
-        self.problems = head.problems();
-        self.features = set_bits(head.header.features(), &head.feature_names);
-        self.backing_format = head.extensions.backing_format();
-        self.data_file = head.extensions.data_file_name();
+    async fn read_header<S: Storage>(&mut self, stored: StoredHeader, file: &HostFile<S>) -> Result<(), S::Error> {
+        self.problems = stored.problems();
+        self.features = set_bits(stored.header.features(), &stored.feature_names);
+        self.backing_format = stored.extensions.backing_format();
+        self.data_file = stored.extensions.data_file_name();
         let is_readable =
             |problem: &Problem| matches!(problem, Problem::Unsupported(_)) || problem.leaves_the_disk_readable();
-        // As opening has it: an extension that is broken is no obstacle, unless the disk may need one behind it.
-        let extensions_suffice = head.fatal_extension_error().is_none() && head.crypto_header().is_ok();
-        if extensions_suffice && head.header.problems(&head.feature_names).iter().all(is_readable) {
-            self.backing_file = head.backing_name(file).await?;
-            self.read_encryption(&head, file).await?;
-            self.read_snapshots(&head.header, file).await?;
-            self.read_missing(&head, file).await?;
+        // As when opening: a broken extension is no obstacle, unless the disk may need an extension after it.
+        let extensions_suffice = stored.fatal_extension_error().is_none() && stored.crypto_header().is_ok();
+        if extensions_suffice && stored.header.problems(&stored.feature_names).iter().all(is_readable) {
+            self.backing_file = stored.backing_name(file).await?;
+            self.read_encryption(&stored, file).await?;
+            self.read_snapshots(&stored.header, file).await?;
+            self.read_missing(&stored, file).await?;
         }
-        self.extensions = head.extensions.into_vec();
-        self.header = Some(head.header);
+        self.extensions = stored.extensions.into_vec();
+        self.header = Some(stored.header);
         Ok(())
     }
 
-    async fn read_missing<S: Storage>(&mut self, head: &StoredHeader, file: &HostFile<S>) -> Result<(), S::Error> {
-        let Ok(header) = Header::check_to_read(head.header.clone(), &head.feature_names) else { return Ok(()) };
+    async fn read_missing<S: Storage>(&mut self, stored: &StoredHeader, file: &HostFile<S>) -> Result<(), S::Error> {
+        let Ok(header) = Header::check_to_read(stored.header.clone(), &stored.feature_names) else { return Ok(()) };
         if header.has_data_file() {
             return Ok(());
         }
@@ -109,8 +109,8 @@ impl Inspection {
         Ok(())
     }
 
-    async fn read_encryption<S: Storage>(&mut self, head: &StoredHeader, file: &HostFile<S>) -> Result<(), S::Error> {
-        match read_encryption(file, head).await {
+    async fn read_encryption<S: Storage>(&mut self, stored: &StoredHeader, file: &HostFile<S>) -> Result<(), S::Error> {
+        match read_encryption(file, stored).await {
             Ok(encryption) => self.encryption = encryption,
             Err(Error::Storage(error)) => return Err(error),
             Err(Error::Corrupt(corrupt)) => self.problems.push(corrupt.into()),

@@ -1,4 +1,4 @@
-//! What there is to know about an image, in the terms of `qemu-img info`.
+//! The properties of an image, in the terms of `qemu-img info`.
 
 pub(crate) mod inspect;
 mod missing;
@@ -20,88 +20,91 @@ use crate::image::chain::backing::BackingFormat;
 use crate::image::open::header::StoredHeader;
 use crate::storage::Storage;
 
-/// What an open image is. Sizes are in bytes.
+/// The properties of an open image. Sizes are in bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[expect(clippy::struct_excessive_bools, reason = "they are what `qemu-img` tells, each on its own")]
+#[expect(clippy::struct_excessive_bools, reason = "they are the independent flags of `qemu-img info`")]
 pub struct Info {
     /// The version of the format: 2 or 3.
     pub version: u32,
-    /// The size of the disk; of the snapshot's, where one is open.
+    /// The size of the disk, or of the snapshot that is open.
     pub virtual_size: u64,
     /// The length of the image file.
     pub file_size: u64,
     /// The size of a cluster.
     pub cluster_size: u64,
-    /// How compressed clusters are compressed.
+    /// The compression type of compressed clusters.
     pub compression: CompressionType,
-    /// The width of a reference count in bits; 0 where the image records one that can't be.
+    /// The width of a refcount in bits; 0 if the recorded width is invalid.
     pub refcount_bits: u32,
-    /// Reference counts may be written late.
+    /// Whether refcounts may be written late.
     pub lazy_refcounts: bool,
-    /// L2 entries describe subclusters.
+    /// Whether L2 entries describe subclusters.
     pub extended_l2: bool,
-    /// The image was not closed properly.
+    /// Whether the image was not closed properly.
     pub dirty: bool,
-    /// A program found the image damaged and marked it.
+    /// Whether a program found the image corrupt and marked it.
     pub corrupt: bool,
-    /// How the guest's data is encrypted, if it is.
+    /// The encryption of the guest data, if it is encrypted.
     pub encryption: Option<EncryptionInfo>,
     /// The name of the backing file.
     pub backing_file: Option<String>,
     /// The format of the backing file.
     pub backing_format: Option<String>,
-    /// The guest's data is in another file.
+    /// Whether the guest data is in an external data file.
     pub external_data_file: bool,
-    /// The name of that file.
+    /// The recorded name of the data file.
     pub data_file: Option<String>,
-    /// That file is a raw image of the disk.
+    /// Whether the data file is a raw image of the disk.
     pub data_file_raw: bool,
-    /// The dirty bitmaps; none where the image says that they are out of date.
+    /// The dirty bitmaps; none if the image marks them as out of date.
     pub bitmaps: Vec<BitmapInfo>,
     /// The feature bits that are set.
     pub features: Vec<FeatureBit>,
-    /// The types and lengths of the header extensions that are not known.
+    /// The types and lengths of the unknown header extensions.
     pub unknown_extensions: Vec<(u32, u64)>,
-    /// How many bytes of the disk's tables and clusters should lie past the end of the file, and so read as zeros: more than 0
-    /// where the file is cut off. Where there are many tables, at least so many.
+    /// How many bytes of the disk's tables and clusters lie past the end of the file, and so read as zeros. More than 0
+    /// if the file is truncated. A lower bound if there are many tables.
     pub missing: u64,
-    /// What is wrong with the image although it can be read: see [`Image::problems`]; and damage to its bitmaps.
+    /// The problems that do not prevent reading, see [`Image::problems`], and damage to the bitmaps.
     pub problems: Vec<Problem>,
     /// The files of the chain, the image itself first.
     pub chain: Vec<ChainLink>,
 }
 
-/// A file of the chain.
+/// A file of the backing chain.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChainLink {
-    /// What it is.
+    /// The format of the file.
     pub format: BackingFormat,
-    /// The size of its disk.
+    /// The size of the file's disk.
     pub virtual_size: u64,
-    /// Its length.
+    /// The length of the file.
     pub file_size: u64,
 }
 
 impl Info {
-    /// The version as `qemu-img` tells it: by the oldest QEMU that reads it.
+    /// Returns the version as `qemu-img` reports it: the oldest QEMU version that reads it.
     pub fn compat(&self) -> &'static str {
         if self.version >= 3 { "1.1" } else { "0.10" }
     }
 }
 
 impl<S: Storage> Image<S> {
-    /// Everything that is wrong with this image although its active disk can be read, as far as opening it has shown: damage
-    /// to the snapshot table, to the place or the width of the reference counts, or to a header extension. Such an image is
-    /// not opened for writing. Does no I/O.
+    /// Returns all problems found by opening the image that do not prevent reading its active disk.
+    ///
+    /// These are damage to the snapshot table, to the position or the width of the refcounts, or to a header extension.
+    /// Such an image cannot be opened for writing. Does no I/O.
     pub fn problems(&self) -> Vec<Problem> {
         self.top.damage.borrow().problems().collect()
     }
 
-    /// What this image is. Reads its head again, the directory of its bitmaps, and the reference counts of what follows the
-    /// end of the file: four requests in most cases.
+    /// Returns the properties of this image.
+    ///
+    /// Reads the header again, the bitmap directory, and the refcounts of clusters past the end of the file: four
+    /// requests in most cases.
     pub async fn info(&self) -> Result<Info, Error<S::Error>> {
         let (file, header) = (&self.top.files.image, self.top.header());
-        let head = StoredHeader::read(file).await.map_err(Error::Storage)??;
+        let stored = StoredHeader::read(file).await.map_err(Error::Storage)??;
         let raw = header.raw();
         let mut problems = self.problems();
         let listed = match self.bitmaps_in_memory() {
@@ -127,15 +130,15 @@ impl<S: Storage> Image<S> {
             extended_l2: header.geometry().extended_l2(),
             dirty: header.is_dirty(),
             corrupt: header.is_corrupt(),
-            encryption: read_encryption(file, &head).await?,
-            backing_file: head.backing_name(file).await.map_err(Error::Storage)?,
-            backing_format: head.extensions.backing_format(),
+            encryption: read_encryption(file, &stored).await?,
+            backing_file: stored.backing_name(file).await.map_err(Error::Storage)?,
+            backing_format: stored.extensions.backing_format(),
             external_data_file: header.has_data_file(),
-            data_file: head.extensions.data_file_name(),
+            data_file: stored.extensions.data_file_name(),
             data_file_raw: header.is_data_file_raw(),
             bitmaps,
-            features: set_bits(raw.features(), &head.feature_names),
-            unknown_extensions: head
+            features: set_bits(raw.features(), &stored.feature_names),
+            unknown_extensions: stored
                 .extensions
                 .unknown()
                 .map(|extension| (extension.kind, extension.data.len() as u64))
@@ -157,15 +160,15 @@ impl ChainLink {
     }
 }
 
-/// The bitmaps that a file lists, with their tables.
+/// Returns the bitmaps that a file lists, with their tables.
 pub(in crate::image) async fn stored_bitmaps<S: Storage>(
     file: &Qcow2File<S>,
 ) -> Result<Vec<(BitmapInfo, BitmapTable)>, Error<S::Error>> {
     if !file.header().has_consistent_bitmaps() {
         return Ok(Vec::new());
     }
-    let head = StoredHeader::read(&file.files.image).await.map_err(Error::Storage)??;
-    let Some(directory) = head.extensions.bitmap_directory() else {
+    let stored = StoredHeader::read(&file.files.image).await.map_err(Error::Storage)??;
+    let Some(directory) = stored.extensions.bitmap_directory() else {
         return Ok(Vec::new());
     };
     let size = directory.checked_size().map_err(Problem::from)?;

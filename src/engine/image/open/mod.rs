@@ -1,4 +1,4 @@
-//! Opening an image, and the chain under it.
+//! Opening an image and its backing chain.
 
 pub(crate) mod header;
 pub(crate) mod writable;
@@ -27,12 +27,12 @@ use crate::meta::lookup::Tables;
 use crate::meta::table_cache::TableCache;
 use crate::storage::Storage;
 
-/// Maps 32 GiB of disks with default clusters.
+/// Enough to map 32 GiB of disks with default clusters.
 const DEFAULT_TABLE_CACHE: usize = 4 << 20;
-/// 64 clusters of the default size.
+/// Enough for 64 clusters of the default size.
 const DEFAULT_CLUSTER_CACHE: usize = 4 << 20;
 
-/// How to open an image. Making it does no I/O.
+/// The options for opening an image. Creating them does no I/O.
 #[derive(Debug)]
 pub struct OpenOptions<S, R = NoBacking> {
     data_file: Option<S>,
@@ -45,7 +45,9 @@ pub struct OpenOptions<S, R = NoBacking> {
 }
 
 impl<S> OpenOptions<S> {
-    /// Default caches, this build's codecs, and no backing file: an image that names one is refused.
+    /// Options with default caches, this build's codecs and no backing file.
+    ///
+    /// An image that names a backing file is refused.
     pub fn new() -> Self {
         Self {
             data_file: None,
@@ -79,27 +81,32 @@ impl<S, R> OpenOptions<S, R> {
         self.data_file.clone()
     }
 
-    /// Sets who supplies the backing files.
+    /// Sets the resolver that supplies the backing files.
     #[must_use]
     pub fn backing<T>(self, backing: T) -> OpenOptions<S, T> {
         let Self { data_file, backing: _, table_cache, write_through, cluster_cache, codecs, keys } = self;
         OpenOptions { data_file, backing, table_cache, write_through, cluster_cache, codecs, keys }
     }
 
-    /// Bounds the cached tables of the whole chain, in bytes. Default 4 MiB; one slice (at most 4 KiB) is always kept.
+    /// Limits the cached tables of the whole chain, in bytes. Default 4 MiB.
+    ///
+    /// At least one slice (at most 4 KiB) is always cached.
     #[must_use]
     pub fn table_cache(self, bytes: usize) -> Self {
         Self { table_cache: bytes, ..self }
     }
 
-    /// Makes every write durable before it completes, as if a flush followed it; default false. Only for an image that is
-    /// opened to be written.
+    /// Makes every write durable before it completes, as if a flush followed it. Default false.
+    ///
+    /// It only has an effect on an image that is opened for writing.
     #[must_use]
     pub fn write_through(self, write_through: bool) -> Self {
         Self { write_through, ..self }
     }
 
-    /// Bounds the unpacked clusters kept for the whole chain, in bytes. Default 4 MiB; one cluster is always kept.
+    /// Limits the cached decompressed clusters of the whole chain, in bytes. Default 4 MiB.
+    ///
+    /// At least one cluster is always cached.
     #[must_use]
     pub fn cluster_cache(self, bytes: usize) -> Self {
         Self { cluster_cache: bytes, ..self }
@@ -113,11 +120,11 @@ impl<S, R> OpenOptions<S, R> {
 }
 
 impl<S: Storage> Image<S> {
-    /// Opens the image in `storage` for reading, and the backing files under it.
+    /// Opens the image in `storage` and its backing files for reading.
     ///
-    /// Damage that the active disk doesn't need, such as to the snapshot table or the refcount table, doesn't keep it from
-    /// being read: see [`Image::problems`]. Takes three requests at most (four where the head is longer than 64 KiB) for each image of the chain, whatever
-    /// its size. Dropping the future drops the storages.
+    /// Damage that the active disk does not depend on, such as to the snapshot table or the refcount table, does not
+    /// prevent reading: see [`Image::problems`]. Makes at most three requests (four if the header is longer than 64
+    /// KiB) for each image of the chain, whatever its size. Dropping the future drops the storages.
     pub async fn open<R: BackingResolver<S>>(storage: S, options: OpenOptions<S, R>) -> Result<Self, Error<S::Error>> {
         let OpenOptions { data_file, backing: mut resolver, table_cache, cluster_cache, codecs, mut keys, .. } =
             options;
@@ -138,7 +145,7 @@ impl<S: Storage> Image<S> {
             }
             let request = BackingRequest { depth, name: &reference.name, format: reference.format.as_deref() };
             let supplied = match resolver.resolve(request).await.map_err(Error::Storage)? {
-                // The file at fault is the one that names it.
+                // The error belongs to the file that names the backing file.
                 Supply::Nothing => return Err(Error::from(request.into_missing()).at_depth(depth - 1)),
                 Supply::Absent => break,
                 Supply::File(file) => file,
@@ -152,14 +159,14 @@ impl<S: Storage> Image<S> {
     }
 }
 
-/// What the files of a chain share.
+/// The state that the files of a chain share.
 struct Opener {
     codecs: Codecs,
     tables: Rc<TableCache>,
     clusters: Rc<ClusterCache>,
 }
 
-/// The backing file that an image names.
+/// The name and format of a backing file that an image records.
 struct BackingReference {
     name: String,
     format: Option<String>,
@@ -200,25 +207,25 @@ impl Opener {
         keys: &mut Keys,
     ) -> Result<(Qcow2File<S>, Option<BackingReference>), Error<S::Error>> {
         let file = HostFile::open(storage, FileId::image(depth)).await.map_err(Error::Storage)?;
-        let head = StoredHeader::read(&file).await.map_err(Error::Storage)??;
-        let header = Header::check_to_read(head.header.clone(), &head.feature_names)?;
-        if let Some(corrupt) = head.fatal_extension_error() {
+        let stored = StoredHeader::read(&file).await.map_err(Error::Storage)??;
+        let header = Header::check_to_read(stored.header.clone(), &stored.feature_names)?;
+        if let Some(corrupt) = stored.fatal_extension_error() {
             return Err(corrupt.into());
         }
-        head.crypto_header()?;
-        let damage = Damage { header: head.problems(), snapshots: None };
+        stored.crypto_header()?;
+        let damage = Damage { header: stored.problems(), snapshots: None };
         let data_file = match (header.has_data_file(), data_file) {
             (true, Some(storage)) => Some(HostFile::open(storage, FileId::data(depth)).await.map_err(Error::Storage)?),
-            (true, None) => return Err(Missing::DataFile { name: head.extensions.data_file_name() }.into()),
+            (true, None) => return Err(Missing::DataFile { name: stored.extensions.data_file_name() }.into()),
             (false, Some(_)) => return Err(Misuse::UnneededDataFile.into()),
             (false, None) => None,
         };
-        let name = head.backing_name(&file).await.map_err(Error::Storage)?;
-        let backing = name.map(|name| BackingReference { name, format: head.extensions.backing_format() });
+        let name = stored.backing_name(&file).await.map_err(Error::Storage)?;
+        let backing = name.map(|name| BackingReference { name, format: stored.extensions.backing_format() });
         let tables = Tables::new(&header, self.tables.clone());
         let compressed = self.compressed(&header);
         let files = Files { image: file, data_file };
-        let encrypted = keys.unlock(&files.image, &head, depth).await?;
+        let encrypted = keys.unlock(&files.image, &stored, depth).await?;
         let file = Qcow2File {
             files,
             active: Rc::new(View::new(header.l1_table(), header.disk_size())),
@@ -264,7 +271,7 @@ impl FileId {
     }
 }
 
-/// What a backing file of which no format is recorded is, as QEMU finds out.
+/// Probes a backing file whose format is not recorded, as QEMU does.
 async fn probe_backing<S: Storage>(storage: &S) -> Result<BackingFormat, Error<S::Error>> {
     let file = HostFile::open(storage, FileId::image(0)).await.map_err(Error::Storage)?;
     let bytes = file.read_up_to(HostOffset(0), PROBE_BYTES as u64).await.map_err(Error::Storage)?;

@@ -1,4 +1,4 @@
-//! Opening an image to write to it.
+//! Opening an image for writing.
 
 use alloc::vec::Vec;
 
@@ -18,14 +18,15 @@ use crate::meta::writeback::Writeback;
 use crate::storage::{Storage, StorageMut};
 
 impl<S: StorageMut> Image<S> {
-    /// Opens the image in `storage` for reading and writing, and the backing files under it for reading.
+    /// Opens the image in `storage` for reading and writing, and its backing files for reading.
     ///
-    /// Nobody else may write to the storage meanwhile. Reads the refcount table and the L1 table whole. Writes
-    /// nothing; the first change clears the autoclear features that this crate doesn't maintain, and marks the
-    /// bitmaps as in use. An image that a program left behind that writes the reference
-    /// counts late and was not closed properly is repaired, or refused where that would take a loss
-    /// ([`Misuse::NeedsRepair`]). One that is marked as corrupt is refused, and so is one of which a table is other
-    /// metadata as well ([`Corrupt::Overlap`](crate::Corrupt)): to change the one would change the other.
+    /// No other program may write to the storage meanwhile. Reads the whole refcount table and L1 table. Writes
+    /// nothing, except for a repair. The first change clears the autoclear features that this crate does not maintain,
+    /// and marks the bitmaps as in use.
+    ///
+    /// An image with lazy refcounts that was not closed properly is repaired, or refused if the repair would lose data
+    /// ([`Misuse::NeedsRepair`]). An image that is marked as corrupt is refused. So is one in which a table overlaps
+    /// other metadata ([`Corrupt::Overlap`](crate::Corrupt)), because a change of one would overwrite the other.
     pub async fn open_writable<R: BackingResolver<S>>(
         storage: S,
         options: OpenOptions<S, R>,
@@ -37,14 +38,14 @@ impl<S: StorageMut> Image<S> {
             return Err(Misuse::MarkedCorrupt.into());
         }
         if image.is_dirty() {
-            image.top.repair_left_behind().await?;
+            image.top.repair_dirty().await?;
             image.check_sound()?;
         }
         let Qcow2File { files, tables, writeback, current_header, .. } = &*image.top;
         let opened =
             Writeback::open(&files.image, current_header.clone(), tables.cache().clone(), table_cache, write_through)
                 .await?;
-        image.top.find_metadata(&opened, &image).await?;
+        image.top.register_metadata(&opened, &image).await?;
         if let Some((list, flags)) = image.top.usable_bitmaps().await? {
             if !list.is_empty() {
                 image.top.observe_for_bitmaps();
@@ -52,30 +53,30 @@ impl<S: StorageMut> Image<S> {
             image.top.bitmaps.load(list);
             opened.keep_bitmaps(flags);
         }
-        // It was just made, so nothing is in it.
+        // The cell is empty: the image has just been opened.
         let _ = writeback.set(opened);
         Ok(image)
     }
 }
 
 impl<S: Storage> Image<S> {
-    /// Fails where something is wrong, be it that the active disk doesn't need it: nobody knows what may be overwritten.
+    /// Fails for any problem, even one that reading does not depend on: a write might overwrite anything.
     fn check_sound(&self) -> Result<(), Problem> {
         self.problems().into_iter().next().map_or(Ok(()), Err)
     }
 }
 
 impl<S: StorageMut> Qcow2File<S> {
-    /// Repairs an image that was not closed properly, as far as that loses nothing, and takes in what it is then.
-    async fn repair_left_behind(&self) -> Result<(), Error<S::Error>> {
+    /// Repairs an image that was not closed properly, without loss, and loads its new state.
+    async fn repair_dirty(&self) -> Result<(), Error<S::Error>> {
         let report = repair_file(&self.files.image, RepairOptions::new(Repair::All)).await?;
         if report.after.is_dirty {
             return Err(Misuse::NeedsRepair.into());
         }
-        // What was read before is out of date.
+        // What was cached before the repair is out of date.
         self.tables.cache().clear();
-        let head = StoredHeader::read(&self.files.image).await.map_err(Error::Storage)??;
-        let header = Header::check(head.header, &head.feature_names)?;
+        let stored = StoredHeader::read(&self.files.image).await.map_err(Error::Storage)??;
+        let header = Header::check(stored.header, &stored.feature_names)?;
         self.active.set(header.l1_table(), header.disk_size());
         self.current_header.set(header);
         read_snapshot_table(self).await
@@ -83,8 +84,9 @@ impl<S: StorageMut> Qcow2File<S> {
 }
 
 impl<S: Storage> Qcow2File<S> {
-    /// Tells `writeback` where the tables of the mapping and of the snapshots are. It knows its own.
-    async fn find_metadata(&self, writeback: &Writeback, image: &Image<S>) -> Result<(), Error<S::Error>> {
+    /// Registers the tables of the mapping and of the snapshots with `writeback`, which knows the refcount structure
+    /// itself.
+    async fn register_metadata(&self, writeback: &Writeback, image: &Image<S>) -> Result<(), Error<S::Error>> {
         let header = self.header();
         let (geometry, raw) = (header.geometry(), header.raw());
         let clusters = |start: HostOffset, length: u64| {
@@ -104,14 +106,14 @@ impl<S: Storage> Qcow2File<S> {
                 l2_tables.push(cluster);
             }
         }
-        // Not before: several entries may share a table.
+        // Add them only now: several entries may share a table.
         for cluster in l2_tables {
             metadata_ranges.add(cluster..cluster + 1);
         }
         if self.encrypted.is_some() {
-            let head = StoredHeader::read(&self.files.image).await.map_err(Error::Storage)??;
-            if let Some(place) = head.crypto_header()? {
-                metadata_ranges.add(clusters(HostOffset(place.offset), place.length));
+            let stored = StoredHeader::read(&self.files.image).await.map_err(Error::Storage)??;
+            if let Some(luks) = stored.crypto_header()? {
+                metadata_ranges.add(clusters(HostOffset(luks.offset), luks.length));
             }
         }
         let (_, length) = SnapshotTable::of(raw).read(&self.files.image).await?;

@@ -161,7 +161,7 @@ impl<S: StorageMut> Resize<'_, S> {
         let old = file.active.l1();
         let mut rewrite = Rewrite::begin(file, self.writeback, &self.closed, Steps::none()).await?;
         let l1 = rewrite.read_l1(old).await?;
-        let mut l1 = rewrite.own(&l1, old.offset, size.div_ceil(geometry.cluster_size())).await?;
+        let mut l1 = rewrite.with_copied_flags(&l1, old.offset, size.div_ceil(geometry.cluster_size())).await?;
         l1.resize(usize::try_from(geometry.l1_entries_for(room)).unwrap_or(usize::MAX), L1Entry(0));
         let new = rewrite.write_l1(&l1).await?;
         rewrite.remove_l1(old).await?;

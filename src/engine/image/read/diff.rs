@@ -1,4 +1,4 @@
-//! What differs between two states of a disk.
+//! The differences between two states of a disk.
 
 use futures_util::stream::{self, Stream};
 
@@ -9,44 +9,46 @@ use crate::image::layer::Layer;
 use crate::meta::run::{Mapping, Run};
 use crate::storage::Storage;
 
-/// A part of the disk that may differ.
+/// A range of the disk that may differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DiffExtent {
-    /// Where it begins on the disk, in bytes.
+    /// The guest offset of the range in bytes.
     pub start: u64,
     /// Its length in bytes.
     pub length: u64,
 }
 
-/// The parts of two states of a disk that may differ, in order; made by [`Image::diff`].
+/// The ranges in which two states of a disk may differ, in order. Returned by [`Image::diff`].
 #[derive(Debug)]
 pub struct Diff<S: Storage> {
     images: [Image<S>; 2],
     position: u64,
-    /// What has been found, and may go on.
+    /// An extent that may still grow.
     pending: Option<DiffExtent>,
 }
 
-/// What one step of a [`Diff`] brought.
+/// The result of one step of a [`Diff`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DiffStep {
-    /// An extent that is complete.
+    /// A complete extent.
     Extent(DiffExtent),
-    /// No complete extent yet; all is known up to `position`, in bytes of the disk.
+    /// No complete extent yet; the diff is known up to `position`, in bytes of the disk.
     Working {
-        /// Where the next step goes on.
+        /// The guest offset at which the next step continues.
         position: u64,
     },
-    /// There are no more.
+    /// There are no more extents.
     Done,
 }
 
 impl<S: Storage> Image<S> {
-    /// What may differ between this state of the disk and `other`: two snapshots of an image, or a snapshot and the disk.
+    /// Returns what may differ between this state of the disk and `other`, from the tables alone.
     ///
-    /// It is told from the tables alone: what both have in the same place is the same, and so is what reads as zeros in
-    /// both, or as the backing file. What was written is taken to differ, whatever was written. Where one is larger, what
-    /// it has more differs. `None` where the two are not of one open image.
+    /// The two states are two snapshots of an image, or a snapshot and the disk. Data at the same host offset is the
+    /// same, and so is what reads as zeros, or as the backing file, in both. All other written data counts as
+    /// different, whatever its contents. If one state is larger, the additional part differs. Returns `None` if the two
+    /// states do not belong to the same open image.
+    ///
     pub fn diff(&self, other: &Self) -> Option<Diff<S>> {
         let is_one = alloc::rc::Rc::ptr_eq(&self.top, &other.top);
         is_one.then(|| Diff { images: [self.clone(), other.clone()], position: 0, pending: None })
@@ -54,7 +56,9 @@ impl<S: Storage> Image<S> {
 }
 
 impl<S: Storage> Diff<S> {
-    /// The next extent, as long as can be; `None` behind the last. [`Diff::step`] does it in small steps.
+    /// Returns the next extent, as long as possible, or `None` after the last one.
+    ///
+    /// [`Diff::step`] does the same in small steps.
     pub async fn next(&mut self) -> Result<Option<DiffExtent>, Error<S::Error>> {
         loop {
             match self.step().await? {
@@ -70,7 +74,7 @@ impl<S: Storage> Diff<S> {
         stream::try_unfold(self, |mut diff| async move { Ok(diff.next().await?.map(|extent| (extent, diff))) })
     }
 
-    /// Goes on by one run of each state. An error doesn't move it; dropping the future neither.
+    /// Advances by one run of each state. Neither an error nor dropping the future advances it.
     pub async fn step(&mut self) -> Result<DiffStep, Error<S::Error>> {
         let _request = self.images[0].top.begin_request().await;
         let [one, other] = &self.images;
@@ -97,7 +101,7 @@ impl<S: Storage> Diff<S> {
     }
 }
 
-/// How far from `start` on, at most for `limit` bytes, the two are alike in differing or not; and whether they differ.
+/// Returns how many bytes from `start`, at most `limit`, are all alike or all different, and whether they differ.
 async fn compare<S: Storage>(
     one: &Image<S>,
     other: &Image<S>,
@@ -113,7 +117,7 @@ async fn compare<S: Storage>(
     };
     let same = match (one_run.mapping, other_run.mapping) {
         (Mapping::Unallocated(_), Mapping::Unallocated(_)) => true,
-        (Mapping::Data(place), Mapping::Data(other)) => place == other,
+        (Mapping::Data(host), Mapping::Data(other)) => host == other,
         (Mapping::Compressed(span), Mapping::Compressed(other)) => span == other,
         (mapping, other) => is_zero(mapping) && is_zero(other),
     };

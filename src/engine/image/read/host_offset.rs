@@ -9,16 +9,18 @@ use crate::meta::run::{Mapping, Run};
 use crate::storage::{Storage, StorageMut};
 
 impl<S: Storage> Image<S> {
-    /// The host offset of the `length` bytes at `offset` of the disk, in the data file, or in the image file where there
-    /// is none; if they are stored as they are and contiguously, and the cached tables say so.
+    /// Returns the host offset of the `length` bytes at `offset` if it is cached and they are contiguous.
     ///
-    /// Then they can be read from that storage with nothing in between. It holds until the image is used, or a request to
-    /// it goes on: one that changes the disk may leave anything there. `None` says nothing: [`read_at`](Self::read_at)
-    /// reads every range, and brings the tables into the cache.
+    /// The host offset is one of the data file, or of the image file if there is no data file. Returns `None` if the
+    /// data is not stored contiguously and unchanged there, or if the tables are not cached.
+    ///
+    /// The caller can then read them directly from that storage. The offset is valid until the image is used or one of
+    /// its requests continues: a request that changes the disk may reuse the clusters. `None` has no meaning for the
+    /// data: [`read_at`](Self::read_at) reads every range, and loads the tables into the cache.
     pub fn cached_host_offset(&self, offset: u64, length: u64) -> Option<u64> {
         let disk = self.disk();
         let Layer::Qcow2 { file, .. } = disk else { return None };
-        // While the tables are restructured they are not read.
+        // The tables must not be read while they are restructured.
         let changing = file.writeback.get().is_some_and(|writeback| writeback.gate.try_enter().is_none());
         let within = length != 0 && offset.checked_add(length).is_some_and(|end| end <= disk.size());
         if changing || !within || file.encrypted.is_some() {
@@ -34,10 +36,12 @@ impl<S: Storage> Image<S> {
 }
 
 impl<S: StorageMut> Image<S> {
-    /// Writes the `length` bytes at `offset` of the disk in place by one call of `write`, which gets the data file (or the
-    /// image file where there is none) and the host offset; otherwise as [`write_at`](Self::write_at).
+    /// Writes the `length` bytes at `offset` of the disk in place with one call of `write`.
     ///
-    /// Returns `None`, and does not call `write`, if they cannot be written so, or the cached tables do not say it.
+    /// `write` receives the data file (or the image file if there is none) and the host offset. Otherwise as
+    /// [`write_at`](Self::write_at).
+    ///
+    /// Returns `None` without calling `write` if they cannot be written in place, or if the tables are not cached.
     pub fn write_in_place_with(
         &self,
         offset: u64,

@@ -1,4 +1,4 @@
-//! What each part of the disk is made of, as `qemu-img map` tells it.
+//! The allocation map of the disk, as `qemu-img map` reports it.
 
 use futures_util::stream::{self, Stream};
 
@@ -10,25 +10,25 @@ use crate::image::layer::Layer;
 use crate::meta::run::Mapping;
 use crate::storage::Storage;
 
-/// Consecutive bytes of the disk that are made of the same. The fields have the meaning of `qemu-img map`.
+/// Consecutive bytes of the disk with the same state. The fields mean the same as in `qemu-img map`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(clippy::struct_excessive_bools, reason = "they are what `qemu-img` tells, each on its own")]
+#[expect(clippy::struct_excessive_bools, reason = "they are the independent flags of `qemu-img map`")]
 pub struct Extent {
-    /// Where it begins on the disk, in bytes.
+    /// The guest offset of the extent in bytes.
     pub start: u64,
     /// Its length in bytes.
     pub length: u64,
-    /// Which file of the chain it comes from: 0 is the image itself.
+    /// The index of the file in the backing chain that provides it: 0 is the image itself.
     pub depth: u32,
-    /// A file of the chain holds it: as data, or as zeros.
+    /// Whether a file of the chain maps it, as data or as zeros.
     pub present: bool,
-    /// It reads as zeros.
+    /// Whether it reads as zeros.
     pub zero: bool,
-    /// It is held as data.
+    /// Whether it is allocated data.
     pub data: bool,
-    /// It is held in compressed clusters.
+    /// Whether it is in compressed clusters.
     pub compressed: bool,
-    /// Where it begins in that file (or that file's data file), where it has one place.
+    /// Its host offset in that file (or that file's data file), if it is contiguous there.
     pub offset: Option<u64>,
 }
 
@@ -37,13 +37,13 @@ impl Extent {
         self.start + self.length
     }
 
-    /// Appends `next`, which begins where this one ends, if the two are one.
+    /// Appends `next`, which begins where this one ends, if the two have the same state. Returns whether it did.
     fn try_extend(&mut self, next: &Extent) -> bool {
         let kind = |extent: &Extent| {
             (extent.depth, extent.present, extent.zero, extent.data, extent.compressed, extent.offset.is_some())
         };
-        let places_continue = self.offset.is_none_or(|offset| Some(offset.saturating_add(self.length)) == next.offset);
-        let continues = kind(self) == kind(next) && places_continue;
+        let is_contiguous = self.offset.is_none_or(|offset| Some(offset.saturating_add(self.length)) == next.offset);
+        let continues = kind(self) == kind(next) && is_contiguous;
         if continues {
             self.length += next.length;
         }
@@ -51,32 +51,32 @@ impl Extent {
     }
 }
 
-/// The extents of a part of the disk, in order; made by [`Image::map`].
+/// The extents of a part of the disk, in order. Returned by [`Image::map`].
 #[derive(Debug)]
 pub struct Map<S: Storage> {
     image: Image<S>,
     position: u64,
     end: u64,
-    /// What has been found, and may go on.
+    /// An extent that may still grow.
     pending: Option<Extent>,
 }
 
-/// What one step of a [`Map`] brought.
+/// The result of one step of a [`Map`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// An extent that is complete.
+    /// A complete extent.
     Extent(Extent),
     /// No complete extent yet; the map is known up to `position`, in bytes of the disk.
     Working {
-        /// Where the next step goes on.
+        /// The guest offset at which the next step continues.
         position: u64,
     },
-    /// There are no more.
+    /// There are no more extents.
     Done,
 }
 
 impl<S: Storage> Image<S> {
-    /// The extents of `length` bytes of the disk from `offset` on.
+    /// Returns the extents of the `length` bytes at `offset` of the disk.
     pub fn map(&self, offset: u64, length: u64) -> Result<Map<S>, Error<S::Error>> {
         match offset.checked_add(length) {
             Some(end) if end <= self.size() => Ok(Map { image: self.clone(), position: offset, end, pending: None }),
@@ -86,9 +86,9 @@ impl<S: Storage> Image<S> {
 }
 
 impl<S: Storage> Map<S> {
-    /// The next extent, as long as can be; `None` behind the last.
+    /// Returns the next extent, as long as possible, or `None` after the last one.
     ///
-    /// Reads all the tables that the extent spans, which may be many. [`Map::step`] does it in small steps.
+    /// Reads all the tables that the extent spans, which may be many. [`Map::step`] does the same in small steps.
     pub async fn next(&mut self) -> Result<Option<Extent>, Error<S::Error>> {
         loop {
             match self.step().await? {
@@ -117,9 +117,9 @@ impl<S: Storage> Map<S> {
         stream::try_unfold(self, |mut map| async move { Ok(map.next().await?.map(|extent| (extent, map))) })
     }
 
-    /// Goes on by one run of one layer, and comes back soon on any image.
+    /// Advances by one run of one layer, and returns soon for any image.
     ///
-    /// An error doesn't move the map; dropping the future neither.
+    /// Neither an error nor dropping the future advances the map.
     pub async fn step(&mut self) -> Result<Step, Error<S::Error>> {
         let _request = self.image.top.begin_request().await;
         // The disk may have become smaller.
@@ -129,7 +129,7 @@ impl<S: Storage> Map<S> {
         }
         let found = match extent_at(&self.image.layers, self.position, self.end - self.position).await {
             Ok(found) => found,
-            // What is known comes first; the next step meets the error again.
+            // Return the known extent first; the next step reports the error again.
             Err(error) => return self.pending.take().map(Step::Extent).ok_or(error),
         };
         self.position = found.end();
@@ -146,7 +146,7 @@ impl<S: Storage> Map<S> {
     }
 }
 
-/// The extent at `start`, of at most `limit` bytes; it may go on behind its end.
+/// Returns the extent at `start`, of at most `limit` bytes. The same state may continue after its end.
 pub(in crate::image) async fn extent_at<S: Storage>(
     layers: &[Layer<S>],
     start: u64,
@@ -165,7 +165,7 @@ pub(in crate::image) async fn extent_at<S: Storage>(
     for (depth, layer) in layers.iter().enumerate() {
         let available = layer.size().saturating_sub(start);
         if available == 0 {
-            // Past the end of a backing file: zeros, which QEMU counts to the file above it.
+            // Past the end of a backing file there are zeros, which QEMU attributes to the file above it.
             break;
         }
         extent.depth = depth_number(depth);
@@ -173,8 +173,8 @@ pub(in crate::image) async fn extent_at<S: Storage>(
         let run = layer.run_at(GuestOffset(start), limit).await.map_err(|error| error.at_depth(extent.depth))?;
         extent.length = run.length;
         let (present, zero, data) = match run.mapping {
-            Mapping::Unallocated(place) => {
-                extent.offset = place.map(|place| place.0);
+            Mapping::Unallocated(host) => {
+                extent.offset = host.map(|host| host.0);
                 continue;
             }
             Mapping::Zero(_) => (true, true, false),
@@ -182,7 +182,7 @@ pub(in crate::image) async fn extent_at<S: Storage>(
         };
         extent.compressed = matches!(run.mapping, Mapping::Compressed(_));
         extent.offset = match run.mapping {
-            Mapping::Data(place) | Mapping::Zero(Some(place)) => Some(place.0),
+            Mapping::Data(host) | Mapping::Zero(Some(host)) => Some(host.0),
             _ => None,
         };
         return Ok(Extent { present, zero, data, ..extent });

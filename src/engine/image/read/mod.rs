@@ -1,4 +1,4 @@
-//! Reading the disk: the mapping first, then what it says to read, side by side.
+//! Reading the disk: resolves the mapping first, then reads the data concurrently.
 
 pub(crate) mod diff;
 pub(crate) mod host_offset;
@@ -22,18 +22,18 @@ use crate::meta::compressed::CompressedRead;
 use crate::meta::run::{Mapping, Run};
 use crate::storage::Storage;
 
-/// How many requests of the storage one read has under way at most.
+/// The most storage requests that one read has in flight.
 const MAX_JOBS: usize = 32;
-/// Compressed clusters that follow each other in the file are read at once, up to this many bytes.
+/// Contiguous compressed clusters are read with one request, up to this many bytes.
 const MAX_GROUP: u64 = 2 << 20;
-/// How many bytes of compressed clusters one read holds at most, besides a last group.
+/// The most bytes of compressed clusters that one read holds, without the last group.
 const MAX_COMPRESSED: u64 = 8 << 20;
 
 impl<S: Storage> Image<S> {
-    /// Fills `buf` with the disk's bytes at `offset`, all of it or an error.
+    /// Reads the bytes at `offset` of the disk into `buf`, all of them or an error.
     ///
-    /// Contiguous clusters are read by one request of the storage. After an error, or when the future is dropped, the
-    /// contents of `buf` are unspecified.
+    /// Contiguous clusters are read with one storage request. After an error, or if the future is dropped, the contents
+    /// of `buf` are unspecified.
     pub async fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<(), Error<S::Error>> {
         let _request = self.top.begin_request().await;
         check_bounds(offset, buf.len(), self.size())?;
@@ -52,7 +52,7 @@ pub(super) fn check_range(offset: u64, length: u64, size: u64) -> Result<(), Mis
     }
 }
 
-/// Fills `buf` with what the chain of `layers` shows at `offset`.
+/// Reads the bytes at `offset` of the chain of `layers` into `buf`.
 pub(super) async fn read_layers<S: Storage>(
     layers: &[Layer<S>],
     offset: GuestOffset,
@@ -60,7 +60,7 @@ pub(super) async fn read_layers<S: Storage>(
 ) -> Result<(), Error<S::Error>> {
     let length = buf.len() as u64;
     let (mut depth, mut resolved) = (0, None);
-    // Nearly all reads are of one run: they wait for the data alone, and allocate nothing.
+    // The fast path: nearly all reads touch one run. They wait only for the data and allocate no memory.
     while let Some(layer) = layers.get(depth)
         && length != 0
         && offset.0.saturating_add(length) <= layer.size()
@@ -83,59 +83,59 @@ pub(super) async fn read_layers<S: Storage>(
             }
         }
     }
-    // On the heap, for it is large, and the future of a read is moved about.
+    // On the heap: it is large, and the future of a read is moved often.
     Box::pin(read_parts(layers, Part { depth, offset, buf, resolved })).await
 }
 
-/// Fills a part of the buffer, and what turns out to be left of it.
+/// Reads a part of the buffer, and the remaining parts that result from it.
 async fn read_parts<S: Storage>(layers: &[Layer<S>], mut part: Part<'_>) -> Result<(), Error<S::Error>> {
     loop {
         match part.resolve(layers).await? {
-            (First::Filled, None) => return Ok(()),
+            (First::Zeroed, None) => return Ok(()),
             (First::Read(job), None) => return job.run(layers).await,
-            (First::Deeper(next), None) | (First::Filled, Some(next)) => part = next,
+            (First::Deeper(next), None) | (First::Zeroed, Some(next)) => part = next,
             (first, Some(rest)) => return Plan::new(first, rest).run(layers).await,
         }
     }
 }
 
-/// A part of the buffer, and what is to fill it: the disk of the layer at `depth`, from `offset` on.
+/// A part of the buffer, to be read from the layer at `depth`, from `offset`.
 struct Part<'a> {
     depth: usize,
     offset: GuestOffset,
     buf: &'a mut [u8],
-    /// The first attempt to resolve the part, if it was made already.
+    /// The first attempt to resolve the part, if it has been made.
     resolved: Option<Attempt<Run>>,
 }
 
-/// What the first run of a part turned out to be.
+/// The result of resolving the first run of a part.
 enum First<'a> {
-    /// Zeros; they are in the buffer.
-    Filled,
-    /// The next layer's.
+    /// Zeros, which are already in the buffer.
+    Zeroed,
+    /// Data of the next layer.
     Deeper(Part<'a>),
-    /// Something to be read.
+    /// Data to be read from this layer.
     Read(Job<'a>),
 }
 
 impl<'a> Part<'a> {
-    /// The first run, and what is left.
+    /// Resolves the first run. Returns it and the rest.
     async fn resolve<S: Storage>(self, layers: &[Layer<S>]) -> Result<(First<'a>, Option<Part<'a>>), Error<S::Error>> {
         let Self { depth, offset, buf, resolved } = self;
-        // Under the last layer, and past the end of a backing file, there are zeros.
+        // Below the last layer, and past the end of a backing file, there are zeros.
         let layer = layers.get(depth);
         let available = layer.map_or(0, |layer| layer.size().saturating_sub(offset.0));
         let wanted = available.min(buf.len() as u64);
         let (Some(layer), 1..) = (layer, wanted) else {
             buf.fill(0);
-            return Ok((First::Filled, None));
+            return Ok((First::Zeroed, None));
         };
         let first = resolved.unwrap_or_else(|| layer.resolve(offset, wanted));
         let run = match first {
             Ok(run) if !run.may_continue(wanted) => run,
             first => layer.run(offset, wanted, first).await.map_err(|error| error.at_depth(depth_number(depth)))?,
         };
-        // A run is no longer than what was wanted.
+        // A run is never longer than requested.
         let length = usize::try_from(run.length).unwrap_or(usize::MAX).min(buf.len());
         let (buf, rest) = buf.split_at_mut(length);
         let rest =
@@ -144,26 +144,26 @@ impl<'a> Part<'a> {
             Mapping::Unallocated(_) => First::Deeper(Part { depth: depth + 1, offset, buf, resolved: None }),
             Mapping::Zero(_) => {
                 buf.fill(0);
-                First::Filled
+                First::Zeroed
             }
-            Mapping::Data(place) => First::Read(Job::Data { depth, guest: offset, place, buf }),
+            Mapping::Data(host) => First::Read(Job::Data { depth, guest: offset, host, buf }),
             Mapping::Compressed(span) => {
-                let piece = CompressedRead { span, skip: layer.offset_in_cluster(offset), buf };
-                First::Read(Job::Compressed { depth, pieces: Pieces::One([piece]) })
+                let segment = CompressedRead { span, skip: layer.offset_in_cluster(offset), buf };
+                First::Read(Job::Compressed { depth, segments: Segments::One([segment]) })
             }
         };
         Ok((first, rest))
     }
 }
 
-/// A request of the storage: of the layer at `depth`.
+/// A storage request to the layer at `depth`.
 enum Job<'a> {
-    Data { depth: usize, guest: GuestOffset, place: HostOffset, buf: &'a mut [u8] },
-    Compressed { depth: usize, pieces: Pieces<'a> },
+    Data { depth: usize, guest: GuestOffset, host: HostOffset, buf: &'a mut [u8] },
+    Compressed { depth: usize, segments: Segments<'a> },
 }
 
-/// Parts of compressed clusters that follow each other in the file.
-enum Pieces<'a> {
+/// Parts of contiguous compressed clusters.
+enum Segments<'a> {
     One([CompressedRead<'a>; 1]),
     Many(Vec<CompressedRead<'a>>),
 }
@@ -171,10 +171,10 @@ enum Pieces<'a> {
 impl<'a> Job<'a> {
     async fn run<S: Storage>(self, layers: &[Layer<S>]) -> Result<(), Error<S::Error>> {
         let (depth, result) = match self {
-            Self::Data { depth, guest, place, buf } => (depth, layers[depth].read_data(guest, place, buf).await),
-            Self::Compressed { depth, mut pieces } => {
+            Self::Data { depth, guest, host, buf } => (depth, layers[depth].read_data(guest, host, buf).await),
+            Self::Compressed { depth, mut segments } => {
                 let result = match &layers[depth] {
-                    Layer::Qcow2 { file, .. } => file.compressed.read(&file.files.image, pieces.as_mut_slice()).await,
+                    Layer::Qcow2 { file, .. } => file.compressed.read(&file.files.image, segments.as_mut_slice()).await,
                     // A raw file has no compressed clusters.
                     Layer::Raw(_) => Ok(()),
                 };
@@ -184,22 +184,23 @@ impl<'a> Job<'a> {
         result.map_err(|error| error.at_depth(depth_number(depth)))
     }
 
-    /// How many bytes of compressed clusters it holds while it runs.
+    /// The number of compressed bytes that the job holds while it runs.
     fn compressed_bytes(&self) -> u64 {
-        let Self::Compressed { pieces, .. } = self else { return 0 };
-        let pieces = pieces.as_slice();
-        let (start, end) = (pieces.first().map(|first| first.span.start), pieces.last().map(|last| last.span.end()));
+        let Self::Compressed { segments, .. } = self else { return 0 };
+        let segments = segments.as_slice();
+        let (start, end) =
+            (segments.first().map(|first| first.span.start), segments.last().map(|last| last.span.end()));
         end.map_or(0, |end| end.0) - start.map_or(0, |start| start.0)
     }
 
-    /// Takes `next` in, if one request can serve both; else hands it back.
-    fn join(&mut self, next: Job<'a>) -> Option<Job<'a>> {
+    /// Merges `next` into this job if one request can serve both. Returns it otherwise.
+    fn try_merge(&mut self, next: Job<'a>) -> Option<Job<'a>> {
         match (self, next) {
             (
-                Self::Compressed { depth, pieces },
-                Self::Compressed { depth: next_depth, pieces: Pieces::One([next]) },
-            ) if *depth == next_depth && pieces.are_followed_by(&next) => {
-                pieces.push(next);
+                Self::Compressed { depth, segments },
+                Self::Compressed { depth: next_depth, segments: Segments::One([next]) },
+            ) if *depth == next_depth && segments.are_followed_by(&next) => {
+                segments.push(next);
                 None
             }
             (_, next) => Some(next),
@@ -207,42 +208,42 @@ impl<'a> Job<'a> {
     }
 }
 
-impl<'a> Pieces<'a> {
+impl<'a> Segments<'a> {
     fn as_mut_slice(&mut self) -> &mut [CompressedRead<'a>] {
         match self {
-            Self::One(piece) => piece,
-            Self::Many(pieces) => pieces,
+            Self::One(segment) => segment,
+            Self::Many(segments) => segments,
         }
     }
 
     fn as_slice(&self) -> &[CompressedRead<'a>] {
         match self {
-            Self::One(piece) => piece,
-            Self::Many(pieces) => pieces,
+            Self::One(segment) => segment,
+            Self::Many(segments) => segments,
         }
     }
 
-    /// Whether `next` begins where the last piece ends, give or take what a span is rounded up, and all stay small.
+    /// Whether `next` begins where the last segment ends, within the rounding of a span, and the whole stays small.
     fn are_followed_by(&self, next: &CompressedRead<'_>) -> bool {
-        let pieces = self.as_slice();
-        let (Some(first), Some(last)) = (pieces.first(), pieces.last()) else {
+        let segments = self.as_slice();
+        let (Some(first), Some(last)) = (segments.first(), segments.last()) else {
             return false;
         };
         let (start, end) = (first.span.start, last.span.end());
         (last.span.start..=end).contains(&next.span.start) && next.span.end().0 - start.0 <= MAX_GROUP
     }
 
-    fn push(&mut self, piece: CompressedRead<'a>) {
-        let mut pieces = match core::mem::replace(self, Self::Many(Vec::new())) {
+    fn push(&mut self, segment: CompressedRead<'a>) {
+        let mut segments = match core::mem::replace(self, Self::Many(Vec::new())) {
             Self::One(first) => Vec::from(first),
-            Self::Many(pieces) => pieces,
+            Self::Many(segments) => segments,
         };
-        pieces.push(piece);
-        *self = Self::Many(pieces);
+        segments.push(segment);
+        *self = Self::Many(segments);
     }
 }
 
-/// A read of several runs: what is still to be resolved, the next at the end, and what is ready to be read.
+/// A read of several runs: a stack of parts to resolve, the next at the end, and the jobs that are ready.
 struct Plan<'a> {
     parts: Vec<Part<'a>>,
     jobs: Vec<Job<'a>>,
@@ -270,11 +271,11 @@ impl<'a> Plan<'a> {
     fn add(&mut self, first: First<'a>, rest: Option<Part<'a>>) {
         self.parts.extend(rest);
         match first {
-            First::Filled => {}
+            First::Zeroed => {}
             First::Deeper(part) => self.parts.push(part),
             First::Read(job) => {
                 let left = match self.jobs.last_mut() {
-                    Some(last) => last.join(job),
+                    Some(last) => last.try_merge(job),
                     None => Some(job),
                 };
                 self.jobs.extend(left);
@@ -293,7 +294,7 @@ impl<'a> Plan<'a> {
     }
 }
 
-/// A chain has at most [`Image::MAX_CHAIN`] layers.
+/// Converts a depth: a chain has at most [`Image::MAX_CHAIN`] layers.
 pub(super) fn depth_number(depth: usize) -> u32 {
     u32::try_from(depth).unwrap_or(u32::MAX)
 }

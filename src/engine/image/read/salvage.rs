@@ -1,4 +1,4 @@
-//! Reading what can be read of a disk that is damaged.
+//! Reading the intact parts of a damaged disk.
 
 use crate::format::units::usize_of;
 use alloc::vec::Vec;
@@ -9,30 +9,31 @@ use crate::error::Error;
 use crate::image::Image;
 use crate::storage::Storage;
 
-/// What a storage may fail to read by itself; a broken table or stream costs a cluster at least.
+/// The smallest unit that a failing storage loses; a broken table or compressed cluster loses at least a cluster.
 const SMALLEST: u64 = 4096;
 
-/// A part of a disk that can't be read.
+/// A part of a disk that cannot be read.
 #[derive(Debug)]
 pub struct Unreadable<E> {
-    /// Where it begins on the disk, in bytes.
+    /// The guest offset of the part in bytes.
     pub offset: u64,
     /// Its length in bytes.
     pub length: u64,
-    /// Why its first part can't be read.
+    /// The error of its first unit.
     pub error: Error<E>,
 }
 
 impl<S: Storage> Image<S> {
-    /// Fills `buf` with the disk's bytes at `offset` as far as they can be read, and with zeros elsewhere. Returns the parts
-    /// that can't be read, in order: none where all of it can.
+    /// Reads the bytes at `offset` of the disk into `buf`, with zeros for the parts that cannot be read.
     ///
-    /// A part is as small as what is damaged: a cluster where the image is, 4 KiB where the storage fails. What the file of
-    /// the image, or of its data, doesn't reach reads as zeros, as always: see [`Info::missing`](crate::Info).
+    /// Returns the parts that cannot be read, in order; none if everything was read.
+    ///
+    /// A part is as small as the damage: a cluster if the image is corrupt, 4 KiB if the storage fails. Clusters past
+    /// the end of the image file or data file read as zeros, as always: see [`Info::missing`](crate::Info).
     ///
     /// # Errors
     ///
-    /// What is no damage fails all of it: a range that leaves the disk, a codec or a passphrase that is missing.
+    /// Errors that are not damage fail the whole read: a range past the end of the disk, a missing codec or passphrase.
     pub async fn read_salvage(
         &self,
         offset: u64,
@@ -41,12 +42,12 @@ impl<S: Storage> Image<S> {
         check_bounds(offset, buf.len(), self.size())?;
         let cluster_size = self.top.tables.geometry().cluster_size();
         let mut unreadable: Vec<Unreadable<S::Error>> = Vec::new();
-        // The parts that are still to be read, the next at the end.
+        // A stack of the parts to read, the next at the end.
         let mut parts: Vec<Range<u64>> = Vec::new();
         parts.push(offset..offset + buf.len() as u64);
         while let Some(part) = parts.pop() {
-            let place = usize_of(part.start - offset)..usize_of(part.end - offset);
-            let Some(into) = buf.get_mut(place) else { continue };
+            let range = usize_of(part.start - offset)..usize_of(part.end - offset);
+            let Some(into) = buf.get_mut(range) else { continue };
             let error = match self.read_at(part.start, into).await {
                 Ok(()) => continue,
                 Err(error) => error,
@@ -71,7 +72,8 @@ impl<S: Storage> Image<S> {
     }
 }
 
-/// Where to divide a part so that each half is of whole units, but for its ends; `None` where it is within one unit.
+/// Returns where to divide a part so that both halves consist of whole units, except at its ends. Returns `None` if the
+/// part is within one unit.
 fn middle(part: &Range<u64>, unit: u64) -> Option<u64> {
     let units = part.start / unit..part.end.div_ceil(unit);
     let middle = units.start + (units.end - units.start) / 2;

@@ -40,7 +40,7 @@ impl<S: StorageMut> Image<S> {
         rewrite.expect(l1.len() + deleted_l1.len());
         rewrite.remove(&deleted_l1, deleted.offset).await?;
         rewrite.remove_l1(deleted).await?;
-        let copied = rewrite.own(&l1, old.offset, u64::MAX).await?;
+        let copied = rewrite.with_copied_flags(&l1, old.offset, u64::MAX).await?;
         let mut active = old;
         if copied != l1 {
             active = rewrite.write_l1(&copied).await?;

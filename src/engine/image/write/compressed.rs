@@ -14,16 +14,19 @@ use crate::meta::reservation::Reservation;
 use crate::storage::StorageMut;
 
 impl<S: StorageMut> Image<S> {
-    /// Writes `buf` at `offset` of the disk in compressed clusters; one that doesn't get smaller is written plainly.
+    /// Writes `buf` at `offset` of the disk in compressed clusters.
     ///
-    /// `offset` and the length must be multiples of the cluster size; the end may also be the end of the disk. Otherwise
-    /// as [`write_at`](Self::write_at). Later writes to a part of such a cluster unpack and replace it.
+    /// A cluster that does not become smaller is written uncompressed.
+    ///
+    /// `offset` and the length must be multiples of the cluster size; the end may also be the end of the disk.
+    /// Otherwise as [`write_at`](Self::write_at). A later write to a part of a compressed cluster decompresses and
+    /// replaces it.
     pub async fn write_compressed(&self, offset: u64, buf: &[u8]) -> Result<(), Error<S::Error>> {
         self.check_compressed_write(offset, buf.len() as u64)?;
         self.change_length(offset, buf.len() as u64, Change::Compress(buf)).await
     }
 
-    /// Checks whether `length` bytes at `offset` can be written in compressed clusters; does no I/O.
+    /// Checks whether `length` bytes at `offset` can be written in compressed clusters. Does no I/O.
     ///
     /// [`write_compressed`](Self::write_compressed) fails with the same error.
     pub fn check_compressed_write(&self, offset: u64, length: u64) -> Result<(), Error<S::Error>> {
@@ -64,7 +67,7 @@ impl<S: StorageMut> Image<S> {
         Ok(())
     }
 
-    /// Writes the cluster at `start`, the first `length` bytes of which are on the disk.
+    /// Writes the cluster at `start`, whose first `length` bytes are on the disk.
     async fn write_compressed_cluster(
         &self,
         disk: &Disk<'_, S>,
@@ -72,21 +75,21 @@ impl<S: StorageMut> Image<S> {
         whole: &[u8],
         length: usize,
     ) -> Result<(), Error<S::Error>> {
-        let Some(packed) = disk.file.compressed.compress(whole)? else {
+        let Some(compressed) = disk.file.compressed.compress(whole)? else {
             let data = whole.get(..length).unwrap_or(whole);
             return self.write_steps(disk, start, data).await;
         };
-        self.write_precompressed_cluster(disk, start, &packed).await?;
-        disk.file.compressed.recycle(packed);
+        self.write_precompressed_cluster(disk, start, &compressed).await?;
+        disk.file.compressed.recycle(compressed);
         Ok(())
     }
 
-    /// Writes the cluster at `start`, which packs to `packed`.
+    /// Writes the cluster at `start` with the compressed data `compressed`.
     pub(in crate::image) async fn write_precompressed_cluster(
         &self,
         disk: &Disk<'_, S>,
         start: GuestOffset,
-        packed: &[u8],
+        compressed: &[u8],
     ) -> Result<(), Error<S::Error>> {
         let cluster = start.0 >> disk.geometry().cluster_bits();
         let _held = disk.writeback.cluster_locks.lock(cluster..cluster + 1).await;
@@ -96,14 +99,14 @@ impl<S: StorageMut> Image<S> {
                 entries.map(|entries| entries.first()).ok_or(Wait::Tables(cluster..cluster + 1))
             })
             .await?;
-        let reservation = self.reserve_bytes(disk, packed.len() as u64).await?;
-        let place = reservation.start();
-        disk.check_host(place, packed.len() as u64)?;
+        let reservation = self.reserve_bytes(disk, compressed.len() as u64).await?;
+        let host = reservation.start();
+        disk.check_host(host, compressed.len() as u64)?;
         let image = &disk.file.files.image;
-        let span = CompressedSpan::of_bytes(place, packed.len() as u64);
+        let span = CompressedSpan::of_bytes(host, compressed.len() as u64);
         disk.writeback.check_writable()?;
-        image.write(place, packed).await.map_err(Error::Storage)?;
-        // What was there before is not read any more: no cluster is reused while a request may still use it.
+        image.write(host, compressed).await.map_err(Error::Storage)?;
+        // Nothing reads the old data here any more: no cluster is reused while a request may still use it.
         disk.file.compressed.forget(image.id(), span);
         let _guard = disk.writeback.lock.acquire().await;
         disk.set_entry(old.offset, L2Entry::compressed(span, disk.geometry())).await?;

@@ -1,4 +1,4 @@
-//! Making durable what was written.
+//! Flushing and closing an image.
 
 use alloc::rc::Rc;
 
@@ -9,18 +9,20 @@ use crate::meta::writeback::Writeback;
 use crate::storage::StorageMut;
 
 impl<S: StorageMut> Image<S> {
-    /// Makes durable all that was written before.
+    /// Makes everything that was written before durable.
     ///
-    /// One barrier of the storage where only clusters were rewritten in place, two where some were allocated, three where
-    /// the refcount table changed. When dropped, nothing is known of what is durable.
+    /// Takes one storage barrier if clusters were only rewritten in place, two if some were allocated, three if the
+    /// refcount table changed. If the future is dropped, it is unknown what is durable.
     pub async fn flush(&self) -> Result<(), Error<S::Error>> {
         let writeback = self.writable()?;
         let _guard = writeback.lock.acquire().await;
         writeback.flush(&self.top.files).await
     }
 
-    /// Flushes, stores the bitmaps, and brings the reference counts up to date: a handle that is dropped without it leaves what a crash
-    /// would leave. The handle, and its clones, can still be used.
+    /// Flushes, stores the bitmaps, and writes the refcounts.
+    ///
+    /// A handle that is dropped without `close` leaves the image as after a crash. The handle and its clones stay
+    /// usable.
     pub async fn close(&self) -> Result<(), Error<S::Error>> {
         let writeback = self.writable()?;
         self.store_bitmaps().await?;
@@ -28,7 +30,7 @@ impl<S: StorageMut> Image<S> {
         writeback.drain(&self.top.files).await
     }
 
-    /// What is not written yet, of an image that may be written.
+    /// Returns the write-back state of an image that may be written.
     pub(in crate::image) fn writable(&self) -> Result<&Writeback, Misuse> {
         let is_active = matches!(self.disk(), Layer::Qcow2 { file, view } if Rc::ptr_eq(view, &file.active));
         let writeback = self.top.writeback.get().filter(|_| is_active).ok_or(Misuse::ReadOnly)?;

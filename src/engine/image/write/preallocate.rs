@@ -1,4 +1,4 @@
-//! Mapping a part of the disk that was never written.
+//! Preallocating clusters that were never written.
 
 use alloc::vec;
 use core::ops::Range;
@@ -11,7 +11,7 @@ use crate::image::change::disk::Disk;
 use crate::image::change::wait::Wait;
 use crate::storage::StorageMut;
 
-/// How many clusters are mapped at once.
+/// How many clusters are allocated at once.
 const CHUNK: u64 = 512;
 /// How many zeros are written at once.
 const ZEROS: u64 = 1 << 20;
@@ -37,8 +37,8 @@ impl<S: StorageMut> Image<S> {
     ) -> Result<(), Error<S::Error>> {
         let geometry = disk.geometry();
         let all = if visible { u32::MAX >> (32 - geometry.subclusters()) } else { 0 };
-        // What an encrypted image's file is filled up with would be decrypted: its clusters have to say that they are
-        // zero, or to hold it.
+        // The zeros that extend the file of an encrypted image would be decrypted, so its clusters must be marked as
+        // zero, or hold encrypted zeros.
         let encrypted = disk.file.encrypted.is_some();
         let filled = filled || encrypted && !disk.file.header().is_version_3();
         let (allocated, zero) = if encrypted && !filled { (0, all) } else { (all, 0) };
@@ -58,25 +58,25 @@ impl<S: StorageMut> Image<S> {
                 continue;
             }
             let (mut reservation, count) = disk.reserve(first, wanted).await?;
-            let place = reservation.start();
+            let host = reservation.start();
             let (data, length) = (disk.file.files.data(), count << geometry.cluster_bits());
-            // What the file grows by is zeros; what it had before may be anything.
+            // New parts of the file are zeros; older parts may hold anything.
             let written = match (filled, encrypted) {
                 (true, _) => length,
                 (false, true) => 0,
-                (false, false) => data.untouched().saturating_sub(place.0).min(length),
+                (false, false) => data.untouched().saturating_sub(host.0).min(length),
             };
             let zeros = vec![0; usize::try_from(written.min(ZEROS)).unwrap_or(0)];
             for at in (0..written).step_by(zeros.len().max(1)) {
                 let part = zeros.get(..usize::try_from(written - at).unwrap_or(zeros.len())).unwrap_or(&zeros);
-                disk.write_data(disk.guest_offset(first).plus(at), place.plus(at), part).await?;
+                disk.write_data(disk.guest_offset(first).plus(at), host.plus(at), part).await?;
             }
-            if data.size() < place.plus(length).0 {
-                // The file must reach as far as its clusters do.
-                disk.writeback.write(data.set_size(place.plus(length).0)).await?;
+            if data.size() < host.plus(length).0 {
+                // The file must contain all its clusters.
+                disk.writeback.write(data.set_size(host.plus(length).0)).await?;
             }
             let entry = |index: u64| {
-                let host = place.plus(index << geometry.cluster_bits());
+                let host = host.plus(index << geometry.cluster_bits());
                 L2Entry::copied(host, allocated, zero, geometry)
             };
             let _guard = disk.writeback.lock.acquire().await;

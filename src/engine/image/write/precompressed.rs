@@ -1,4 +1,4 @@
-//! Writing clusters that were packed elsewhere.
+//! Writing clusters that were compressed elsewhere.
 
 use crate::codec::PackedClusters;
 use crate::error::{Error, Misuse};
@@ -9,23 +9,25 @@ use crate::image::change::disk::Disk;
 use crate::storage::StorageMut;
 
 impl<S: StorageMut> Image<S> {
-    /// Writes clusters that a [`Packer`](crate::Packer) has packed by the image's compression, for its size of clusters, from
-    /// `offset` of the disk on. Those that are all zeros are left as they are: in a new image they read as such.
+    /// Writes clusters that a [`Packer`](crate::Packer) has compressed, from `offset` of the disk.
     ///
-    /// `offset` must be a multiple of the cluster size. The lengths are checked; that the bytes unpack to a cluster is not,
-    /// for that takes as long as to read them: where they don't, reading that cluster fails with [`Corrupt`](crate::Corrupt).
-    /// Otherwise as [`write_compressed`](Self::write_compressed).
+    /// The packer must use the image's compression type and cluster size. Clusters that are all zeros are skipped: in a
+    /// new image they read as zeros.
+    ///
+    /// `offset` must be a multiple of the cluster size. The lengths are checked. The compressed data is not, because
+    /// decompressing it takes as long as reading it: if it is invalid, reading that cluster fails with
+    /// [`Corrupt`](crate::Corrupt). Otherwise as [`write_compressed`](Self::write_compressed).
     pub async fn write_precompressed(&self, offset: u64, clusters: &PackedClusters) -> Result<(), Error<S::Error>> {
         let length = self.check_precompressed_write(offset, clusters)?;
         self.change_length(offset, length, Change::Precompressed(clusters)).await
     }
 
-    /// Returns how much of the disk they are.
+    /// Returns how many bytes of the disk the clusters cover.
     fn check_precompressed_write(&self, offset: u64, clusters: &PackedClusters) -> Result<u64, Error<S::Error>> {
         let geometry = self.top.tables.geometry();
         let PackedClusters { lengths, bytes } = clusters;
         let length = (lengths.len() as u64).saturating_mul(geometry.cluster_size());
-        // The last cluster may be cut by the end of the disk.
+        // The last cluster may reach past the end of the disk.
         let behind = offset.saturating_add(length).saturating_sub(self.size());
         let on_disk = if behind < geometry.cluster_size() { length.saturating_sub(behind) } else { length };
         self.check_compressed_write(offset, on_disk)?;

@@ -1,7 +1,7 @@
-//! The tables of a disk written anew: other references counted, other COPIED flags, other entries.
+//! Rewriting the tables of a disk with other refcounts, COPIED flags or entries.
 //!
-//! An L2 table is copied only where an entry changes. One that several L1 tables point to stays where it is for the
-//! others. At most one L2 table is in memory at a time, and an L1 table, of 32 MiB at most.
+//! An L2 table is copied only if an entry changes. A table that several L1 tables point to stays where it is for the
+//! others. At most one L2 table and one L1 table, of at most 32 MiB, are in memory at a time.
 
 use alloc::vec;
 use alloc::vec::Vec;
@@ -20,7 +20,7 @@ use crate::meta::restructure::Restructure;
 use crate::meta::writeback::Writeback;
 use crate::storage::StorageMut;
 
-/// The tables of an image, being written anew.
+/// A rewrite of the tables of an image.
 pub(in crate::image) struct Rewrite<'a, S> {
     file: &'a Qcow2File<S>,
     pub(in crate::image) new: Restructure<'a, S>,
@@ -31,21 +31,21 @@ pub(in crate::image) struct Rewrite<'a, S> {
 /// The entries of an L1 table.
 pub(in crate::image) type L1 = Vec<L1Entry>;
 
-/// What is done with the L2 tables of an L1 table.
+/// The change of the L2 tables of an L1 table.
 #[derive(Clone, Copy)]
 enum Pass {
-    /// The clusters have one reference more; no entry says that its cluster is its own.
+    /// Adds one reference to each cluster and clears the COPIED flags.
     Share,
-    /// Each entry says whether its cluster has one reference; those from that guest cluster on are given up.
-    Own { keep: u64 },
+    /// Sets each COPIED flag by the refcount, and drops the entries from guest cluster `keep`.
+    CopiedFlags { keep: u64 },
 }
 
-/// An L2 table as it will be.
+/// The new contents of an L2 table.
 #[derive(Default)]
 struct Table {
     bytes: Vec<u8>,
     changed: bool,
-    /// Some entry is not empty.
+    /// Whether some entry is not empty.
     in_use: bool,
 }
 
@@ -64,17 +64,17 @@ impl<'a, S: StorageMut> Rewrite<'a, S> {
         self.rules.geometry
     }
 
-    /// So many L2 tables are gone through.
+    /// Sets how many L2 tables will be processed.
     pub(in crate::image) fn expect(&mut self, tables: usize) {
         self.steps.expect(tables);
     }
 
-    /// How many entries of an L1 table the guest clusters before `keep` need.
+    /// The number of L1 entries that the guest clusters before `keep` need.
     pub(in crate::image) fn l1_entries_for_clusters(&self, keep: u64) -> usize {
         usize_of(keep.div_ceil(self.geometry().l2_entries()))
     }
 
-    /// Reads an L1 table whole.
+    /// Reads a whole L1 table.
     pub(in crate::image) async fn read_l1(&self, table: L1Table) -> Result<L1, Error<S::Error>> {
         let mut bytes = vec![0; usize_of(table.entries * L1_ENTRY_SIZE)];
         self.file.files.image.read(table.offset, &mut bytes).await.map_err(Error::Storage)?;
@@ -82,7 +82,7 @@ impl<'a, S: StorageMut> Rewrite<'a, S> {
         Ok(entries.iter().map(|entry| L1Entry(u64::from_be_bytes(*entry))).collect())
     }
 
-    /// Writes an L1 table to a place of its own, of at least one entry.
+    /// Writes an L1 table of at least one entry to new clusters.
     pub(in crate::image) async fn write_l1(&mut self, l1: &[L1Entry]) -> Result<L1Table, Error<S::Error>> {
         let mut bytes: Vec<u8> = l1.iter().flat_map(|entry| entry.0.to_be_bytes()).collect();
         if bytes.is_empty() {
@@ -94,7 +94,7 @@ impl<'a, S: StorageMut> Rewrite<'a, S> {
         Ok(table)
     }
 
-    /// Gives up the clusters of an L1 table, not what it points to.
+    /// Frees the clusters of an L1 table, but not the tables that it points to.
     pub(in crate::image) async fn remove_l1(&mut self, table: L1Table) -> Result<(), Error<S::Error>> {
         let clusters = self.l1_clusters(table);
         self.new.unregister_table(clusters.clone());
@@ -107,17 +107,17 @@ impl<'a, S: StorageMut> Rewrite<'a, S> {
         start..start + (table.entries * L1_ENTRY_SIZE).div_ceil(1 << bits)
     }
 
-    /// The L2 table of each entry of `l1`, which was read from `place`.
-    fn table_of(&self, entry: L1Entry, place: HostOffset) -> Result<Option<HostOffset>, Corrupt> {
-        let unaligned = |table| Corrupt::L2TableUnaligned { entry_offset: place.0, table };
+    /// Returns the L2 table of an L1 entry at host offset `entry_offset`.
+    fn table_of(&self, entry: L1Entry, entry_offset: HostOffset) -> Result<Option<HostOffset>, Corrupt> {
+        let unaligned = |table| Corrupt::L2TableUnaligned { entry_offset: entry_offset.0, table };
         entry.l2_table(self.geometry()).map_err(|table| unaligned(table.0))
     }
 
-    /// Gives up what `l1`, read from `place`, refers to: L2 tables, and their clusters.
-    pub(in crate::image) async fn remove(&mut self, l1: &[L1Entry], place: HostOffset) -> Result<(), Error<S::Error>> {
+    /// Removes the references of `l1`, read from `offset`: L2 tables, and their clusters.
+    pub(in crate::image) async fn remove(&mut self, l1: &[L1Entry], offset: HostOffset) -> Result<(), Error<S::Error>> {
         for (entry, at) in l1.iter().zip((0..).step_by(8)) {
             self.steps.step()?;
-            if let Some(table) = self.table_of(*entry, place.plus(at))? {
+            if let Some(table) = self.table_of(*entry, offset.plus(at))? {
                 for clusters in self.references_of(table).await? {
                     self.new.remove_references(clusters).await?;
                 }
@@ -127,29 +127,29 @@ impl<'a, S: StorageMut> Rewrite<'a, S> {
         Ok(())
     }
 
-    /// `l1`, read from `place`, is only a snapshot's from now on.
-    pub(in crate::image) fn hand_over(&mut self, l1: &[L1Entry], place: HostOffset) -> Result<(), Corrupt> {
+    /// Leaves the tables of `l1`, read from `offset`, to a snapshot alone.
+    pub(in crate::image) fn hand_over(&mut self, l1: &[L1Entry], offset: HostOffset) -> Result<(), Corrupt> {
         for (entry, at) in l1.iter().zip((0..).step_by(8)) {
-            if let Some(table) = self.table_of(*entry, place.plus(at))? {
+            if let Some(table) = self.table_of(*entry, offset.plus(at))? {
                 self.new.unregister_table(self.table_clusters(table));
             }
         }
         Ok(())
     }
 
-    /// The entries of an L1 table by which a disk shares everything with the one that `l1`, read from `place`, is of.
+    /// Returns L1 entries for a disk that shares everything with the disk of `l1`, read from `offset`.
     ///
-    /// With `instead`, that one will use these entries too; else it keeps its own.
+    /// With `instead`, the other disk will use these entries too; otherwise it keeps its with_copied_flags.
     pub(in crate::image) async fn share(
         &mut self,
         l1: &[L1Entry],
-        place: HostOffset,
+        offset: HostOffset,
         instead: bool,
     ) -> Result<L1, Error<S::Error>> {
         let mut shared = Vec::with_capacity(l1.len());
         for (entry, at) in l1.iter().zip((0..).step_by(8)) {
             self.steps.step()?;
-            let Some(old) = self.table_of(*entry, place.plus(at))? else {
+            let Some(old) = self.table_of(*entry, offset.plus(at))? else {
                 shared.push(L1Entry(0));
                 continue;
             };
@@ -169,37 +169,37 @@ impl<'a, S: StorageMut> Rewrite<'a, S> {
         Ok(shared)
     }
 
-    /// The entries of `l1`, read from `place`, by the counts that are in force now: only those of the first `keep` guest
-    /// clusters, and each with the right flag. What is behind them is given up.
-    pub(in crate::image) async fn own(
+    /// Returns the entries of the first `keep` guest clusters of `l1`, read from `offset`, with COPIED flags by the
+    /// current refcounts. The entries after them are dropped.
+    pub(in crate::image) async fn with_copied_flags(
         &mut self,
         l1: &[L1Entry],
-        place: HostOffset,
+        offset: HostOffset,
         keep: u64,
     ) -> Result<L1, Error<S::Error>> {
-        let mut owned = Vec::with_capacity(l1.len());
+        let mut copied = Vec::with_capacity(l1.len());
         let per_table = self.geometry().l2_entries();
         for (entry, index) in l1.iter().zip(0..) {
             self.steps.step()?;
-            let Some(old) = self.table_of(*entry, place.plus(index * L1_ENTRY_SIZE))? else {
-                owned.push(L1Entry(0));
+            let Some(old) = self.table_of(*entry, offset.plus(index * L1_ENTRY_SIZE))? else {
+                copied.push(L1Entry(0));
                 continue;
             };
             let first = index * per_table;
-            let table = self.rewritten(old, first, Pass::Own { keep }).await?;
-            // One that is empty is given up all the same where the disk doesn't reach.
+            let table = self.rewritten(old, first, Pass::CopiedFlags { keep }).await?;
+            // An empty table is dropped as well if it is after the end of the disk.
             if !table.changed && first < keep {
                 let mut only = false;
                 self.new.refcounts(self.table_clusters(old), |count| only = flag_for(count)).await?;
                 self.new.register_table(self.table_clusters(old));
-                owned.push(entry.with_copied(only));
+                copied.push(entry.with_copied(only));
                 continue;
             }
             self.unregister_table(old).await?;
-            owned.push(if table.in_use { L1Entry::copied(self.new_table(table.bytes).await?) } else { L1Entry(0) });
+            copied.push(if table.in_use { L1Entry::copied(self.new_table(table.bytes).await?) } else { L1Entry(0) });
         }
-        owned.truncate(self.l1_entries_for_clusters(keep));
-        Ok(owned)
+        copied.truncate(self.l1_entries_for_clusters(keep));
+        Ok(copied)
     }
 
     async fn new_table(&mut self, bytes: Vec<u8>) -> Result<HostOffset, Error<S::Error>> {
@@ -214,7 +214,7 @@ impl<'a, S: StorageMut> Rewrite<'a, S> {
     }
 
     async fn unregister_table(&mut self, table: HostOffset) -> Result<(), Error<S::Error>> {
-        // Of those that only snapshots have no note is kept.
+        // The tables that only snapshots use are not registered.
         self.new.unregister_table(self.table_clusters(table));
         self.new.remove_references(self.table_clusters(table)).await
     }
@@ -224,26 +224,26 @@ impl<'a, S: StorageMut> Rewrite<'a, S> {
         cluster..cluster + 1
     }
 
-    /// The clusters that the entries of an L2 table refer to.
+    /// Returns the clusters that the entries of an L2 table refer to.
     async fn references_of(&self, table: HostOffset) -> Result<Vec<Range<u64>>, Error<S::Error>> {
         let mut references = Vec::new();
-        for place in self.slices_of(table) {
-            let entries = self.entries(place).await?;
+        for offset in self.slices_of(table) {
+            let entries = self.entries(offset).await?;
             references.extend(self.counted(&entries)?);
         }
         Ok(references)
     }
 
-    /// An L2 table after `pass`; its first entry is that of the guest cluster `first`.
+    /// Returns an L2 table after `pass`; its first entry is that of guest cluster `first`.
     async fn rewritten(&self, table: HostOffset, first: u64, pass: Pass) -> Result<Table, Error<S::Error>> {
         let mut rewritten = Table::default();
         let mut first = first;
-        for place in self.slices_of(table) {
-            let mut entries = self.entries(place).await?;
+        for offset in self.slices_of(table) {
+            let mut entries = self.entries(offset).await?;
             let count = entries.len() as u64;
             match pass {
                 Pass::Share => self.share_entries(&mut entries).await?,
-                Pass::Own { keep } => self.own_entries(&mut entries, keep.saturating_sub(first)).await?,
+                Pass::CopiedFlags { keep } => self.set_copied_flags(&mut entries, keep.saturating_sub(first)).await?,
             }
             for entry in &entries {
                 rewritten.push(entry, self.geometry());
@@ -261,8 +261,8 @@ impl<'a, S: StorageMut> Rewrite<'a, S> {
         Ok(())
     }
 
-    /// The first `keep` entries stay.
-    async fn own_entries(&self, entries: &mut [Entry], keep: u64) -> Result<(), Error<S::Error>> {
+    /// Keeps the first `keep` entries.
+    async fn set_copied_flags(&self, entries: &mut [Entry], keep: u64) -> Result<(), Error<S::Error>> {
         let (kept, dropped) = entries.split_at_mut(usize_of(keep).min(entries.len()));
         for clusters in self.counted(dropped)? {
             self.new.remove_references(clusters).await?;
@@ -278,7 +278,8 @@ impl<'a, S: StorageMut> Rewrite<'a, S> {
         Ok(())
     }
 
-    /// The clusters that entries refer to. Fails where one is known to hold metadata: its count is not theirs to change.
+    /// Returns the clusters that entries refer to. Fails if one is known to hold metadata, whose refcount must not
+    /// change.
     fn counted(&self, entries: &[Entry]) -> Result<Vec<Range<u64>>, Corrupt> {
         let counted = runs(entries.iter().map(|entry| entry.counted(self.rules)));
         counted.iter().try_for_each(|clusters| self.new.check_data(clusters.clone()))?;
@@ -289,21 +290,21 @@ impl<'a, S: StorageMut> Rewrite<'a, S> {
         (0..self.geometry().cluster_size()).step_by(self.file.tables.slice_size().bytes()).map(move |at| table.plus(at))
     }
 
-    /// The entries of the slice of an L2 table at `place`.
-    async fn entries(&self, place: HostOffset) -> Result<Vec<Entry>, Error<S::Error>> {
-        let slice = self.file.tables.slice(&self.file.files.image, place).await?;
+    /// Returns the entries of the slice of an L2 table at `offset`.
+    async fn entries(&self, offset: HostOffset) -> Result<Vec<Entry>, Error<S::Error>> {
+        let slice = self.file.tables.slice(&self.file.files.image, offset).await?;
         let size = usize_of(self.geometry().l2_entry_size());
         let entry = |at: usize| {
             let bitmap = if self.geometry().extended_l2() { slice.word(at + 8) } else { 0 };
             let raw = L2Entry { word: slice.word(at), bitmap };
-            let meaning = raw.decode(self.rules).map_err(|bad| bad.at(place.plus(at as u64), raw))?;
+            let meaning = raw.decode(self.rules).map_err(|bad| bad.at(offset.plus(at as u64), raw))?;
             Ok(Entry { old: raw, raw, meaning })
         };
         (0..slice.len()).step_by(size).map(entry).collect()
     }
 }
 
-/// An L2 entry: as it was, as it will be, and what it was.
+/// An L2 entry with its old value, its new value and its old meaning.
 struct Entry {
     old: L2Entry,
     raw: L2Entry,
@@ -315,7 +316,7 @@ impl Entry {
         self.meaning.counted(rules)
     }
 
-    /// The flag says something: there is a cluster, which is counted, and isn't shared by streams.
+    /// Whether the COPIED flag applies: there is a refcounted cluster that is not compressed.
     fn has_flag(&self, rules: L2Rules) -> bool {
         matches!(self.meaning, Cluster::Subclusters(_)) && !self.counted(rules).is_empty()
     }
@@ -340,7 +341,7 @@ impl Table {
     }
 }
 
-/// Clusters that follow each other, as one range each.
+/// Merges contiguous clusters into ranges.
 fn runs(clusters: impl Iterator<Item = Range<u64>>) -> Vec<Range<u64>> {
     let mut runs: Vec<Range<u64>> = Vec::new();
     for next in clusters.filter(|clusters| !clusters.is_empty()) {
