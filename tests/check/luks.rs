@@ -58,7 +58,7 @@ fn a_header_that_is_said_to_be_longer_than_the_file() {
         let bytes = made.said_to_have(length);
         let (freed, report) = repaired(&bytes, Repair::Leaks);
         let (place, offset) = (made.pointer as u64, made.header());
-        assert_eq!(report.before.findings, [Finding::PastEnd { place, offset, length, lost: false }]);
+        assert_eq!(report.before.findings, [Finding::PastEnd { reference_offset: place, offset, length, lost: false }]);
         assert!(freed == bytes, "{length}");
         let (mended, report) = repaired(&bytes, Repair::All);
         assert_eq!(report.after.verdict(), Verdict::Clean, "{:?}", report.after.findings);

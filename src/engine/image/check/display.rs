@@ -1,29 +1,29 @@
-//! What the findings of a check are in words.
+//! The messages of a check's findings.
 
 use core::fmt;
 
 use super::finding::Finding;
 
 impl fmt::Display for Finding {
-    #[expect(clippy::too_many_lines, reason = "one sentence a variant")]
+    #[expect(clippy::too_many_lines, reason = "one sentence per variant")]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
             Self::Leaked { offset, count, references } => write!(
                 f,
-                "the cluster at offset {offset:#x} is lost space: its reference count is {count}, but {references} refer to it"
+                "the cluster at offset {offset:#x} is leaked: its refcount is {count}, but it has {references} references"
             ),
             Self::CountTooLow { offset, count, references } => write!(
                 f,
-                "the cluster at offset {offset:#x} may be overwritten: its reference count is {count}, but {references} refer \
-                 to it"
+                "the cluster at offset {offset:#x} may be overwritten: its refcount is {count}, but it has {references} \
+                 references"
             ),
             Self::CountOverflow { offset, limit, references } => write!(
                 f,
-                "{references} refer to the cluster at offset {offset:#x}, but a count of this image holds {limit} at most"
+                "the cluster at offset {offset:#x} has {references} references, but the largest refcount of this image is {limit}"
             ),
-            Self::PastEnd { place, offset, length, .. } => write!(
+            Self::PastEnd { reference_offset, offset, length, .. } => write!(
                 f,
-                "what is recorded at offset {place:#x} should be {length} bytes at {offset:#x}, past the end of the file"
+                "the reference at offset {reference_offset:#x} points to {length} bytes at {offset:#x}, past the end of the file"
             ),
             Self::RefcountEntryReserved { entry_offset, entry } => {
                 write!(f, "the refcount table entry {entry:#x} at offset {entry_offset:#x} has reserved bits set")
@@ -33,10 +33,10 @@ impl fmt::Display for Finding {
                 "the refcount table entry at offset {entry_offset:#x} points to {block:#x}, which is not the beginning of a \
                  cluster"
             ),
-            Self::CutOff { place, file_size, references, .. } => write!(
+            Self::CutOff { reference_offset, file_size, references, .. } => write!(
                 f,
-                "{references} tables or clusters, the first of them recorded at offset {place:#x}, should lie past the end of \
-                 the file at {file_size:#x}; it is probably cut off"
+                "{references} references, the first at offset {reference_offset:#x}, point past the end of the file at \
+                 {file_size:#x}; the file is probably truncated"
             ),
             Self::RefcountBlockPastEnd { entry_offset, block } => write!(
                 f,
@@ -44,18 +44,18 @@ impl fmt::Display for Finding {
             ),
             Self::RefcountBlockShared { block, references, .. } => write!(
                 f,
-                "the cluster of the refcount block at offset {block:#x} holds something else as well: {references} refer to it"
+                "the cluster of the refcount block at offset {block:#x} is shared: it has {references} references"
             ),
             Self::CountsUnreadable { entry_offset, clusters, .. } => write!(
                 f,
-                "the reference counts of {clusters} clusters can't be read: the refcount table entry at offset \
-                 {entry_offset:#x} points where no block can be"
+                "the refcounts of {clusters} clusters cannot be read: the refcount table entry at offset \
+                 {entry_offset:#x} points to an invalid block offset"
             ),
             Self::L1Reserved { entry_offset, entry } => {
                 write!(f, "the L1 entry {entry:#x} at offset {entry_offset:#x} has reserved bits set")
             }
             Self::L1WithoutTable { entry_offset, entry } => {
-                write!(f, "the L1 entry {entry:#x} at offset {entry_offset:#x} has flags, but no L2 table")
+                write!(f, "the L1 entry {entry:#x} at offset {entry_offset:#x} has flags but no L2 table")
             }
             Self::L2TableUnaligned { entry_offset, table } => write!(
                 f,
@@ -63,23 +63,23 @@ impl fmt::Display for Finding {
             ),
             Self::L1Copied { entry_offset, table, flag: true } => write!(
                 f,
-                "the L1 entry at offset {entry_offset:#x} says that nothing else refers to the L2 table at {table:#x}, but its \
-                 reference count is not 1"
+                "the L1 entry at offset {entry_offset:#x} has the COPIED flag for the L2 table at {table:#x}, but the refcount \
+                 is not 1"
             ),
             Self::L1Copied { entry_offset, table, flag: false } => write!(
                 f,
-                "the L1 entry at offset {entry_offset:#x} says that something else refers to the L2 table at {table:#x} too, \
-                 but its reference count is 1"
+                "the L1 entry at offset {entry_offset:#x} lacks the COPIED flag for the L2 table at {table:#x}, but the \
+                 refcount is 1"
             ),
             Self::L2Copied { entry_offset, cluster, flag: true } => write!(
                 f,
-                "the L2 entry at offset {entry_offset:#x} says that nothing else refers to the cluster at {cluster:#x}, but \
-                 its reference count is not 1"
+                "the L2 entry at offset {entry_offset:#x} has the COPIED flag for the cluster at {cluster:#x}, but the \
+                 refcount is not 1"
             ),
             Self::L2Copied { entry_offset, cluster, flag: false } => write!(
                 f,
-                "the L2 entry at offset {entry_offset:#x} says that something else refers to the cluster at {cluster:#x} too, \
-                 but its reference count is 1"
+                "the L2 entry at offset {entry_offset:#x} lacks the COPIED flag for the cluster at {cluster:#x}, but the \
+                 refcount is 1"
             ),
             Self::L2Reserved { entry_offset, entry } => {
                 write!(f, "the L2 entry {entry:#x} at offset {entry_offset:#x} has reserved bits set")
@@ -88,43 +88,43 @@ impl fmt::Display for Finding {
                 f,
                 "the L2 entry at offset {entry_offset:#x} points to {cluster:#x}, which is not the beginning of a cluster; \
                  {}",
-                if data { "its data are lost" } else { "it is zeros in any case" }
+                if data { "its data is lost" } else { "the cluster reads as zeros in any case" }
             ),
             Self::Subclusters { entry_offset, bitmap } => {
                 write!(
                     f,
-                    "the L2 entry at offset {entry_offset:#x} has the impossible subcluster bitmap {bitmap:#018x}"
+                    "the L2 entry at offset {entry_offset:#x} has the invalid subcluster bitmap {bitmap:#018x}"
                 )
             }
             Self::CompressedCopied { entry_offset } => {
                 write!(
                     f,
-                    "the L2 entry at offset {entry_offset:#x} has the COPIED flag, though its cluster is compressed"
+                    "the L2 entry at offset {entry_offset:#x} has the COPIED flag, but its cluster is compressed"
                 )
             }
             Self::CompressedBitmap { entry_offset, bitmap } => write!(
                 f,
-                "the L2 entry at offset {entry_offset:#x} has the subcluster bitmap {bitmap:#018x}, though its cluster is \
+                "the L2 entry at offset {entry_offset:#x} has the subcluster bitmap {bitmap:#018x}, but its cluster is \
                  compressed"
             ),
             Self::CompressedWithDataFile { entry_offset } => {
                 write!(
                     f,
-                    "the L2 entry at offset {entry_offset:#x} is compressed, though the data are in an external file"
+                    "the L2 entry at offset {entry_offset:#x} is compressed, but the data is in an external data file"
                 )
             }
             Self::ZeroInVersion2 { entry_offset } => {
-                write!(f, "the L2 entry at offset {entry_offset:#x} has the zero flag, which version 2 doesn't have")
+                write!(f, "the L2 entry at offset {entry_offset:#x} has the zero flag, which version 2 does not have")
             }
             Self::SnapshotTable { offset, entries } => {
-                write!(f, "the snapshot table can't be read: {entries} entries at offset {offset:#x} can't be")
+                write!(f, "the snapshot table cannot be read: {entries} entries at offset {offset:#x} are not valid")
             }
             Self::SnapshotTableTooLong { offset, index } => {
-                write!(f, "the snapshot table at offset {offset:#x} is too long, from entry {index} on")
+                write!(f, "the snapshot table at offset {offset:#x} is too long from entry {index}")
             }
             Self::SnapshotExtraData { offset, index, length } => write!(
                 f,
-                "entry {index} of the snapshot table, at offset {offset:#x}, can't have {length} bytes of extra data"
+                "entry {index} of the snapshot table, at offset {offset:#x}, cannot have {length} bytes of extra data"
             ),
             Self::SnapshotIncomplete { offset, index, length } => write!(
                 f,
@@ -133,35 +133,35 @@ impl fmt::Display for Finding {
             ),
             Self::SnapshotL1Unaligned { offset, index, l1_table } => write!(
                 f,
-                "entry {index} of the snapshot table, at offset {offset:#x}, puts its L1 table at {l1_table:#x}, which is not \
+                "entry {index} of the snapshot table, at offset {offset:#x}, has its L1 table at {l1_table:#x}, which is not \
                  the beginning of a cluster"
             ),
             Self::SnapshotL1TooLarge { offset, index, entries } => write!(
                 f,
-                "entry {index} of the snapshot table, at offset {offset:#x}, gives its L1 table {entries} entries, which is \
-                 too much"
+                "entry {index} of the snapshot table, at offset {offset:#x}, has an L1 table of {entries} entries, which is \
+                 too large"
             ),
             Self::SnapshotsWithDataFile { snapshots, .. } => {
-                write!(f, "the image has {snapshots} snapshots, though its data are in an external file")
+                write!(f, "the image has {snapshots} snapshots, but its data is in an external data file")
             }
             Self::ExtensionEnd { offset, length } => write!(
                 f,
-                "the marker at offset {offset:#x} that ends the header extensions has a length, of {length} bytes, which makes \
-                 QEMU refuse the image"
+                "the marker at offset {offset:#x} that ends the header extensions has a length of {length} bytes; QEMU refuses \
+                 the image"
             ),
             Self::RawWithoutDataFile { .. } => f.write_str(
                 "the feature bit of a raw external data file is set, but the image has no external data file; QEMU refuses it",
             ),
             Self::UnusedCryptoHeader { offset } => write!(
                 f,
-                "the header extension at offset {offset:#x} says where a LUKS header is, but the image is not encrypted by LUKS; \
+                "the header extension at offset {offset:#x} points to a LUKS header, but the image is not encrypted with LUKS; \
                  QEMU refuses it"
             ),
             Self::BitmapDirectory { offset } => {
-                write!(f, "the directory of the bitmaps at offset {offset:#x} is broken")
+                write!(f, "the bitmap directory at offset {offset:#x} is corrupt")
             }
             Self::BitmapTableEntry { entry_offset, entry } => {
-                write!(f, "the entry {entry:#x} of a bitmap's table, at offset {entry_offset:#x}, can't be")
+                write!(f, "the bitmap table entry {entry:#x} at offset {entry_offset:#x} is not valid")
             }
         }
     }

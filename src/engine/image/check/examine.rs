@@ -1,11 +1,11 @@
-//! The check itself: the walk compared with the counts, a window of the file at a time.
+//! The check itself: compares the references of a walk with the refcounts, one window of the file at a time.
 
 use alloc::vec::Vec;
 use core::ops::Range;
 
 use super::finding::Finding;
 use super::options::{CheckOptions, Progress};
-use super::refcounts::{BlockPlace, CountedOnce, StoredCounts};
+use super::refcounts::{BlockLocation, SingleRefcounts, StoredRefcounts};
 use super::references::References;
 use super::report::CheckReport;
 use super::sink::{Owner, Reference, Referred, Sink};
@@ -20,7 +20,7 @@ use crate::format::refcount::TABLE_OFFSET_MASK;
 use crate::format::units::HostOffset;
 use crate::storage::Storage;
 
-/// Checks `subject`, which has a snapshot table that can be read.
+/// Checks `subject`, whose snapshot table can be read.
 pub(in crate::image) async fn examine<S: Storage>(
     subject: &Subject<'_, S>,
     snapshots: &SnapshotTables,
@@ -30,7 +30,7 @@ pub(in crate::image) async fn examine<S: Storage>(
     let limit = subject.clusters() + 1;
     let mut examination = Examination {
         subject,
-        counts: StoredCounts::read(subject).await?,
+        counts: StoredRefcounts::read(subject).await?,
         references: References::wide(0, 0),
         copied: None,
         everything: true,
@@ -46,7 +46,7 @@ pub(in crate::image) async fn examine<S: Storage>(
     while let Some(start) = next {
         examination.references = References::narrow(start, limit);
         let window = examination.references.window();
-        examination.copied = Some(CountedOnce::read(subject, &mut examination.counts, window.clone()).await?);
+        examination.copied = Some(SingleRefcounts::read(subject, &mut examination.counts, window.clone()).await?);
         walk(subject, snapshots, &mut examination).await?;
         if examination.everything
             && let Some(finding) = examination.cut_off.finding(subject.file.size())
@@ -61,7 +61,7 @@ pub(in crate::image) async fn examine<S: Storage>(
         } else {
             examination.compare().await?;
         }
-        // What nothing refers to and nothing counts needs no look.
+        // Clusters without references and refcounts can be skipped.
         let counted = examination.counts.next_counted(window.end);
         next = [first_behind, counted].into_iter().flatten().filter(|cluster| *cluster < limit).min();
     }
@@ -70,19 +70,19 @@ pub(in crate::image) async fn examine<S: Storage>(
 
 struct Examination<'a, 'o, S> {
     subject: &'a Subject<'a, S>,
-    counts: StoredCounts,
+    counts: StoredRefcounts,
     references: References,
-    /// Where entries are checked for their COPIED flags.
-    copied: Option<CountedOnce>,
-    /// The first walk: it finds what is wrong with the entries.
+    /// The refcounts that COPIED flags are checked against.
+    copied: Option<SingleRefcounts>,
+    /// Whether this is the first walk, which also reports broken entries.
     everything: bool,
-    /// Flags of clusters that the file doesn't have: where, which cluster, and the flag.
+    /// COPIED flags of clusters that the file does not have.
     strays: Vec<Stray>,
     /// Tables and guest clusters past the end of the file.
     cut_off: CutOff,
-    /// The count of the L2 table can be read.
+    /// Whether the refcount of the L2 table can be read.
     table_is_counted: bool,
-    /// Where the next cluster of the table would be, if it weren't fragmented.
+    /// The host offset of the table's next cluster if there is no fragmentation.
     next_contiguous: Option<HostOffset>,
     pace: Pace,
     options: &'a mut CheckOptions<'o>,
@@ -94,8 +94,7 @@ struct Pace {
     total: u64,
 }
 
-/// References past the end of the file: where it is cut off there are as many as clusters are missing, so they are one
-/// finding.
+/// References past the end of the file. A truncated file has one per missing cluster, so they are one finding.
 #[derive(Default)]
 struct CutOff {
     first: Option<Reference>,
@@ -111,12 +110,12 @@ impl CutOff {
     }
 
     fn finding(&self, file_size: u64) -> Option<Finding> {
-        let Reference { place, start, length, .. } = self.first?;
+        let Reference { source, start, length, .. } = self.first?;
         let (references, lost) = (self.references, self.lost);
         Some(if references == 1 {
-            Finding::PastEnd { place: place.0, offset: start.0, length, lost: lost > 0 }
+            Finding::PastEnd { reference_offset: source.0, offset: start.0, length, lost: lost > 0 }
         } else {
-            Finding::CutOff { place: place.0, file_size, references, lost }
+            Finding::CutOff { reference_offset: source.0, file_size, references, lost }
         })
     }
 }
@@ -129,14 +128,14 @@ struct Stray {
 
 impl<S: Storage> Sink<S::Error> for Examination<'_, '_, S> {
     fn refer(&mut self, reference: Reference) {
-        let Reference { place, start, length, what } = reference;
+        let Reference { source, start, length, what } = reference;
         let lost = matches!(what, Referred::Compressed | Referred::Bitmap | Referred::SnapshotL1);
         match self.subject.area(start, length) {
             Some(clusters) => self.references.add(clusters),
             None if matches!(what, Referred::L2Table | Referred::Data | Referred::Compressed) => {
                 self.cut_off.add(reference, lost);
             }
-            None => self.find(Finding::PastEnd { place: place.0, offset: start.0, length, lost }),
+            None => self.find(Finding::PastEnd { reference_offset: source.0, offset: start.0, length, lost }),
         }
     }
 
@@ -146,19 +145,19 @@ impl<S: Storage> Sink<S::Error> for Examination<'_, '_, S> {
         }
     }
 
-    async fn l1_entry(&mut self, owner: Owner, place: HostOffset, entry: L1Entry) -> Result<(), Error<S::Error>> {
+    async fn l1_entry(&mut self, owner: Owner, source: HostOffset, entry: L1Entry) -> Result<(), Error<S::Error>> {
         if owner != Owner::Active {
             return Ok(());
         }
         self.next_contiguous = None;
-        // As QEMU: where nothing is known of the table, its entries are not looked at.
+        // As in QEMU: if the refcount of the table is unknown, its entries are skipped.
         self.table_is_counted = !self.is_unreadable(self.subject.cluster_of(entry.offset()));
-        let finding = Finding::L1Copied { entry_offset: place.0, table: entry.offset().0, flag: entry.is_copied() };
+        let finding = Finding::L1Copied { entry_offset: source.0, table: entry.offset().0, flag: entry.is_copied() };
         self.check_flag(entry.offset(), entry.is_copied(), finding);
         Ok(())
     }
 
-    fn l2_entry(&mut self, owner: Owner, place: HostOffset, entry: L2Entry, target: Target) {
+    fn l2_entry(&mut self, owner: Owner, source: HostOffset, entry: L2Entry, target: Target) {
         if owner != Owner::Active {
             return;
         }
@@ -174,7 +173,7 @@ impl<S: Storage> Sink<S::Error> for Examination<'_, '_, S> {
                     return;
                 }
                 let flag = entry.has_copied_flag();
-                let finding = Finding::L2Copied { entry_offset: place.0, cluster: cluster.0, flag };
+                let finding = Finding::L2Copied { entry_offset: source.0, cluster: cluster.0, flag };
                 self.check_flag(cluster, flag, finding);
             }
         }
@@ -199,18 +198,18 @@ impl<S: Storage> Sink<S::Error> for Examination<'_, '_, S> {
 }
 
 impl<S: Storage> Examination<'_, '_, S> {
-    /// Compares the flag of an entry for `place` with the count that the file has.
-    fn check_flag(&mut self, place: HostOffset, flag: bool, finding: Finding) {
+    /// Compares the COPIED flag of an entry for `offset` with the refcount in the file.
+    fn check_flag(&mut self, offset: HostOffset, flag: bool, finding: Finding) {
         if self.subject.has_data_file() && matches!(finding, Finding::L2Copied { .. }) {
-            // Nothing is counted there: every cluster is the entry's own.
+            // A data file has no refcounts: every cluster belongs to its entry alone.
             if !flag {
                 self.find(finding);
             }
             return;
         }
-        let cluster = self.subject.cluster_of(place);
+        let cluster = self.subject.cluster_of(offset);
         let Some(copied) = &self.copied else { return };
-        if let Some(once) = copied.is_counted_once(cluster) {
+        if let Some(once) = copied.is_single(cluster) {
             if once != flag && !self.is_unreadable(cluster) {
                 self.report.add(finding, self.options);
             }
@@ -220,10 +219,10 @@ impl<S: Storage> Examination<'_, '_, S> {
     }
 
     fn is_unreadable(&self, cluster: u64) -> bool {
-        matches!(self.counts.place(self.subject, self.counts.index_of(cluster)), BlockPlace::Unreadable(_))
+        matches!(self.counts.block_location(self.subject, self.counts.index_of(cluster)), BlockLocation::Unreadable(_))
     }
 
-    /// Counts the references in `window` again, in narrow windows, and compares them.
+    /// Counts the references in `window` again, in narrow windows, and compares them with the refcounts.
     async fn count_again(&mut self, snapshots: &SnapshotTables, window: Range<u64>) -> Result<(), Error<S::Error>> {
         let mut start = window.start;
         while start < window.end {
@@ -235,7 +234,7 @@ impl<S: Storage> Examination<'_, '_, S> {
         Ok(())
     }
 
-    /// Adds the refcount blocks to the references of the window, and compares these with the counts.
+    /// Adds the references to the refcount blocks, and compares the window with the refcounts.
     async fn compare(&mut self) -> Result<(), Error<S::Error>> {
         self.refer_to_blocks();
         let window = self.references.window();
@@ -249,14 +248,14 @@ impl<S: Storage> Examination<'_, '_, S> {
         Ok(())
     }
 
-    /// As QEMU, in the order of the table: a block whose cluster was referred to before is shared.
+    /// As in QEMU, in the order of the table: a block is shared if its cluster already has a reference.
     fn refer_to_blocks(&mut self) {
         const RESERVED: u64 = !TABLE_OFFSET_MASK;
         let (subject, window) = (self.subject, self.references.window());
         let size = subject.geometry.cluster_size();
         let is_first = window.start == 0;
-        for (_, entry_place, entry) in self.counts.entries(subject) {
-            let (entry_offset, block) = (entry_place.0, entry & TABLE_OFFSET_MASK);
+        for (_, entry_location, entry) in self.counts.entries(subject) {
+            let (entry_offset, block) = (entry_location.0, entry & TABLE_OFFSET_MASK);
             let cluster = subject.cluster_of(HostOffset(block));
             let finding = if entry & RESERVED != 0 {
                 Finding::RefcountEntryReserved { entry_offset, entry }
@@ -285,20 +284,20 @@ impl<S: Storage> Examination<'_, '_, S> {
 
     async fn compare_block(&mut self, index: usize, clusters: Range<u64>) -> Result<(), Error<S::Error>> {
         let (subject, limit) = (self.subject, self.counts.width().max());
-        let place = self.counts.place(subject, index);
-        if let BlockPlace::At(place) = place {
-            self.counts.load(subject, index, place).await?;
+        let location = self.counts.block_location(subject, index);
+        if let BlockLocation::At(block) = location {
+            self.counts.load(subject, index, block).await?;
         }
         let comparison = Comparison { subject, references: &self.references, limit };
         let Self { counts, report, options, .. } = self;
-        match place {
-            BlockPlace::Nowhere => clusters.for_each(|cluster| comparison.compare(cluster, 0, report, options)),
-            BlockPlace::At(_) => {
-                for (cluster, count) in counts.of_held_block(clusters) {
+        match location {
+            BlockLocation::Absent => clusters.for_each(|cluster| comparison.compare(cluster, 0, report, options)),
+            BlockLocation::At(_) => {
+                for (cluster, count) in counts.of_loaded_block(clusters) {
                     comparison.compare(cluster, count, report, options);
                 }
             }
-            BlockPlace::Unreadable(block) => {
+            BlockLocation::Unreadable(block) => {
                 let entry_offset = refcount_entry(subject, index).0;
                 clusters.clone().for_each(|cluster| comparison.check_overflow(cluster, report, options));
                 let clusters = clusters.filter(|cluster| comparison.includes(*cluster)).count() as u64;
@@ -311,16 +310,16 @@ impl<S: Storage> Examination<'_, '_, S> {
     }
 }
 
-/// The references of a window, to be compared with counts.
+/// The references of a window, for comparison with refcounts.
 struct Comparison<'a, S> {
     subject: &'a Subject<'a, S>,
     references: &'a References,
-    /// The largest count.
+    /// The largest possible refcount.
     limit: u64,
 }
 
 impl<S: Storage> Comparison<'_, S> {
-    /// The cluster behind the last one of the file counts only where something reaches into it.
+    /// Whether `cluster` is checked. The one after the end of the file is, if a reference reaches into it.
     fn includes(&self, cluster: u64) -> bool {
         cluster < self.subject.clusters() || self.references.count(cluster) > 0
     }

@@ -1,244 +1,247 @@
-//! What a check can find.
+//! The findings of a check.
 
 use crate::field;
 
-/// Something that a check found, and where. Offsets are of bytes in the image file.
+/// A problem that a check found, with its offset in the image file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Finding {
-    /// A cluster whose reference count is higher than the references to it.
+    /// A leaked cluster: its refcount is higher than the number of its references.
     Leaked {
-        /// Where the cluster begins.
+        /// The offset of the cluster.
         offset: u64,
-        /// Its reference count.
+        /// Its refcount.
         count: u64,
-        /// How often it is referred to.
+        /// The number of its references.
         references: u64,
     },
-    /// A cluster whose reference count is lower than the references to it.
+    /// A cluster whose refcount is lower than the number of its references.
     CountTooLow {
-        /// Where the cluster begins.
+        /// The offset of the cluster.
         offset: u64,
-        /// Its reference count.
+        /// Its refcount.
         count: u64,
-        /// How often it is referred to, or the largest count there is.
+        /// The number of its references, at most the largest possible refcount.
         references: u64,
     },
-    /// A cluster that is referred to more often than a count of this image can hold. Each reference too many counts.
+    /// A cluster with more references than its refcount can express. Each excess reference counts.
     CountOverflow {
-        /// Where the cluster begins.
+        /// The offset of the cluster.
         offset: u64,
-        /// The largest count.
+        /// The largest possible refcount.
         limit: u64,
-        /// How often it is referred to.
+        /// The number of its references.
         references: u64,
     },
-    /// Something that should lie past the end of the file.
+    /// A reference past the end of the file.
     PastEnd {
-        /// Where the reference to it is.
-        place: u64,
-        /// Where it should begin.
+        /// The offset of the reference.
+        reference_offset: u64,
+        /// The recorded offset.
         offset: u64,
         /// Its length in bytes.
         length: u64,
-        /// It is lost by that: a compressed cluster, a part of a bitmap, a snapshot's L1 table, or a LUKS header of which
-        /// nothing tells its length. Anything else reads as zeros.
+        /// Whether data is lost: a compressed cluster, a part of a bitmap, a snapshot's L1 table, or a LUKS header of
+        /// unknown length. Anything else reads as zeros.
         lost: bool,
     },
-    /// Several tables or guest clusters that should lie past the end of the file, which is probably cut off. Each counts.
+    /// Several references to tables or guest clusters past the end of the file, which is probably truncated. Each
+    /// counts.
     CutOff {
-        /// Where the first reference to one is.
-        place: u64,
+        /// The offset of the first reference.
+        reference_offset: u64,
         /// The length of the file in bytes.
         file_size: u64,
-        /// How many references there are.
+        /// The number of references.
         references: u64,
-        /// How many of them are to compressed clusters, which are lost by that. Anything else reads as zeros.
+        /// How many of them are to compressed clusters, whose data is lost. Anything else reads as zeros.
         lost: u64,
     },
     /// A refcount table entry with reserved bits set.
     RefcountEntryReserved {
-        /// Where the entry is.
+        /// The offset of the entry.
         entry_offset: u64,
         /// The entry.
         entry: u64,
     },
-    /// A refcount block that doesn't begin at a cluster.
+    /// A refcount block that is not cluster-aligned.
     RefcountBlockUnaligned {
-        /// Where the refcount table entry is.
+        /// The offset of the refcount table entry.
         entry_offset: u64,
-        /// Where the block should begin.
+        /// The recorded offset of the block.
         block: u64,
     },
-    /// A refcount block that should lie past the end of the file.
+    /// A refcount block past the end of the file.
     RefcountBlockPastEnd {
-        /// Where the refcount table entry is.
+        /// The offset of the refcount table entry.
         entry_offset: u64,
-        /// Where the block should begin.
+        /// The recorded offset of the block.
         block: u64,
     },
-    /// A refcount block whose cluster is something else besides.
+    /// A refcount block whose cluster has other references.
     RefcountBlockShared {
-        /// Where the refcount table entry is.
+        /// The offset of the refcount table entry.
         entry_offset: u64,
-        /// Where the block begins.
+        /// The offset of the block.
         block: u64,
-        /// How often its cluster is referred to.
+        /// The number of references to its cluster.
         references: u64,
     },
-    /// Counts that can't be read, for their block is where none can be. Each cluster that it counts is a check error.
+    /// Refcounts that cannot be read, because the offset of their block is invalid. Each of their clusters counts as a
+    /// check error.
     CountsUnreadable {
-        /// Where the refcount table entry is.
+        /// The offset of the refcount table entry.
         entry_offset: u64,
-        /// Where the block should begin.
+        /// The recorded offset of the block.
         block: u64,
-        /// Of how many clusters it has the counts.
+        /// How many clusters the block covers.
         clusters: u64,
     },
     /// An L1 entry with reserved bits set.
     L1Reserved {
-        /// Where the entry is.
+        /// The offset of the entry.
         entry_offset: u64,
         /// The entry.
         entry: u64,
     },
-    /// An L1 entry with nothing but flags.
+    /// An L1 entry with flags but no L2 table.
     L1WithoutTable {
-        /// Where the entry is.
+        /// The offset of the entry.
         entry_offset: u64,
         /// The entry.
         entry: u64,
     },
-    /// An L2 table that doesn't begin at a cluster.
+    /// An L2 table that is not cluster-aligned.
     L2TableUnaligned {
-        /// Where the L1 entry is.
+        /// The offset of the L1 entry.
         entry_offset: u64,
-        /// Where the table should begin.
+        /// The recorded offset of the table.
         table: u64,
     },
-    /// The COPIED flag of an L1 entry says something else than the reference count of the L2 table.
+    /// The COPIED flag of an L1 entry contradicts the refcount of the L2 table.
     L1Copied {
-        /// Where the entry is.
+        /// The offset of the entry.
         entry_offset: u64,
-        /// Where the L2 table begins.
+        /// The offset of the L2 table.
         table: u64,
         /// Whether the flag is set.
         flag: bool,
     },
-    /// The COPIED flag of an L2 entry says something else than the reference count of the cluster.
+    /// The COPIED flag of an L2 entry contradicts the refcount of the cluster.
     L2Copied {
-        /// Where the entry is.
+        /// The offset of the entry.
         entry_offset: u64,
-        /// Where the cluster begins.
+        /// The offset of the cluster.
         cluster: u64,
         /// Whether the flag is set.
         flag: bool,
     },
     /// An L2 entry with reserved bits set.
     L2Reserved {
-        /// Where the entry is.
+        /// The offset of the entry.
         entry_offset: u64,
-        /// The entry's first word.
+        /// The first word of the entry.
         entry: u64,
     },
-    /// A cluster that doesn't begin at a multiple of the cluster size.
+    /// A cluster that is not cluster-aligned.
     ClusterUnaligned {
-        /// Where the L2 entry is.
+        /// The offset of the L2 entry.
         entry_offset: u64,
-        /// Where the cluster should begin.
+        /// The recorded offset of the cluster.
         cluster: u64,
-        /// Whether there should be data in it; else it is only preallocated.
+        /// Whether the cluster should hold data; otherwise it is only preallocated.
         data: bool,
     },
     /// A subcluster that is both allocated and zero, or allocated without a cluster.
     Subclusters {
-        /// Where the L2 entry is.
+        /// The offset of the L2 entry.
         entry_offset: u64,
         /// Its subcluster bitmap.
         bitmap: u64,
     },
-    /// The COPIED flag of a compressed cluster, which never has it.
+    /// A COPIED flag of a compressed cluster, which must not have it.
     CompressedCopied {
-        /// Where the L2 entry is.
+        /// The offset of the L2 entry.
         entry_offset: u64,
     },
     /// A subcluster bitmap of a compressed cluster, which has none.
     CompressedBitmap {
-        /// Where the L2 entry is.
+        /// The offset of the L2 entry.
         entry_offset: u64,
         /// The subcluster bitmap.
         bitmap: u64,
     },
-    /// A compressed cluster in an image whose data are in an external file.
+    /// A compressed cluster in an image with an external data file.
     CompressedWithDataFile {
-        /// Where the L2 entry is.
+        /// The offset of the L2 entry.
         entry_offset: u64,
     },
-    /// A zero flag in version 2, which doesn't have it. QEMU's check says nothing of it, but can't read the cluster.
+    /// A zero flag in version 2, which does not have it. QEMU's check does not report it, but QEMU cannot read the
+    /// cluster.
     ZeroInVersion2 {
-        /// Where the L2 entry is.
+        /// The offset of the L2 entry.
         entry_offset: u64,
     },
-    /// The snapshot table can't be read: it doesn't begin at a cluster, or has too many entries.
+    /// A snapshot table that cannot be read: it is not cluster-aligned, or has too many entries.
     SnapshotTable {
-        /// Where it should begin.
+        /// The recorded offset.
         offset: u64,
-        /// How many entries it should have.
+        /// The recorded number of entries.
         entries: u32,
     },
-    /// The snapshot table is larger than 64 MiB.
+    /// A snapshot table larger than 64 MiB.
     SnapshotTableTooLong {
-        /// Where it begins.
+        /// The offset of the table.
         offset: u64,
-        /// The first entry that is too much, from 0.
+        /// The index of the first entry past the limit.
         index: u32,
     },
-    /// A snapshot's entry has more than 1024 bytes of extra data.
+    /// A snapshot entry with more than 1024 bytes of extra data.
     SnapshotExtraData {
-        /// Where the entry is.
+        /// The offset of the entry.
         offset: u64,
-        /// Which entry, from 0.
+        /// The index of the entry.
         index: u32,
         /// The length of its extra data in bytes.
         length: u32,
     },
-    /// A snapshot's entry lacks the extra data that version 3 requires: 16 bytes.
+    /// A snapshot entry without the 16 bytes of extra data that version 3 requires.
     SnapshotIncomplete {
-        /// Where the entry is.
+        /// The offset of the entry.
         offset: u64,
-        /// Which entry, from 0.
+        /// The index of the entry.
         index: u32,
         /// The length of its extra data in bytes.
         length: u32,
     },
-    /// A snapshot whose L1 table doesn't begin at a cluster.
+    /// A snapshot whose L1 table is not cluster-aligned.
     SnapshotL1Unaligned {
-        /// Where the snapshot's entry is.
+        /// The offset of the snapshot's entry.
         offset: u64,
-        /// Which entry, from 0.
+        /// The index of the entry.
         index: u32,
-        /// Where the L1 table should begin.
+        /// The recorded offset of the L1 table.
         l1_table: u64,
     },
-    /// A snapshot whose L1 table should be larger than any is.
+    /// A snapshot whose L1 table exceeds the size limit.
     SnapshotL1TooLarge {
-        /// Where the snapshot's entry is.
+        /// The offset of the snapshot's entry.
         offset: u64,
-        /// Which entry, from 0.
+        /// The index of the entry.
         index: u32,
-        /// How many entries the L1 table should have.
+        /// The recorded number of L1 entries.
         entries: u32,
     },
-    /// Snapshots in an image whose data are in an external file.
+    /// Snapshots in an image with an external data file.
     SnapshotsWithDataFile {
-        /// Where the snapshot table begins.
+        /// The offset of the snapshot table.
         offset: u64,
-        /// How many there are.
+        /// The number of snapshots.
         snapshots: u32,
     },
-    /// The marker that ends the header extensions has a length that reaches past their area. QEMU refuses the image.
+    /// A marker that ends the header extensions but has a length past their area. QEMU refuses the image.
     ExtensionEnd {
-        /// Where the marker begins.
+        /// The offset of the marker.
         offset: u64,
         /// Its length in bytes, which should be 0.
         length: u32,
@@ -248,20 +251,19 @@ pub enum Finding {
         /// The autoclear features.
         features: u64,
     },
-    /// A header extension that says where the LUKS header is, in an image that is not encrypted by LUKS. QEMU refuses the
-    /// image.
+    /// A header extension for a LUKS header in an image that is not encrypted with LUKS. QEMU refuses the image.
     UnusedCryptoHeader {
-        /// Where the data of the extension begins.
+        /// The offset of the extension's data.
         offset: u64,
     },
-    /// The directory of the bitmaps is broken.
+    /// A corrupt bitmap directory.
     BitmapDirectory {
-        /// Where it should begin.
+        /// The recorded offset.
         offset: u64,
     },
-    /// An entry of a bitmap's table that can't be.
+    /// An invalid entry of a bitmap table.
     BitmapTableEntry {
-        /// Where the entry is.
+        /// The offset of the entry.
         entry_offset: u64,
         /// The entry.
         entry: u64,
@@ -269,7 +271,7 @@ pub enum Finding {
 }
 
 impl Finding {
-    /// A stable name of the kind of finding, in capitals: what programs should compare.
+    /// Returns the stable code of this kind of finding, in capitals, for comparison by programs.
     pub fn code(&self) -> &'static str {
         match self {
             Self::Leaked { .. } => "LEAKED",
@@ -309,7 +311,7 @@ impl Finding {
         }
     }
 
-    /// The byte of the image file that it is about: the entry or the table at fault, or the cluster where a count is.
+    /// Returns the offset in the image file: of the broken entry or table, or of the cluster.
     pub fn offset(&self) -> u64 {
         match *self {
             Self::Leaked { offset, .. }
@@ -326,7 +328,7 @@ impl Finding {
             | Self::UnusedCryptoHeader { offset }
             | Self::BitmapDirectory { offset } => offset,
             Self::RawWithoutDataFile { .. } => field::AUTOCLEAR_FEATURES,
-            Self::PastEnd { place, .. } | Self::CutOff { place, .. } => place,
+            Self::PastEnd { reference_offset, .. } | Self::CutOff { reference_offset, .. } => reference_offset,
             Self::RefcountEntryReserved { entry_offset, .. }
             | Self::RefcountBlockUnaligned { entry_offset, .. }
             | Self::RefcountBlockPastEnd { entry_offset, .. }

@@ -1,4 +1,4 @@
-//! The LUKS header of an image that is checked.
+//! The LUKS header of a checked image.
 
 use super::subject::Subject;
 use crate::error::Error;
@@ -9,21 +9,21 @@ use crate::format::units::HostOffset;
 use crate::image::encryption::read_luks_header;
 use crate::storage::Storage;
 
-/// Where an image says that its LUKS header is, with the key material.
+/// The recorded position of the LUKS header and its key material.
 pub(in crate::image) struct LuksArea {
-    /// Where it says so.
-    pub(in crate::image) place: HostOffset,
+    /// The host offset of the extension that records it.
+    pub(in crate::image) source: HostOffset,
     pub(in crate::image) recorded: CryptoHeader,
-    /// Where the recorded length reaches past the end of the file: the length by the header's own fields, 0 where these
-    /// make no sense. Else the key material would be taken for lost space, and without it nothing opens the image.
+    /// The length by the header's own fields if the recorded length reaches past the end of the file; 0 if these are
+    /// invalid. Otherwise the key material would look leaked, and without it the image could not be opened any more.
     pub(in crate::image) own_length: Option<u64>,
 }
 
 impl LuksArea {
-    /// `None` where nothing is encrypted by LUKS: then nobody follows what is recorded.
+    /// Returns `None` if the image is not encrypted with LUKS, because nothing uses the recorded position then.
     pub(in crate::image) async fn read<S: Storage>(subject: &Subject<'_, S>) -> Result<Option<Self>, Error<S::Error>> {
         let is_luks = subject.raw.encryption() == Some(Encryption::Luks);
-        let Some((place, recorded)) = subject.extensions.crypto_header().filter(|_| is_luks) else {
+        let Some((source, recorded)) = subject.extensions.crypto_header().filter(|_| is_luks) else {
             return Ok(None);
         };
         let own_length = match subject.area(HostOffset(recorded.offset), recorded.length) {
@@ -34,6 +34,6 @@ impl LuksArea {
                 Err(_) => Some(0),
             },
         };
-        Ok(Some(Self { place: HostOffset(place), recorded, own_length }))
+        Ok(Some(Self { source: HostOffset(source), recorded, own_length }))
     }
 }

@@ -1,15 +1,15 @@
-//! Checking an image: whether its reference counts, its flags and its tables agree.
+//! Checking an image: whether its refcounts, its flags and its tables agree.
 //!
-//! Everything that refers to clusters is walked over (the header, both levels of the mapping, those of each snapshot,
-//! the refcount structure, bitmaps), and what it refers to is counted; then the counts are compared with those in the
-//! file. The findings and their numbers are those of `qemu-img check`, but where a finding's documentation says so.
+//! A check walks over everything that refers to clusters (the header, both levels of the mapping, those of each
+//! snapshot, the refcount structure, bitmaps), counts the references, and compares them with the refcounts in the file.
+//! The findings and their numbers are those of `qemu-img check`, unless a finding's documentation says otherwise.
 //!
-//! Memory doesn't grow with the image: see [`references`] for the counts. Beside them a check holds
-//! the refcount table (at most 8 MiB), one bit a cluster, one table, and the findings that are listed. Tables are read
-//! past the cache, for a check needs each once.
+//! Memory does not grow with the image: see [`references`] for the counted references. A check also holds the refcount
+//! table (at most 8 MiB), one bit per cluster, one table, and the listed findings. It bypasses the cache, because it
+//! reads each table once.
 //!
-//! The parts: [`subject`] is an image that need not open otherwise, [`walk`] tells of all
-//! references and of what is wrong with the entries, [`mod@examine`] compares.
+//! [`subject`] is the image, which need not be openable otherwise. [`walk`] reports all references and broken entries.
+//! [`mod@examine`] compares.
 
 pub(super) mod bitmaps;
 mod display;
@@ -41,13 +41,15 @@ use crate::format::header::feature;
 use crate::meta::host_file::{FileId, HostFile};
 use crate::storage::{Storage, StorageMut};
 
-/// Checks the image in `storage`, which need not open otherwise: one that is dirty, marked as corrupt, without
-/// reference counts or with a broken snapshot table will do. Nothing is written.
+/// Checks the image in `storage`, without writing to it.
 ///
-/// Fails where the storage does, and where the header is so broken that nothing can be said ([`Error::Corrupt`],
-/// [`Error::Unsupported`]); all else is a finding. Encryption, backing files and data files don't matter, and need not be
-/// supplied. Nobody may write to the image meanwhile: for one that is open, see [`Image::check`]. Dropping the future has
-/// no effect.
+/// The image need not be openable: it may be dirty, marked as corrupt, without refcounts or with a corrupt snapshot
+/// table.
+///
+/// Fails if the storage fails, and if the header is so damaged that nothing can be checked ([`Error::Corrupt`],
+/// [`Error::Unsupported`]); everything else is a finding. Encryption, backing files and data files do not matter, and
+/// need not be supplied. No program may write to the image meanwhile: for an open image, see [`Image::check`]. Dropping
+/// the future has no effect.
 pub async fn check<S: Storage>(storage: &S, options: CheckOptions<'_>) -> Result<CheckReport, Error<S::Error>> {
     let file = HostFile::open(storage, FileId(0)).await.map_err(Error::Storage)?;
     check_file(&file, options).await
@@ -56,8 +58,8 @@ pub async fn check<S: Storage>(storage: &S, options: CheckOptions<'_>) -> Result
 impl<S: StorageMut> Image<S> {
     /// Checks the image, as [`check`] does.
     ///
-    /// Where it is open for writing, it is flushed before, and no cluster is allocated meanwhile; what requests under way
-    /// have allocated, and not linked yet, shows as a leak.
+    /// An image that is open for writing is flushed first, and no cluster is allocated meanwhile. Clusters that running
+    /// requests have allocated but not linked yet are reported as leaked.
     pub async fn check(&self, options: CheckOptions<'_>) -> Result<CheckReport, Error<S::Error>> {
         let file = &self.top.files.image;
         if self.top.writeback.get().is_none() {
@@ -91,7 +93,7 @@ pub(super) async fn check_subject<S: Storage>(
     for finding in subject.findings.iter().chain(&snapshots.findings) {
         report.add(*finding, options);
     }
-    // Without the snapshots all that they alone refer to would look lost.
+    // Without the snapshots, everything that only they refer to would look leaked.
     if report.check_errors == 0 {
         report.total_clusters = subject.disk_clusters();
         report.image_end_offset = subject.geometry.cluster_size();

@@ -1,4 +1,4 @@
-//! How a check is done, and how it reports its progress.
+//! The options of a check, and the progress of long operations.
 
 use alloc::boxed::Box;
 use core::fmt;
@@ -6,38 +6,41 @@ use core::ops::ControlFlow;
 
 use crate::error::Misuse;
 
-/// How many findings are listed, unless the options say otherwise.
+/// The default number of listed findings.
 const DEFAULT_MAX_FINDINGS: usize = 1000;
 
-/// How to check an image. Making it does no I/O.
+/// The options for checking an image. Creating them does no I/O.
 pub struct CheckOptions<'a> {
     max_findings: usize,
     on_progress: Option<Box<dyn FnMut(Progress) -> ControlFlow<()> + 'a>>,
 }
 
-/// How far a long operation has come: `done` of `total`, in a unit of its own. The total may grow on the way.
+/// The progress of a long operation: `done` of `total`, in an arbitrary unit.
+///
+/// The total may grow during the operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Progress {
-    /// How much is done.
+    /// The completed amount.
     pub done: u64,
-    /// How much there is to do, as far as is known; 0 where there is nothing.
+    /// The total amount, as far as it is known; 0 if there is nothing to do.
     pub total: u64,
 }
 
 impl<'a> CheckOptions<'a> {
-    /// Lists up to 1000 findings, and tells nobody how far it is.
+    /// Lists up to 1000 findings and reports no progress.
     pub fn new() -> Self {
         Self { max_findings: DEFAULT_MAX_FINDINGS, on_progress: None }
     }
 
-    /// Bounds how many findings are listed; all are counted. Default 1000.
+    /// Limits how many findings are listed; all are counted. Default 1000.
     #[must_use]
     pub fn max_findings(self, max_findings: usize) -> Self {
         Self { max_findings, ..self }
     }
 
-    /// Sets who is told, many times, how far the check is. [`ControlFlow::Break`] ends it with
-    /// [`Misuse::Cancelled`].
+    /// Sets the callback for progress, which is called many times.
+    ///
+    /// [`ControlFlow::Break`] ends the check with [`Misuse::Cancelled`].
     #[must_use]
     pub fn on_progress(self, on_progress: impl FnMut(Progress) -> ControlFlow<()> + 'a) -> Self {
         Self { on_progress: Some(Box::new(on_progress)), ..self }
@@ -49,7 +52,7 @@ impl<'a> CheckOptions<'a> {
     }
 
     pub(super) fn report_progress(&mut self, progress: Progress) -> Result<(), Misuse> {
-        match self.on_progress.as_mut().map(|told| told(progress)) {
+        match self.on_progress.as_mut().map(|report| report(progress)) {
             Some(ControlFlow::Break(())) => Err(Misuse::Cancelled),
             Some(ControlFlow::Continue(())) | None => Ok(()),
         }

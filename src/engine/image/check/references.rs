@@ -1,7 +1,9 @@
-//! How often clusters are referred to, counted in bounded memory.
+//! The numbers of references to clusters, counted in bounded memory.
 //!
-//! A window of the file is counted at a time: a byte a cluster, 32 MiB for 2 TiB with default clusters, and a map for the few clusters that more refer to. Where they are not few (an image with hundreds of snapshots), the
-//! window is *spilled*: what it has is worth nothing, and it has to be counted again in narrow windows of wide counts.
+//! References are counted for one window of the file at a time, with one byte per cluster (32 MiB for 2 TiB with
+//! default clusters) and a map for the few clusters with more references. If they are not few (an image with hundreds
+//! of snapshots), the window is *spilled*: its numbers are unusable, and it has to be counted again in narrow windows
+//! with wide numbers.
 
 use alloc::vec;
 use alloc::vec::Vec;
@@ -9,20 +11,20 @@ use core::ops::Range;
 
 use hashbrown::HashMap;
 
-/// Clusters that are counted at once: those of 2 TiB with default clusters, and of the metadata for as much.
+/// The clusters that are counted at once: those of 2 TiB with default clusters, with their metadata.
 const NARROW: u64 = (1 << 25) + (1 << 18);
 const WIDE: u64 = 1 << 22;
-/// Clusters with more references than a byte can count: some 9 MiB.
+/// The most clusters with more references than a byte can hold: about 9 MiB.
 const MAX_MANY: usize = 1 << 18;
-/// Stands for a count that is in the map.
+/// Marks a number that is in the map.
 const MANY: u8 = u8::MAX;
 
-/// How often each cluster of a window is referred to.
+/// The number of references to each cluster of a window.
 pub(in crate::image) struct References {
     window: Range<u64>,
     counts: Counts,
     spilled: bool,
-    /// The first cluster behind the window that was referred to.
+    /// The first cluster after the window that has a reference.
     next: Option<u64>,
 }
 
@@ -32,14 +34,14 @@ enum Counts {
 }
 
 impl References {
-    /// For the clusters from `start` on, of a file of `limit` clusters: as many as are counted at once.
+    /// Counts the clusters from `start` of a file of `limit` clusters, as many as possible at once.
     pub(in crate::image) fn narrow(start: u64, limit: u64) -> Self {
         let window = start..limit.min(start + NARROW);
         let counts = Counts::Narrow { counts: vec![0; length(&window)], many: HashMap::new() };
         Self { window, counts, spilled: false, next: None }
     }
 
-    /// As [`References::narrow`], for fewer clusters, and never spilled.
+    /// As [`References::narrow`], for fewer clusters, but never spilled.
     pub(in crate::image) fn wide(start: u64, limit: u64) -> Self {
         let window = start..limit.min(start + WIDE);
         let counts = Counts::Wide(vec![0; length(&window)]);
@@ -50,17 +52,17 @@ impl References {
         self.window.clone()
     }
 
-    /// The counts are worth nothing.
+    /// Whether the numbers are unusable.
     pub(in crate::image) fn is_spilled(&self) -> bool {
         self.spilled
     }
 
-    /// The first cluster behind the window that something refers to.
+    /// Returns the first cluster after the window that has a reference.
     pub(in crate::image) fn next(&self) -> Option<u64> {
         self.next
     }
 
-    /// Adds a reference to each of `clusters`; those outside the window are only looked at.
+    /// Adds a reference to each of `clusters`. Those outside the window are not counted.
     pub(in crate::image) fn add(&mut self, clusters: Range<u64>) {
         for cluster in clusters {
             if cluster >= self.window.end {
@@ -88,7 +90,7 @@ impl References {
         }
     }
 
-    /// The references to a cluster of the window; 0 for others.
+    /// Returns the number of references to a cluster of the window; 0 for others.
     pub(in crate::image) fn count(&self, cluster: u64) -> u64 {
         let index = cluster.checked_sub(self.window.start).and_then(|index| usize::try_from(index).ok());
         let Some(index) = index else { return 0 };
@@ -103,7 +105,7 @@ impl References {
     }
 }
 
-/// A window is at most [`NARROW`] clusters long.
+/// The length of a window, which is at most [`NARROW`] clusters.
 fn length(window: &Range<u64>) -> usize {
     usize::try_from(window.end.saturating_sub(window.start)).unwrap_or(0)
 }
@@ -124,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_outside_the_window_is_not_counted() {
+    fn references_outside_the_window_are_not_counted() {
         let mut references = References::wide(5, 5 + 2 * WIDE);
         references.add(0..6);
         references.add(5 + WIDE..8 + WIDE);

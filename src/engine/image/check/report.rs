@@ -1,4 +1,4 @@
-//! What a check reports: the numbers of `qemu-img check`, and the findings.
+//! The report of a check: the numbers of `qemu-img check`, and the findings.
 
 use alloc::vec::Vec;
 
@@ -6,61 +6,61 @@ use super::finding::Finding;
 use super::options::CheckOptions;
 use super::severity::{Remedy, Severity};
 
-/// What a check came to: the numbers of `qemu-img check`, and the findings.
+/// The result of a check: the numbers of `qemu-img check`, and the findings.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[expect(clippy::struct_excessive_bools, reason = "each says something of its own")]
+#[expect(clippy::struct_excessive_bools, reason = "the flags are independent")]
 pub struct CheckReport {
-    /// Clusters that are lost space.
+    /// The number of leaked clusters.
     pub leaks: u64,
-    /// What is wrong otherwise.
+    /// The number of corruptions.
     pub corruptions: u64,
-    /// What could not be checked. Where there are any, the other numbers may be too low.
+    /// The number of check errors. If there are any, the other numbers may be too low.
     pub check_errors: u64,
-    /// How many clusters the disk has.
+    /// The number of clusters of the disk.
     pub total_clusters: u64,
-    /// How many of them are allocated.
+    /// The number of allocated clusters.
     pub allocated_clusters: u64,
-    /// How many of those don't follow the one before in the file; compressed ones never do.
+    /// How many of those do not follow their predecessor in the file. Compressed clusters never do.
     pub fragmented_clusters: u64,
-    /// How many of the allocated ones are compressed.
+    /// The number of compressed clusters.
     pub compressed_clusters: u64,
-    /// Where the last cluster ends that is in use, in bytes of the file; 0 where it wasn't found out.
+    /// The end of the last cluster in use, in bytes of the file; 0 if it is unknown.
     pub image_end_offset: u64,
-    /// The findings, the first [`CheckOptions::max_findings`] of them.
+    /// The first [`CheckOptions::max_findings`] findings.
     pub findings: Vec<Finding>,
-    /// How many findings are not listed.
+    /// The number of findings that are not listed.
     pub unlisted: u64,
-    /// How many findings can be repaired only with a loss: see [`Remedy::Loss`].
+    /// The number of findings whose repair loses data: see [`Remedy::Loss`].
     pub lossy: u64,
-    /// The image was not closed properly.
+    /// Whether the image was not closed properly.
     pub is_dirty: bool,
-    /// The image is marked as corrupt.
+    /// Whether the image is marked as corrupt.
     pub is_marked_corrupt: bool,
-    /// Something may be in use that no reference was found to.
+    /// Whether clusters may be in use without a reference that the check could find.
     pub(in crate::image) hides_references: bool,
-    /// The refcount structure can't be mended in place.
+    /// Whether the refcount structure cannot be repaired in place.
     pub(in crate::image) needs_rebuild: bool,
-    /// Something else is wrong than counts and flags.
+    /// Whether there are problems other than refcounts and flags.
     pub(in crate::image) has_bad_entries: bool,
-    /// A count is too low.
+    /// Whether a refcount is too low.
     pub(in crate::image) has_low_counts: bool,
 }
 
-/// A [`CheckReport`] in a word.
+/// The summary of a [`CheckReport`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// Nothing was found.
+    /// There are no findings.
     Clean,
-    /// Space is lost, nothing else.
+    /// There are leaks, but nothing worse.
     Leaks,
-    /// Something is corrupt.
+    /// The image is corrupt.
     Corrupt,
     /// Not everything could be checked.
     Incomplete,
 }
 
 impl CheckReport {
-    /// All in a word.
+    /// Returns the summary of the report.
     pub fn verdict(&self) -> Verdict {
         match self {
             Self { check_errors: 1.., .. } => Verdict::Incomplete,
@@ -70,7 +70,7 @@ impl CheckReport {
         }
     }
 
-    /// Counts a finding, and lists it unless as many are listed as `options` allow.
+    /// Counts a finding, and lists it unless the limit of `options` is reached.
     pub(super) fn add(&mut self, finding: Finding, options: &CheckOptions<'_>) {
         let weight = finding.weight();
         match finding.severity() {
@@ -103,7 +103,7 @@ impl CheckReport {
 }
 
 impl Verdict {
-    /// The exit code of `qemu-img check`.
+    /// Returns the exit code of `qemu-img check`.
     pub fn exit_code(self) -> u8 {
         match self {
             Self::Clean => 0,

@@ -1,32 +1,32 @@
-//! How bad a finding is, and what mends it.
+//! The severity of a finding, and its remedy.
 
 use super::finding::Finding;
 use crate::field;
 
-/// How bad a [`Finding`] is, in the categories of `qemu-img check`.
+/// The severity of a [`Finding`], in the categories of `qemu-img check`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
-    /// Space is lost, nothing else.
+    /// Clusters are leaked, nothing worse.
     Leak,
-    /// Data are lost already, or may be lost when the image is written.
+    /// Data is lost already, or may be lost when the image is written.
     Corruption,
-    /// Something could not be checked.
+    /// A part of the image could not be checked.
     CheckError,
 }
 
-/// What it takes to repair a [`Finding`].
+/// The effect of repairing a [`Finding`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Remedy {
-    /// Nothing but freeing it.
+    /// The cluster only has to be freed.
     Free,
-    /// It can be repaired so that what can be read stays as it is.
+    /// The repair keeps everything that can be read.
     Lossless,
-    /// The repair gives something up that can't be read any more, or decides between two meanings.
+    /// The repair drops data that cannot be read any more, or chooses between two interpretations.
     Loss,
 }
 
 impl Finding {
-    /// The category of `qemu-img check` that it counts in.
+    /// Returns the category of `qemu-img check` that counts this finding.
     pub fn severity(&self) -> Severity {
         match self {
             Self::Leaked { .. } => Severity::Leak,
@@ -38,7 +38,7 @@ impl Finding {
         }
     }
 
-    /// What its repair takes.
+    /// Returns the effect of its repair.
     pub fn remedy(&self) -> Remedy {
         match self {
             Self::Leaked { .. } => Remedy::Free,
@@ -61,16 +61,16 @@ impl Finding {
         }
     }
 
-    /// Something may be in use of which no reference was found because of it, so that nothing can be freed.
+    /// Whether the finding may hide references to clusters in use, so that nothing can be freed.
     pub(crate) fn hides_references(&self) -> bool {
         self.remedy() == Remedy::Loss || matches!(self, Self::CompressedBitmap { .. })
     }
 
-    /// The refcount structure can't be mended in place.
+    /// Whether the refcount structure cannot be repaired in place.
     pub(crate) fn needs_rebuild(&self) -> bool {
         match self {
-            Self::PastEnd { place, .. } => *place == field::REFCOUNT_TABLE_OFFSET,
-            // Perhaps there is no block for the count.
+            Self::PastEnd { reference_offset, .. } => *reference_offset == field::REFCOUNT_TABLE_OFFSET,
+            // There may be no block for the refcount.
             Self::CountTooLow { count, .. } => *count == 0,
             Self::CountOverflow { .. }
             | Self::RefcountEntryReserved { .. }
@@ -82,7 +82,7 @@ impl Finding {
         }
     }
 
-    /// Nothing but the counts and flags of clusters is wrong with it.
+    /// Whether the finding concerns only refcounts and flags of clusters.
     pub(crate) fn is_of_counts(&self) -> bool {
         self.needs_rebuild()
             || matches!(
@@ -91,7 +91,7 @@ impl Finding {
             )
     }
 
-    /// How many findings of `qemu-img check` it is.
+    /// The number of findings of `qemu-img check` that this one stands for.
     pub(crate) fn weight(&self) -> u64 {
         match self {
             Self::CountOverflow { limit, references, .. } => references - limit,

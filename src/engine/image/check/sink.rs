@@ -1,4 +1,4 @@
-//! What a walk over an image reports to its caller.
+//! The interface through which a walk over an image reports to its caller.
 
 use super::finding::Finding;
 use crate::error::Error;
@@ -7,17 +7,17 @@ use crate::format::l2::L2Entry;
 use crate::format::l2_corruption::Target;
 use crate::format::units::HostOffset;
 
-/// Something in the file refers to an area of it.
+/// A reference from the file to an area of it.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::image) struct Reference {
-    /// Where the reference is.
-    pub(in crate::image) place: HostOffset,
+    /// The host offset of the reference itself.
+    pub(in crate::image) source: HostOffset,
     pub(in crate::image) start: HostOffset,
     pub(in crate::image) length: u64,
     pub(in crate::image) what: Referred,
 }
 
-/// What a reference is to.
+/// The kind of area that a reference points to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::image) enum Referred {
     L2Table,
@@ -30,12 +30,12 @@ pub(in crate::image) enum Referred {
     Other,
 }
 
-/// Whose table it is.
+/// The owner of a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::image) enum Owner {
-    /// The disk's as it is now.
+    /// The active disk.
     Active,
-    /// That snapshot's, in the order of the table.
+    /// The snapshot with this index in the snapshot table.
     Snapshot(usize),
 }
 
@@ -46,19 +46,19 @@ pub(in crate::image) trait Sink<E> {
     fn find(&mut self, _finding: Finding) {}
 
     /// An L1 entry with an L2 table.
-    async fn l1_entry(&mut self, _owner: Owner, _place: HostOffset, _entry: L1Entry) -> Result<(), Error<E>> {
+    async fn l1_entry(&mut self, _owner: Owner, _offset: HostOffset, _entry: L1Entry) -> Result<(), Error<E>> {
         Ok(())
     }
 
     /// An L2 entry that is not all zeros.
-    fn l2_entry(&mut self, _owner: Owner, _place: HostOffset, _entry: L2Entry, _target: Target) {}
+    fn l2_entry(&mut self, _owner: Owner, _offset: HostOffset, _entry: L2Entry, _target: Target) {}
 
-    /// An L2 table has ended.
+    /// Called at the end of an L2 table.
     async fn end_of_table(&mut self) -> Result<(), Error<E>> {
         Ok(())
     }
 
-    /// So many entries of L1 tables are done.
+    /// Reports that this many more L1 entries are complete.
     fn progress(&mut self, _entries: u64) -> Result<(), Error<E>> {
         Ok(())
     }

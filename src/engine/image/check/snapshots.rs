@@ -1,4 +1,4 @@
-//! The snapshot table as a check reads it: whatever can be made of it.
+//! The snapshot table as a check reads it: as much as possible.
 
 use alloc::vec::Vec;
 
@@ -12,33 +12,33 @@ use crate::format::snapshot::{ALIGNMENT, EntryLayout, FIXED_BYTES, MAX_EXTRA_BYT
 use crate::format::units::HostOffset;
 use crate::storage::Storage;
 
-/// How much of the table is read at once.
+/// How many bytes of the table are read at once.
 const READ_AHEAD: usize = 64 << 10;
-/// What version 3 requires: the 64-bit VM state size and the disk size.
+/// The extra data that version 3 requires: the 64-bit VM state size and the disk size.
 const REQUIRED_EXTRA_BYTES: u32 = 16;
 
-/// The L1 tables of the snapshots, and the length of their table.
+/// The L1 tables of the snapshots, and the length of the snapshot table.
 #[derive(Default)]
 pub(in crate::image) struct SnapshotTables {
     pub(in crate::image) entries: Vec<SnapshotEntry>,
-    /// Of the table in bytes.
+    /// The length of the snapshot table in bytes.
     pub(in crate::image) length: u64,
-    /// What is wrong with it. After a check error, there are no entries.
+    /// The problems of the table. After a check error, there are no entries.
     pub(in crate::image) findings: Vec<Finding>,
 }
 
 /// An entry of the snapshot table.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::image) struct SnapshotEntry {
-    pub(in crate::image) place: HostOffset,
+    pub(in crate::image) offset: HostOffset,
     pub(in crate::image) layout: EntryLayout,
     pub(in crate::image) l1: L1Table,
-    /// The table can be where it says: else nothing of the snapshot can be read.
+    /// Whether the offset and size of the L1 table are valid; otherwise nothing of the snapshot can be read.
     pub(in crate::image) is_readable: bool,
 }
 
 impl SnapshotTables {
-    /// Reads the table. What the file doesn't have reads as zeros, as QEMU's check reads it.
+    /// Reads the table. Bytes past the end of the file read as zeros, as in QEMU's check.
     pub(in crate::image) async fn read<S: Storage>(subject: &Subject<'_, S>) -> Result<Self, Error<S::Error>> {
         let mut table = Self::salvage(subject).await?;
         if table.findings.iter().any(|finding| finding.severity() == Severity::CheckError) {
@@ -47,34 +47,34 @@ impl SnapshotTables {
         Ok(table)
     }
 
-    /// As [`SnapshotTables::read`], with what can be made of a table that is broken.
+    /// As [`SnapshotTables::read`], but keeps the valid entries of a damaged table.
     pub(in crate::image) async fn salvage<S: Storage>(subject: &Subject<'_, S>) -> Result<Self, Error<S::Error>> {
         let (start, count) = (subject.raw.snapshots_offset, subject.raw.nb_snapshots);
         let mut table = Self::default();
-        let is_somewhere = subject.geometry.is_cluster_aligned(start) && i64::try_from(start).is_ok();
-        if count > MAX_SNAPSHOTS || !is_somewhere {
+        let is_valid_offset = subject.geometry.is_cluster_aligned(start) && i64::try_from(start).is_ok();
+        if count > MAX_SNAPSHOTS || !is_valid_offset {
             table.findings.push(Finding::SnapshotTable { offset: start, entries: count });
         }
-        if !is_somewhere {
+        if !is_valid_offset {
             return Ok(table);
         }
         let mut window = Window { start, bytes: Vec::new() };
         let mut at = start;
         for index in 0..count.min(MAX_SNAPSHOTS) {
-            let place = at.next_multiple_of(ALIGNMENT);
-            let fixed = Record(window.bytes(subject, place, FIXED_BYTES).await?);
-            let Some((layout, entry)) = parse(fixed, place) else { break };
+            let offset = at.next_multiple_of(ALIGNMENT);
+            let fixed = Record(window.bytes(subject, offset, FIXED_BYTES).await?);
+            let Some((layout, entry)) = parse(fixed, offset) else { break };
             let length = layout.extra();
             if length > MAX_EXTRA_BYTES {
-                table.findings.push(Finding::SnapshotExtraData { offset: place, index, length });
+                table.findings.push(Finding::SnapshotExtraData { offset, index, length });
             }
-            if place + layout.length() - start > MAX_TABLE_BYTES {
+            if offset + layout.length() - start > MAX_TABLE_BYTES {
                 table.findings.push(Finding::SnapshotTableTooLong { offset: start, index });
                 break;
             }
-            at = place + layout.length();
+            at = offset + layout.length();
             if subject.raw.version >= 3 && length < REQUIRED_EXTRA_BYTES {
-                table.findings.push(Finding::SnapshotIncomplete { offset: place, index, length });
+                table.findings.push(Finding::SnapshotIncomplete { offset, index, length });
             }
             table.add(index, entry, subject);
         }
@@ -86,7 +86,7 @@ impl SnapshotTables {
     }
 
     fn add<S: Storage>(&mut self, index: u32, mut entry: SnapshotEntry, subject: &Subject<'_, S>) {
-        let (offset, l1) = (entry.place.0, entry.l1);
+        let (offset, l1) = (entry.offset.0, entry.l1);
         if !subject.geometry.is_cluster_aligned(l1.offset.0) {
             self.findings.push(Finding::SnapshotL1Unaligned { offset, index, l1_table: l1.offset.0 });
             entry.is_readable = false;
@@ -99,20 +99,20 @@ impl SnapshotTables {
     }
 }
 
-fn parse(fixed: Record<'_>, place: u64) -> Option<(EntryLayout, SnapshotEntry)> {
+fn parse(fixed: Record<'_>, offset: u64) -> Option<(EntryLayout, SnapshotEntry)> {
     let layout = EntryLayout::parse_unchecked(fixed)?;
     let l1 = L1Table { offset: HostOffset(fixed.u64(0)?), entries: fixed.u32(8)?.into() };
-    Some((layout, SnapshotEntry { place: HostOffset(place), layout, l1, is_readable: true }))
+    Some((layout, SnapshotEntry { offset: HostOffset(offset), layout, l1, is_readable: true }))
 }
 
-/// A part of the file that moves forward, read in large requests.
+/// A window that moves forward through the file, read in large requests.
 struct Window {
     start: u64,
     bytes: Vec<u8>,
 }
 
 impl Window {
-    /// The `length` bytes at `at`, which is not before the window.
+    /// Returns the `length` bytes at `at`, which is not before the window.
     async fn bytes<S: Storage>(
         &mut self,
         subject: &Subject<'_, S>,
@@ -122,7 +122,7 @@ impl Window {
         if at + length > self.start + self.bytes.len() as u64 {
             self.bytes.resize(READ_AHEAD, 0);
             self.start = at;
-            subject.fill(HostOffset(at), &mut self.bytes).await?;
+            subject.read_zero_padded(HostOffset(at), &mut self.bytes).await?;
         }
         let within = usize::try_from(at - self.start).unwrap_or(usize::MAX);
         let length = usize::try_from(length).unwrap_or(usize::MAX);

@@ -1,4 +1,4 @@
-//! What is checked: an image as far as a check needs it, however broken the rest is.
+//! The image that is checked, which need not be openable.
 
 use alloc::vec;
 use alloc::vec::Vec;
@@ -20,44 +20,45 @@ use crate::storage::Storage;
 
 const SECTOR: u64 = 512;
 
-/// An image whose header is sound, but for what a check looks at itself: the refcount table, the snapshots, the marks.
+/// An image whose header is valid, except for the parts that a check examines itself: the refcount table, the
+/// snapshots, the dirty and corrupt bits.
 pub(in crate::image) struct Subject<'a, S> {
     pub(in crate::image) file: &'a HostFile<S>,
     pub(in crate::image) raw: RawHeader,
     pub(in crate::image) geometry: Geometry,
     pub(in crate::image) extensions: Extensions,
-    /// What is wrong with the head that QEMU opens no image with.
+    /// The header problems with which QEMU opens no image.
     pub(in crate::image) findings: Vec<Finding>,
-    /// The length of the file in whole sectors: as far as QEMU takes it to reach.
+    /// The length of the file, rounded up to whole sectors as in QEMU.
     file_end: u64,
 }
 
-/// An area of the file by the clusters that it touches; `None` where it reaches past the end by a cluster or more.
+/// The clusters that an area of the file touches; `None` if it reaches past the end by a cluster or more.
 pub(in crate::image) type Area = Option<Range<u64>>;
 
 impl<'a, S: Storage> Subject<'a, S> {
-    /// Reads the head. Encryption and codecs don't matter here, nor do backing and data files.
+    /// Reads the header. Encryption and codecs do not matter here, nor do backing and data files.
     pub(in crate::image) async fn read(file: &'a HostFile<S>) -> Result<Self, Error<S::Error>> {
-        let head = StoredHeader::read(file).await.map_err(Error::Storage)??;
-        if let Some(problem) = head.problems().into_iter().find(|problem| !problem.is_left_to_check()) {
+        let stored = StoredHeader::read(file).await.map_err(Error::Storage)??;
+        if let Some(problem) = stored.problems().into_iter().find(|problem| !problem.is_left_to_check()) {
             return Err(problem.into());
         }
-        let findings = findings_of(&head);
-        let bits = head.header.cluster_bits;
-        let extended = head.header.incompatible_features & feature::EXTENDED_L2 != 0;
+        let findings = header_findings(&stored);
+        let bits = stored.header.cluster_bits;
+        let extended = stored.header.incompatible_features & feature::EXTENDED_L2 != 0;
         let geometry = Geometry::new(bits, extended).ok_or(Corrupt::ClusterBits { bits })?;
         let file_end = file.size().next_multiple_of(SECTOR);
-        Ok(Self { file, raw: head.header, geometry, extensions: head.extensions, findings, file_end })
+        Ok(Self { file, raw: stored.header, geometry, extensions: stored.extensions, findings, file_end })
     }
 
-    /// The same image as it is with another header, in a file that may have grown.
+    /// Returns the same image with another header, in a file that may have grown.
     pub(in crate::image) fn with_header(&self, raw: RawHeader) -> Self {
         let (file, geometry, extensions) = (self.file, self.geometry, self.extensions.clone());
         let (findings, file_end) = (self.findings.clone(), file.size().next_multiple_of(SECTOR));
         Self { file, raw, geometry, extensions, findings, file_end }
     }
 
-    /// What nothing of it refers to has to come from somewhere else.
+    /// Whether unallocated clusters come from a backing file.
     pub(in crate::image) fn has_backing_file(&self) -> bool {
         self.raw.has_backing_file()
     }
@@ -78,7 +79,7 @@ impl<'a, S: Storage> Subject<'a, S> {
         L1Table { offset: HostOffset(self.raw.l1_table_offset), entries: u64::from(self.raw.l1_size) }
     }
 
-    /// How many clusters the file has; the last one may be cut off.
+    /// The number of clusters of the file; the last one may be incomplete.
     pub(in crate::image) fn clusters(&self) -> u64 {
         self.file_end.div_ceil(self.geometry.cluster_size())
     }
@@ -88,7 +89,7 @@ impl<'a, S: Storage> Subject<'a, S> {
         self.raw.size / SECTOR * SECTOR
     }
 
-    /// How many clusters the disk has.
+    /// The number of clusters of the disk.
     pub(in crate::image) fn disk_clusters(&self) -> u64 {
         self.disk_size().div_ceil(self.geometry.cluster_size())
     }
@@ -101,53 +102,57 @@ impl<'a, S: Storage> Subject<'a, S> {
         HostOffset(cluster << self.geometry.cluster_bits())
     }
 
-    /// The clusters of `length` bytes at `start`. The last cluster of a file may be cut off, so what ends less than a
-    /// cluster past the end is still in it.
+    /// Returns the clusters of the `length` bytes at `start`. The last cluster of a file may be incomplete, so an area
+    /// that ends less than a cluster past the end is still in it.
     pub(in crate::image) fn area(&self, start: HostOffset, length: u64) -> Area {
         let end = start.plus(length);
         let size = self.geometry.cluster_size();
         (end.0 < self.file_end.saturating_add(size)).then(|| self.cluster_of(start)..end.0.div_ceil(size))
     }
 
-    /// How many bytes there are from `place` to the end of the file, in whole entries of a table.
-    pub(in crate::image) fn bytes_from(&self, place: HostOffset) -> u64 {
+    /// The number of bytes from `offset` to the end of the file, rounded up to whole table entries.
+    pub(in crate::image) fn bytes_from(&self, offset: HostOffset) -> u64 {
         const LONGEST_ENTRY: u64 = 16;
-        self.file.size().saturating_sub(place.0).next_multiple_of(LONGEST_ENTRY)
+        self.file.size().saturating_sub(offset.0).next_multiple_of(LONGEST_ENTRY)
     }
 
-    /// Fills `buf` with what is at `place`: zeros where the file ends before it, as QEMU reads.
-    pub(in crate::image) async fn fill(&self, place: HostOffset, buf: &mut [u8]) -> Result<(), Error<S::Error>> {
+    /// Reads the bytes at `offset` into `buf`, with zeros past the end of the file, as in QEMU.
+    pub(in crate::image) async fn read_zero_padded(
+        &self,
+        offset: HostOffset,
+        buf: &mut [u8],
+    ) -> Result<(), Error<S::Error>> {
         if buf.is_empty() {
             return Ok(());
         }
-        self.file.read(place, buf).await.map_err(Error::Storage)
+        self.file.read(offset, buf).await.map_err(Error::Storage)
     }
 
-    /// A buffer of a cluster.
+    /// Returns a buffer of one cluster.
     pub(in crate::image) fn cluster_buffer(&self) -> Vec<u8> {
         // At most 2 MiB.
         vec![0; usize::try_from(self.geometry.cluster_size()).unwrap_or(0)]
     }
 }
 
-/// What is wrong with a head that can be read in full.
-fn findings_of(head: &StoredHeader) -> Vec<Finding> {
+/// Returns the findings for a header that can be read completely.
+fn header_findings(stored: &StoredHeader) -> Vec<Finding> {
     let mut findings = Vec::new();
-    if let Some(Corrupt::ExtensionEnd { offset, length }) = head.extension_error {
+    if let Some(Corrupt::ExtensionEnd { offset, length }) = stored.extension_error {
         findings.push(Finding::ExtensionEnd { offset, length });
     }
-    let raw = &head.header;
+    let raw = &stored.header;
     if raw.problems(&[]).contains(&Corrupt::RawWithoutDataFile.into()) {
         findings.push(Finding::RawWithoutDataFile { features: raw.autoclear_features });
     }
-    if let (Some((offset, _)), true) = (head.extensions.crypto_header(), raw.encryption() != Some(Encryption::Luks)) {
+    if let (Some((offset, _)), true) = (stored.extensions.crypto_header(), raw.encryption() != Some(Encryption::Luks)) {
         findings.push(Finding::UnusedCryptoHeader { offset });
     }
     findings
 }
 
 impl Problem {
-    /// A check finds it, or needs nothing of it.
+    /// Whether a check reports this problem as a finding, or is not affected by it.
     fn is_left_to_check(&self) -> bool {
         use crate::error::{HeaderTable, Unsupported};
         matches!(

@@ -8,7 +8,7 @@ use super::luks_header::LuksArea;
 use super::sink::{Owner, Reference, Referred, Sink};
 use super::snapshots::SnapshotTables;
 use super::subject::Subject;
-use super::table_reader::Pieces;
+use super::table_reader::Segments;
 use crate::error::Error;
 use crate::field;
 use crate::format::header::extension::CryptoHeader;
@@ -19,37 +19,42 @@ use crate::format::refcount::TABLE_ENTRY_SIZE;
 use crate::format::units::HostOffset;
 use crate::storage::Storage;
 
-/// Walks over all of `subject`, but for the refcount blocks.
+/// Walks over all of `subject` except the refcount blocks.
 pub(in crate::image) async fn walk<S: Storage>(
     subject: &Subject<'_, S>,
     snapshots: &SnapshotTables,
     sink: &mut impl Sink<S::Error>,
 ) -> Result<(), Error<S::Error>> {
     let raw = &subject.raw;
-    let mut refer = |place, start, length| {
+    let mut refer = |source, start, length| {
         if length > 0 {
-            sink.refer(Reference { place: HostOffset(place), start: HostOffset(start), length, what: Referred::Other });
+            sink.refer(Reference {
+                source: HostOffset(source),
+                start: HostOffset(start),
+                length,
+                what: Referred::Other,
+            });
         }
     };
     refer(0, 0, subject.geometry.cluster_size());
     refer(field::SNAPSHOTS_OFFSET, raw.snapshots_offset, snapshots.length);
     let refcount_table = u64::from(raw.refcount_table_clusters) << subject.geometry.cluster_bits();
     refer(field::REFCOUNT_TABLE_OFFSET, raw.refcount_table_offset, refcount_table);
-    if let Some(LuksArea { place, recorded: CryptoHeader { offset, length }, own_length }) =
+    if let Some(LuksArea { source, recorded: CryptoHeader { offset, length }, own_length }) =
         LuksArea::read(subject).await?
     {
-        // Of one that is cut off, what is there is in use.
+        // If the header is truncated, the existing part is in use.
         let in_use = own_length.map_or(length, |own| own.min(subject.bytes_from(HostOffset(offset))));
-        refer(place.0, offset, in_use);
+        refer(source.0, offset, in_use);
         if let Some(own) = own_length {
-            sink.find(Finding::PastEnd { place: place.0, offset, length, lost: own == 0 });
+            sink.find(Finding::PastEnd { reference_offset: source.0, offset, length, lost: own == 0 });
         }
     }
     bitmaps::walk(subject, sink).await?;
     let mut walker = Walker { subject, table: Vec::new() };
     walker.walk_l1(Owner::Active, HostOffset(field::L1_TABLE_OFFSET), subject.active_l1(), sink).await?;
     for (index, snapshot) in snapshots.entries.iter().enumerate().filter(|(_, snapshot)| snapshot.is_readable) {
-        walker.walk_l1(Owner::Snapshot(index), snapshot.place, snapshot.l1, sink).await?;
+        walker.walk_l1(Owner::Snapshot(index), snapshot.offset, snapshot.l1, sink).await?;
     }
     Ok(())
 }
@@ -63,20 +68,20 @@ impl<S: Storage> Walker<'_, '_, S> {
     async fn walk_l1(
         &mut self,
         owner: Owner,
-        place: HostOffset,
+        source: HostOffset,
         l1: L1Table,
         sink: &mut impl Sink<S::Error>,
     ) -> Result<(), Error<S::Error>> {
         let length = l1.entries * L1_ENTRY_SIZE;
         if length > 0 {
             let what = if owner == Owner::Active { Referred::Other } else { Referred::SnapshotL1 };
-            sink.refer(Reference { place, start: l1.offset, length, what });
+            sink.refer(Reference { source, start: l1.offset, length, what });
         }
-        let mut pieces = Pieces::new(self.subject, l1.offset, length);
-        while let Some(words) = pieces.next().await? {
+        let mut segments = Segments::new(self.subject, l1.offset, length);
+        while let Some(words) = segments.next().await? {
             let entries = words.len() as u64;
-            for (place, entry) in words.filter(|(_, entry)| *entry != 0) {
-                self.walk_l1_entry(owner, place, L1Entry(entry), sink).await?;
+            for (source, entry) in words.filter(|(_, entry)| *entry != 0) {
+                self.walk_l1_entry(owner, source, L1Entry(entry), sink).await?;
             }
             sink.progress(entries)?;
         }
@@ -86,11 +91,11 @@ impl<S: Storage> Walker<'_, '_, S> {
     async fn walk_l1_entry(
         &mut self,
         owner: Owner,
-        place: HostOffset,
+        source: HostOffset,
         entry: L1Entry,
         sink: &mut impl Sink<S::Error>,
     ) -> Result<(), Error<S::Error>> {
-        let (entry_offset, table) = (place.0, entry.offset());
+        let (entry_offset, table) = (source.0, entry.offset());
         if entry.has_reserved_bits() {
             sink.find(Finding::L1Reserved { entry_offset, entry: entry.0 });
         }
@@ -101,40 +106,40 @@ impl<S: Storage> Walker<'_, '_, S> {
             return Ok(());
         }
         let length = self.subject.geometry.cluster_size();
-        sink.refer(Reference { place, start: table, length, what: Referred::L2Table });
+        sink.refer(Reference { source, start: table, length, what: Referred::L2Table });
         if !self.subject.geometry.is_cluster_aligned(table.0) {
             sink.find(Finding::L2TableUnaligned { entry_offset, table: table.0 });
         }
-        sink.l1_entry(owner, place, entry).await?;
+        sink.l1_entry(owner, source, entry).await?;
         let length = length.min(self.subject.bytes_from(table));
         self.table.resize(usize::try_from(length).unwrap_or(0), 0);
-        self.subject.fill(table, &mut self.table).await?;
+        self.subject.read_zero_padded(table, &mut self.table).await?;
         self.walk_l2(owner, table, sink);
         sink.end_of_table().await
     }
 
-    /// Walks over the table that was read.
+    /// Walks over the L2 table that was read.
     fn walk_l2(&self, owner: Owner, table: HostOffset, sink: &mut impl Sink<S::Error>) {
         let (rules, size) = (self.subject.rules(), self.subject.geometry.cluster_size());
-        for (place, entry) in entries(&self.table, table, self.subject.geometry.extended_l2()) {
-            let target = entry.examine(rules, |flaw| sink.find(flaw.of(place, entry)));
+        for (source, entry) in entries(&self.table, table, self.subject.geometry.extended_l2()) {
+            let target = entry.examine(rules, |corruption| sink.find(corruption.finding(source, entry)));
             match target {
                 Target::Compressed(span) => {
                     let (start, length) = (span.start, span.length);
-                    sink.refer(Reference { place, start, length, what: Referred::Compressed });
+                    sink.refer(Reference { source, start, length, what: Referred::Compressed });
                 }
-                // A data file counts nothing.
+                // A data file has no refcounts.
                 Target::Cluster(start) if !rules.data_file => {
-                    sink.refer(Reference { place, start, length: size, what: Referred::Data });
+                    sink.refer(Reference { source, start, length: size, what: Referred::Data });
                 }
                 Target::Cluster(_) | Target::Nothing => {}
             }
-            sink.l2_entry(owner, place, entry, target);
+            sink.l2_entry(owner, source, entry, target);
         }
     }
 }
 
-/// The entries of a table at `start` that are not all zeros, and where they are.
+/// Returns the nonzero entries of a table at `start` with their host offsets.
 pub(in crate::image) fn entries(
     table: &[u8],
     start: HostOffset,
@@ -143,15 +148,15 @@ pub(in crate::image) fn entries(
     let size = if extended { 16 } else { 8 };
     table.chunks_exact(size).enumerate().filter_map(move |(index, bytes)| {
         let entry = L2Entry::from_bytes(bytes);
-        let place = start.plus((index * size) as u64);
-        (entry.word != 0 || entry.bitmap != 0).then_some((place, entry))
+        let source = start.plus((index * size) as u64);
+        (entry.word != 0 || entry.bitmap != 0).then_some((source, entry))
     })
 }
 
 impl L2Corruption {
-    /// The finding of an entry with this flaw.
-    fn of(self, place: HostOffset, entry: L2Entry) -> Finding {
-        let (entry_offset, cluster, bitmap) = (place.0, entry.offset().0, entry.bitmap);
+    /// Returns the finding for an entry with this corruption.
+    fn finding(self, source: HostOffset, entry: L2Entry) -> Finding {
+        let (entry_offset, cluster, bitmap) = (source.0, entry.offset().0, entry.bitmap);
         match self {
             Self::Reserved => Finding::L2Reserved { entry_offset, entry: entry.word },
             Self::CompressedCopied => Finding::CompressedCopied { entry_offset },
@@ -165,13 +170,13 @@ impl L2Corruption {
     }
 }
 
-/// How many entries all L1 tables of an image have.
+/// The number of entries of all L1 tables of an image.
 pub(in crate::image) fn l1_entries<S: Storage>(subject: &Subject<'_, S>, snapshots: &SnapshotTables) -> u64 {
     let readable = snapshots.entries.iter().filter(|snapshot| snapshot.is_readable);
     subject.active_l1().entries + readable.map(|snapshot| snapshot.l1.entries).sum::<u64>()
 }
 
-/// Where an entry of the refcount table is.
+/// The host offset of an entry of the refcount table.
 pub(in crate::image) fn refcount_entry<S: Storage>(subject: &Subject<'_, S>, index: usize) -> HostOffset {
     HostOffset(subject.raw.refcount_table_offset).plus(index as u64 * TABLE_ENTRY_SIZE)
 }

@@ -20,11 +20,11 @@ use crate::image::check::snapshots::SnapshotTables;
 use crate::image::check::subject::Subject;
 use crate::image::check::walk::walk;
 use crate::image::check::{CheckOptions, check_subject};
-use crate::image::repair::file_end::Behind;
+use crate::image::repair::file_end::EndAllocator;
 use crate::image::repair::l2_entry::Policy;
 use crate::image::repair::refcounts::{highest_count, write_structure};
 use crate::image::repair::rewrite_tables::rewrite;
-use crate::image::repair::{Repair, RepairOptions, give_flags, repair_file};
+use crate::image::repair::{Repair, RepairOptions, repair_file, set_copied_flags};
 use crate::image::snapshot::table::SnapshotTable;
 use crate::meta::host_file::{FileId, HostFile};
 use crate::storage::{Storage, StorageMut};
@@ -131,7 +131,7 @@ pub async fn amend<S: StorageMut>(storage: &S, options: &AmendOptions) -> Result
     let moved = move_tables(&subject, &wanted, options).await?;
     let has_new_tables = moved.is_some();
     write_header(&subject, &moved.unwrap_or(wanted), options).await?;
-    if has_new_tables { give_flags(&Subject::read(&file).await?).await } else { Ok(()) }
+    if has_new_tables { set_copied_flags(&Subject::read(&file).await?).await } else { Ok(()) }
 }
 
 impl AmendOptions {
@@ -239,19 +239,19 @@ async fn move_tables<S: StorageMut>(
         let offset = subject.offset_of(highest.cluster).0;
         return Err(Misuse::RefcountOverflow { offset, count: highest.count, limit }.into());
     }
-    let (mut moved, behind) = if rewrites {
+    let (mut moved, allocator) = if rewrites {
         // The check reports what version 3 requires of snapshots only if the version is 3.
         let seen = subject.with_header(RawHeader { version: 3, ..subject.raw.clone() });
         let has_backing_file = subject.has_backing_file() || matches!(options.backing, Backing::Named(..));
         rewrite(&seen, Policy { accept_loss: false, without_zero_flags: new < old, has_backing_file }).await?
     } else {
-        (subject.raw.clone(), Behind::of(subject.clusters()))
+        (subject.raw.clone(), EndAllocator::new(subject.clusters()))
     };
     let tables = (moved.l1_table_offset, moved.nb_snapshots, moved.snapshots_offset);
     moved = wanted.clone();
     (moved.l1_table_offset, moved.nb_snapshots, moved.snapshots_offset) = tables;
     let counted = subject.with_header(moved);
-    Ok(Some(write_structure(&counted, &behind, false).await?))
+    Ok(Some(write_structure(&counted, &allocator, false).await?))
 }
 
 async fn write_header<S: StorageMut>(

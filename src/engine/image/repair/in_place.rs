@@ -1,4 +1,4 @@
-//! Mending counts and flags where they are.
+//! Repairing refcounts and COPIED flags in place.
 
 use alloc::vec::Vec;
 
@@ -7,57 +7,61 @@ use crate::error::Error;
 use crate::format::l1::{L1_ENTRY_SIZE, L1Entry};
 use crate::format::l2_corruption::Target;
 use crate::format::units::HostOffset;
-use crate::image::check::refcounts::{BlockPlace, CountedOnce, StoredCounts};
+use crate::image::check::refcounts::{BlockLocation, SingleRefcounts, StoredRefcounts};
 use crate::image::check::snapshots::SnapshotTables;
 use crate::image::check::subject::Subject;
 use crate::image::check::walk::entries;
 use crate::storage::StorageMut;
 
-/// How many clusters' flags are mended in one walk: 32 MiB of bits.
-const FLAGS_AT_ONCE: u64 = 1 << 28;
+/// How many clusters' flags are repaired in one walk: 32 MiB of bits.
+const FLAGS_PER_WALK: u64 = 1 << 28;
 
-/// Which counts are mended.
+/// The refcounts to repair.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Counts {
-    /// Those that are too high.
+pub(super) enum Which {
+    /// Only those that are too high.
     TooHigh,
     All,
 }
 
-/// Sets counts to what the references say, block by block: a crash leaves some of them as they were. The refcount
-/// structure must be sound otherwise.
-pub(super) async fn mend_counts<S: StorageMut>(subject: &Subject<'_, S>, which: Counts) -> Result<(), Error<S::Error>> {
+/// Sets refcounts to the numbers of references, block by block. After a crash, some of them are unchanged. Otherwise,
+/// the refcount structure must be valid.
+pub(super) async fn repair_refcounts<S: StorageMut>(
+    subject: &Subject<'_, S>,
+    which: Which,
+) -> Result<(), Error<S::Error>> {
     let snapshots = SnapshotTables::read(subject).await?;
     let mut counter = Counter::new(subject, &snapshots);
-    let mut counts = StoredCounts::read(subject).await?;
+    let mut counts = StoredRefcounts::read(subject).await?;
     let limit = subject.clusters() + 1;
-    // What is counted behind the end of the file is no leak, as in a check: a broken entry may take its flag from it.
+    // As in a check, a nonzero refcount after the end of the file is no leak: the COPIED flag of a broken entry may
+    // depend on it.
     let is_checked = |cluster, references| cluster < subject.clusters() || references > 0;
     let mut next = Some(0);
     while let Some(start) = next {
         let references = counter.count(start).await?;
         for index in 0..counts.len() {
-            if let BlockPlace::At(block) = counts.place(subject, index) {
+            if let BlockLocation::At(block) = counts.block_location(subject, index) {
                 let cluster = subject.cluster_of(block);
                 references.add(cluster..cluster + 1);
             }
         }
         let window = references.window();
         for index in counts.index_of(window.start)..=counts.index_of(window.end - 1) {
-            let BlockPlace::At(place) = counts.place(subject, index) else { continue };
-            counts.load(subject, index, place).await?;
+            let BlockLocation::At(block) = counts.block_location(subject, index) else { continue };
+            counts.load(subject, index, block).await?;
             let clusters = counts.clusters_of(index);
             let clusters = clusters.start.max(window.start)..clusters.end.min(window.end);
             let max = counts.width().max();
             let wrong: Vec<_> = counts
-                .of_held_block(clusters)
+                .of_loaded_block(clusters)
                 .map(|(cluster, count)| (cluster, count, counter.references().count(cluster).min(max)))
                 .filter(|(cluster, _, references)| is_checked(*cluster, *references))
-                .filter(|(_, count, references)| count > references || (which == Counts::All && count < references))
+                .filter(|(_, count, references)| count > references || (which == Which::All && count < references))
                 .map(|(cluster, _, references)| (cluster, references))
                 .collect();
-            if let Some((place, bytes)) = counts.set(subject, index, &wrong) {
-                subject.file.write(place, &bytes).await.map_err(Error::Storage)?;
+            if let Some((offset, bytes)) = counts.set(subject, index, &wrong) {
+                subject.file.write(offset, &bytes).await.map_err(Error::Storage)?;
             }
         }
         let block = counts.next_counted(window.end);
@@ -66,9 +70,9 @@ pub(super) async fn mend_counts<S: StorageMut>(subject: &Subject<'_, S>, which: 
     subject.file.flush().await.map_err(Error::Storage)
 }
 
-/// Takes the COPIED flag from the entries of the active disk that have it and shouldn't, by the references: an entry must
-/// not say that its cluster is its own where it isn't, whatever the counts.
-pub(super) async fn take_flags<S: StorageMut>(subject: &Subject<'_, S>) -> Result<(), Error<S::Error>> {
+/// Clears the COPIED flags of the active disk on clusters with several references, whatever the refcounts: no entry may
+/// claim a cluster as its own that is shared.
+pub(super) async fn clear_shared_flags<S: StorageMut>(subject: &Subject<'_, S>) -> Result<(), Error<S::Error>> {
     let snapshots = SnapshotTables::read(subject).await?;
     let mut counter = Counter::new(subject, &snapshots);
     let mut next = Some(0);
@@ -76,28 +80,28 @@ pub(super) async fn take_flags<S: StorageMut>(subject: &Subject<'_, S>) -> Resul
         let references = counter.count(start).await?;
         let window = references.window();
         let is_shared = |cluster| window.contains(&cluster) && references.count(cluster) > 1;
-        mend_flags_in(subject, |place| is_shared(subject.cluster_of(place)).then_some(false)).await?;
+        repair_flags_by(subject, |offset| is_shared(subject.cluster_of(offset)).then_some(false)).await?;
         next = references.next();
     }
     subject.file.flush().await.map_err(Error::Storage)
 }
 
-/// Sets the COPIED flags of the active disk to what the counts say.
-pub(super) async fn mend_flags<S: StorageMut>(subject: &Subject<'_, S>) -> Result<(), Error<S::Error>> {
-    let mut counts = StoredCounts::read(subject).await?;
+/// Sets the COPIED flags of the active disk by the refcounts.
+pub(super) async fn repair_flags<S: StorageMut>(subject: &Subject<'_, S>) -> Result<(), Error<S::Error>> {
+    let mut counts = StoredRefcounts::read(subject).await?;
     let limit = subject.clusters() + 1;
     let mut start = 0;
     while start < limit {
-        let window = start..limit.min(start + FLAGS_AT_ONCE);
+        let window = start..limit.min(start + FLAGS_PER_WALK);
         start = window.end;
-        let once = CountedOnce::read(subject, &mut counts, window).await?;
-        mend_flags_in(subject, |place| once.is_counted_once(subject.cluster_of(place))).await?;
+        let once = SingleRefcounts::read(subject, &mut counts, window).await?;
+        repair_flags_by(subject, |offset| once.is_single(subject.cluster_of(offset))).await?;
     }
     subject.file.flush().await.map_err(Error::Storage)
 }
 
-/// Sets the flags of the entries of which `is_copied` knows what they should be.
-async fn mend_flags_in<S: StorageMut>(
+/// Sets the COPIED flags of the entries for which `is_copied` returns a value.
+async fn repair_flags_by<S: StorageMut>(
     subject: &Subject<'_, S>,
     is_copied: impl Fn(HostOffset) -> Option<bool>,
 ) -> Result<(), Error<S::Error>> {
@@ -105,44 +109,44 @@ async fn mend_flags_in<S: StorageMut>(
     let mut table = subject.cluster_buffer();
     let mut word = [0; 8];
     for index in 0..l1.entries.min(subject.bytes_from(l1.offset) / L1_ENTRY_SIZE) {
-        let place = l1.offset.plus(index * L1_ENTRY_SIZE);
-        subject.fill(place, &mut word).await?;
+        let entry_offset = l1.offset.plus(index * L1_ENTRY_SIZE);
+        subject.read_zero_padded(entry_offset, &mut word).await?;
         let entry = L1Entry(u64::from_be_bytes(word));
-        let offset = entry.offset();
-        if offset.0 == 0 || !subject.geometry.is_cluster_aligned(offset.0) {
+        let table_offset = entry.offset();
+        if table_offset.0 == 0 || !subject.geometry.is_cluster_aligned(table_offset.0) {
             continue;
         }
-        if let Some(owned) = is_copied(offset).filter(|owned| *owned != entry.is_copied()) {
-            let bytes = entry.with_copied(owned).0.to_be_bytes();
-            subject.file.write(place, &bytes).await.map_err(Error::Storage)?;
+        if let Some(copied) = is_copied(table_offset).filter(|copied| *copied != entry.is_copied()) {
+            let bytes = entry.with_copied(copied).0.to_be_bytes();
+            subject.file.write(entry_offset, &bytes).await.map_err(Error::Storage)?;
         }
-        subject.fill(offset, &mut table).await?;
-        mend_flags_of_table(subject, offset, &mut table, &is_copied).await?;
+        subject.read_zero_padded(table_offset, &mut table).await?;
+        repair_flags_of_table(subject, table_offset, &mut table, &is_copied).await?;
     }
     Ok(())
 }
 
-async fn mend_flags_of_table<S: StorageMut>(
+async fn repair_flags_of_table<S: StorageMut>(
     subject: &Subject<'_, S>,
-    offset: HostOffset,
+    table_offset: HostOffset,
     table: &mut [u8],
     is_copied: impl Fn(HostOffset) -> Option<bool>,
 ) -> Result<(), Error<S::Error>> {
     let rules = subject.rules();
     let mut wrong = Vec::new();
-    for (place, entry) in entries(table, offset, rules.geometry.extended_l2()) {
+    for (offset, entry) in entries(table, table_offset, rules.geometry.extended_l2()) {
         let Target::Cluster(cluster) = entry.examine(rules, |_| {}) else { continue };
-        // A data file counts nothing: every cluster of it is the entry's own.
-        let owned = if rules.data_file { Some(true) } else { is_copied(cluster) };
-        if let Some(owned) = owned.filter(|owned| *owned != entry.has_copied_flag()) {
-            wrong.push((place, entry.with_copied(owned)));
+        // A data file has no refcounts: every cluster of it belongs to its entry alone.
+        let copied = if rules.data_file { Some(true) } else { is_copied(cluster) };
+        if let Some(copied) = copied.filter(|copied| *copied != entry.has_copied_flag()) {
+            wrong.push((offset, entry.with_copied(copied)));
         }
     }
     let (Some((first, _)), Some((last, _))) = (wrong.first().copied(), wrong.last().copied()) else { return Ok(()) };
     let size = if rules.geometry.extended_l2() { 16 } else { 8 };
-    let at = |place: HostOffset| usize::try_from(place.0 - offset.0).unwrap_or(usize::MAX);
-    for (place, entry) in wrong {
-        if let Some(slot) = table.get_mut(at(place)..at(place).saturating_add(size)) {
+    let at = |offset: HostOffset| usize::try_from(offset.0 - table_offset.0).unwrap_or(usize::MAX);
+    for (offset, entry) in wrong {
+        if let Some(slot) = table.get_mut(at(offset)..at(offset).saturating_add(size)) {
             entry.to_bytes(slot);
         }
     }

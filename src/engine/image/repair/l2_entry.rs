@@ -1,33 +1,33 @@
-//! What a repair makes of an L2 entry.
+//! Repairing an L2 entry.
 
 use crate::format::l2::{L2Entry, L2Rules};
 use crate::format::l2_corruption::{L2Corruption, Target};
 
-/// What a repair may do to entries.
+/// The limits of what a repair may change.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::image) struct Policy {
-    /// Entries that cannot be read may be replaced by zeros.
+    /// Whether entries that cannot be read may be replaced with zeros.
     pub(in crate::image) accept_loss: bool,
-    /// The image becomes one of version 2, which has no zero flag.
+    /// Whether the image becomes version 2, which has no zero flag.
     pub(in crate::image) without_zero_flags: bool,
     pub(in crate::image) has_backing_file: bool,
 }
 
-/// What to do with an entry.
+/// The repair of an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Repaired {
-    /// It stays as it is, or becomes that.
+    /// The new or unchanged entry.
     Entry(L2Entry),
-    /// A cluster of zeros, in a version without zero flags.
+    /// A cluster of zeros, because the version has no zero flags.
     ZeroCluster,
 }
 
-/// Returns `entry` as it should be. `reaches_past_end`: the clusters it refers to do not lie whole within the file.
+/// Returns the repaired `entry`. `reaches_past_end`: its clusters do not lie completely within the file.
 pub(super) fn repaired(entry: L2Entry, rules: L2Rules, policy: Policy, reaches_past_end: bool) -> Repaired {
     let mut flaws = Flaws::default();
     let target = entry.examine(rules, |flaw| flaws.add(flaw));
     if flaws.is_lost || (reaches_past_end && entry.is_compressed()) {
-        // Nobody can read it; what it was is a guess.
+        // It cannot be read, and any replacement is a guess.
         let is_there = !reaches_past_end || rules.data_file;
         return if policy.accept_loss { lost(entry, rules, flaws, policy, is_there) } else { Repaired::Entry(entry) };
     }
@@ -35,7 +35,7 @@ pub(super) fn repaired(entry: L2Entry, rules: L2Rules, policy: Policy, reaches_p
     // A data file may be of any length.
     let reaches_past_end = reaches_past_end && !rules.data_file;
     if matches!(target, Target::Cluster(_)) && (flaws.unaligned_zero || reaches_past_end) {
-        // It reads as zeros, or as the backing file where no subcluster is allocated.
+        // It reads as zeros, or as the backing file if no subcluster is allocated.
         return zeros(clean, rules, policy);
     }
     if policy.without_zero_flags && !clean.is_compressed() && clean.has_zero_flag() {
@@ -69,7 +69,7 @@ impl Flaws {
 fn lost(entry: L2Entry, rules: L2Rules, flaws: Flaws, policy: Policy, is_there: bool) -> Repaired {
     let clean = entry.without_reserved_bits();
     if flaws.both && is_there && rules.geometry.is_cluster_aligned(clean.offset().0) {
-        // The data are there: they are kept, rather than the claim that there are none.
+        // The data exists, so it is kept rather than the zero bits.
         return Repaired::Entry(clean.without_zeros_where_allocated());
     }
     let plain = if entry.is_compressed() { L2Entry { word: 0, bitmap: u64::from(u32::MAX) } } else { clean };
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn what_can_be_read_stays() {
+    fn readable_data_is_kept() {
         let data = entry(HOST | 2, 0);
         assert_eq!(repaired(data, rules(false, true), CAREFUL, false), Repaired::Entry(entry(HOST, 0)));
         let past_end = repaired(entry(HOST, 0), rules(false, true), CAREFUL, true);
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_lost_is_given_up_only_when_told() {
+    fn lost_data_is_dropped_only_if_accepted() {
         let lost = entry(HOST + 512, 0);
         assert_eq!(repaired(lost, rules(false, true), CAREFUL, false), Repaired::Entry(lost));
         assert_eq!(repaired(lost, rules(false, true), LOSSY, false), Repaired::Entry(entry(1, 0)));
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn zeros_without_a_flag_for_them() {
+    fn zeros_without_zero_flags() {
         let backed = Policy { has_backing_file: true, ..CAREFUL };
         assert_eq!(repaired(entry(HOST, 0), rules(false, false), backed, true), Repaired::ZeroCluster);
         assert_eq!(repaired(entry(HOST, 0), rules(false, false), CAREFUL, true), Repaired::Entry(entry(0, 0)));

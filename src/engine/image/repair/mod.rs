@@ -1,17 +1,17 @@
 //! Repairing an image.
 //!
-//! The order, a barrier at each `|`; until the switch, one write of the header, nothing of the image as it was has changed
-//! but flags, and the recorded length of a LUKS header that can't be:
+//! The order of the writes, with a barrier at each `|`. Until the switch, which is one write of the header, only flags
+//! and an invalid recorded length of a LUKS header have changed:
 //!
 //! ```text
-//! mended tables behind the end, COPIED flags taken | a new refcount structure | the switch | flags given | marks
+//! repaired tables after the end, COPIED flags cleared | new refcounts | the switch | COPIED flags set | marks
 //! ```
 //!
-//! - [`mod@rewrite_tables`] mends the tables. Where no entry is broken, it has nothing to do.
-//! - [`refcounts`] counts the references of the mended image anew. Where only counts are wrong, and the structure that
-//!   holds them is sound, [`in_place`] sets them where they are instead, and there is no switch.
-//! - A flag that shouldn't be there is taken before the counts are right, and one that is missing is given after it.
-//! - The marks (dirty, corrupt) go last, once a check finds nothing.
+//! - [`mod@rewrite_tables`] repairs the tables. If no entry is broken, it has nothing to do.
+//! - [`refcounts`] counts the references of the repaired image. If only refcounts are wrong, and their structure is
+//!   valid, [`in_place`] sets them in place instead, and there is no switch.
+//! - A wrong flag is cleared before the refcounts are right, and a missing flag is set afterwards.
+//! - The marks (dirty, corrupt) are cleared last, once a check finds nothing.
 
 use alloc::vec::Vec;
 
@@ -31,8 +31,8 @@ pub(super) mod l2_entry;
 pub(super) mod refcounts;
 pub(super) mod rewrite_tables;
 
-use self::file_end::Behind;
-use self::in_place::{Counts, mend_counts, mend_flags, take_flags};
+use self::file_end::EndAllocator;
+use self::in_place::{Which, clear_shared_flags, repair_flags, repair_refcounts};
 use self::l2_entry::Policy;
 use self::refcounts::{switching_fields, without_refcounts, write_structure};
 use self::rewrite_tables::rewrite;
@@ -41,18 +41,18 @@ use super::check::{CheckOptions, CheckReport, Finding, Verdict, check_subject};
 use crate::image::check::luks_header::LuksArea;
 use crate::image::check::subject::Subject;
 
-/// What to repair.
+/// The extent of a repair.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Repair {
-    /// Frees lost space, as `qemu-img check -r leaks`; and sets COPIED flags, where nothing else is wrong. Does nothing
-    /// where references may have gone unseen.
+    /// Frees leaked clusters, as `qemu-img check -r leaks`, and sets COPIED flags if nothing else is wrong. Does
+    /// nothing if references may be hidden.
     Leaks,
-    /// Repairs everything, and more than `qemu-img check -r all`: that leaves entries that it can't read, and so an image
-    /// that is corrupt still.
+    /// Repairs everything. `qemu-img check -r all` repairs less: it leaves entries that it cannot read, so that the
+    /// image stays corrupt.
     All,
 }
 
-/// How to repair an image. Making it does no I/O.
+/// The options for repairing an image. Creating them does no I/O.
 #[derive(Debug)]
 pub struct RepairOptions<'a> {
     repair: Repair,
@@ -60,52 +60,53 @@ pub struct RepairOptions<'a> {
     check: CheckOptions<'a>,
 }
 
-/// What a repair came to.
+/// The result of a repair.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RepairReport {
-    /// What a check found before.
+    /// The report of a check before the repair.
     pub before: CheckReport,
-    /// What a check finds now; the same where there was nothing to repair.
+    /// The report of a check after the repair; the same if there was nothing to repair.
     pub after: CheckReport,
 }
 
 impl<'a> RepairOptions<'a> {
-    /// Repairs that, and gives nothing up.
+    /// Repairs without data loss.
     pub fn new(repair: Repair) -> Self {
         Self { repair, accept_loss: false, check: CheckOptions::new() }
     }
 
-    /// Also repairs what takes a loss, with [`Repair::All`]; default false. What is lost can't be read before either:
-    /// clusters whose place is unknown become zeros, snapshots without tables and broken bitmaps are dropped. The
-    /// findings of a [`check`](crate::check()) whose [`remedy`](crate::Finding::remedy) is
-    /// [`Remedy::Loss`](crate::Remedy::Loss) are what this is about: ask before it.
+    /// Also repairs with data loss, for [`Repair::All`]. Default false.
+    ///
+    /// The lost data cannot be read before the repair either: clusters of unknown position become zeros, snapshots
+    /// without tables and corrupt bitmaps are dropped. This applies to the findings of a [`check`](crate::check())
+    /// whose [`remedy`](crate::Finding::remedy) is [`Remedy::Loss`](crate::Remedy::Loss): ask the user first.
     #[must_use]
     pub fn accept_loss(self, accept_loss: bool) -> Self {
         Self { accept_loss, ..self }
     }
 
-    /// Sets how the image is checked first: how many findings are listed, and who is told how far it is.
+    /// Sets the options of the first check: the number of listed findings, and the progress callback.
     #[must_use]
     pub fn check(self, check: CheckOptions<'a>) -> Self {
         Self { check, ..self }
     }
 }
 
-/// Checks the image in `storage`, as [`check`](crate::check()) does, and repairs it.
+/// Checks the image in `storage` as [`check`](crate::check()) does, and repairs it.
 ///
-/// Nobody else may use the image meanwhile. A crash, a failure of the storage, or dropping the future leaves the image no
-/// worse than it was; the file may be longer. What is left then is repaired by the next repair. Takes memory as a check
-/// does, and 16 bytes for each L2 table.
+/// No other program may use the image meanwhile. A crash, a storage failure, or dropping the future leaves the image no
+/// worse than it was, though the file may be longer. The next repair completes the work. Needs the memory of a check,
+/// and 16 bytes for each L2 table.
 pub async fn repair<S: StorageMut>(storage: &S, options: RepairOptions<'_>) -> Result<RepairReport, Error<S::Error>> {
     let file = HostFile::open(storage, FileId(0)).await.map_err(Error::Storage)?;
     repair_file(&file, options).await
 }
 
 impl<S: StorageMut> Image<S> {
-    /// Repairs the image, as [`repair`] does, flushed before. It has to be open for writing.
+    /// Flushes and repairs the image, as [`repair`] does. It must be open for writing.
     ///
-    /// The handle can't write any more then ([`Misuse::Poisoned`]): open the image again. Waits for the requests under
-    /// way.
+    /// Afterwards the handle cannot write any more ([`Misuse::Poisoned`]): open the image again. Waits for the running
+    /// requests.
     pub async fn repair(&self, options: RepairOptions<'_>) -> Result<RepairReport, Error<S::Error>> {
         let writeback = self.writable()?;
         let _closed = writeback.gate.close().await;
@@ -133,12 +134,12 @@ pub(super) async fn repair_file<S: StorageMut>(
     }
     match repair {
         Repair::Leaks => free_leaks(&subject, &before).await?,
-        Repair::All if repair_head(&subject).await? => {
+        Repair::All if repair_header(&subject).await? => {
             let subject = Subject::read(file).await?;
             let rest = check_subject(&subject, &mut CheckOptions::new().max_findings(0)).await?;
-            mend_all(&subject, &rest, accept_loss).await?;
+            repair_all(&subject, &rest, accept_loss).await?;
         }
-        Repair::All => mend_all(&subject, &before, accept_loss).await?,
+        Repair::All => repair_all(&subject, &before, accept_loss).await?,
     }
     let subject = Subject::read(file).await?;
     let mut again = CheckOptions::new().max_findings(check.listed());
@@ -150,50 +151,50 @@ pub(super) async fn repair_file<S: StorageMut>(
     Ok(RepairReport { before, after })
 }
 
-/// Clears the autoclear features that this crate doesn't know, as it has to before it writes anything else.
+/// Clears the autoclear features that this crate does not know, which must happen before any other write.
 async fn clear_unknown_features<S: StorageMut>(subject: &Subject<'_, S>) -> Result<(), Error<S::Error>> {
     let features = subject.raw.autoclear_features;
     let known = features & feature::KNOWN_AUTOCLEAR;
     if known != features {
-        let place = HostOffset(field::AUTOCLEAR_FEATURES);
-        subject.file.write(place, &known.to_be_bytes()).await.map_err(Error::Storage)?;
+        let offset = HostOffset(field::AUTOCLEAR_FEATURES);
+        subject.file.write(offset, &known.to_be_bytes()).await.map_err(Error::Storage)?;
         subject.file.flush().await.map_err(Error::Storage)?;
     }
     Ok(())
 }
 
-/// Repairs what is wrong with the head; whether anything was. Each write is within a sector.
-async fn repair_head<S: StorageMut>(subject: &Subject<'_, S>) -> Result<bool, Error<S::Error>> {
-    let mut repaired = mend_luks_length(subject).await?;
+/// Repairs the problems of the header. Returns whether there were any. Each write is within a sector.
+async fn repair_header<S: StorageMut>(subject: &Subject<'_, S>) -> Result<bool, Error<S::Error>> {
+    let mut repaired = repair_luks_length(subject).await?;
     for finding in &subject.findings {
-        let (place, bytes) = match finding {
+        let (offset, bytes) = match finding {
             // The length follows the type.
             Finding::ExtensionEnd { offset, .. } => (offset + 4, Vec::from([0; 4])),
             Finding::RawWithoutDataFile { features } => {
                 (field::AUTOCLEAR_FEATURES, Vec::from((features & !feature::RAW_DATA_FILE).to_be_bytes()))
             }
-            // The type comes first of the record.
+            // The type is the first field of the record.
             Finding::UnusedCryptoHeader { offset } => (offset - RECORD_HEADER, Vec::from(SKIPPED.to_be_bytes())),
             _ => continue,
         };
-        subject.file.write(HostOffset(place), &bytes).await.map_err(Error::Storage)?;
+        subject.file.write(HostOffset(offset), &bytes).await.map_err(Error::Storage)?;
         repaired = true;
     }
     subject.file.flush().await.map_err(Error::Storage)?;
     Ok(repaired)
 }
 
-/// Records how long the LUKS header is, where what is recorded reaches past the end of the file; whether it did.
-async fn mend_luks_length<S: StorageMut>(subject: &Subject<'_, S>) -> Result<bool, Error<S::Error>> {
-    let Some(LuksArea { place, recorded, own_length: Some(length @ 1..) }) = LuksArea::read(subject).await? else {
+/// Corrects the recorded length of the LUKS header if it reaches past the end of the file. Returns whether it did.
+async fn repair_luks_length<S: StorageMut>(subject: &Subject<'_, S>) -> Result<bool, Error<S::Error>> {
+    let Some(LuksArea { source, recorded, own_length: Some(length @ 1..) }) = LuksArea::read(subject).await? else {
         return Ok(false);
     };
-    // It may be that the file is cut off.
+    // The file may be truncated.
     if subject.area(HostOffset(recorded.offset), length).is_none() {
         return Ok(false);
     }
-    // It is recorded behind the offset.
-    subject.file.write(place.plus(8), &length.to_be_bytes()).await.map_err(Error::Storage)?;
+    // The length is recorded after the offset.
+    subject.file.write(source.plus(8), &length.to_be_bytes()).await.map_err(Error::Storage)?;
     subject.file.flush().await.map_err(Error::Storage)?;
     Ok(true)
 }
@@ -203,13 +204,13 @@ async fn free_leaks<S: StorageMut>(subject: &Subject<'_, S>, report: &CheckRepor
         return Ok(());
     }
     if report.leaks > 0 {
-        mend_counts(subject, Counts::TooHigh).await?;
+        repair_refcounts(subject, Which::TooHigh).await?;
     }
     let only_leaks = !report.has_bad_entries && !report.has_low_counts;
-    if only_leaks && (report.leaks > 0 || report.corruptions > 0) { mend_flags(subject).await } else { Ok(()) }
+    if only_leaks && (report.leaks > 0 || report.corruptions > 0) { repair_flags(subject).await } else { Ok(()) }
 }
 
-async fn mend_all<S: StorageMut>(
+async fn repair_all<S: StorageMut>(
     subject: &Subject<'_, S>,
     report: &CheckReport,
     accept_loss: bool,
@@ -219,42 +220,42 @@ async fn mend_all<S: StorageMut>(
         return Ok(());
     }
     let policy = Policy { accept_loss, without_zero_flags: false, has_backing_file: subject.has_backing_file() };
-    let (raw, behind) = if report.corruptions + report.check_errors > 0 {
+    let (raw, allocator) = if report.corruptions + report.check_errors > 0 {
         rewrite(subject, policy).await?
     } else {
-        (subject.raw.clone(), Behind::of(subject.clusters()))
+        (subject.raw.clone(), EndAllocator::new(subject.clusters()))
     };
     if raw == subject.raw && !report.needs_rebuild {
-        take_flags(subject).await?;
-        mend_counts(subject, Counts::All).await?;
-        return mend_flags(subject).await;
+        clear_shared_flags(subject).await?;
+        repair_refcounts(subject, Which::All).await?;
+        return repair_flags(subject).await;
     }
-    let mended = subject.with_header(raw);
-    take_flags(&mended.with_header(without_refcounts(&mended.raw))).await?;
-    let raw = write_structure(&mended, &behind, mended.raw.version >= 3).await?;
-    switch(&mended.with_header(raw)).await
+    let repaired = subject.with_header(raw);
+    clear_shared_flags(&repaired.with_header(without_refcounts(&repaired.raw))).await?;
+    let raw = write_structure(&repaired, &allocator, repaired.raw.version >= 3).await?;
+    switch(&repaired.with_header(raw)).await
 }
 
-/// Sets the COPIED flags of an image whose counts are right.
-pub(super) async fn give_flags<S: StorageMut>(subject: &Subject<'_, S>) -> Result<(), Error<S::Error>> {
-    mend_flags(subject).await
+/// Sets the COPIED flags of an image whose refcounts are right.
+pub(super) async fn set_copied_flags<S: StorageMut>(subject: &Subject<'_, S>) -> Result<(), Error<S::Error>> {
+    repair_flags(subject).await
 }
 
-/// Makes the header of `subject` the one in the file.
+/// Switches the file to the header of `subject`.
 async fn switch<S: StorageMut>(subject: &Subject<'_, S>) -> Result<(), Error<S::Error>> {
     subject.file.flush().await.map_err(Error::Storage)?;
-    let (place, fields) = switching_fields(&subject.raw);
-    subject.file.write(place, &fields).await.map_err(Error::Storage)?;
+    let (offset, fields) = switching_fields(&subject.raw);
+    subject.file.write(offset, &fields).await.map_err(Error::Storage)?;
     subject.file.flush().await.map_err(Error::Storage)?;
-    mend_flags(subject).await
+    repair_flags(subject).await
 }
 
 async fn clear_marks<S: StorageMut>(subject: &Subject<'_, S>) -> Result<(), Error<S::Error>> {
     let features = subject.raw.incompatible_features;
     let cleared = features & !(feature::DIRTY | feature::CORRUPT);
     if cleared != features {
-        let place = HostOffset(field::INCOMPATIBLE_FEATURES);
-        subject.file.write(place, &cleared.to_be_bytes()).await.map_err(Error::Storage)?;
+        let offset = HostOffset(field::INCOMPATIBLE_FEATURES);
+        subject.file.write(offset, &cleared.to_be_bytes()).await.map_err(Error::Storage)?;
         subject.file.flush().await.map_err(Error::Storage)?;
     }
     Ok(())

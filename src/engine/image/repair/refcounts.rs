@@ -1,14 +1,14 @@
-//! A new refcount structure, counted from the references.
+//! A new refcount structure, computed from the references.
 //!
-//! It is written whole behind the end of the file: the blocks, then the table. Only clusters in use have blocks, so that a
-//! file that is mostly a hole gets a small one. What the old structure took is free by the new one.
+//! It is written completely after the end of the file: the blocks, then the table. Only clusters in use have blocks, so
+//! a sparse file gets a small structure. The clusters of the old structure are free in the new one.
 
 use alloc::collections::BTreeSet;
 use alloc::vec;
 use alloc::vec::Vec;
 use core::ops::Range;
 
-use super::file_end::Behind;
+use super::file_end::EndAllocator;
 use crate::error::{Error, Misuse};
 use crate::format::header::RawHeader;
 use crate::format::refcount::{RefcountWidth, TABLE_ENTRY_SIZE};
@@ -23,7 +23,7 @@ use crate::storage::{Storage, StorageMut};
 /// QEMU's limit on the refcount table: 8 MiB.
 const MAX_TABLE_ENTRIES: u64 = (8 << 20) / TABLE_ENTRY_SIZE;
 
-/// Counts the references of `subject`, but for those to its refcount structure.
+/// Counts the references of `subject`, except those to its refcount structure.
 pub(super) struct Counter<'a, S> {
     subject: &'a Subject<'a, S>,
     snapshots: &'a SnapshotTables,
@@ -43,7 +43,7 @@ impl<'a, S: Storage> Counter<'a, S> {
         Self { subject, snapshots, references: References::wide(0, 0) }
     }
 
-    /// The references from `start` on, as far as a window reaches.
+    /// Counts the references of the window that begins at `start`.
     pub(super) async fn count(&mut self, start: u64) -> Result<&mut References, Error<S::Error>> {
         if self.references.window().contains(&start) && self.references.window().start == start {
             return Ok(&mut self.references);
@@ -59,11 +59,13 @@ impl<'a, S: Storage> Counter<'a, S> {
     }
 }
 
-/// Writes a structure for `subject` into the room behind it, and gives the header that points to it. Its counts are of at
-/// least the width that `subject` has, and wide enough where `may_widen` says so; else they are as high as they can be.
+/// Writes a refcount structure for `subject` after its end, and returns the header that points to it.
+///
+/// The refcounts have at least the width of `subject`. With `may_widen`, they are wide enough; otherwise they are
+/// capped.
 pub(in crate::image) async fn write_structure<S: StorageMut>(
     subject: &Subject<'_, S>,
-    behind: &Behind,
+    allocator: &EndAllocator,
     may_widen: bool,
 ) -> Result<RawHeader, Error<S::Error>> {
     let bare = subject.with_header(without_refcounts(&subject.raw));
@@ -75,7 +77,7 @@ pub(in crate::image) async fn write_structure<S: StorageMut>(
         width = RefcountWidth::that_holds(highest.count);
     }
     let used = demand(&mut counter, width).await?.blocks;
-    let layout = Layout::new(subject, width, used, behind)?;
+    let layout = Layout::new(subject, width, used, allocator)?;
     layout.write(subject, &mut counter).await?;
     let mut raw = subject.raw.clone();
     raw.refcount_table_offset = subject.offset_of(layout.table.start).0;
@@ -84,18 +86,18 @@ pub(in crate::image) async fn write_structure<S: StorageMut>(
     Ok(raw)
 }
 
-/// A header that knows of no refcount structure, so that what the old one takes is not in use.
+/// Returns a header without a refcount structure, so that the clusters of the old one are not in use.
 pub(super) fn without_refcounts(raw: &RawHeader) -> RawHeader {
     RawHeader { refcount_table_clusters: 0, ..raw.clone() }
 }
 
-/// What the references of an image take.
+/// What the references of an image require.
 pub(in crate::image) struct Demand {
-    /// The highest count.
+    /// The highest number of references.
     pub(in crate::image) count: u64,
-    /// The cluster with it.
+    /// The cluster with the highest number.
     pub(in crate::image) cluster: u64,
-    /// Which refcount blocks have a count in them.
+    /// The refcount blocks with a nonzero refcount.
     blocks: BTreeSet<u64>,
 }
 
@@ -119,18 +121,18 @@ async fn demand<S: Storage>(counter: &mut Counter<'_, S>, width: RefcountWidth) 
     Ok(demand)
 }
 
-/// The highest count that the references of `subject` take, and of which cluster.
+/// Returns the highest number of references in `subject`, and its cluster.
 pub(in crate::image) async fn highest_count<S: Storage>(subject: &Subject<'_, S>) -> Result<Demand, Error<S::Error>> {
     let bare = subject.with_header(without_refcounts(&subject.raw));
     let snapshots = SnapshotTables::read(&bare).await?;
     demand(&mut Counter::new(&bare, &snapshots), subject.width()).await
 }
 
-/// Where the parts of the structure are, in clusters.
+/// The positions of the parts of the structure, in clusters.
 struct Layout {
     width: RefcountWidth,
     block_bits: u32,
-    /// Which blocks there are, by their place in the table.
+    /// The blocks that exist, by their index in the table.
     used: BTreeSet<u64>,
     blocks: Range<u64>,
     table: Range<u64>,
@@ -141,7 +143,7 @@ impl Layout {
         subject: &Subject<'_, S>,
         width: RefcountWidth,
         mut used: BTreeSet<u64>,
-        behind: &Behind,
+        allocator: &EndAllocator,
     ) -> Result<Self, Misuse> {
         let block_bits = width.block_bits(subject.geometry.cluster_bits());
         loop {
@@ -150,9 +152,9 @@ impl Layout {
                 return Err(Misuse::ImageFull);
             }
             let size = (entries * TABLE_ENTRY_SIZE).div_ceil(subject.geometry.cluster_size());
-            let room = behind.room_for(used.len() as u64 + size);
+            let room = allocator.room_for(used.len() as u64 + size);
             let (blocks, table) = (room.start..room.end - size, room.end - size..room.end);
-            // A block counts at least 64 clusters, so it soon comes to rest.
+            // A block covers at least 64 clusters, so this soon converges.
             let before = used.len();
             used.extend(blocks.start >> block_bits..=(table.end - 1) >> block_bits);
             if used.len() == before {
@@ -172,12 +174,12 @@ impl Layout {
                 .unwrap_or(0)
         ];
         for (index, cluster) in self.used.iter().zip(self.blocks.clone()) {
-            let place = subject.offset_of(cluster);
+            let offset = subject.offset_of(cluster);
             let block = self.block(*index, subject, counter).await?;
-            subject.file.write(place, &block).await.map_err(Error::Storage)?;
+            subject.file.write(offset, &block).await.map_err(Error::Storage)?;
             let at = usize::try_from(index * TABLE_ENTRY_SIZE).unwrap_or(usize::MAX);
             if let Some(entry) = table.get_mut(at..at.saturating_add(8)) {
-                entry.copy_from_slice(&place.0.to_be_bytes());
+                entry.copy_from_slice(&offset.0.to_be_bytes());
             }
         }
         subject.file.write(subject.offset_of(self.table.start), &table).await.map_err(Error::Storage)
@@ -209,15 +211,15 @@ impl Layout {
     }
 
     fn set(&self, words: &mut [u64], within: u64, count: u64) {
-        let place = self.width.position(within);
-        if let Some(word) = words.get_mut(usize::try_from(place.word_byte / 8).unwrap_or(usize::MAX)) {
-            *word = self.width.set(*word, place, count);
+        let position = self.width.position(within);
+        if let Some(word) = words.get_mut(usize::try_from(position.word_byte / 8).unwrap_or(usize::MAX)) {
+            *word = self.width.set(*word, position, count);
         }
     }
 }
 
 impl<S: Storage> Counter<'_, S> {
-    /// Counts, if need be, so that `cluster` is in the window.
+    /// Makes sure that `cluster` is in the counted window.
     async fn window_with(&mut self, cluster: u64) -> Result<Range<u64>, Error<S::Error>> {
         if !self.references.window().contains(&cluster) {
             self.count(cluster).await?;
@@ -230,7 +232,7 @@ impl<S: Storage> Counter<'_, S> {
     }
 }
 
-/// Fields of the header, and where they are: written at once, they switch an image to its new tables.
+/// Returns header fields and their host offset. Written at once, they switch an image to its new tables.
 pub(in crate::image) fn switching_fields(raw: &RawHeader) -> (HostOffset, Vec<u8>) {
     let mut bytes = Vec::from(raw.l1_size.to_be_bytes());
     bytes.extend_from_slice(&raw.l1_table_offset.to_be_bytes());

@@ -139,7 +139,7 @@ impl<'a, S: StorageMut> Rewrite<'a, S> {
 
     /// Returns L1 entries for a disk that shares everything with the disk of `l1`, read from `offset`.
     ///
-    /// With `instead`, the other disk will use these entries too; otherwise it keeps its with_copied_flags.
+    /// With `instead`, the other disk will use these entries too; otherwise it keeps its own.
     pub(in crate::image) async fn share(
         &mut self,
         l1: &[L1Entry],
