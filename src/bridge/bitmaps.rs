@@ -13,26 +13,26 @@ use super::write::done;
 
 #[wasm_bindgen]
 impl WasmImage {
-    /// Adds a bitmap; a granularity of 0 is the default one.
+    /// Creates a bitmap; a granularity of 0 selects the default.
     pub fn create_bitmap(&self, name: String, granularity: u64, enabled: bool) -> Result<JsValue, JsValue> {
         let image = self.image.clone();
         let granularity = (granularity != 0).then_some(granularity);
         self.runtime.start(async move { done(image.create_bitmap(&name, granularity, enabled).await) })
     }
 
-    /// Removes a bitmap.
+    /// Deletes a bitmap.
     pub fn delete_bitmap(&self, name: String) -> Result<JsValue, JsValue> {
         let image = self.image.clone();
         self.runtime.start(async move { done(image.delete_bitmap(&name).await) })
     }
 
-    /// Unsets all bits of a bitmap.
+    /// Clears all bits of a bitmap.
     pub fn clear_bitmap(&self, name: String) -> Result<JsValue, JsValue> {
         let image = self.image.clone();
         self.runtime.start(async move { done(image.clear_bitmap(&name).await) })
     }
 
-    /// Sets whether a bitmap follows the changes of the disk.
+    /// Sets whether a bitmap records the changes of the disk.
     pub fn enable_bitmap(&self, name: String, enabled: bool) -> Result<JsValue, JsValue> {
         let image = self.image.clone();
         self.runtime.start(async move { done(image.enable_bitmap(&name, enabled).await) })
@@ -46,7 +46,7 @@ impl WasmImage {
         self.runtime.start(async move { done(image.mark_bitmap(&name, &ranges).await) })
     }
 
-    /// Where to go on, and then the start and the length of each range whose bits are set, from `offset` on.
+    /// Returns where to continue, and then the start and the length of each range after `offset` whose bits are set.
     pub fn bitmap_extents(&self, name: String, offset: u64) -> Result<JsValue, JsValue> {
         let image = self.image.clone();
         self.runtime.start(async move {

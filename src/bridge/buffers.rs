@@ -1,4 +1,4 @@
-//! Memory that bytes pass through on their way to the caller's array, or from it.
+//! The buffers through which bytes are copied to or from the caller's array.
 
 use alloc::vec::Vec;
 use core::cell::RefCell;
@@ -10,15 +10,15 @@ use wasm_bindgen::prelude::*;
 use super::error::{Fault, other, to_js};
 use super::object::number;
 
-/// Reads and writes are done in pieces of at most this many bytes, so that the memory of WebAssembly, which never shrinks,
-/// stays small whatever is asked for. Whole clusters of any size.
-const PIECE: usize = 4 << 20;
-/// How many buffers are kept.
-const KEPT: usize = 4;
+/// The most bytes that are read or written at once, so that the WebAssembly memory, which never shrinks, stays small
+/// for any request. A multiple of any cluster size.
+const SEGMENT: usize = 4 << 20;
+/// How many buffers are kept for reuse.
+const MAX_BUFFERS: usize = 4;
 
 #[wasm_bindgen]
 extern "C" {
-    /// The array of a caller, to be filled or written. It may be longer than all memory of WebAssembly.
+    /// The array of a caller, to read into or to write from. It may be larger than the WebAssembly memory.
     #[wasm_bindgen(js_name = Uint8Array)]
     pub type Bytes;
     #[wasm_bindgen(method, getter)]
@@ -40,12 +40,12 @@ impl Bytes {
     }
 }
 
-/// Buffers to be used again.
+/// A pool of buffers.
 #[derive(Default)]
 pub(crate) struct Buffers(RefCell<Vec<Vec<u8>>>);
 
 impl Buffers {
-    /// Fills `target` with what `read` reads from `offset` on.
+    /// Reads from `offset` into `target` with `read`.
     pub(crate) async fn fill(
         &self,
         target: &Bytes,
@@ -53,17 +53,17 @@ impl Buffers {
         read: impl AsyncFn(u64, &mut [u8]) -> Result<(), Error<Fault>>,
     ) -> Result<JsValue, JsValue> {
         let mut buffer = self.take();
-        for (at, count) in pieces(target) {
-            let piece = room(&mut buffer, count);
-            read(offset.saturating_add(at), piece).await.map_err(to_js)?;
-            target.set(piece, number(at)).map_err(|_| detached())?;
+        for (at, count) in segments(target) {
+            let segment = room(&mut buffer, count);
+            read(offset.saturating_add(at), segment).await.map_err(to_js)?;
+            target.set(segment, number(at)).map_err(|_| detached())?;
         }
         self.give_back(buffer);
         Ok(JsValue::UNDEFINED)
     }
 
-    /// Writes what `source` holds with `write` from `offset` on. A piece is copied when its turn comes, the first one before
-    /// anything waits.
+    /// Writes `source` at `offset` with `write`. Each segment is copied just before it is written, the first one before
+    /// any wait.
     pub(crate) async fn drain(
         &self,
         source: &Bytes,
@@ -71,15 +71,15 @@ impl Buffers {
         write: impl AsyncFn(u64, &[u8]) -> Result<(), Error<Fault>>,
     ) -> Result<JsValue, JsValue> {
         let mut buffer = self.take();
-        for (at, count) in pieces(source) {
-            let piece = room(&mut buffer, count);
+        for (at, count) in segments(source) {
+            let segment = room(&mut buffer, count);
             let part = source.subarray(number(at), number(at + count as u64)).map_err(|_| detached())?;
-            // One that was transferred is empty, and may be so without an exception.
+            // A transferred array is empty, possibly without an exception.
             if part.length() as usize != count {
                 return Err(detached());
             }
-            part.copy_to(piece);
-            write(offset.saturating_add(at), piece).await.map_err(to_js)?;
+            part.copy_to(segment);
+            write(offset.saturating_add(at), segment).await.map_err(to_js)?;
         }
         self.give_back(buffer);
         Ok(JsValue::UNDEFINED)
@@ -91,19 +91,21 @@ impl Buffers {
 
     fn give_back(&self, buffer: Vec<u8>) {
         let mut kept = self.0.borrow_mut();
-        if kept.len() < KEPT {
+        if kept.len() < MAX_BUFFERS {
             kept.push(buffer);
         }
     }
 }
 
-/// Where the pieces of an array begin, and how long they are.
-fn pieces(bytes: &Bytes) -> impl Iterator<Item = (u64, usize)> {
+/// Returns the offsets and lengths of the segments of an array.
+fn segments(bytes: &Bytes) -> impl Iterator<Item = (u64, usize)> {
     let length = bytes.byte_count();
-    (0..length).step_by(PIECE).map(move |at| (at, usize::try_from(length - at).map_or(PIECE, |left| left.min(PIECE))))
+    (0..length)
+        .step_by(SEGMENT)
+        .map(move |at| (at, usize::try_from(length - at).map_or(SEGMENT, |left| left.min(SEGMENT))))
 }
 
-/// The first `count` bytes of a buffer, which is made larger if need be.
+/// Returns the first `count` bytes of a buffer, growing it if needed.
 fn room(buffer: &mut Vec<u8>, count: usize) -> &mut [u8] {
     if buffer.len() < count {
         buffer.resize(count, 0);

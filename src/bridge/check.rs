@@ -10,7 +10,7 @@ use super::error::to_js;
 use super::host::{HostProgress, HostStorage};
 use super::image::WasmImage;
 use super::object::{Object, Value};
-use super::progress::tell;
+use super::progress::report_to;
 use super::storage::JsStorage;
 
 #[wasm_bindgen]
@@ -27,7 +27,7 @@ impl WasmImage {
 
 #[wasm_bindgen]
 impl WasmEngine {
-    /// Checks an image, which need not open.
+    /// Checks an image, which need not be openable.
     pub fn check(
         &self,
         storage: HostStorage,
@@ -43,7 +43,7 @@ impl WasmEngine {
 }
 
 pub(super) fn check_options(max_findings: usize, progress: Option<HostProgress>) -> CheckOptions<'static> {
-    CheckOptions::new().max_findings(max_findings).on_progress(tell(progress))
+    CheckOptions::new().max_findings(max_findings).on_progress(report_to(progress))
 }
 
 impl Value for CheckReport {

@@ -13,7 +13,7 @@ use super::storage::JsStorage;
 
 #[wasm_bindgen]
 impl WasmEngine {
-    /// Creates an image, and opens it for writing; otherwise as `open`.
+    /// Creates an image and opens it for writing. Otherwise as `open`.
     pub fn create(
         &self,
         storage: HostStorage,
@@ -39,7 +39,7 @@ impl WasmEngine {
     }
 }
 
-/// What the host asks for, of an image with a data file or without.
+/// Returns the options that the host asks for, with or without a data file.
 fn create_options(host: &HostCreateOptions, data_file: bool) -> CreateOptions {
     let mut options = CreateOptions::new(host.size())
         .version(host.version())
@@ -60,7 +60,7 @@ fn create_options(host: &HostCreateOptions, data_file: bool) -> CreateOptions {
     options
 }
 
-/// What is to be allocated at once, by its name.
+/// Returns the preallocation with this name.
 pub(crate) fn preallocation(name: &str) -> Preallocation {
     match name {
         "metadata" => Preallocation::Metadata,

@@ -1,4 +1,4 @@
-//! Walking what differs between two states of a disk.
+//! Walking over the differences between two states of a disk.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -12,13 +12,13 @@ use super::object::number;
 use super::storage::JsStorage;
 use super::walk::{Batches, Stepped, Walk};
 
-/// What differs between two states of a disk.
+/// The differences between two states of a disk.
 #[wasm_bindgen]
 pub struct WasmDiff(Batches<Diff<JsStorage>>);
 
 #[wasm_bindgen]
 impl WasmImage {
-    /// What differs between two states: snapshots by id or name, or this state of the disk where there is none.
+    /// Compares two states: snapshots by id or name, or this state of the disk if none is given.
     pub fn diff(&self, from: Option<String>, to: Option<String>) -> Result<WasmDiff, JsValue> {
         let state = |selector: Option<String>| match selector {
             Some(selector) => self.image.open_snapshot(&selector).map_err(to_js),
@@ -32,7 +32,7 @@ impl WasmImage {
 
 #[wasm_bindgen]
 impl WasmDiff {
-    /// The next batch, see `Batches::next`. An extent is its start and its length.
+    /// Returns the next batch, see `Batches::next`. An extent is its start and its length.
     pub fn next(&self, limit: usize) -> Result<JsValue, JsValue> {
         self.0.next(limit)
     }

@@ -8,15 +8,15 @@ use wasm_bindgen::JsValue;
 
 use super::error::other;
 use super::host::{HostEncryptOptions, HostProgress};
-use super::keys::{HostDerivation, taken};
+use super::keys::{HostDerivation, take_passphrase};
 use super::new_key::NewKey;
 use super::runtime::Runtime;
 
-/// How the host has an image encrypted.
+/// The encryption that the host asks for.
 pub(super) struct NewEncryption {
     passphrase: Passphrase,
     luks: Option<Luks>,
-    /// Also for who opens the image then.
+    /// Used again to open the image.
     pub(super) derivation: Rc<dyn KeyDerivation>,
 }
 
@@ -28,13 +28,13 @@ struct Luks {
 }
 
 impl NewEncryption {
-    /// Wipes the array of the passphrase.
+    /// Reads the options of the host, and wipes the array of the passphrase.
     pub(super) fn new(
         runtime: &Rc<Runtime>,
         host: &HostEncryptOptions,
         progress: Option<HostProgress>,
     ) -> Result<Self, JsValue> {
-        let passphrase = taken(&host.passphrase());
+        let passphrase = take_passphrase(&host.passphrase());
         let derivation: Rc<dyn KeyDerivation> =
             Rc::new(RememberedKeys::new(Rc::new(HostDerivation::new(runtime.clone(), progress))));
         let luks = if host.legacy() {

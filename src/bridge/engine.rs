@@ -1,4 +1,4 @@
-//! The entry point for JavaScript: opens files, and takes the host's answers.
+//! The entry point for JavaScript: opens files and receives the host's answers.
 
 use alloc::rc::Rc;
 
@@ -19,13 +19,13 @@ pub struct WasmEngine(pub(super) Rc<Runtime>);
 
 #[wasm_bindgen]
 impl WasmEngine {
-    /// Makes an engine whose other side is `host`.
+    /// Creates an engine that calls `host`.
     #[wasm_bindgen(constructor)]
     pub fn new(host: Host) -> Self {
         Self(Rc::new(Runtime::new(host)))
     }
 
-    /// Opens an image, for writing if its storage is writable; the value is a [`WasmImage`]. The host supplies backing
+    /// Opens an image, for writing if its storage is writable. The value is a [`WasmImage`]. The host supplies backing
     /// files and passphrases.
     pub fn open(&self, storage: HostStorage, how: &HostOpenOptions) -> Result<JsValue, JsValue> {
         let runtime = self.0.clone();
@@ -52,17 +52,17 @@ impl WasmEngine {
         })
     }
 
-    /// Takes the host's answer to a request.
+    /// Receives the host's answer to a request.
     pub fn answer(&self, request: u32, value: JsValue) {
         self.0.answer(request, Ok(value));
     }
 
-    /// Takes the exception that a request led to.
+    /// Receives the exception of a request.
     pub fn refuse(&self, request: u32, exception: JsValue) {
         self.0.answer(request, Err(exception));
     }
 
-    /// Drops a task and its requests. The host hears no more of it.
+    /// Drops a task and its requests. The host is not notified of it any more.
     pub fn cancel(&self, task: u32) {
         self.0.cancel(task);
     }

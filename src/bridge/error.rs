@@ -1,4 +1,4 @@
-//! Errors, as they cross.
+//! Converting errors for JavaScript.
 
 use alloc::string::{String, ToString};
 use core::fmt;
@@ -11,9 +11,9 @@ use super::object::Object;
 /// Why a JavaScript storage failed.
 #[derive(Clone, Debug)]
 pub(crate) enum Fault {
-    /// It threw this.
+    /// The storage threw this.
     Thrown(JsValue),
-    /// It answered what a storage must not.
+    /// The storage broke its contract.
     Contract(String),
 }
 
@@ -27,7 +27,7 @@ impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Contract(reason) => f.write_str(reason),
-            // JavaScript asks it for words, for it may be anything, and throw where one looks at it.
+            // JavaScript formats it, because it may be any value and may throw when it is accessed.
             Self::Thrown(_) => Ok(()),
         }
     }
@@ -35,7 +35,7 @@ impl fmt::Display for Fault {
 
 impl core::error::Error for Fault {}
 
-/// `error` as JavaScript gets it.
+/// Converts `error` for JavaScript.
 pub(crate) fn to_js(error: Error<Fault>) -> JsValue {
     let object = Object::new()
         .with("code", error.code())
@@ -51,7 +51,7 @@ pub(crate) fn to_js(error: Error<Fault>) -> JsValue {
     .into()
 }
 
-/// An error of the bridge itself.
+/// Creates an error of the bridge itself.
 pub(crate) fn other(code: &str, message: &str) -> JsValue {
     Object::new().with("code", code).with("message", message).into()
 }

@@ -1,4 +1,4 @@
-//! What JavaScript provides: `src/js/engine/engine.ts` is the other side.
+//! The interface that JavaScript implements, in `src/js/engine/engine.ts`.
 
 use alloc::string::String;
 
@@ -9,80 +9,80 @@ use super::buffers::Bytes;
 
 #[wasm_bindgen]
 extern "C" {
-    /// The side of an engine that is in JavaScript.
+    /// The JavaScript side of an engine.
     pub type Host;
-    /// Takes the value of a task that had to wait.
+    /// Receives the value of a task that had to wait.
     #[wasm_bindgen(method, structural)]
     pub(crate) fn done(this: &Host, task: u32, value: JsValue);
-    /// Takes the error of a task that had to wait.
+    /// Receives the error of a task that had to wait.
     #[wasm_bindgen(method, structural)]
     pub(crate) fn failed(this: &Host, task: u32, error: JsValue);
-    /// Asks for a backing file. The answer is a [`Supplied`], or `null` to open without it, or `undefined`.
+    /// Requests a backing file. The answer is a [`Supplied`], or `null` to open without it, or `undefined`.
     #[wasm_bindgen(method, structural)]
     pub(crate) fn resolve(this: &Host, request: u32, name: &str, format: Option<&str>, depth: u32);
 
-    /// A storage that has been opened.
+    /// An open storage.
     #[derive(Clone)]
     pub type HostStorage;
-    /// True if it has the methods that end in `Sync`, else those that take the number of a request.
+    /// Whether it has the methods that end in `Sync`; otherwise it has those with a request number.
     #[wasm_bindgen(method, structural, getter)]
     pub(crate) fn sync(this: &HostStorage) -> bool;
-    /// True if it may be written.
+    /// Whether it is writable.
     #[wasm_bindgen(method, structural, getter)]
     pub(crate) fn writable(this: &HostStorage) -> bool;
-    /// The length that it had when it was opened, in bytes: an integer from 0.
+    /// Its length in bytes when it was opened: an integer from 0.
     #[wasm_bindgen(method, structural, getter)]
     pub(crate) fn size(this: &HostStorage) -> f64;
-    /// True if the host wants to be asked `isTurnOver` before each request, where `sync`.
+    /// Whether the host wants `isTurnOver` to be called before each request, if `sync`.
     #[wasm_bindgen(method, structural, getter, js_name = takesTurns)]
     pub(crate) fn takes_turns(this: &HostStorage) -> bool;
-    /// True if the engine has to wait for the host's next turn.
+    /// Whether the engine has to wait for the host's next turn.
     #[wasm_bindgen(method, structural, js_name = isTurnOver)]
     pub(crate) fn is_turn_over(this: &HostStorage) -> bool;
-    /// Asks for the host's next turn. The answer says nothing.
+    /// Requests the host's next turn. The answer has no meaning.
     #[wasm_bindgen(method, structural, js_name = nextTurn)]
     pub(crate) fn next_turn(this: &HostStorage, request: u32);
     #[wasm_bindgen(method, structural, catch, js_name = readSync)]
     pub(crate) fn read_sync(this: &HostStorage, offset: f64, into: &mut [u8]) -> Result<(), JsValue>;
-    /// Its length now.
+    /// Returns its current length.
     #[wasm_bindgen(method, structural, catch, js_name = sizeSync)]
     pub(crate) fn size_sync(this: &HostStorage) -> Result<f64, JsValue>;
     #[wasm_bindgen(method, structural, catch, js_name = writeSync)]
     pub(crate) fn write_sync(this: &HostStorage, offset: f64, bytes: &[u8]) -> Result<(), JsValue>;
-    /// The same, from an array of JavaScript.
+    /// As `write_sync`, from a JavaScript array.
     #[wasm_bindgen(method, structural, catch, js_name = writeSync)]
     pub(crate) fn write_from(this: &HostStorage, offset: f64, bytes: &Bytes) -> Result<(), JsValue>;
     #[wasm_bindgen(method, structural, catch, js_name = truncateSync)]
     pub(crate) fn truncate_sync(this: &HostStorage, size: f64) -> Result<(), JsValue>;
     #[wasm_bindgen(method, structural, catch, js_name = flushSync)]
     pub(crate) fn flush_sync(this: &HostStorage) -> Result<(), JsValue>;
-    /// Asks for bytes. The answer is an array of them.
+    /// Requests bytes. The answer is an array of them.
     #[wasm_bindgen(method, structural)]
     pub(crate) fn read(this: &HostStorage, request: u32, offset: f64, length: f64);
-    /// Asks for the length now. The answer is a number.
+    /// Requests the current length. The answer is a number.
     #[wasm_bindgen(method, structural, js_name = measure)]
     pub(crate) fn measure(this: &HostStorage, request: u32);
-    /// Asks for bytes to be written. The array is the host's own.
+    /// Requests a write. The host owns the array.
     #[wasm_bindgen(method, structural)]
     pub(crate) fn write(this: &HostStorage, request: u32, offset: f64, bytes: Uint8Array);
-    /// Asks for another length.
+    /// Requests another length.
     #[wasm_bindgen(method, structural)]
     pub(crate) fn truncate(this: &HostStorage, request: u32, size: f64);
-    /// Asks for a barrier.
+    /// Requests a barrier.
     #[wasm_bindgen(method, structural)]
     pub(crate) fn flush(this: &HostStorage, request: u32);
-    /// Nobody waits for the answer to a request any more. What later requests may not overtake of a write that this ends
-    /// early, they wait for.
+    /// Reports that no task waits for the answer to a request any more. The host must still order later requests after
+    /// an aborted write, as far as they may not overtake it.
     #[wasm_bindgen(method, structural)]
     pub(crate) fn abort(this: &HostStorage, request: u32);
 
-    /// Who is told how far something long has come.
+    /// The callback for the progress of a long operation.
     pub type HostProgress;
-    /// So much of so much is done. False ends it.
-    #[wasm_bindgen(method, structural)]
-    pub(crate) fn tell(this: &HostProgress, done: f64, total: f64) -> bool;
+    /// Reports progress. Returns false to end the operation.
+    #[wasm_bindgen(method, structural, js_name = tell)]
+    pub(crate) fn report(this: &HostProgress, done: f64, total: f64) -> bool;
 
-    /// What a snapshot that is to be taken records: `src/js/image/snapshots.ts` says what its members mean.
+    /// The options for creating a snapshot: see `src/js/image/snapshots.ts`.
     pub type HostSnapshotOptions;
     #[wasm_bindgen(method, structural, getter)]
     pub(crate) fn name(this: &HostSnapshotOptions) -> String;
@@ -97,7 +97,7 @@ extern "C" {
     #[wasm_bindgen(method, structural, getter, js_name = vmStateSize)]
     pub(crate) fn vm_state_size(this: &HostSnapshotOptions) -> u64;
 
-    /// What is to be changed of an image: `src/js/file/amend.ts` says what its members mean.
+    /// The options to change of an image: see `src/js/file/amend.ts`.
     pub type HostAmendOptions;
     #[wasm_bindgen(method, structural, getter)]
     pub(crate) fn version(this: &HostAmendOptions) -> Option<u32>;
@@ -114,7 +114,7 @@ extern "C" {
     #[wasm_bindgen(method, structural, getter, js_name = dataFileName)]
     pub(crate) fn data_file_name(this: &HostAmendOptions) -> Option<String>;
 
-    /// How an image is opened: `src/js/engine/options/open.ts` says what its members mean.
+    /// The options for opening an image: see `src/js/engine/options/open.ts`.
     pub type HostOpenOptions;
     #[wasm_bindgen(method, structural, getter, js_name = dataFile)]
     pub(crate) fn data_file(this: &HostOpenOptions) -> Option<HostStorage>;
@@ -136,7 +136,7 @@ extern "C" {
     #[wasm_bindgen(method, structural, getter, js_name = dataFile)]
     pub(crate) fn data_file(this: &Supplied) -> Option<HostStorage>;
 
-    /// What an image to be created is like; all of it is there.
+    /// The options for creating an image, with all members.
     pub type HostCreateOptions;
     #[wasm_bindgen(method, structural, getter)]
     pub(crate) fn size(this: &HostCreateOptions) -> u64;
@@ -156,7 +156,7 @@ extern "C" {
     pub(crate) fn backing_name(this: &HostCreateOptions) -> Option<String>;
     #[wasm_bindgen(method, structural, getter, js_name = backingIsRaw)]
     pub(crate) fn backing_is_raw(this: &HostCreateOptions) -> bool;
-    /// The name of the data file, empty where none is to be recorded.
+    /// The name of the data file; empty if none is recorded.
     #[wasm_bindgen(method, structural, getter, js_name = dataFileName)]
     pub(crate) fn data_file_name(this: &HostCreateOptions) -> String;
     #[wasm_bindgen(method, structural, getter, js_name = dataFileRaw)]
@@ -169,12 +169,12 @@ extern "C" {
 #[cfg(feature = "luks")]
 #[wasm_bindgen]
 extern "C" {
-    /// Asks for the passphrase of a file of the chain, by the name of its encryption. The answer is an array of it that is
-    /// wiped, or something else where there is none.
+    /// Requests the passphrase of a file of the chain, by the name of its encryption. The answer is an array, which is
+    /// wiped, or something else if there is no passphrase.
     #[wasm_bindgen(method, structural)]
     pub(crate) fn passphrase(this: &Host, request: u32, depth: u32, encryption: &str);
-    /// Asks for a key by PBKDF2. The arrays are the host's own; that of the password it wipes. The answer is an array that is
-    /// wiped, or something else where the host can't derive it.
+    /// Requests a key derived with PBKDF2. The host owns the arrays, and wipes that of the password. The answer is an
+    /// array, which is wiped, or something else if the host cannot derive it.
     #[wasm_bindgen(method, structural)]
     pub(crate) fn derive(
         this: &Host,
@@ -185,17 +185,17 @@ extern "C" {
         iterations: u32,
         length: u32,
     );
-    /// Asks for an answer when others had their turn.
+    /// Requests an answer after other tasks have run.
     #[wasm_bindgen(method, structural)]
     pub(crate) fn pause(this: &Host, request: u32);
-    /// Fills an array with random bytes that nobody can guess.
+    /// Fills an array with unpredictable random bytes.
     #[wasm_bindgen(method, structural, catch)]
     pub(crate) fn random(this: &Host, into: &mut [u8]) -> Result<(), JsValue>;
-    /// Milliseconds since any moment.
+    /// Returns milliseconds since an arbitrary moment.
     #[wasm_bindgen(method, structural)]
     pub(crate) fn now(this: &Host) -> f64;
 
-    /// Files are opened without their passphrases.
+    /// Whether files are opened without their passphrases.
     #[wasm_bindgen(method, structural, getter)]
     pub(crate) fn locked(this: &HostOpenOptions) -> bool;
     #[wasm_bindgen(method, structural, getter, js_name = maxIterations)]
@@ -204,11 +204,11 @@ extern "C" {
     #[wasm_bindgen(method, structural, getter)]
     pub(crate) fn encryption(this: &HostCreateOptions) -> Option<HostEncryptOptions>;
 
-    /// How an image is to be encrypted: `src/js/engine/options/encryption.ts` says what its members mean.
+    /// The encryption of an image: see `src/js/engine/options/encryption.ts`.
     pub type HostEncryptOptions;
     #[wasm_bindgen(method, structural, getter)]
     pub(crate) fn legacy(this: &HostEncryptOptions) -> bool;
-    /// An array that is wiped.
+    /// An array, which is wiped.
     #[wasm_bindgen(method, structural, getter)]
     pub(crate) fn passphrase(this: &HostEncryptOptions) -> Uint8Array;
     /// `aes`, `serpent` or `twofish`.
@@ -224,7 +224,7 @@ extern "C" {
     #[wasm_bindgen(method, structural, getter)]
     pub(crate) fn keys(this: &HostEncryptOptions) -> HostKeyOptions;
 
-    /// How a key is made: `src/js/engine/options/encryption.ts` says what its members mean.
+    /// The options for a new key: see `src/js/engine/options/encryption.ts`.
     pub type HostKeyOptions;
     #[wasm_bindgen(method, structural, getter)]
     pub(crate) fn iterations(this: &HostKeyOptions) -> Option<u32>;

@@ -15,7 +15,7 @@ use super::runtime::Runtime;
 use super::storage::JsStorage;
 use super::tasks::Outcome;
 
-/// An open image, or one of its snapshots. Freeing it does not end what is under way.
+/// An open image, or one of its snapshots. Freeing it does not end its running requests.
 #[wasm_bindgen]
 pub struct WasmImage {
     pub(super) image: Image<JsStorage>,
@@ -27,7 +27,7 @@ impl WasmImage {
         Self { image, runtime }
     }
 
-    /// What a request comes to that never waits.
+    /// Runs a request that must not wait.
     pub(super) fn now(&self, request: impl Future<Output = Outcome>) -> Outcome {
         if !self.runtime.all_sync() {
             return Err(not_sync());
@@ -38,13 +38,13 @@ impl WasmImage {
 
 #[wasm_bindgen]
 impl WasmImage {
-    /// The disk's size in bytes.
+    /// The size of the disk in bytes.
     #[wasm_bindgen(getter)]
     pub fn size(&self) -> JsValue {
         self.image.size().to_js()
     }
 
-    /// True if `read_sync` works.
+    /// Whether `read_sync` works.
     #[wasm_bindgen(getter)]
     pub fn sync(&self) -> bool {
         self.runtime.all_sync()
@@ -56,7 +56,7 @@ impl WasmImage {
         self.image.vm_state_size().to_js()
     }
 
-    /// Fills an array with the disk's bytes from `offset` on.
+    /// Reads the disk from `offset` into an array.
     pub fn read(&self, offset: u64, into: Bytes) -> Result<JsValue, JsValue> {
         let (image, runtime) = (self.image.clone(), self.runtime.clone());
         self.runtime.start(async move {
@@ -64,7 +64,7 @@ impl WasmImage {
         })
     }
 
-    /// Fills an array as [`WasmImage::read`] does, with zeros where the disk can't be read. The value is an array of those
+    /// Reads as [`WasmImage::read`] does, with zeros for the parts that cannot be read. The value is an array of those
     /// parts: `{ offset, length, error }`.
     pub fn read_salvage(&self, offset: u64, into: Bytes) -> Result<JsValue, JsValue> {
         let (image, runtime) = (self.image.clone(), self.runtime.clone());
@@ -85,20 +85,20 @@ impl WasmImage {
         })
     }
 
-    /// The same, at once.
+    /// As [`WasmImage::read`], without waiting.
     pub fn read_sync(&self, offset: u64, into: &Bytes) -> Result<(), JsValue> {
         let read = self.runtime.buffers.fill(into, offset, async |at, buf| self.image.read_at(at, buf).await);
         self.now(read)?;
         Ok(())
     }
 
-    /// The host offset of so many bytes of the disk, for this moment: see `Image::cached_host_offset`. -1 if they have to be
-    /// read through the engine.
+    /// Returns the current host offset of a range of the disk, see `Image::cached_host_offset`. Returns -1 if it has to
+    /// be read through the engine.
     pub fn cached_host_offset(&self, offset: u64, length: f64) -> f64 {
         self.image.cached_host_offset(offset, integer(length)).map_or(-1.0, number)
     }
 
-    /// Fills an array with the VM state's bytes from `offset` on.
+    /// Reads the VM state from `offset` into an array.
     pub fn read_vm_state(&self, offset: u64, into: Bytes) -> Result<JsValue, JsValue> {
         let (image, runtime) = (self.image.clone(), self.runtime.clone());
         self.runtime.start(async move {
@@ -106,25 +106,25 @@ impl WasmImage {
         })
     }
 
-    /// What the image is.
+    /// Returns the properties of the image.
     pub fn info(&self) -> Result<JsValue, JsValue> {
         let image = self.image.clone();
         self.runtime.start(async move { Ok(image.info().await.map_err(to_js)?.to_js()) })
     }
 
-    /// How the byte at `offset` is mapped.
+    /// Returns how the byte at `offset` is mapped.
     pub fn locate(&self, offset: u64) -> Result<JsValue, JsValue> {
         let image = self.image.clone();
         self.runtime.start(async move { Ok(image.locate(offset).await.map_err(to_js)?.to_js()) })
     }
 
-    /// The map of a part of the disk.
+    /// Returns the map of a range of the disk.
     pub fn map(&self, offset: u64, length: u64) -> Result<WasmMap, JsValue> {
         let map = self.image.map(offset, length).map_err(to_js)?;
         Ok(WasmMap::new(map, offset, self.runtime.clone()))
     }
 
-    /// The snapshots.
+    /// Returns the snapshots.
     pub fn snapshots(&self) -> JsValue {
         self.image.snapshots().to_vec().to_js()
     }
@@ -136,7 +136,7 @@ impl WasmImage {
     }
 }
 
-/// No storage makes a request wait, so another request does.
+/// All storages are synchronous, so it is another request that makes this one wait.
 fn busy() -> JsValue {
     other("BUSY", "another request to this image is under way, and this one has to wait for it; wait for it first")
 }

@@ -9,7 +9,7 @@ use wasm_bindgen::prelude::*;
 use super::error::{Fault, to_js};
 use super::host::{HostKeyOptions, HostProgress};
 use super::image::WasmImage;
-use super::keys::{HostDerivation, taken};
+use super::keys::{HostDerivation, take_passphrase};
 use super::new_key::{HostEntropy, NewKey};
 use super::object::Object;
 use super::storage::JsStorage;
@@ -18,7 +18,7 @@ use super::write::done;
 
 #[wasm_bindgen]
 impl WasmImage {
-    /// Lets `new` open the image too; `existing` does. The value has the number of its key slot. Both arrays are wiped.
+    /// Adds the passphrase `new`, using `existing`. The value has the number of its key slot. Both arrays are wiped.
     pub fn add_passphrase(
         &self,
         existing: &Uint8Array,
@@ -26,7 +26,7 @@ impl WasmImage {
         host: &HostKeyOptions,
         progress: Option<HostProgress>,
     ) -> Result<JsValue, JsValue> {
-        let (existing, new, image) = (taken(existing), taken(new), self.image.clone());
+        let (existing, new, image) = (take_passphrase(existing), take_passphrase(new), self.image.clone());
         let key = self.new_key(host, progress);
         self.runtime.start(async move {
             let options = key_options(&image, key).await?;
@@ -34,7 +34,7 @@ impl WasmImage {
         })
     }
 
-    /// Lets `new` open the image in the place of `old`; otherwise as `add_passphrase`.
+    /// Replaces the passphrase `old` with `new`. Otherwise as `add_passphrase`.
     pub fn change_passphrase(
         &self,
         old: &Uint8Array,
@@ -42,7 +42,7 @@ impl WasmImage {
         host: &HostKeyOptions,
         progress: Option<HostProgress>,
     ) -> Result<JsValue, JsValue> {
-        let (old, new, image) = (taken(old), taken(new), self.image.clone());
+        let (old, new, image) = (take_passphrase(old), take_passphrase(new), self.image.clone());
         let key = self.new_key(host, progress);
         self.runtime.start(async move {
             let options = key_options(&image, key).await?;
@@ -68,7 +68,7 @@ async fn key_options(image: &Image<JsStorage>, key: NewKey) -> Result<KeyOptions
     let Some(EncryptionInfo::Luks(luks)) = image.info().await.map_err(to_js)?.encryption else {
         return Err(to_js(Misuse::NoKeySlots.into()));
     };
-    // An unknown hash is told by who opens the slot.
+    // Opening the slot reports an unknown hash.
     let hash = HashAlgorithm::from_name(&luks.hash).unwrap_or_default();
     Ok(key.options(hash, luks.key_bits / 8).await)
 }

@@ -1,4 +1,4 @@
-//! Passphrases, keys and chance, which are the host's.
+//! Passphrases and derived keys, which the host provides.
 
 use alloc::boxed::Box;
 use alloc::rc::Rc;
@@ -15,10 +15,10 @@ use super::object::number;
 use super::runtime::Runtime;
 use super::storage::JsStorage;
 
-/// About what a browser does in 10 ms: others wait no longer for their turn.
-const PIECE: u32 = 4096;
+/// The iterations between two pauses: about 10 ms in a browser, so that other tasks do not wait longer.
+const STEP: u32 = 4096;
 
-/// Adds what unlocks the files of a chain to `options`.
+/// Adds the passphrases and the key derivation of the host to `options`.
 pub(super) fn unlocking<R>(
     runtime: &Rc<Runtime>,
     options: OpenOptions<JsStorage, R>,
@@ -43,11 +43,11 @@ async fn ask_passphrase(runtime: &Runtime, request: PassphraseRequest) -> Option
     let method = request.encryption.name();
     let answer = runtime.requests.ask(None, |number| runtime.host.passphrase(number, request.depth, method)).await;
     // The host does not report why there is no answer.
-    answer.ok()?.dyn_ref::<Uint8Array>().map(taken)
+    answer.ok()?.dyn_ref::<Uint8Array>().map(take_passphrase)
 }
 
-/// The passphrase in an array that is wiped.
-pub(super) fn taken(bytes: &Uint8Array) -> Passphrase {
+/// Takes the passphrase from an array, and wipes the array.
+pub(super) fn take_passphrase(bytes: &Uint8Array) -> Passphrase {
     let passphrase = Passphrase::from(bytes.to_vec());
     wipe(bytes);
     passphrase
@@ -57,11 +57,11 @@ fn wipe(bytes: &Uint8Array) {
     bytes.fill(0, 0, bytes.length());
 }
 
-/// Derives keys by the host, or here where it can't, a piece at a time.
+/// Derives keys with the host, or here in steps if the host cannot.
 pub(super) struct HostDerivation {
     runtime: Rc<Runtime>,
     progress: Option<HostProgress>,
-    /// In iterations; the total is of the derivations so far.
+    /// In iterations. The total includes all derivations so far.
     done: Cell<u64>,
     total: Cell<u64>,
 }
@@ -95,22 +95,22 @@ impl HostDerivation {
     async fn here(&self, derivation: Derivation<'_>, key: &mut [u8]) -> ControlFlow<()> {
         let mut running = Pbkdf2::new(&derivation, key.len());
         let before = self.done.get();
-        let mut pieces = 0;
-        while !running.advance(PIECE) {
-            pieces += 1;
-            // A long key takes the iterations several times over.
-            let done = u64::from(PIECE) * pieces;
-            self.tell(before + done.min(derivation.iterations.into()))?;
-            // Whatever it answers, the others had their turn.
+        let mut steps = 0;
+        while !running.advance(STEP) {
+            steps += 1;
+            // A long key repeats the iterations several times.
+            let done = u64::from(STEP) * steps;
+            self.report(before + done.min(derivation.iterations.into()))?;
+            // Whatever the answer, other tasks have run.
             let _ = self.runtime.requests.ask(None, |request| self.runtime.host.pause(request)).await;
         }
         running.finish(key);
         ControlFlow::Continue(())
     }
 
-    fn tell(&self, done: u64) -> ControlFlow<()> {
+    fn report(&self, done: u64) -> ControlFlow<()> {
         match &self.progress {
-            Some(host) if !host.tell(number(done), number(self.total.get())) => ControlFlow::Break(()),
+            Some(host) if !host.report(number(done), number(self.total.get())) => ControlFlow::Break(()),
             _ => ControlFlow::Continue(()),
         }
     }
@@ -121,12 +121,12 @@ impl KeyDerivation for HostDerivation {
         Box::pin(async move {
             let iterations = u64::from(derivation.iterations);
             self.total.set(self.total.get() + iterations);
-            self.tell(self.done.get())?;
+            self.report(self.done.get())?;
             if !self.by_host(derivation, key).await {
                 self.here(derivation, key).await?;
             }
             self.done.set(self.done.get() + iterations);
-            self.tell(self.done.get())
+            self.report(self.done.get())
         })
     }
 }

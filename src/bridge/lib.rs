@@ -1,22 +1,23 @@
-//! The bridge to JavaScript: the engine over storages that JavaScript objects are, for the TypeScript in `src/js`.
+//! The bridge to JavaScript: the engine over JavaScript storages, for the TypeScript in `src/js`.
 //!
-//! It holds no product logic. What crosses:
+//! It contains no product logic. The conventions of its calls:
 //!
-//! - **Calls that may have to wait** return their value where it is at hand, else the number of a task; what becomes of
-//!   it, the [`Host`] is told. What the engine asks of the host, it asks with the number of a request, to which the host
-//!   answers. So a read that waits crosses four times, and makes no promise but the caller's: that is what makes small
-//!   reads over slow storages as fast as the storage.
-//! - **Offsets** into a disk are bigints. Sizes and places are numbers, exact since they are multiples of 512, or below
-//!   2^53 because the files of JavaScript end there.
-//! - **Bytes** are copied once, between the caller's array and the memory of WebAssembly, on which a synchronous storage
-//!   works directly; an asynchronous one gets an array of its own to write. What is read from a synchronous storage, or
-//!   written there in place, and lies there in one piece, doesn't come here at all: see `src/js/engine/direct-reads.ts` for reads.
-//! - **Secrets** cross as arrays that are wiped by who takes them out.
-//! - **Errors** are plain objects with `code`, `message` and what else there is; an exception that a storage threw is
-//!   their `cause`, unchanged.
+//! - **Calls that may have to wait** return their value if it is available, otherwise the number of a task, whose
+//!   outcome is reported to the [`Host`]. The engine's requests to the host have numbers, which the host's answers
+//!   repeat. So a read that waits crosses the boundary four times, and creates no promise except the caller's. Small
+//!   reads over slow storages are therefore as fast as the storage.
+//! - **Guest offsets** are bigints. Sizes and host offsets are numbers. They are exact because they are multiples of
+//!   512, or below 2^53, where files in JavaScript end.
+//! - **Bytes** are copied once, between the caller's array and the WebAssembly memory. A synchronous storage works on
+//!   that memory directly; an asynchronous storage gets its own array to write. Contiguous data that is read from a
+//!   synchronous storage, or written there in place, does not pass through this module at all: see
+//!   `src/js/engine/direct-reads.ts` for reads.
+//! - **Secrets** are passed in arrays that the receiver wipes.
+//! - **Errors** are plain objects with `code`, `message` and further members. An exception of a storage is their
+//!   `cause`, unchanged.
 #![no_std]
-#![allow(unsafe_code, reason = "wasm-bindgen's macros write the glue, and it is unsafe")]
-#![cfg_attr(not(feature = "edit"), allow(dead_code, reason = "a reader calls the half of it"))]
+#![allow(unsafe_code, reason = "the code that wasm-bindgen's macros generate is unsafe")]
+#![cfg_attr(not(feature = "edit"), allow(dead_code, reason = "the read-only build does not use all of it"))]
 
 extern crate alloc;
 

@@ -1,4 +1,4 @@
-//! Walking the map of a disk.
+//! Walking over the map of a disk.
 
 use alloc::rc::Rc;
 use alloc::vec::Vec;
@@ -12,7 +12,7 @@ use super::runtime::Runtime;
 use super::storage::JsStorage;
 use super::walk::{Batches, Stepped, Walk};
 
-/// The map of a part of a disk.
+/// The map of a range of a disk.
 #[wasm_bindgen]
 pub struct WasmMap(Batches<Map<JsStorage>>);
 
@@ -24,8 +24,8 @@ impl WasmMap {
 
 #[wasm_bindgen]
 impl WasmMap {
-    /// The next batch, see `Batches::next`. An extent is its start, length, depth, flags (1 present, 2 zero, 4 data,
-    /// 8 compressed) and offset, or −1.
+    /// Returns the next batch, see `Batches::next`. An extent is its start, length, depth, flags (1 present, 2 zero, 4
+    /// data, 8 compressed) and offset, or −1.
     pub fn next(&self, limit: usize) -> Result<JsValue, JsValue> {
         self.0.next(limit)
     }

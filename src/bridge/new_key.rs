@@ -1,4 +1,4 @@
-//! How a new key is made: the host's chance, and as much work as it wants.
+//! The options for a new key: the host's random bytes and iterations.
 
 use alloc::rc::Rc;
 
@@ -8,7 +8,7 @@ use super::host::HostKeyOptions;
 use super::keys::HostDerivation;
 use super::runtime::Runtime;
 
-/// How the host has the key of a passphrase made.
+/// The options that the host asks for.
 pub(super) struct NewKey {
     runtime: Rc<Runtime>,
     derivation: Rc<dyn KeyDerivation>,
@@ -21,7 +21,7 @@ impl NewKey {
         Self { runtime, derivation, iterations: host.iterations(), milliseconds: host.iteration_time() }
     }
 
-    /// Finds out how many iterations that takes, for a key of so many bytes.
+    /// Returns the key options, measuring the iterations if needed, for a key of `key_bytes`.
     pub(super) async fn options(self, hash: HashAlgorithm, key_bytes: u32) -> KeyOptions {
         let iterations = match (self.iterations, self.milliseconds) {
             (None, Some(milliseconds)) => self.calibrate(hash, key_bytes, milliseconds).await,
@@ -36,13 +36,13 @@ impl NewKey {
 
     async fn calibrate(&self, hash: HashAlgorithm, key_bytes: u32, milliseconds: f64) -> Option<u32> {
         let (runtime, length) = (&self.runtime, usize::try_from(key_bytes).unwrap_or(0));
-        // Not watched: these iterations are not those that are waited for.
+        // Without progress: these iterations are not part of the derivation.
         let derivation = HostDerivation::new(runtime.clone(), None);
         calibrate(&derivation, hash, length, milliseconds, || runtime.host.now()).await.continue_value()
     }
 }
 
-/// Random bytes of the host's.
+/// The random bytes of the host.
 pub(super) struct HostEntropy(pub(super) Rc<Runtime>);
 
 impl Entropy for HostEntropy {

@@ -1,4 +1,4 @@
-//! Plain JavaScript objects, made member by member.
+//! Plain JavaScript objects, built member by member.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -24,7 +24,7 @@ impl Object {
         Self(Members::new())
     }
 
-    /// The object with one more member, or with another value of one that it has.
+    /// Sets a member.
     pub(crate) fn with(self, name: &str, value: impl Value) -> Self {
         let value = value.to_js();
         if !value.is_undefined() {
@@ -40,22 +40,22 @@ impl From<Object> for JsValue {
     }
 }
 
-/// What a member can be.
+/// A value that a member can have.
 pub(crate) trait Value {
     fn to_js(self) -> JsValue;
 }
 
-/// A number that JavaScript gets as a bigint, since all its bits count.
+/// A number that becomes a bigint, because all its bits matter.
 pub(crate) struct Exact(pub(crate) u64);
 
-/// A size or a place as a number.
-#[expect(clippy::cast_precision_loss, reason = "multiples of 512, or below 2^53: see the module `wasm`")]
+/// Converts a size or an offset to a number.
+#[expect(clippy::cast_precision_loss, reason = "multiples of 512, or below 2^53: see the crate documentation")]
 pub(crate) fn number(value: u64) -> f64 {
     value as f64
 }
 
-/// What the host says of a size or a place.
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the host says integers from 0")]
+/// Converts a size or an offset from the host.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the host passes integers from 0")]
 pub(crate) fn integer(number: f64) -> u64 {
     number as u64
 }

@@ -1,4 +1,4 @@
-//! How an image is opened, from what the host asks for.
+//! Converting the host's options for opening an image.
 
 use alloc::rc::Rc;
 
@@ -11,7 +11,7 @@ use super::resolver::Resolver;
 use super::runtime::Runtime;
 use super::storage::JsStorage;
 
-/// Makes the options to open an image with; the host supplies its backing files and passphrases.
+/// Returns the options for opening an image. The host supplies its backing files and passphrases.
 pub(crate) fn open_options(
     runtime: &Rc<Runtime>,
     data_file: Option<JsStorage>,

@@ -1,4 +1,4 @@
-//! Packing clusters for an image whose engine is elsewhere.
+//! Compressing clusters for an image whose engine is elsewhere.
 
 use core::num::NonZeroUsize;
 
@@ -9,13 +9,13 @@ use wasm_bindgen::prelude::*;
 use super::error::to_js;
 use super::object::Object;
 
-/// Packs clusters for one image.
+/// Compresses clusters for one image.
 #[wasm_bindgen]
 pub struct WasmPacker(Packer);
 
 #[wasm_bindgen]
 impl WasmPacker {
-    /// Compresses clusters of a size with the compression type of this name.
+    /// Creates a packer for a cluster size and the compression type of this name.
     #[wasm_bindgen(constructor)]
     pub fn new(compression: &str, cluster_size: usize) -> Result<Self, JsValue> {
         let kind = CompressionType::from_name(compression).unwrap_or(CompressionType::Zlib);
@@ -25,7 +25,7 @@ impl WasmPacker {
         Ok(Self(Packer::new(make(kind.default_level()), cluster_size)))
     }
 
-    /// What the clusters of a part of the disk are stored as: an object of `lengths` and `bytes`.
+    /// Compresses a range of the disk. The value is an object of `lengths` and `bytes`.
     pub fn pack(&mut self, disk: &[u8]) -> JsValue {
         let packed = self.0.pack(disk);
         let lengths = Uint32Array::from(packed.lengths.as_slice());

@@ -1,4 +1,4 @@
-//! Telling the host how far something long has come.
+//! Reporting the progress of long operations to the host.
 
 use core::ops::ControlFlow;
 
@@ -7,10 +7,10 @@ use qcow2_web::Progress;
 use super::host::HostProgress;
 use super::object::number;
 
-/// What an operation of the engine tells, and is told by, the host; nothing where the host doesn't listen.
-pub(crate) fn tell(host: Option<HostProgress>) -> impl FnMut(Progress) -> ControlFlow<()> {
+/// Returns a progress callback that calls the host, or does nothing without one.
+pub(crate) fn report_to(host: Option<HostProgress>) -> impl FnMut(Progress) -> ControlFlow<()> {
     move |progress| match &host {
-        Some(host) if !host.tell(number(progress.done), number(progress.total)) => ControlFlow::Break(()),
+        Some(host) if !host.report(number(progress.done), number(progress.total)) => ControlFlow::Break(()),
         _ => ControlFlow::Continue(()),
     }
 }

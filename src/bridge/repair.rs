@@ -13,7 +13,7 @@ use super::write::done;
 
 #[wasm_bindgen]
 impl WasmEngine {
-    /// Repairs an image, which need not open: all of it, or its lost space alone.
+    /// Repairs an image, which need not be openable: all of it, or only its leaks.
     pub fn repair(
         &self,
         storage: HostStorage,

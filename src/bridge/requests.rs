@@ -1,4 +1,4 @@
-//! What the engine has asked of JavaScript, and waits for.
+//! The engine's requests to JavaScript.
 
 use alloc::collections::BTreeMap;
 use core::cell::RefCell;
@@ -9,7 +9,7 @@ use wasm_bindgen::JsValue;
 
 use super::host::HostStorage;
 
-/// The requests under way, by number.
+/// The pending requests, by number.
 #[derive(Default)]
 pub(crate) struct Requests(RefCell<State>);
 
@@ -25,7 +25,7 @@ enum Slot {
 }
 
 impl Requests {
-    /// Makes a request: `ask` gets its number. `storage` is told if the answer is dropped before it has come.
+    /// Makes a request: `ask` receives its number. `storage` is notified if the answer is dropped before it arrives.
     pub(crate) fn ask<'a>(&'a self, storage: Option<&'a HostStorage>, ask: impl FnOnce(u32)) -> Answer<'a> {
         let mut state = self.0.borrow_mut();
         state.last = state.last.wrapping_add(1);
@@ -36,7 +36,7 @@ impl Requests {
         Answer { requests: self, number, storage }
     }
 
-    /// Takes an answer, or the exception in its place. One to a request that was dropped is ignored.
+    /// Receives an answer, or an exception instead. It is ignored if its request was dropped.
     pub(crate) fn answer(&self, number: u32, answer: Result<JsValue, JsValue>) {
         let waker = match self.0.borrow_mut().waiting.get_mut(&number) {
             Some(slot) => match core::mem::replace(slot, Slot::Answered(answer)) {
@@ -73,7 +73,7 @@ impl Future for Answer<'_> {
 
 impl Drop for Answer<'_> {
     fn drop(&mut self) {
-        // The borrow ends before JavaScript runs.
+        // End the borrow before JavaScript runs.
         let removed = self.requests.0.borrow_mut().waiting.remove(&self.number);
         if let (Some(Slot::Asked(_)), Some(storage)) = (removed, self.storage) {
             storage.abort(self.number);

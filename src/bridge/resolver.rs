@@ -1,4 +1,4 @@
-//! The host as the supplier of backing files.
+//! Resolving backing files with the host.
 
 use alloc::rc::Rc;
 
@@ -10,7 +10,7 @@ use super::host::Supplied;
 use super::runtime::Runtime;
 use super::storage::JsStorage;
 
-/// Asks the host.
+/// Requests backing files from the host.
 pub(crate) struct Resolver(pub(crate) Rc<Runtime>);
 
 impl BackingResolver<JsStorage> for Resolver {

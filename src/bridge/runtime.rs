@@ -1,4 +1,4 @@
-//! What all calls on one image share: its tasks, its requests to the host, and its buffers.
+//! The state that all calls on one image share: its tasks, its requests to the host, and its buffers.
 
 use core::cell::Cell;
 
@@ -17,7 +17,7 @@ pub(crate) struct Runtime {
     pub(crate) buffers: Buffers,
     tasks: Tasks,
     all_sync: Cell<bool>,
-    /// A call is being carried out that cannot wait.
+    /// Whether a call that cannot wait is running.
     in_sync_call: Cell<bool>,
 }
 
@@ -33,21 +33,21 @@ impl Runtime {
         }
     }
 
-    /// Starts a task: returns its value or error if it need not wait, else its number.
+    /// Starts a task. Returns its value or error if it need not wait, otherwise its number.
     pub(crate) fn start(&self, task: impl Future<Output = Outcome> + 'static) -> Outcome {
         let started = self.tasks.start(task);
         self.run();
         started.unwrap_or_else(|number| Ok(number.into()))
     }
 
-    /// Drops a task and its requests. The host hears no more of it.
+    /// Drops a task and its requests. The host is not notified of it any more.
     pub(crate) fn cancel(&self, task: u32) {
         self.tasks.cancel(task);
         // Other tasks may have waited for what this one was about to load.
         self.run();
     }
 
-    /// Takes the host's answer to a request, or the exception in its place, and runs the tasks that waited for it.
+    /// Receives the host's answer to a request, or the exception instead, and runs the tasks that waited for it.
     pub(crate) fn answer(&self, request: u32, answer: Result<JsValue, JsValue>) {
         self.requests.answer(request, answer);
         self.run();
@@ -58,7 +58,7 @@ impl Runtime {
         self.all_sync.get()
     }
 
-    /// Carries out a call that cannot wait: `None` if it would have to.
+    /// Runs a call that cannot wait. Returns `None` if it would have to.
     pub(crate) fn call_sync<T>(&self, request: impl Future<Output = T>) -> Option<T> {
         let outer = self.in_sync_call.replace(true);
         let result = now_or_never(request);
@@ -66,7 +66,7 @@ impl Runtime {
         result
     }
 
-    /// Returns whether a call is being carried out that cannot wait.
+    /// Returns whether a call that cannot wait is running.
     pub(crate) fn in_sync_call(&self) -> bool {
         self.in_sync_call.get()
     }

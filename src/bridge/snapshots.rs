@@ -11,12 +11,12 @@ use super::error::to_js;
 use super::host::{HostProgress, HostSnapshotOptions};
 use super::image::WasmImage;
 use super::object::Value;
-use super::progress::tell;
+use super::progress::report_to;
 use super::write::done;
 
 #[wasm_bindgen]
 impl WasmImage {
-    /// Takes a snapshot: the value is what is listed of it.
+    /// Creates a snapshot. The value is its entry in the list.
     pub fn create_snapshot(
         &self,
         options: &HostSnapshotOptions,
@@ -29,21 +29,21 @@ impl WasmImage {
             .vm_state_size(options.vm_state_size());
         let image = self.image.clone();
         self.runtime.start(async move {
-            let snapshot = image.create_snapshot(&options, tell(progress)).await;
+            let snapshot = image.create_snapshot(&options, report_to(progress)).await;
             Ok(snapshot.map_err(to_js)?.to_js())
         })
     }
 
-    /// Goes back to a snapshot.
+    /// Applies a snapshot.
     pub fn apply_snapshot(&self, id_or_name: String, progress: Option<HostProgress>) -> Result<JsValue, JsValue> {
         let image = self.image.clone();
-        self.runtime.start(async move { done(image.apply_snapshot(&id_or_name, tell(progress)).await) })
+        self.runtime.start(async move { done(image.apply_snapshot(&id_or_name, report_to(progress)).await) })
     }
 
     /// Deletes a snapshot.
     pub fn delete_snapshot(&self, id_or_name: String, progress: Option<HostProgress>) -> Result<JsValue, JsValue> {
         let image = self.image.clone();
-        self.runtime.start(async move { done(image.delete_snapshot(&id_or_name, tell(progress)).await) })
+        self.runtime.start(async move { done(image.delete_snapshot(&id_or_name, report_to(progress)).await) })
     }
 
     /// Renames a snapshot.
@@ -52,7 +52,7 @@ impl WasmImage {
         self.runtime.start(async move { done(image.rename_snapshot(&id_or_name, &name).await) })
     }
 
-    /// Writes the bytes of an array at `offset` of the VM state of the snapshot that is taken next.
+    /// Writes an array at `offset` of the VM state for the next snapshot.
     pub fn write_vm_state(&self, offset: u64, from: Bytes) -> Result<JsValue, JsValue> {
         let (image, runtime) = (self.image.clone(), self.runtime.clone());
         self.runtime.start(async move {
@@ -60,7 +60,7 @@ impl WasmImage {
         })
     }
 
-    /// Gives the disk another size.
+    /// Resizes the disk.
     pub fn resize(&self, size: u64, shrink: bool, allocate: &str) -> Result<JsValue, JsValue> {
         let options = ResizeOptions::new().shrink(shrink).preallocation(preallocation(allocate));
         let image = self.image.clone();

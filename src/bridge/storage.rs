@@ -21,7 +21,7 @@ pub(crate) struct JsStorage {
     sync: bool,
     takes_turns: bool,
     writable: bool,
-    /// Of one that isn't written, which has this length as long as it is open.
+    /// The length of a read-only storage, which is constant while it is open.
     size: u64,
 }
 
@@ -39,12 +39,12 @@ impl JsStorage {
         self.writable
     }
 
-    /// Writes the bytes of an array to a synchronous storage, which takes them from there.
+    /// Writes an array to a synchronous storage, without a copy.
     pub(crate) fn write_from(&self, offset: u64, bytes: &Bytes) -> Result<(), Fault> {
         Ok(self.host.write_from(number(offset), bytes)?)
     }
 
-    /// Waits, before a request to a synchronous storage, where others want the thread.
+    /// Waits before a request to a synchronous storage if other tasks want the thread.
     async fn take_turn(&self) -> Result<(), Fault> {
         if self.takes_turns && self.host.is_turn_over() {
             self.ask(|request| self.host.next_turn(request)).await?;
@@ -52,7 +52,7 @@ impl JsStorage {
         Ok(())
     }
 
-    /// Asks the host, by a request of this number.
+    /// Makes a request to the host.
     async fn ask(&self, ask: impl FnOnce(u32)) -> Result<JsValue, Fault> {
         Ok(self.runtime.requests.ask(Some(&self.host), ask).await?)
     }
@@ -112,7 +112,7 @@ impl StorageMut for JsStorage {
     }
 }
 
-/// Copies what a storage answered to a request for `buf.len()` bytes at `offset`.
+/// Copies a storage's answer to a request for `buf.len()` bytes at `offset`.
 fn take(answer: &JsValue, offset: u64, buf: &mut [u8]) -> Result<(), Fault> {
     let asked = buf.len();
     let Some(bytes) = answer.dyn_ref::<Uint8Array>() else {

@@ -1,4 +1,4 @@
-//! The futures of the engine that are under way, and what runs them.
+//! The running futures of the engine, and their executor.
 
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
@@ -12,10 +12,10 @@ use core::task::{Context, Poll, Waker};
 
 use wasm_bindgen::JsValue;
 
-/// What a task comes to.
+/// The outcome of a task.
 pub(crate) type Outcome = Result<JsValue, JsValue>;
 
-/// The tasks under way, by number.
+/// The running tasks, by number.
 #[derive(Default)]
 pub(crate) struct Tasks {
     state: RefCell<State>,
@@ -30,17 +30,17 @@ struct State {
 }
 
 struct Entry {
-    /// Taken out while it is polled, since JavaScript may call back meanwhile.
+    /// Taken out while it is polled, because JavaScript may call back meanwhile.
     task: Option<Task>,
     woken: Arc<Woken>,
 }
 
 type Task = Pin<Box<dyn Future<Output = Outcome>>>;
 
-/// How many tasks have a slot of their own; more share them.
+/// The number of slots. More tasks share them.
 const SLOTS: u32 = 1024;
 
-/// In which slots there are tasks that may go on, a bit each: so nobody looks at all tasks to find those.
+/// One bit for each slot with tasks that can continue, so that finding them does not visit all tasks.
 struct Ready([AtomicU32; SLOTS as usize / 32]);
 
 impl Default for Ready {
@@ -54,7 +54,7 @@ impl Ready {
         self.0[slot as usize / 32].fetch_or(1 << (slot % 32), Ordering::Relaxed);
     }
 
-    /// The slots that were added since the last call.
+    /// Returns the slots that were added since the last call.
     fn take(&self) -> impl Iterator<Item = u32> {
         let words = self
             .0
@@ -66,7 +66,7 @@ impl Ready {
     }
 }
 
-/// Set when a task can go on.
+/// The waker of a task; its flag is set when the task can continue.
 struct Woken {
     number: u32,
     flag: AtomicBool,
@@ -91,7 +91,7 @@ impl Wake for Woken {
 }
 
 impl Tasks {
-    /// Starts a task: its outcome if it needs not wait, else its number.
+    /// Starts a task. Returns its outcome if it need not wait, otherwise its number.
     pub(crate) fn start(&self, task: impl Future<Output = Outcome> + 'static) -> Result<Outcome, u32> {
         self.start_boxed(Box::pin(task))
     }
@@ -117,12 +117,12 @@ impl Tasks {
 
     /// Drops a task.
     pub(crate) fn cancel(&self, number: u32) {
-        // What it holds calls JavaScript when it is dropped: the borrow ends before.
+        // Dropping the task may call JavaScript, so the borrow must end first.
         let cancelled = self.state.borrow_mut().waiting.remove(&key(number));
         drop(cancelled);
     }
 
-    /// Runs all tasks that can go on, until none can; `done` takes what they come to.
+    /// Runs all tasks that can continue, until none can. `done` receives their outcomes.
     pub(crate) fn run(&self, done: impl Fn(u32, Outcome)) {
         loop {
             let woken = self.take_woken();
@@ -132,7 +132,7 @@ impl Tasks {
             for (number, mut task, woken) in woken {
                 match poll(&mut task, &woken) {
                     Poll::Ready(outcome) => {
-                        // One that was cancelled while it was polled is not heard of again.
+                        // The outcome of a task that was cancelled while it was polled is dropped.
                         let known = self.state.borrow_mut().waiting.remove(&key(number));
                         if known.is_some() {
                             done(number, outcome);
@@ -149,7 +149,7 @@ impl Tasks {
         let mut taken = Vec::new();
         for slot in self.ready.take() {
             for ((_, number), entry) in state.waiting.range_mut((slot, 0)..=(slot, u32::MAX)) {
-                // One that is being polled, further up the stack, is looked at again when that poll is over.
+                // A task that is being polled, further up the stack, is visited again after that poll.
                 if entry.task.is_some() && entry.woken.take() {
                     taken.extend(entry.task.take().map(|task| (*number, task, entry.woken.clone())));
                 }
@@ -163,7 +163,7 @@ impl Tasks {
         let cancelled = match state.waiting.get_mut(&key(number)) {
             Some(entry) => {
                 entry.task = Some(task);
-                // It may have been woken while it was polled.
+                // The task may have been woken while it was polled.
                 if entry.woken.flag.load(Ordering::Relaxed) {
                     self.ready.add(entry.woken.slot());
                 }
@@ -176,7 +176,7 @@ impl Tasks {
     }
 }
 
-/// Where the task of that number is.
+/// Returns the key of the task with this number.
 fn key(number: u32) -> (u32, u32) {
     (number % SLOTS, number)
 }

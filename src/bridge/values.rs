@@ -1,4 +1,4 @@
-//! The engine's values as plain objects; `src/js/engine/values.ts` says what their members mean.
+//! Converting the engine's values to plain objects: see `src/js/engine/values.ts` for their members.
 
 use alloc::string::ToString;
 use alloc::vec::Vec;

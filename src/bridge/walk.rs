@@ -1,4 +1,4 @@
-//! Walks of the engine, which cross in batches.
+//! Walks of the engine, passed to JavaScript in batches.
 
 use alloc::rc::Rc;
 use alloc::vec::Vec;
@@ -12,28 +12,28 @@ use super::error::{Fault, other, to_js};
 use super::object::number;
 use super::runtime::Runtime;
 
-/// How much work a batch is at most: a step takes bounded time.
+/// The most steps of a batch; each takes bounded time.
 const STEPS: usize = 4096;
 
-/// What is walked step by step.
+/// A walk that works in steps.
 pub(crate) trait Walk {
-    /// Makes a step, and appends the numbers of the extent that it brings, if any. An error doesn't move the walk.
+    /// Makes a step, and appends the numbers of the extent that it found, if any. An error does not advance the walk.
     async fn step(&mut self, numbers: &mut Vec<f64>) -> Result<Stepped, Error<Fault>>;
 }
 
-/// What a step came to. Positions are in bytes of the disk.
+/// The result of a step. Positions are in bytes of the disk.
 pub(crate) enum Stepped {
-    /// An extent that ends there.
+    /// An extent that ends at this position.
     Extent(u64),
-    /// No extent yet; all is walked up to there.
+    /// No extent yet; the walk has reached this position.
     Working(u64),
-    /// There are no more.
+    /// There are no more extents.
     Done,
 }
 
-/// A walk from `start` on, as JavaScript takes it.
+/// A walk from `start`, for JavaScript.
 pub(crate) struct Batches<W> {
-    /// Taken while a batch is under way.
+    /// Taken out while a batch is running.
     walk: Rc<RefCell<Option<W>>>,
     start: u64,
     runtime: Rc<Runtime>,
@@ -44,8 +44,8 @@ impl<W: Walk + 'static> Batches<W> {
         Self { walk: Rc::new(RefCell::new(Some(walk))), start, runtime }
     }
 
-    /// The next extents, at most `limit`, as numbers: how many bytes have been walked; 1 if that is all, else 0; then those
-    /// of the extents. There may be none before the end: a batch is bounded in time.
+    /// Returns the next extents, at most `limit`, as numbers: how many bytes have been walked; 1 if that is all,
+    /// otherwise 0; then those of the extents. There may be none before the end: a batch is bounded in time.
     pub(crate) fn next(&self, limit: usize) -> Result<JsValue, JsValue> {
         let (slot, start) = (self.walk.clone(), self.start);
         self.runtime.start(async move {
@@ -76,7 +76,7 @@ async fn batch<W: Walk>(walk: &mut W, limit: usize, start: u64) -> Result<JsValu
                 numbers[1] = 1.0;
                 break;
             }
-            // The next batch meets the error again.
+            // The next batch reports the error again.
             Err(_) if extents > 0 => break,
             Err(error) => return Err(error),
         }

@@ -18,7 +18,7 @@ use super::tasks::Outcome;
 
 #[wasm_bindgen]
 impl WasmImage {
-    /// Writes the bytes of an array at `offset` of the disk.
+    /// Writes an array at `offset` of the disk.
     pub fn write(&self, offset: u64, from: Bytes) -> Result<JsValue, JsValue> {
         if let Some(written) = self.write_directly(offset, &from) {
             return written;
@@ -29,7 +29,7 @@ impl WasmImage {
         })
     }
 
-    /// The same, at once.
+    /// As [`WasmImage::write`], without waiting.
     pub fn write_sync(&self, offset: u64, from: &Bytes) -> Result<(), JsValue> {
         if let Some(written) = self.write_directly(offset, from) {
             written?;
@@ -40,7 +40,7 @@ impl WasmImage {
         Ok(())
     }
 
-    /// Writes the bytes of an array at `offset` of the disk in compressed clusters.
+    /// Writes an array at `offset` of the disk in compressed clusters.
     pub fn write_compressed(&self, offset: u64, from: Bytes) -> Result<JsValue, JsValue> {
         let (image, runtime) = (self.image.clone(), self.runtime.clone());
         self.runtime.start(async move {
@@ -49,20 +49,20 @@ impl WasmImage {
         })
     }
 
-    /// Writes clusters that a `WasmPacker` has packed, from `offset` of the disk on.
+    /// Writes clusters that a `WasmPacker` has compressed, from `offset` of the disk.
     pub fn write_packed(&self, offset: u64, lengths: Vec<u32>, bytes: Vec<u8>) -> Result<JsValue, JsValue> {
         let (image, clusters) = (self.image.clone(), PackedClusters { lengths, bytes });
         self.runtime.start(async move { done(image.write_precompressed(offset, &clusters).await) })
     }
 
-    /// Makes a part of the disk read as zeros.
+    /// Zeroes a range of the disk.
     pub fn write_zeroes(&self, offset: u64, length: u64, unmap: bool) -> Result<JsValue, JsValue> {
         let mode = zero_mode(unmap);
         let image = self.image.clone();
         self.runtime.start(async move { done(image.write_zeroes(offset, length, mode).await) })
     }
 
-    /// Gives back the clusters of a part of the disk.
+    /// Frees the clusters of a range of the disk.
     pub fn discard(&self, offset: u64, length: u64) -> Result<JsValue, JsValue> {
         let image = self.image.clone();
         self.runtime.start(async move { done(image.discard(offset, length).await) })
@@ -80,37 +80,37 @@ impl WasmImage {
         Ok(())
     }
 
-    /// Makes durable what was written.
+    /// Makes everything that was written durable.
     pub fn flush(&self) -> Result<JsValue, JsValue> {
         let image = self.image.clone();
         self.runtime.start(async move { done(image.flush().await) })
     }
 
-    /// The same, at once.
+    /// As [`WasmImage::flush`], without waiting.
     pub fn flush_sync(&self) -> Result<(), JsValue> {
         self.now(async { done(self.image.flush().await) })?;
         Ok(())
     }
 
-    /// Copies what the backing file shows of a part of the disk.
+    /// Copies a range of the disk from the backing file into the image.
     pub fn copy_up(&self, offset: u64, length: u64) -> Result<JsValue, JsValue> {
         let image = self.image.clone();
         self.runtime.start(async move { done(image.copy_up(offset, length).await) })
     }
 
-    /// Removes the backing file's name, where the disk doesn't need the file.
+    /// Removes the backing file's name if the disk does not need the file.
     pub fn remove_backing(&self) -> Result<JsValue, JsValue> {
         let image = self.image.clone();
         self.runtime.start(async move { done(image.remove_backing().await) })
     }
 
-    /// Makes the image hold nothing of its own.
+    /// Empties the image.
     pub fn empty(&self) -> Result<JsValue, JsValue> {
         let image = self.image.clone();
         self.runtime.start(async move { done(image.empty().await) })
     }
 
-    /// Flushes, and settles what else there is to be settled.
+    /// Flushes, and completes all pending metadata writes.
     pub fn close(&self) -> Result<JsValue, JsValue> {
         let image = self.image.clone();
         self.runtime.start(async move { done(image.close().await) })
@@ -124,7 +124,7 @@ impl WasmImage {
         Self::new(image, runtime)
     }
 
-    /// Writes in place straight from the caller's array, where that can be done at once.
+    /// Writes in place directly from the caller's array, if that is possible without waiting.
     fn write_directly(&self, offset: u64, from: &Bytes) -> Option<Outcome> {
         if !self.runtime.all_sync() {
             return None;
@@ -135,15 +135,15 @@ impl WasmImage {
     }
 }
 
-/// What a request comes to that has nothing to tell.
+/// The outcome of a request without a value.
 pub(super) fn done(result: Result<(), Error<Fault>>) -> Outcome {
     result.map(|()| JsValue::UNDEFINED).map_err(to_js)
 }
 
-/// How long a change works at a time, in milliseconds, before other tasks have their turn.
+/// How long a change works before it lets other tasks run, in milliseconds.
 const TURN: f64 = 20.0;
 
-/// Asks the host for a pause when a turn is over.
+/// Requests a pause from the host when a turn is over.
 fn pauses(runtime: &Rc<Runtime>) -> impl Fn() -> Option<Pin<Box<dyn Future<Output = ()>>>> + 'static {
     let (runtime, began) = (runtime.clone(), Rc::new(Cell::new(runtime.host.now())));
     move || {
@@ -152,7 +152,7 @@ fn pauses(runtime: &Rc<Runtime>) -> impl Fn() -> Option<Pin<Box<dyn Future<Outpu
         }
         let (runtime, began) = (runtime.clone(), began.clone());
         Some(Box::pin(async move {
-            // Whatever it answers, the others had their turn.
+            // Whatever the answer, other tasks have run.
             let _ = runtime.requests.ask(None, |request| runtime.host.pause(request)).await;
             began.set(runtime.host.now());
         }))

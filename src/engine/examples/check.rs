@@ -17,7 +17,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     std::process::exit(report.verdict().exit_code().into())
 }
 
-/// Checks the image, which need not be one that opens.
+/// Checks the image, which need not be openable.
 pub fn report(path: &Path) -> Result<CheckReport, Box<dyn Error>> {
     let file = FileStorage::open(path)?;
     Ok(wait(check(&file, CheckOptions::new().max_findings(100)))?)

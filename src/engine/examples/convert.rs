@@ -9,7 +9,7 @@ use qcow2_web::blocking::wait;
 use qcow2_web::storage::FileStorage;
 use qcow2_web::{Image, OpenOptions};
 
-/// How much is read at once.
+/// How many bytes are read at once.
 const PIECE: u64 = 1 << 20;
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -18,7 +18,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     convert(Path::new(&from), Path::new(&to))
 }
 
-/// Writes the guest's disk as a sparse raw file: parts that read as zeros become holes.
+/// Writes the disk as a sparse raw file: parts that read as zeros become holes.
 pub fn convert(from: &Path, to: &Path) -> Result<(), Box<dyn Error>> {
     let image = wait(Image::open(FileStorage::open(from)?, OpenOptions::new()))?;
     let mut raw = File::create(to)?;

@@ -24,7 +24,7 @@ pub fn create_and_write(path: &Path) -> Result<(), Box<dyn Error>> {
     let options = SnapshotOptions::new("first");
     wait(image.create_snapshot(&options, |_progress| ControlFlow::Continue(())))?;
     wait(image.write_at(0, b"after the snapshot!"))?;
-    // Written bytes are durable once a flush has completed. Closing also leaves nothing to repair.
+    // Written bytes are durable once a flush has completed. After `close`, the image also needs no repair.
     wait(image.flush())?;
     wait(image.close())?;
     Ok(())

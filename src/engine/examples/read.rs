@@ -15,7 +15,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Reads the first 512 bytes of the guest's disk.
+/// Reads the first 512 bytes of the disk.
 pub fn first_sector(image: &Path, backing: Option<&Path>) -> Result<Vec<u8>, Box<dyn Error>> {
     // The name that the image records is never followed: the caller supplies the backing file.
     let mut files = Vec::new();

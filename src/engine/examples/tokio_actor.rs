@@ -1,4 +1,4 @@
-//! An image behind tokio: the engine's futures are not `Send`, so an actor on a thread of its own owns the image.
+//! An image for tokio: the engine's futures are not `Send`, so an actor on its own thread owns the image.
 //!
 //! `cargo run --example tokio_actor disk.qcow2` reads some sectors from several tasks at once.
 
@@ -10,7 +10,7 @@ use qcow2_web::storage::FileStorage;
 use qcow2_web::{Image, OpenOptions};
 use tokio::sync::{mpsc, oneshot};
 
-/// A request to the actor. Its answer comes through the channel.
+/// A request to the actor, which sends its answer through the channel.
 struct Read {
     offset: u64,
     length: usize,

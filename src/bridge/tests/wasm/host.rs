@@ -1,4 +1,4 @@
-//! The host that the bridge talks to, as these tests play it: its storages, and an image in them.
+//! The host of these tests: its storages, and an image in them.
 
 use js_sys::{Array, Reflect, Uint8Array};
 use qcow2_web_bridge::{HostOpenOptions, HostStorage, WasmEngine, WasmImage};
@@ -85,7 +85,7 @@ extern "C" {
 pub(crate) const CLUSTER: usize = 512;
 pub(crate) const DATA: usize = 4 * CLUSTER;
 
-/// A disk of 32 KiB in clusters of 512 bytes, of which the first two hold 1 and 2.
+/// A disk of 32 KiB in clusters of 512 bytes; the first two contain 1 and 2.
 pub(crate) fn qcow2(backing: Option<&str>) -> Vec<u8> {
     let mut file = vec![0; DATA + 2 * CLUSTER];
     let mut put = |offset: usize, bytes: &[u8]| file[offset..offset + bytes.len()].copy_from_slice(bytes);
@@ -148,7 +148,7 @@ pub(crate) fn last_request(storage: &TestStorage) -> (u32, usize, usize) {
     (number(&request.get(0)), number(&request.get(1)) as usize, number(&request.get(2)) as usize)
 }
 
-/// Answers the last request of `storage`, which holds `file`.
+/// Answers the last request of `storage`, whose contents are `file`.
 pub(crate) fn answer(engine: &WasmEngine, storage: &TestStorage, file: &[u8]) {
     let (request, offset, length) = last_request(storage);
     engine.answer(request, Uint8Array::from(&file[offset..offset + length]).into());

@@ -1,4 +1,4 @@
-//! The bridge in a browser, without the TypeScript over it: what the bridge promises to `src/js`.
+//! The bridge in a browser, without the TypeScript above it: its contract with `src/js`.
 #![cfg(target_arch = "wasm32")]
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic, reason = "tests")]
 
@@ -33,7 +33,7 @@ fn a_synchronous_storage_needs_no_task() {
 }
 
 #[wasm_bindgen_test]
-fn what_a_storage_throws_is_the_cause() {
+fn an_exception_of_a_storage_is_the_cause() {
     let (engine, _) = engine();
     let storage = SyncStorage::new(&qcow2(None));
     let image = image(open(&engine, storage.clone()).unwrap());
@@ -42,7 +42,7 @@ fn what_a_storage_throws_is_the_cause() {
     let error = image.read_sync(0, target(1).unchecked_ref()).unwrap_err();
     assert_eq!(get(&error, "code"), "STORAGE");
     assert_eq!(get(&error, "cause"), thrown);
-    // The rest is said where it is known what was thrown.
+    // The caller, which knows what was thrown, adds the rest.
     assert_eq!(get(&error, "message"), "the storage failed: ");
     storage.set_thrown(&JsValue::UNDEFINED);
     image.read_sync(0, target(1).unchecked_ref()).unwrap();
@@ -87,7 +87,7 @@ fn tasks_end_in_the_order_of_the_answers() {
 }
 
 #[wasm_bindgen_test]
-fn a_task_that_is_cancelled_aborts_its_request_and_is_not_heard_of_again() {
+fn a_cancelled_task_aborts_its_request_and_reports_nothing() {
     let (engine, host, storage, image) = opened();
     let task = read(&image, 0, &target(1));
     let (request, ..) = last_request(&storage);
@@ -135,7 +135,7 @@ fn a_task_may_be_cancelled_while_it_runs() {
     let task = open(&engine, storage.clone()).unwrap();
     answer(&engine, &storage, &file);
     let image = image(host.done().pop().unchecked_into::<Array>().get(1));
-    // Its first request is for a table; while it makes the second, it is cancelled.
+    // Its first request is for a table. It is cancelled while it makes the second.
     let task = number(&task) + 1;
     assert_eq!(number(&read(&image, 0, &target(1))), task);
     let cancelling = engine.clone();
@@ -148,7 +148,7 @@ fn a_task_may_be_cancelled_while_it_runs() {
 }
 
 #[wasm_bindgen_test]
-fn backing_files_are_asked_of_the_host() {
+fn the_host_supplies_backing_files() {
     let (engine, host) = engine();
     let task = open(&engine, SyncStorage::new(&qcow2(Some("base.img")))).unwrap();
     let asked: Array = host.resolve().get(0).unchecked_into();
@@ -170,7 +170,7 @@ fn backing_files_are_asked_of_the_host() {
 }
 
 #[wasm_bindgen_test]
-fn a_backing_file_may_be_missing_or_done_without() {
+fn a_missing_backing_file_is_an_error_unless_the_host_opens_without_it() {
     let (engine, host) = engine();
     let request = || number(&host.resolve().pop().unchecked_into::<Array>().get(0));
     let storage = || SyncStorage::new(&qcow2(Some("base.img")));
@@ -195,7 +195,7 @@ fn a_backing_file_may_be_missing_or_done_without() {
 }
 
 #[wasm_bindgen_test]
-fn passphrases_are_asked_of_the_host_and_wiped() {
+fn the_host_supplies_passphrases_and_they_are_wiped() {
     let (engine, host) = engine();
     let mut file = qcow2(None);
     file[32..36].copy_from_slice(&1_u32.to_be_bytes());
@@ -220,7 +220,7 @@ fn passphrases_are_asked_of_the_host_and_wiped() {
 }
 
 #[wasm_bindgen_test]
-fn the_map_crosses_as_numbers() {
+fn the_map_is_passed_as_numbers() {
     let (engine, _) = engine();
     let image = image(open(&engine, SyncStorage::new(&qcow2(None))).unwrap());
     let map = image.map(0, 32768).unwrap();
@@ -234,7 +234,7 @@ fn the_map_crosses_as_numbers() {
 fn large_reads_need_little_memory() {
     let (engine, _) = engine();
     let mut file = qcow2(None);
-    // A disk of 1 GiB of nothing.
+    // An empty disk of 1 GiB.
     file[24..32].copy_from_slice(&(1_u64 << 30).to_be_bytes());
     file[36..40].copy_from_slice(&32768_u32.to_be_bytes());
     file[40..48].copy_from_slice(&65536_u64.to_be_bytes());

@@ -86,7 +86,7 @@ extern "C" {
     fn asked(this: &WaitingBytes) -> Array;
     #[wasm_bindgen(method, getter)]
     fn aborted(this: &WaitingBytes) -> Array;
-    /// Carries out the first request: its number, what it was, and the answer.
+    /// Carries out the first request. Returns its number, its kind and the answer.
     #[wasm_bindgen(method)]
     fn next(this: &WaitingBytes) -> Array;
 }
@@ -105,7 +105,7 @@ fn write(image: &WasmImage, offset: u64, what: &[u8]) -> Result<JsValue, JsValue
     image.write(offset, bytes(what).unchecked_into())
 }
 
-/// Answers requests, one after the other, until a task ends; its value, and what the requests were.
+/// Answers requests, one after the other, until a task ends. Returns its value and the requests.
 fn run(engine: &WasmEngine, host: &TestHost, storage: &WaitingBytes) -> (JsValue, Vec<String>) {
     let mut requests = Vec::new();
     while host.done().length() == 0 {
@@ -116,7 +116,7 @@ fn run(engine: &WasmEngine, host: &TestHost, storage: &WaitingBytes) -> (JsValue
     (host.done().pop().unchecked_into::<Array>().get(1), requests)
 }
 
-/// An image over a storage that waits for answers, one cluster of which is written.
+/// An image over an asynchronous storage, with one written cluster.
 fn written() -> (WasmEngine, TestHost, WaitingBytes, WasmImage) {
     let (engine, host) = engine();
     let storage = WaitingBytes::new();
@@ -130,7 +130,7 @@ fn written() -> (WasmEngine, TestHost, WaitingBytes, WasmImage) {
 }
 
 #[wasm_bindgen_test]
-fn a_synchronous_storage_is_written_at_once() {
+fn a_write_to_a_synchronous_storage_does_not_wait() {
     let (engine, host) = engine();
     let storage = SyncBytes::new();
     let created = image(create(&engine, storage.clone()));
@@ -161,7 +161,7 @@ fn a_write_in_place_is_one_request_and_a_flush_one_barrier() {
 }
 
 #[wasm_bindgen_test]
-fn a_full_disk_has_a_code_and_ends_that_write_alone() {
+fn a_full_disk_has_a_code_and_fails_only_that_write() {
     let (engine, _) = engine();
     let storage = SyncBytes::new();
     let image = image(create(&engine, storage.clone()));
@@ -181,7 +181,7 @@ fn a_full_disk_has_a_code_and_ends_that_write_alone() {
 }
 
 #[wasm_bindgen_test]
-fn a_write_that_is_cancelled_aborts_its_request_and_others_go_on() {
+fn a_cancelled_write_aborts_its_request_and_others_continue() {
     let (engine, host, storage, image) = written();
     let task = write(&image, 0, &[3; 512]).unwrap();
     let request = storage.asked().get(0).unchecked_into::<Array>().get(0);
