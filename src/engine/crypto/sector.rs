@@ -152,7 +152,7 @@ mod tests {
         check(&cipher, 0xff, begins, "c4f36ffda9fcea70b9c6e693e148c151");
     }
 
-    /// NIST SP 800-38A, F.2.1. The vector there is not that of a sector number, so it is XORed into the first block.
+    /// NIST SP 800-38A, F.2.1. The vector there is not that of a sector number, so the first block includes it by XOR.
     #[test]
     fn cbc() {
         let cipher = SectorCipher::legacy(&hex("2b7e151628aed2a6abf7158809cf4f3c")).expect("any passphrase");

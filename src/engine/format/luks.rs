@@ -1,5 +1,6 @@
-//! The header of LUKS version 1, which a qcow2 image keeps in clusters of its own (LUKS On-Disk Format, version 1.2.3;
-//! QEMU, `docs/interop/qcow2.rst`).
+//! The header of LUKS version 1, which a qcow2 image keeps in separate clusters.
+//!
+//! References: LUKS On-Disk Format, version 1.2.3; QEMU, `docs/interop/qcow2.rst`.
 
 use alloc::string::String;
 use alloc::vec::Vec;

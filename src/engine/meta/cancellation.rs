@@ -11,8 +11,8 @@
 //! | an active request: [`Request`](super::active_requests::Request) | lets clusters that were freed meanwhile be allocated again. |
 //! | the metadata lock: [`Guard`](super::lock::Guard) | releases the lock. Between two awaits under the lock, the tables in memory are always consistent. |
 //! | shared or exclusive access to the image: [`SharedGuard`](super::exclusive::SharedGuard), [`ExclusiveGuard`](super::exclusive::ExclusiveGuard) | ends the access. |
-//! | the right to load a table slice: [`Claim`](super::table_cache::Claim) | wakes the tasks that wait for the slice. One of them loads it. |
-//! | a write of a file: [`UnsyncedWrite`](super::host_file::UnsyncedWrite) | records that the next barrier is needed. |
+//! | the right to load a table slice: `Claim` (`table_cache.rs`) | wakes the tasks that wait for the slice. One of them loads it. |
+//! | a write of a file: `UnsyncedWrite` (`host_file.rs`) | records that the next barrier is needed. |
 //! | new refcounts that the file does not point to: [`NewRefcounts`](super::new_refcounts::NewRefcounts) | discards them. |
 //!
 //! Steps without a guard are ordered so that the state is sound at each await:
@@ -23,7 +23,7 @@
 //!   (`writeback/header.rs`).
 //! - **Links** are set in memory one by one, and each link is counted off its reservation without an await in between. A
 //!   change of many clusters that is dropped has changed some of them (`image/change/step.rs`).
-//! - **A restructuring of the tables** (snapshot, resize, amend, commit, repair) writes new tables beside the old ones, and one write of the
-//!   header switches to them (`meta/restructure.rs`).
+//! - **A restructuring of the tables** (snapshot, resize, amend, commit, repair) writes new tables beside the old ones, and one
+//!   write of the header switches to them (`meta/restructure.rs`).
 //!
 //! After a drop, each byte of the range that was being written is either as before or as written.

@@ -25,7 +25,8 @@ impl Writeback {
         self.refcounts.allocate(file, wanted).await
     }
 
-    /// Allocates up to `wanted` contiguous clusters, without waiting: as many as are free from the first candidate on.
+    /// Allocates up to `wanted` contiguous clusters from the first candidate, without waiting.
+    ///
     /// Returns `None` if the candidate is not known to be free: see [`Writeback::find_free`]. The caller holds the lock.
     pub(crate) fn try_allocate(&self, file: FileId, wanted: u64) -> Attempt<Option<Range<u64>>> {
         if self.freed.ready(&self.requests).is_some() {
