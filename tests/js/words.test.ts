@@ -51,15 +51,7 @@ const words: readonly Word[] = [
   { word: 'but for', instead: 'except', where: rewritten },
   { word: 'give[ns]? up', instead: 'free or remove', where: rewritten },
   { word: 'mend(s|ed|ing)?', instead: 'repair', where: rewritten },
-  {
-    word: 'packed',
-    instead: 'compressed',
-    where: rewritten,
-    except: [
-      // The engine's name of the function, like that of the packers in TypeScript.
-      ['src/engine/codec/compressor.rs', '[`Image::write_packed`](crate::Image::write_packed)'],
-    ],
-  },
+  { word: 'packed', instead: 'compressed', where: rewritten },
   { word: 'unpack(s|ed|ing)?', instead: 'decompress', where: rewritten },
   { word: 'told|tells?', instead: 'return, report or call', where: rewritten },
   { word: 'says?', instead: 'record, mean or return', where: rewritten },
