@@ -103,16 +103,26 @@ describe('Linux', () => {
   })
 
   it('loses nothing that it has synced when there is no more room', async () => {
-    const { linux, image, storage } = await resume()
+    const { linux, hda, image, storage } = await resume()
     await linux.run('for i in 1 2 3 4 5; do echo content $i > /mnt/work/file$i; sync; done')
     storage.fails = { write: true }
     storage.failure = Object.assign(new Error('no room'), { name: 'QuotaExceededError' })
     linux.begin('dd if=/dev/zero of=/mnt/work/large bs=64k count=8 conv=fsync')
     expect((await linux.ended()).status).not.toBe(0)
-    await linux.emulator.stop()
-    // The disk as it is can be saved elsewhere.
     const elsewhere = memory()
-    await convert(image, elsewhere)
+    const other = await Qcow2.create(elsewhere, { size: image.size })
+    await hda.savevm('elsewhere', { into: other })
+    await linux.emulator.stop()
+
+    const disk = v86Disk(other)
+    const next = new Linux({ hda: disk, autostart: false }).forTest()
+    await disk.attach(next.emulator)
+    await disk.loadvm('elsewhere')
+    await next.emulator.run()
+    expect(await next.run('cat /mnt/work/file5')).toBe('content 5\n')
+    await next.emulator.stop()
+    await disk.close()
+    await other.close()
     checkFiles(save('elsewhere.qcow2', elsewhere.bytes()), 5)
   })
 })
@@ -124,13 +134,14 @@ describe('a saved machine', () => {
     for (const name of ['one', 'two']) {
       await linux.run(`VARIABLE=${name}; echo ${name} > /mnt/work/mark; sync`)
       saved.push(await hda.savevm(name))
+      expect((await image.check()).verdict).toBe('clean')
     }
     await linux.run('VARIABLE=three; echo three > /mnt/work/mark; sync')
     for (const name of ['one', 'two', 'one']) {
       await hda.loadvm(name)
+      expect((await image.check()).verdict).toBe('clean')
       expect(await linux.run('echo $VARIABLE; cat /mnt/work/mark')).toBe(`${name}\n${name}\n`)
     }
-    expect((await image.check()).verdict).toBe('clean')
     await linux.emulator.stop()
     await hda.close()
     await image.close()
