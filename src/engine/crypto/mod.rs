@@ -25,6 +25,8 @@ pub(crate) mod passphrase;
 pub(crate) mod pbkdf2;
 pub(crate) mod sector;
 #[cfg(feature = "luks")]
+pub(crate) mod stack;
+#[cfg(feature = "luks")]
 mod xts;
 
 #[cfg(all(test, feature = "luks"))]

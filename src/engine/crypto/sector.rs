@@ -31,6 +31,7 @@ mod with_ciphers {
     use crate::crypto::block::{BLOCK, BLOCKS_PER_SECTOR, Block, BlockCipher};
     use crate::crypto::block_cipher::block_cipher;
     use crate::crypto::iv::IvSource;
+    use crate::crypto::stack::wipe_stack;
     use crate::crypto::{cbc, xts};
     use crate::format::cipher_spec::{CipherAlgorithm, CipherMode, CipherSpec, IvGenerator};
 
@@ -45,6 +46,13 @@ mod with_ciphers {
         /// For XTS.
         tweak: Option<Box<dyn BlockCipher>>,
         iv: IvSource,
+    }
+
+    /// The stack has what was in use of the keys.
+    impl Drop for SectorCipher {
+        fn drop(&mut self) {
+            wipe_stack();
+        }
     }
 
     impl SectorCipher {

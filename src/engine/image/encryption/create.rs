@@ -13,6 +13,7 @@ use super::luks::fill_slot;
 use crate::crypto::key_slot;
 use crate::crypto::passphrase::Passphrase;
 use crate::crypto::sector::SectorCipher;
+use crate::crypto::stack::wiping;
 use crate::error::{CreateFault, Misuse};
 use crate::format::cipher_spec::{CipherMode, CipherSpec, HashAlgorithm};
 use crate::format::luks::LuksHeader;
@@ -110,7 +111,7 @@ impl EncryptOptions {
 
     pub(in crate::image) async fn seal(&self) -> Result<Sealed, Misuse> {
         Ok(Sealed(match &self.luks {
-            Some(luks) => Some(luks.seal(&self.passphrase).await?),
+            Some(luks) => Some(wiping(luks.seal(&self.passphrase)).await?),
             None => None,
         }))
     }

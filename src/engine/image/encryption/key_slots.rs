@@ -15,6 +15,7 @@ use super::key_material::{Entropy, KeyOptions};
 use super::luks::{Luks, fill_slot};
 use super::unlock::DEFAULT_MAX_ITERATIONS;
 use crate::crypto::passphrase::Passphrase;
+use crate::crypto::stack::wiping;
 use crate::error::{Error, Misuse};
 use crate::format::luks::{KeySlot, LuksHeader};
 use crate::image::Image;
@@ -39,7 +40,7 @@ impl<S: StorageMut> Image<S> {
         new: impl Into<Passphrase>,
         options: &KeyOptions,
     ) -> Result<usize, Error<S::Error>> {
-        let (slots, _, slot) = self.fill_key_slot(&existing.into(), &new.into(), options).await?;
+        let (slots, _, slot) = wiping(self.fill_key_slot(&existing.into(), &new.into(), options)).await?;
         drop(slots);
         Ok(slot)
     }
@@ -55,7 +56,7 @@ impl<S: StorageMut> Image<S> {
         new: impl Into<Passphrase>,
         options: &KeyOptions,
     ) -> Result<usize, Error<S::Error>> {
-        let (slots, opened, slot) = self.fill_key_slot(&old.into(), &new.into(), options).await?;
+        let (slots, opened, slot) = wiping(self.fill_key_slot(&old.into(), &new.into(), options)).await?;
         slots.erase(opened, &*options.entropy).await?;
         Ok(slot)
     }

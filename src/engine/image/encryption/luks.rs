@@ -102,8 +102,8 @@ impl Luks {
     }
 
     async fn is_key(&self, hash: HashAlgorithm, key: &[u8], derivation: &dyn KeyDerivation) -> Result<bool, Misuse> {
-        let mut digest = [0; DIGEST_BYTES];
-        derive(derivation, key_slot::digest_of(&self.header, hash, key), &mut digest).await?;
+        let mut digest = Zeroizing::new([0; DIGEST_BYTES]);
+        derive(derivation, key_slot::digest_of(&self.header, hash, key), &mut *digest).await?;
         Ok(key_slot::is_same(&digest, &self.header.digest))
     }
 

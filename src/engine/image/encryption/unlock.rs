@@ -10,6 +10,7 @@ use super::key_derivation::{KeyDerivation, SynchronousDerivation};
 use super::luks::Luks;
 use crate::crypto::passphrase::Passphrase;
 use crate::crypto::sector::SectorCipher;
+use crate::crypto::stack::wiping;
 use crate::error::{Error, Missing};
 use crate::format::header::Encryption;
 use crate::image::open::header::StoredHeader;
@@ -89,7 +90,7 @@ impl Keys {
         let cipher = match luks {
             None => SectorCipher::legacy(passphrase.bytes()),
             Some(luks) => {
-                let opened = luks.open(file, &passphrase, &*self.derivation, self.max_iterations).await?;
+                let opened = wiping(luks.open(file, &passphrase, &*self.derivation, self.max_iterations)).await?;
                 Some(opened.cipher)
             }
         };
