@@ -1,4 +1,4 @@
-//! What can go wrong when a volume is read.
+//! The errors of reading a volume.
 
 use std::fmt;
 use std::ops::Range;
@@ -6,7 +6,7 @@ use std::ops::Range;
 /// The result of an operation on a volume.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// Why an operation failed.
+/// The error of an operation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Error {
     /// The operation needs these bytes of the disk. Provide them, then call it again.
@@ -15,10 +15,10 @@ pub enum Error {
     Failed(Code, String),
 }
 
-/// The kind of a failure.
+/// The kind of an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Code {
-    /// There is no file or directory of that name.
+    /// There is no file or directory with that name.
     NotFound,
     /// The path leads through something that is not a directory.
     NotADirectory,
@@ -28,13 +28,13 @@ pub enum Code {
     NotAFile,
     /// The path does not lead to a symbolic link.
     NotALink,
-    /// A name of this kind exists already.
+    /// The name exists already.
     Exists,
     /// The directory is not empty.
     NotEmpty,
-    /// The volume has no room left.
+    /// The volume is full.
     NoSpace,
-    /// The volume can only be read.
+    /// The volume is read-only.
     ReadOnly,
     /// The file system, or a feature that this file needs, is not supported.
     Unsupported,
@@ -51,7 +51,7 @@ pub enum Code {
 }
 
 impl Code {
-    /// The name of the code, as JavaScript sees it.
+    /// The name of the code in JavaScript.
     pub const fn name(self) -> &'static str {
         match self {
             Self::NotFound => "NOT_FOUND",

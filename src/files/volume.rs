@@ -8,23 +8,23 @@ use crate::fs::{FileSystem, Found, Kind, Metadata, Path, Usage, mount};
 use crate::probe::Type;
 use crate::source::{Cache, Device};
 
-/// Limits that a real file system does not reach, and a damaged one may.
+/// Limits that only a damaged file system reaches.
 mod limits {
-    /// The names of a path.
+    /// The number of names in a path.
     pub(super) const DEPTH: usize = 256;
-    /// The bytes of a name. HFS+ has up to 765.
+    /// The length of a name in bytes. HFS+ allows 765.
     pub(super) const NAME: usize = 1024;
-    /// The bytes of a path, or of a symbolic link's target.
+    /// The length of a path, or of a symbolic link's target, in bytes.
     pub(super) const PATH: usize = 64 << 10;
-    /// The symbolic links on one path, as in Linux.
+    /// The number of symbolic links on one path, as in Linux.
     pub(super) const LINKS: usize = 40;
-    /// The bytes of one read.
+    /// The length of one read in bytes.
     pub(super) const READ: usize = 16 << 20;
-    /// How many paths are remembered as links or not.
+    /// The most cached paths, with whether they are links.
     pub(super) const REMEMBERED: usize = 4096;
 }
 
-/// A volume. It is mounted by the first call.
+/// A volume, which the first call mounts.
 ///
 /// Every method may fail with [`Error::Need`](crate::Error::Need): provide those bytes to the cache, then call it again.
 pub struct Volume {
@@ -32,7 +32,7 @@ pub struct Volume {
     device: Rc<dyn Device>,
     kind: Type,
     fs: Option<Box<dyn FileSystem>>,
-    /// The targets of symbolic links, and `None` for what is none, by path.
+    /// The targets of symbolic links by path; `None` for other files.
     links: HashMap<Path, Option<Vec<u8>>>,
 }
 
@@ -41,9 +41,9 @@ pub struct Volume {
 pub struct Entry {
     /// The name's bytes.
     pub name: Vec<u8>,
-    /// The kind, also where nothing else is known.
+    /// The kind, even if nothing else is known.
     pub kind: Kind,
-    /// What it is, or why that cannot be read.
+    /// The metadata, or the reason why it cannot be read.
     pub metadata: std::result::Result<Metadata, String>,
 }
 
@@ -56,12 +56,13 @@ pub struct Listing {
 }
 
 impl Volume {
-    /// The volume of type `kind` on `device`, which reads through `cache`.
+    /// Creates a volume of type `kind` on `device`, which reads through `cache`.
     pub fn new(cache: Rc<Cache>, device: Rc<dyn Device>, kind: Type) -> Self {
         Self { cache, device, kind, fs: None, links: HashMap::new() }
     }
 
-    /// What is at `path`. A symbolic link at its end is followed if `follow` says so; those before it always are.
+    /// Returns the metadata of the file at `path`. A symbolic link at its end is followed if `follow` is true; those
+    /// before it always are.
     pub fn stat(&mut self, path: &[u8], follow: bool) -> Result<Metadata> {
         self.run(|volume| {
             let path = volume.resolve(path, follow)?;
@@ -82,12 +83,12 @@ impl Volume {
         })
     }
 
-    /// The next entries of a listing, at most `count`. Empty at the end.
+    /// Returns the next entries of a listing, at most `count`. Empty at the end.
     pub fn next(&mut self, listing: &mut Listing, count: usize) -> Result<Vec<Entry>> {
         while listing.ready.len() < count
             && let Some(found) = listing.found.get(listing.next)
         {
-            // What is ready stays so if the next entry needs more bytes.
+            // The complete entries are kept if the next entry needs more bytes.
             let entry = self.run(|volume| volume.entry(&listing.path, found))?;
             listing.ready.push(entry);
             listing.next += 1;
@@ -95,7 +96,7 @@ impl Volume {
         Ok(std::mem::take(&mut listing.ready))
     }
 
-    /// Reads up to `length` bytes of the file at `path` from `offset` on. Fewer only at its end.
+    /// Reads up to `length` bytes at `offset` of the file at `path`. Returns fewer only at its end.
     pub fn read(&mut self, path: &[u8], offset: u64, length: usize) -> Result<Vec<u8>> {
         self.run(|volume| {
             let path = volume.resolve(path, true)?;
@@ -118,7 +119,7 @@ impl Volume {
         })
     }
 
-    /// The target of the symbolic link at `path`, as stored.
+    /// Returns the target of the symbolic link at `path`, as stored.
     pub fn read_link(&mut self, path: &[u8]) -> Result<Vec<u8>> {
         self.run(|volume| {
             let path = volume.resolve(path, false)?;
@@ -128,12 +129,12 @@ impl Volume {
         })
     }
 
-    /// The label, if the file system keeps one where only a mount finds it.
+    /// Returns the label, if only a mount finds it.
     pub fn label(&mut self) -> Result<Option<String>> {
         self.run(|volume| volume.fs()?.label())
     }
 
-    /// The used and free bytes. Counts them if the file system keeps no sum; `None` if it cannot.
+    /// Returns the used and free bytes. Counts them if the file system stores no totals; `None` if it cannot.
     pub fn usage(&mut self) -> Result<Option<Usage>> {
         self.run(|volume| volume.fs()?.usage())
     }
@@ -145,7 +146,7 @@ impl Volume {
         }
         let known = self.links.len();
         let result = cache.call(|| operation(self));
-        // What a call that missed bytes found out about links is not to be trusted.
+        // A call that missed bytes may have cached wrong information about links.
         if matches!(result, Err(crate::Error::Need(_))) && self.links.len() != known {
             self.links.clear();
         }
@@ -168,7 +169,7 @@ impl Volume {
         })
     }
 
-    /// The path without symbolic links, `.` and `..`. It never leaves the volume: above the root is the root.
+    /// Resolves symbolic links, `.` and `..` in a path. It never leaves the volume: the parent of the root is the root.
     fn resolve(&mut self, path: &[u8], follow: bool) -> Result<Path> {
         if path.len() > limits::PATH {
             return Err(Code::Limit.error("the path is too long"));
@@ -213,7 +214,7 @@ impl Volume {
         Ok(at)
     }
 
-    /// The target of the symbolic link at `path`, or `None` if it is something else.
+    /// Returns the target of the symbolic link at `path`, or `None` for another file.
     fn target(&mut self, path: &Path) -> Result<Option<Vec<u8>>> {
         if let Some(target) = self.links.get(path) {
             return Ok(target.clone());
@@ -235,7 +236,7 @@ fn split(path: &[u8]) -> impl Iterator<Item = Vec<u8>> {
     path.split(|byte| *byte == b'/').filter(|name| !name.is_empty() && *name != b".").map(<[u8]>::to_vec)
 }
 
-/// A name that cannot be part of a path is damage.
+/// Checks a name: one that cannot be part of a path is damage.
 fn check_name(name: &[u8]) -> std::result::Result<(), String> {
     if name.is_empty() || name == b"." || name == b".." {
         return Err("the name is empty, or stands for a directory".into());

@@ -1,7 +1,7 @@
-//! The bridge to JavaScript: no logic of its own.
+//! The bridge to JavaScript, without logic of its own.
 //!
 //! Each call returns `{ value }`, or `{ need: [offset, length] }` if bytes of the disk are missing: the caller provides
-//! them and calls again. What cannot succeed is thrown as `{ code, message }`.
+//! them and calls again. Errors are thrown as `{ code, message }`.
 
 mod object;
 
@@ -18,7 +18,7 @@ use crate::source::{Cache, Device, ReadSync};
 use crate::volume::{Entry, Listing, Volume};
 use object::{Object, integer, number};
 
-/// A disk whose volumes are read.
+/// A disk and its volumes.
 #[wasm_bindgen]
 pub struct WasmFiles {
     cache: Rc<Cache>,
@@ -27,7 +27,7 @@ pub struct WasmFiles {
 
 #[wasm_bindgen]
 impl WasmFiles {
-    /// The disk of `size` bytes. `read_sync(offset, into)` fills an array, or returns false.
+    /// Creates a disk of `size` bytes. `read_sync(offset, into)` fills an array, or returns false.
     #[wasm_bindgen(constructor)]
     pub fn new(size: f64, read_sync: Option<Function>) -> Self {
         let read_sync = read_sync.map(|read| -> ReadSync {
@@ -45,18 +45,18 @@ impl WasmFiles {
         Self { cache: Rc::new(Cache::new(integer(size), read_sync)), scan: None }
     }
 
-    /// Takes bytes that were needed.
+    /// Receives bytes that a call needed.
     pub fn provide(&self, offset: f64, bytes: &[u8]) {
         self.cache.provide(integer(offset), bytes);
     }
 
-    /// Forgets what was read, because the disk has changed.
+    /// Drops all cached bytes, because the disk has changed.
     pub fn forget(&mut self) {
         self.cache.clear();
         self.scan = None;
     }
 
-    /// What was counted: calls, reruns, requests, bytes.
+    /// Returns the counters: calls, reruns, requests, bytes.
     pub fn statistics(&self) -> JsValue {
         let statistics = self.cache.statistics();
         Object::new()
@@ -133,7 +133,7 @@ pub struct WasmVolume {
 
 #[wasm_bindgen]
 impl WasmVolume {
-    /// What is at `path`.
+    /// Returns the metadata of the file at `path`.
     pub fn stat(&mut self, path: &[u8], follow: bool) -> std::result::Result<JsValue, JsValue> {
         answer(self.volume.stat(path, follow).map(|metadata| describe(&metadata).into()))
     }
@@ -151,7 +151,7 @@ impl WasmVolume {
         }))
     }
 
-    /// The next entries of a listing; none at its end.
+    /// Returns the next entries of a listing; none at its end.
     pub fn next(&mut self, listing: usize, count: usize) -> std::result::Result<JsValue, JsValue> {
         let volume = &mut self.volume;
         answer(match self.listings.get_mut(listing) {
@@ -174,13 +174,13 @@ impl WasmVolume {
         answer(self.volume.read(path, integer(offset), length).map(|bytes| Uint8Array::from(&bytes[..]).into()))
     }
 
-    /// The target of a symbolic link, as bytes.
+    /// Returns the target of a symbolic link, as bytes.
     #[wasm_bindgen(js_name = readLink)]
     pub fn read_link(&mut self, path: &[u8]) -> std::result::Result<JsValue, JsValue> {
         answer(self.volume.read_link(path).map(|target| Uint8Array::from(&target[..]).into()))
     }
 
-    /// The label and the usage, as the mounted file system has them.
+    /// Returns the label and the usage that the mounted file system reports.
     pub fn facts(&mut self) -> std::result::Result<JsValue, JsValue> {
         answer(self.volume.label().and_then(|label| {
             let usage = self.volume.usage()?;

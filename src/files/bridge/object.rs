@@ -1,4 +1,4 @@
-//! Plain JavaScript objects, made member by member.
+//! Plain JavaScript objects, built member by member.
 
 use js_sys::{Array, Uint8Array};
 use wasm_bindgen::prelude::*;
@@ -21,7 +21,7 @@ impl Object {
         Self(Members::new())
     }
 
-    /// The object with one more member.
+    /// Sets a member.
     pub(super) fn with(self, name: &str, value: impl Value) -> Self {
         let value = value.to_js();
         if !value.is_undefined() {
@@ -37,19 +37,19 @@ impl From<Object> for JsValue {
     }
 }
 
-/// A size or an offset as JavaScript has it. Disks end before 2^53.
+/// Converts a size or an offset to a number. Disks end before 2^53.
 #[expect(clippy::cast_precision_loss, reason = "a damaged file system may claim more; it is only shown then")]
 pub(super) fn number(value: u64) -> f64 {
     value as f64
 }
 
-/// A size or an offset that JavaScript gave.
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the package gives integers from 0")]
+/// Converts a size or an offset from JavaScript.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the package passes integers from 0")]
 pub(super) fn integer(number: f64) -> u64 {
     number as u64
 }
 
-/// What a member can be.
+/// A value that a member can have.
 pub(super) trait Value {
     fn to_js(self) -> JsValue;
 }

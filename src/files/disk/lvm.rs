@@ -1,7 +1,7 @@
-//! Volumes of LVM2: linear and striped ones.
+//! LVM2 volumes: linear and striped.
 //!
-//! Each physical volume has a copy of the group's metadata, as text. A logical volume is a list of segments, each of which
-//! lies on one physical volume, or on several in turns.
+//! Each physical volume has a copy of the group's metadata, as text. A logical volume is a list of segments. A segment
+//! lies on one physical volume, or is striped over several.
 
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -14,10 +14,10 @@ use crate::source::{Device, ReadFailed};
 const LONGEST_TEXT: u64 = 16 << 20;
 /// Nesting in the text; real metadata has four levels.
 const DEEPEST: usize = 16;
-/// Devices within devices: a physical volume on a logical one, and so on.
+/// The deepest nesting of devices, such as a physical volume on a logical one.
 const MOST_VOLUMES: usize = 4096;
 
-/// Writes the 32 letters of an identifier as LVM shows it.
+/// Formats the 32 letters of an identifier as LVM shows it.
 pub(crate) fn id(letters: &[u8]) -> Option<String> {
     let text = std::str::from_utf8(letters).ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_graphic()))?;
     let ends = [6, 10, 14, 18, 22, 26, 32];
@@ -43,7 +43,7 @@ pub(super) fn add_volumes(scan: &mut Scan) {
             let Value::Section(group) = value else { continue };
             let sequence = group.number("seqno").unwrap_or(0);
             match groups.iter_mut().find(|(_, held, _)| *held == name) {
-                // The copies may differ after a crash: the newest counts.
+                // The copies may differ after a crash: the newest one is used.
                 Some(held) if held.0 < sequence => *held = (sequence, name, group),
                 Some(_) => {}
                 None => groups.push((sequence, name, group)),
@@ -61,11 +61,11 @@ pub(super) fn add_volumes(scan: &mut Scan) {
 
 fn volumes(group_name: &str, group: &Section, devices: &HashMap<String, Rc<dyn Device>>) -> Vec<Found> {
     const SECTOR: u64 = 512;
-    let mut places = Places::new();
+    let mut physical_volumes = PhysicalVolumes::new();
     for (name, physical) in group.section("physical_volumes").into_iter().flat_map(Section::sections) {
         let start = physical.number("pe_start").unwrap_or(0).saturating_mul(SECTOR);
         let device = physical.text("id").and_then(|id| devices.get(&id.replace('-', "")));
-        places.insert(name, (device.cloned(), start));
+        physical_volumes.insert(name, (device.cloned(), start));
     }
     let extent = group.number("extent_size").unwrap_or(0).saturating_mul(SECTOR);
     let mut found = Vec::new();
@@ -73,9 +73,9 @@ fn volumes(group_name: &str, group: &Section, devices: &HashMap<String, Rc<dyn D
         if !logical.list("status").any(|flag| flag == "VISIBLE") {
             continue;
         }
-        let (device, problem) = match logical_volume(logical, extent, &places) {
+        let (device, problem) = match logical_volume(logical, extent, &physical_volumes) {
             Ok(device) => (device, None),
-            Err((size, problem)) => (Mapped { size, pieces: Vec::new() }, Some(problem)),
+            Err((size, problem)) => (Mapped { size, segments: Vec::new() }, Some(problem)),
         };
         let device: Rc<dyn Device> = Rc::new(device);
         let recognised = if problem.is_none() { recognise(&*device) } else { None };
@@ -91,11 +91,15 @@ fn volumes(group_name: &str, group: &Section, devices: &HashMap<String, Rc<dyn D
     found
 }
 
-/// The physical volumes by name: the device, unless it is missing, and where its extents begin.
-type Places<'a> = HashMap<&'a str, (Option<Rc<dyn Device>>, u64)>;
+/// The physical volumes by name: the device, unless it is missing, and the offset of its extents.
+type PhysicalVolumes<'a> = HashMap<&'a str, (Option<Rc<dyn Device>>, u64)>;
 
-/// The bytes of a logical volume, or its size and why it cannot be read.
-fn logical_volume(logical: &Section, extent: u64, places: &Places<'_>) -> Result<Mapped, (u64, String)> {
+/// Maps a logical volume. Fails with its size and the reason if it cannot be read.
+fn logical_volume(
+    logical: &Section,
+    extent: u64,
+    physical_volumes: &PhysicalVolumes<'_>,
+) -> Result<Mapped, (u64, String)> {
     const SECTOR: u64 = 512;
     let segments: Vec<&Section> = logical
         .sections()
@@ -104,7 +108,7 @@ fn logical_volume(logical: &Section, extent: u64, places: &Places<'_>) -> Result
         .collect();
     let length = |segment: &Section| segment.number("extent_count").unwrap_or(0).saturating_mul(extent);
     let size = segments.iter().fold(0_u64, |sum, segment| sum.saturating_add(length(segment)));
-    let mut pieces = Vec::new();
+    let mut mapped = Vec::new();
     for segment in segments {
         let kind = segment.text("type").unwrap_or("unknown");
         if kind != "striped" && kind != "linear" {
@@ -116,7 +120,7 @@ fn logical_volume(logical: &Section, extent: u64, places: &Places<'_>) -> Result
             let [Value::Text(name), Value::Number(at)] = pair else {
                 return Err((size, "its metadata is damaged".into()));
             };
-            let (device, start) = places.get(&**name).ok_or((size, "its metadata is damaged".to_owned()))?;
+            let (device, start) = physical_volumes.get(&**name).ok_or((size, "its metadata is damaged".to_owned()))?;
             let device = device.clone().ok_or((size, format!("the physical volume {name} is on another disk")))?;
             stripes.push((device, start.saturating_add(at.saturating_mul(extent))));
         }
@@ -125,25 +129,25 @@ fn logical_volume(logical: &Section, extent: u64, places: &Places<'_>) -> Result
             return Err((size, "its metadata is damaged".into()));
         }
         let start = segment.number("start_extent").unwrap_or(0).saturating_mul(extent);
-        pieces.push(Piece { start, length: length(segment), stripes, stripe });
+        mapped.push(Segment { start, length: length(segment), stripes, stripe });
     }
-    pieces.sort_by_key(|piece| piece.start);
-    Ok(Mapped { size, pieces })
+    mapped.sort_by_key(|segment| segment.start);
+    Ok(Mapped { size, segments: mapped })
 }
 
 /// A logical volume.
 struct Mapped {
     size: u64,
-    /// In the order of their starts.
-    pieces: Vec<Piece>,
+    /// Sorted by start.
+    segments: Vec<Segment>,
 }
 
-struct Piece {
+struct Segment {
     start: u64,
     length: u64,
-    /// The devices that the piece lies on in turns, and where it begins on each.
+    /// The devices over which the segment is striped, and its offset on each.
     stripes: Vec<Place>,
-    /// How many bytes lie on one device before it is the next one's turn. Not used with one device.
+    /// The stripe size in bytes. Not used with one device.
     stripe: u64,
 }
 
@@ -158,16 +162,16 @@ impl Device for Mapped {
         let mut at = offset;
         let mut left = into;
         while !left.is_empty() {
-            let next = self.pieces.partition_point(|piece| piece.start <= at);
-            let piece = next.checked_sub(1).and_then(|index| self.pieces.get(index)).ok_or(ReadFailed)?;
-            let within = at - piece.start;
-            let (number, place, room) = if let [_] = &piece.stripes[..] {
-                (0, within, piece.length.saturating_sub(within))
+            let next = self.segments.partition_point(|segment| segment.start <= at);
+            let segment = next.checked_sub(1).and_then(|index| self.segments.get(index)).ok_or(ReadFailed)?;
+            let within = at - segment.start;
+            let (number, place, room) = if let [_] = &segment.stripes[..] {
+                (0, within, segment.length.saturating_sub(within))
             } else {
-                let count = piece.stripes.len() as u64;
-                let (chunk, rest) = (within / piece.stripe, within % piece.stripe);
-                let room = (piece.stripe - rest).min(piece.length.saturating_sub(within));
-                (chunk % count, chunk / count * piece.stripe + rest, room)
+                let count = segment.stripes.len() as u64;
+                let (chunk, rest) = (within / segment.stripe, within % segment.stripe);
+                let room = (segment.stripe - rest).min(segment.length.saturating_sub(within));
+                (chunk % count, chunk / count * segment.stripe + rest, room)
             };
             if room == 0 {
                 return Err(ReadFailed);
@@ -175,7 +179,7 @@ impl Device for Mapped {
             let count = left.len().min(usize::try_from(room).unwrap_or(usize::MAX));
             let (now, rest) = left.split_at_mut(count);
             let number = usize::try_from(number).map_err(|_| ReadFailed)?;
-            let (device, start) = piece.stripes.get(number).ok_or(ReadFailed)?;
+            let (device, start) = segment.stripes.get(number).ok_or(ReadFailed)?;
             device.read_at(start.checked_add(place).ok_or(ReadFailed)?, now)?;
             left = rest;
             at += count as u64;
@@ -184,13 +188,13 @@ impl Device for Mapped {
     }
 }
 
-/// The identifier of a physical volume, without hyphens, and the newest text of its group.
+/// Reads the identifier of a physical volume, without hyphens, and the newest text of its group.
 fn physical_volume(device: &dyn Device) -> Option<(String, Section)> {
     let at = At(device);
     let label = (0..4).map(|sector| sector * 512).find(|offset| at.is(*offset, b"LABELONE"))?;
     let header = label + u64::from(at.u32(label + 20)?);
     let id = String::from_utf8(at.bytes::<32>(header)?.to_vec()).ok()?;
-    // Two lists of places, each ended by zeros: data, then metadata.
+    // Two lists of areas, each ended by zeros: data, then metadata.
     let mut entry = header + 40;
     let mut lists = [Vec::new(), Vec::new()];
     for list in &mut lists {
@@ -204,12 +208,12 @@ fn physical_volume(device: &dyn Device) -> Option<(String, Section)> {
         }
     }
     let [_, areas] = lists;
-    // A physical volume may have no copy of the metadata: another one has it then.
+    // A physical volume may have no copy of the metadata: then another one has it.
     let text = areas.into_iter().find_map(|(offset, size)| text(&at, offset, size)).unwrap_or_default();
     Some((id, parse(&text)?))
 }
 
-/// The text in a metadata area, which is a ring behind a header of one sector.
+/// Reads the text in a metadata area, which is a ring buffer after a header of one sector.
 fn text(at: &At<'_>, area: u64, size: u64) -> Option<String> {
     const HEADER: u64 = 512;
     const MAGIC: &[u8] = b" LVM2 x[5A%r0N*>";
@@ -303,7 +307,7 @@ fn section(tokens: &mut Tokens<'_>, depth: usize) -> Option<Section> {
 fn value(tokens: &mut Tokens<'_>) -> Option<Value> {
     match tokens.next()? {
         Token::Text(text) => Some(Value::Text(text)),
-        // Numbers that are none of ours, such as a fraction, are kept as text.
+        // Other numbers, such as fractions, are kept as text.
         Token::Word(word) => Some(word.parse().map_or_else(|_| Value::Text(word.to_owned()), Value::Number)),
         Token::Mark('[') => {
             let mut items = Vec::new();

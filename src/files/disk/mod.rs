@@ -1,4 +1,4 @@
-//! What is on a disk: partitions, groups of volumes, containers, and the file systems in them.
+//! The contents of a disk: partitions, volume groups, containers, and the file systems in them.
 
 mod lvm;
 mod table;
@@ -13,28 +13,28 @@ pub use table::{Partition, Scheme};
 
 /// A part of the disk that can hold files.
 pub struct Found {
-    /// The name that stays the same as long as the disk's layout does, such as `p1` or `p2/vg/root`.
+    /// An identifier that is stable while the disk's layout is, such as `p1` or `p2/vg/root`.
     pub id: String,
     /// The partition, if it is one.
     pub partition: Option<Partition>,
-    /// Where it begins on the disk, if it is one range of it.
+    /// Its offset on the disk, if it is one contiguous range.
     pub offset: Option<u64>,
     /// Its bytes.
     pub device: Rc<dyn Device>,
-    /// What it holds, if that is known.
+    /// The recognised contents, if any.
     pub recognised: Option<Recognised>,
-    /// Why it cannot be read, if that is known.
+    /// The reason why it cannot be read, if there is one.
     pub problem: Option<String>,
 }
 
-/// All that was found on a disk.
+/// The result of scanning a disk.
 #[derive(Default)]
 pub struct Scan {
     /// The partition table's kind.
     pub scheme: Option<Scheme>,
     /// The volumes, in the order of the disk.
     pub volumes: Vec<Found>,
-    /// What is wrong with the disk's layout.
+    /// The problems of the disk's layout.
     pub problems: Vec<String>,
 }
 
@@ -55,7 +55,8 @@ pub fn scan(disk: &Rc<dyn Device>) -> Scan {
             Err(problem) => scan.problems.push(problem),
         }
     }
-    // An image of a disc can be partitioned too, for starting from a stick. Other file systems next to a table are remains.
+    // An optical disc image can have partitions too, to boot from a USB stick. Other file systems next to a table are
+    // remains.
     let is_disc = whole.as_ref().is_some_and(|whole| matches!(whole.kind, Type::Iso9660 | Type::Udf));
     if is_disc {
         scan.volumes.retain(|volume| volume.offset != Some(0));

@@ -1,4 +1,4 @@
-//! Partition tables, by the crate hadris-part.
+//! Partition tables, read by the crate hadris-part.
 
 use std::rc::Rc;
 
@@ -20,9 +20,9 @@ pub enum Scheme {
 /// An entry of a partition table.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Partition {
-    /// The number, as Linux counts: logical partitions from 5 on.
+    /// The number, as in Linux: logical partitions start at 5.
     pub number: usize,
-    /// Where it begins, in bytes.
+    /// The offset in bytes.
     pub offset: u64,
     /// Its length in bytes.
     pub size: u64,
@@ -42,7 +42,7 @@ pub(super) struct Table {
 
 /// Reads the partition table of `disk`. `Ok(None)` if there is none, and an error in words if it is damaged.
 pub(super) fn read(disk: &Rc<dyn Device>) -> Result<Option<Table>, String> {
-    // Disks with sectors of 4096 bytes count in them, and nothing on the disk says so.
+    // Disks with sectors of 4096 bytes use them as the unit, and nothing on the disk records that.
     let mut result = read_with(disk, 512);
     if !matches!(&result, Ok(Some(table)) if !table.partitions.is_empty())
         && let Ok(Some(table)) = read_with(disk, 4096)

@@ -1,4 +1,4 @@
-//! btrfs, by the crate lambutter.
+//! btrfs, read by the crate lambutter.
 
 use std::rc::Rc;
 
@@ -45,7 +45,7 @@ impl Adapter {
             uid: Some(from.uid),
             gid: Some(from.gid),
             links: Some(u64::from(from.nlink)),
-            // Numbers repeat across subvolumes, of which there are few.
+            // Numbers repeat across subvolumes, but there are few subvolumes.
             id: Some(inode.objectid() ^ inode.subvolume().rotate_left(40)),
             ..Metadata::new(kind, if kind == Kind::Directory { 0 } else { from.size })
         })

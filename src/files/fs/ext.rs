@@ -1,4 +1,4 @@
-//! ext2, ext3 and ext4, by the crate ext4-view.
+//! ext2, ext3 and ext4, read by the crate ext4-view.
 
 use std::rc::Rc;
 
@@ -16,7 +16,7 @@ pub(super) fn mount(device: Rc<dyn Device>) -> Result<Box<dyn FileSystem>> {
 
 struct Adapter {
     fs: Ext4,
-    /// The file that was read last. It knows where its blocks are, which a file opened anew finds out from its start.
+    /// The file that was read last. It has found its blocks, which a newly opened file looks up from its start.
     open: Option<(Path, ext4_view::File)>,
 }
 
@@ -108,7 +108,7 @@ fn kind(of: FileType) -> Kind {
 #[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
 fn failed(error: Ext4Error) -> Error {
     let message = error.to_string();
-    // What the crate makes of a hole that a whole block of block numbers is missing for. Files with extents have none.
+    // The crate's error for a hole for which a whole block of block numbers is missing. Files with extents have none.
     if message.contains("from block 0 (originally 0)") {
         return Code::Unsupported.error("a file with large holes cannot be read where the file system has no extents");
     }

@@ -1,4 +1,4 @@
-//! FAT, exFAT, NTFS, ISO 9660 and UDF, by the hadris crates: they share one interface.
+//! FAT, exFAT, NTFS, ISO 9660 and UDF, read by the hadris crates: they share one interface.
 
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -16,7 +16,7 @@ use super::{FileSystem, Found, Handle, Kind, MAX_ENTRIES, Metadata, Path, Time, 
 use crate::error::{Code, Error, Result};
 use crate::source::{Device, ReadFailed};
 
-/// How many nodes are remembered by their paths.
+/// The most nodes that are cached by path.
 const NODES: usize = 1024;
 
 pub(super) fn fat(device: Rc<dyn Device>) -> Result<Box<dyn FileSystem>> {
@@ -43,8 +43,8 @@ fn options() -> MountOptions {
     MountOptions::new().read_only()
 }
 
-/// The reading half of the crates' interface, so that one copy of the adapter serves them all, and nothing that writes is
-/// built in.
+/// The read-only part of the crates' interface, so that one adapter serves them all and no code that writes is built
+/// in.
 trait Nodes {
     fn root(&self) -> NodeId;
     fn has_links(&self) -> bool;
@@ -106,7 +106,7 @@ impl<F: Hadris<DeviceError = ReadFailed>> Nodes for F {
 
 struct Adapter {
     fs: Box<dyn Nodes>,
-    /// The nodes of paths that were looked up. Each is pinned in `fs` once.
+    /// The cached nodes by path. Each is pinned in `fs` once.
     nodes: HashMap<Path, NodeId>,
 }
 

@@ -1,4 +1,4 @@
-//! HFS+, by the crate hfsplus.
+//! HFS+, read by the crate hfsplus.
 
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::rc::Rc;
@@ -10,9 +10,9 @@ use super::{FileSystem, Found, Handle, Kind, MAX_ENTRIES, Metadata, Path, Time, 
 use crate::error::{Code, Error, Result};
 use crate::source::Device;
 
-/// The crate's reader of a file knows the first ones.
+/// The crate's reader of a file supports this many extents.
 const KNOWN_EXTENTS: u32 = 8;
-/// A compressed file is decompressed as a whole, so it may not be larger.
+/// A compressed file is decompressed as a whole, so its size is limited.
 const LARGEST_COMPRESSED: u64 = 256 << 20;
 
 pub(super) fn mount(device: Rc<dyn Device>) -> Result<Box<dyn FileSystem>> {
@@ -76,7 +76,7 @@ impl FileSystem for HfsPlus {
                 fs.read_file(&text).map_err(|error| failed(&error))
             });
         }
-        // A file with more extents than the crate's reader knows is read from its start.
+        // A file with more extents than the crate's reader supports is read from its start.
         if stat.data_fork_extents < KNOWN_EXTENTS {
             let mut file = self.fs.open_file(&text).map_err(|error| failed(&error))?;
             return read_at(&mut file, offset, into).map_err(|error| damaged(&error));
@@ -96,7 +96,7 @@ impl FileSystem for HfsPlus {
     }
 
     fn label(&mut self) -> Result<Option<String>> {
-        // The label is the name of the root directory. The crate does not give out the header of the catalog that it read.
+        // The label is the name of the root directory. The crate does not expose the catalog header that it read.
         let mut reader = self.device.clone();
         let header = self.fs.volume_header().clone();
         let catalog = btree::read_btree_header(&mut reader, &header.catalog_file, header.block_size);
@@ -126,7 +126,7 @@ fn read_at(file: &mut (impl Read + Seek), offset: u64, into: &mut [u8]) -> io::R
     Ok(done)
 }
 
-/// Reads from a file that can only be had as a whole, which stays in memory for the next read.
+/// Reads from a file that can only be read as a whole, and keeps it in memory for the next read.
 fn read_whole(
     whole: &mut Whole,
     path: &Path,
@@ -148,7 +148,7 @@ fn read_whole(
     Ok(count)
 }
 
-/// Takes a part of what is written, and ends the writing behind it.
+/// Keeps a range of the written bytes, and stops the writer after it.
 struct Window<'a> {
     skip: u64,
     into: &'a mut [u8],

@@ -17,17 +17,17 @@ pub(crate) use reader::disk_reader;
 
 /// A mounted file system that can be read.
 ///
-/// A path is a list of names from the root on. No name is `.` or `..`, and no directory on the way is a symbolic link:
-/// [`Volume`](crate::Volume) resolves paths. A call whose bytes are missing fails in any way and is run again, so an
-/// implementation keeps nothing from a call that failed.
+/// A path is a list of names from the root. No name is `.` or `..`, and no directory on the path is a symbolic link:
+/// [`Volume`](crate::Volume) resolves paths. A call that misses bytes fails with any error and is run again, so an
+/// implementation keeps nothing from a failed call.
 pub trait FileSystem {
-    /// What is at `path`. A symbolic link is not followed.
+    /// Returns the metadata of the file at `path`. A symbolic link is not followed.
     fn stat(&mut self, path: &Path) -> Result<Metadata>;
 
-    /// The entries of the directory at `path`, without `.` and `..`, at most [`MAX_ENTRIES`].
+    /// Returns the entries of the directory at `path`, without `.` and `..`, at most [`MAX_ENTRIES`].
     fn list(&mut self, path: &Path) -> Result<Vec<Found>>;
 
-    /// What the entry of a listing is.
+    /// Returns the metadata of an entry of a listing.
     fn stat_found(&mut self, path: &Path, found: &Found) -> Result<Metadata> {
         match &found.handle {
             Handle::Known(metadata) => Ok(metadata.clone()),
@@ -35,23 +35,23 @@ pub trait FileSystem {
         }
     }
 
-    /// Reads from the file at `path`. Returns fewer bytes than `into` has only at the file's end.
+    /// Reads from the file at `path`. Returns fewer bytes than `into` holds only at the end of the file.
     fn read(&mut self, path: &Path, offset: u64, into: &mut [u8]) -> Result<usize>;
 
-    /// The target of the symbolic link at `path`, as stored.
+    /// Returns the target of the symbolic link at `path`, as stored.
     fn read_link(&mut self, path: &Path) -> Result<Vec<u8>>;
 
-    /// False if there are no symbolic links, so that a path need not be searched for them.
+    /// Whether there are symbolic links. If not, a path need not be searched for them.
     fn has_links(&self) -> bool {
         true
     }
 
-    /// The label, if only the mounted file system knows it.
+    /// Returns the label, if only the mounted file system knows it.
     fn label(&mut self) -> Result<Option<String>> {
         Ok(None)
     }
 
-    /// The used and free bytes, counted if the file system keeps no sum.
+    /// Returns the used and free bytes, counted if the file system stores no totals.
     fn usage(&mut self) -> Result<Option<Usage>> {
         Ok(None)
     }
@@ -81,7 +81,7 @@ fn too_many(path: &Path) -> Error {
     Code::Limit.error(format!("{} has more than {MAX_ENTRIES} entries", path.shown()))
 }
 
-/// The names from the root of a volume to a file.
+/// A path: the names from the root of a volume to a file.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Path(Vec<Vec<u8>>);
 
@@ -91,12 +91,12 @@ impl Path {
         Self::default()
     }
 
-    /// The names, from the root on.
+    /// The names, starting at the root.
     pub fn names(&self) -> &[Vec<u8>] {
         &self.0
     }
 
-    /// The path of `name` in this directory.
+    /// Returns the path of `name` in this directory.
     #[must_use]
     pub fn join(&self, name: &[u8]) -> Self {
         let mut names = self.0.clone();
@@ -104,13 +104,13 @@ impl Path {
         Self(names)
     }
 
-    /// The path of the directory that this is in, and the name in it. `None` for the root.
+    /// Returns the path of the parent directory, and the name in it. `None` for the root.
     pub fn split(&self) -> Option<(Self, &[u8])> {
         let (name, parent) = self.0.split_last()?;
         Some((Self(parent.to_vec()), name))
     }
 
-    /// The path with slashes, from the root on.
+    /// Returns the path with slashes.
     pub fn to_bytes(&self) -> Vec<u8> {
         if self.0.is_empty() {
             return b"/".to_vec();
@@ -122,7 +122,7 @@ impl Path {
         })
     }
 
-    /// The path with slashes as text. Fails if a name is not UTF-8.
+    /// Returns the path with slashes as text. Fails if a name is not UTF-8.
     fn to_text(&self) -> Result<String> {
         String::from_utf8(self.to_bytes()).map_err(|_| self.missing())
     }
@@ -151,14 +151,14 @@ pub struct Found {
     pub name: Vec<u8>,
     /// The kind, if the directory says it.
     pub kind: Option<Kind>,
-    /// What the adapter needs to find the entry again.
+    /// The adapter's reference to the entry.
     pub handle: Handle,
 }
 
-/// What an adapter knows of an entry without a look-up by name.
+/// An adapter's reference to an entry, which avoids a lookup by name.
 #[derive(Clone, Debug)]
 pub enum Handle {
-    /// Everything.
+    /// All metadata.
     Known(Metadata),
     /// The number of the inode.
     Inode(u64),
@@ -193,20 +193,20 @@ impl Kind {
     }
 }
 
-/// What a file system says about a file. A field that it does not store is `None`.
+/// The metadata of a file. A field that the file system does not store is `None`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Metadata {
     /// The kind.
     pub kind: Kind,
     /// The length in bytes; 0 for a directory.
     pub size: u64,
-    /// The last change of the content.
+    /// The time of the last change of the contents.
     pub modified: Option<Time>,
-    /// The last read.
+    /// The time of the last read.
     pub accessed: Option<Time>,
-    /// The last change of the metadata.
+    /// The time of the last change of the metadata.
     pub changed: Option<Time>,
-    /// The creation.
+    /// The time of the creation.
     pub created: Option<Time>,
     /// The permission bits, with set-user-ID, set-group-ID and sticky.
     pub mode: Option<u32>,
@@ -214,16 +214,16 @@ pub struct Metadata {
     pub uid: Option<u32>,
     /// The group that owns the file.
     pub gid: Option<u32>,
-    /// How many names the file has.
+    /// The number of hard links.
     pub links: Option<u64>,
-    /// A number that all names of one file share.
+    /// A number that all hard links of one file share.
     pub id: Option<u64>,
     /// The DOS attributes: 1 read-only, 2 hidden, 4 system, 32 archive.
     pub attributes: Option<u32>,
 }
 
 impl Metadata {
-    /// Metadata of which only the kind and the size are known.
+    /// Metadata with only the kind and the size.
     pub const fn new(kind: Kind, size: u64) -> Self {
         Self {
             kind,
@@ -251,7 +251,7 @@ pub struct Time {
     pub nanoseconds: u32,
 }
 
-/// How much of a volume is in use.
+/// The usage of a volume.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Usage {
     /// The bytes in use.

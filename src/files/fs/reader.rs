@@ -1,4 +1,4 @@
-//! A device behind the interfaces that the crates read through.
+//! A device with the interfaces through which the crates read.
 
 use std::cell::RefCell;
 use std::io::{self, Read, Seek, SeekFrom};
@@ -8,23 +8,23 @@ use hadris_storage::{BlockIndex, BlockSize};
 
 use crate::source::{Device, ReadFailed};
 
-/// A device as the crates take it, by whichever interface they have.
+/// An adapter from a device to the crates' interfaces.
 #[derive(Clone)]
 pub(super) struct Reader {
     device: Rc<dyn Device>,
     position: u64,
-    /// The sector of the hadris crates. File systems with larger blocks are read as several of these.
+    /// The sector size of the hadris crates. File systems with larger blocks are read in several sectors.
     sector: BlockSize,
     last: Option<Last>,
 }
 
 /// The bytes that a crate read last.
 ///
-/// The crates for btrfs and XFS leave some fields out of their metadata, times among them. The last block that they read
-/// for it has those fields.
+/// The crates for btrfs and XFS omit some fields of their metadata, such as times. The last block that they read
+/// contains those fields.
 pub(super) type Last = Rc<RefCell<Vec<u8>>>;
 
-/// No block of metadata is larger.
+/// The largest metadata block.
 const LARGEST_BLOCK: usize = 64 << 10;
 
 impl Reader {
@@ -38,7 +38,7 @@ impl Reader {
         (Self { device, position: 0, sector: SECTOR, last: Some(last.clone()) }, last)
     }
 
-    /// A reader for tables that count in sectors of `sector` bytes.
+    /// Creates a reader for tables with sectors of `sector` bytes.
     pub(super) fn with_sector(device: Rc<dyn Device>, sector: u32) -> Self {
         Self { sector: BlockSize::new(sector).unwrap_or(SECTOR), ..Self::new(device) }
     }
@@ -124,7 +124,7 @@ impl hadris_storage::sync::BlockDevice for Reader {
     }
 }
 
-/// The disk for a reader of partition tables that counts in sectors of `sector` bytes.
+/// The disk for a reader of partition tables with sectors of `sector` bytes.
 pub(crate) fn disk_reader(
     disk: Rc<dyn Device>,
     sector: u32,

@@ -1,4 +1,4 @@
-//! XFS, by the crate lamxfs.
+//! XFS, read by the crate lamxfs.
 
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -20,11 +20,11 @@ pub(super) fn mount(device: Rc<dyn Device>) -> Result<Box<dyn FileSystem>> {
 struct Adapter {
     fs: Xfs<Reader>,
     last: Last,
-    /// The inodes of paths that were looked up. The crate lists every directory on the way to find one.
+    /// The cached inodes by path. The crate lists every directory on a path to find its inode.
     inodes: HashMap<Path, u64>,
 }
 
-/// How many inodes are remembered by their paths.
+/// The most inodes that are cached by path.
 const INODES: usize = 4096;
 
 impl Adapter {
@@ -112,7 +112,7 @@ fn is_v3(core: &[u8]) -> bool {
     core.get(4).is_some_and(|version| *version >= 3)
 }
 
-/// A time of an inode: seconds and nanoseconds, or nanoseconds since 1901 where the inode has large times.
+/// Decodes a time of an inode: seconds and nanoseconds, or nanoseconds since 1901 if the inode has large times.
 fn time(core: &[u8], at: usize) -> Option<Time> {
     const LARGE_TIMES: u8 = 8;
     let bytes: [u8; 8] = core.get(at..at + 8)?.try_into().ok()?;

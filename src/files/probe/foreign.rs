@@ -73,7 +73,7 @@ fn raid(device: &At<'_>) -> Option<Recognised> {
     Some(recognised.uuid(device.bytes(offset + 16)?).label(&device.bytes::<32>(offset + 32)?))
 }
 
-/// ZFS has its magic number in each block of a ring, of which the first has one on every pool that was written.
+/// ZFS has its magic number in each block of a ring. The first block has one on every pool that was written.
 fn zfs(device: &At<'_>) -> Option<Recognised> {
     const MAGIC: u64 = 0x00ba_b10c;
     let ring = (0..128).map(|index| (128 << 10) + index * 1024);

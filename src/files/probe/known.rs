@@ -1,4 +1,4 @@
-//! Types that are read: what their first blocks say.
+//! Types that can be read: the information in their first blocks.
 
 use super::{At, Recognised, Type};
 
@@ -70,7 +70,8 @@ fn ext(device: &At<'_>) -> Option<Recognised> {
     const SUPERBLOCK: u64 = 1024;
     const HAS_JOURNAL: u32 = 0x4;
     const JOURNAL_DEVICE: u32 = 0x8;
-    // What ext3 knows of the features that matter: file types, recovery, and one of block groups; then of sparse ones, large files.
+    // The features of ext3 that matter: file types, recovery, and one of block groups; then sparse superblocks and
+    // large files.
     const INCOMPATIBLE_EXT3: u32 = 0x16;
     const READ_ONLY_EXT3: u32 = 0x7;
     const SIXTY_FOUR_BIT: u32 = 0x80;
@@ -130,7 +131,7 @@ fn ntfs(device: &At<'_>) -> Option<Recognised> {
     Some(recognised)
 }
 
-/// The label, from the record of the file `$Volume`.
+/// Reads the label from the record of the file `$Volume`.
 fn ntfs_label(device: &At<'_>, sector: u64) -> Option<String> {
     const VOLUME: u64 = 3;
     const VOLUME_NAME: u32 = 0x60;
@@ -169,7 +170,7 @@ fn exfat(device: &At<'_>) -> Option<Recognised> {
     Some(recognised)
 }
 
-/// The label, from the first entries of the root directory.
+/// Reads the label from the first entries of the root directory.
 fn exfat_label(device: &At<'_>, sector_shift: u8) -> Option<String> {
     const LABEL: u8 = 0x83;
     let cluster_shift = device.u8(109).filter(|shift| *shift <= 25)?;
@@ -232,7 +233,7 @@ fn udf(device: &At<'_>) -> Option<Recognised> {
     Some(recognised)
 }
 
-/// The volume identifier, from the primary volume descriptor that the anchor leads to.
+/// Reads the volume identifier from the primary volume descriptor that the anchor points to.
 fn udf_label(device: &At<'_>, block: u64) -> Option<String> {
     const ANCHOR: u16 = 2;
     const PRIMARY: u16 = 1;
@@ -270,7 +271,7 @@ fn iso(device: &At<'_>) -> Option<Recognised> {
     Some(recognised)
 }
 
-/// A serial number as Windows shows it.
+/// Formats a serial number as Windows shows it.
 fn serial(number: u32) -> String {
     format!("{:04X}-{:04X}", number >> 16, number & 0xffff)
 }

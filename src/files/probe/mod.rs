@@ -1,4 +1,4 @@
-//! Recognises what is on a device, and reads what its first blocks say about it.
+//! Recognises the contents of a device, and reads the information in its first blocks.
 
 mod foreign;
 mod known;
@@ -8,18 +8,18 @@ use std::fmt::Write;
 use crate::fs::Usage;
 use crate::source::Device;
 
-/// What a device holds.
+/// The recognised contents of a device.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Recognised {
     /// The type of the file system or container.
     pub kind: Type,
-    /// The name that the user gave it.
+    /// The label.
     pub label: Option<String>,
-    /// Its identifier, written as Linux does.
+    /// The identifier, in the notation of Linux.
     pub uuid: Option<String>,
     /// Its size in bytes, which may be less than the device's.
     pub size: Option<u64>,
-    /// Its used and free bytes, if its first blocks have a sum.
+    /// The used and free bytes, if the first blocks contain totals.
     pub usage: Option<Usage>,
 }
 
@@ -47,13 +47,13 @@ impl Recognised {
     }
 }
 
-/// Recognises what `device` holds. `None` if it is nothing known, or empty.
+/// Recognises the contents of `device`. Returns `None` if they are unknown or empty.
 pub fn recognise(device: &dyn Device) -> Option<Recognised> {
     let device = At(device);
     known::recognise(&device).or_else(|| foreign::recognise(&device))
 }
 
-/// Reads little numbers at offsets.
+/// Reads little-endian numbers at offsets.
 pub(crate) struct At<'a>(pub(crate) &'a dyn Device);
 
 impl At<'_> {
@@ -111,7 +111,7 @@ fn uuid(bytes: [u8; 16]) -> String {
 
 macro_rules! types {
     ($($(#[$doc:meta])* $name:ident $id:literal $title:literal $support:ident,)*) => {
-        /// What can be on a device.
+        /// The type of a device's contents.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         pub enum Type {
             $(#[doc = concat!("`", $title, "`")] $name,)*
@@ -128,7 +128,7 @@ macro_rules! types {
                 match self { $(Self::$name => $title,)* }
             }
 
-            /// What this crate can do with it.
+            /// The support of this crate for the type.
             pub const fn support(self) -> Support {
                 match self { $(Self::$name => Support::$support,)* }
             }
@@ -136,7 +136,7 @@ macro_rules! types {
     };
 }
 
-/// What this crate can do with a type.
+/// The support of this crate for a type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Support {
     /// Files can be read.

@@ -7,16 +7,16 @@ use std::ops::Range;
 use super::device::{Device, ReadFailed};
 use crate::error::{Code, Error, Result};
 
-/// The cache holds the disk in blocks of this many bytes.
+/// The block size of the cache in bytes.
 pub const BLOCK: u64 = 64 << 10;
-/// Blocks that no running call has used are dropped beyond this many.
+/// The most blocks that are kept, besides those that the running call uses.
 const KEPT: usize = 512;
-/// Reads that follow each other read ahead up to this many blocks, which is one part of a stream.
+/// The most blocks that consecutive reads read ahead, which is one part of a stream.
 const MOST_AHEAD: u64 = 64;
-/// One call uses at most this many blocks. A call that needs more fails instead of filling the memory.
+/// The most blocks that one call may use. A call that needs more fails instead of filling the memory.
 const MOST: usize = 4096;
 
-/// Fills the buffer with the bytes of the disk at an offset. Returns false if the disk cannot.
+/// Reads the disk at an offset into the buffer. Returns false if the disk cannot do so synchronously.
 pub type ReadSync = Box<dyn Fn(u64, &mut [u8]) -> bool>;
 
 /// A cache of the disk's blocks. It never waits: a read of a block that is not cached fails and records what is missing.
@@ -30,32 +30,32 @@ pub struct Cache {
     statistics: Cell<Statistics>,
 }
 
-/// What the cache counted.
+/// The counters of the cache.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Statistics {
-    /// The operations that were asked for.
+    /// The number of operations.
     pub calls: u64,
     /// How often an operation ran again because bytes were missing.
     pub reruns: u64,
-    /// The ranges of the disk that were provided.
+    /// The number of ranges of the disk that were provided.
     pub requests: u64,
-    /// The bytes that were provided.
+    /// The number of bytes that were provided.
     pub bytes: u64,
 }
 
 #[derive(Default)]
 struct State {
     blocks: HashMap<u64, Block>,
-    /// Grows with every use, and so orders blocks by their last one.
+    /// A clock that advances with every use, to order the blocks by their last use.
     clock: u64,
-    /// The clock when the running call began. Blocks used since then stay.
+    /// The clock at the start of the running call. Blocks used since then stay.
     began: u64,
     missing: Option<Range<u64>>,
-    /// The call needs more than the cache may hold.
+    /// Whether the call needs more than the cache may hold.
     full: bool,
-    /// The disk failed to read.
+    /// Whether the disk failed to read.
     failed: bool,
-    /// The end of the range that was provided last, and how many blocks it had. A miss there reads ahead.
+    /// The end and the block count of the range that was provided last. A miss there reads ahead.
     last: Option<(u64, u64)>,
 }
 
@@ -65,12 +65,12 @@ struct Block {
 }
 
 impl Cache {
-    /// A cache over a disk of `size` bytes.
+    /// Creates a cache over a disk of `size` bytes.
     pub fn new(size: u64, read_sync: Option<ReadSync>) -> Self {
         Self { size, read_sync, state: RefCell::default(), statistics: Cell::default() }
     }
 
-    /// Runs `operation`. If it missed bytes of the disk, its result is dropped, whatever it is, and [`Error::Need`] says which.
+    /// Runs `operation`. If bytes of the disk were missing, its result is dropped and [`Error::Need`] names the bytes.
     pub fn call<T>(&self, operation: impl FnOnce() -> Result<T>) -> Result<T> {
         {
             let mut state = self.state.borrow_mut();
@@ -104,7 +104,8 @@ impl Cache {
         Err(Error::Need(state.ahead(missing, self.size)))
     }
 
-    /// Takes bytes of the disk. `offset` is where a needed range began; the bytes are whole blocks, except at the disk's end.
+    /// Receives bytes of the disk. `offset` is the start of a needed range. The bytes are whole blocks, except at the
+    /// disk's end.
     pub fn provide(&self, offset: u64, bytes: &[u8]) {
         let mut state = self.state.borrow_mut();
         let mut statistics = self.statistics.get();
@@ -120,12 +121,12 @@ impl Cache {
         state.drop_old(KEPT);
     }
 
-    /// Forgets all blocks, because the disk may have changed.
+    /// Drops all blocks, because the disk may have changed.
     pub fn clear(&self) {
         self.state.borrow_mut().blocks.clear();
     }
 
-    /// What the cache counted until now.
+    /// Returns the counters.
     pub fn statistics(&self) -> Statistics {
         self.statistics.get()
     }
@@ -161,20 +162,21 @@ impl State {
         self.clock
     }
 
-    /// Drops the blocks that were used longest ago until `kept` are left, but none that the running call has used.
+    /// Drops the least recently used blocks until `kept` are left, but none that the running call has used.
     fn drop_old(&mut self, kept: usize) {
         if self.blocks.len() <= kept {
             return;
         }
         let mut uses: Vec<u64> = self.blocks.values().map(|block| block.used).collect();
         uses.sort_unstable();
-        // One eighth more than needed, so that the next ones need no sorting.
+        // Drop one eighth more than needed, so that the next calls need not sort.
         let spared = kept - kept / 8;
         let limit = uses.get(uses.len() - spared).copied().unwrap_or(u64::MAX).min(self.began + 1);
         self.blocks.retain(|_, block| block.used >= limit);
     }
 
-    /// The range to read for `missing`: whole blocks, and more with each miss that continues where the last range ended.
+    /// Returns the range to read for `missing`: whole blocks, and more with each miss that continues where the last
+    /// range ended.
     fn ahead(&self, missing: Range<u64>, size: u64) -> Range<u64> {
         let first = missing.start / BLOCK;
         let needed = missing.end.div_ceil(BLOCK) - first;
@@ -212,7 +214,7 @@ impl Device for Cache {
         if let Some(range) = absent(state)
             && !self.load(state, &range)
         {
-            // Only the first miss counts: what a parser reads after a failed read is not to be trusted.
+            // Only the first miss counts: after a failed read, a parser may read anything.
             state.missing.get_or_insert(range);
             return Err(ReadFailed);
         }

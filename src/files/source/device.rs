@@ -1,8 +1,8 @@
-//! What a parser reads from: a disk, or a part of one.
+//! The sources of a parser: a disk, or a part of one.
 
 use std::rc::Rc;
 
-/// A read that failed: past the end, or of bytes that are not there yet.
+/// A failed read: past the end, or of bytes that are not available yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReadFailed;
 
@@ -16,13 +16,13 @@ impl std::error::Error for ReadFailed {}
 
 /// Bytes that can be read at an offset.
 pub trait Device {
-    /// How many bytes there are.
+    /// The size in bytes.
     fn size(&self) -> u64;
 
-    /// Fills `into` with the bytes at `offset`, or fails.
+    /// Reads the bytes at `offset` into `into`, or fails.
     fn read_at(&self, offset: u64, into: &mut [u8]) -> Result<(), ReadFailed>;
 
-    /// The `N` bytes at `offset`, or `None` if they cannot be read.
+    /// Returns the `N` bytes at `offset`, or `None` if they cannot be read.
     fn bytes<const N: usize>(&self, offset: u64) -> Option<[u8; N]>
     where
         Self: Sized,
@@ -51,7 +51,7 @@ pub struct Slice<D> {
 }
 
 impl<D: Device> Slice<D> {
-    /// The `size` bytes of `device` from `start` on. What lies past the device's end cannot be read.
+    /// Returns the `size` bytes of `device` from `start`. Bytes past the device's end cannot be read.
     pub fn new(device: D, start: u64, size: u64) -> Self {
         Self { device, start, size }
     }

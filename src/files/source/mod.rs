@@ -1,4 +1,4 @@
-//! Where parsers read from: a cache over the disk, and views of it.
+//! The sources of parsers: a cache over the disk, and views of it.
 
 mod cache;
 mod device;
