@@ -27,11 +27,11 @@ impl WasmPacker {
 
     /// Compresses a range of the disk. The value is an object of `lengths` and `bytes`.
     pub fn pack(&mut self, disk: &[u8]) -> JsValue {
-        let packed = self.0.pack(disk);
-        let lengths = Uint32Array::from(packed.lengths.as_slice());
+        let clusters = self.0.pack(disk);
+        let lengths = Uint32Array::from(clusters.lengths.as_slice());
         Object::new()
             .with("lengths", JsValue::from(lengths))
-            .with("bytes", JsValue::from(Uint8Array::from(packed.bytes.as_slice())))
+            .with("bytes", JsValue::from(Uint8Array::from(clusters.bytes.as_slice())))
             .into()
     }
 }

@@ -30,7 +30,7 @@ struct State {
 }
 
 struct Entry {
-    /// Taken out while it is polled, because JavaScript may call back meanwhile.
+    /// `None` while it is polled, because JavaScript may call back meanwhile.
     task: Option<Task>,
     woken: Arc<Woken>,
 }
@@ -146,16 +146,16 @@ impl Tasks {
 
     fn take_woken(&self) -> Vec<(u32, Task, Arc<Woken>)> {
         let mut state = self.state.borrow_mut();
-        let mut taken = Vec::new();
+        let mut ready = Vec::new();
         for slot in self.ready.take() {
             for ((_, number), entry) in state.waiting.range_mut((slot, 0)..=(slot, u32::MAX)) {
                 // A task that is being polled, further up the stack, is visited again after that poll.
                 if entry.task.is_some() && entry.woken.take() {
-                    taken.extend(entry.task.take().map(|task| (*number, task, entry.woken.clone())));
+                    ready.extend(entry.task.take().map(|task| (*number, task, entry.woken.clone())));
                 }
             }
         }
-        taken
+        ready
     }
 
     fn put_back(&self, number: u32, task: Task) {

@@ -33,7 +33,7 @@ pub(crate) enum Stepped {
 
 /// A walk from `start`, for JavaScript.
 pub(crate) struct Batches<W> {
-    /// Taken out while a batch is running.
+    /// `None` while a batch is running.
     walk: Rc<RefCell<Option<W>>>,
     start: u64,
     runtime: Rc<Runtime>,
@@ -49,8 +49,8 @@ impl<W: Walk + 'static> Batches<W> {
     pub(crate) fn next(&self, limit: usize) -> Result<JsValue, JsValue> {
         let (slot, start) = (self.walk.clone(), self.start);
         self.runtime.start(async move {
-            let taken = slot.borrow_mut().take();
-            let mut walk = taken.ok_or_else(|| other("INVALID_ARGUMENT", "the batch before is still under way"))?;
+            let walk = slot.borrow_mut().take();
+            let mut walk = walk.ok_or_else(|| other("INVALID_ARGUMENT", "the batch before is still under way"))?;
             let batch = batch(&mut walk, limit, start).await;
             *slot.borrow_mut() = Some(walk);
             batch.map_err(to_js)

@@ -129,8 +129,9 @@ impl WasmImage {
         if !self.runtime.all_sync() {
             return None;
         }
-        let written =
-            self.image.write_in_place_with(offset, from.byte_count(), |storage, place| storage.write_from(place, from));
+        let written = self.image.write_in_place_with(offset, from.byte_count(), |storage, host_offset| {
+            storage.write_from(host_offset, from)
+        });
         written.map(done)
     }
 }

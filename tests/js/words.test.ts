@@ -19,12 +19,15 @@ interface Word {
 }
 
 const rewritten = [
+  'src/bridge',
   'src/engine/blocking.rs',
   'src/engine/codec',
   'src/engine/crypto',
   'src/engine/error',
+  'src/engine/examples',
   'src/engine/field.rs',
   'src/engine/format',
+  'src/engine/image',
   'src/engine/lib.rs',
   'src/engine/meta',
   'src/engine/ready.rs',

@@ -10,7 +10,7 @@ use qcow2_web::storage::FileStorage;
 use qcow2_web::{Image, OpenOptions};
 
 /// How many bytes are read at once.
-const PIECE: u64 = 1 << 20;
+const SEGMENT: u64 = 1 << 20;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut paths = std::env::args_os().skip(1);
@@ -30,8 +30,8 @@ pub fn convert(from: &Path, to: &Path) -> Result<(), Box<dyn Error>> {
             continue;
         }
         let end = extent.start + extent.length;
-        for offset in (extent.start..end).step_by(usize::try_from(PIECE)?) {
-            buffer.resize(usize::try_from(PIECE.min(end - offset))?, 0);
+        for offset in (extent.start..end).step_by(usize::try_from(SEGMENT)?) {
+            buffer.resize(usize::try_from(SEGMENT.min(end - offset))?, 0);
             wait(image.read_at(offset, &mut buffer))?;
             raw.seek(SeekFrom::Start(offset))?;
             raw.write_all(&buffer)?;

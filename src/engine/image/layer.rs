@@ -171,7 +171,7 @@ impl<S: Storage> Layer<S> {
         }
     }
 
-    /// Reads the data at `host`, which is mapped at `guest`, into `buf`. The range lies within one run.
+    /// Reads the data at `host`, which is mapped at `guest`, into `buf`. The range is within one run.
     pub(crate) async fn read_data(
         &self,
         guest: GuestOffset,

@@ -25,7 +25,7 @@ pub(crate) mod write;
 /// An open image, or one of its snapshots, with its backing chain.
 ///
 /// Every method takes `&self`, requests may overlap, and a future may be dropped at any await. A clone is the same
-/// image: it shares the storages and the caches. Reading a damaged part returns an error and leaves the image usable.
+/// image: it shares the storages and the caches. Reading a corrupt part returns an error and leaves the image usable.
 pub struct Image<S: Storage> {
     top: Rc<Qcow2File<S>>,
     /// The image itself, then its backing file, and so on.

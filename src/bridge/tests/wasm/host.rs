@@ -99,9 +99,9 @@ pub(crate) fn qcow2(backing: Option<&str>) -> Vec<u8> {
     put(56, &1_u32.to_be_bytes());
     put(2 * CLUSTER, &((3 * CLUSTER as u64) | (1 << 63)).to_be_bytes());
     for cluster in 0..2 {
-        let place = DATA + cluster * CLUSTER;
-        put(3 * CLUSTER + cluster * 8, &((place as u64) | (1 << 63)).to_be_bytes());
-        put(place, &[u8::try_from(cluster).unwrap() + 1; CLUSTER]);
+        let offset = DATA + cluster * CLUSTER;
+        put(3 * CLUSTER + cluster * 8, &((offset as u64) | (1 << 63)).to_be_bytes());
+        put(offset, &[u8::try_from(cluster).unwrap() + 1; CLUSTER]);
     }
     if let Some(name) = backing {
         put(8, &200_u64.to_be_bytes());

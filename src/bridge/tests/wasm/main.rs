@@ -49,7 +49,7 @@ fn an_exception_of_a_storage_is_the_cause() {
 }
 
 #[wasm_bindgen_test]
-fn errors_say_where() {
+fn errors_have_an_offset() {
     let (engine, _) = engine();
     let mut file = qcow2(None);
     file[20..24].copy_from_slice(&30_u32.to_be_bytes());

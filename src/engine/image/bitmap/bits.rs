@@ -2,7 +2,6 @@
 
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
-use alloc::collections::btree_map::Entry;
 use core::ops::Range;
 
 /// The number of bitmap bytes per chunk.
@@ -40,10 +39,7 @@ impl Bits {
             if (first, end) == (0, CHUNK_BITS) {
                 self.chunks.insert(chunk, Chunk::Ones);
             } else {
-                let entry = match self.chunks.entry(chunk) {
-                    Entry::Vacant(vacant) => vacant.insert(Chunk::Some(Box::new([0; CHUNK]))),
-                    Entry::Occupied(occupied) => occupied.into_mut(),
-                };
+                let entry = self.chunks.entry(chunk).or_insert_with(|| Chunk::Some(Box::new([0; CHUNK])));
                 if let Chunk::Some(bytes) = entry {
                     set_bits(&mut bytes[..], first..end);
                 }

@@ -14,7 +14,7 @@ type Flags = Vec<(u64, u32)>;
 
 impl<S: Storage> Qcow2File<S> {
     /// Returns the bitmaps of the file, and the flags of the consistent ones. Returns `None` if they cannot be kept up
-    /// to date, because the format has no bitmaps or they are damaged: then the first change drops them.
+    /// to date, because the format has no bitmaps or they are corrupt: then the first change drops them.
     pub(in crate::image) async fn usable_bitmaps(
         &self,
     ) -> Result<Option<(Vec<(BitmapInfo, BitmapTable)>, Flags)>, Error<S::Error>> {

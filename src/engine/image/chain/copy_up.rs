@@ -142,9 +142,9 @@ async fn first_missing<S: StorageMut>(
 fn first_part(geometry: Geometry, start: u64, data: &[u8]) -> (usize, bool) {
     let cluster_size = usize_of(geometry.cluster_size());
     let first = cluster_size - usize_of(geometry.offset_in_cluster(GuestOffset(start)));
-    let (head, tail) = data.split_at(first.min(data.len()));
+    let (first_part, rest) = data.split_at(first.min(data.len()));
     let is_zero = |part: &[u8]| part.iter().all(|byte| *byte == 0);
-    let zero = is_zero(head);
-    let alike = tail.chunks(cluster_size).take_while(|part| is_zero(part) == zero);
-    (head.len() + alike.map(<[u8]>::len).sum::<usize>(), zero)
+    let zero = is_zero(first_part);
+    let alike = rest.chunks(cluster_size).take_while(|part| is_zero(part) == zero);
+    (first_part.len() + alike.map(<[u8]>::len).sum::<usize>(), zero)
 }

@@ -22,7 +22,7 @@ impl<S: StorageMut> Image<S> {
         writeback.check_writable()?;
         let file = &*self.top;
         file.observers.notify(&(0..self.size()));
-        // The first new table lies after the freed clusters; the second takes a free cluster before them.
+        // The first new table is after the freed clusters; the second takes a free cluster before them.
         for _ in 0..2 {
             let old = file.active.l1();
             let mut rewrite = Rewrite::begin(file, writeback, &closed, Steps::none()).await?;

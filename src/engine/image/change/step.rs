@@ -49,7 +49,7 @@ pub(in crate::image) struct Allocation<'a> {
     _held: Option<LockedRange<'a>>,
 }
 
-/// Who locks the guest clusters of a step.
+/// Whether the step or its caller locks the guest clusters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::image) enum LockedBy {
     Step,
@@ -83,8 +83,7 @@ impl<'a, S: StorageMut> Disk<'a, S> {
         }
     }
 
-    /// Returns the write in place of as much of `run` as possible, or `None` if its first byte cannot be written in
-    /// place.
+    /// Returns the write in place of as much of `run` as possible, or `None` if its first byte needs an allocation.
     #[inline]
     pub(in crate::image) fn in_place(&self, run: &Run) -> Attempt<Option<InPlace<'a>>> {
         let Run { mapping: Mapping::Data(host), copied: length @ 1.., .. } = *run else {
@@ -177,15 +176,15 @@ impl Allocation<'_> {
         buf: &[u8],
     ) -> Result<(), Error<S::Error>> {
         let CowRange { start, data_start, data_end, end, .. } = self.cow;
-        let (head, tail) = (usize_of(data_start.0 - start.0), usize_of(end.0 - data_end.0));
+        let (before, after) = (usize_of(data_start.0 - start.0), usize_of(end.0 - data_end.0));
         let fresh = self.host.0 >= disk.file.files.data().untouched() && disk.file.encrypted.is_none();
-        if fresh && image.is_zero(start, head).await? && image.is_zero(data_end, tail).await? {
+        if fresh && image.is_zero(start, before).await? && image.is_zero(data_end, after).await? {
             return disk.write_data(data_start, self.host_of(data_start), buf).await;
         }
-        let mut whole = vec![0; head + buf.len() + tail];
-        image.read_chain(start, &mut whole[..head]).await?;
-        whole[head..head + buf.len()].copy_from_slice(buf);
-        image.read_chain(data_end, &mut whole[head + buf.len()..]).await?;
+        let mut whole = vec![0; before + buf.len() + after];
+        image.read_chain(start, &mut whole[..before]).await?;
+        whole[before..before + buf.len()].copy_from_slice(buf);
+        image.read_chain(data_end, &mut whole[before + buf.len()..]).await?;
         disk.write_data(start, self.host_of(start), &whole).await
     }
 

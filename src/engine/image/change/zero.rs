@@ -47,14 +47,14 @@ enum Outcome {
     Keep(L2Entry),
     /// The entry changes; the host cluster is freed.
     Free(L2Entry),
-    /// The entry changes; the host cluster is leaked, because the entry does not say which one it is.
+    /// The entry changes; the host cluster is leaked, because its offset is unknown.
     Leak(L2Entry),
     /// Zeros have to be written as data.
     Literal,
 }
 
 impl<S: StorageMut> Image<S> {
-    /// Zeroes or discards `range`, which may lie after the end of the disk.
+    /// Zeroes or discards `range`, which may be after the end of the disk.
     ///
     /// It works in steps, so that other tasks can run between them.
     pub(in crate::image) async fn zero_range(
@@ -170,8 +170,7 @@ impl<S: StorageMut> Image<S> {
     /// Marks the subclusters that `range` touches as zero if all of them read as zeros. Returns whether they do.
     async fn mark_zeros_around(&self, disk: &Disk<'_, S>, range: Range<u64>) -> Result<bool, Error<S::Error>> {
         let geometry = disk.geometry();
-        // While the clusters are locked, no other change allocates them, and what is not allocated is not written in
-        // place.
+        // While the clusters are locked, no other change allocates them, so no request writes data to them.
         let clusters = disk.clusters(GuestOffset(range.start), range.end - range.start);
         let _held = disk.writeback.cluster_locks.lock(clusters).await;
         let subcluster = 1 << geometry.subcluster_bits();
@@ -273,7 +272,7 @@ impl Entry {
     }
 }
 
-/// The subclusters of the cluster at `start` that lie completely in `covered`.
+/// The subclusters of the cluster at `start` that are completely in `covered`.
 fn covered_subclusters(geometry: Geometry, start: GuestOffset, covered: &Range<u64>) -> u32 {
     let size = 1 << geometry.subcluster_bits();
     (0..geometry.subclusters())

@@ -55,7 +55,7 @@ pub(in crate::image) async fn examine<S: Storage>(
         }
         examination.everything = false;
         examination.copied = None;
-        let first_behind = examination.references.next();
+        let next_referenced = examination.references.next();
         if examination.references.is_spilled() {
             examination.count_again(snapshots, window.clone()).await?;
         } else {
@@ -63,7 +63,7 @@ pub(in crate::image) async fn examine<S: Storage>(
         }
         // Clusters without references and refcounts can be skipped.
         let counted = examination.counts.next_counted(window.end);
-        next = [first_behind, counted].into_iter().flatten().filter(|cluster| *cluster < limit).min();
+        next = [next_referenced, counted].into_iter().flatten().filter(|cluster| *cluster < limit).min();
     }
     Ok(())
 }
@@ -74,7 +74,7 @@ struct Examination<'a, 'o, S> {
     references: References,
     /// The refcounts that COPIED flags are checked against.
     copied: Option<SingleRefcounts>,
-    /// Whether this is the first walk, which also reports broken entries.
+    /// Whether this is the first walk, which also reports corrupt entries.
     everything: bool,
     /// COPIED flags of clusters that the file does not have.
     strays: Vec<Stray>,

@@ -24,7 +24,7 @@ pub enum Finding {
         /// The number of its references, at most the largest possible refcount.
         references: u64,
     },
-    /// A cluster with more references than its refcount can express. Each excess reference counts.
+    /// A cluster with more references than its refcount can express. Each excess reference is one corruption.
     CountOverflow {
         /// The offset of the cluster.
         offset: u64,
@@ -311,7 +311,7 @@ impl Finding {
         }
     }
 
-    /// Returns the offset in the image file: of the broken entry or table, or of the cluster.
+    /// Returns the offset in the image file: of the corrupt entry or table, or of the cluster.
     pub fn offset(&self) -> u64 {
         match *self {
             Self::Leaked { offset, .. }

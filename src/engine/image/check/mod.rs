@@ -2,13 +2,13 @@
 //!
 //! A check walks over everything that refers to clusters (the header, both levels of the mapping, those of each
 //! snapshot, the refcount structure, bitmaps), counts the references, and compares them with the refcounts in the file.
-//! The findings and their numbers are those of `qemu-img check`, unless a finding's documentation says otherwise.
+//! The findings and their numbers are those of `qemu-img check`, unless a finding's documentation describes a difference.
 //!
 //! Memory does not grow with the image: see [`references`] for the counted references. A check also holds the refcount
 //! table (at most 8 MiB), one bit per cluster, one table, and the listed findings. It bypasses the cache, because it
 //! reads each table once.
 //!
-//! [`subject`] is the image, which need not be openable otherwise. [`walk`] reports all references and broken entries.
+//! [`subject`] is the image, which need not be openable otherwise. [`walk`] reports all references and corrupt entries.
 //! [`mod@examine`] compares.
 
 pub(super) mod bitmaps;
@@ -46,7 +46,7 @@ use crate::storage::{Storage, StorageMut};
 /// The image need not be openable: it may be dirty, marked as corrupt, without refcounts or with a corrupt snapshot
 /// table.
 ///
-/// Fails if the storage fails, and if the header is so damaged that nothing can be checked ([`Error::Corrupt`],
+/// Fails if the storage fails, and if the header is so corrupt that nothing can be checked ([`Error::Corrupt`],
 /// [`Error::Unsupported`]); everything else is a finding. Encryption, backing files and data files do not matter, and
 /// need not be supplied. No program may write to the image meanwhile: for an open image, see [`Image::check`]. Dropping
 /// the future has no effect.

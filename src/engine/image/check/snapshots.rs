@@ -47,7 +47,7 @@ impl SnapshotTables {
         Ok(table)
     }
 
-    /// As [`SnapshotTables::read`], but keeps the valid entries of a damaged table.
+    /// As [`SnapshotTables::read`], but keeps the valid entries of a corrupt table.
     pub(in crate::image) async fn salvage<S: Storage>(subject: &Subject<'_, S>) -> Result<Self, Error<S::Error>> {
         let (start, count) = (subject.raw.snapshots_offset, subject.raw.nb_snapshots);
         let mut table = Self::default();

@@ -50,9 +50,9 @@ impl EncryptOptions {
 
     /// Encrypts with QEMU's legacy AES method, for programs that support no other: **it is not safe**.
     ///
-    /// The first 16 bytes of the passphrase are the key of AES-128. The passphrase cannot be changed, a wrong one is
-    /// not detected, and anyone who can write to the file can change the data without being noticed. QEMU's own system
-    /// emulators refuse such images.
+    /// The first 16 bytes of the passphrase are the key of AES-128. The passphrase cannot be changed, and a wrong one
+    /// is not detected. Anyone with write access to the file can change the data without being noticed. QEMU's own
+    /// system emulators refuse such images.
     pub fn legacy_aes(passphrase: impl Into<Passphrase>) -> Self {
         Self { passphrase: passphrase.into(), luks: None }
     }

@@ -84,10 +84,10 @@ pub async fn calibrate(
         let start = clock();
         let trial = Derivation { hash, password: b"a passphrase to measure with", salt: &[0x5a; 32], iterations };
         derivation.derive(trial, &mut key).await?;
-        let taken = clock() - start;
+        let elapsed = clock() - start;
         // The limit also ends the loop if the clock does not advance.
-        if taken * 8.0 >= milliseconds || iterations > u32::MAX / 4 {
-            let wanted = f64::from(iterations) * milliseconds / taken.max(f64::MIN_POSITIVE);
+        if elapsed * 8.0 >= milliseconds || iterations > u32::MAX / 4 {
+            let wanted = f64::from(iterations) * milliseconds / elapsed.max(f64::MIN_POSITIVE);
             #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it saturates")]
             return ControlFlow::Continue((wanted as u32).max(MIN_ITERATIONS));
         }

@@ -1,6 +1,6 @@
 //! The key slots of a LUKS image: the passphrases that open it.
 //!
-//! A key is derived before any lock is taken, because that may take seconds. It is used only if its key slot has not
+//! A key is derived before any lock is acquired, because that may take seconds. It is used only if its key slot has not
 //! changed meanwhile.
 //!
 //! A slot is written while it is inactive. One write of four bytes activates or deactivates it. So after a crash at any

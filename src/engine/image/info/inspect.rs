@@ -43,7 +43,7 @@ pub struct Inspection {
     /// As [`Info::missing`](crate::Info), if the header is valid enough and the data is in this file; otherwise 0.
     pub missing: u64,
     /// All problems of the header, which prevent opening the image for writing. If the active disk does not depend on
-    /// the damaged parts, the image can still be opened for reading.
+    /// the corrupt parts, the image can still be opened for reading.
     pub problems: Vec<Problem>,
 }
 
@@ -82,7 +82,7 @@ impl Inspection {
         self.data_file = stored.extensions.data_file_name();
         let is_readable =
             |problem: &Problem| matches!(problem, Problem::Unsupported(_)) || problem.leaves_the_disk_readable();
-        // As when opening: a broken extension is no obstacle, unless the disk may need an extension after it.
+        // As when opening: a corrupt extension is no obstacle, unless the disk may need an extension after it.
         let extensions_suffice = stored.fatal_extension_error().is_none() && stored.crypto_header().is_ok();
         if extensions_suffice && stored.header.problems(&stored.feature_names).iter().all(is_readable) {
             self.backing_file = stored.backing_name(file).await?;

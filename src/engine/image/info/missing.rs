@@ -21,7 +21,7 @@ const MAX_TABLE_ENTRIES: u64 = 1 << 20;
 /// How many bytes of the refcount table are read at once.
 const READ_SIZE: usize = 64 << 10;
 
-/// Returns how many bytes of L2 tables and clusters of the active disk lie past the end of the file.
+/// Returns how many bytes of L2 tables and clusters of the active disk are past the end of the file.
 ///
 /// If there are many tables, the result is a lower bound. Two requests are enough for an intact image, which has no
 /// nonzero refcounts past its end.

@@ -1,4 +1,4 @@
-//! Reading the intact parts of a damaged disk.
+//! Reading the intact parts of a corrupt disk.
 
 use crate::format::units::usize_of;
 use alloc::vec::Vec;
@@ -9,7 +9,7 @@ use crate::error::Error;
 use crate::image::Image;
 use crate::storage::Storage;
 
-/// The smallest unit that a failing storage loses; a broken table or compressed cluster loses at least a cluster.
+/// The smallest unit that a failing storage loses; a corrupt table or compressed cluster loses at least a cluster.
 const SMALLEST: u64 = 4096;
 
 /// A part of a disk that cannot be read.

@@ -32,39 +32,39 @@ pub(super) async fn repair_refcounts<S: StorageMut>(
 ) -> Result<(), Error<S::Error>> {
     let snapshots = SnapshotTables::read(subject).await?;
     let mut counter = Counter::new(subject, &snapshots);
-    let mut counts = StoredRefcounts::read(subject).await?;
+    let mut refcounts = StoredRefcounts::read(subject).await?;
     let limit = subject.clusters() + 1;
-    // As in a check, a nonzero refcount after the end of the file is no leak: the COPIED flag of a broken entry may
+    // As in a check, a nonzero refcount after the end of the file is no leak: the COPIED flag of a corrupt entry may
     // depend on it.
     let is_checked = |cluster, references| cluster < subject.clusters() || references > 0;
     let mut next = Some(0);
     while let Some(start) = next {
         let references = counter.count(start).await?;
-        for index in 0..counts.len() {
-            if let BlockLocation::At(block) = counts.block_location(subject, index) {
+        for index in 0..refcounts.len() {
+            if let BlockLocation::At(block) = refcounts.block_location(subject, index) {
                 let cluster = subject.cluster_of(block);
                 references.add(cluster..cluster + 1);
             }
         }
         let window = references.window();
-        for index in counts.index_of(window.start)..=counts.index_of(window.end - 1) {
-            let BlockLocation::At(block) = counts.block_location(subject, index) else { continue };
-            counts.load(subject, index, block).await?;
-            let clusters = counts.clusters_of(index);
+        for index in refcounts.index_of(window.start)..=refcounts.index_of(window.end - 1) {
+            let BlockLocation::At(block) = refcounts.block_location(subject, index) else { continue };
+            refcounts.load(subject, index, block).await?;
+            let clusters = refcounts.clusters_of(index);
             let clusters = clusters.start.max(window.start)..clusters.end.min(window.end);
-            let max = counts.width().max();
-            let wrong: Vec<_> = counts
+            let max = refcounts.width().max();
+            let wrong: Vec<_> = refcounts
                 .of_loaded_block(clusters)
                 .map(|(cluster, count)| (cluster, count, counter.references().count(cluster).min(max)))
                 .filter(|(cluster, _, references)| is_checked(*cluster, *references))
                 .filter(|(_, count, references)| count > references || (which == Which::All && count < references))
                 .map(|(cluster, _, references)| (cluster, references))
                 .collect();
-            if let Some((offset, bytes)) = counts.set(subject, index, &wrong) {
+            if let Some((offset, bytes)) = refcounts.set(subject, index, &wrong) {
                 subject.file.write(offset, &bytes).await.map_err(Error::Storage)?;
             }
         }
-        let block = counts.next_counted(window.end);
+        let block = refcounts.next_counted(window.end);
         next = [counter.references().next(), block].into_iter().flatten().filter(|cluster| *cluster < limit).min();
     }
     subject.file.flush().await.map_err(Error::Storage)
@@ -88,13 +88,13 @@ pub(super) async fn clear_shared_flags<S: StorageMut>(subject: &Subject<'_, S>) 
 
 /// Sets the COPIED flags of the active disk by the refcounts.
 pub(super) async fn repair_flags<S: StorageMut>(subject: &Subject<'_, S>) -> Result<(), Error<S::Error>> {
-    let mut counts = StoredRefcounts::read(subject).await?;
+    let mut refcounts = StoredRefcounts::read(subject).await?;
     let limit = subject.clusters() + 1;
     let mut start = 0;
     while start < limit {
         let window = start..limit.min(start + FLAGS_PER_WALK);
         start = window.end;
-        let once = SingleRefcounts::read(subject, &mut counts, window).await?;
+        let once = SingleRefcounts::read(subject, &mut refcounts, window).await?;
         repair_flags_by(subject, |offset| once.is_single(subject.cluster_of(offset))).await?;
     }
     subject.file.flush().await.map_err(Error::Storage)

@@ -22,19 +22,23 @@ pub(super) enum Repaired {
     ZeroCluster,
 }
 
-/// Returns the repaired `entry`. `reaches_past_end`: its clusters do not lie completely within the file.
+/// Returns the repaired `entry`. `reaches_past_end`: its clusters are not completely within the file.
 pub(super) fn repaired(entry: L2Entry, rules: L2Rules, policy: Policy, reaches_past_end: bool) -> Repaired {
-    let mut flaws = Flaws::default();
-    let target = entry.examine(rules, |flaw| flaws.add(flaw));
-    if flaws.is_lost || (reaches_past_end && entry.is_compressed()) {
+    let mut problems = Problems::default();
+    let target = entry.examine(rules, |corruption| problems.add(corruption));
+    if problems.is_lost || (reaches_past_end && entry.is_compressed()) {
         // It cannot be read, and any replacement is a guess.
         let is_there = !reaches_past_end || rules.data_file;
-        return if policy.accept_loss { lost(entry, rules, flaws, policy, is_there) } else { Repaired::Entry(entry) };
+        return if policy.accept_loss {
+            lost(entry, rules, problems, policy, is_there)
+        } else {
+            Repaired::Entry(entry)
+        };
     }
     let clean = entry.without_reserved_bits();
     // A data file may be of any length.
     let reaches_past_end = reaches_past_end && !rules.data_file;
-    if matches!(target, Target::Cluster(_)) && (flaws.unaligned_zero || reaches_past_end) {
+    if matches!(target, Target::Cluster(_)) && (problems.unaligned_zero || reaches_past_end) {
         // It reads as zeros, or as the backing file if no subcluster is allocated.
         return zeros(clean, rules, policy);
     }
@@ -46,15 +50,15 @@ pub(super) fn repaired(entry: L2Entry, rules: L2Rules, policy: Policy, reaches_p
 
 /// What is wrong with an entry, as far as it matters here.
 #[derive(Clone, Copy, Default)]
-struct Flaws {
+struct Problems {
     is_lost: bool,
     both: bool,
     unaligned_zero: bool,
 }
 
-impl Flaws {
-    fn add(&mut self, flaw: L2Corruption) {
-        match flaw {
+impl Problems {
+    fn add(&mut self, corruption: L2Corruption) {
+        match corruption {
             L2Corruption::Reserved | L2Corruption::CompressedCopied | L2Corruption::CompressedBitmap => {}
             L2Corruption::UnalignedZero => self.unaligned_zero = true,
             L2Corruption::Subclusters => (self.is_lost, self.both) = (true, true),
@@ -66,9 +70,9 @@ impl Flaws {
     }
 }
 
-fn lost(entry: L2Entry, rules: L2Rules, flaws: Flaws, policy: Policy, is_there: bool) -> Repaired {
+fn lost(entry: L2Entry, rules: L2Rules, problems: Problems, policy: Policy, is_there: bool) -> Repaired {
     let clean = entry.without_reserved_bits();
-    if flaws.both && is_there && rules.geometry.is_cluster_aligned(clean.offset().0) {
+    if problems.both && is_there && rules.geometry.is_cluster_aligned(clean.offset().0) {
         // The data exists, so it is kept rather than the zero bits.
         return Repaired::Entry(clean.without_zeros_where_allocated());
     }
@@ -113,8 +117,8 @@ mod tests {
         assert_eq!(past_end, Repaired::Entry(entry(1, 0)), "it read as zeros");
         let part = repaired(entry(HOST + 512, 1 << 32), rules(true, true), CAREFUL, false);
         assert_eq!(part, Repaired::Entry(entry(0, 1 << 32)));
-        let unpacked = entry(1 << 63 | 1 << 62 | HOST, 7);
-        assert_eq!(repaired(unpacked, rules(true, true), CAREFUL, false), Repaired::Entry(entry(1 << 62 | HOST, 0)));
+        let compressed = entry(1 << 63 | 1 << 62 | HOST, 7);
+        assert_eq!(repaired(compressed, rules(true, true), CAREFUL, false), Repaired::Entry(entry(1 << 62 | HOST, 0)));
     }
 
     #[test]

@@ -7,7 +7,7 @@
 //! repaired tables after the end, COPIED flags cleared | new refcounts | the switch | COPIED flags set | marks
 //! ```
 //!
-//! - [`mod@rewrite_tables`] repairs the tables. If no entry is broken, it has nothing to do.
+//! - [`mod@rewrite_tables`] repairs the tables. If no entry is corrupt, it has nothing to do.
 //! - [`refcounts`] counts the references of the repaired image. If only refcounts are wrong, and their structure is
 //!   valid, [`in_place`] sets them in place instead, and there is no switch.
 //! - A wrong flag is cleared before the refcounts are right, and a missing flag is set afterwards.

@@ -1,7 +1,7 @@
 //! Repairing the tables of an image: those that change are rewritten after the end of the file.
 //!
 //! Nothing of the existing image is overwritten, so one header write completes the repair. This also keeps a repair
-//! from doing harm: a broken entry may point anywhere, so what looks like a table full of errors may be guest data. A
+//! from doing harm: a corrupt entry may point anywhere, so what looks like a table full of errors may be guest data. A
 //! table whose cluster has other references is moved for that reason alone, so that its flags can be set in place
 //! later.
 
@@ -43,7 +43,7 @@ pub(in crate::image) async fn rewrite<S: StorageMut>(
     let l1 = rewriter.l1(subject.active_l1()).await?;
     raw.l1_table_offset = l1.offset.0;
     rewriter.snapshots(&mut snapshots, &mut raw).await?;
-    if policy.accept_loss && bitmaps_are_broken(subject).await? {
+    if policy.accept_loss && bitmaps_are_corrupt(subject).await? {
         // Without the feature bit, the bitmaps are dropped.
         raw.autoclear_features &= !feature::BITMAPS;
     }
@@ -272,20 +272,20 @@ impl<E> Sink<E> for ReferenceScan {
     }
 }
 
-async fn bitmaps_are_broken<S: Storage>(subject: &Subject<'_, S>) -> Result<bool, Error<S::Error>> {
+async fn bitmaps_are_corrupt<S: Storage>(subject: &Subject<'_, S>) -> Result<bool, Error<S::Error>> {
     struct Bitmaps<'a, S> {
         subject: &'a Subject<'a, S>,
-        are_broken: bool,
+        are_corrupt: bool,
     }
     impl<E, S: Storage> Sink<E> for Bitmaps<'_, S> {
         fn refer(&mut self, reference: Reference) {
-            self.are_broken |= self.subject.area(reference.start, reference.length).is_none();
+            self.are_corrupt |= self.subject.area(reference.start, reference.length).is_none();
         }
         fn find(&mut self, _finding: Finding) {
-            self.are_broken = true;
+            self.are_corrupt = true;
         }
     }
-    let mut bitmaps = Bitmaps { subject, are_broken: false };
+    let mut bitmaps = Bitmaps { subject, are_corrupt: false };
     crate::image::check::bitmaps::walk(subject, &mut bitmaps).await?;
-    Ok(bitmaps.are_broken)
+    Ok(bitmaps.are_corrupt)
 }

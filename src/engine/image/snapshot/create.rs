@@ -93,9 +93,9 @@ impl<S: StorageMut> Image<S> {
         let mut rewrite = Rewrite::begin(file, writeback, &closed, Steps::new(on_progress)).await?;
         let l1 = rewrite.read_l1(old).await?;
         rewrite.expect(l1.len());
-        let (disk, behind) = split(&l1, geometry.l1_entries_for(size));
+        let (disk, after) = split(&l1, geometry.l1_entries_for(size));
         let shared = rewrite.share(disk, old.offset, true).await?;
-        let (vm_state, rest) = split(behind, geometry.l1_entries_for(options.vm_state_size));
+        let (vm_state, rest) = split(after, geometry.l1_entries_for(options.vm_state_size));
         let mut snapshot_l1 = shared.clone();
         if options.vm_state_size > 0 {
             rewrite.hand_over(vm_state, old.offset)?;

@@ -21,7 +21,7 @@ pub(super) const SECTOR: u64 = 512;
 impl<S: Storage> Image<S> {
     /// The snapshots of the image, in the order of its table.
     ///
-    /// If the table is damaged, these are the snapshots before the damage.
+    /// If the table is corrupt, these are the snapshots before the corruption.
     pub fn snapshots(&self) -> Rc<[Snapshot]> {
         self.top.snapshots.borrow().clone()
     }

@@ -17,7 +17,7 @@ use crate::storage::{Storage, StorageMut};
 /// How many bytes of the table one request reads.
 const READ_AHEAD: u64 = 64 << 10;
 
-/// Reads the snapshots of `image` from its table, up to the first damaged entry. Makes no request if there are no
+/// Reads the snapshots of `image` from its table, up to the first corrupt entry. Makes no request if there are no
 /// snapshots, and a single one for most tables.
 pub(crate) async fn read_snapshot_table<S: Storage>(image: &Qcow2File<S>) -> Result<(), Error<S::Error>> {
     let header = image.header();

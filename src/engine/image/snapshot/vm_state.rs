@@ -28,8 +28,8 @@ impl<S: Storage> Image<S> {
         };
         let start = file.tables.geometry().vm_state_offset(view.size()).plus(offset);
         // Only the image itself has the VM state: no backing file provides any of it.
-        let behind_the_disk = [Layer::Qcow2 { file, view: Rc::new(View::new(view.l1(), u64::MAX)) }];
-        read_layers(&behind_the_disk, start, buf).await
+        let vm_state = [Layer::Qcow2 { file, view: Rc::new(View::new(view.l1(), u64::MAX)) }];
+        read_layers(&vm_state, start, buf).await
     }
 }
 
@@ -38,7 +38,7 @@ impl<S: StorageMut> Image<S> {
     ///
     /// See [`SnapshotOptions::vm_state_size`](crate::SnapshotOptions::vm_state_size).
     ///
-    /// Until then the VM state lies after the active disk, where QEMU puts it too. A crash leaves it there, and the
+    /// Until then the VM state is after the active disk, where QEMU puts it too. A crash leaves it there, and the
     /// next snapshot or resize drops it. Parts that are not written are unspecified.
     pub async fn write_vm_state(&self, offset: u64, buf: &[u8]) -> Result<(), Error<S::Error>> {
         self.writable_with_snapshots()?;

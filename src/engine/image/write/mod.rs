@@ -42,7 +42,7 @@ impl<S: StorageMut> Image<S> {
         self.write(offset, buf)
     }
 
-    /// Frees the clusters that lie completely within the `length` bytes at `offset`.
+    /// Frees the clusters that are completely within the `length` bytes at `offset`.
     ///
     /// Their data is lost, and they read as zeros, never as the data of a backing file. Parts of clusters stay as they
     /// are.
@@ -54,7 +54,7 @@ impl<S: StorageMut> Image<S> {
 
     /// Makes the `length` bytes at `offset` of the disk read as zeros.
     ///
-    /// `mode` applies to the clusters that lie completely within the range.
+    /// `mode` applies to the clusters that are completely within the range.
     ///
     /// The zeros stay zeros even if another backing file is recorded later.
     pub async fn write_zeroes(&self, offset: u64, length: u64, mode: ZeroMode) -> Result<(), Error<S::Error>> {

@@ -28,8 +28,8 @@ impl<S: StorageMut> Image<S> {
         let PackedClusters { lengths, bytes } = clusters;
         let length = (lengths.len() as u64).saturating_mul(geometry.cluster_size());
         // The last cluster may reach past the end of the disk.
-        let behind = offset.saturating_add(length).saturating_sub(self.size());
-        let on_disk = if behind < geometry.cluster_size() { length.saturating_sub(behind) } else { length };
+        let past_end = offset.saturating_add(length).saturating_sub(self.size());
+        let on_disk = if past_end < geometry.cluster_size() { length.saturating_sub(past_end) } else { length };
         self.check_compressed_write(offset, on_disk)?;
         let stored: u64 = lengths.iter().map(|length| u64::from(*length)).sum();
         let fits = lengths.iter().all(|length| u64::from(*length) <= geometry.cluster_size());
@@ -48,14 +48,14 @@ impl<S: StorageMut> Image<S> {
         let geometry = disk.geometry();
         let (mut start, mut rest) = (offset, clusters.bytes.as_slice());
         for length in &clusters.lengths {
-            let (stored, behind) = rest.split_at(usize::try_from(*length).unwrap_or(usize::MAX).min(rest.len()));
+            let (stored, after) = rest.split_at(usize::try_from(*length).unwrap_or(usize::MAX).min(rest.len()));
             if u64::from(*length) == geometry.cluster_size() {
                 let on_disk = usize::try_from(self.size().saturating_sub(start.0)).unwrap_or(usize::MAX);
                 self.write_steps(disk, start, &stored[..stored.len().min(on_disk)]).await?;
             } else if !stored.is_empty() {
                 self.write_precompressed_cluster(disk, start, stored).await?;
             }
-            (start, rest) = (start.plus(geometry.cluster_size()), behind);
+            (start, rest) = (start.plus(geometry.cluster_size()), after);
         }
         Ok(())
     }
