@@ -43,7 +43,9 @@ impl<S: Storage> Image<S> {
         self.disk().size()
     }
 
-    /// Returns whether the image was not closed properly: its refcounts may be wrong. Reads do not use them.
+    /// Returns whether the image was not closed properly.
+    ///
+    /// Its refcounts may be wrong; reads do not use them.
     pub fn is_dirty(&self) -> bool {
         self.top.header().is_dirty()
     }

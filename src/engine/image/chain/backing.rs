@@ -18,7 +18,9 @@ pub trait BackingResolver<S: Storage> {
 pub struct BackingRequest<'a> {
     /// 1 for the backing file of the opened image, 2 for that file's own backing file, and so on.
     pub depth: u32,
-    /// The name: a path, a URL, or a QEMU block device description. It comes from the image, so do not trust it.
+    /// The name: a path, a URL, or a QEMU block device description.
+    ///
+    /// It comes from the image, so do not trust it.
     pub name: &'a str,
     /// The format, such as `qcow2` or `raw`; images from old programs do not record it.
     pub format: Option<&'a str>,
@@ -40,8 +42,10 @@ pub enum Supply<S> {
 pub struct BackingFile<S> {
     /// The file.
     pub storage: S,
-    /// The format, in place of the recorded one. If neither is known, the file's first bytes decide, as in QEMU. Set
-    /// this for a raw file that a guest writes, which could be made to look like another format.
+    /// The format, in place of the recorded one.
+    ///
+    /// If neither is known, the file's first bytes decide, as in QEMU. Set this for a raw file that a guest writes,
+    /// which could be made to look like another format.
     pub format: Option<BackingFormat>,
     /// The external data file, for a qcow2 file that has one.
     pub data_file: Option<S>,

@@ -311,7 +311,7 @@ impl Finding {
         }
     }
 
-    /// Returns the offset in the image file: of the corrupt entry or table, or of the cluster.
+    /// Returns the offset in the image file of the corrupt entry or table, or of the cluster.
     pub fn offset(&self) -> u64 {
         match *self {
             Self::Leaked { offset, .. }

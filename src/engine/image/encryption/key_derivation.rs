@@ -8,7 +8,9 @@ use futures_util::future::LocalBoxFuture;
 use crate::crypto::pbkdf2::Derivation;
 use crate::error::Misuse;
 
-/// Derives keys instead of this crate: with a faster library, or step by step ([`Pbkdf2`](crate::Pbkdf2)).
+/// A replacement for this crate's key derivation.
+///
+/// It can use a faster library, or derive in steps with [`Pbkdf2`](crate::Pbkdf2).
 pub trait KeyDerivation {
     /// Derives `key` with PBKDF2.
     ///

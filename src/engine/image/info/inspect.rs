@@ -40,10 +40,11 @@ pub struct Inspection {
     pub data_file: Option<String>,
     /// The snapshots.
     pub snapshots: Vec<Snapshot>,
-    /// As [`Info::missing`](crate::Info), if the header is valid enough and the data is in this file; otherwise 0.
+    /// As [`Info::missing`](crate::Info); 0 if the header is invalid or the data is in another file.
     pub missing: u64,
-    /// All problems of the header, which prevent opening the image for writing. If the active disk does not depend on
-    /// the corrupt parts, the image can still be opened for reading.
+    /// All problems of the header, which prevent opening the image for writing.
+    ///
+    /// If the active disk does not depend on the corrupt parts, the image can still be opened for reading.
     pub problems: Vec<Problem>,
 }
 

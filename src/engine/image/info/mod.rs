@@ -62,8 +62,9 @@ pub struct Info {
     pub features: Vec<FeatureBit>,
     /// The types and lengths of the unknown header extensions.
     pub unknown_extensions: Vec<(u32, u64)>,
-    /// How many bytes of the disk's tables and clusters are past the end of the file, and so read as zeros. More than 0
-    /// if the file is truncated. A lower bound if there are many tables.
+    /// How many bytes of the disk's tables and clusters are past the end of the file.
+    ///
+    /// They read as zeros. It is more than 0 if the file is truncated, and a lower bound if there are many tables.
     pub missing: u64,
     /// The problems that do not prevent reading, see [`Image::problems`], and damage to the bitmaps.
     pub problems: Vec<Problem>,

@@ -31,7 +31,9 @@ impl HeaderChanges {
         Self::default()
     }
 
-    /// Records another name of the external data file, which the image must have. The open data file stays in use.
+    /// Records another name of the external data file, which the image must have.
+    ///
+    /// The open data file stays in use.
     #[must_use]
     pub fn data_file_name(self, name: impl Into<String>) -> Self {
         Self { data_file_name: Some(name.into()), ..self }
