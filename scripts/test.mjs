@@ -36,7 +36,7 @@ const steps = {
   },
   guests: {
     title: 'Linux in an emulator, from disks of the package (some minutes; KILLS says how often the browser is killed)',
-    needs: ['packages', 'wasm', 'qemu', 'browser', 'server', 'machine', 'guest'],
+    needs: ['packages', 'wasm', 'qemu', 'browser', 'firefox', 'server', 'machine', 'guest'],
     run: guests,
     byHand: true,
   },
@@ -149,7 +149,10 @@ function webkit() {
 
 function guests() {
   build()
-  vitest('tests/guests', { args: ['--maxWorkers', '1', '--testTimeout', '600000'], env: { CHROMIUM: chromium() } })
+  const args = ['--maxWorkers', '1', '--testTimeout', '600000']
+  vitest('tests/guests', { args, env: { CHROMIUM: chromium() } })
+  // One boot in another browser.
+  vitest('tests/guests', { args: [...args, 'saved'], env: { TEST_BROWSER: 'firefox', FIREFOX: firefoxProgram() } })
 }
 
 function packed() {
