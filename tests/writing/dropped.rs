@@ -166,3 +166,15 @@ fn every_request_at_every_await_where_the_file_has_no_holes() {
 fn every_request_at_every_await_where_the_file_has_holes() {
     every_request_at_every_await(true);
 }
+
+/// A compressed cluster may reach into a host cluster whose refcount is in another block, which has to be read first: nothing leaks
+/// where the request is dropped meanwhile.
+#[test]
+fn compressed_clusters_that_reach_into_another_refcount_block() {
+    let setup = Setup { refcount_bits: 64, table_cache: 0, ..Setup::plain(9, 200 * 512) };
+    // More host clusters than one refcount block counts.
+    let operation = Operation::Compressed { offset: 0, length: 180 * 512, seed: 5 };
+    let completed = |requests: &u32| drop_after(&setup, false, &operation, *requests, Landing::Nothing);
+    let needed = (0..5000).find(completed).expect("it ends");
+    println!("{needed} drops");
+}
