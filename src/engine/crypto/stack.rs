@@ -14,6 +14,7 @@ const DEPTH: usize = 32 * 1024;
 /// Overwrites what calls before this one have left on the stack, below the frame of the caller.
 #[inline(never)]
 pub(crate) fn wipe_stack() {
+    #[expect(clippy::large_stack_arrays, reason = "the stack is what is wiped")]
     let mut below = [0_u8; DEPTH];
     below.zeroize();
     black_box(&below);
