@@ -127,6 +127,7 @@ it('the documented codes are those that the engine has', () => {
   expect([...codes].filter((code) => !documented.has(code))).toEqual([])
   const own = [
     'STORAGE_CONTRACT',
+    'TRUNCATED',
     'NOT_EMPTY',
     'FILE_CHANGED',
     'NO_RANGES',
