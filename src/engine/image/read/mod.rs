@@ -72,7 +72,11 @@ pub(super) async fn read_layers<S: Storage>(
                     return result.map_err(|error| error.at_depth(depth_number(depth)));
                 }
                 Mapping::Unallocated(_) => depth += 1,
-                Mapping::Zero(_) | Mapping::Compressed(_) => {
+                Mapping::Zero(_) => {
+                    buf.fill(0);
+                    return Ok(());
+                }
+                Mapping::Compressed(_) => {
                     resolved = Some(Ok(run));
                     break;
                 }
@@ -82,6 +86,11 @@ pub(super) async fn read_layers<S: Storage>(
                 break;
             }
         }
+    }
+    if depth == layers.len() {
+        // Under the last layer there are zeros.
+        buf.fill(0);
+        return Ok(());
     }
     // On the heap: it is large, and the future of a read is moved often.
     Box::pin(read_parts(layers, Part { depth, offset, buf, resolved })).await
