@@ -171,7 +171,8 @@ impl Tables {
     }
 
     /// Returns the L1 entry for `start`; `None` past the end of the table.
-    #[inline]
+    #[expect(clippy::inline_always, reason = "measured: without it, a lookup takes a third more")]
+    #[inline(always)]
     pub(crate) fn l1_step(&self, file: FileId, l1: L1Table, start: GuestOffset) -> Attempt<Option<L1Step>> {
         let index = self.geometry().l1_index(start);
         if index >= l1.entries {
