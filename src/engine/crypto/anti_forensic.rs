@@ -1,4 +1,4 @@
-//! The anti-forensic splitter of LUKS: spreads a key over many bytes, all of which are needed to restore it.
+//! The anti-forensic splitter of LUKS: spreads a key over many bytes. Restoring it needs all of them.
 
 use alloc::vec;
 use alloc::vec::Vec;

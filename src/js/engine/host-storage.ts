@@ -130,7 +130,7 @@ class SyncHostStorage {
   /** Resolves when nothing is under way any more. */
   async settled(): Promise<void> {}
 
-  /** Lets go of the storage, which is asked for nothing any more: a closed image that somebody keeps does not keep it. */
+  /** Releases the storage after its last request, so that an app that keeps a closed image does not keep the storage alive. */
   end(): void {
     this.#storage = released as WritableSyncStorage
     this.#waiting.clear()
@@ -260,7 +260,7 @@ class AsyncHostStorage {
     while (this.#aborted.size > 0) await outcomes([...this.#aborted])
   }
 
-  /** Lets go of the storage, which is asked for nothing any more: a closed image that somebody keeps does not keep it. */
+  /** Releases the storage after its last request, so that an app that keeps a closed image does not keep the storage alive. */
   end(): void {
     this.#storage = released as WritableAsyncStorage
     this.#kept = undefined

@@ -82,7 +82,7 @@ export function free(part: { free(): void }): void {
   try {
     part.free()
   } catch {
-    // Its memory is lost; whoever closes an image is not to hear of it.
+    // Its memory leaks, but closing the image must still succeed.
   }
 }
 

@@ -10,10 +10,10 @@ export interface ClaimOptions {
    */
   readonly takeOver?: boolean | undefined
   /**
-   * Called when somebody else asks for the file, once for each. Close what uses it, which flushes that, and the other gets the
-   * file; until then it waits. If it throws, it is called again in a second. Without this function others are refused.
+   * Called once for each tab, worker or storage that asks for the file. Close the image: closing flushes it, and the caller that
+   * waits then gets the file. If the function throws, it is called again in a second. Without it, other callers are refused.
    *
-   * It is given what the file was opened for, because it may be called before the opening is over, when there is no image yet:
+   * Its argument stands for the image, also while the image is still being opened:
    *
    * ```ts
    * opfs('disk.qcow2', { onTakeOver: (image) => image.close() })
@@ -33,8 +33,8 @@ export type Unlock = () => Promise<void>
 /** Takes a file for `user`, unless `opening` aborts before. */
 export type Claiming = (opening: AbortSignal, user: StorageUser) => Promise<Unlock>
 
-/** Stands for what a file is taken for that no image uses. */
-const nobody: StorageUser = { closed: true, close: async () => {} }
+/** The user of a file that no image has open. */
+const noImage: StorageUser = { closed: true, close: async () => {} }
 
 /** `claim` for a worker, which knows nothing of what is opened on the page: that is `user`. */
 export function claimFor<O extends ClaimOptions>(claim: O, user: StorageUser | undefined): O {
@@ -55,9 +55,9 @@ type Kind = 'opfs' | 'idb'
  * Takes a file for oneself, or together with others who want it `shared`, among all tabs and workers of the origin, until
  * it is let go, or until the tab is gone. Where there are no Web Locks (without HTTPS) nothing is taken.
  *
- * @param opening aborts when nobody wants it any more.
- * @param user what has the file open, to be given to `onTakeOver`.
- * @throws {@link Qcow2Error} `IN_USE` if somebody has it and does not let go.
+ * @param opening aborts when the file is not wanted any more.
+ * @param user the argument for `onTakeOver`.
+ * @throws {@link Qcow2Error} `IN_USE` if another tab, worker or storage has the file and does not release it.
  */
 export async function lock(
   kind: Kind,
@@ -65,7 +65,7 @@ export async function lock(
   shared: boolean,
   { takeOver, onTakeOver, signal }: ClaimOptions,
   opening: AbortSignal,
-  user: StorageUser = nobody,
+  user: StorageUser = noImage,
 ): Promise<Unlock> {
   signal?.throwIfAborted()
   if (!globalThis.navigator?.locks) return async () => {}

@@ -66,21 +66,15 @@ pub(super) async fn read_layers<S: Storage>(
         && offset.0.saturating_add(length) <= layer.size()
     {
         match layer.resolve(offset, length) {
-            Ok(run) if run.length == length => match run.mapping {
-                Mapping::Data(host) => {
-                    let result = layer.read_data(offset, host, buf).await;
-                    return result.map_err(|error| error.at_depth(depth_number(depth)));
-                }
-                Mapping::Unallocated(_) => depth += 1,
-                Mapping::Zero(_) => {
-                    buf.fill(0);
-                    return Ok(());
-                }
-                Mapping::Compressed(_) => {
-                    resolved = Some(Ok(run));
-                    break;
-                }
-            },
+            Ok(Run { length: found, mapping: Mapping::Data(host), .. }) if found == length => {
+                let result = layer.read_data(offset, host, buf).await;
+                return result.map_err(|error| error.at_depth(depth_number(depth)));
+            }
+            Ok(Run { length: found, mapping: Mapping::Unallocated(_), .. }) if found == length => depth += 1,
+            Ok(Run { length: found, mapping: Mapping::Zero(_), .. }) if found == length => {
+                buf.fill(0);
+                return Ok(());
+            }
             first => {
                 resolved = Some(first);
                 break;
