@@ -34,6 +34,15 @@ import { createEncrypted, luks, passphrase } from './helpers/secret.js'
 import { CountedStorage } from './helpers/storages.js'
 
 const MiB = 1024 * 1024
+/** Options of a new image that `create` and `convert` both have. */
+const layout = {
+  version: 3,
+  clusterSize: 65536,
+  refcountBits: 16,
+  lazyRefcounts: false,
+  extendedL2: false,
+  compression: 'zlib',
+}
 const disk = contents(MiB, 31)
 const path = make('image.qcow2', disk)
 const bytes = readFileSync(path)
@@ -247,12 +256,7 @@ const functions: Record<string, Call> = {
       memory(),
       {
         size: MiB,
-        version: 3,
-        clusterSize: 65536,
-        refcountBits: 16,
-        lazyRefcounts: false,
-        extendedL2: false,
-        compression: 'zlib',
+        ...layout,
         backing: { name: 'base', format: 'raw', storage: memory(bytes) },
         dataFile: { storage: memory(), name: 'data', raw: false },
         preallocation: 'off',
@@ -356,12 +360,7 @@ const functions: Record<string, Call> = {
       {
         format: 'qcow2',
         sourceFormat: 'qcow2',
-        version: 3,
-        clusterSize: 65536,
-        refcountBits: 16,
-        lazyRefcounts: false,
-        extendedL2: false,
-        compression: 'zlib',
+        ...layout,
         encryption: undefined,
         overwrite: false,
         cache: 'writeback',
