@@ -35,7 +35,8 @@ addEventListener('message', async ({ data: { source, args } }) => {
 
 /** What is served beside the package. */
 const own: Record<string, string> = {
-  '/': '<!doctype html><script type="module" src="/runner.js"></script>',
+  // Without an icon of its own a browser asks for one, at any time, and complains where there is none.
+  '/': '<!doctype html><link rel="icon" href="data:,"><script type="module" src="/runner.js"></script>',
   '/runner.js': runner,
   '/worker.js': worker,
 }

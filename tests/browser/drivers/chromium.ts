@@ -42,7 +42,8 @@ export class Chromium implements Browser {
     const page = await this.context.newPage()
     const complaints: string[] = []
     page.on('console', (message) => {
-      if (['error', 'warning'].includes(message.type())) complaints.push(message.text())
+      if (['error', 'warning'].includes(message.type()))
+        complaints.push(`${message.text()} ${message.location().url}`.trim())
     })
     page.on('pageerror', (error) => complaints.push(String(error)))
     await page.goto(url)
