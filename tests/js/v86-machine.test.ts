@@ -378,6 +378,7 @@ it('what a v86 with other names cannot do is reported', async () => {
     v86: { cpu: { devices: { ide } } },
     is_running: () => false,
     add_listener() {},
+    remove_listener() {},
   }
   const disk = v86Disk(await Qcow2.create(memory(), { size }))
   ide.primary.master.buffer = disk

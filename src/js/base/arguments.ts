@@ -123,6 +123,13 @@ export function callback<F extends ((...args: never) => unknown) | undefined>(va
   throw invalidArgument(`${what} must be a function; it is ${show(value)}.`)
 }
 
+/** `value` as an object that has these methods. */
+export function withMethods<T extends object>(value: T, methods: readonly (keyof T & string)[], what: string): T {
+  const object = ((typeof value === 'object' || typeof value === 'function') && value) || undefined
+  if (object && methods.every((name) => typeof object[name] === 'function')) return object
+  throw invalidArgument(`${what} must have the methods ${methods.join(', ')}; it is ${show(value)}.`)
+}
+
 /** `value` as a boolean; `otherwise` where it is missing. */
 export function flag(value: unknown, what: string, otherwise = false): boolean {
   if (value === undefined) return otherwise

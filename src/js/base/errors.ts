@@ -216,11 +216,34 @@ export class Qcow2Error extends Error {
     return kindOf(this.code)
   }
 
-  /** Storages may throw these too: the caller of the image then gets the very error that the storage threw. */
+  /**
+   * Storages may throw these too: the caller of the image then gets the very error that the storage threw.
+   *
+   * The constructor never throws, which would hide what went wrong. It drops details that are not of their types.
+   */
   constructor(code: Qcow2ErrorCode, reason: string, details: Qcow2ErrorDetails = {}) {
-    const options = details.cause === undefined ? undefined : { cause: details.cause }
-    super(`${reason} (qcow2/${code}${query(details)})`, options)
-    describe(this, code, reason, details)
+    const [word, sentence, known] = [stringOf(code), stringOf(reason), knownDetails(details)]
+    super(`${sentence} (qcow2/${word}${query(known)})`, known.cause === undefined ? undefined : { cause: known.cause })
+    describe(this, word, sentence, known)
+  }
+}
+
+function stringOf(value: unknown): string {
+  return quietly(() => String(value), 'unknown')
+}
+
+/** The details that are of their types. */
+function knownDetails(details: Qcow2ErrorDetails): Qcow2ErrorDetails {
+  const get = (value: object, key: string): unknown => quietly(() => (value as Record<string, unknown>)[key], undefined)
+  const number = (value: unknown) => (typeof value === 'number' ? value : undefined)
+  const text = (value: unknown) => (typeof value === 'string' ? value : undefined)
+  const file = get(details, 'file')
+  const isFile = typeof file === 'object' && file !== null
+  return {
+    offset: number(get(details, 'offset')),
+    depth: number(get(details, 'depth')),
+    file: isFile ? { name: text(get(file, 'name')), format: text(get(file, 'format')) } : undefined,
+    cause: get(details, 'cause'),
   }
 }
 

@@ -1,4 +1,6 @@
+import { callback, show, watchIn } from '../base/arguments.js'
 import type { LongOptions } from '../base/progress.js'
+import { valid } from './arguments.js'
 import { FilesError } from './errors.js'
 import { type FilePath, lastName, safeName, shownPath, UniqueNames } from './paths.js'
 import type { FileEntry, FileTree } from './values.js'
@@ -22,6 +24,7 @@ export async function zip(
   paths: readonly FilePath[],
   options: ArchiveOptions,
 ): Promise<ReadableStream<Uint8Array>> {
+  checkArchive(paths, options)
   const { makeZip } = await import('./generated/archives.js')
   const starts = await startsOf(volume, paths, options)
   const progress = new ArchiveProgress(options)
@@ -36,7 +39,7 @@ export async function zip(
       }
     }
   }
-  return makeZip(members())
+  return cancellable(makeZip(members()))
 }
 
 /** A tar archive of `paths` and all below them. */
@@ -45,6 +48,7 @@ export async function tar(
   paths: readonly FilePath[],
   options: ArchiveOptions,
 ): Promise<ReadableStream<Uint8Array>> {
+  checkArchive(paths, options)
   const { createTarPacker } = await import('./generated/archives.js')
   const starts = await startsOf(volume, paths, options)
   const progress = new ArchiveProgress(options)
@@ -76,6 +80,33 @@ export async function tar(
   }
   pack().catch((error) => controller.error(error))
   return readable
+}
+
+/**
+ * Streams what `source` has. Cancelling `source` itself rejects with the reason, for the library throws that into its
+ * generator; cancelling this stream does not.
+ */
+function cancellable(source: ReadableStream<Uint8Array>): ReadableStream<Uint8Array> {
+  const reader = source.getReader()
+  return new ReadableStream({
+    async pull(controller) {
+      const { done, value } = await reader.read()
+      if (done) controller.close()
+      else controller.enqueue(value)
+    },
+    cancel: (reason) =>
+      reader.cancel(reason).catch((error) => {
+        if (error !== reason) throw error
+      }),
+  })
+}
+
+function checkArchive(paths: readonly FilePath[], options: ArchiveOptions): void {
+  if (!Array.isArray(paths)) throw new FilesError('INVALID', `The paths must be an array; they are ${show(paths)}.`)
+  valid(() => {
+    watchIn(options)
+    callback(options.onSkip, 'onSkip')
+  })
 }
 
 /** Looks up what an archive begins with, so that what does not exist is reported at once. */

@@ -1,3 +1,6 @@
+import { callback, flag, integer } from '../base/arguments.js'
+import { invalidArgument } from '../base/errors.js'
+
 /**
  * What this module needs of a disk: an image, a snapshot, a partition, or any object that has these members.
  *
@@ -12,4 +15,15 @@ export interface FilesDisk {
   readonly sync?: boolean
   /** As `read`, at once. */
   readSync?(offset: number, length: number): Uint8Array
+}
+
+/** Throws unless `disk` has the members of a {@link FilesDisk}. */
+export function checkDisk(disk: FilesDisk): void {
+  if (typeof disk !== 'object' || disk === null)
+    throw invalidArgument('The disk must be an image, a snapshot, or an object with size and read.')
+  integer(disk.size, 'disk.size')
+  if (typeof disk.read !== 'function') throw invalidArgument('disk.read must be a function.')
+  if (flag(disk.sync, 'disk.sync') && typeof disk.readSync !== 'function')
+    throw invalidArgument('disk.readSync must be a function, for disk.sync is true.')
+  callback(disk.readSync, 'disk.readSync')
 }

@@ -1,3 +1,5 @@
+import { flag, integer } from '../base/arguments.js'
+import { invalidArgument } from '../base/errors.js'
 import type { ModuleSource } from '../base/wasm.js'
 import type { FilesDisk } from './disk.js'
 import { FilesError, type FilesErrorCode } from './errors.js'
@@ -22,6 +24,15 @@ export interface FilesOptions {
 }
 
 const defaultDeadline = 10_000
+/** The longest time that timers count. */
+const longestDeadline = 2 ** 31 - 1
+
+/** Throws unless the options are of their types. */
+export function checkHow({ worker, deadline = defaultDeadline }: Partial<FilesOptions>): void {
+  flag(worker, 'worker')
+  if (integer(deadline, 'deadline', 1) > longestDeadline)
+    throw invalidArgument(`deadline must be at most ${longestDeadline} milliseconds; it is ${deadline}.`)
+}
 
 /** Where a parser runs. One call at a time. */
 export interface Host {

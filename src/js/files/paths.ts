@@ -1,3 +1,4 @@
+import { isDetached, show } from '../base/arguments.js'
 import { FilesError } from './errors.js'
 
 /**
@@ -13,8 +14,9 @@ const slash = 0x2f
 /** The bytes of a path. */
 export function pathBytes(path: FilePath): Uint8Array {
   if (typeof path === 'string') return encoder.encode(path)
-  if (path instanceof Uint8Array) return path
-  throw new FilesError('INVALID', 'A path is a string, or bytes.')
+  // A copy: the caller may use the array again before the call has its turn.
+  if (path instanceof Uint8Array && !isDetached(path)) return new Uint8Array(path)
+  throw new FilesError('INVALID', `A path must be a string or a Uint8Array; it is ${show(path)}.`)
 }
 
 /** The path of `name` in the directory at `path`: text, as long as both are. */

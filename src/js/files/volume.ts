@@ -1,6 +1,8 @@
+import { flag, integer, signalIn, watchIn } from '../base/arguments.js'
 import type { RequestOptions } from '../base/progress.js'
 import { readStream } from '../disk/stream.js'
 import { type ArchiveOptions, tar, zip } from './archive.js'
+import { valid } from './arguments.js'
 import { FilesError } from './errors.js'
 import { type FilePath, joinPath, pathBytes, shownPath } from './paths.js'
 import type { FilesStatistics, Session } from './session.js'
@@ -71,7 +73,8 @@ export class Volume implements VolumeInfo, FileTree {
    * for await (const entry of volume.list('/home')) console.log(entry.name, entry.kind, entry.size)
    * ```
    */
-  async *list(path: FilePath = '/', { signal }: RequestOptions = {}): AsyncIterable<FileEntry> {
+  async *list(path: FilePath = '/', options: RequestOptions = {}): AsyncIterable<FileEntry> {
+    const signal = valid(() => signalIn(options))
     const listing = await this.#session.call<number>({ method: 'list', args: [this.#bytes(path)] }, signal)
     const generation = this.#session.generation
     try {
@@ -101,7 +104,9 @@ export class Volume implements VolumeInfo, FileTree {
    * const { size, modified } = await volume.stat('/var/log/syslog')
    * ```
    */
-  stat(path: FilePath, { follow = true, signal }: StatOptions = {}): Promise<FileStat> {
+  async stat(path: FilePath, options: StatOptions = {}): Promise<FileStat> {
+    const signal = valid(() => signalIn(options))
+    const follow = valid(() => flag(options.follow, 'follow', true))
     return this.#session.call({ method: 'stat', args: [this.#bytes(path), follow] }, signal)
   }
 
@@ -116,10 +121,9 @@ export class Volume implements VolumeInfo, FileTree {
    * const first = await volume.read('/bin/sh', 0, 4096)
    * ```
    */
-  async read(path: FilePath, offset = 0, length?: number, { signal }: RequestOptions = {}): Promise<Uint8Array> {
-    if (!isCount(offset) || (length !== undefined && !isCount(length))) {
-      throw new FilesError('INVALID', 'The offset and the length are integers from 0.')
-    }
+  async read(path: FilePath, offset = 0, length?: number, options: RequestOptions = {}): Promise<Uint8Array> {
+    const signal = valid(() => signalIn(options))
+    checkRange(offset, length)
     const bytes = this.#bytes(path)
     const { size } = await this.stat(path, { signal })
     const wanted = Math.max(0, Math.min(length ?? size, size - offset))
@@ -145,10 +149,9 @@ export class Volume implements VolumeInfo, FileTree {
    * ```
    */
   async readable(path: FilePath, options: FileReadableOptions = {}): Promise<ReadableStream<Uint8Array>> {
-    const { offset = 0, length, signal, onProgress } = options
-    if (!isCount(offset) || (length !== undefined && !isCount(length))) {
-      throw new FilesError('INVALID', 'The offset and the length are integers from 0.')
-    }
+    const { signal, onProgress } = valid(() => watchIn(options))
+    const { offset = 0, length } = options
+    checkRange(offset, length)
     const bytes = this.#bytes(path)
     const { kind, size } = await this.stat(path, { signal })
     if (kind !== 'file') {
@@ -171,8 +174,8 @@ export class Volume implements VolumeInfo, FileTree {
    * await volume.readLink('/etc/localtime') // '/usr/share/zoneinfo/Europe/Berlin'
    * ```
    */
-  async readLink(path: FilePath, { signal }: RequestOptions = {}): Promise<string> {
-    return new TextDecoder().decode(await this.readLinkBytes(path, { signal }))
+  async readLink(path: FilePath, options: RequestOptions = {}): Promise<string> {
+    return new TextDecoder().decode(await this.readLinkBytes(path, options))
   }
 
   /**
@@ -180,7 +183,8 @@ export class Volume implements VolumeInfo, FileTree {
    *
    * @throws {@link FilesError} `NOT_FOUND`, `NOT_A_LINK` and others.
    */
-  readLinkBytes(path: FilePath, { signal }: RequestOptions = {}): Promise<Uint8Array> {
+  async readLinkBytes(path: FilePath, options: RequestOptions = {}): Promise<Uint8Array> {
+    const signal = valid(() => signalIn(options))
     return this.#session.call({ method: 'readLink', args: [this.#bytes(path)] }, signal)
   }
 
@@ -190,7 +194,8 @@ export class Volume implements VolumeInfo, FileTree {
    *
    * @throws {@link FilesError} `DAMAGED`, `UNSUPPORTED` and others.
    */
-  async usage({ signal }: RequestOptions = {}): Promise<VolumeUsage | undefined> {
+  async usage(options: RequestOptions = {}): Promise<VolumeUsage | undefined> {
+    const signal = valid(() => signalIn(options))
     if (this.used !== undefined && this.free !== undefined) return { used: this.used, free: this.free }
     const { used, free } = await this.#session.call<Partial<VolumeUsage>>({ method: 'facts', args: [] }, signal)
     return used !== undefined && free !== undefined ? { used, free } : undefined
@@ -244,6 +249,7 @@ export class Volume implements VolumeInfo, FileTree {
   }
 }
 
-function isCount(value: number): boolean {
-  return Number.isSafeInteger(value) && value >= 0
+function checkRange(offset: unknown, length: unknown): void {
+  valid(() => integer(offset, 'offset'))
+  if (length !== undefined) valid(() => integer(length, 'length'))
 }

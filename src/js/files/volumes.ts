@@ -1,6 +1,8 @@
+import { callback, optionsIn, signalIn } from '../base/arguments.js'
 import type { RequestOptions } from '../base/progress.js'
-import type { FilesDisk } from './disk.js'
-import type { FilesOptions } from './host.js'
+import { valid } from './arguments.js'
+import { checkDisk, type FilesDisk } from './disk.js'
+import { checkHow, type FilesOptions } from './host.js'
 import { Session } from './session.js'
 import type { VolumeInfo } from './values.js'
 import { Volume } from './volume.js'
@@ -23,7 +25,7 @@ interface Scan {
  * Only the first blocks of each volume are read. Close each volume that was used.
  *
  * @param disk an image, a snapshot, or any object that reads bytes. It must stay open, and should not be written meanwhile.
- * @throws {@link FilesError} `TIMEOUT`, `CRASHED`, `LOAD_FAILED`; what the disk throws; or the signal's reason.
+ * @throws {@link FilesError} `INVALID`, `TIMEOUT`, `CRASHED`, `LOAD_FAILED`; what the disk throws; or the signal's reason.
  * @example
  * ```ts
  * import { blob, Qcow2 } from 'qcow2-web'
@@ -34,7 +36,12 @@ interface Scan {
  * ```
  */
 export async function volumes(disk: FilesDisk, options: VolumesOptions = {}): Promise<Volume[]> {
-  const { onProblem, signal, ...rest } = options
+  const { signal, onProblem, rest } = valid(() => {
+    checkDisk(disk)
+    const { onProblem, signal: _, ...rest } = optionsIn(options)
+    checkHow(rest)
+    return { signal: signalIn(options), onProblem: callback(onProblem, 'onProblem'), rest }
+  })
   const session = new Session(disk, rest)
   try {
     const scan = await session.call<Scan>({ method: 'scan', args: [] }, signal)

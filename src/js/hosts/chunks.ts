@@ -4,6 +4,7 @@
  * @packageDocumentation
  */
 
+import { callback, integer, optionsIn, show, text, watchIn, withMethods } from '../base/arguments.js'
 import { type Progress, Qcow2Error } from '../index.js'
 
 /** A disk that can be exported: an image, a snapshot, or any object with these. */
@@ -64,14 +65,22 @@ const largest = 64 * 1024 * 1024
  * rejects with; what `write` throws; or the signal's reason.
  */
 export async function exportChunks(disk: ExportedDisk, options: ExportChunksOptions): Promise<ChunkManifest> {
-  const { size: chunkSize = 256 * 1024, naming = 'v86', name = 'disk.img', since, write, signal, onProgress } = options
+  integer(withMethods(disk, ['read'], 'The disk').size, 'The size of the disk')
+  const { size: chunkSize = 256 * 1024, naming = 'v86', since, ...rest } = optionsIn(options)
+  const { signal, onProgress } = watchIn(options)
+  const name = text(rest.name ?? 'disk.img', 'name')
+  const write = callback(rest.write, 'write')
+  if (!write) throw invalid('write must be a function.')
   if (!Number.isSafeInteger(chunkSize) || chunkSize <= 0 || chunkSize % 512 !== 0 || chunkSize > largest)
-    throw invalid(`size must be a multiple of 512 up to 64 MiB; it is ${chunkSize}.`)
+    throw invalid(`size must be a multiple of 512 up to 64 MiB; it is ${show(chunkSize)}.`)
   if (naming === 'tinyemu' && chunkSize % 1024 !== 0) throw invalid('TinyEMU wants files of whole kibibytes.')
-  if (naming !== 'v86' && naming !== 'tinyemu') throw invalid(`naming must be 'v86' or 'tinyemu'; it is '${naming}'.`)
+  if (naming !== 'v86' && naming !== 'tinyemu')
+    throw invalid(`naming must be 'v86' or 'tinyemu'; it is ${show(naming)}.`)
+  if (since !== undefined && !Array.isArray(optionsIn(since, 'since').chunks))
+    throw invalid('since must be the manifest of an earlier export.')
   if (since && (since.version !== 1 || since.chunkSize !== chunkSize))
     throw invalid(
-      `The earlier export has files of ${since.chunkSize} bytes. Give the same size, or no earlier manifest.`,
+      `The earlier export has files of ${show(since.chunkSize)} bytes. Give the same size, or no earlier manifest.`,
     )
 
   const total = disk.size

@@ -1,4 +1,11 @@
+import { integer } from '../base/arguments.js'
 import type { Qcow2 } from '../index.js'
+
+/** How long a write waits for its flush, in milliseconds, by the caller's option. */
+export function delay(flushDelay: number | undefined): number {
+  // Timers count no further.
+  return Math.min(integer(flushDelay ?? 1000, 'flushDelay'), 2 ** 31 - 1)
+}
 
 /** Flushes a synchronous image behind writes, for programs that never flush their disks. */
 export class DelayedFlush {

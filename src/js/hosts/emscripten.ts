@@ -5,8 +5,9 @@
  * @packageDocumentation
  */
 
+import { callback, optionsIn, text, withMethods } from '../base/arguments.js'
 import { isQcow2Error, type Qcow2, Qcow2Error } from '../index.js'
-import { DelayedFlush, reportUncaught } from './delayed-flush.js'
+import { DelayedFlush, delay, reportUncaught } from './delayed-flush.js'
 
 /** A stream of an Emscripten file system: an open file. */
 export interface EmscriptenStream {
@@ -96,13 +97,19 @@ const shared = 1
  * are synchronous there. The exceptions of `FS.mknod`.
  */
 export function mountDisk(fs: EmscriptenFs, path: string, image: Qcow2, options: MountOptions = {}): MountedDisk {
+  withMethods(fs, ['mknod', 'unlink', 'ErrnoError'], 'The file system')
+  text(path, 'The path')
+  withMethods(image, ['readIntoSync', 'writeSync', 'flushSync'], 'The image')
+  const { module } = optionsIn(options)
+  if (module !== undefined) withMethods(module, ['_malloc'], 'module')
+  const flushDelay = delay(options.flushDelay)
+  const onError = callback(options.onError, 'onError') ?? reportUncaught
   if (!image.sync) {
     const reason =
       'A program in Emscripten reads at once. Open the image in its worker, over a storage that is synchronous there, such as opfs().'
     throw new Qcow2Error('NOT_SYNC', reason)
   }
   const node = fs.mknod(path, fileType | (!image.readOnly ? 0o666 : 0o444), 0)
-  const { flushDelay = 1000, onError = reportUncaught } = options
   const flush = new DelayedFlush(image, flushDelay, (error) => {
     if (isQcow2Error(error)) onError(error)
     else reportUncaught(error)

@@ -4,8 +4,9 @@
  * @packageDocumentation
  */
 
+import { bytesIn, callback, integer, optionsIn, text, withMethods } from '../base/arguments.js'
 import { type Qcow2, Qcow2Error } from '../index.js'
-import { DelayedFlush, reportUncaught } from './delayed-flush.js'
+import { DelayedFlush, delay, reportUncaught } from './delayed-flush.js'
 
 /** How {@link infiniteMacDisk} flushes. */
 export interface InfiniteMacOptions {
@@ -54,13 +55,20 @@ export interface InfiniteMacDisk {
  * synchronous there.
  */
 export function infiniteMacDisk(name: string, image: Qcow2, options: InfiniteMacOptions = {}): InfiniteMacDisk {
+  text(name, 'The name')
+  withMethods(image, ['readIntoSync', 'writeSync', 'flushSync'], 'The image')
+  const flushDelay = delay(optionsIn(options).flushDelay)
+  const onError = callback(options.onError, 'onError') ?? reportUncaught
   if (!image.sync) {
     const reason =
       'Infinite Mac reads its disks at once. Open the image in its worker, over a storage that is synchronous there, such as opfs().'
     throw new Qcow2Error('NOT_SYNC', reason)
   }
-  const { flushDelay = 1000, onError = reportUncaught } = options
-  const inside = (offset: number, length: number) => Math.max(0, Math.min(length, image.size - offset))
+  /** The part of `buffer` that a request is about: the disk may end before. */
+  const partOf = (buffer: Uint8Array, offset: number, length: number): Uint8Array => {
+    const end = Math.min(integer(length, 'length'), image.size - integer(offset, 'offset'))
+    return bytesIn(buffer, 'The buffer').subarray(0, Math.max(0, end))
+  }
   const flush = new DelayedFlush(image, flushDelay, onError)
   return {
     name,
@@ -68,15 +76,15 @@ export function infiniteMacDisk(name: string, image: Qcow2, options: InfiniteMac
       return image.size
     },
     read(buffer, offset, length) {
-      const count = inside(offset, length)
-      if (count > 0) image.readIntoSync(offset, buffer.subarray(0, count))
-      return count
+      const part = partOf(buffer, offset, length)
+      if (part.length > 0) image.readIntoSync(offset, part)
+      return part.length
     },
     write(buffer, offset, length) {
-      const count = inside(offset, length)
-      if (count > 0) image.writeSync(offset, buffer.subarray(0, count))
+      const part = partOf(buffer, offset, length)
+      if (part.length > 0) image.writeSync(offset, part)
       flush.written()
-      return count
+      return part.length
     },
     close: () => flush.now(),
   }

@@ -4,7 +4,8 @@
  * @packageDocumentation
  */
 
-import { isQcow2Error } from '../index.js'
+import { integer, optionsIn, show, text, withMethods } from '../base/arguments.js'
+import { isQcow2Error, Qcow2Error } from '../index.js'
 import { bodyOf, multipartOf, type ServedDisk } from './serve/body.js'
 import { type ByteRange, parseRanges } from './serve/ranges.js'
 
@@ -45,10 +46,13 @@ export interface ServeOptions {
  * be read. An error behind the beginning ends the body.
  */
 export async function serve(request: Request, disk: ServedDisk, options: ServeOptions = {}): Promise<Response> {
+  if (!(request instanceof Request))
+    throw new Qcow2Error('INVALID_ARGUMENT', `The request must be a Request; it is ${show(request)}.`)
+  integer(withMethods(disk, ['read'], 'The disk').size, 'The size of the disk')
   if (request.method !== 'GET' && request.method !== 'HEAD')
     return new Response(null, { status: 405, headers: { allow: 'GET, HEAD' } })
   const { size } = disk
-  const etag = etagOf(disk, options)
+  const etag = etagOf(disk, optionsIn(options))
   const headers = commonHeaders(options, etag)
   const precondition = preconditionOf(request, etag)
   if (precondition !== undefined) return new Response(null, { status: precondition, headers })
@@ -93,15 +97,24 @@ async function answer(
 }
 
 function commonHeaders({ type, filename }: ServeOptions, etag: string | undefined): Headers {
-  const headers = new Headers({ 'accept-ranges': 'bytes', 'content-type': type ?? 'application/octet-stream' })
+  const headers = new Headers({ 'accept-ranges': 'bytes' })
+  setType(headers, text(type ?? 'application/octet-stream', 'type'))
   if (etag) headers.set('etag', etag)
   else headers.set('cache-control', 'no-store')
   if (filename !== undefined)
     headers.set(
       'content-disposition',
-      `attachment; filename*=UTF-8''${encodeURIComponent(filename).replaceAll("'", '%27')}`,
+      `attachment; filename*=UTF-8''${encoded(text(filename, 'filename')).replaceAll("'", '%27')}`,
     )
   return headers
+}
+
+function setType(headers: Headers, type: string): void {
+  try {
+    headers.set('content-type', type)
+  } catch {
+    throw new Qcow2Error('INVALID_ARGUMENT', `type must be a media type; it is ${show(type)}.`)
+  }
 }
 
 /** The names of disks whose bytes don't change, as long as they are open. */
@@ -109,7 +122,7 @@ const names = new WeakMap<object, string>()
 
 function etagOf(disk: ServedDisk, { etag }: ServeOptions): string | undefined {
   // A quote would end the header's value.
-  if (etag !== undefined) return `"${encodeURIComponent(etag)}"`
+  if (etag !== undefined) return `"${encoded(text(etag, 'etag'))}"`
   if (disk.readOnly !== true) return undefined
   let name = names.get(disk)
   if (name === undefined) {
@@ -117,6 +130,11 @@ function etagOf(disk: ServedDisk, { etag }: ServeOptions): string | undefined {
     names.set(disk, name)
   }
   return `"${name}"`
+}
+
+/** `value` percent-encoded. Half of a surrogate pair, which has no encoding, becomes U+FFFD. */
+function encoded(value: string): string {
+  return encodeURIComponent(value.replace(/\p{Surrogate}/gu, '\ufffd'))
 }
 
 /** The status that the request's conditions lead to, if they keep it from being served. */

@@ -1,3 +1,4 @@
+import { optionsIn } from '../base/arguments.js'
 import type { WritableStorage } from '../base/storage/contract.js'
 import { idb } from './idb/idb.js'
 import { type OpfsOptions, opfs } from './opfs/opfs.js'
@@ -62,7 +63,7 @@ export async function bestStorage(
   options: Omit<OpfsOptions, 'create' | 'writable'> = {},
 ): Promise<BestStorage> {
   const has = await capabilities()
-  if (has.opfs) return { kind: 'opfs', storage: opfs(name, { ...options, create: true }) }
+  if (has.opfs) return { kind: 'opfs', storage: opfs(name, { ...optionsIn(options), create: true }) }
   return { kind: 'idb', storage: idb(name, options) }
 }
 

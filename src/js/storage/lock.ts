@@ -1,4 +1,5 @@
 import { follow } from '../base/abort.js'
+import { callback, flag, optionsIn, signalIn } from '../base/arguments.js'
 import { Qcow2Error } from '../base/errors.js'
 import type { StorageUser } from '../base/storage/contract.js'
 
@@ -25,6 +26,16 @@ export interface ClaimOptions {
    * `STORAGE`, and the reason as its `cause`. So does the signal of an image's own opening, which then rejects with its reason.
    */
   readonly signal?: AbortSignal | undefined
+}
+
+/** How a file is claimed, by the caller's options: each member is read once. */
+export function claimIn(options: ClaimOptions | undefined): ClaimOptions {
+  const { takeOver, onTakeOver } = optionsIn(options)
+  return {
+    takeOver: flag(takeOver, 'takeOver'),
+    onTakeOver: callback(onTakeOver, 'onTakeOver'),
+    signal: signalIn(options),
+  }
 }
 
 /** Lets a name go; fulfilled when another may have it. */

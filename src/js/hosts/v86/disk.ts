@@ -1,3 +1,4 @@
+import { callback, flag, optionsIn, signalIn, text, watchIn, withMethods } from '../../base/arguments.js'
 import { type Qcow2, Qcow2Error, type Snapshot } from '../../index.js'
 import { Content, sectorSize } from './content.js'
 import { reportUncaught } from './faults.js'
@@ -39,10 +40,20 @@ const largestDisk = 2047 * 2 ** 30
  * The disk serves the guest's requests in order, and flushes the image when the guest flushes its drive. The image stays the
  * caller's: close it after the disk. Nothing else may write to the image meanwhile.
  *
- * @throws `Qcow2Error` `DISK_TOO_LARGE` for a disk over 2047 GiB, which v86 can't address; `CLOSED`.
+ * @throws `Qcow2Error` `INVALID_ARGUMENT`; `DISK_TOO_LARGE` for a disk over 2047 GiB, which v86 can't address; `CLOSED`.
  */
 export function v86Disk(image: Qcow2, options: V86DiskOptions = {}): V86Disk {
-  return new ImageDisk(image, options)
+  const { writeCache, onFault, onChange } = optionsIn(options)
+  return new ImageDisk(imageIn(image, 'The image'), {
+    writeCache: flag(writeCache, 'writeCache', true),
+    onFault: callback(onFault, 'onFault'),
+    onChange: callback(onChange, 'onChange'),
+  })
+}
+
+/** `value` as an image, by what is called of it. */
+function imageIn(value: Qcow2, what: string): Qcow2 {
+  return withMethods(value, ['read', 'write', 'flush', 'readIntoSync', 'writeSync'], what)
 }
 
 const flushRequest: V86Request = { kind: 'flush', offset: 0, length: 0 }
@@ -65,7 +76,7 @@ class ImageDisk implements V86Disk, HookedDisk, MachineDisk {
     }
     if (image.closed) throw new Qcow2Error('CLOSED', 'The image is closed.')
     this.#options = options
-    this.#content = new Content(image, options.writeCache ?? true)
+    this.#content = new Content(image, options.writeCache !== false)
     this.#requests = new Requests(options.onFault, {
       onChange: () => this.#changed(),
       onUnheard: (error) => {
@@ -154,7 +165,9 @@ class ImageDisk implements V86Disk, HookedDisk, MachineDisk {
     return { pending, dirty: this.#content.dirty, ...(failed && { failed }) }
   }
 
-  async attach(emulator: V86Like, { signal }: V86AttachOptions = {}): Promise<V86Hooks> {
+  async attach(emulator: V86Like, options: V86AttachOptions = {}): Promise<V86Hooks> {
+    const signal = signalIn(options)
+    withMethods(emulator, ['add_listener', 'remove_listener', 'is_running'], 'The emulator')
     await loaded(emulator, signal)
     const found = hook(emulator, this, this)
     if (!found) {
@@ -177,11 +190,15 @@ class ImageDisk implements V86Disk, HookedDisk, MachineDisk {
   }
 
   async savevm(name: string, options: V86SaveOptions = {}): Promise<Snapshot> {
-    return saveMachine(this.#attached(), this, name, options)
+    const { into } = optionsIn(options)
+    if (into !== undefined) imageIn(into, 'into')
+    text(name, 'The name')
+    return saveMachine(this.#attached(), this, name, { into, ...watchIn(options) })
   }
 
   async loadvm(idOrName: string, options: V86LoadOptions = {}): Promise<void> {
-    return loadMachine(this.#attached(), this, idOrName, options)
+    text(idOrName, 'The id or name')
+    return loadMachine(this.#attached(), this, idOrName, { signal: signalIn(options) })
   }
 
   async close(): Promise<void> {

@@ -1,8 +1,8 @@
-import { integer } from '../../base/arguments.js'
+import { integer, text } from '../../base/arguments.js'
 import { invalidArgument } from '../../base/errors.js'
 import type { WritableAsyncStorage } from '../../base/storage/contract.js'
 import { Buffered, chunkSize } from '../buffered.js'
-import { type ClaimOptions, claimFor, lock } from '../lock.js'
+import { type ClaimOptions, claimFor, claimIn, lock } from '../lock.js'
 import { made } from '../recipe.js'
 import { names } from './names.js'
 import { deleteFile, IdbStore } from './store.js'
@@ -38,15 +38,17 @@ export interface Idb {
 export const idb: Idb = /* @__PURE__ */ Object.assign(
   (name: string, options: IdbOptions = {}): WritableAsyncStorage => {
     if (typeof name !== 'string' || name === '') throw invalidArgument('idb() takes the name of a file.')
+    const claim = claimIn(options)
     const budget = integer(options.budget ?? 64 * 1024 * 1024, 'budget', chunkSize)
     const storage = new Buffered(new IdbStore(database(), name), budget, (opening, user) =>
-      lock('idb', name, false, options, opening, user),
+      lock('idb', name, false, claim, opening, user),
     )
-    return made(storage, { maker: 'idb', args: (user) => [name, claimFor(options, user)] })
+    return made(storage, { maker: 'idb', args: (user) => [name, { budget, ...claimFor(claim, user) }] })
   },
   {
     list: async (): Promise<string[]> => names(database()),
     async delete(name: string): Promise<void> {
+      text(name, 'The name')
       const factory = database()
       const unlock = await lock('idb', name, false, {}, new AbortController().signal)
       try {

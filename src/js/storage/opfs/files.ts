@@ -1,4 +1,5 @@
-import { Qcow2Error } from '../../base/errors.js'
+import { flag, show, watchIn } from '../../base/arguments.js'
+import { invalidArgument, Qcow2Error } from '../../base/errors.js'
 import type { LongOptions } from '../../base/progress.js'
 import { hasAccessHandles, OpfsFile } from './file.js'
 import { claiming } from './local.js'
@@ -66,8 +67,10 @@ export async function rename(from: string, to: string): Promise<void> {
 export async function exportFile(
   path: string,
   to: WritableStream<Uint8Array>,
-  { signal, onProgress }: LongOptions = {},
+  options: LongOptions = {},
 ): Promise<void> {
+  const { signal, onProgress } = watchIn(options)
+  if (!(to instanceof WritableStream)) throw invalidArgument(`to must be a WritableStream; it is ${show(to)}.`)
   const source = await file(path)
   let done = 0
   const counting = new TransformStream<Uint8Array<ArrayBuffer>, Uint8Array<ArrayBuffer>>({
@@ -90,11 +93,14 @@ export async function importFile(
   options: OpfsImportOptions = {},
 ): Promise<void> {
   const target = parsePath(path, 'The path')
-  if (!options.overwrite) await mustNotBe(target)
+  const watch = watchIn(options)
+  if (!(from instanceof Blob || from instanceof ReadableStream))
+    throw invalidArgument(`from must be a Blob or a ReadableStream; it is ${show(from)}.`)
+  if (!flag(options.overwrite, 'overwrite')) await mustNotBe(target)
   // Under another name until it is whole.
   const part = { ...target, name: `${target.name}.part` }
   try {
-    await copy(from, part, options)
+    await copy(from, part, watch)
     await move(part, target)
   } catch (error) {
     await remove(namesOf(part).join('/')).catch(() => {})

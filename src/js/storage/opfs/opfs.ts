@@ -1,7 +1,8 @@
+import { flag } from '../../base/arguments.js'
 import { invalidArgument } from '../../base/errors.js'
 import type { LongOptions } from '../../base/progress.js'
 import type { AsyncStorage, Storage, WritableStorage } from '../../base/storage/contract.js'
-import { type ClaimOptions, claimFor } from '../lock.js'
+import { type ClaimOptions, claimFor, claimIn } from '../lock.js'
 import { made } from '../recipe.js'
 import { hasAccessHandles, type OpfsFileOptions } from './file.js'
 import { exportFile, file, importFile, list, type OpfsEntry, type OpfsImportOptions, remove, rename } from './files.js'
@@ -82,7 +83,10 @@ export const opfs: Opfs = /* @__PURE__ */ Object.assign(open, {
 
 function open(path: string, options?: OpfsOptions & { readonly writable?: true | undefined }): WritableStorage
 function open(path: string, options: OpfsOptions): Storage
-function open(path: string, { create = false, writable = true, ...claim }: OpfsOptions = {}): Storage {
+function open(path: string, options: OpfsOptions = {}): Storage {
+  const claim = claimIn(options)
+  const create = flag(options.create, 'create')
+  const writable = flag(options.writable, 'writable', true)
   if (create && !writable) throw invalidArgument('A file that is made has to be writable.')
   const file = [parsePath(path, 'The path'), { create, writable }] as const
   const storage = hasAccessHandles() ? localOpfs(...file, claim) : remoteOpfs(...file, claim)

@@ -1,3 +1,4 @@
+import { show } from '../../base/arguments.js'
 import { codeOf, invalidArgument, isQcow2Error, Qcow2Error } from '../../base/errors.js'
 
 /** A path in the origin-private file system: names joined by slashes, from its root. */
@@ -12,7 +13,7 @@ export function parsePath(path: unknown, what: string): OpfsPath {
   const name = names.pop()
   const wrong = (each: string | undefined) => !each || each === '.' || each === '..'
   if (!wrong(name) && name && !names.some(wrong)) return { directories: names, name }
-  throw invalidArgument(`${what} must be a path such as 'disk.qcow2' or 'disks/one.qcow2'; it is ${String(path)}.`)
+  throw invalidArgument(`${what} must be a path such as 'disk.qcow2' or 'disks/one.qcow2'; it is ${show(path)}.`)
 }
 
 /** The directory of some names. */
