@@ -57,8 +57,9 @@ export interface Disk {
   map(options?: MapOptions): AsyncIterableIterator<Extent>
 
   /**
-   * The disk, or a part of it, as a stream. It reads at most four chunks ahead of what was taken from it. To cancel it, or to abort
-   * its signal, drops the requests in flight. Errors of {@link Disk.read} end it.
+   * Returns the disk, or a part of it, as a stream. It reads at most four chunks ahead of what you took from it. Long parts that
+   * the file of a `Blob` has side by side come from one stream of the browser, which may read further ahead on its own. Cancel the
+   * stream, or abort its signal, to drop the requests in flight. Errors of {@link Disk.read} end it.
    *
    * @throws {@link Qcow2Error} `OUT_OF_BOUNDS`, `INVALID_ARGUMENT`.
    */

@@ -8,8 +8,10 @@ import { claim, disclaim } from '../base/storage/claims.js'
 import {
   ask,
   exact,
+  type GivingStorage,
   isKeeping,
   isSync,
+  type Run,
   type Storage,
   type WritableAsyncStorage,
   type WritableSyncStorage,
@@ -19,7 +21,7 @@ import { BaseDisk, diskClosed } from './base-disk.js'
 import type { WritableDisk, WritableOptions } from './disk.js'
 import type { Extent, MapOptions } from './extent.js'
 import { bytesWithin, rangeOf, rangeWithin } from './ranges.js'
-import { writeStream } from './stream.js'
+import { type StreamSource, writeStream } from './stream.js'
 
 /** How many zeros are written at a time, in bytes. */
 const portion = 1024 * 1024
@@ -163,6 +165,24 @@ export class RawDisk extends BaseDisk implements WritableDisk {
       else into.set(exact(await ask(storage, at, into.length, abort), at, into.length))
       return into
     })
+  }
+
+  protected override runs(): StreamSource['openRun'] {
+    const giver = isKeeping(this.#storage) ? this.#storage.giver : undefined
+    return giver && (async (offset, length) => this.#openRun(giver, Number(offset), length))
+  }
+
+  #openRun(giver: GivingStorage, offset: number, length: number): Run | undefined {
+    this.#open()
+    const run = giver.openRun(offset, length)
+    if (!run) return undefined
+    const close = () => run.close()
+    const read = (count: number) =>
+      this.#run(undefined, ({ signal }) => {
+        signal.addEventListener('abort', close, { once: true })
+        return run.read(count)
+      })
+    return { length, read, close }
   }
 
   protected override fetchSync(offset: ByteCount, into: Uint8Array): void {

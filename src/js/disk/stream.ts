@@ -1,6 +1,7 @@
 import { whileAlive } from '../base/abort.js'
 import { advance, type ByteCount, bytesIn, integer, watchIn, within } from '../base/arguments.js'
 import type { LongOptions } from '../base/progress.js'
+import type { Run } from '../base/storage/contract.js'
 import type { ReadableOptions } from './disk.js'
 
 /** A range of a disk. */
@@ -13,17 +14,28 @@ interface DiskRange {
 /** How much is read ahead at most: chunks, and bytes of several chunks. */
 const ahead = { chunks: 4, bytes: 4 * 1024 * 1024 }
 
+/** What {@link readStream} reads from. */
+export interface StreamSource {
+  /** Reads a range into a new array, which the stream gives away. */
+  read(offset: ByteCount, length: number, signal: AbortSignal): Promise<Uint8Array<ArrayBuffer>>
+  /**
+   * Opens the longest run at `offset`: bytes that one storage has side by side, and reads faster in order. Its length is `length`,
+   * or less and a multiple of `unit`. Returns `undefined` if there is none.
+   */
+  readonly openRun:
+    | ((offset: ByteCount, length: number, unit: number, signal: AbortSignal) => Promise<Run | undefined>)
+    | undefined
+}
+
 /**
- * A stream of chunks. Some are read ahead of what has been taken, so that reading and consuming overlap.
+ * Returns a stream of chunks. It reads some chunks ahead of what was taken from it, so that reading and consuming overlap.
  *
- * Not of type `bytes`: not every browser has such streams, and at this size of chunks little is gained by them.
- *
- * @param read the bytes of a range, in an array that is given away.
+ * Not of type `bytes`: not every browser has such streams, and chunks of this size gain little by them.
  */
 export function readStream(
   { offset, length }: DiskRange,
   options: ReadableOptions,
-  read: (offset: ByteCount, length: number, signal: AbortSignal) => Promise<Uint8Array<ArrayBuffer>>,
+  source: StreamSource,
 ): ReadableStream<Uint8Array<ArrayBuffer>> {
   const { chunkSize = 1024 * 1024 } = options
   const { signal, onProgress } = watchIn(options)
@@ -34,10 +46,29 @@ export function readStream(
   let ignore = () => {}
   let asked = 0
   let done = 0
+  let run: { readonly bytes: Run; readonly end: number } | undefined
+  const { openRun } = source
+  /** Resolves when it is known how the chunk before is read. */
+  let decided: Promise<unknown> = Promise.resolve()
+  const read = (start: number, count: number): Promise<Uint8Array<ArrayBuffer>> => {
+    const at = advance(offset, start)
+    if (!openRun) return source.read(at, count, stop.signal)
+    const decision = decided.then(async () => {
+      if (!run || start >= run.end) {
+        const bytes = await openRun(at, length - start, chunk, stop.signal)
+        run = bytes && { bytes, end: start + bytes.length }
+        if (stop.signal.aborted) bytes?.close()
+      }
+      // In an object, because the decision is not to wait for the bytes.
+      return { bytes: run ? run.bytes.read(count) : source.read(at, count, stop.signal) }
+    })
+    decided = decision.catch(() => {})
+    return decision.then(({ bytes }) => bytes)
+  }
   const readAhead = () => {
     while (pending.length < depth && asked < length) {
       const count = Math.min(chunk, length - asked)
-      const bytes = read(advance(offset, asked), count, stop.signal)
+      const bytes = read(asked, count)
       // It is looked at when its turn comes.
       bytes.catch(() => {})
       pending.push(bytes)
@@ -47,7 +78,11 @@ export function readStream(
   return new ReadableStream<Uint8Array<ArrayBuffer>>(
     {
       start(controller) {
-        stop.signal.addEventListener('abort', () => controller.error(stop.signal.reason), { once: true })
+        const end = () => {
+          run?.bytes.close()
+          controller.error(stop.signal.reason)
+        }
+        stop.signal.addEventListener('abort', end, { once: true })
         if (signal) ignore = whileAlive(signal, stop, abort)
         if (!stop.signal.aborted && length === 0) controller.close()
       },

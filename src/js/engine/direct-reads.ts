@@ -1,4 +1,5 @@
 import { storageFailed, ThrownAt } from '../base/errors.js'
+import type { Run } from '../base/storage/contract.js'
 import type { HostStorage } from './host-storage.js'
 import type { WasmImage } from './module.js'
 import type { Tasks } from './tasks.js'
@@ -48,6 +49,21 @@ export class DirectReads {
     const place = data.giver ? this.#place(offset, length) : -1
     if (data.sync || place < 0) return false
     return this.#tasks.ask((abort) => data.give(place, length, abort).catch(failAt(place)), signal)
+  }
+
+  /** Opens a run of the storage itself, at `place`. Returns `undefined` if there is no faster way than reads. */
+  openRun(place: number, length: number): Run | undefined {
+    const data = this.#data
+    if (data.sync || place + length > data.size) return undefined
+    const run = data.openRun(place, length)
+    if (!run) return undefined
+    const close = () => run.close()
+    const read = (count: number) =>
+      this.#tasks.ask((abort) => {
+        abort.listen(close)
+        return run.read(count).catch(failAt(place))
+      }, undefined)
+    return { length, read, close }
   }
 
   #place(offset: bigint, length: number): number {

@@ -1,4 +1,5 @@
 import type { LongOptions } from '../base/progress.js'
+import type { Run } from '../base/storage/contract.js'
 import type { HostAmendOptions } from './options/amend.js'
 import type { HostKeyOptions } from './options/encryption.js'
 import type { HostSnapshotOptions } from './options/snapshot.js'
@@ -109,6 +110,10 @@ export interface Handle {
     signal: AbortSignal | undefined,
     alone?: boolean,
   ): Uint8Array | Promise<Uint8Array>
+  /** True if the storage of the data may have faster ways than reads to read it from front to back. */
+  readonly hasRuns: boolean
+  /** Opens a run of that storage, at a host offset. */
+  openRun(place: number, length: number): Run | undefined
   write(how: Writable, offset: bigint, bytes: Uint8Array, signal: AbortSignal | undefined): Promise<void>
 
   readSync(offset: bigint, into: Uint8Array): void

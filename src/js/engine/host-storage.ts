@@ -9,6 +9,7 @@ import {
   isKeeping,
   isSync,
   type KeepingStorage,
+  type Run,
   type Storage,
   type SyncStorage,
   type WritableAsyncStorage,
@@ -211,6 +212,17 @@ class AsyncHostStorage {
   give(offset: number, length: number, abort: LazyAbort): Promise<Uint8Array> {
     this.#countRead(length)
     return ask(this.giver as GivingStorage, offset, length, abort)
+  }
+
+  /** Opens a run of the storage of `giver`, whose reads it counts. */
+  openRun(offset: number, length: number): Run | undefined {
+    const run = this.giver?.openRun(offset, length)
+    if (!run) return undefined
+    const read = (count: number) => {
+      this.#countRead(count)
+      return run.read(count)
+    }
+    return { length, read, close: () => run.close() }
   }
 
   /** Fills `into` with the bytes at `offset` when they have come; only where it `keeps` some. */

@@ -1,4 +1,5 @@
 import type { LongOptions } from '../base/progress.js'
+import type { Run } from '../base/storage/contract.js'
 import { DirectReads } from './direct-reads.js'
 import type { Engine } from './engine.js'
 import type { Changes, Handle, Operations, Readable, Walk, Walks, Writable } from './handle.js'
@@ -114,6 +115,22 @@ export class LocalHandle implements Handle {
     const given = this.#tasks.now(() => this.#direct.give(offset, length, signal))
     if (given) this.#countRead(length, before)
     return given || this.read('read', offset, length, signal)
+  }
+
+  get hasRuns(): boolean {
+    return this.gives
+  }
+
+  openRun(place: number, length: number): Run | undefined {
+    const run = this.#tasks.now(() => this.#direct.openRun(place, length))
+    if (!run) return undefined
+    const read = (count: number) => {
+      const before = this.#storages.counters.reads
+      const bytes = this.#tasks.now(() => run.read(count))
+      this.#countRead(count, before)
+      return bytes
+    }
+    return { length, read, close: () => run.close() }
   }
 
   async write(how: Writable, offset: bigint, bytes: Uint8Array, signal: AbortSignal | undefined): Promise<void> {

@@ -1,4 +1,4 @@
-import { flag, integer, signalIn, watchIn } from '../base/arguments.js'
+import { type ByteCount, flag, integer, signalIn, watchIn } from '../base/arguments.js'
 import type { RequestOptions } from '../base/progress.js'
 import { readStream } from '../disk/stream.js'
 import { type ArchiveOptions, tar, zip } from './archive.js'
@@ -158,11 +158,12 @@ export class Volume implements VolumeInfo, FileTree {
       throw new FilesError(kind === 'directory' ? 'IS_A_DIRECTORY' : 'NOT_A_FILE', `${shownPath(path)} is not a file.`)
     }
     const range = { offset, length: Math.max(0, Math.min(length ?? size, size - offset)) }
-    return readStream(range, { chunkSize, signal, onProgress }, async (at, count, signal) => {
+    const read = async (at: ByteCount, count: number, signal: AbortSignal) => {
       const part = await this.#read(bytes, Number(at), count, signal)
       if (part.length < count) throw new FilesError('DAMAGED', `${shownPath(path)} ends before its size.`)
       return part as Uint8Array<ArrayBuffer>
-    })
+    }
+    return readStream(range, { chunkSize, signal, onProgress }, { read, openRun: undefined })
   }
 
   /**

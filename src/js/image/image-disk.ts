@@ -6,10 +6,12 @@ import { BaseDisk } from '../disk/base-disk.js'
 import type { Disk } from '../disk/disk.js'
 import type { Extent, MapOptions } from '../disk/extent.js'
 import { rangeOf } from '../disk/ranges.js'
+import type { StreamSource } from '../disk/stream.js'
 import type { Handle } from '../engine/handle.js'
 import type { Statistics } from '../engine/statistics.js'
 import type { ImageInfo, Location } from '../engine/values.js'
 import { extents } from './map.js'
+import { Runs } from './runs.js'
 import { VmState } from './vm-state.js'
 
 /** What an open image and its open snapshots have in common: a disk over a whole backing chain, and the tables behind it. */
@@ -96,6 +98,12 @@ export abstract class ImageDisk extends BaseDisk {
     alone = false,
   ): Uint8Array | Promise<Uint8Array> {
     return this.#handle.read('read', BigInt(offset), target, signal, alone)
+  }
+
+  protected override runs(): StreamSource['openRun'] {
+    if (!this.#handle.hasRuns) return undefined
+    const runs = new Runs(this, (hostOffset, length) => this.#handle.openRun(hostOffset, length))
+    return (...range) => runs.open(...range)
   }
 
   protected override fetchSync(offset: ByteCount, into: Uint8Array): void {

@@ -18,6 +18,7 @@ const piece = 4 * 1024 * 1024
 export class RemoteHandle implements Handle {
   readonly writable: boolean
   readonly sync = false
+  readonly hasRuns = false
   readonly vmStateSize: number
   readonly #objects: PageObjects
   /** The number by which the worker has it. */
@@ -91,6 +92,10 @@ export class RemoteHandle implements Handle {
       return this.#reads.given(offset, target, signal)
     }
     return this.#reads.read(what, offset, target, signal)
+  }
+
+  openRun(): undefined {
+    return undefined
   }
 
   async write(how: Writable, offset: bigint, bytes: Uint8Array, signal: AbortSignal | undefined): Promise<void> {

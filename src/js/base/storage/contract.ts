@@ -153,6 +153,18 @@ export interface KeepingStorage extends AsyncStorage {
 /** An asynchronous storage that makes an array for each read, and leaves it to the caller. */
 export interface GivingStorage extends AsyncStorage {
   readonly gives: true
+  /** Opens a run of bytes to read from front to back. Returns `undefined` if the storage has no faster way than `read`. */
+  openRun(offset: number, length: number): Run | undefined
+}
+
+/** Bytes that are read once, from front to back. */
+export interface Run {
+  /** In bytes. */
+  readonly length: number
+  /** Resolves with the next `length` bytes, in an array that the caller keeps. Reads may overlap; they keep their order. */
+  read(length: number): Promise<Uint8Array<ArrayBuffer>>
+  /** Ends the run early. Reads that are under way reject. */
+  close(): void
 }
 
 /** True if there is more to `storage` than its contract. */

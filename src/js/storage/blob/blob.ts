@@ -4,6 +4,7 @@ import type { AsyncStorage, GivingStorage, Storage, SyncStorage } from '../../ba
 import type { ReadAheadOptions } from '../cache/limits.js'
 import { readAhead } from '../cache/read-ahead.js'
 import { made, recipeOf } from '../recipe.js'
+import { openRun } from './run.js'
 
 /** How {@link blob} reads. */
 export interface BlobOptions {
@@ -54,6 +55,12 @@ function asyncBlob(file: Blob): GivingStorage {
         (buffer) => new Uint8Array(buffer),
         (error) => Promise.reject(changedOr(error, offset)),
       )
+    },
+    openRun(offset, length) {
+      const run = openRun(slice(file, offset, length))
+      if (!run) return undefined
+      const read = (count: number) => run.read(count).catch((error) => Promise.reject(changedOr(error, offset)))
+      return { length, read, close: () => run.close() }
     },
   }
 }
