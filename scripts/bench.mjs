@@ -55,33 +55,33 @@ const parts = {
   snapshots: (args) => native('snapshots, against qemu-img', ['--bin', 'snapshot', '--', ...args]),
   async browser(args) {
     await setup(['rust', 'packages', 'wasm', 'browser', 'qemu'])
-    build()
+    await build()
     say('\n=== in Chromium')
     run(process.execPath, [inRoot('tests', 'bench', 'browser.mjs'), ...args])
   },
   async codecs(args) {
     await native('ciphers and codecs, against the plain crates and qemu-img', ['--bin', 'codecs'])
     await setup(['rust', 'packages', 'wasm', 'browser', 'qemu'])
-    build()
+    await build()
     buildPlain()
     say('\n=== ciphers and codecs in Chromium')
     run(process.execPath, [inRoot('tests', 'bench', 'browser-codecs.mjs'), ...args])
   },
   async convert(args) {
     await setup(['rust', 'packages', 'wasm', 'browser', 'qemu'])
-    build()
+    await build()
     say('\n=== conversion in Chromium, by workers')
     run(process.execPath, [inRoot('tests', 'bench', 'browser-convert.mjs'), ...args])
   },
   async workers(args) {
     await setup(['rust', 'packages', 'wasm', 'browser', 'qemu'])
-    build()
+    await build()
     say('\n=== the engine in a worker of Chromium, against the page')
     run(process.execPath, [inRoot('tests', 'bench', 'browser-workers.mjs'), ...args])
   },
   async storages(args) {
     await setup(['rust', 'packages', 'wasm', args.includes('firefox') ? 'firefox' : 'browser', 'qemu'])
-    build()
+    await build()
     say('\n=== the storages of a browser')
     run(process.execPath, [inRoot('tests', 'bench', 'browser-storages.mjs'), ...args])
   },

@@ -1,184 +1,63 @@
-// Builds the package into dist/: Rust to wasm, wasm to a module with its glue, TypeScript to JavaScript and types.
+// Builds the package into dist/: the wasm modules, and TypeScript to JavaScript and types.
 // Steps whose inputs have not changed are skipped.
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { cpSync, existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
-import { brotliCompressSync, gzipSync } from 'node:zlib'
-import { filesUnder, fingerprint, inRoot, main, output, run, Stop, say, tool } from './lib.mjs'
+import { filesUnder, fingerprint, inRoot, main, say, tool } from './lib.mjs'
+import { buildModules, checkSize, files, shipped } from './modules.mjs'
 import { setup } from './setup.mjs'
-import { bindgen, bindgenVersion, required, target, wasmCargo } from './wasm.mjs'
+import { staged, stampOf } from './staged.mjs'
 
-const generated = inRoot('src', 'js', 'generated')
-const generatedFiles = inRoot('src', 'js', 'files', 'generated')
 const dist = inRoot('dist')
 
-const engine = {
-  crate: 'qcow2-web-bridge',
-  sources: ['src/engine', 'src/bridge'],
-  profile: 'wasm',
-  name: 'qcow2_web',
-  optimise: ['-O3'],
-}
-/** The engine that the package ships, and how large it may be at most. */
-const shipped = { ...engine, features: 'deflate,zstd,edit', folder: generated, gzipped: 475_000, also: writeInline }
-/** The module that only reads, without zstd and encryption: the least that an image takes. */
-const reader = { ...engine, features: 'deflate', folder: inRoot('target', 'size'), gzipped: 150_000 }
-/** The module for file systems, which is loaded when files are read. */
-const files = {
-  crate: 'qcow2-web-files',
-  sources: ['src/files'],
-  profile: 'files',
-  name: 'qcow2_web_files',
-  // Inlines less than -Oz does, which after compression is smaller.
-  optimise: ['-Oz', '-aimfs', '2', '-fimfs', '4', '-ocimfs', '4'],
-  features: 'wasm',
-  folder: generatedFiles,
-  gzipped: 300_000,
-  also: writeArchives,
-}
-
-/** Proposals that rustc uses for this target; wasm-opt wants them named. */
-const proposals = [
-  'bulk-memory',
-  'bulk-memory-opt',
-  'call-indirect-overlong',
-  'multivalue',
-  'mutable-globals',
-  'nontrapping-float-to-int',
-  'reference-types',
-  'sign-ext',
-  'simd',
-]
-
 /** Builds everything that is not up to date. */
-export function build() {
-  for (const each of [shipped, files]) if (module(each)) report(each)
-  typescript()
+export async function build() {
+  await buildModules()
+  await typescript()
 }
 
-/** Holds the sizes of the modules against their limits. */
-export function checkSize() {
-  module(reader)
-  for (const each of [shipped, reader, files]) hold(each)
-}
-
-function hold(module) {
-  const gzipped = report(module)
-  if (gzipped <= module.gzipped) return
-  const words = `is ${kilobytes(gzipped)} gzipped; the limit is ${kilobytes(module.gzipped)}`
-  throw new Stop(`The wasm ${module.name} (${module.features}) ${words}.`)
-}
-
-/** Builds the wasm with its glue into its folder; false if what is there is up to date. */
-function module({ crate, sources, profile, name, optimise, features, folder, also }) {
-  const { kind, folder: cargoFolder } = required()
-  const crates = sources.flatMap((folder) => filesUnder(folder, (file) => /\.(rs|toml)$/.test(file)))
-  const inputs = [...crates, 'Cargo.toml', 'Cargo.lock', 'scripts/build.mjs', 'scripts/wasm.mjs']
-  const compiler = kind === 'rustup' ? output('rustc', ['--version']) : kind
-  const stamp = fingerprint(inputs, features, compiler)
-  if (stampOf(folder) === stamp) return false
-
-  say(`building the wasm ${name} (${features})`)
-  const build = ['build', '--quiet', `--profile=${profile}`, '--package', crate, '--lib']
-  wasmCargo([...build, '--no-default-features', '--features', features])
-  const program = bindgen()
-  if (!program) throw new Stop(`wasm-bindgen ${bindgenVersion()} is missing: run \`npm run setup\`.`)
-  staged(folder, stamp, (stage) => {
-    const built = join(cargoFolder, target, profile, `${crate.replaceAll('-', '_')}.wasm`)
-    // The default path would be a second reference to the .wasm that bundlers follow: the loader's source has the one.
-    const glue = ['--target', 'web', '--omit-default-module-path', '--out-dir', stage, '--out-name', name]
-    run(program, [...glue, built])
-    const wasm = join(stage, `${name}_bg.wasm`)
-    const enable = proposals.map((name) => `--enable-${name}`)
-    const options = [...optimise, ...enable, '--strip-debug', '--strip-producers', '-o', wasm, wasm]
-    tool('binaryen', options, { name: 'wasm-opt' })
-    also?.(stage, wasm)
-  })
-  return true
-}
-
-/** The libraries that write archives, as one file: the package has no dependencies. */
-function writeArchives(folder) {
-  const libraries = { 'client-zip': 'makeZip', 'modern-tar': 'createTarPacker' }
-  const entry = Object.entries(libraries).map(([library, name]) => `export { ${name} } from '${library}'`)
-  const source = join(folder, 'entry.js')
-  writeFileSync(source, entry.join('\n'))
-  const licences = Object.keys(libraries).map((library) => {
-    const { license, author } = JSON.parse(readFileSync(inRoot('node_modules', library, 'package.json'), 'utf8'))
-    return `${library}, ${license} licence, by ${author?.name ?? author}`
-  })
-  const banner = `/*! Contains ${licences.join('; ')}. */`
-  const options = ['--file', join(folder, 'archives.js'), '--format', 'esm', '--banner', banner, '--log-level', 'warn']
-  tool('rolldown', [source, ...options], { otherwise: 'The libraries for archives could not be bundled.' })
-  rmSync(source)
-  writeFileSync(join(folder, 'archives.d.ts'), `${entry.join('\n')}\n`)
-}
-
-/** The module once more, within JavaScript, for `qcow2-web/inline`. */
-function writeInline(folder, wasm) {
-  const gzipped = gzip(readFileSync(wasm))
-  const documentation = '/** The module, gzipped, as base64. */'
-  writeFileSync(join(folder, 'inline.js'), `export const gzipped = '${gzipped.toString('base64')}'\n`)
-  writeFileSync(join(folder, 'inline.d.ts'), `${documentation}\nexport declare const gzipped: string\n`)
-}
-
-function typescript() {
-  const sources = filesUnder('src/js', (file) => !file.endsWith('.wasm'))
-  const inputs = [...sources, 'tsconfig.json', 'package-lock.json', 'scripts/build.mjs']
+async function typescript() {
+  const sources = filesUnder('src/js', (file) => !/\.wasm$|inline-worker/.test(file))
+  const inputs = [...sources, 'tsconfig.json', 'package-lock.json', 'scripts/build.mjs', 'scripts/bundle.mjs']
   const stamp = fingerprint(inputs)
-  if (stampOf(dist) === stamp) return
+  if (stampOf(dist) === stamp && existsSync(join(shipped.folder, 'inline-worker.js'))) return
 
   say('compiling the TypeScript')
-  staged(dist, stamp, (stage) => {
-    tool('typescript', ['--project', inRoot('tsconfig.json'), '--outDir', stage], {
+  // Not before: setup brings the bundlers.
+  const { writeDeclarations, writeInlineWorker, writeScripts } = await import('./bundle.mjs')
+  await writeInlineWorker(shipped.folder)
+  const declarations = mkdtempSync(inRoot('target', 'declarations-'))
+  try {
+    tool('typescript', ['--project', inRoot('tsconfig.json'), '--outDir', declarations, '--emitDeclarationOnly'], {
       name: 'tsc',
       otherwise: 'The TypeScript does not compile.',
     })
     // Only checks: an export without documentation is an error (typedocOptions in tsconfig.json).
     tool('typedoc', ['--logLevel', 'Warn'], { otherwise: 'The documentation of the exports is not complete.' })
-    // The glue is JavaScript already: it goes next to what imports it as it is.
-    const filter = (file) => !file.endsWith('.stamp')
-    cpSync(generated, join(stage, 'generated'), { recursive: true, filter })
-    cpSync(generatedFiles, join(stage, 'files', 'generated'), { recursive: true, filter })
-  })
-}
-
-/** What `folder` was made from, if it was. */
-function stampOf(folder) {
-  const file = join(folder, '.stamp')
-  return existsSync(file) ? readFileSync(file, 'utf8') : undefined
-}
-
-/** Makes the content of `folder` aside, so that the old one stays whole until the new one is. */
-function staged(folder, stamp, make) {
-  mkdirSync(inRoot('target'), { recursive: true })
-  const stage = mkdtempSync(inRoot('target', 'stage-'))
-  try {
-    make(stage)
-    rmSync(folder, { recursive: true, force: true })
-    cpSync(stage, folder, { recursive: true })
-    writeFileSync(join(folder, '.stamp'), stamp)
+    // The glue has its declarations already: they go next to what imports them as they are.
+    const glue = (from, ...to) =>
+      cpSync(from, join(declarations, ...to), { recursive: true, filter: (file) => !/\.(stamp|wasm|js)$/.test(file) })
+    glue(shipped.folder, 'generated')
+    glue(files.folder, 'files', 'generated')
+    await staged(dist, stamp, async (stage) => {
+      await writeScripts(stage)
+      await writeDeclarations(declarations, stage)
+      copyModule(shipped, stage, 'generated')
+      copyModule(files, stage, 'files', 'generated')
+    })
   } finally {
-    rmSync(stage, { recursive: true, force: true })
+    rmSync(declarations, { recursive: true, force: true })
   }
 }
 
-/** Prints the size of a module, as it is and as servers send it. */
-function report({ name, features, folder }) {
-  const bytes = readFileSync(join(folder, `${name}_bg.wasm`))
-  const gzipped = gzip(bytes).length
-  const brotli = brotliCompressSync(bytes).length
-  say(
-    `${name} (${features}): ${kilobytes(bytes.length)}, ${kilobytes(gzipped)} gzipped, ${kilobytes(brotli)} with brotli`,
-  )
-  return gzipped
+/** Puts the wasm of a module into its place in the package. */
+function copyModule({ folder, name }, stage, ...to) {
+  const file = `${name}_bg.wasm`
+  mkdirSync(join(stage, ...to), { recursive: true })
+  cpSync(join(folder, file), join(stage, ...to, file))
 }
-
-const gzip = (bytes) => gzipSync(bytes, { level: 9 })
-
-const kilobytes = (bytes) => `${(bytes / 1000).toFixed(1)} KB`
 
 await main(import.meta.url, async ([what]) => {
   await setup(['packages', 'wasm'])
-  build()
-  if (what === 'size') checkSize()
+  await build()
+  if (what === 'size') await checkSize()
 })

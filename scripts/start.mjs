@@ -6,7 +6,7 @@ import { setup } from './setup.mjs'
 
 await main(import.meta.url, async ([mode = 'preview', ...rest]) => {
   await setup(['rust', 'packages', 'wasm', 'firmware'])
-  build()
+  await build()
   if (mode === 'preview') {
     say('building the page')
     tool('vite', ['build', 'www', '--logLevel', 'warn'])

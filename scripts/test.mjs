@@ -1,8 +1,9 @@
 // `npm test`: sets up what is missing and runs every step, or those that are named: `npm test -- rust js`.
 import { delimiter, dirname } from 'node:path'
 import { chromedriver, chromium, firefox as firefoxProgram, miniBrowser } from './browser.mjs'
-import { build, checkSize } from './build.mjs'
+import { build } from './build.mjs'
 import { inRoot, main, manifests, run, Stop, say, seconds, tool } from './lib.mjs'
+import { checkSize } from './modules.mjs'
 import { setup } from './setup.mjs'
 import { bareTarget, bindgen, hasTarget, toolchain, wasmCargo } from './wasm.mjs'
 
@@ -100,13 +101,13 @@ function wasm() {
   wasmCargo(['test', ...bridge], { env })
 }
 
-function packageAndSize() {
-  build()
-  checkSize()
+async function packageAndSize() {
+  await build()
+  await checkSize()
 }
 
-function types() {
-  build()
+async function types() {
+  await build()
   for (const project of ['tests', 'www'])
     tool('typescript', ['--noEmit', '--project', inRoot(project)], { name: 'tsc' })
 }
@@ -115,13 +116,13 @@ function vitest(folder, { args = [], env } = {}) {
   tool('vitest', ['run', '--dir', folder, ...args], { env })
 }
 
-function js() {
-  build()
+async function js() {
+  await build()
   vitest('tests/js')
 }
 
-function browser() {
-  build()
+async function browser() {
+  await build()
   vitest('tests/browser', { env: { CHROMIUM: chromium() } })
 }
 
@@ -134,35 +135,34 @@ const keeping = ['opfs', 'quota', 'restart', 'killed']
 
 const without = (names) => names.flatMap((name) => ['--exclude', `**/${name}.test.ts`])
 
-function firefox() {
-  build()
+async function firefox() {
+  await build()
   const env = { TEST_BROWSER: 'firefox', FIREFOX: firefoxProgram() }
   vitest('tests/browser', { args: without([...chromiumAlone, ...long]), env })
 }
 
-function webkit() {
+async function webkit() {
   if (process.platform !== 'linux') return say('not here: WebKitGTK is a browser of Linux')
-  build()
+  await build()
   const env = { TEST_BROWSER: 'webkit', MINIBROWSER: miniBrowser() }
   vitest('tests/browser', { args: without([...chromiumAlone, ...long, ...keeping]), env })
 }
 
-function guests() {
-  build()
+async function guests() {
+  await build()
   const args = ['--maxWorkers', '1', '--testTimeout', '600000']
   vitest('tests/guests', { args, env: { CHROMIUM: chromium() } })
   // One boot in another browser.
   vitest('tests/guests', { args: [...args, 'saved'], env: { TEST_BROWSER: 'firefox', FIREFOX: firefoxProgram() } })
 }
 
-function packed() {
-  build()
+async function packed() {
+  await build()
+  const wasm = ['./qcow2_web_bg.wasm', './qcow2_web_files_bg.wasm']
   tool('publint', ['--strict'])
-  tool(
-    '@arethetypeswrong/cli',
-    ['--pack', '.', '--profile', 'esm-only', '--exclude-entrypoints', './qcow2_web_bg.wasm'],
-    { name: 'attw' },
-  )
+  tool('@arethetypeswrong/cli', ['--pack', '.', '--profile', 'esm-only', '--exclude-entrypoints', ...wasm], {
+    name: 'attw',
+  })
 }
 
 function docs() {
@@ -187,7 +187,7 @@ await main(import.meta.url, async (names) => {
     say(`\n=== ${name}: ${step.title}`)
     const began = performance.now()
     try {
-      step.run()
+      await step.run()
     } catch (error) {
       if (!(error instanceof Stop)) throw error
       throw new Stop(`The step "${name}" failed. ${error.message} To run it alone: \`npm test -- ${name}\`.`)

@@ -5,6 +5,7 @@
  */
 
 export type { ByteCount } from './base/arguments.js'
+export { type Configuration, configure, type Origins } from './base/configuration.js'
 export {
   isQcow2Error,
   type MissingFile,
@@ -14,6 +15,7 @@ export {
   type Qcow2ErrorKind,
 } from './base/errors.js'
 export type { LongOptions, Progress, RequestOptions } from './base/progress.js'
+export type { WorkerSource } from './base/start-worker.js'
 export type {
   AsyncStorage,
   Storage,
@@ -24,6 +26,7 @@ export type {
   WritableStorage,
   WritableSyncStorage,
 } from './base/storage/contract.js'
+export type { LazyModuleSource, ModuleSource } from './base/wasm.js'
 export { type CommitOptions, commit, type WritableBase } from './convert/commit.js'
 export { type CompareOptions, type Comparison, compare, type MappedDisk } from './convert/compare.js'
 export { type Conversion, type ConvertOptions, type ConvertSource, convert } from './convert/convert.js'
@@ -39,7 +42,7 @@ export {
   type WriteZeroesOptions,
 } from './disk/disk.js'
 export type { Extent, MapOptions, RangeOptions } from './disk/extent.js'
-export { type InitOptions, init, type ModuleSource } from './engine/module.js'
+export { init } from './engine/module.js'
 export type { AmendBacking, AmendDataFile, AmendOptions } from './engine/options/amend.js'
 export type { Backing, BackingFile, BackingRequest, BackingResolver } from './engine/options/backing.js'
 export type { CreateBacking, CreateDataFile, CreateOptions } from './engine/options/create.js'

@@ -1,17 +1,21 @@
 /**
- * The same as `qcow2-web`, with the WebAssembly module within the JavaScript: for where a second file is in the way.
- * A third larger to load; otherwise nothing differs.
+ * The same as `qcow2-web`, with the WebAssembly module and the worker's script within the JavaScript: for where other files
+ * are in the way. A third larger to load; otherwise nothing differs.
  *
  * @packageDocumentation
  */
 
-import { setSource } from './engine/module.js'
+import { configure } from './base/configuration.js'
+import { workerOf } from './base/start-worker.js'
 import { gzipped } from './generated/inline.js'
+import { script } from './generated/inline-worker.js'
 
-setSource(async () => {
+configure({ wasm: unpacked, worker: () => workerOf(script, 'module') })
+
+async function unpacked(): Promise<ArrayBuffer> {
   const bytes = Uint8Array.from(atob(gzipped), (letter) => letter.charCodeAt(0))
-  const unpacked = new Blob([bytes]).stream().pipeThrough(new DecompressionStream('gzip'))
-  return new Response(unpacked).arrayBuffer()
-})
+  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream('gzip'))
+  return new Response(stream).arrayBuffer()
+}
 
 export * from './index.js'

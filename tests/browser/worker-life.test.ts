@@ -27,7 +27,7 @@ describe('the worker of the package', () => {
 
   it('is another one for the next image when its engine has failed', async () => {
     const module = trapping(readFileSync(wasm), 'wasmimage_locate').toString('base64')
-    const seen = await lab.onPage(async ({ init, isQcow2Error, memory, Qcow2 }, module) => {
+    const seen = await lab.onPage(async ({ configure, isQcow2Error, memory, Qcow2 }, module) => {
       let started = 0
       globalThis.Worker = class extends Worker {
         constructor(...args: ConstructorParameters<typeof Worker>) {
@@ -35,7 +35,7 @@ describe('the worker of the package', () => {
           started += 1
         }
       }
-      await init({ module_or_path: Uint8Array.from(atob(module), (letter) => letter.charCodeAt(0)) })
+      configure({ wasm: Uint8Array.from(atob(module), (letter) => letter.charCodeAt(0)) })
       const codes: unknown[] = []
       for (let image = 0; image < 2; image += 1) {
         const opened = await Qcow2.create(memory(), { size: 65536, worker: true })

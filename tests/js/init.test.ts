@@ -28,19 +28,21 @@ describe('init()', () => {
     ['the URL of a file', () => wasm],
     ['the URL of a file as text', () => wasm.href],
   ])('takes the module as %s', async (_, source) => {
-    const { init, Qcow2, memory } = await fresh()
-    await init({ module_or_path: source() })
+    const { configure, Qcow2, memory } = await fresh()
+    configure({ wasm: source() })
     expect((await Qcow2.open(memory(image))).size).toBe(1024)
   })
 
-  it('loads once, whoever calls', async () => {
-    const { init, Qcow2, memory } = await fresh()
-    const first = init({ module_or_path: readFileSync(wasm) })
-    const second = init({ module_or_path: Promise.reject(new Error('never looked at')).catch(() => new Uint8Array()) })
-    expect(second).toBe(first)
+  it('loads once, whoever calls and whatever is configured later', async () => {
+    const { configure, init, Qcow2, memory } = await fresh()
+    const source = vi.fn(() => readFileSync(wasm))
+    configure({ wasm: source })
+    const first = init()
+    expect(init()).toBe(first)
     await first
-    await init({ module_or_path: new Uint8Array(3) })
+    configure({ wasm: new Uint8Array(3) })
     expect((await Qcow2.open(memory(image))).size).toBe(1024)
+    expect(source).toHaveBeenCalledOnce()
   })
 
   it.each<[string, () => ModuleSource | Promise<ModuleSource>]>([
@@ -48,15 +50,42 @@ describe('init()', () => {
     ['does not come', () => Promise.reject(new Error('offline'))],
     ['is not there', () => new URL('nothing.wasm', wasm)],
   ])('whose module %s fails, and may be called again', async (_, source) => {
-    const { init, isQcow2Error, Qcow2, memory } = await fresh()
+    const { configure, init, isQcow2Error, Qcow2, memory } = await fresh()
+    configure({ wasm: source })
     const [error, other] = await Promise.all([
-      init({ module_or_path: source() }).catch((caught) => caught),
+      init().catch((caught) => caught),
       Qcow2.open(memory(image)).catch((caught) => caught),
     ])
     expect(isQcow2Error(error) && error.code).toBe('LOAD_FAILED')
     expect(error.cause).toBeInstanceOf(Error)
     expect(other).toBe(error)
+    configure({ wasm })
     expect((await Qcow2.open(memory(image))).size).toBe(1024)
+  })
+})
+
+describe('configure()', () => {
+  it('leaves what it is not given', async () => {
+    const { configure, Qcow2, memory } = await fresh()
+    const source = vi.fn(() => readFileSync(wasm))
+    configure({ wasm: source })
+    configure({ worker: '/worker.js', wasm: undefined })
+    configure({ files: { wasm: new Uint8Array() } })
+    await Qcow2.open(memory(image))
+    expect(source).toHaveBeenCalledOnce()
+  })
+
+  it.each([{ worker: 1 }, { worker: null }, { files: { worker: {} } }])('refuses %j', async (given) => {
+    const { configure, isQcow2Error } = await fresh()
+    const code = (work: () => void) => {
+      try {
+        work()
+        return 'taken'
+      } catch (error) {
+        return isQcow2Error(error) && error.code
+      }
+    }
+    expect(code(() => configure(given as never))).toBe('INVALID_ARGUMENT')
   })
 })
 

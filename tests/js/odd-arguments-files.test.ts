@@ -29,7 +29,7 @@ type Call = readonly [args: () => readonly unknown[], call: (...args: never[]) =
 
 const calls: Record<string, Call> = {
   volumes: [
-    () => [disk(), { worker: false, deadline: 5000, module: undefined, onProblem: () => {}, signal: watch.signal }],
+    () => [disk(), { worker: false, deadline: 5000, onProblem: () => {}, signal: watch.signal }],
     async (...args) => {
       for (const each of await volumes(...(args as unknown as Parameters<typeof volumes>))) each.close()
     },

@@ -1,3 +1,4 @@
+import { nodeModule } from '../base/node.js'
 import type { PackedClusters, Packers } from '../engine/packer.js'
 import { isZero } from './bytes.js'
 
@@ -10,17 +11,13 @@ interface Zlib {
   ): void
 }
 
-/** True in Node, whose zlib compresses in threads of its own. */
-export const isNode = typeof process === 'object' && typeof process?.versions?.node === 'string'
-
 /** As qemu-img writes clusters: readers may have a window of 4 KiB only. */
 const options = { windowBits: 12, memLevel: 9 } as const
 
-/** Packs clusters with Node's zlib, several at a time. */
-export async function packByNode(clusterSize: number): Promise<Packers> {
-  // Not a literal, and marked for bundlers: code for browsers is built from this file too, and never comes here.
-  const name = 'node:zlib'
-  const zlib: Zlib = await import(/* webpackIgnore: true */ /* @vite-ignore */ name)
+/** Packs clusters with Node's zlib, several at a time, in threads of its own; `undefined` where there is none. */
+export function packByNode(clusterSize: number): Packers | undefined {
+  const zlib = nodeModule<Zlib>('node:zlib')
+  if (!zlib) return undefined
   const pack = (cluster: Uint8Array) =>
     new Promise<Uint8Array>((resolve, reject) => {
       zlib.deflateRaw(cluster, options, (error, packed) => (error ? reject(error) : resolve(packed)))

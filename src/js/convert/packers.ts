@@ -4,7 +4,7 @@ import { type PackedClusters, type Packers, type Packing, packer } from '../engi
 import { load } from '../worker/load.js'
 import type { WorkerMethods } from '../worker/protocol.js'
 import { Client } from '../worker/rpc/client.js'
-import { isNode, packByNode } from './node-packers.js'
+import { packByNode } from './node-packers.js'
 
 /** The most workers that are started unless more are asked for: writing doesn't keep up with more. */
 const most = 8
@@ -22,7 +22,8 @@ export function startPackers(workers: number, packing: Packing): Promise<Packers
 }
 
 async function packHere(packing: Packing): Promise<Packers> {
-  if (isNode && packing.compression === 'zlib') return packByNode(packing.clusterSize)
+  const byNode = packing.compression === 'zlib' ? packByNode(packing.clusterSize) : undefined
+  if (byNode) return byNode
   await init()
   const here = packer(packing)
   return { width: 1, pack: async (disk) => here.pack(disk), end: () => here.free() }

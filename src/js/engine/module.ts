@@ -1,34 +1,29 @@
+import { engineModule } from '../base/beside.js'
+import { configured } from '../base/configuration.js'
 import { Qcow2Error, type Qcow2ErrorCode, sentence, storageFailed } from '../base/errors.js'
+import { missingFileAdvice, packageFile } from '../base/package-file.js'
 import { compileModule, type ModuleSource } from '../base/wasm.js'
 import load, { type WasmDiff, WasmEngine, type WasmImage, type WasmMap, WasmPacker } from '../generated/qcow2_web.js'
 
-export type { ModuleSource }
 export { type WasmDiff, WasmEngine, type WasmImage, type WasmMap, WasmPacker }
 
-/** What {@link init} takes. */
-export interface InitOptions {
-  /** The module, or a promise of it. Default: the `.wasm` file next to this package's JavaScript. */
-  readonly module_or_path?: ModuleSource | Promise<ModuleSource> | undefined
-}
-
-/** Where the module comes from unless `init` is told otherwise. */
-let source: () => ModuleSource | Promise<ModuleSource> = besideThisFile
+/** Where the module is in the package. */
+const path = 'dist/generated/qcow2_web_bg.wasm'
 /** The module, compiled, or the attempt to get it. */
 let module: Promise<WebAssembly.Module> | undefined
 /** The one instance, or the attempt to get it. */
 let instance: Promise<void> | undefined
 
 /**
- * Loads the WebAssembly module. Everything in this package does so by itself when it needs to: call this only to load
- * it early, or to say where it is.
+ * Loads the WebAssembly module, from where {@link configure} says. Everything in this package does so by itself when it
+ * needs to: call this only to load it early.
  *
- * There is one instance: calls after the first wait for it and their options have no effect. After a failure the next
- * call tries again.
+ * There is one instance: calls after the first wait for it. After a failure the next call tries again.
  *
  * @throws {@link Qcow2Error} `LOAD_FAILED` with the `cause`.
  */
-export function init(options: InitOptions = {}): Promise<void> {
-  instance ??= instantiate(options.module_or_path).catch((error) => {
+export function init(): Promise<void> {
+  instance ??= instantiate().catch((error) => {
     instance = undefined
     throw error
   })
@@ -36,23 +31,18 @@ export function init(options: InitOptions = {}): Promise<void> {
 }
 
 /**
- * The compiled module; `given` counts for the first who asks.
+ * The compiled module.
  *
  * @throws {@link Qcow2Error} `LOAD_FAILED` with the `cause`; the next call tries again.
  */
-export function compiled(given?: InitOptions['module_or_path']): Promise<WebAssembly.Module> {
-  module ??= Promise.resolve(given ?? source())
+export function compiled(): Promise<WebAssembly.Module> {
+  module ??= source()
     .then(compileModule)
     .catch((cause) => {
       module = undefined
       throw notLoaded(cause)
     })
   return module
-}
-
-/** Sets where the module comes from when `init` isn't told. */
-export function setSource(to: () => ModuleSource | Promise<ModuleSource>): void {
-  source = to
 }
 
 /** What the engine threw, as what this package throws. */
@@ -86,8 +76,13 @@ export function free(part: { free(): void }): void {
   }
 }
 
-async function instantiate(given: InitOptions['module_or_path']): Promise<void> {
-  const module_or_path = await compiled(given)
+async function source(): Promise<ModuleSource> {
+  const { wasm = packageFile(engineModule(), path) } = configured.engine
+  return typeof wasm === 'function' ? wasm() : wasm
+}
+
+async function instantiate(): Promise<void> {
+  const module_or_path = await compiled()
   try {
     await load({ module_or_path })
   } catch (cause) {
@@ -97,9 +92,6 @@ async function instantiate(given: InitOptions['module_or_path']): Promise<void> 
 
 function notLoaded(cause: unknown): Qcow2Error {
   const reason = `The WebAssembly module could not be loaded: ${cause instanceof Error ? cause.message : cause}.`
-  return new Qcow2Error('LOAD_FAILED', reason, { cause })
-}
-
-function besideThisFile(): URL {
-  return new URL('../generated/qcow2_web_bg.wasm', import.meta.url)
+  const advice = configured.engine.wasm === undefined ? ` ${missingFileAdvice('wasm', path)}` : ''
+  return new Qcow2Error('LOAD_FAILED', `${reason}${advice}`, { cause })
 }

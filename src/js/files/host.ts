@@ -1,6 +1,10 @@
 import { flag, integer } from '../base/arguments.js'
+import { configured } from '../base/configuration.js'
 import { invalidArgument } from '../base/errors.js'
-import type { ModuleSource } from '../base/wasm.js'
+import { nodeModule } from '../base/node.js'
+import { missingFileAdvice } from '../base/package-file.js'
+import { startWorker } from '../base/start-worker.js'
+import { filesScript, filesWorker } from './beside.js'
 import type { FilesDisk } from './disk.js'
 import { FilesError, type FilesErrorCode } from './errors.js'
 import { compiledFiles, instantiate } from './module.js'
@@ -19,8 +23,6 @@ export interface FilesOptions {
    * rejects with `TIMEOUT`. Time for reading the disk does not count. Default: 10,000.
    */
   readonly deadline?: number | undefined
-  /** Where the module comes from: for pages whose server has it elsewhere. Only the first one counts. */
-  readonly module?: ModuleSource | Promise<ModuleSource> | undefined
 }
 
 const defaultDeadline = 10_000
@@ -42,10 +44,10 @@ export interface Host {
 
 /** Starts a parser over `disk`, in a worker or here. */
 export async function startHost(disk: FilesDisk, options: FilesOptions): Promise<Host> {
-  const module = await compiledFiles(options.module)
+  const module = await compiledFiles()
   const isSync = disk.sync === true && disk.readSync !== undefined
   if (options.worker ?? !isSync) {
-    const thread = await startThread()
+    const thread = startThread()
     if (thread) return await WorkerHost.start(thread, module, disk.size, options.deadline ?? defaultDeadline)
     if (options.worker) throw new FilesError('INVALID', 'There are no workers here.')
   }
@@ -92,7 +94,7 @@ export class WorkerHost implements Host {
       await host.#post({ module, size }, undefined)
     } catch (cause) {
       host.close()
-      throw new FilesError('LOAD_FAILED', 'The worker for file systems could not be started.', { cause })
+      throw notStarted(cause)
     }
     return host
   }
@@ -139,25 +141,50 @@ function tooLong(): FilesError {
   return new FilesError('TIMEOUT', 'The file system took too long to read. It is likely damaged.')
 }
 
-async function startThread(): Promise<Thread | undefined> {
-  if (typeof Worker === 'function') {
-    // Literally so: bundlers look for these words.
-    const worker = new Worker(new URL('./worker.js', import.meta.url), { type: 'module' })
-    return {
-      post: (message) => worker.postMessage(message),
-      listen(onMessage, onError) {
-        worker.addEventListener('message', ({ data }) => onMessage(data))
-        worker.addEventListener('error', onError)
-        worker.addEventListener('messageerror', onError)
-      },
-      terminate: () => worker.terminate(),
-    }
+function startThread(): Thread | undefined {
+  return typeof Worker === 'function' ? browserThread() : nodeThread()
+}
+
+function browserThread(): Thread {
+  const worker = started()
+  return {
+    post: (message) => worker.postMessage(message),
+    listen(onMessage, onError) {
+      worker.addEventListener('message', ({ data }) => onMessage(data))
+      worker.addEventListener('error', onError)
+      worker.addEventListener('messageerror', onError)
+    },
+    terminate: () => worker.terminate(),
   }
-  if (typeof process !== 'object' || !process.versions?.node) return undefined
-  // Not a literal, and marked for bundlers: code for browsers is built from this file too, and never comes here.
-  const name = 'node:worker_threads'
-  const { Worker: NodeWorker } = await import(/* webpackIgnore: true */ /* @vite-ignore */ name)
-  const worker = new NodeWorker(new URL('./worker.js', import.meta.url))
+}
+
+function started(): Worker {
+  try {
+    return startWorker(configured.files.worker, filesWorker)
+  } catch (cause) {
+    throw notStarted(cause)
+  }
+}
+
+function notStarted(cause: unknown): FilesError {
+  const advice = configured.files.worker === undefined ? ` ${missingFileAdvice('worker', 'dist/files/worker.js')}` : ''
+  return new FilesError('LOAD_FAILED', `The worker for file systems could not be started.${advice}`, { cause })
+}
+
+/** What is used of a worker of Node; spelled out so that nobody needs Node's types to use this package's. */
+interface NodeWorker {
+  postMessage(message: ToWorker): void
+  on(event: 'message', listener: (message: FromWorker) => void): void
+  on(event: 'error', listener: (error: unknown) => void): void
+  ref(): void
+  unref(): void
+  terminate(): void
+}
+
+function nodeThread(): Thread | undefined {
+  const threads = nodeModule<{ Worker: new (script: URL) => NodeWorker }>('node:worker_threads')
+  if (!threads) return undefined
+  const worker = new threads.Worker(filesScript())
   // A volume that is left open does not keep the program running.
   worker.unref()
   return {
@@ -166,7 +193,7 @@ async function startThread(): Promise<Thread | undefined> {
       worker.postMessage(message)
     },
     listen(onMessage, onError) {
-      worker.on('message', (message: FromWorker) => {
+      worker.on('message', (message) => {
         worker.unref()
         onMessage(message)
       })

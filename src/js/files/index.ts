@@ -7,8 +7,10 @@
  * @packageDocumentation
  */
 
+export { type Configuration, configure, type Origins } from '../base/configuration.js'
 export type { LongOptions, Progress, RequestOptions } from '../base/progress.js'
-export type { ModuleSource } from '../base/wasm.js'
+export type { WorkerSource } from '../base/start-worker.js'
+export type { LazyModuleSource, ModuleSource } from '../base/wasm.js'
 export type { ArchiveOptions } from './archive.js'
 export type { FilesDisk } from './disk.js'
 export { FilesError, type FilesErrorCode } from './errors.js'

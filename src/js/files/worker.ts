@@ -1,4 +1,5 @@
 /** The script of the worker that a volume's parser runs in. */
+import { nodeModule } from '../base/node.js'
 import { fromModule } from './errors.js'
 import { instantiate } from './module.js'
 import { type Call, Parser, type Provided } from './parser.js'
@@ -36,8 +37,8 @@ async function answer(message: ToWorker): Promise<FromWorker> {
   }
 }
 
-async function serve(): Promise<void> {
-  const scope = await ownScope()
+function serve(): void {
+  const scope = ownScope()
   scope.addEventListener('message', async ({ data }) => {
     const message = await answer(data)
     const bytes = 'value' in message && message.value instanceof Uint8Array ? [message.value.buffer] : []
@@ -45,21 +46,21 @@ async function serve(): Promise<void> {
   })
 }
 
+/** What is used of the port of a worker of Node. */
+interface ParentPort {
+  on(event: 'message', listener: (message: ToWorker) => void): void
+  postMessage(message: FromWorker, transfer?: Transferable[]): void
+}
+
 /** The scope of a browser's worker, or the port of one of Node. */
-async function ownScope(): Promise<Scope> {
-  if (
-    typeof (globalThis as { importScripts?: unknown }).importScripts === 'function' ||
-    'WorkerGlobalScope' in globalThis
-  ) {
-    return globalThis as unknown as Scope
-  }
-  // Not a literal, and marked for bundlers: code for browsers is built from this file too, and never comes here.
-  const name = 'node:worker_threads'
-  const { parentPort } = await import(/* webpackIgnore: true */ /* @vite-ignore */ name)
+function ownScope(): Scope {
+  const threads = nodeModule<{ parentPort: ParentPort | null }>('node:worker_threads')
+  const port = threads?.parentPort
+  if ('WorkerGlobalScope' in globalThis || !port) return globalThis as unknown as Scope
   return {
-    addEventListener: (_, listener) => parentPort.on('message', (data: ToWorker) => listener({ data })),
-    postMessage: (message, transfer) => parentPort.postMessage(message, transfer),
+    addEventListener: (_, listener) => port.on('message', (data) => listener({ data })),
+    postMessage: (message, transfer) => port.postMessage(message, transfer),
   }
 }
 
-await serve()
+serve()

@@ -1,3 +1,4 @@
+import { configure } from '../base/configuration.js'
 import { Qcow2Error } from '../base/errors.js'
 import type { LongOptions } from '../base/progress.js'
 import type { Storage, WritableStorage } from '../base/storage/contract.js'
@@ -41,7 +42,10 @@ export function imageMethods(page: Port<PageMethods>): Served<ImageMethods> {
   }
 
   return {
-    load: (module) => init({ module_or_path: module }),
+    load: (module) => {
+      configure({ wasm: module })
+      return init()
+    },
     openImage: (image, storage, options, watch) => keep<Storage, OpenOptions>(image, openHere, storage, options, watch),
     createImage: (image, storage, options, watch) =>
       keep<WritableStorage, CreateOptions>(image, createHere, storage, options, watch),

@@ -1,5 +1,6 @@
 import { flag, optionsIn } from '../../base/arguments.js'
 import { invalidArgument, Qcow2Error } from '../../base/errors.js'
+import { nodeModule } from '../../base/node.js'
 import { claimFile, disclaimFile } from '../../base/storage/claims.js'
 import type {
   AsyncStorage,
@@ -145,9 +146,11 @@ interface Opened {
 }
 
 async function openFile(path: string | URL, writable: boolean, create: boolean): Promise<Opened> {
-  // Not a literal, and marked for bundlers: code for browsers is built from this file too, and never comes here.
-  const name = 'node:fs'
-  const fs: NodeFs = await import(/* webpackIgnore: true */ /* @vite-ignore */ name)
+  const fs = nodeModule<NodeFs>('node:fs')
+  if (!fs)
+    throw invalidArgument(
+      'nodeFile() needs Node, or a runtime that has its modules. Elsewhere use blob() or fileHandle().',
+    )
   const { O_RDONLY, O_RDWR, O_CREAT } = fs.constants
   const handle = await fs.promises.open(path, (writable ? O_RDWR : O_RDONLY) | (create ? O_CREAT : 0))
   try {

@@ -1,4 +1,8 @@
+import { engineWorker } from '../../base/beside.js'
+import { configured } from '../../base/configuration.js'
 import { invalidArgument, Qcow2Error } from '../../base/errors.js'
+import { missingFileAdvice } from '../../base/package-file.js'
+import { startWorker } from '../../base/start-worker.js'
 import { type Message, protocolVersion } from './messages.js'
 import { Port, type Served } from './port.js'
 import { type StorageMethods, StorageTable } from './storages.js'
@@ -83,8 +87,7 @@ export class Client<M extends object = object> {
   private constructor(worker: Worker | undefined) {
     if (typeof Worker !== 'function') throw invalidArgument('There are no workers here.')
     this.#own = worker === undefined
-    // Literally so: bundlers look for these words.
-    this.#worker = worker ?? new Worker(new URL('../worker.js', import.meta.url), { type: 'module' })
+    this.#worker = worker ?? started()
     this.port = new Port((message, transfer) => this.#worker.postMessage(message, transfer), this.#methods)
     this.#worker.addEventListener('message', ({ data }: MessageEvent<Message>) => {
       // A caller's own worker may say other things too.
@@ -166,13 +169,27 @@ function isEngineFailure(message: Message): boolean {
   return message.qcow2 === 'error' && 'code' in message.error && message.error.code === 'ENGINE_FAILED'
 }
 
+function started(): Worker {
+  try {
+    return startWorker(configured.engine.worker, engineWorker)
+  } catch (cause) {
+    const why = cause instanceof Error ? cause.message : String(cause)
+    throw new Qcow2Error('WORKER_DIED', notStarted(why, true), { cause })
+  }
+}
+
 function gone(why: string): string {
   return `The worker of qcow2-web is gone: ${why}. Open again what it had open, and begin again what it was doing.`
 }
 
 function notStarted(why: string, own: boolean): string {
-  const advice = own
-    ? 'Try again; if that fails too, see that the page can load the worker.js of the package.'
-    : 'Give one that runs, and whose script imports qcow2-web/worker.'
-  return `The worker of qcow2-web did not start: ${why}. ${advice}`
+  return `The worker of qcow2-web did not start: ${why}. ${own ? ownAdvice() : givenAdvice}`
+}
+
+const givenAdvice = 'Give one that runs, and whose script imports qcow2-web/worker.'
+
+function ownAdvice(): string {
+  if (configured.engine.worker === undefined)
+    return `Try again. ${missingFileAdvice('worker', 'dist/worker/worker.js')}`
+  return 'Try again, and see that what configure() was given for `worker` starts one.'
 }

@@ -1,0 +1,127 @@
+// The JavaScript and the declarations of the package: a handful of files out of the many of src/js.
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { basename, dirname, join } from 'node:path'
+import { transform } from 'esbuild'
+import { rolldown } from 'rolldown'
+import { rollup } from 'rollup'
+import { dts } from 'rollup-plugin-dts'
+import { inRoot } from './lib.mjs'
+
+const src = inRoot('src', 'js')
+/** The entry points, which the package's `exports` name. */
+const published = [
+  'index',
+  'inline',
+  'hosts/v86',
+  'hosts/emscripten',
+  'hosts/serve',
+  'hosts/infinite-mac',
+  'hosts/chunks',
+  'files/index',
+]
+const programs = ['cli/main']
+/** The scripts of workers: one file each, which can be copied to where a page needs it. */
+const workers = ['worker/worker', 'files/worker']
+
+const modules = (names) => Object.fromEntries(names.map((name) => [name, join(src, `${name}.ts`)]))
+
+/** Writes the worker's script as a string, for `qcow2-web/inline`. */
+export async function writeInlineWorker(folder) {
+  const [chunk] = await bundled(['worker/worker'])
+  const { code } = await small(chunk)
+  const documentation = "/** The worker's script. */"
+  writeFileSync(join(folder, 'inline-worker.js'), `export const script = ${JSON.stringify(code)}\n`)
+  writeFileSync(join(folder, 'inline-worker.d.ts'), `${documentation}\nexport declare const script: string\n`)
+}
+
+/** Writes the scripts into `folder`, each with its source map. */
+export async function writeScripts(folder) {
+  const chunks = [
+    await bundled([...published, ...programs]),
+    ...(await Promise.all(workers.map((name) => bundled([name])))),
+  ]
+  for (const chunk of chunks.flat()) {
+    const { code, map } = await small(chunk)
+    const file = join(folder, chunk.fileName)
+    mkdirSync(dirname(file), { recursive: true })
+    writeFileSync(file, `${code}//# sourceMappingURL=${basename(file)}.map\n`)
+    writeFileSync(`${file}.map`, withoutGenerated(map))
+  }
+}
+
+/** The map without the text of what the build generates, which is long and tells nothing. */
+function withoutGenerated(map) {
+  const { sourcesContent, ...rest } = JSON.parse(map)
+  const texts = sourcesContent.map((text, index) => (/generated/.test(rest.sources[index]) ? null : text))
+  return JSON.stringify({ ...rest, sourcesContent: texts })
+}
+
+/**
+ * Writes the declarations of the entry points into `folder`, rolled up. They work with TypeScript 5.4 and later, and without
+ * the types of browsers.
+ *
+ * @param compiled where the compiler put a declaration file beside each source.
+ */
+export async function writeDeclarations(compiled, folder) {
+  const names = [...published, 'worker/worker']
+  const input = Object.fromEntries(names.map((name) => [name, join(compiled, `${name}.d.ts`)]))
+  // The script of the workers exports nothing.
+  const onwarn = (warning, warn) => warning.code !== 'EMPTY_BUNDLE' && warn(warning)
+  const bundle = await rollup({ input, plugins: [dts()], external: /^node:/, onwarn })
+  const output = {
+    dir: folder,
+    format: 'es',
+    entryFileNames: '[name].d.ts',
+    chunkFileNames: ({ name }) => `chunks/${name.replace(/\.d$/, '')}.d.ts`,
+    plugins: [portable],
+  }
+  await bundle.write(output)
+  await bundle.close()
+}
+
+/** Before TypeScript 5.7 the arrays have no type parameter; what `slice` returns is the same type in all releases. */
+const portable = {
+  name: 'portable',
+  renderChunk: (code) => code.replace(/\b(Uint\d+Array)<ArrayBuffer>/g, 'ReturnType<$1["slice"]>'),
+}
+
+/** The chunks of some entry points, each with its map as a comment at its end. */
+async function bundled(names) {
+  const bundle = await rolldown({ cwd: inRoot(), input: modules(names), platform: 'browser', external: /^node:/ })
+  const { output } = await bundle.generate({
+    format: 'es',
+    sourcemap: 'inline',
+    entryFileNames: '[name].js',
+    chunkFileNames: 'chunks/[name].js',
+    codeSplitting: names.length > 1 ? { groups } : false,
+  })
+  await bundle.close()
+  return output
+}
+
+/** What entry points share. */
+const groups = [
+  // Alone and one folder deep, as in the sources: the addresses in them are relative to them.
+  { name: 'beside-engine', test: /base[\\/]beside\.ts$/, priority: 2 },
+  { name: 'beside-files', test: /files[\\/]beside\.ts$/, priority: 2 },
+  { name: 'base', test: /js[\\/]base[\\/]/, priority: 1 },
+  {
+    name: 'engine',
+    test: /js[\\/](index\.ts|(disk|storage|engine|worker|image|file|convert|generated)[\\/](?!inline))/,
+  },
+]
+
+/**
+ * A chunk made small, and its map. Strings stay literal, for bundlers look for addresses in them; lines stay short, for Node
+ * prints the line of an error that nobody catches.
+ */
+function small({ code }) {
+  return transform(code, {
+    format: 'esm',
+    minify: true,
+    sourcemap: 'external',
+    target: 'es2022',
+    legalComments: 'inline',
+    lineLimit: 120,
+  })
+}

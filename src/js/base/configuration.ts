@@ -1,0 +1,67 @@
+import { invalidArgument } from './errors.js'
+import type { WorkerSource } from './start-worker.js'
+import type { LazyModuleSource } from './wasm.js'
+
+/** Where a module and the script of its workers come from. What is not given stays as it is. */
+export interface Origins {
+  /**
+   * Where the WebAssembly module comes from: an address, bytes, an answer, a compiled module, a promise of one of them, or
+   * a function that returns one and is called when the module is needed. Default: the `.wasm` file next to this package's
+   * JavaScript.
+   */
+  readonly wasm?: LazyModuleSource | undefined
+  /**
+   * The address of the script of the package's workers, or a function that starts a worker with it. The script is one file
+   * that needs no other: `dist/worker/worker.js` of the package, and `dist/files/worker.js` for file systems. Default: that
+   * file next to this package's JavaScript.
+   */
+  readonly worker?: WorkerSource | undefined
+}
+
+/** What {@link configure} takes. What is not given stays as it is. */
+export interface Configuration extends Origins {
+  /** The same for `qcow2-web/files`, which has a module and workers of its own. */
+  readonly files?: Origins | undefined
+}
+
+interface Configured {
+  wasm?: LazyModuleSource
+  worker?: WorkerSource
+}
+
+/** What was configured, as far as it was: for the engine, and for file systems. */
+export const configured: { readonly engine: Readonly<Configured>; readonly files: Readonly<Configured> } = {
+  engine: {},
+  files: {},
+}
+
+/**
+ * Sets where the package gets its WebAssembly module and the script of its workers. Few need it: the package finds both by
+ * itself where its files are served as they are installed, and most bundlers see to them.
+ *
+ * Call it before anything else of the package: a module that is loaded, and workers that run, stay.
+ *
+ * @throws {@link Qcow2Error} `INVALID_ARGUMENT` if `worker` is neither an address nor a function.
+ *
+ * @example
+ * ```ts
+ * configure({ wasm: '/assets/qcow2_web_bg.wasm', worker: '/assets/worker.js' })
+ * ```
+ */
+export function configure({ files = {}, ...engine }: Configuration): void {
+  for (const [given, current] of [
+    [engine, configured.engine],
+    [files, configured.files],
+  ] as [Origins, Configured][]) {
+    const { wasm, worker } = given
+    if (worker !== undefined && !isWorkerSource(worker)) {
+      throw invalidArgument('worker must be the address of a script, or a function that starts a worker.')
+    }
+    if (wasm !== undefined) current.wasm = wasm
+    if (worker !== undefined) current.worker = worker
+  }
+}
+
+function isWorkerSource(given: unknown): given is WorkerSource {
+  return typeof given === 'string' || typeof given === 'function' || given instanceof URL
+}

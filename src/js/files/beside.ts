@@ -1,0 +1,19 @@
+/**
+ * What the package brings beside its JavaScript for file systems. The calls are literally so, for bundlers look for these
+ * words; the build keeps this file at its place, which the addresses are relative to.
+ */
+
+/** The address of the module. */
+export function filesModule(): URL {
+  return new URL('../files/generated/qcow2_web_files_bg.wasm', import.meta.url)
+}
+
+/** Starts a worker of a browser. */
+export function filesWorker(): Worker {
+  return new Worker(new URL('../files/worker.js', import.meta.url), { type: 'module' })
+}
+
+/** The address of the worker's script, for Node. */
+export function filesScript(): URL {
+  return new URL('../files/worker.js', import.meta.url)
+}
