@@ -123,3 +123,49 @@ it('a worker that dies, and an abort, end it; the target is empty, and free', as
     8,
   ])
 })
+
+it('a conversion holds two parts for each worker that compresses, however slow the target is', async () => {
+  const most = await lab.onPage(async ({ convert, memory }) => {
+    const size = 32 * 2 ** 20
+    let [read, written, most] = [0, 0, 0]
+    // Bytes that cannot be compressed.
+    const random = () => crypto.getRandomValues(new Uint8Array(65536))
+    const source = {
+      size: () => size,
+      read: async (_: number, length: number) => {
+        read += length
+        most = Math.max(most, read - written)
+        const bytes = new Uint8Array(length)
+        for (let at = 0; at + 65536 <= length; at += 65536) bytes.set(random(), at)
+        return bytes
+      },
+    }
+    const file = memory()
+    const target = {
+      size: () => file.size(),
+      read: async (offset: number, length: number) => {
+        const bytes = new Uint8Array(length)
+        file.readSync(offset, bytes)
+        return bytes
+      },
+      write: async (offset: number, bytes: Uint8Array) => {
+        const { port1, port2 } = new MessageChannel()
+        for (let turn = 0; turn < 20; turn += 1) {
+          await new Promise((resolve) => {
+            port1.onmessage = resolve
+            port2.postMessage(0)
+          })
+        }
+        port1.close()
+        file.writeSync(offset, bytes)
+        written += bytes.length
+      },
+      truncate: async (to: number) => file.truncateSync(to),
+      flush: async () => {},
+    }
+    await convert(source, target, { sourceFormat: 'raw', compressed: true, workers: 3 })
+    return most
+  })
+  expect(most).toBeLessThanOrEqual(2 * 3 * 2 ** 20)
+  expect(most).toBeGreaterThan(3 * 2 ** 20)
+})

@@ -19,6 +19,8 @@ export class BufferPool {
 
   /** Keeps memory that nobody looks at any more; what was kept longest makes room for it. */
   keep(buffer: ArrayBuffer): void {
+    // Memory of no bytes would never be dropped for others.
+    if (buffer.byteLength === 0) return
     this.#buffers.push(buffer)
     this.#total += buffer.byteLength
     while (this.#total > limit) this.#total -= this.#buffers.shift()?.byteLength ?? 0

@@ -6,11 +6,11 @@ setFlagsFromString('--expose-gc')
 const collect: () => void = runInNewContext('gc')
 
 /** Objects that nothing should hold when their test is over. */
-export class Tracked {
-  readonly #objects: WeakRef<object>[] = []
+export class Tracked<O extends object = object> {
+  readonly #objects: WeakRef<O>[] = []
 
   /** Notes an object; returns it. */
-  note<T extends object>(object: T): T {
+  note<T extends O>(object: T): T {
     this.#objects.push(new WeakRef(object))
     return object
   }
@@ -30,6 +30,11 @@ export class Tracked {
       alive = this.#objects.filter((each) => each.deref()).length
     }
     return alive
+  }
+
+  /** Those that have not been collected. */
+  survivors(): O[] {
+    return this.#objects.flatMap((each) => each.deref() ?? [])
   }
 }
 
