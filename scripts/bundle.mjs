@@ -91,6 +91,7 @@ async function bundled(names) {
   const { output } = await bundle.generate({
     format: 'es',
     sourcemap: 'inline',
+    comments: { jsdoc: false },
     entryFileNames: '[name].js',
     chunkFileNames: 'chunks/[name].js',
     codeSplitting: names.length > 1 ? { groups } : false,
@@ -118,10 +119,10 @@ const groups = [
 function small({ code }) {
   return transform(code, {
     format: 'esm',
-    minify: true,
+    minifyIdentifiers: true,
+    minifySyntax: true,
     sourcemap: 'external',
     target: 'es2022',
     legalComments: 'inline',
-    lineLimit: 120,
   })
 }
