@@ -101,7 +101,7 @@ describe('every kind of source', () => {
     const refused = await convert(nodeFile(vmdk), to).catch((error: Qcow2Error) => error)
     expect(refused).toMatchObject({ code: 'NOT_QCOW2', reason: expect.stringMatching(/VMDK/) })
     const unnamed = await convert(memory(bytes), to).catch((error: Qcow2Error) => error)
-    expect(unnamed).toMatchObject({ code: 'NOT_QCOW2', reason: expect.stringMatching(/format: 'raw'/) })
+    expect(unnamed).toMatchObject({ code: 'NOT_QCOW2', reason: expect.stringMatching(/ sourceFormat: 'raw'/) })
     expect(to.size()).toBe(0)
   })
 
@@ -151,6 +151,20 @@ describe('every kind of source', () => {
       await source.close()
     }
   })
+})
+
+it('a range becomes a disk that begins at its first byte', async () => {
+  const [offset, length] = [3 * 512, 2 * MiB + 70_000]
+  const from = made('whole.qcow2', bytes)
+  for (const format of ['raw', 'qcow2'] as const) {
+    await convert(nodeFile(from), target(`range.${format}`), { range: { offset, length }, format })
+    const expected = new Uint8Array(Math.ceil(length / 512) * 512)
+    expected.set(bytes.subarray(offset, offset + length))
+    const found = format === 'raw' ? readFileSync(file('range.raw')) : disk('range.qcow2')
+    expect(difference(new Uint8Array(found), expected)).toBe(-1)
+  }
+  const outside = convert(nodeFile(from), target('outside.raw'), { range: { offset: size, length: 1 }, format: 'raw' })
+  await expect(outside).rejects.toMatchObject({ code: 'OUT_OF_BOUNDS' })
 })
 
 it('zeros take no room, however the source has them', async () => {

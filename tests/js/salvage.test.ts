@@ -68,6 +68,14 @@ describe('an image with a damaged compressed cluster', () => {
   })
 })
 
+it('decompresses a corrupt cluster a few times, and not once for each of its sectors', async () => {
+  await using image = await Qcow2.open(memory(await damaged(5)))
+  const { unreadableBytes } = await convert(image, memory(), { salvage: true, format: 'raw' })
+  expect(unreadableBytes).toBe(clusterSize)
+  // Each half of 1 MiB down to the cluster, and what is beside it; then the other parts of the disk.
+  expect((await image.statistics()).reads).toBeLessThan(20)
+})
+
 describe('an image with a damaged table', () => {
   it('leaves the target of a conversion as it was', async () => {
     const before = new Uint8Array(whole)

@@ -4,10 +4,11 @@ import { invalidArgument, Qcow2Error } from '../base/errors.js'
 import type { LongOptions } from '../base/progress.js'
 import type { WritableStorage } from '../base/storage/contract.js'
 import type { Disk } from '../disk/disk.js'
+import type { RangeOptions } from '../disk/extent.js'
 import { type CreateOptions, hostCreateOptions } from '../engine/options/create.js'
 import type { Packing } from '../engine/packer.js'
 import { ImageDisk } from '../image/image-disk.js'
-import { openDisk } from '../image/open-disk.js'
+import { openProbed } from '../image/open-disk.js'
 import { Qcow2 } from '../image/qcow2.js'
 import { type Source, storageOf, type WritableSource } from '../storage/source.js'
 import type { MappedDisk } from './compare.js'
@@ -15,7 +16,7 @@ import { copy, partSize } from './copy.js'
 import { Losses, type UnreadableRange } from './losses.js'
 import { startPackers, workersWanted } from './packers.js'
 import { RawFile } from './raw-file.js'
-import { concatenated, wholeSectors } from './sources.js'
+import { concatenated, part, wholeSectors } from './sources.js'
 import { type ConvertTarget, type Layout, packedTarget, plainTarget, rawTarget, type Zeros } from './target.js'
 
 /** How {@link convert} converts. Progress is told in bytes of the disk. */
@@ -43,6 +44,8 @@ export interface ConvertOptions
    * The format of a source that is not an open disk, as in {@link openDisk}. Default: `qcow2`; a raw disk has to be asked for.
    */
   readonly sourceFormat?: 'qcow2' | 'raw' | undefined
+  /** Converts only a part of the source: the new disk begins at its first byte, and has its length. Default: all of the source. */
+  readonly range?: RangeOptions | undefined
   /** Compresses the clusters. Default: false. */
   readonly compressed?: boolean | undefined
   /**
@@ -114,7 +117,8 @@ export async function convert(
   options: ConvertOptions = {},
 ): Promise<Conversion> {
   const into = target instanceof Qcow2 ? target : (storageOf(target, 'The target', true) as WritableStorage)
-  const { sourceFormat: format } = optionsIn(options)
+  const { sourceFormat: format, range } = optionsIn(options)
+  optionsIn(range, 'range')
   const { signal } = watchIn(options)
   const make = maker(into, options)
   const taken: Disk[] = []
@@ -123,13 +127,16 @@ export async function convert(
     for (const each of isList(source) ? source : [source]) {
       if (isMapped(each)) disks.push(each)
       else {
-        const disk = await openDisk(each, { format, signal })
+        const disk = await openProbed(each, { format, signal }, 'sourceFormat')
         taken.push(disk)
         disks.push(disk)
       }
     }
     for (const disk of disks) await checkWhole(disk, options)
-    return await convertDisk(wholeSectors(concatenated(disks)), into, make, options)
+    const [only] = disks
+    const clusterSize =
+      options.salvage && !range && only && disks.length === 1 ? await clusterSizeOf(only, signal) : undefined
+    return await convertDisk(wholeSectors(part(concatenated(disks), range)), clusterSize, into, make, options)
   } finally {
     for (const each of taken) await each.close()
   }
@@ -158,7 +165,7 @@ type Make = (size: number) => Promise<ConvertTarget<unknown>>
 
 /** Checks the options. */
 function maker(target: WritableStorage | Qcow2, options: ConvertOptions): Make {
-  const { format = 'qcow2', workers, onProgress: _, sourceFormat: __, ...rest } = options
+  const { format = 'qcow2', workers, onProgress: _, sourceFormat: __, range: ___, ...rest } = options
   const { clusterSize = 64 * 1024, encryption } = rest
   const [compressed, existing] = [flag(options.compressed, 'compressed'), flag(options.existing, 'existing')]
   const overwrite = flag(rest.overwrite, 'overwrite')
@@ -220,14 +227,22 @@ async function kindOf(image: Qcow2, size: number): Promise<Kind> {
   return kind(clusterSize, compressionType === 'zstd', extendedL2)
 }
 
+/** The cluster size of an image that has no backing file: all errors of its compressed clusters are about clusters of that size. */
+async function clusterSizeOf(disk: MappedDisk, signal: AbortSignal | undefined): Promise<number | undefined> {
+  if (!(disk instanceof ImageDisk)) return undefined
+  const { chain, clusterSize } = await disk.info({ signal })
+  return chain.length === 1 ? clusterSize : undefined
+}
+
 async function convertDisk(
   disk: MappedDisk,
+  clusterSize: number | undefined,
   storage: WritableStorage | Qcow2,
   make: Make,
   options: ConvertOptions,
 ): Promise<Conversion> {
   const { onUnreadable, sparseSize, backing, onProgress } = options
-  const losses = options.salvage ? new Losses(onUnreadable) : undefined
+  const losses = options.salvage ? new Losses(onUnreadable, clusterSize) : undefined
   // What is there is not given up for a source that cannot be read.
   if (options.overwrite && !losses) for await (const _ of disk.map({ signal: options.signal }));
   const target = await make(disk.size)

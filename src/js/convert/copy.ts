@@ -81,23 +81,49 @@ async function readPart(
   } catch (error) {
     if (!losses || signal.aborted || !isDamage(error)) throw error
   }
+  return salvagePart(disk, start, length, signal, losses)
+}
+
+/**
+ * Reads what can be read of a range that fails as a whole. Each half that fails is halved again, at a multiple of a power of two,
+ * so that a corrupt compressed cluster is decompressed a few times, and not once for each of its sectors.
+ */
+async function salvagePart(
+  disk: MappedDisk,
+  start: number,
+  length: number,
+  signal: AbortSignal,
+  losses: Losses,
+): Promise<Uint8Array<ArrayBuffer>> {
   const bytes = new Uint8Array(length)
+  const ranges = halves(start, start + length)
   let began = performance.now()
-  for (let at = 0; at < length; at += sector) {
+  for (let range = ranges.pop(); range; range = ranges.pop()) {
     if (performance.now() - began > turn) {
       await nextTurn()
       began = performance.now()
     }
-    const count = Math.min(sector, length - at)
+    const [from, to] = range
     try {
-      bytes.set(await disk.read(start + at, count, { signal }), at)
+      bytes.set(await disk.read(from, to - from, { signal }), from - start)
     } catch (error) {
       signal.throwIfAborted()
       if (!isDamage(error)) throw error
-      losses.add(start + at, count, error)
+      if (to - from > sector && !losses.isWhole(from, to, error)) ranges.push(...halves(from, to))
+      else for (let at = from; at < to; at += sector) losses.add(at, Math.min(sector, to - at), error)
     }
   }
   return bytes
+}
+
+/** The two halves of a range, the first one last; the whole of one that has no more than a sector. */
+function halves(from: number, to: number): [from: number, to: number][] {
+  if (to - from <= sector) return [[from, to]]
+  const middle = roundUp(from + 1, 2 ** Math.floor(Math.log2(to - from - 1)))
+  return [
+    [middle, to],
+    [from, middle],
+  ]
 }
 
 /** A part of the disk, up to `end`. */

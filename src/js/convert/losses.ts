@@ -1,4 +1,4 @@
-import { Qcow2Error } from '../base/errors.js'
+import { isQcow2Error, Qcow2Error } from '../base/errors.js'
 
 /** A range of the disk that could not be read. */
 export interface UnreadableRange {
@@ -16,13 +16,24 @@ const limit = 1000
 /** Collects what of a disk could not be read, in any order. */
 export class Losses {
   readonly #ranges: { offset: number; length: number; error: unknown }[] = []
+  readonly #clusterSize: number | undefined
   readonly #tell: ((offset: number, error: unknown) => void) | undefined
   /** How many bytes could not be read. */
   bytes = 0
 
-  /** `tell` hears of each. */
-  constructor(tell: ((offset: number, error: unknown) => void) | undefined) {
+  /**
+   * Calls `tell` for each sector. `clusterSize` is that of the disk's only file; `undefined` if there are several, or none is known.
+   */
+  constructor(tell: ((offset: number, error: unknown) => void) | undefined, clusterSize: number | undefined) {
     this.#tell = tell
+    this.#clusterSize = clusterSize
+  }
+
+  /** Returns whether `error` is about all bytes of a range alike: no part of a corrupt compressed cluster can be read. */
+  isWhole(from: number, to: number, error: unknown): boolean {
+    const size = this.#clusterSize
+    const isInOne = size !== undefined && Math.floor(from / size) === Math.floor((to - 1) / size)
+    return isInOne && isQcow2Error(error) && error.code === 'CORRUPT_COMPRESSED_CLUSTER'
   }
 
   /** The ranges in order, as many as are listed. */

@@ -1,4 +1,5 @@
-import type { Extent, MapOptions } from '../disk/extent.js'
+import type { Extent, MapOptions, RangeOptions } from '../disk/extent.js'
+import { rangeOf } from '../disk/ranges.js'
 import type { MappedDisk } from './compare.js'
 
 /** Several disks as one, each behind the one before. */
@@ -36,6 +37,23 @@ export function concatenated(disks: readonly MappedDisk[]): MappedDisk {
         for await (const extent of disk.map({ offset: from - start, length: end - from, signal })) {
           yield { ...extent, start: extent.start + start }
         }
+      }
+    },
+  }
+}
+
+/** A range of a disk as a disk of its own; the whole disk if there is no range. */
+export function part(disk: MappedDisk, range: RangeOptions | undefined): MappedDisk {
+  if (range === undefined) return disk
+  const { offset, length: size } = rangeOf(range, disk.size)
+  const first = Number(offset)
+  return {
+    size,
+    read: (at, count, options) => disk.read(first + Number(at), count, options),
+    async *map({ offset = 0, length, ...watch }: MapOptions = {}): AsyncGenerator<Extent> {
+      const count = length === undefined ? size - Number(offset) : Number(length)
+      for await (const extent of disk.map({ ...watch, offset: first + Number(offset), length: count })) {
+        yield { ...extent, start: extent.start - first }
       }
     },
   }

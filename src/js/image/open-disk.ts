@@ -41,14 +41,19 @@ export async function raw(source: Source, options: RawOptions = {}): Promise<Wri
  *
  * @throws {@link Qcow2Error} what {@link Qcow2.open} and {@link raw} reject with.
  */
-export async function openDisk(source: Source, options: OpenDiskOptions = {}): Promise<WritableDisk> {
+export function openDisk(source: Source, options: OpenDiskOptions = {}): Promise<WritableDisk> {
+  return openProbed(source, options, 'format')
+}
+
+/** As {@link openDisk}; `option` is the name by which the caller was asked for the format. */
+export async function openProbed(source: Source, options: OpenDiskOptions, option: string): Promise<WritableDisk> {
   const { format = 'qcow2', ...rest } = optionsIn(options)
-  if (oneOf(format, ['qcow2', 'raw'], 'format') === 'raw') return raw(source, rest)
+  if (oneOf(format, ['qcow2', 'raw'], option) === 'raw') return raw(source, rest)
   try {
     return await Qcow2.open(source, rest)
   } catch (error) {
     if (!isQcow2Error(error) || error.code !== 'NOT_QCOW2') throw error
-    const reason = `${error.reason} If it is a raw disk, say so: format: 'raw'.`
+    const reason = `${error.reason} If it is a raw disk, say so: ${option}: 'raw'.`
     throw new Qcow2Error('NOT_QCOW2', reason, { offset: error.offset, cause: error })
   }
 }
