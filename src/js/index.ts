@@ -56,6 +56,7 @@ export type {
 export type {
   CacheMode,
   CacheSize,
+  DataFile,
   DataFileRequest,
   DataFileResolver,
   OpenOptions,

@@ -160,6 +160,28 @@ describe('an external data file', () => {
     expect(image.size).toBeGreaterThan(0)
   })
 
+  it('has the same form in opening as in creation', async () => {
+    const plain = memory()
+    await using created = await Qcow2.create(memory(), { size: 64 * KiB, dataFile: plain })
+    await created.write(0, Uint8Array.of(9))
+    await created.flush()
+    expect(plain.bytes()[0]).toBe(9)
+    const dataFile = { storage: opened('data.bin'), name: 'data.bin', raw: true }
+    for (const form of [dataFile, () => dataFile]) {
+      await using image = await open({ dataFile: form }, 'outer.qcow2')
+      expect(await image.read(64 * KiB, 1)).toEqual(Uint8Array.of(4))
+    }
+  })
+
+  it.each(['middle.qcow2', 'base.raw'])('that a backing file does not need is not opened: %s', async (name) => {
+    const data = opened('data.bin')
+    const over = name === 'base.raw' ? 'middle.qcow2' : 'top.qcow2'
+    const backing = [{ storage: opened(name), dataFile: data }, opened('base.raw')]
+    await using image = await open({ backing }, over)
+    expect((await clusters(image)).slice(2, 4)).toEqual([1, 1])
+    expect([data.requests, data.closed]).toEqual([0, 0])
+  })
+
   it('of a backing file is given with it', async () => {
     const backing = { storage: opened('outer.qcow2'), dataFile: opened('data.bin') }
     await using image = await open({ backing }, 'over.qcow2')

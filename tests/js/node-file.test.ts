@@ -4,13 +4,14 @@ import {
   copyFileSync,
   openSync,
   renameSync,
+  statSync,
   utimesSync,
   writeFileSync,
   writeSync,
 } from 'node:fs'
 import { describe, expect, it } from 'vitest'
 import { isQcow2Error, nodeFile, Qcow2, raw } from '../../src/js/index.js'
-import { contents, convert, difference, file, qemuIo } from './helpers/qemu.js'
+import { contents, convert, difference, file, qemuImg, qemuIo } from './helpers/qemu.js'
 
 const MiB = 1024 * 1024
 const bytes = contents(3 * MiB, 32)
@@ -48,6 +49,15 @@ describe.each([
     }
     return 'none'
   }
+
+  it('is reported with the room that it takes, without its holes', async () => {
+    const path = file('sparse.qcow2')
+    qemuImg('create', '-q', '-f', 'qcow2', '-o', 'preallocation=metadata', path, '64M')
+    await using image = await open(path)
+    const { allocatedSize, fileSize } = await image.info()
+    expect(allocatedSize).toBe(statSync(path).blocks * 512)
+    expect(allocatedSize).toBeLessThan(fileSize)
+  })
 
   it.each<[string, (path: string) => void]>([
     ['is written', (path) => overwrite(path, 500_000)],

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import {
+  type BackingRequest,
   blob,
   http,
   inspect,
@@ -129,15 +130,33 @@ describe('an overlay', () => {
     expect(difference(seen(local, save('base.raw', bytes), 'raw'), changed)).toBe(-1)
   })
 
-  it('over a base that has a base takes both', async () => {
+  it('over a base that has a base takes both, in every form that an opening takes', async () => {
     const top = create('top.qcow2', size, '-b', base, '-F', 'qcow2')
     const [one, two] = [blob(new Blob([readFileSync(top)])), blob(new Blob([readFileSync(base)]))]
+    const depths: number[] = []
+    const find = ({ depth }: BackingRequest) => {
+      depths.push(depth)
+      return two
+    }
     const local = memory()
-    const options = { backing: [two] }
-    await (await overlay(one, local, options)).close()
-    const image = await overlay(one, local, options)
-    expect(difference(await image.read(0, size), bytes)).toBe(-1)
-    await image.close()
+    for (const backing of [[two], two, { storage: two, format: 'qcow2' as const }, find]) {
+      const image = await overlay(one, local, { backing })
+      expect(difference(await image.read(0, size), bytes)).toBe(-1)
+      await image.close()
+    }
+    expect(new Set(depths)).toEqual(new Set([1]))
+  })
+
+  it('over a base that has a data file takes both', async () => {
+    qemuImg('convert', '-O', 'qcow2', '-o', 'data_file=base.data', base, 'outer.qcow2')
+    const [outer, dataFile] = ['outer.qcow2', 'base.data'].map((name) => memory(readFileSync(file(name))))
+    if (!outer) throw new Error('no base')
+    const local = memory()
+    for (const time of ['first', 'second']) {
+      const image = await overlay(outer, local, { dataFile })
+      expect(difference(await image.read(0, size), bytes), time).toBe(-1)
+      await image.close()
+    }
   })
 
   it.each([luks, 'encrypt.format=aes'])('over a base that is encrypted (%s) asks for its passphrase', async (how) => {

@@ -17,7 +17,7 @@ export interface FileOperations {
 
 /** What is asked of an open image: by its name in the engine, with what it takes there and what it comes to. */
 export interface Operations {
-  info(): ImageInfo
+  info(): Omit<ImageInfo, 'allocatedSize'>
   locate(offset: bigint): Location
   check(maxFindings: number): CheckReport
   write_zeroes(offset: bigint, length: bigint, unmap: boolean): void
@@ -121,6 +121,9 @@ export interface Handle {
   flushSync(): void
   /** Runs an operation without waiting. */
   runSync<M extends 'write_zeroes' | 'discard'>(method: M, args: Parameters<Operations[M]>): void
+
+  /** Returns how many bytes the image file takes where it is stored, if its storage knows. */
+  allocatedSize(): Promise<number | undefined>
 
   /** Counts what was done through this handle. */
   statistics(): Statistics | Promise<Statistics>

@@ -100,6 +100,10 @@ export class LocalHandle implements Handle {
     return pending ? pending.then(() => into) : into
   }
 
+  allocatedSize(): Promise<number | undefined> {
+    return this.#storages.allocatedSize()
+  }
+
   statistics(): Statistics {
     return { ...this.#counters, storage: { ...this.#storages.counters } }
   }

@@ -8,7 +8,7 @@ import type { HostStorage } from './host-storage.js'
 import { LocalHandle } from './local-handle.js'
 import { free, init, type WasmEngine, type WasmImage } from './module.js'
 import { type Backing, type BackingResolver, resolver } from './options/backing.js'
-import { type CreateOptions, createdBacking, hostCreateOptions } from './options/create.js'
+import { type CreateOptions, createdBacking, createdDataFile, hostCreateOptions } from './options/create.js'
 import { hostEncryptOptions } from './options/encryption.js'
 import { hostOpenOptions, type OpenOptions } from './options/open.js'
 import { checkPassphrase, Passphrases } from './options/passphrase.js'
@@ -42,7 +42,8 @@ export async function openHere(storage: Storage, options: OpenOptions): Promise<
 
 /** Creates an image with an engine that runs here: {@link Qcow2.create} says all of it. Its files are storages already. */
 export async function createHere(storage: WritableStorage, options: CreateOptions): Promise<LocalHandle> {
-  const { dataFile, encryption } = options
+  const { encryption } = options
+  const dataFile = createdDataFile(options)
   const overwrite = flag(options.overwrite, 'overwrite')
   if (encryption !== undefined) checkPassphrase(optionsIn(encryption, 'encryption').passphrase, 'encryption.passphrase')
   const what = hostCreateOptions(options)

@@ -1,6 +1,6 @@
 import { unlessAborted } from '../base/abort.js'
 import { Qcow2Error } from '../base/errors.js'
-import { checkWritable, measure, ready } from '../base/storage/access.js'
+import { checkWritable, explaining, measure, ready } from '../base/storage/access.js'
 import { claim, disclaim, type Use } from '../base/storage/claims.js'
 import type { Storage } from '../base/storage/contract.js'
 import { User } from '../base/storage/user.js'
@@ -62,6 +62,11 @@ export class Storages {
       this.counters,
     )
     return opened.host
+  }
+
+  /** Returns how many bytes the image file takes where it is stored, if its storage knows. The image file is opened first. */
+  allocatedSize(): Promise<number | undefined> {
+    return explaining('measured', () => this.#opened[0]?.storage.allocatedSize?.())
   }
 
   /** Closes everything if no other handle is left. No call of the engine may be on the stack. */

@@ -6,6 +6,11 @@ export interface ImageInfo {
   readonly virtualSize: number
   /** The length of the image file in bytes. */
   readonly fileSize: number
+  /**
+   * How many bytes the image file takes where it is stored: less than its length if it has holes. The length where the storage does
+   * not know, as in browsers.
+   */
+  readonly allocatedSize: number
   /** The size of a cluster in bytes. */
   readonly clusterSize: number
   /** The version of the format: 2 or 3. */

@@ -53,7 +53,8 @@ export abstract class ImageDisk extends BaseDisk {
   async info(options: RequestOptions = {}): Promise<ImageInfo> {
     const info = await this.#handle.run('info', [], options)
     const problems = info.problems.map((problem) => ({ ...problem, message: sentence(problem.message) }))
-    return { ...info, problems }
+    const allocatedSize = (await this.#handle.allocatedSize()) ?? info.fileSize
+    return { ...info, allocatedSize, problems }
   }
 
   /**

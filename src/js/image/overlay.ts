@@ -1,12 +1,21 @@
 import type { ByteCount } from '../base/arguments.js'
 import { flag, optionsIn, signalIn, text } from '../base/arguments.js'
-import { invalidArgument, isQcow2Error } from '../base/errors.js'
+import { isQcow2Error } from '../base/errors.js'
 import { explaining, measure, ready } from '../base/storage/access.js'
 import { claim, disclaim } from '../base/storage/claims.js'
-import { ask, exact, isSync, isWritable, type Storage, type WritableStorage } from '../base/storage/contract.js'
+import {
+  ask,
+  exact,
+  isStorage,
+  isSync,
+  isWritable,
+  type Storage,
+  type WritableStorage,
+} from '../base/storage/contract.js'
 import { hostAmendOptions } from '../engine/options/amend.js'
 import type { Backing, BackingRequest, BackingResolver } from '../engine/options/backing.js'
 import type { CreateOptions } from '../engine/options/create.js'
+import { backingStorages } from '../engine/options/files.js'
 import { workerIn } from '../engine/options/open.js'
 import type { Passphrase, PassphraseResolver } from '../engine/options/passphrase.js'
 import { runOnFileHere } from '../engine/run-on-file.js'
@@ -28,7 +37,9 @@ export interface OverlayOptions
   /** The base's name, to record it in a new overlay. Default: its address, or what else its storage knows; else `base`. */
   readonly name?: string | undefined
   /** The base's own backing files, if it has any: as {@link OpenOptions.backing} of the base. */
-  readonly backing?: readonly Backing[] | undefined
+  readonly backing?: Backing | readonly Backing[] | BackingResolver | undefined
+  /** The base's external data file, if it has one. One that it does not need is not opened. */
+  readonly dataFile?: Source | undefined
   /** What the app says of the base's content; without it the base is known by its length, its tag or date, and samples. */
   readonly base?: BaseOptions | undefined
   /**
@@ -64,12 +75,12 @@ export async function overlay(base: Source, local: WritableSource, options: Over
 
 /** Checks what is used of the options before an image is opened or created by them. */
 function checked(options: OverlayOptions): OverlayOptions {
-  const { name, backing, base, acceptChangedBase, ...rest } = optionsIn(options)
+  const { name, backing: deeper, dataFile: data, base, acceptChangedBase, ...rest } = optionsIn(options)
   if (name !== undefined) text(name, 'name')
-  if (backing !== undefined && !Array.isArray(backing))
-    throw invalidArgument('backing must be a list of backing files.')
   const about = { base: optionsIn(base, 'base'), acceptChangedBase: flag(acceptChangedBase, 'acceptChangedBase') }
-  return { ...rest, ...about, name, backing, worker: workerIn(options), signal: signalIn(options) }
+  const backing = backingStorages(deeper) ?? undefined
+  const dataFile = data === undefined ? undefined : storageOf(data, 'dataFile')
+  return { ...rest, ...about, name, backing, dataFile, worker: workerIn(options), signal: signalIn(options) }
 }
 
 async function overlayOf(base: Storage, local: WritableStorage, options: OverlayOptions): Promise<Qcow2> {
@@ -123,9 +134,12 @@ async function settle(local: WritableStorage, now: Base, { acceptChangedBase, si
 }
 
 function open(base: Storage, local: WritableStorage, options: OverlayOptions): Promise<Qcow2> {
-  const { format, backing: deeper = [], passphrase, cache, cacheSize, signal, worker } = options
-  const backing: BackingResolver = ({ depth }: BackingRequest) => {
-    return depth > 1 ? deeper[depth - 2] : { storage: base, format }
+  const { format, backing: deeper, dataFile, passphrase, cache, cacheSize, signal, worker } = options
+  const backing: BackingResolver = (request: BackingRequest) => {
+    const { depth } = request
+    if (depth === 1) return { storage: base, format, dataFile }
+    if (typeof deeper === 'function' && !isStorage(deeper)) return deeper({ ...request, depth: depth - 1 })
+    return (Array.isArray(deeper) ? deeper : [deeper])[depth - 2]
   }
   return Qcow2.open(local, { writable: true, backing, passphrase, cache, cacheSize, signal, worker })
 }
@@ -139,7 +153,12 @@ interface Seen {
 async function look(base: Storage, options: OverlayOptions): Promise<Seen> {
   if (options.format !== 'raw') {
     try {
-      const image = await Qcow2.open(base, { backing: options.backing, passphrase: null, signal: options.signal })
+      const image = await Qcow2.open(base, {
+        backing: options.backing,
+        dataFile: options.dataFile,
+        passphrase: null,
+        signal: options.signal,
+      })
       const { size } = image
       await image.close()
       return { format: 'qcow2', size }

@@ -54,6 +54,7 @@ export function imageMethods(page: Port<PageMethods>): Served<ImageMethods> {
       images.set(snapshot, { handle, numbers: [], walks: new Set() })
       return factsOf(handle)
     },
+    allocatedSize: (image) => images.get(image).handle.allocatedSize(),
     statistics: (image) => images.get(image).handle.statistics(),
     facts: (image) => factsOf(images.get(image).handle),
     run: (image, method, args, watch) => images.get(image).handle.run(method, args, watch),

@@ -4,7 +4,7 @@ import type { Use } from '../base/storage/claims.js'
 import type { Storage, WritableStorage } from '../base/storage/contract.js'
 import { isStorage } from '../base/storage/contract.js'
 import type { FileOperations } from '../engine/handle.js'
-import type { CreateOptions } from '../engine/options/create.js'
+import { type CreateOptions, createdDataFile } from '../engine/options/create.js'
 import type { DataFileRequest, OpenOptions } from '../engine/options/open.js'
 import { load } from './load.js'
 import { PageObjects } from './page-objects.js'
@@ -22,7 +22,7 @@ export function createInWorker(
   options: CreateOptions,
   worker: true | Worker,
 ): Promise<RemoteHandle> {
-  return keep('createImage', storage, options.dataFile?.storage, 'write', options, worker)
+  return keep('createImage', storage, createdDataFile(options)?.storage, 'write', options, worker)
 }
 
 /** Runs an operation in a worker on a file that no image is opened for. */

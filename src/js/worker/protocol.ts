@@ -19,6 +19,8 @@ export interface ImageMethods {
   openSnapshot(image: number, snapshot: number, idOrName: string): Facts
   /** What is true of an image now. */
   facts(image: number): Facts
+  /** How many bytes the image file takes where it is stored, if its storage knows. */
+  allocatedSize(image: number): number | undefined
   /** What was done through an image. */
   statistics(image: number): Statistics
   run<M extends keyof Operations>(image: number, method: M, args: Parameters<Operations[M]>): unknown

@@ -121,6 +121,10 @@ export class RemoteHandle implements Handle {
     throw notSync()
   }
 
+  allocatedSize(): Promise<number | undefined> {
+    return this.#port.call('allocatedSize', [this.#image])
+  }
+
   statistics(): Promise<Statistics> {
     return this.#port.call('statistics', [this.#image])
   }

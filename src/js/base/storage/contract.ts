@@ -49,6 +49,11 @@ export interface SyncStorage {
    * bytes, as a query. {@link overlay} records it.
    */
   identity?(): string | undefined
+  /**
+   * Returns how many bytes the file takes where it is stored: less than its length if it has holes. Only for storages that know;
+   * {@link ImageInfo.allocatedSize} reports it.
+   */
+  allocatedSize?(): number | Promise<number>
   /** Releases what `open` took; called once for each `open`. */
   close?(): void | Promise<void>
 }
@@ -71,6 +76,11 @@ export interface AsyncStorage {
    * bytes, as a query. {@link overlay} records it.
    */
   identity?(): string | undefined
+  /**
+   * Returns how many bytes the file takes where it is stored: less than its length if it has holes. Only for storages that know;
+   * {@link ImageInfo.allocatedSize} reports it.
+   */
+  allocatedSize?(): number | Promise<number>
   /** Releases what `open` took; called once for each `open`. */
   close?(): void | Promise<void>
 }

@@ -1,5 +1,5 @@
 import { oneOf } from '../../base/arguments.js'
-import { checkedStorage, type Storage } from '../../base/storage/contract.js'
+import { ask, checkedStorage, exact, isSync, type Storage } from '../../base/storage/contract.js'
 import type { Source } from '../../storage/source.js'
 import type { HostStorage } from '../host-storage.js'
 import { checkPassphrase, type Passphrase, type Passphrases } from './passphrase.js'
@@ -18,9 +18,11 @@ export interface BackingRequest {
 export interface BackingFile {
   /** Where its bytes are. */
   readonly storage: Source
+  /** The name that an image records of it: what {@link CreateOptions.backing} takes. Opening looks at no name. */
+  readonly name?: string | undefined
   /** Its format, whatever is recorded. Default: the recorded one, else what its first bytes show, as QEMU does. */
   readonly format?: 'qcow2' | 'raw' | undefined
-  /** Its external data file, if it has one. */
+  /** Its external data file, if it has one. One that it does not need is not opened. */
   readonly dataFile?: Source | undefined
   /** Its passphrase, if it is encrypted. Default: {@link OpenOptions.passphrase}. */
   readonly passphrase?: Passphrase | undefined
@@ -65,9 +67,22 @@ export function resolver(
     const file = checked(found, depth)
     passphrases.found(depth, name, file.passphrase)
     const storage = await open(file.storage)
-    const dataFile = file.dataFile && (await open(file.dataFile))
+    const needsData = file.dataFile && file.format !== 'raw' && (await hasDataFile(file.storage))
+    const dataFile = needsData && file.dataFile ? await open(file.dataFile) : undefined
     return { storage, format: file.format, dataFile }
   }
+}
+
+/** Returns whether an open storage holds an image that says it has an external data file. */
+async function hasDataFile(storage: Storage): Promise<boolean> {
+  const length = 80
+  if ((await storage.size()) < length) return false
+  const bytes = new Uint8Array(length)
+  if (isSync(storage)) storage.readSync(0, bytes)
+  else bytes.set(exact(await ask(storage, 0, length, new AbortController()), 0, length))
+  const header = new DataView(bytes.buffer)
+  const [magic, version, incompatible] = [header.getUint32(0), header.getUint32(4), header.getBigUint64(72)]
+  return magic === 0x514649fb && version >= 3 && (incompatible & 4n) !== 0n
 }
 
 function byPosition(backing: Backing | readonly Backing[] | BackingResolver | null | undefined): BackingResolver {

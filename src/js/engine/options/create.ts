@@ -23,8 +23,8 @@ export interface CreateOptions extends WorkerOptions, Pick<LongOptions, 'onProgr
   readonly compression?: 'zlib' | 'zstd' | undefined
   /** Makes an overlay: a disk that shows what another file holds, except where it was written. */
   readonly backing?: CreateBacking | undefined
-  /** Keeps the guest's data in another file. */
-  readonly dataFile?: CreateDataFile | undefined
+  /** Keeps the guest's data in another file: where that is to be, perhaps with more to say of it. */
+  readonly dataFile?: WritableSource | CreateDataFile | undefined
   /**
    * What is allocated at once: with `metadata` every cluster, without its data; with `full` every cluster, filled with
    * zeros. Default: `off`, nothing.
@@ -86,7 +86,7 @@ export interface HostCreateOptions {
 /** Checks what kind each option is of; what goes together, the engine knows. The keys come when there is an engine. */
 export function hostCreateOptions(options: CreateOptions): HostCreateOptions {
   const backing = options.backing === undefined ? undefined : optionsIn<CreateBacking>(options.backing, 'backing')
-  const dataFile = optionsIn<CreateDataFile>(options.dataFile, 'dataFile')
+  const dataFile = optionsIn(createdDataFile(options), 'dataFile')
   const { version = 3, clusterSize = 64 * 1024, refcountBits = 16 } = options
   return {
     size: BigInt(byteCount(options.size, 'size')),
@@ -103,6 +103,11 @@ export function hostCreateOptions(options: CreateOptions): HostCreateOptions {
     preallocation: oneOf(options.preallocation ?? 'off', ['off', 'metadata', 'full'], 'preallocation'),
     encryption: undefined,
   }
+}
+
+/** The data file of options that went through `createdWithStorages`. */
+export function createdDataFile({ dataFile }: CreateOptions): CreateDataFile | undefined {
+  return dataFile as CreateDataFile | undefined
 }
 
 /** What the image's backing files are, as {@link OpenOptions.backing} says it. */

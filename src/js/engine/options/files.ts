@@ -1,10 +1,10 @@
 import { flag, optionsIn } from '../../base/arguments.js'
 import { isStorage, type Storage, type WritableStorage } from '../../base/storage/contract.js'
-import { storageOf } from '../../storage/source.js'
+import { type Source, storageOf, type WritableSource } from '../../storage/source.js'
 import type { Backing, BackingResolver } from './backing.js'
 import { isBackingFile } from './backing.js'
-import type { CreateOptions } from './create.js'
-import type { DataFileResolver, OpenOptions } from './open.js'
+import type { CreateDataFile, CreateOptions } from './create.js'
+import type { DataFile, DataFileResolver, OpenOptions } from './open.js'
 
 /** Every form in which a caller may give backing files. */
 type Backings = Backing | readonly Backing[] | BackingResolver | null | undefined
@@ -24,18 +24,27 @@ export function withStorages<O extends OpenOptions>(options: O): O {
 export function createdWithStorages(options: CreateOptions): CreateOptions {
   const { backing, dataFile } = optionsIn(options)
   optionsIn(backing, 'backing')
-  optionsIn(dataFile, 'dataFile')
-  const data = dataFile !== undefined && { ...dataFile, storage: storageOf(dataFile.storage, 'dataFile.storage', true) }
+  const data = dataFile !== undefined && withStorage(dataFile)
   return {
     ...options,
     ...(backing?.storage !== undefined && {
       backing: { ...backing, storage: backingStorages(backing.storage) as Backing },
     }),
-    ...(data && { dataFile: { ...data, storage: data.storage as WritableStorage } }),
+    ...(data && { dataFile: data }),
   }
 }
 
-function backingStorages(backing: Backings): Backings {
+function withStorage(dataFile: NonNullable<CreateOptions['dataFile']>): CreateDataFile {
+  const isSource = (typeof dataFile === 'object' && dataFile !== null) || typeof dataFile === 'function'
+  if (isSource && !isDataFile(dataFile)) {
+    return { storage: storageOf(dataFile, 'dataFile', true) as WritableStorage }
+  }
+  const { storage } = optionsIn<CreateDataFile>(dataFile as CreateDataFile, 'dataFile')
+  return { ...(dataFile as CreateDataFile), storage: storageOf(storage, 'dataFile.storage', true) as WritableStorage }
+}
+
+/** Backing files in any form, all as storages. */
+export function backingStorages(backing: Backings): Backings {
   if (backing === null || backing === undefined) return backing
   if (isResolver(backing)) {
     return async (request) => {
@@ -63,11 +72,20 @@ function dataFileStorage(
   dataFile: NonNullable<OpenOptions['dataFile']>,
   writable: boolean | undefined,
 ): Storage | DataFileResolver {
-  if (!isResolver(dataFile)) return storageOf(dataFile, 'dataFile', writable)
+  if (!isResolver(dataFile)) return storageOf(bytesOf(dataFile), 'dataFile', writable)
   return async (request) => {
     const found = await dataFile(request)
-    return found === null || found === undefined ? found : storageOf(found, 'dataFile', writable)
+    return found === null || found === undefined ? found : storageOf(bytesOf(found), 'dataFile', writable)
   }
+}
+
+/** Where the bytes of a data file are, of which more may be known. */
+function bytesOf(file: Source | DataFile): Source {
+  return isDataFile(file) ? file.storage : file
+}
+
+function isDataFile(file: Source | WritableSource | DataFile | CreateDataFile): file is DataFile | CreateDataFile {
+  return typeof file === 'object' && file !== null && 'storage' in file
 }
 
 function isResolver<F>(value: F): value is Extract<F, (...args: never) => unknown> {

@@ -55,9 +55,9 @@ export interface OpenOptions extends WorkerOptions {
   readonly backing?: Backing | readonly Backing[] | BackingResolver | null | undefined
   /**
    * The image's external data file, if it has one; or a function that is asked for it when the image needs it. One that the
-   * image does not need is not opened.
+   * image does not need is not opened. Of an object as {@link CreateOptions.dataFile} takes it, only `storage` counts.
    */
-  readonly dataFile?: Source | DataFileResolver | undefined
+  readonly dataFile?: Source | DataFile | DataFileResolver | undefined
   /**
    * The passphrase of the image, and of backing files that are encrypted and have none of their own ({@link BackingFile}); or a
    * function that is asked for each, once it is needed. `null`: open encrypted files without; what they are, and their
@@ -75,6 +75,16 @@ export interface OpenOptions extends WorkerOptions {
   readonly signal?: AbortSignal | undefined
 }
 
+/** An external data file, in the form in which {@link CreateOptions.dataFile} takes it too. */
+export interface DataFile {
+  /** Where its bytes are. */
+  readonly storage: Source
+  /** The name that the image records. Default: none. */
+  readonly name?: string | undefined
+  /** Whether the file is a raw image of the disk, to be read without the qcow2 image. Default: false. */
+  readonly raw?: boolean | undefined
+}
+
 /** An external data file that an image needs. */
 export interface DataFileRequest {
   /** The recorded name, often a path on the machine that made the image; `undefined` if none is recorded. */
@@ -84,7 +94,7 @@ export interface DataFileRequest {
 /** Supplies an image's external data file. Without an answer, opening fails with code `MISSING_DATA_FILE`. */
 export type DataFileResolver = (
   request: DataFileRequest,
-) => Source | Promise<Source | null | undefined> | null | undefined
+) => Source | DataFile | Promise<Source | DataFile | null | undefined> | null | undefined
 
 /**
  * When what is written is durable: with `writeback` after a flush, and with `writethrough` as soon as a write is done, as

@@ -80,6 +80,10 @@ export class AsyncReadAhead implements KeepingStorage {
     return this.#storage.identity?.()
   }
 
+  async allocatedSize(): Promise<number> {
+    return (await this.#storage.allocatedSize?.()) ?? this.#storage.size()
+  }
+
   async size(): Promise<number> {
     this.#size ??= await this.#storage.size()
     return this.#size

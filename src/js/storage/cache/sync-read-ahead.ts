@@ -32,6 +32,10 @@ export class SyncReadAhead implements SyncStorage {
     return this.#storage.identity?.()
   }
 
+  async allocatedSize(): Promise<number> {
+    return (await this.#storage.allocatedSize?.()) ?? this.#storage.size()
+  }
+
   size(): number {
     return this.#storage.size()
   }

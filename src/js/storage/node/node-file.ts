@@ -63,6 +63,7 @@ function asyncReader(file: OpenFile): AsyncStorage {
   return {
     open: (options) => file.open(options),
     size: () => file.current.size,
+    allocatedSize: () => allocatedSize(file.current),
     async read(offset, length) {
       const { handle, watch } = file.current
       const bytes = new Uint8Array(length)
@@ -101,6 +102,7 @@ function syncReader(file: OpenFile): SyncStorage {
   return {
     open: (options) => file.open(options),
     size: () => file.current.size,
+    allocatedSize: () => allocatedSize(file.current),
     readSync(offset, into) {
       const { fs, handle, watch } = file.current
       let done = 0
@@ -173,6 +175,11 @@ async function closeFile({ handle, file }: Opened): Promise<void> {
   }
 }
 
+/** File systems count blocks of 512 bytes, whatever their own are. */
+async function allocatedSize({ handle }: Opened): Promise<number> {
+  return (await handle.stat()).blocks * 512
+}
+
 function inUse(path: string | URL): Qcow2Error {
   return new Qcow2Error('IN_USE', `The file ${path} is in use, and one that is written can have only one user.`)
 }
@@ -239,7 +246,7 @@ interface FileHandle {
   write(from: Uint8Array, start: number, length: number, position: number): Promise<{ readonly bytesWritten: number }>
   truncate(size: number): Promise<void>
   datasync(): Promise<void>
-  stat(): Promise<{ readonly size: number }>
+  stat(): Promise<{ readonly size: number; readonly blocks: number }>
   stat(options: { readonly bigint: true }): Promise<Record<'dev' | 'ino' | 'size', bigint>>
   close(): Promise<void>
 }
