@@ -28,7 +28,8 @@ const modules = (names) => Object.fromEntries(names.map((name) => [name, join(sr
 /** Writes the worker's script as a string, for `qcow2-web/inline`. */
 export async function writeInlineWorker(folder) {
   const [chunk] = await bundled(['worker/worker'])
-  const { code } = await small(chunk)
+  // A classic script: pages that are files start no worker from a module in a Blob.
+  const { code } = await small(chunk, 'iife')
   const documentation = "/** The worker's script. */"
   writeFileSync(join(folder, 'inline-worker.js'), `export const script = ${JSON.stringify(code)}\n`)
   writeFileSync(join(folder, 'inline-worker.d.ts'), `${documentation}\nexport declare const script: string\n`)
@@ -116,9 +117,9 @@ const groups = [
  * A chunk made small, and its map. Strings stay literal, for bundlers look for addresses in them; lines stay short, for Node
  * prints the line of an error that nobody catches.
  */
-function small({ code }) {
+function small({ code }, format = 'esm') {
   return transform(code, {
-    format: 'esm',
+    format,
     minifyIdentifiers: true,
     minifySyntax: true,
     sourcemap: 'external',

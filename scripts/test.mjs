@@ -41,7 +41,11 @@ const steps = {
     run: guests,
     byHand: true,
   },
-  package: { title: 'what npm would publish', needs: ['packages', 'wasm'], run: packed },
+  package: {
+    title: 'what npm would publish, in projects that install it (`--all`: also those that install much themselves)',
+    needs: ['packages', 'wasm', 'qemu', 'browser'],
+    run: packed,
+  },
   docs: { title: 'the documentation of the Rust', needs: ['rust'], run: docs },
   fuzz: { title: 'a short run of every fuzz target', needs: ['rust'], run: fuzz },
 }
@@ -156,13 +160,15 @@ async function guests() {
   vitest('tests/guests', { args: [...args, 'saved'], env: { TEST_BROWSER: 'firefox', FIREFOX: firefoxProgram() } })
 }
 
-async function packed() {
+async function packed({ all }) {
   await build()
   const wasm = ['./qcow2_web_bg.wasm', './qcow2_web_files_bg.wasm']
   tool('publint', ['--strict'])
   tool('@arethetypeswrong/cli', ['--pack', '.', '--profile', 'esm-only', '--exclude-entrypoints', ...wasm], {
     name: 'attw',
   })
+  const args = all ? ['--testTimeout', '600000', '--hookTimeout', '600000'] : without(['slow/*'])
+  vitest('tests/package', { args, env: { CHROMIUM: chromium() } })
 }
 
 function docs() {
@@ -173,7 +179,8 @@ function fuzz() {
   run(process.execPath, [inRoot('scripts', 'fuzz.mjs'), 'smoke'])
 }
 
-await main(import.meta.url, async (names) => {
+await main(import.meta.url, async (words) => {
+  const names = words.filter((word) => word !== '--all')
   const unknown = names.find((name) => !Object.hasOwn(steps, name))
   if (unknown) throw new Stop(`There is no step "${unknown}"; there are ${Object.keys(steps).join(', ')}.`)
   const chosen = Object.entries(steps).filter(([name, step]) =>
@@ -187,7 +194,7 @@ await main(import.meta.url, async (names) => {
     say(`\n=== ${name}: ${step.title}`)
     const began = performance.now()
     try {
-      await step.run()
+      await step.run({ all: words.includes('--all') })
     } catch (error) {
       if (!(error instanceof Stop)) throw error
       throw new Stop(`The step "${name}" failed. ${error.message} To run it alone: \`npm test -- ${name}\`.`)

@@ -10,7 +10,7 @@ import { workerOf } from './base/start-worker.js'
 import { gzipped } from './generated/inline.js'
 import { script } from './generated/inline-worker.js'
 
-configure({ wasm: unpacked, worker: () => workerOf(script, 'module') })
+configure({ wasm: unpacked, worker: () => workerOf(script, 'classic') })
 
 async function unpacked(): Promise<ArrayBuffer> {
   const bytes = Uint8Array.from(atob(gzipped), (letter) => letter.charCodeAt(0))
