@@ -269,6 +269,33 @@ describe('faults', () => {
     expect((await bytes)[0]).toBe(4)
   })
 
+  it('of a storage that is gone are waited for once, until something succeeds', async () => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'performance'] })
+    try {
+      const storage = new FaultyStorage()
+      const { disk } = await diskOver(storage, { onChange: () => {} })
+      await set(disk, 0, filled(4))
+      await disk.flush()
+      /** How long a read takes that fails, in milliseconds. */
+      const failing = async () => {
+        const began = performance.now()
+        disk.get(0, 512, () => {})
+        while (disk.state.pending > 0) await vi.advanceTimersByTimeAsync(250)
+        return performance.now() - began
+      }
+      storage.failure = new Error('the line is down')
+      expect(await failing()).toBeGreaterThan(15_000)
+      expect(await failing()).toBeLessThan(1000)
+      expect(await failing()).toBeLessThan(1000)
+      storage.failure = undefined
+      expect((await get(disk, 0, 512))[0]).toBe(4)
+      storage.failure = new Error('the line is down')
+      expect(await failing()).toBeGreaterThan(15_000)
+    } finally {
+      vi.useRealTimers()
+    }
+  })
+
   it('that are given up are never answered with other bytes, and are reported', async () => {
     const storage = new FaultyStorage()
     const failed = reported(({ failed, pending }) => failed !== undefined && pending === 0)

@@ -12,9 +12,42 @@ const longestPause = 2000
 /** Decides about the failures of one request, from the first one on. */
 export type Decide = (error: Qcow2Error, signal: AbortSignal | undefined) => Promise<V86Fault>
 
-/** Returns what decides about the failures of a request: `onFault`, or the default. */
-export function policy(onFault: V86DiskOptions['onFault'], request: V86Request): Decide {
-  if (!onFault) return patient()
+/** Decides about the failures of a disk: by `onFault`, or else by a default. */
+export class Faults {
+  readonly #onFault: V86DiskOptions['onFault']
+  /** True once the disk has waited for its storage in vain. Until something succeeds, it does not wait again. */
+  #gone = false
+
+  constructor(onFault: V86DiskOptions['onFault']) {
+    this.#onFault = onFault
+  }
+
+  /** Returns what decides about the failures of a request. */
+  policy(request: V86Request): Decide {
+    return this.#onFault ? asked(this.#onFault, request) : this.#patient()
+  }
+
+  /** A request has succeeded. */
+  succeeded(): void {
+    this.#gone = false
+  }
+
+  /** Retries requests to a storage that fails for a while, from now on. Other errors would come back as they are. */
+  #patient(): Decide {
+    const deadline = performance.now() + patience
+    let pause = firstPause
+    return async (error, signal) => {
+      if (error.code !== 'STORAGE') return 'fail'
+      this.#gone ||= performance.now() + pause > deadline
+      if (this.#gone) return 'fail'
+      await delay(pause, signal)
+      pause = Math.min(pause * 2, longestPause)
+      return 'retry'
+    }
+  }
+}
+
+function asked(onFault: NonNullable<V86DiskOptions['onFault']>, request: V86Request): Decide {
   return async (error) => {
     try {
       return (await onFault(error, request)) === 'retry' ? 'retry' : 'fail'
@@ -22,18 +55,6 @@ export function policy(onFault: V86DiskOptions['onFault'], request: V86Request):
       reportUncaught(thrown)
       return 'fail'
     }
-  }
-}
-
-/** Asks a storage that fails again for a while, from now on. Other errors would come back as they are. */
-function patient(): Decide {
-  const deadline = performance.now() + patience
-  let pause = firstPause
-  return async (error, signal) => {
-    if (error.code !== 'STORAGE' || performance.now() + pause > deadline) return 'fail'
-    await delay(pause, signal)
-    pause = Math.min(pause * 2, longestPause)
-    return 'retry'
   }
 }
 

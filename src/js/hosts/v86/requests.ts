@@ -1,5 +1,5 @@
 import { Qcow2Error } from '../../index.js'
-import { asError, type Decide, policy } from './faults.js'
+import { asError, type Decide, Faults } from './faults.js'
 import { type Drive, failCommand } from './ide.js'
 import { Queue } from './queue.js'
 import { Rest, type RestingCpu } from './rest.js'
@@ -32,7 +32,7 @@ export interface RequestEvents {
 export class Requests {
   /** The drive that reports errors to the guest, once it is hooked. */
   drive: Drive | undefined
-  readonly #onFault: V86DiskOptions['onFault']
+  readonly #faults: Faults
   readonly #events: RequestEvents
   readonly #rest = new Rest()
   readonly #queue: Queue
@@ -48,7 +48,7 @@ export class Requests {
   #closed = false
 
   constructor(onFault: V86DiskOptions['onFault'], events: RequestEvents) {
-    this.#onFault = onFault
+    this.#faults = new Faults(onFault)
     this.#events = events
     this.#queue = new Queue(() => {
       this.#rest.wake()
@@ -145,6 +145,7 @@ export class Requests {
   succeeded(): void {
     this.#failed = undefined
     this.#fault = undefined
+    this.#faults.succeeded()
   }
 
   /** From now on nothing is answered, and nothing is tried again. */
@@ -156,7 +157,7 @@ export class Requests {
   /** Serves a request, again and again if need be, and answers it. `first` is the error of an attempt before. */
   async #serve<T>(served: Served<T>, first?: Qcow2Error): Promise<void> {
     const { request, serve, answer, signal } = served
-    const decide = policy(this.#onFault, request)
+    const decide = this.#faults.policy(request)
     let error = first
     for (;;) {
       if (error && !(await this.#again(decide, error, served))) return

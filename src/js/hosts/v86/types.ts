@@ -34,7 +34,8 @@ export interface V86DiskOptions {
    * Decides what follows when the image fails to serve a request. The guest waits meanwhile, and so do all later requests.
    * `fail` makes the drive report an error: Linux programs see EIO. An exception counts as `fail`.
    *
-   * Default: a storage that fails is asked again for 20 seconds, with growing pauses. All other errors fail at once.
+   * Default: a storage that fails is asked again for 20 seconds, with growing pauses. Once that was in vain, later requests fail
+   * at once until one succeeds. All other errors fail at once.
    *
    * @param error what the image rejected with.
    * @param request the request of the guest.
