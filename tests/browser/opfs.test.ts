@@ -116,6 +116,47 @@ describe.each(places)('%s', (where, run) => {
     })
   })
 
+  it('a conversion that overwrites a file replaces it when it is whole, and leaves it as it was when it fails', async () => {
+    const seen = await run(
+      async ({ convert, isQcow2Error, opfs, raw }, url, path) => {
+        await opfs.import(`${path}/old.qcow2`, await (await fetch(url)).blob())
+        const target = () => opfs(`${path}/old.qcow2`)
+        const names = async () => (await opfs.list(path)).map(({ name, size }) => `${name} ${size}`)
+        const size = 4 * 1024 * 1024
+        const failing = {
+          size: () => size,
+          async read(offset: number, length: number) {
+            if (offset >= size / 2) throw new Error('a bad sector')
+            return new Uint8Array(length).fill(1)
+          },
+        }
+        const disk = await raw(failing)
+        const failed = await convert(disk, target(), { overwrite: true }).catch((error) =>
+          isQcow2Error(error) ? error.code : String(error),
+        )
+        const kept = await names()
+        await disk.close()
+        const whole = await raw({
+          size: () => size,
+          read: async (_: number, length: number) => new Uint8Array(length).fill(2),
+        })
+        await convert(whole, target(), { overwrite: true, format: 'raw' })
+        await whole.close()
+        const bytes = new Uint8Array(await (await opfs.file(`${path}/old.qcow2`)).arrayBuffer())
+        const replaced = [...(await names()), bytes.every((byte) => byte === 2)]
+        await opfs.delete(path)
+        return { failed, kept, replaced }
+      },
+      server.url,
+      `replaced ${where}`,
+    )
+    expect(seen).toEqual({
+      failed: 'STORAGE',
+      kept: [`old.qcow2 ${image.length}`],
+      replaced: [`old.qcow2 ${4 * 1024 * 1024}`, true],
+    })
+  })
+
   it('what goes wrong has a code', async () => {
     const seen = await run(async ({ isQcow2Error, opfs }, path) => {
       const codes: unknown[] = []

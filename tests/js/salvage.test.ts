@@ -1,6 +1,7 @@
-import { readFileSync, truncateSync, writeFileSync } from 'node:fs'
+import { chmodSync, lstatSync, readdirSync, readFileSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs'
+import { dirname } from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { convert, inspect, memory, Qcow2, raw } from '../../src/js/index.js'
+import { convert, inspect, memory, nodeFile, Qcow2, raw } from '../../src/js/index.js'
 import { contents, difference, file, convert as make, qemuImg } from './helpers/qemu.js'
 
 const MiB = 1024 * 1024
@@ -65,6 +66,48 @@ describe('an image with a damaged compressed cluster', () => {
     writeFileSync(file('damaged.qcow2'), source)
     qemuImg('convert', '--salvage', '-O', 'raw', 'damaged.qcow2', 'salvaged.raw')
     expect(difference(salvaged, readFileSync(file('salvaged.raw')))).toBe(-1)
+  })
+})
+
+describe('a conversion that overwrites a file', () => {
+  const target = () => nodeFile(file('old.qcow2'), { writable: true })
+  const inFolder = () => readdirSync(dirname(file('old.qcow2'))).filter((name) => name.startsWith('old'))
+
+  it.each([{}, { format: 'raw' as const }, { compressed: true }])(
+    'leaves it as it was if it fails midway: %o',
+    async (how) => {
+      writeFileSync(file('old.qcow2'), whole)
+      const converting = convert(memory(await damaged(20)), target(), { overwrite: true, ...how })
+      await expect(converting).rejects.toMatchObject({ code: 'CORRUPT_COMPRESSED_CLUSTER' })
+      expect(difference(readFileSync(file('old.qcow2')), whole)).toBe(-1)
+      expect(inFolder()).toEqual(['old.qcow2'])
+      // It is free again.
+      await convert(memory(whole), target(), { overwrite: true })
+    },
+  )
+
+  it('leaves it as it was if the options do not fit together, or the file is in use', async () => {
+    writeFileSync(file('old.qcow2'), whole)
+    await using image = await Qcow2.open(target(), { writable: true })
+    const inUse = convert(memory(packed), target(), { overwrite: true })
+    await expect(inUse).rejects.toMatchObject({ code: 'IN_USE' })
+    await image.close()
+    const bad = convert(memory(packed), target(), { overwrite: true, clusterSize: 1000 })
+    await expect(bad).rejects.toMatchObject({ code: 'BAD_OPTIONS' })
+    expect(difference(readFileSync(file('old.qcow2')), whole)).toBe(-1)
+    expect(inFolder()).toEqual(['old.qcow2'])
+  })
+
+  it('takes its place, with its permissions, also where the path is a link', async () => {
+    writeFileSync(file('old.qcow2'), whole)
+    chmodSync(file('old.qcow2'), 0o640)
+    symlinkSync(file('old.qcow2'), file('link.qcow2'))
+    const link = nodeFile(file('link.qcow2'), { writable: true })
+    await convert(memory(disk), link, { overwrite: true, format: 'raw', sourceFormat: 'raw' })
+    expect(difference(readFileSync(file('old.qcow2')), disk)).toBe(-1)
+    expect(lstatSync(file('link.qcow2')).isSymbolicLink()).toBe(true)
+    expect(lstatSync(file('old.qcow2')).mode & 0o777).toBe(0o640)
+    expect(inFolder()).toEqual(['old.qcow2'])
   })
 })
 

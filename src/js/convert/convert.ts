@@ -13,9 +13,9 @@ import { Qcow2 } from '../image/qcow2.js'
 import { type Source, storageOf, type WritableSource } from '../storage/source.js'
 import type { MappedDisk } from './compare.js'
 import { copy, partSize } from './copy.js'
+import { Destination } from './destination.js'
 import { Losses, type UnreadableRange } from './losses.js'
 import { startPackers, workersWanted } from './packers.js'
-import { RawFile } from './raw-file.js'
 import { concatenated, part, wholeSectors } from './sources.js'
 import { type ConvertTarget, type Layout, packedTarget, plainTarget, rawTarget, type Zeros } from './target.js'
 
@@ -103,10 +103,12 @@ export type ConvertSource = MappedDisk | Source
  * @param source what is copied, or a list of them, one behind the other. An open disk of any kind stays open, and may not be
  * written meanwhile. Where the bytes of an image are, or those of a raw disk ({@link ConvertOptions.sourceFormat}), is taken over,
  * and closed in the end. An image that needs other files has to be opened by {@link Qcow2.open}.
- * @param target where the new one is to be: an empty storage, but for `overwrite`. It is taken over, and closed in the end. If this
- * fails after the new one was begun, the storage is made empty again, as far as it can be. The source is opened, and with `overwrite` its
- * tables are read, before anything of the target is touched. Or an open image that is written instead
- * of a new one; it stays open, and what fails half-way stays as it is.
+ * @param target where the new one is to be: an empty storage, but for `overwrite`. It is taken over, and closed in the end. With
+ * `overwrite`, the new one is written beside a file of {@link nodeFile} or {@link opfs}, and takes its place when it is whole: if the
+ * conversion fails, the old file is as it was. Other storages have no such place beside them, so they are overwritten: the source is
+ * opened, and its tables are read, before anything of the target is touched; if the conversion fails after that, the storage is made
+ * empty, as far as it can be. Or an open image that is written instead of a new one; it stays open, and what fails half-way stays as
+ * it is.
  * @returns what could not be read.
  * @throws {@link Qcow2Error} what {@link Qcow2.create} and {@link Qcow2.read} reject with; `TRUNCATED`; `NO_COMPRESSION` for an encrypted image;
  * `WOULD_SHRINK` for a target that exists and is too small; `WORKER_DIED`; or the signal's reason.
@@ -120,7 +122,7 @@ export async function convert(
   const { sourceFormat: format, range } = optionsIn(options)
   optionsIn(range, 'range')
   const { signal } = watchIn(options)
-  const make = maker(into, options)
+  const make = maker(into instanceof Qcow2 ? into : undefined, options)
   const taken: Disk[] = []
   try {
     const disks: MappedDisk[] = []
@@ -160,16 +162,16 @@ function isMapped(source: ConvertSource): source is MappedDisk {
   return typeof size === 'number' && typeof map === 'function'
 }
 
-/** Makes the target for a disk of a size. */
-type Make = (size: number) => Promise<ConvertTarget<unknown>>
+/** Makes the target for a disk of a size; in `storage`, unless an open image is the target. */
+type Make = (size: number, storage: WritableStorage) => Promise<ConvertTarget<unknown>>
 
 /** Checks the options. */
-function maker(target: WritableStorage | Qcow2, options: ConvertOptions): Make {
+function maker(target: Qcow2 | undefined, options: ConvertOptions): Make {
   const { format = 'qcow2', workers, onProgress: _, sourceFormat: __, range: ___, ...rest } = options
   const { clusterSize = 64 * 1024, encryption } = rest
   const [compressed, existing] = [flag(options.compressed, 'compressed'), flag(options.existing, 'existing')]
   const overwrite = flag(rest.overwrite, 'overwrite')
-  const targetIsZero = flag(options.targetIsZero, 'targetIsZero', !existing && !(target instanceof Qcow2))
+  const targetIsZero = flag(options.targetIsZero, 'targetIsZero', !existing && !target)
   const sparse = integer(options.sparseSize ?? 4096, 'sparseSize')
   const sparseSize = flag(options.detectZeroes, 'detectZeroes', true) ? sparse : 0
   callback(options.onUnreadable, 'onUnreadable')
@@ -178,21 +180,21 @@ function maker(target: WritableStorage | Qcow2, options: ConvertOptions): Make {
   hostCreateOptions({ ...rest, size: 0 })
   const zeros: Zeros = { isZero: targetIsZero && !options.backing, sparseSize }
   const count = workersWanted(workers)
-  if (oneOf(format, ['qcow2', 'raw'], 'format') === 'raw' && !(target instanceof Qcow2)) {
+  if (oneOf(format, ['qcow2', 'raw'], 'format') === 'raw' && !target) {
     if (compressed) throw invalidArgument('A raw file has no clusters to be compressed.')
-    return (size) => rawTarget(target, size, { existing, overwrite, zeros }, rest.signal)
+    return (size, storage) => rawTarget(storage, size, { existing, overwrite, zeros }, rest.signal)
   }
   if (compressed && encryption) {
     throw new Qcow2Error('NO_COMPRESSION', 'An encrypted image takes no compressed clusters.')
   }
-  return async (size) => {
-    const kind = target instanceof Qcow2 ? await kindOf(target, size) : newKind(clusterSize, rest)
+  return async (size, storage) => {
+    const kind = target ? await kindOf(target, size) : newKind(clusterSize, rest)
     // No more than there is to do.
     const wanted = Math.min(count, Math.ceil(size / partSize))
     const packers = compressed ? await startPackers(wanted, kind.packing) : undefined
     try {
-      const image = target instanceof Qcow2 ? target : await Qcow2.create(target, { ...rest, size })
-      const close = () => (target instanceof Qcow2 ? target.flush() : image.close())
+      const image = target ?? (await Qcow2.create(storage, { ...rest, size }))
+      const close = () => (target ? target.flush() : image.close())
       if (!packers) return plainTarget(image, kind.layout, zeros, close)
       return packedTarget(image, kind.layout, packers, zeros, close)
     } catch (error) {
@@ -245,7 +247,14 @@ async function convertDisk(
   const losses = options.salvage ? new Losses(onUnreadable, clusterSize) : undefined
   // What is there is not given up for a source that cannot be read.
   if (options.overwrite && !losses) for await (const _ of disk.map({ signal: options.signal }));
-  const target = await make(disk.size)
+  const destination = await Destination.open(storage, options)
+  let target: ConvertTarget<unknown>
+  try {
+    target = await make(disk.size, destination.storage)
+  } catch (error) {
+    await destination.leave()
+    throw error
+  }
   // The first failure ends the others.
   const stop = new AbortController()
   const ignore = options.signal ? whenAborted({ signal: options.signal }, (reason) => stop.abort(reason)) : () => {}
@@ -267,17 +276,10 @@ async function convertDisk(
   } catch (error) {
     failed ??= { error }
   }
-  if (!failed) return { unreadable: losses?.ranges ?? [], unreadableBytes: losses?.bytes ?? 0 }
-  if (!(storage instanceof Qcow2) && !options.existing) await empty(storage).catch(() => {})
-  throw failed.error
-}
-
-/** Takes back what was written. */
-async function empty(storage: WritableStorage): Promise<void> {
-  const file = await RawFile.open(storage)
-  try {
-    await file.truncate(0)
-  } finally {
-    await file.close()
+  if (failed) {
+    await destination.undo()
+    throw failed.error
   }
+  await destination.keep()
+  return { unreadable: losses?.ranges ?? [], unreadableBytes: losses?.bytes ?? 0 }
 }

@@ -1,6 +1,7 @@
 import { flag, optionsIn } from '../../base/arguments.js'
 import { invalidArgument, Qcow2Error } from '../../base/errors.js'
 import { nodeModule } from '../../base/node.js'
+import { explaining } from '../../base/storage/access.js'
 import { claimFile, disclaimFile } from '../../base/storage/claims.js'
 import type {
   AsyncStorage,
@@ -10,6 +11,7 @@ import type {
   WritableSyncStorage,
 } from '../../base/storage/contract.js'
 import { quota } from '../quota.js'
+import { nameBeside, type Replacement, replaceable } from '../replacement.js'
 import { Shared } from '../shared.js'
 
 /** How {@link nodeFile} opens a file. */
@@ -55,8 +57,27 @@ export function nodeFile(path: string | URL, options: NodeFileOptions = {}): Sto
   if (create && !writable)
     throw invalidArgument('nodeFile() makes a file only where it may write: create needs writable.')
   const file: OpenFile = new Shared(() => openFile(path, writable, create), closeFile)
-  if (sync) return writable ? { ...syncReader(file), ...syncWriter(file) } : syncReader(file)
-  return writable ? { ...asyncReader(file), ...asyncWriter(file) } : asyncReader(file)
+  if (!writable) return sync ? syncReader(file) : asyncReader(file)
+  const storage = sync ? { ...syncReader(file), ...syncWriter(file) } : { ...asyncReader(file), ...asyncWriter(file) }
+  return replaceable(storage, () => explaining('replaced', () => beginReplacement(path)))
+}
+
+/** Begins a new file in the directory of the old one, so that it can be renamed, with the permissions of the old one. */
+async function beginReplacement(path: string | URL): Promise<Replacement | undefined> {
+  const { promises } = nodeFs()
+  const old = await promises.stat(path).catch(() => undefined)
+  if (!old?.isFile() || old.size === 0) return undefined
+  // A link stays a link: the file that it leads to is replaced.
+  const target = await promises.realpath(path)
+  const beside = nameBeside(target)
+  return {
+    storage: nodeFile(beside, { writable: true, create: true }),
+    async commit() {
+      await promises.chmod(beside, old.mode)
+      await promises.rename(beside, target)
+    },
+    discard: () => promises.rm(beside, { force: true }),
+  }
 }
 
 function asyncReader(file: OpenFile): AsyncStorage {
@@ -147,12 +168,15 @@ interface Opened {
   readonly watch: Watch | undefined
 }
 
-async function openFile(path: string | URL, writable: boolean, create: boolean): Promise<Opened> {
+function nodeFs(): NodeFs {
   const fs = nodeModule<NodeFs>('node:fs')
-  if (!fs)
-    throw invalidArgument(
-      'nodeFile() needs Node, or a runtime that has its modules. Elsewhere use blob() or fileHandle().',
-    )
+  if (fs) return fs
+  const reason = 'nodeFile() needs Node, or a runtime that has its modules. Elsewhere use blob() or fileHandle().'
+  throw invalidArgument(reason)
+}
+
+async function openFile(path: string | URL, writable: boolean, create: boolean): Promise<Opened> {
+  const fs = nodeFs()
   const { O_RDONLY, O_RDWR, O_CREAT } = fs.constants
   const handle = await fs.promises.open(path, (writable ? O_RDWR : O_RDONLY) | (create ? O_CREAT : 0))
   try {
@@ -237,7 +261,14 @@ interface NodeFs {
   fstatSync(fd: number): { readonly size: number }
   fstatSync(fd: number, options: { readonly bigint: true }): Record<'dev' | 'ino' | 'size' | 'mtimeNs', bigint>
   readonly constants: { readonly O_RDONLY: number; readonly O_RDWR: number; readonly O_CREAT: number }
-  readonly promises: { open(path: string | URL, flags: number): Promise<FileHandle> }
+  readonly promises: {
+    open(path: string | URL, flags: number): Promise<FileHandle>
+    stat(path: string | URL): Promise<{ readonly size: number; readonly mode: number; isFile(): boolean }>
+    realpath(path: string | URL): Promise<string>
+    chmod(path: string, mode: number): Promise<void>
+    rename(from: string, to: string): Promise<void>
+    rm(path: string, options: { readonly force: true }): Promise<void>
+  }
 }
 
 interface FileHandle {

@@ -63,6 +63,11 @@ export async function rename(from: string, to: string): Promise<void> {
   await move(source, target)
 }
 
+/** Gives a file the path of another one, which it replaces. */
+export function replace(from: string, to: string): Promise<void> {
+  return move(parsePath(from, 'The new file'), parsePath(to, 'The old file'))
+}
+
 /** See {@link Opfs.export}. */
 export async function exportFile(
   path: string,

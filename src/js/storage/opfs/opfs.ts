@@ -4,8 +4,19 @@ import type { LongOptions } from '../../base/progress.js'
 import type { AsyncStorage, Storage, WritableStorage } from '../../base/storage/contract.js'
 import { type ClaimOptions, claimFor, claimIn } from '../lock.js'
 import { made } from '../recipe.js'
+import { nameBeside, type Replacement, replaceable } from '../replacement.js'
 import { hasAccessHandles, type OpfsFileOptions } from './file.js'
-import { exportFile, file, importFile, list, type OpfsEntry, type OpfsImportOptions, remove, rename } from './files.js'
+import {
+  exportFile,
+  file,
+  importFile,
+  list,
+  type OpfsEntry,
+  type OpfsImportOptions,
+  remove,
+  rename,
+  replace,
+} from './files.js'
 import { claiming, localOpfs } from './local.js'
 import { type OpfsPath, parsePath } from './path.js'
 import { RemoteOpfsFile } from './remote.js'
@@ -88,9 +99,21 @@ function open(path: string, options: OpfsOptions = {}): Storage {
   const create = flag(options.create, 'create')
   const writable = flag(options.writable, 'writable', true)
   if (create && !writable) throw invalidArgument('A file that is made has to be writable.')
-  const file = [parsePath(path, 'The path'), { create, writable }] as const
-  const storage = hasAccessHandles() ? localOpfs(...file, claim) : remoteOpfs(...file, claim)
-  return made(storage, { maker: 'opfs', args: (user) => [...file, claimFor(claim, user)] })
+  const how = [parsePath(path, 'The path'), { create, writable }] as const
+  const storage = hasAccessHandles() ? localOpfs(...how, claim) : remoteOpfs(...how, claim)
+  if (writable) replaceable(storage, () => beginReplacement(path))
+  return made(storage, { maker: 'opfs', args: (user) => [...how, claimFor(claim, user)] })
+}
+
+async function beginReplacement(path: string): Promise<Replacement | undefined> {
+  const old = await file(path).catch(() => undefined)
+  if (!old || old.size === 0) return undefined
+  const beside = nameBeside(path)
+  return {
+    storage: open(beside, { create: true }) as WritableStorage,
+    commit: () => replace(beside, path),
+    discard: () => remove(beside),
+  }
 }
 
 /** The file at a path, with its access handle in the package's own worker. */
