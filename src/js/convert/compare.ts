@@ -1,9 +1,9 @@
 import { flag, optionsIn, watchIn } from '../base/arguments.js'
+import { firstDifferentSector, firstNonZeroSector } from '../base/bytes.js'
 import { invalidArgument } from '../base/errors.js'
 import type { LongOptions } from '../base/progress.js'
 import type { Disk } from '../disk/disk.js'
 import type { Extent, MapOptions } from '../disk/extent.js'
-import { firstDifferentSector, firstNonZeroSector } from './bytes.js'
 
 /** A disk that can be compared or measured: a {@link Disk} of any kind, or an object with the same methods. */
 export interface MappedDisk extends Pick<Disk, 'size' | 'read'> {

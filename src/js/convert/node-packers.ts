@@ -1,6 +1,6 @@
+import { isZero } from '../base/bytes.js'
 import { nodeModule } from '../base/node.js'
 import type { PackedClusters, Packers } from '../engine/packer.js'
-import { isZero } from './bytes.js'
 
 /** What is used of `node:zlib`; spelled out so that nobody needs Node's types to use this package's. */
 interface Zlib {

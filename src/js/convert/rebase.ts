@@ -1,8 +1,8 @@
 import { flag, integer, optionsIn, watchIn } from '../base/arguments.js'
+import { firstDifferentSector, isZero } from '../base/bytes.js'
 import type { LongOptions } from '../base/progress.js'
 import type { Extent } from '../disk/extent.js'
 import type { Qcow2 } from '../image/qcow2.js'
-import { firstDifferentSector, isZero } from './bytes.js'
 import type { MappedDisk } from './compare.js'
 import { mappedDisk } from './compare.js'
 

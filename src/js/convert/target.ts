@@ -1,8 +1,8 @@
+import { isZero } from '../base/bytes.js'
 import { Qcow2Error } from '../base/errors.js'
 import type { WritableStorage } from '../base/storage/contract.js'
 import type { PackedClusters, Packers } from '../engine/packer.js'
 import type { Qcow2 } from '../image/qcow2.js'
-import { isZero } from './bytes.js'
 import { RawFile } from './raw-file.js'
 
 /**

@@ -1,4 +1,5 @@
 import { type ByteCount, byteCount, flag, oneOf, optionsIn, show, signalIn, text, watchIn } from '../base/arguments.js'
+import { isZero } from '../base/bytes.js'
 import { invalidArgument } from '../base/errors.js'
 import type { LongOptions, RequestOptions } from '../base/progress.js'
 import type { WritableStorage } from '../base/storage/contract.js'
@@ -10,7 +11,7 @@ import { createHere, openHere } from '../engine/open.js'
 import type { CreateOptions } from '../engine/options/create.js'
 import { createdWithStorages, withStorages } from '../engine/options/files.js'
 import type { OpenOptions, ResizeOptions } from '../engine/options/open.js'
-import { workerIn } from '../engine/options/open.js'
+import { type DetectZeroes, detectZeroesIn, workerIn } from '../engine/options/open.js'
 import { type CheckOptions, type CheckReport, described, findings } from '../engine/reports.js'
 import { type Source, storageOf, type WritableSource } from '../storage/source.js'
 import { createInWorker, openInWorker } from '../worker/open.js'
@@ -38,13 +39,15 @@ export class Qcow2 extends ImageDisk implements WritableDisk {
   /** The dirty bitmaps that the image stores. */
   readonly bitmaps: Bitmaps
   readonly #handle: Handle
+  readonly #detectZeroes: DetectZeroes
   readonly #events = new EventTarget()
   #listenedTo = false
   #closing: Promise<void> | undefined
 
-  private constructor(handle: Handle) {
+  private constructor(handle: Handle, detectZeroes: DetectZeroes) {
     super(handle)
     this.#handle = handle
+    this.#detectZeroes = detectZeroes
     this.readOnly = !handle.writable
     this.snapshots = new Snapshots(handle, {
       tables: (change) => this.#failing(change),
@@ -68,8 +71,9 @@ export class Qcow2 extends ImageDisk implements WritableDisk {
   static async open(source: Source, options: OpenOptions = {}): Promise<Qcow2> {
     const worker = workerIn(options)
     const rest = { ...withStorages(options), worker: undefined, signal: signalIn(options) }
+    const zeros = detectZeroesIn(rest)
     const storage = storageOf(source, 'The image', rest.writable)
-    return new Qcow2(worker ? await openInWorker(storage, rest, worker) : await openHere(storage, rest))
+    return new Qcow2(worker ? await openInWorker(storage, rest, worker) : await openHere(storage, rest), zeros)
   }
 
   /**
@@ -86,8 +90,9 @@ export class Qcow2 extends ImageDisk implements WritableDisk {
   static async create(target: WritableSource, options: CreateOptions): Promise<Qcow2> {
     const worker = workerIn(options)
     const rest = { ...createdWithStorages(options), worker: undefined, ...watchIn(options) }
+    const zeros = detectZeroesIn(rest)
     const storage = storageOf(target, 'The image', true) as WritableStorage
-    return new Qcow2(worker ? await createInWorker(storage, rest, worker) : await createHere(storage, rest))
+    return new Qcow2(worker ? await createInWorker(storage, rest, worker) : await createHere(storage, rest), zeros)
   }
 
   /**
@@ -105,6 +110,7 @@ export class Qcow2 extends ImageDisk implements WritableDisk {
    */
   async write(offset: ByteCount, bytes: ArrayBuffer | ArrayBufferView, options: RequestOptions = {}): Promise<void> {
     const from = bytesWithin(offset, bytes, this.size)
+    if (this.#isZeros(from)) return this.writeZeroes(offset, from.length, { ...options, unmap: this.#unmapsZeros })
     await this.#changing(this.#handle.write('write', BigInt(offset), from, signalIn(options)), offset, from.length)
   }
 
@@ -115,6 +121,10 @@ export class Qcow2 extends ImageDisk implements WritableDisk {
    */
   writeSync(offset: ByteCount, bytes: ArrayBuffer | ArrayBufferView): void {
     const from = bytesWithin(offset, bytes, this.size)
+    if (this.#isZeros(from)) {
+      this.writeZeroesSync(offset, from.length, { unmap: this.#unmapsZeros })
+      return
+    }
     this.#handle.writeSync(BigInt(offset), from)
     this.#changed(offset, from.length)
   }
@@ -343,6 +353,15 @@ export class Qcow2 extends ImageDisk implements WritableDisk {
     const value = await this.#failing(change)
     this.#changed(offset, length ?? this.size)
     return value
+  }
+
+  /** True if these bytes are to be written as zeros. */
+  #isZeros(bytes: Uint8Array): boolean {
+    return this.#detectZeroes !== 'off' && bytes.length > 0 && isZero(bytes)
+  }
+
+  get #unmapsZeros(): boolean {
+    return this.#detectZeroes === 'unmap'
   }
 
   #changed(offset: ByteCount, length: ByteCount): void {

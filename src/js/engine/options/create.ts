@@ -34,6 +34,8 @@ export interface CreateOptions extends WorkerOptions, Pick<LongOptions, 'onProgr
   readonly encryption?: EncryptionOptions | undefined
   /** Makes the image also in a storage that isn't empty. What that held is gone, also if this fails. Default: false. */
   readonly overwrite?: boolean | undefined
+  /** As {@link OpenOptions.detectZeroes}. Default: false. */
+  readonly detectZeroes?: boolean | 'unmap' | undefined
   /** When what is written is durable. Default: `writeback`. */
   readonly cache?: CacheMode | undefined
   /** Memory for what was read before, in bytes. */

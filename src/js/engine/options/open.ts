@@ -44,6 +44,11 @@ export interface OpenOptions extends WorkerOptions {
    * marked as corrupt is refused; reference counts that were left behind by a crash are rebuilt.
    */
   readonly writable?: boolean | undefined
+  /**
+   * Looks for zeros in what is written: a write of nothing but zeros becomes a {@link Qcow2.writeZeroes}, which stores no bytes for whole
+   * clusters. `unmap` also frees clusters that were allocated before. As `detect-zeroes` of QEMU. Default: false.
+   */
+  readonly detectZeroes?: boolean | 'unmap' | undefined
   /** When what is written is durable, in an image that is opened for writing. Default: `writeback`. */
   readonly cache?: CacheMode | undefined
   /**
@@ -116,6 +121,16 @@ export interface ResizeOptions extends RequestOptions {
   readonly shrink?: boolean | undefined
   /** What of a new part is allocated at once, as in {@link CreateOptions.preallocation}. Default: `off`, nothing. */
   readonly preallocation?: 'off' | 'metadata' | 'full' | undefined
+}
+
+/** What becomes of a write of nothing but zeros, by the options of a call. */
+export type DetectZeroes = 'off' | 'on' | 'unmap'
+
+/** Checks `detectZeroes`. */
+export function detectZeroesIn({ detectZeroes }: Pick<OpenOptions, 'detectZeroes'>): DetectZeroes {
+  if (detectZeroes === 'unmap') return 'unmap'
+  if (detectZeroes === undefined || typeof detectZeroes === 'boolean') return detectZeroes ? 'on' : 'off'
+  throw invalidArgument(`detectZeroes must be true, false or 'unmap'; it is ${show(detectZeroes)}.`)
 }
 
 /** How an image is opened, as `src/bridge/host.rs` takes it. */
