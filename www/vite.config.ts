@@ -44,6 +44,7 @@ export default defineConfig({
     alias: [
       { find: /^qcow2-web$/, replacement: at('../dist/index.js') },
       { find: /^qcow2-web\/v86$/, replacement: at('../dist/hosts/v86.js') },
+      { find: /^qcow2-web\/files$/, replacement: at('../dist/files/index.js') },
     ],
   },
   oxc: { jsx: { runtime: 'automatic', importSource: 'preact' } },

@@ -89,6 +89,12 @@ export async function download(page: Page, path: string): Promise<string> {
 
 /** What the summary says of a field: its text, or the exact number of bytes where it is a size. */
 export async function fact(page: Page, field: string): Promise<string> {
+  const tab = page.getByRole('tab', { name: 'Overview' })
+  await tab
+    .or(page.locator(`[data-field="${field}"]`))
+    .first()
+    .waitFor()
+  if (await tab.count()) await tab.click()
   const row = page.locator(`[data-field="${field}"] dd`)
   await row.waitFor()
   const data = row.locator('data')

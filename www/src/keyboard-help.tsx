@@ -1,7 +1,10 @@
 import { Dialog } from './ui/dialog'
 
 const KEYS: [string[], string][] = [
-  [['1', '…', '5'], 'Overview, map, bytes, snapshots, check'],
+  [['1', '…', '6'], 'Files, overview, map, bytes, snapshots, check'],
+  [['Enter', '⌫'], 'Files: open what is selected, and go back up'],
+  [['a', '…', 'z'], 'Files: the next name that begins so'],
+  [['Ctrl', 'A'], 'Files: select all'],
   [['←', '→', '↑', '↓'], 'Move in the map and in the bytes'],
   [['Enter'], 'Map: the bytes of the selected cell'],
   [['+', '−'], 'Map: zoom in and out'],

@@ -18,6 +18,7 @@ import './style/overview.css'
 import './style/map.css'
 import './style/hex.css'
 import './style/lists.css'
+import './style/files.css'
 
 apply()
 beInstallable()

@@ -6,6 +6,7 @@ import { Lock } from './edit/lock'
 import { EditOutcome } from './edit/outcome'
 import { UnlockDialog } from './edit/unlock'
 import type { OpenedImage } from './engine/protocol'
+import { FilesPanel } from './files/panel'
 import { HexPanel } from './hex/panel'
 import { KeyboardHelp } from './keyboard-help'
 import { MapPanel } from './map/panel'
@@ -26,6 +27,7 @@ import { formatSize } from './values/size'
 import { Warnings } from './warnings'
 
 const LABELS: Record<Panel, string> = {
+  files: 'Files',
   overview: 'Overview',
   map: 'Map',
   hex: 'Bytes',
@@ -76,18 +78,24 @@ export function Viewer({ image }: { image: OpenedImage }) {
       <SnapshotBanner image={image} />
       <DiskStrip disk={shown} clusterSize={image.info.clusterSize} />
 
-      <Tabs
-        label="Views of the image"
-        tabs={PANELS.map((name) => ({
-          name,
-          label: LABELS[name],
-          ...(name === 'snapshots' && { count: image.snapshots.length }),
-        }))}
-        selected={panel}
-        onSelect={(next) => go({ panel: next }, 'push')}
-      />
       <main class="panel">
-        <div class="panel" id={`panel-${panel}`} role="tabpanel" aria-labelledby={`tab-${panel}`}>
+        <Tabs
+          label="Views of the image"
+          tabs={PANELS.map((name) => ({
+            name,
+            label: LABELS[name],
+            ...(name === 'snapshots' && { count: image.snapshots.length }),
+          }))}
+          selected={panel}
+          onSelect={(next) => go({ panel: next }, 'push')}
+        />
+        <div
+          class="panel"
+          id={`panel-${panel}`}
+          {...(panel && { role: 'tabpanel', 'aria-labelledby': `tab-${panel}` })}
+        >
+          {panel === null && <p class="empty">Looking at the disk…</p>}
+          {panel === 'files' && <FilesPanel key={String(shown.snapshot)} image={image} disk={shown} />}
           {panel === 'overview' && <Overview image={image} disk={shown} />}
           {panel === 'map' && <MapPanel key={`${image.generation} ${shown.snapshot}`} image={image} disk={shown} />}
           {panel === 'hex' && <HexPanel key={image.generation} image={image} disk={shown} />}

@@ -3,6 +3,7 @@
 import { signal } from '@preact/signals'
 import { proxy, transfer, wrap } from 'comlink'
 import { type CheckReport, type DiffExtent, Qcow2Error, type RepairReport } from 'qcow2-web'
+import type { FilePath, FileStat, VolumeUsage } from 'qcow2-web/files'
 import { allow, isElsewhere, network } from '../network/page'
 import type { PartitionTable } from '../partitions'
 import type {
@@ -12,8 +13,10 @@ import type {
   Disk,
   Engine,
   Explained,
+  Extracted,
   KeySlotChange,
   NewImage,
+  OnEntries,
   OpenedImage,
   OpenOutcome,
   Progress,
@@ -21,6 +24,8 @@ import type {
   SnapshotChange,
   Survey,
   SurveyRequest,
+  VolumeAt,
+  VolumeList,
 } from './protocol'
 import type { Source } from './source'
 
@@ -169,6 +174,46 @@ export const engine = {
 
   partitions: (snapshot: string | null, signal?: AbortSignal): Promise<PartitionTable> =>
     run(signal, (task) => remote.partitions(task, snapshot)),
+
+  volumes: (snapshot: string | null, signal?: AbortSignal): Promise<VolumeList> =>
+    run(signal, (task) => remote.volumes(task, snapshot)),
+
+  usage: (at: VolumeAt, signal?: AbortSignal): Promise<VolumeUsage | undefined> =>
+    run(signal, (task) => remote.usage(task, at)),
+
+  listFiles: (at: VolumeAt, path: FilePath, onEntries: OnEntries, signal?: AbortSignal): Promise<void> =>
+    run(signal, (task) => remote.listFiles(task, at, path, proxy(onEntries))),
+
+  findFiles: (
+    at: VolumeAt,
+    path: FilePath,
+    pattern: string,
+    onEntries: OnEntries,
+    signal?: AbortSignal,
+  ): Promise<number> => run(signal, (task) => remote.findFiles(task, at, path, pattern, proxy(onEntries))),
+
+  statFile: (at: VolumeAt, path: FilePath, signal?: AbortSignal): Promise<FileStat> =>
+    run(signal, (task) => remote.statFile(task, at, path)),
+
+  readLink: (at: VolumeAt, path: FilePath, signal?: AbortSignal): Promise<string> =>
+    run(signal, (task) => remote.readLink(task, at, path)),
+
+  readFile: (at: VolumeAt, path: FilePath, offset: number, length: number, signal?: AbortSignal): Promise<Uint8Array> =>
+    run(signal, (task) => remote.readFile(task, at, path, offset, length)),
+
+  extractFile: (
+    at: VolumeAt,
+    path: FilePath,
+    onProgress: (progress: Progress) => void,
+    signal?: AbortSignal,
+  ): Promise<Extracted> => run(signal, (task) => remote.extractFile(task, at, path, proxy(onProgress))),
+
+  zipFiles: (
+    at: VolumeAt,
+    paths: FilePath[],
+    onProgress: (progress: Progress) => void,
+    signal?: AbortSignal,
+  ): Promise<Extracted> => run(signal, (task) => remote.zipFiles(task, at, paths, proxy(onProgress))),
 
   explain: (snapshot: string | null, start: number, end: number, signal?: AbortSignal): Promise<Explained> =>
     run(signal, (task) => remote.explain(task, snapshot, start, end)),

@@ -3,11 +3,14 @@
 import type { DiffExtent, Extent, ImageDisk, Qcow2 } from 'qcow2-web'
 import { type PartitionTable, readPartitions } from '../partitions'
 import { Buckets } from './buckets'
+import { DiskFiles } from './files'
 import type { Disk, Explained, Progress, Survey, SurveyRequest } from './protocol'
 import { seldom, TELL_EVERY } from './seldom'
 
 export class Disks {
   private readonly snapshots = new Map<string, Promise<ImageDisk>>()
+  /** The files of the disks, by snapshot. */
+  private readonly opened = new Map<string | null, DiskFiles>()
 
   constructor(readonly active: Qcow2) {}
 
@@ -18,6 +21,19 @@ export class Disks {
     this.snapshots.set(snapshot, opened)
     opened.catch(() => this.snapshots.delete(snapshot))
     return opened
+  }
+
+  /** The files on a disk. */
+  async files(snapshot: string | null): Promise<DiskFiles> {
+    const disk = await this.image(snapshot)
+    const files = this.opened.get(snapshot) ?? new DiskFiles(disk)
+    this.opened.set(snapshot, files)
+    return files
+  }
+
+  /** The active disk was written: what is known of its files is out of date. */
+  forgetFiles(): void {
+    this.closeFiles(null)
   }
 
   async openDisk(snapshot: string | null): Promise<Disk> {
@@ -74,11 +90,18 @@ export class Disks {
   async closeSnapshot(id: string): Promise<void> {
     const open = this.snapshots.get(id)
     this.snapshots.delete(id)
+    this.closeFiles(id)
     await open?.then((image) => image.close())
   }
 
   async close(): Promise<void> {
+    for (const snapshot of [...this.opened.keys()]) this.closeFiles(snapshot)
     for (const snapshot of this.snapshots.values()) await snapshot.then((image) => image.close()).catch(() => {})
     await this.active.close()
+  }
+
+  private closeFiles(snapshot: string | null): void {
+    this.opened.get(snapshot)?.close()
+    this.opened.delete(snapshot)
   }
 }

@@ -13,6 +13,7 @@ import type {
   RepairReport,
   Snapshot,
 } from 'qcow2-web'
+import type { FileEntry, FilePath, FileStat, VolumeInfo, VolumeUsage } from 'qcow2-web/files'
 import type { PartitionTable } from '../partitions'
 import type { Source } from './source'
 
@@ -194,6 +195,30 @@ export interface Explained {
 /** Where bytes come from: a decoded disk, or one of the files as it is. */
 export type ByteSource = { of: 'disk'; snapshot: string | null } | { of: 'file'; key: string }
 
+/** The volumes of a disk. */
+export interface VolumeList {
+  volumes: VolumeInfo[]
+  /** What is wrong with the layout of the disk, as sentences. */
+  problems: string[]
+}
+
+/** A volume of a disk, by its id. */
+export interface VolumeAt {
+  /** The snapshot's id, or `null` for the active disk. */
+  snapshot: string | null
+  volume: string
+}
+
+/** Takes entries as they are found. The next ones are sent when it has taken these. */
+export type OnEntries = (entries: FileEntry[]) => void | Promise<void>
+
+/** A file or an archive that was made of a volume. */
+export interface Extracted {
+  blob: Blob
+  /** Why files were left out, a sentence for each. */
+  skipped: string[]
+}
+
 /** The worker's face. `task` names a call, so that `cancel` can end it. */
 export interface Engine {
   /** Takes the way to other servers, before the first file is fetched from one. */
@@ -253,6 +278,19 @@ export interface Engine {
   ): Promise<void>
   openDisk(task: number, snapshot: string | null): Promise<Disk>
   partitions(task: number, snapshot: string | null): Promise<PartitionTable>
+  volumes(task: number, snapshot: string | null): Promise<VolumeList>
+  /** The used and free bytes of a volume; `undefined` if its file system knows neither. */
+  usage(task: number, at: VolumeAt): Promise<VolumeUsage | undefined>
+  listFiles(task: number, at: VolumeAt, path: FilePath, onEntries: OnEntries): Promise<void>
+  /** Finds entries below `path` whose names fit `pattern`. Returns how many directories could not be read. */
+  findFiles(task: number, at: VolumeAt, path: FilePath, pattern: string, onEntries: OnEntries): Promise<number>
+  /** Looks a file up. A symbolic link is followed. */
+  statFile(task: number, at: VolumeAt, path: FilePath): Promise<FileStat>
+  readLink(task: number, at: VolumeAt, path: FilePath): Promise<string>
+  readFile(task: number, at: VolumeAt, path: FilePath, offset: number, length: number): Promise<Uint8Array>
+  extractFile(task: number, at: VolumeAt, path: FilePath, onProgress: (progress: Progress) => void): Promise<Extracted>
+  /** Makes a zip archive of `paths`, with all that is in them. */
+  zipFiles(task: number, at: VolumeAt, paths: FilePath[], onProgress: (progress: Progress) => void): Promise<Extracted>
   explain(task: number, snapshot: string | null, start: number, end: number): Promise<Explained>
   read(task: number, source: ByteSource, offset: bigint, length: number): Promise<Uint8Array>
   survey(task: number, request: SurveyRequest, onPart: (part: Survey) => void): Promise<Survey>

@@ -129,6 +129,7 @@ export class Session {
 
   async write(offset: bigint, bytes: Uint8Array, signal: AbortSignal): Promise<void> {
     await this.disks.active.write(offset, bytes, { signal })
+    this.disks.forgetFiles()
   }
 
   /** Makes durable what was changed in place. */
@@ -154,6 +155,7 @@ export class Session {
     } else if (change.kind === 'rename') {
       await snapshots.rename(change.id, change.name, { signal })
     } else if (change.kind === 'apply') {
+      this.disks.forgetFiles()
       await snapshots.apply(change.id, options)
     } else {
       // It may have been looked at.

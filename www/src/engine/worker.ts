@@ -2,8 +2,9 @@
 
 import { expose, transfer } from 'comlink'
 import { init, opfs, overlay, type StorageUser } from 'qcow2-web'
+import type { DiskFiles } from './files'
 import { messageOf } from './message'
-import type { Engine, Survey } from './protocol'
+import type { Engine, Survey, VolumeAt } from './protocol'
 import { Session } from './session'
 import { remote, useNetwork } from './source'
 
@@ -43,6 +44,13 @@ async function inPlace<T>(now: Session, signal: AbortSignal, run: () => Promise<
     if (session === now) await now.lock()
   }
 }
+
+/** Does something with the files of a disk. */
+const onVolume = <T>(
+  task: number,
+  { snapshot }: VolumeAt,
+  run: (files: DiskFiles, signal: AbortSignal) => Promise<T>,
+): Promise<T> => cancellable(task, async (signal) => run(await opened().disks.files(snapshot), signal))
 
 const moved = (survey: Survey): Survey => transfer(survey, [survey.bytes.buffer])
 
@@ -161,6 +169,34 @@ const engine: Engine = {
 
   openDisk: (_task, snapshot) => opened().disks.openDisk(snapshot),
   partitions: (task, snapshot) => cancellable(task, (signal) => opened().disks.partitions(snapshot, signal)),
+  volumes: (task, snapshot) => cancellable(task, async (signal) => (await opened().disks.files(snapshot)).list(signal)),
+
+  usage: (task, at) => onVolume(task, at, (files, signal) => files.usage(at.volume, signal)),
+
+  listFiles: (task, at, path, onEntries) =>
+    onVolume(task, at, (files, signal) => files.entries(at.volume, path, signal, onEntries)),
+
+  findFiles: (task, at, path, pattern, onEntries) =>
+    onVolume(task, at, (files, signal) => files.find(at.volume, path, pattern, signal, onEntries)),
+
+  statFile: (task, at, path) =>
+    onVolume(task, at, async (files, signal) => (await files.volume(at.volume)).stat(path, { signal })),
+
+  readLink: (task, at, path) =>
+    onVolume(task, at, async (files, signal) => (await files.volume(at.volume)).readLink(path, { signal })),
+
+  readFile: (task, at, path, offset, length) =>
+    onVolume(task, at, async (files, signal) => {
+      const bytes = await (await files.volume(at.volume)).read(path, offset, length, { signal })
+      return transfer(bytes, [bytes.buffer])
+    }),
+
+  extractFile: (task, at, path, onProgress) =>
+    onVolume(task, at, (files, signal) => files.extract(at.volume, path, signal, onProgress)),
+
+  zipFiles: (task, at, paths, onProgress) =>
+    onVolume(task, at, (files, signal) => files.zip(at.volume, paths, signal, onProgress)),
+
   explain: (task, snapshot, start, end) =>
     cancellable(task, (signal) => opened().disks.explain(snapshot, start, end, signal)),
 

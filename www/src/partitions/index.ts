@@ -19,6 +19,12 @@ export interface Segment {
   partition?: Partition
 }
 
+/** Whether a disk holds anything that may have files. */
+export function mayHaveFiles({ contents, partitions }: PartitionTable): boolean {
+  const held = [contents, ...partitions.map((partition) => partition.contents)]
+  return held.some((each) => each !== undefined && each.format !== 'swap')
+}
+
 /** How many partitions are probed for what they hold; a table may name thousands. */
 const MAX_PROBED = 32
 

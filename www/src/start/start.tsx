@@ -24,8 +24,8 @@ export function Start({ notice }: { notice: StartNotice | null }) {
         <Illustration />
         <h1>Look inside a qcow2 disk image, and change it</h1>
         <p class="lead">
-          Drop one anywhere on this page to see its partitions, where each cluster is stored, its snapshots, and every
-          byte of the disk. Unlock it to edit.
+          Drop one anywhere on this page to see the files on it, its partitions and snapshots, where each cluster is
+          stored, and every byte of the disk. Unlock it to edit.
         </p>
         {opening.value ? (
           <OpeningNow opening={opening.value} />

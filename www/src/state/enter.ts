@@ -5,6 +5,7 @@ import { forgetCheck } from './check'
 import { forgetConversion } from './convert'
 import { forgetCopyUp } from './copy-up'
 import { forgetChanges, unsaved } from './edit'
+import { forgetExtraction } from './extract'
 import { forgetKeySlotWork } from './key-slots'
 import { mayLeave } from './leave'
 import { STORED } from './route'
@@ -73,6 +74,7 @@ function begin(origin: FileSystemFileHandle | null): void {
   forgetSnapshotWork()
   forgetCopyUp()
   forgetConversion()
+  forgetExtraction()
   forgetKeySlotWork()
   setOrigin(origin)
 }

@@ -5,7 +5,8 @@ import { engine } from '../engine/client'
 import { messageOf } from '../engine/message'
 import type { Survey } from '../engine/protocol'
 import { cellFor } from '../map/cell'
-import type { PartitionTable } from '../partitions'
+import { mayHaveFiles, type PartitionTable } from '../partitions'
+import { go, route } from './route'
 import { disk, opened } from './stage'
 
 const OVERVIEW_BUCKETS = 4096
@@ -39,11 +40,18 @@ export function followDisk(): void {
 async function readTable(snapshot: string | null, signal: AbortSignal): Promise<void> {
   try {
     partitionTable.value = await engine.partitions(snapshot, signal)
+    choosePanel(mayHaveFiles(partitionTable.value))
   } catch (error) {
     if (signal.aborted) return
     const problems = [`The partition table could not be read: ${messageOf(error)}`]
     partitionTable.value = { scheme: 'none', sectorSize: 512, partitions: [], problems }
+    choosePanel(false)
   }
+}
+
+/** Shows first what people come for: the files, if there are any. */
+function choosePanel(hasFiles: boolean): void {
+  if (route.peek().panel === null) go({ panel: hasFiles ? 'files' : 'overview' })
 }
 
 function surveyWhole(snapshot: string | null, size: number, clusterSize: number, outer: AbortController): void {

@@ -1,6 +1,6 @@
 import type { Disk } from '../engine/protocol'
-import { type Segment, segments } from '../partitions'
-import { go, route } from '../state/route'
+import { type Partition, type Segment, segments } from '../partitions'
+import { go, route, START } from '../state/route'
 import { partitionTable } from '../state/survey'
 import { exactBytes, formatSize } from '../values/size'
 import { AllocationStrip } from './allocation'
@@ -12,8 +12,11 @@ const SCHEMES = { gpt: 'GPT', mbr: 'MBR', none: '' } as const
 export function DiskStrip({ disk, clusterSize }: { disk: Disk; clusterSize: number }) {
   const table = partitionTable.value
   const parts = table ? segments(table, disk.size) : []
-  const goTo = (offset: number) => {
+  const goTo = (offset: number, partition?: Partition) => {
     const { panel } = route.peek()
+    if (panel === 'files' && partition?.contents) {
+      return go({ volume: `p${partition.number}`, path: START.path }, 'push')
+    }
     go({ panel: panel === 'hex' ? 'hex' : 'map', at: BigInt(offset), of: 'disk' }, panel === 'hex' ? 'replace' : 'push')
   }
   if (disk.size === 0) return null
@@ -45,7 +48,7 @@ interface SegmentProps {
   disk: Disk
   /** What fills a disk without a partition table. */
   whole: { format: string; label?: string } | undefined
-  goTo(offset: number): void
+  goTo(offset: number, partition?: Partition): void
 }
 
 function SegmentButton({ part, disk, whole, goTo }: SegmentProps) {
@@ -59,18 +62,19 @@ function SegmentButton({ part, disk, whole, goTo }: SegmentProps) {
         ? 'No partition table'
         : 'Free'
   const detail = [contents?.format ?? partition?.type, formatSize(part.length)].filter(Boolean).join(', ')
-  const words = `${title}, ${detail}, from ${formatSize(part.start)}`
   return (
     <button
       type="button"
       class={`segment ${partition || whole ? '' : 'free'}`}
       style={{ left: `${(100 * part.start) / disk.size}%`, width: `${(100 * part.length) / disk.size}%` }}
-      aria-label={words}
+      // What alignment leaves is nothing to stop at.
+      tabIndex={partition || whole ? 0 : -1}
       title={`${title}\n${detail} (${exactBytes(part.length)})\nfrom byte ${BigInt(part.start).toLocaleString('en')}`}
-      onClick={() => goTo(part.start)}
+      onClick={() => goTo(part.start, partition)}
     >
       <span class="name">{title}</span>
       <span class="detail">{detail}</span>
+      <span class="visually-hidden">, from {formatSize(part.start)}</span>
     </button>
   )
 }

@@ -9,7 +9,8 @@ interface Tab<Name extends string> {
 interface Props<Name extends string> {
   label: string
   tabs: Tab<Name>[]
-  selected: Name
+  /** `null` while none is. */
+  selected: Name | null
   onSelect(name: Name): void
 }
 
@@ -41,7 +42,7 @@ export function Tabs<Name extends string>({ label, tabs, selected, onSelect }: P
           role="tab"
           aria-selected={tab.name === selected}
           aria-controls={tab.name === selected ? `panel-${tab.name}` : undefined}
-          tabIndex={tab.name === selected ? 0 : -1}
+          tabIndex={tab.name === (selected ?? tabs[0]?.name) ? 0 : -1}
           onClick={() => onSelect(tab.name)}
         >
           {tab.label}

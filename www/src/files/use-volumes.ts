@@ -1,0 +1,24 @@
+import { useEffect, useState } from 'preact/hooks'
+import { engine } from '../engine/client'
+import { messageOf } from '../engine/message'
+import type { Disk, VolumeList } from '../engine/protocol'
+
+interface Volumes {
+  /** `null` until the disk has been looked at. */
+  list: VolumeList | null
+  problem: string | null
+}
+
+/** The volumes of a disk. What was found stays until it is found anew, after the disk was written. */
+export function useVolumes(disk: Disk): Volumes {
+  const [found, setFound] = useState<Volumes>({ list: null, problem: null })
+  useEffect(() => {
+    const controller = new AbortController()
+    engine.volumes(disk.snapshot, controller.signal).then(
+      (list) => setFound({ list, problem: null }),
+      (error) => controller.signal.aborted || setFound({ list: null, problem: messageOf(error) }),
+    )
+    return () => controller.abort()
+  }, [disk])
+  return found
+}
