@@ -2,6 +2,7 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import type { Page } from 'playwright-core'
 import { expect, test } from 'vitest'
 import { create, file, qemuIo } from '../js/helpers/qemu.js'
+import { violations } from './axe'
 import { chooseFile, eventually, fact, shownBytes, usePageLab } from './page-lab'
 
 const lab = usePageLab()
@@ -77,6 +78,10 @@ test('a wrong backing file is told as such, and another can be chosen', async ()
   await chooseFile(page, 'A qcow2 image', top)
   await page.getByRole('dialog').waitFor()
   await chooseFile(page, 'The backing file', base)
+  const asked = page.getByRole('dialog', { name: 'Is this the backing file?' })
+  await asked.getByText('middle.qcow2').waitFor()
+  expect(await violations(page)).toEqual([])
+  await asked.getByRole('button', { name: 'Use it all the same' }).click()
   await page.getByRole('heading', { name: 'A file of the backing chain can’t be opened' }).waitFor()
   await page.getByRole('button', { name: 'Try again' }).click()
   await page.getByRole('dialog').waitFor()
@@ -84,6 +89,20 @@ test('a wrong backing file is told as such, and another can be chosen', async ()
   await page.getByRole('dialog').getByText('base.raw', { exact: true }).waitFor()
   await page.getByRole('button', { name: 'Open without it' }).click()
   expect(await firstByte(page, 2 * MIB)).toBe(0xbb)
+})
+
+test('a backing file whose disk is larger than the image is used only if that is meant', async () => {
+  const { base, middle } = chain()
+  const page = await lab.open()
+  const top = create('smaller.qcow2', 4 * MIB, '-b', 'middle.qcow2', '-F', 'qcow2')
+  await chooseFile(page, 'A qcow2 image', top)
+  await page.getByRole('dialog', { name: 'Where is the backing file?' }).waitFor()
+  await chooseFile(page, 'The backing file', middle)
+  const asked = page.getByRole('dialog', { name: 'Is this the backing file?' })
+  await asked.getByText('The disk of middle.qcow2 is larger').waitFor()
+  await asked.getByRole('button', { name: 'Use it all the same' }).click()
+  await chooseFile(page, 'The backing file', base)
+  expect(await firstByte(page, MIB)).toBe(0xaa)
 })
 
 test('it asks for an external data file, of the image or of a backing file', async () => {

@@ -3,6 +3,7 @@ import { readFileSync, truncateSync, writeFileSync } from 'node:fs'
 import type { Page } from 'playwright-core'
 import { expect, test } from 'vitest'
 import { create, file, qemuImg, qemuIo } from '../js/helpers/qemu.js'
+import { violations } from './axe'
 import { chooseFile, eventually, shownBytes, usePageLab } from './page-lab'
 import { samplePath } from './page-server'
 
@@ -22,6 +23,17 @@ function damaged(name: string, at: number, value: number): string {
   bytes.writeUInt32BE(value, at)
   writeFileSync(file(name), bytes)
   return file(name)
+}
+
+/** Makes the stream of a compressed cluster nonsense: a block of the reserved type. */
+function spoilCompressed(image: string, cluster: number): void {
+  const bytes = readFileSync(image)
+  const l2 = Number(bytes.readBigUInt64BE(Number(bytes.readBigUInt64BE(40))) & 0x00fffffffffffe00n)
+  const descriptor = bytes.readBigUInt64BE(l2 + cluster * 8)
+  expect(descriptor >> 62n).toBe(1n)
+  const stream = Number(descriptor & ((1n << 58n) - 1n))
+  bytes.fill(0xff, stream, stream + 16)
+  writeFileSync(image, bytes)
 }
 
 test.each([
@@ -77,18 +89,7 @@ test('from a problem one can open another image, or go back to the start', async
 test('a cluster that cannot be read is told in its place, and its neighbours are shown', async () => {
   const image = create('torn.qcow2', '4M', '-o', 'cluster_size=4k')
   qemuIo(image, 'write -P 0x77 0 8k', 'write -c -P 0x78 8k 4k', 'write -P 0x79 12k 4k')
-  const bytes = readFileSync(image)
-  // The compressed cluster's stream becomes nonsense: a block of the reserved type.
-  const [extent] = (
-    JSON.parse(qemuImg('map', '--output=json', image)) as { compressed: boolean; start: number }[]
-  ).filter(({ compressed }) => compressed)
-  expect(extent?.start).toBe(8192)
-  const l2 = Number(bytes.readBigUInt64BE(Number(bytes.readBigUInt64BE(40))) & 0x00fffffffffffe00n)
-  const descriptor = bytes.readBigUInt64BE(l2 + 2 * 8)
-  const stream = Number(descriptor & ((1n << 58n) - 1n))
-  bytes.fill(0xff, stream, stream + 16)
-  writeFileSync(image, bytes)
-
+  spoilCompressed(image, 2)
   const page = await lab.openImage(image, '#panel=hex&at=0x1ff0')
   await page
     .getByText(/can’t be read:/)
@@ -108,8 +109,46 @@ test('an image cut off in the middle opens as far as it can, and says where it e
   await chooseFile(page, 'A qcow2 image', image)
   // QEMU reads zeros past the end of the file, and so does the page: it must neither hang nor refuse.
   await page.getByRole('tablist').waitFor()
+  await page.getByText(/The file is cut off\. 1\.\d+ MiB of it are missing/).waitFor()
+  expect(await violations(page)).toEqual([])
   await page.getByRole('tab', { name: 'Bytes' }).click()
   expect((await shownBytes(page)).bytes[0]).toBe(0x31)
+})
+
+test('a cut-off image is converted only when the person takes what is missing for zeros', async () => {
+  const image = create('short.qcow2', '4M')
+  qemuIo(image, 'write -P 0x31 0 2M')
+  truncateSync(image, 400_000)
+  const page = await lab.openImage(image)
+  await page.getByRole('button', { name: 'Convert…' }).click()
+  const dialog = page.getByRole('dialog', { name: 'Convert the disk' })
+  const convert = dialog.getByRole('button', { name: 'Convert', exact: true })
+  expect(await convert.isDisabled()).toBe(true)
+  await dialog.getByLabel(/Take the .* that are missing for zeros/).check()
+  await dialog.getByLabel(/raw/).check()
+  await convert.click()
+  await dialog.getByText('Kept in this browser as short.raw').waitFor()
+  const [given] = await Promise.all([
+    page.waitForEvent('download'),
+    dialog.getByRole('button', { name: 'Download' }).click(),
+  ])
+  const bytes = readFileSync(await given.path())
+  expect([bytes.length, bytes[0], bytes[2 * 2 ** 20 - 1]]).toEqual([4 * 2 ** 20, 0x31, 0])
+})
+
+test('a disk with a cluster that cannot be read converts once the person goes on past it', async () => {
+  const image = create('holed.qcow2', '4M', '-o', 'cluster_size=4k')
+  qemuIo(image, 'write -P 0x77 0 8k', 'write -c -P 0x78 8k 4k', 'write -P 0x79 12k 4k')
+  spoilCompressed(image, 2)
+  const page = await lab.openImage(image)
+  await page.getByRole('button', { name: 'Convert…' }).click()
+  const dialog = page.getByRole('dialog', { name: 'Convert the disk' })
+  await dialog.getByLabel(/raw/).check()
+  await dialog.getByRole('button', { name: 'Convert', exact: true }).click()
+  await dialog.getByText(/Converting failed/).waitFor()
+  await dialog.getByLabel('Go on past what cannot be read').check()
+  await dialog.getByRole('button', { name: 'Convert', exact: true }).click()
+  await dialog.getByText('4 KiB could not be read, and are zeros in it.').waitFor()
 })
 
 test('an offset that is none, or beyond the end, is explained where it was typed', async () => {

@@ -1,10 +1,10 @@
 import { useEffect, useState } from 'preact/hooks'
-import { ChangedBaseDialog } from './changed-base'
 import { LeaveDialog } from './edit/leave'
 import { workerFailure } from './engine/client'
-import { MissingFileDialog } from './missing-file'
+import { FileQuestionDialog } from './file-question'
 import { MissingPassphraseDialog } from './missing-passphrase'
 import { Problem } from './problem/problem'
+import { RawViewer } from './raw-viewer'
 import { Start } from './start/start'
 import { enterFile } from './state/enter'
 import { type Question, question, stage, toStart } from './state/stage'
@@ -23,7 +23,9 @@ export function App() {
       {now.kind === 'viewer' ? (
         <Viewer key={now.visit} image={now.image} />
       ) : now.kind === 'refused' ? (
-        <Problem refused={now.refused} retry={now.retry} />
+        <Problem refused={now.refused} retry={now.retry} openRaw={now.openRaw} />
+      ) : now.kind === 'raw' ? (
+        <RawViewer key={now.visit} raw={now.raw} />
       ) : (
         <Start notice={now.notice} />
       )}
@@ -37,13 +39,10 @@ export function App() {
 /** Begins anew with each question. */
 function QuestionDialog({ missing, answer }: Question) {
   const key = `${missing.role}${missing.depth}`
-  if (missing.role === 'changed') {
-    return <ChangedBaseDialog key={`${key}${missing.name}`} missing={missing} answer={answer} />
-  }
   return missing.role === 'passphrase' ? (
     <MissingPassphraseDialog key={`${key}${missing.wrong}`} missing={missing} answer={answer} />
   ) : (
-    <MissingFileDialog key={key} missing={missing} answer={answer} />
+    <FileQuestionDialog key={`${key}${missing.name}`} missing={missing} answer={answer} />
   )
 }
 

@@ -5,7 +5,7 @@ import { enterAddressed } from './state/enter'
 import { beInstallable } from './state/installed'
 import { guardPage } from './state/leave'
 import { followAddress, route } from './state/route'
-import { followSnapshot, opened } from './state/stage'
+import { followSnapshot, opened, shown } from './state/stage'
 import { followDisk } from './state/survey'
 import { apply } from './state/theme'
 import './style/tokens.css'
@@ -29,7 +29,7 @@ effect(() => {
   if (opened.value) void followSnapshot(route.value.snapshot)
 })
 effect(() => {
-  document.title = opened.value ? `${opened.value.name} – qcow2-web` : 'qcow2-web'
+  document.title = shown.value ? `${shown.value.name} – qcow2-web` : 'qcow2-web'
 })
 
 const root = document.getElementById('app')

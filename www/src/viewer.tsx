@@ -76,7 +76,7 @@ export function Viewer({ image }: { image: OpenedImage }) {
       <Warnings image={image} />
       {diskProblem.value && <Notice tone="bad">{diskProblem.value}</Notice>}
       <SnapshotBanner image={image} />
-      <DiskStrip disk={shown} clusterSize={image.info.clusterSize} />
+      <DiskStrip disk={shown} />
 
       <main class="panel">
         <Tabs
@@ -95,7 +95,7 @@ export function Viewer({ image }: { image: OpenedImage }) {
           {...(panel && { role: 'tabpanel', 'aria-labelledby': `tab-${panel}` })}
         >
           {panel === null && <p class="empty">Looking at the disk…</p>}
-          {panel === 'files' && <FilesPanel key={String(shown.snapshot)} image={image} disk={shown} />}
+          {panel === 'files' && <FilesPanel key={String(shown.snapshot)} name={image.name} disk={shown} />}
           {panel === 'overview' && <Overview image={image} disk={shown} />}
           {panel === 'map' && <MapPanel key={`${image.generation} ${shown.snapshot}`} image={image} disk={shown} />}
           {panel === 'hex' && <HexPanel key={image.generation} image={image} disk={shown} />}

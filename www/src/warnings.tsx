@@ -2,6 +2,7 @@ import { fileChanged } from './engine/client'
 import type { OpenedImage } from './engine/protocol'
 import { enterStored } from './state/enter'
 import { Notice } from './ui/notice'
+import { formatSize } from './values/size'
 
 /** What a person should know before trusting what the panels show. */
 export function Warnings({ image }: { image: OpenedImage }) {
@@ -13,6 +14,13 @@ export function Warnings({ image }: { image: OpenedImage }) {
         <Notice tone="bad">
           <strong>Marked as corrupt.</strong> Damage was met in this image, and nobody writes to it until it is
           repaired. What can be read is shown. The Check panel finds out more, and repairs.
+        </Notice>
+      )}
+      {info.missing > 0 && (
+        <Notice tone="bad">
+          <strong>The file is cut off.</strong> {formatSize(info.missing)} of it are missing: its tables lead past its
+          end. What is missing reads as zeros here. Most often a copy or a download has stopped too early: get the file
+          again, if you can.
         </Notice>
       )}
       {info.dirty && (

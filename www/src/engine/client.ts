@@ -88,10 +88,10 @@ function permitting(ask: Ask): Ask {
 }
 
 export const engine = {
-  open: (source: Source, ask: Ask, signal?: AbortSignal): Promise<OpenOutcome> =>
+  open: (source: Source, asRaw: boolean, ask: Ask, signal?: AbortSignal): Promise<OpenOutcome> =>
     run(signal, async (task) => {
       await permit(source)
-      return (await remote.open(task, source, proxy(permitting(ask)))) as OpenOutcome
+      return (await remote.open(task, source, asRaw, proxy(permitting(ask)))) as OpenOutcome
     }),
 
   overlay: (url: string, path: string, signal?: AbortSignal): Promise<void> =>
@@ -168,7 +168,7 @@ export const engine = {
     how: Conversion,
     onProgress: (progress: Progress) => void,
     signal?: AbortSignal,
-  ): Promise<void> => run(signal, (task) => remote.convert(task, snapshot, path, how, proxy(onProgress))),
+  ): Promise<number> => run(signal, (task) => remote.convert(task, snapshot, path, how, proxy(onProgress))),
 
   openDisk: (snapshot: string | null): Promise<Disk> => run(undefined, (task) => remote.openDisk(task, snapshot)),
 

@@ -1,6 +1,6 @@
-/** The disks of one open image: the active one, and those of its snapshots, each opened at its first use. */
+/** The disks of one open file: the active one, and those of an image's snapshots, each opened at its first use. */
 
-import type { DiffExtent, Extent, ImageDisk, Qcow2 } from 'qcow2-web'
+import { type Disk as AnyDisk, type DiffExtent, type Extent, type ImageDisk, Qcow2 } from 'qcow2-web'
 import { type PartitionTable, readPartitions } from '../partitions'
 import { Buckets } from './buckets'
 import { DiskFiles } from './files'
@@ -12,10 +12,26 @@ export class Disks {
   /** The files of the disks, by snapshot. */
   private readonly opened = new Map<string | null, DiskFiles>()
 
-  constructor(readonly active: Qcow2) {}
+  /** An image, or a raw disk, which has nothing but its bytes. */
+  constructor(
+    private readonly whole: Qcow2 | AnyDisk,
+    /** What has to be closed: that, or what it is a part of. */
+    private readonly held: AnyDisk = whole,
+  ) {}
+
+  /** The image. */
+  get active(): Qcow2 {
+    if (!(this.whole instanceof Qcow2)) throw new Error('A raw disk is no image.')
+    return this.whole
+  }
 
   /** The disk of a snapshot, or the active one. */
-  async image(snapshot: string | null): Promise<ImageDisk> {
+  async disk(snapshot: string | null): Promise<AnyDisk> {
+    return snapshot === null ? this.whole : this.image(snapshot)
+  }
+
+  /** The same with the tables behind it, which a raw disk does not have. */
+  private async image(snapshot: string | null): Promise<ImageDisk> {
     if (snapshot === null) return this.active
     const opened = this.snapshots.get(snapshot) ?? this.active.snapshots.open(snapshot)
     this.snapshots.set(snapshot, opened)
@@ -25,7 +41,7 @@ export class Disks {
 
   /** The files on a disk. */
   async files(snapshot: string | null): Promise<DiskFiles> {
-    const disk = await this.image(snapshot)
+    const disk = await this.disk(snapshot)
     const files = this.opened.get(snapshot) ?? new DiskFiles(disk)
     this.opened.set(snapshot, files)
     return files
@@ -37,16 +53,16 @@ export class Disks {
   }
 
   async openDisk(snapshot: string | null): Promise<Disk> {
-    return { snapshot, size: (await this.image(snapshot)).size }
+    return { snapshot, size: (await this.disk(snapshot)).size }
   }
 
   async read(snapshot: string | null, offset: bigint, length: number, signal: AbortSignal): Promise<Uint8Array> {
-    return (await this.image(snapshot)).read(offset, length, { signal })
+    return (await this.disk(snapshot)).read(offset, length, { signal })
   }
 
   async partitions(snapshot: string | null, signal: AbortSignal): Promise<PartitionTable> {
-    const image = await this.image(snapshot)
-    return readPartitions((offset, length) => image.read(BigInt(offset), length, { signal }), image.size)
+    const disk = await this.disk(snapshot)
+    return readPartitions((offset, length) => disk.read(offset, length, { signal }), disk.size)
   }
 
   /** Explains the first stored cluster of a range, or else its first zero one, or else its first. */
@@ -64,7 +80,7 @@ export class Disks {
   }
 
   async survey(request: SurveyRequest, signal: AbortSignal, onPart: (part: Survey) => void): Promise<Survey> {
-    const image = await this.image(request.snapshot)
+    const disk = await this.disk(request.snapshot)
     const buckets = new Buckets(request)
     let told = performance.now()
     const onProgress = ({ done }: { done: number }) => {
@@ -74,7 +90,7 @@ export class Disks {
       onPart(buckets.survey())
     }
     const [offset, length] = [BigInt(request.start), BigInt(request.end - request.start)]
-    for await (const extent of image.map({ offset, length, signal, onProgress })) buckets.add(extent)
+    for await (const extent of disk.map({ offset, length, signal, onProgress })) buckets.add(extent)
     buckets.reached(request.end)
     return buckets.survey()
   }
@@ -97,7 +113,7 @@ export class Disks {
   async close(): Promise<void> {
     for (const snapshot of [...this.opened.keys()]) this.closeFiles(snapshot)
     for (const snapshot of this.snapshots.values()) await snapshot.then((image) => image.close()).catch(() => {})
-    await this.active.close()
+    await this.held.close()
   }
 
   private closeFiles(snapshot: string | null): void {

@@ -15,6 +15,7 @@ import type {
 } from 'qcow2-web'
 import type { FileEntry, FilePath, FileStat, VolumeInfo, VolumeUsage } from 'qcow2-web/files'
 import type { PartitionTable } from '../partitions'
+import type { FileKind } from './file-kind'
 import type { Source } from './source'
 
 /** A file that the worker holds: the image, its data file, its backing files with theirs. */
@@ -57,6 +58,17 @@ export interface OpenedImage {
   notEditable: string | null
 }
 
+/** A disk that is stored as it is: each byte of the file is a byte of the disk. */
+export interface OpenedRaw {
+  /** As that of an image. */
+  generation: number
+  name: string
+  size: number
+  /** What the file is, in a few words. */
+  kind: string
+  disk: Disk
+}
+
 /** What is to become of the snapshots. */
 export type SnapshotChange =
   | { kind: 'create'; name: string }
@@ -69,7 +81,7 @@ export type KeySlotChange =
   | { kind: 'erase'; slot: number }
 
 /** What a disk is converted to. */
-export type Conversion = Pick<ConvertOptions, 'format' | 'compressed' | 'compression'>
+export type Conversion = Pick<ConvertOptions, 'format' | 'compressed' | 'compression' | 'acceptMissing' | 'salvage'>
 
 /** How far something long has come. */
 export interface Progress {
@@ -98,7 +110,16 @@ export interface Failure {
 
 export type OpenOutcome =
   | { kind: 'opened'; image: OpenedImage }
-  | ({ kind: 'refused'; name: string; size: number; failure: Failure; inspection: Inspection | null } & Place)
+  | { kind: 'raw'; raw: OpenedRaw }
+  | ({
+      kind: 'refused'
+      name: string
+      size: number
+      failure: Failure
+      inspection: Inspection | null
+      /** What the file is instead of an image; `null` if that is not known. */
+      fileKind: FileKind | null
+    } & Place)
   | { kind: 'cancelled' }
 
 /** Where a file is that the person did not give: on a server, or in the browser's storage. */
@@ -139,11 +160,13 @@ export interface MissingPassphrase {
   wrong: boolean
 }
 
-/** A backing file that was given, and is not the one that the image was made over. */
+/** A backing file that was given, and is not the one that the image was made over, or may not be. */
 export interface ChangedBase {
   role: 'changed'
   /** The name of the file that was given. */
   name: string
+  /** What differs: its name; its disk, which is larger than the image's; or its content, as far as that is recorded. */
+  difference: 'name' | 'size' | 'content'
   /** What the image has recorded: a name, and the state that the file had. */
   recorded: string
   /** 1 is the image's backing file, and so on. */
@@ -223,7 +246,8 @@ export interface Extracted {
 export interface Engine {
   /** Takes the way to other servers, before the first file is fetched from one. */
   useNetwork(port: MessagePort): void
-  open(task: number, source: Source, ask: Ask): Promise<OpenOutcome>
+  /** Opens an image; with `asRaw` the bytes of any file as a disk. A raw disk that is known by what is on it needs no `asRaw`. */
+  open(task: number, source: Source, asRaw: boolean, ask: Ask): Promise<OpenOutcome>
   /** Makes an image in the browser's storage at `path`, over the one at `url`, which stays as it is. */
   overlay(task: number, url: string, path: string): Promise<void>
   /** Makes an image, which is held in memory until it is saved, and opens it for editing. */
@@ -268,14 +292,17 @@ export interface Engine {
     how: RepairHow,
     onProgress: (progress: Progress) => void,
   ): Promise<{ report: RepairReport; image: OpenedImage | null }>
-  /** Makes a file in the browser's storage at `path` that shows a disk. There is none if it fails. */
+  /**
+   * Makes a file in the browser's storage at `path` that shows a disk. There is none if it fails. Returns how many bytes could not
+   * be read, and are zeros in it.
+   */
   convert(
     task: number,
     snapshot: string | null,
     path: string,
     how: Conversion,
     onProgress: (progress: Progress) => void,
-  ): Promise<void>
+  ): Promise<number>
   openDisk(task: number, snapshot: string | null): Promise<Disk>
   partitions(task: number, snapshot: string | null): Promise<PartitionTable>
   volumes(task: number, snapshot: string | null): Promise<VolumeList>

@@ -15,6 +15,7 @@ import {
   repair,
 } from 'qcow2-web'
 import { Disks } from './disks'
+import { type FileKind, fileKindOf } from './file-kind'
 import { keptBlob } from './kept-blob'
 import { openWithFiles } from './opening'
 import type {
@@ -30,6 +31,7 @@ import type {
   RepairHow,
   SnapshotChange,
 } from './protocol'
+import { looksLikeDisk, rawDisk } from './raw'
 import { seldom } from './seldom'
 import { pathOf, readFrom, type Source, sizeOf, sourceFile } from './source'
 import { Supplies } from './supplies'
@@ -46,14 +48,23 @@ export class Session {
     private target: Target | null = null,
   ) {}
 
-  static async open(source: Source, ask: Ask, signal: AbortSignal): Promise<[OpenOutcome, Session | null]> {
+  static async open(
+    source: Source,
+    asRaw: boolean,
+    ask: Ask,
+    signal: AbortSignal,
+  ): Promise<[OpenOutcome, Session | null]> {
     const file = await sourceFile(source)
     const supplies = new Supplies(file, ask)
+    if (asRaw) return Session.openRaw(supplies, await fileKindOf(file, signal), signal)
     try {
       const session = new Session(supplies, new Disks(await openWithFiles(supplies, null, signal)))
       return [{ kind: 'opened', image: await session.describe() }, session]
     } catch (error) {
       if (supplies.cancelled || signal.aborted) return [{ kind: 'cancelled' }, null]
+      const fileKind = await fileKindOf(file, signal).catch(() => null)
+      const isOther = isQcow2Error(error) && error.code === 'NOT_QCOW2'
+      if (isOther && (await looksLikeDisk(file, fileKind, signal))) return Session.openRaw(supplies, fileKind, signal)
       const refused: OpenOutcome = {
         kind: 'refused',
         name: file.name,
@@ -62,9 +73,24 @@ export class Session {
         stored: pathOf(file),
         failure: failureOf(error),
         inspection: await inspect(file.storage).catch(() => null),
+        fileKind,
       }
       return [refused, new Session(supplies)]
     }
+  }
+
+  /** Opens the bytes of a file as a disk. */
+  private static async openRaw(
+    supplies: Supplies,
+    fileKind: FileKind | null,
+    signal: AbortSignal,
+  ): Promise<[OpenOutcome, Session]> {
+    const { disk, held } = await rawDisk(supplies.image, fileKind, signal)
+    const { name } = supplies.image
+    const { size } = disk
+    const kind = fileKind === 'vhd-fixed' ? 'fixed VHD' : 'raw disk'
+    const raw = { generation: ++generation, name, size, kind, disk: { snapshot: null, size } }
+    return [{ kind: 'raw', raw }, new Session(supplies, new Disks(disk, held))]
   }
 
   /** Makes an image in memory, over `base` if there is one, and opens it for editing. */
@@ -208,17 +234,18 @@ export class Session {
     }
   }
 
-  /** Makes a file in the browser's storage that shows a disk. There is none if that fails. */
+  /** Makes a file in the browser's storage that shows a disk. There is none if that fails. Returns how much could not be read. */
   async convert(
     snapshot: string | null,
     path: string,
     how: Conversion,
     signal: AbortSignal,
     onProgress: (progress: Progress) => void,
-  ): Promise<void> {
-    const image = await this.disks.image(snapshot)
+  ): Promise<number> {
+    const disk = await this.disks.disk(snapshot)
     try {
-      await convert(image, opfs(path, { create: true }), { ...how, signal, onProgress: seldom(onProgress) })
+      const options = { ...how, signal, onProgress: seldom(onProgress) }
+      return (await convert(disk, opfs(path, { create: true }), options)).unreadableBytes
     } catch (error) {
       await opfs.delete(path).catch(() => {})
       throw error

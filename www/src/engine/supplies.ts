@@ -11,8 +11,8 @@ import {
   type Storage,
   sameBase,
 } from 'qcow2-web'
-import type { Ask, HeldFile, MissingAnswer, MissingFile } from './protocol'
-import { type Source, type SourceFile, sizeOf, sourceFile } from './source'
+import type { Ask, ChangedBase, HeldFile, MissingAnswer, MissingFile } from './protocol'
+import { nameIn, type Source, type SourceFile, sizeOf, sourceFile } from './source'
 import { zeros } from './zeros'
 
 type Given = SourceFile | 'without'
@@ -96,13 +96,33 @@ export class Supplies {
   private async unchanged(recorded: string, depth: number, first: Given | null): Promise<Given | null> {
     let given = first
     while (given && given !== 'without' && !this.accepted.has(given)) {
-      if (await sameBase(recorded, given.storage)) break
+      const difference = await this.difference(recorded, depth, given)
+      if (difference === null) break
       const { name } = given
-      const answer = await this.ask({ role: 'changed', name, recorded, depth, wantedBy: this.nameAt(depth - 1) })
+      const wantedBy = this.nameAt(depth - 1)
+      const answer = await this.ask({ role: 'changed', name, difference, recorded, depth, wantedBy })
       if (answer.kind === 'accept') this.accepted.add(given)
       else given = await this.taken(answer)
     }
     return given
+  }
+
+  /** In what a file differs from the recorded one; `null` if it may be that. */
+  private async difference(
+    recorded: string,
+    depth: number,
+    given: SourceFile,
+  ): Promise<ChangedBase['difference'] | null> {
+    if (!(await sameBase(recorded, given.storage))) return 'content'
+    const name = nameIn(recorded).split(/[\\/]/).pop() ?? ''
+    // A description of several files has no name of its own; one that was read from its address has it.
+    const isNamed = name !== '' && !recorded.startsWith('json:') && !('url' in given.source)
+    if (isNamed && name.toLowerCase() !== given.name.toLowerCase()) return 'name'
+    const above = depth === 1 ? this.image : this.backings.get(depth - 1)
+    if (!above || above === 'without') return null
+    const [upper, lower] = await Promise.all([inspect(above.storage), inspect(given.storage)])
+    const isLarger = upper.header && lower.header && lower.format === 'qcow2' && lower.header.size > upper.header.size
+    return isLarger ? 'size' : null
   }
 
   /** The data file of the image (depth 0) or of a backing file, if it has been asked for. */

@@ -57,9 +57,9 @@ const moved = (survey: Survey): Survey => transfer(survey, [survey.bytes.buffer]
 const engine: Engine = {
   useNetwork,
 
-  open: (task, source, ask) =>
+  open: (task, source, asRaw, ask) =>
     cancellable(task, async (signal) => {
-      const [outcome, next] = await Session.open(source, ask, signal)
+      const [outcome, next] = await Session.open(source, asRaw, ask, signal)
       if (signal.aborted) {
         await next?.close()
         return { kind: 'cancelled' }

@@ -2,7 +2,7 @@ import { useEffect, useLayoutEffect, useMemo, useRef, useState } from 'preact/ho
 import type { FileEntry, FilePath, VolumeInfo } from 'qcow2-web/files'
 import { engine } from '../engine/client'
 import { messageOf } from '../engine/message'
-import type { Disk, OpenedImage, VolumeAt } from '../engine/protocol'
+import type { Disk, VolumeAt } from '../engine/protocol'
 import { extractFile, extracting, extractZip } from '../state/extract'
 import { go, route } from '../state/route'
 import { isRunning } from '../state/work'
@@ -22,12 +22,13 @@ import { sentence, volumeName } from './words'
 
 interface Props {
   volume: VolumeInfo
-  image: OpenedImage
+  /** The name of the file that has the disk. */
+  name: string
   disk: Disk
 }
 
 /** The files of one volume: a directory, and what is selected in it. */
-export function Browser({ volume, image, disk }: Props) {
+export function Browser({ volume, name, disk }: Props) {
   const at: VolumeAt = { snapshot: disk.snapshot, volume: volume.id }
   const directory = directoryOf(route.value.path)
   const [pattern, setPattern] = useState('')
@@ -58,15 +59,15 @@ export function Browser({ volume, image, disk }: Props) {
   }, [textOf(directory)])
   useLayoutEffect(() => setSelection(NOTHING), [textOf(directory), pattern, disk])
   useEffect(() => {
-    const name = wanted.current
-    if (name === null || pattern) return
-    const found = rows.find((entry) => entry.name === name)
+    const last = wanted.current
+    if (last === null || pattern) return
+    const found = rows.find((entry) => entry.name === last)
     if (found) {
       wanted.current = null
       setSelection({ cursor: found, anchor: found, chosen: new Set([found]) })
       // The address may have had a directory without its slash.
-      if (found.kind === 'directory' && fileNameOf(route.peek().path) === name) go({ path: asDirectory(found.path) })
-    } else if (entries.done && fileNameOf(route.peek().path) === name) {
+      if (found.kind === 'directory' && fileNameOf(route.peek().path) === last) go({ path: asDirectory(found.path) })
+    } else if (entries.done && fileNameOf(route.peek().path) === last) {
       wanted.current = null
       if (!entries.problem) setProblem(`There is no file ${textOf(route.peek().path)} here.`)
     }
@@ -96,14 +97,14 @@ export function Browser({ volume, image, disk }: Props) {
 
   const [only] = selection.chosen
   const root = volumeName(volume)
-  const name = trail(directory).at(-1)?.name || volume.label || image.name.replace(/\.[^.]*$/, '')
+  const archive = trail(directory).at(-1)?.name || volume.label || name.replace(/\.[^.]*$/, '')
   return (
     <div class="browser card">
       {volume.problem && <Notice tone="warn">{sentence(volume.problem)}</Notice>}
       <div class="toolbar">
         <Breadcrumb root={root} directory={directory} onGo={goTo} />
         <Search key={textOf(directory)} pattern={pattern} onSearch={setPattern} />
-        <ExtractButton at={at} chosen={[...selection.chosen]} directory={directory} name={name} />
+        <ExtractButton at={at} chosen={[...selection.chosen]} directory={directory} name={archive} />
       </div>
       <WorkShown work={extracting.value} />
       {problem && <Notice tone="bad">{problem}</Notice>}

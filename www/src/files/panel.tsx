@@ -1,5 +1,5 @@
 import type { VolumeInfo } from 'qcow2-web/files'
-import type { Disk, OpenedImage } from '../engine/protocol'
+import type { Disk } from '../engine/protocol'
 import { go, route, START } from '../state/route'
 import { Notice } from '../ui/notice'
 import { Browser } from './browser'
@@ -8,7 +8,7 @@ import { Volumes } from './volumes'
 import { volumeName, whyNoFiles } from './words'
 
 /** The volumes of the disk, and the files of one of them. */
-export function FilesPanel({ image, disk }: { image: OpenedImage; disk: Disk }) {
+export function FilesPanel({ name, disk }: { name: string; disk: Disk }) {
   const { list, problem } = useVolumes(disk)
   if (problem) return <Notice tone="bad">The volumes of the disk could not be found: {problem}</Notice>
   if (!list) {
@@ -36,7 +36,7 @@ export function FilesPanel({ image, disk }: { image: OpenedImage; disk: Disk }) 
         onChoose={({ id }) => go({ volume: id, path: START.path }, 'push')}
       />
       {why === null ? (
-        <Browser key={shown.id} volume={shown} image={image} disk={disk} />
+        <Browser key={shown.id} volume={shown} name={name} disk={disk} />
       ) : (
         <NoFiles volume={shown} why={why} />
       )}

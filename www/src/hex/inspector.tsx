@@ -64,6 +64,8 @@ function Place({ disk, at, files }: { disk: Disk; at: bigint; files: HeldFile[] 
   const sector = Number(at - (at % 512n))
   const [explained, setExplained] = useState<Explained | null>(null)
   useEffect(() => {
+    // A raw disk is stored as it is.
+    if (files.length === 0) return
     const controller = new AbortController()
     const end = Math.min(disk.size, sector + 512)
     engine.explain(disk.snapshot, sector, end, controller.signal).then(
@@ -88,8 +90,12 @@ function Place({ disk, at, files }: { disk: Disk; at: bigint; files: HeldFile[] 
           </dd>
         </>
       )}
-      <dt>Stored</dt>
-      <dd>{explained && <Stored explained={explained} at={at} sector={sector} files={files} />}</dd>
+      {files.length > 0 && (
+        <>
+          <dt>Stored</dt>
+          <dd>{explained && <Stored explained={explained} at={at} sector={sector} files={files} />}</dd>
+        </>
+      )}
     </>
   )
 }

@@ -1,6 +1,6 @@
 import type { Disk } from '../engine/protocol'
 import { type Partition, type PartitionTable, segments } from '../partitions'
-import { go } from '../state/route'
+import { go, START } from '../state/route'
 import { partitionTable } from '../state/survey'
 import { Notice } from '../ui/notice'
 import { Size } from '../ui/size'
@@ -13,7 +13,8 @@ const SCHEMES = { gpt: 'GUID partition table', mbr: 'MBR partition table' } as c
 /** Gaps smaller than this are only what alignment leaves. */
 const SHOWN_GAP = 2 * 1024 * 1024
 
-export function Partitions({ disk }: { disk: Disk }) {
+/** The partitions of a disk, each with the ways to it; to the map only `withMap`. */
+export function Partitions({ disk, withMap = true }: { disk: Disk; withMap?: boolean }) {
   const table = partitionTable.value
   if (!table) return null
   const words = emptyWords(table)
@@ -27,7 +28,11 @@ export function Partitions({ disk }: { disk: Disk }) {
           {problem}
         </Notice>
       ))}
-      {table.partitions.length > 0 ? <List table={table} disk={disk} /> : words && <p class="soft">{words}</p>}
+      {table.partitions.length > 0 ? (
+        <List table={table} disk={disk} withMap={withMap} />
+      ) : (
+        words && <p class="soft">{words}</p>
+      )}
     </section>
   )
 }
@@ -42,7 +47,7 @@ function emptyWords(table: PartitionTable): string | null {
   return `No partition table: the whole disk is ${contents.format}${label}.`
 }
 
-function List({ table, disk }: { table: PartitionTable; disk: Disk }) {
+function List({ table, disk, withMap }: { table: PartitionTable; disk: Disk; withMap: boolean }) {
   const gaps = segments(table, disk.size).filter((part) => !part.partition && part.length >= SHOWN_GAP)
   const rows = [...table.partitions.map((partition) => ({ partition, ...partition })), ...gaps]
   rows.sort((a, b) => a.start - b.start)
@@ -68,7 +73,7 @@ function List({ table, disk }: { table: PartitionTable; disk: Disk }) {
         <tbody>
           {shown.map((row) =>
             'partition' in row && row.partition ? (
-              <PartitionRow key={`p${row.partition.number}`} partition={row.partition} />
+              <PartitionRow key={`p${row.partition.number}`} partition={row.partition} withMap={withMap} />
             ) : (
               <tr key={`gap ${row.start}`} class="soft">
                 <td />
@@ -86,7 +91,7 @@ function List({ table, disk }: { table: PartitionTable; disk: Disk }) {
   )
 }
 
-function PartitionRow({ partition }: { partition: Partition }) {
+function PartitionRow({ partition, withMap }: { partition: Partition; withMap: boolean }) {
   const { number, name, contents, type, typeId, start, length, kind, bootable } = partition
   const title = name ?? contents?.label
   const open = (panel: 'map' | 'hex') => go({ panel, at: BigInt(start), of: 'disk' }, 'push')
@@ -110,14 +115,26 @@ function PartitionRow({ partition }: { partition: Partition }) {
       </td>
       <td class="end">
         <span class="row-actions">
-          <button
-            type="button"
-            class="button small"
-            aria-label={`Partition ${number} in the map`}
-            onClick={() => open('map')}
-          >
-            Map
-          </button>
+          {contents && contents.format !== 'swap' && (
+            <button
+              type="button"
+              class="button small"
+              aria-label={`Files of partition ${number}`}
+              onClick={() => go({ panel: 'files', volume: `p${number}`, path: START.path }, 'push')}
+            >
+              Files
+            </button>
+          )}
+          {withMap && (
+            <button
+              type="button"
+              class="button small"
+              aria-label={`Map of partition ${number}`}
+              onClick={() => open('map')}
+            >
+              Map
+            </button>
+          )}
           <button
             type="button"
             class="button small"

@@ -1,7 +1,7 @@
 /** What a person can do about a file that can't be opened. */
 
-import type { Inspection } from 'qcow2-web'
-import type { Failure } from '../engine/protocol'
+import type { Refused } from '../state/stage'
+import { notQcow2 } from './other-kinds'
 import { fileArgument, shellWord } from './shell-word'
 
 export interface Advice {
@@ -9,26 +9,12 @@ export interface Advice {
   steps: string[]
   /** A command that helps, ready to be copied. */
   command?: string
+  /** Its bytes may be those of a disk. */
+  mayBeRaw?: boolean
 }
 
-/** The names by which `qemu-img -f` knows other formats. */
-const CONVERTIBLE: [RegExp, string][] = [
-  [/vmdk/i, 'vmdk'],
-  [/vdi/i, 'vdi'],
-  [/vhdx/i, 'vhdx'],
-  [/vhd|vpc/i, 'vpc'],
-  [/qed/i, 'qed'],
-  [/parallels/i, 'parallels'],
-  [/qcow.*1/i, 'qcow'],
-]
-
-/** `url` is where the file is, if it is on a server. */
-export function adviceFor(
-  failure: Failure,
-  inspection: Inspection | null,
-  name: string,
-  url: string | null = null,
-): Advice {
+/** What to do about a file that was refused. */
+export function adviceFor({ failure, fileKind, inspection, name, size, url }: Refused): Advice {
   if (failure.depth) {
     return {
       title: 'A file of the backing chain can’t be opened',
@@ -40,7 +26,7 @@ export function adviceFor(
   }
   const { code } = failure
   if (url !== null && ['NO_RANGES', 'STORAGE', 'FILE_CHANGED'].includes(code)) return serverAdvice(code, url)
-  if (code === 'NOT_QCOW2' || (inspection && inspection.format !== 'qcow2')) return notQcow2(inspection, name)
+  if (code === 'NOT_QCOW2' || (inspection && inspection.format !== 'qcow2')) return notQcow2(fileKind, name, size)
   if (code === 'UNSUPPORTED_ENCRYPTION') {
     return {
       title: 'This image is encrypted in a way that this page does not know',
@@ -103,36 +89,5 @@ function serverAdvice(code: string, url: string): Advice {
       'Compare the address with the one that you were given, and try again when you have a connection.',
       `If it opens in a tab of its own, ${host} does not permit other pages to read it (CORS): download it, and open the copy.`,
     ],
-  }
-}
-
-/** The name that a converted file would have. */
-const converted = (name: string) => `${name.replace(/\.[^.]*$/, '')}.qcow2`
-
-function notQcow2(inspection: Inspection | null, name: string): Advice {
-  const format = String(inspection?.format ?? '')
-  const convertible = CONVERTIBLE.find(([pattern]) => pattern.test(format))?.[1]
-  if (convertible) {
-    return {
-      title: `This is not a qcow2 image but ${format}`,
-      steps: ['QEMU can convert it:'],
-      command: `qemu-img convert -f ${convertible} -O qcow2 ${fileArgument(name)} ${fileArgument(converted(name))}`,
-    }
-  }
-  if (/archive|gzip|xz|zstd|zip|7z/i.test(format)) {
-    return { title: 'This is a compressed file, not an image', steps: ['Unpack it first, and open what is inside.'] }
-  }
-  if (inspection?.fileSize === 0) {
-    return {
-      title: 'This file is empty',
-      steps: ['If it was downloaded, the download may have failed; fetch it again.'],
-    }
-  }
-  return {
-    title: 'This is not a qcow2 image',
-    steps: [
-      'It does not begin as a qcow2 image does. Its bytes are shown below. If it is a raw disk image, QEMU can convert it:',
-    ],
-    command: `qemu-img convert -f raw -O qcow2 ${fileArgument(name)} ${fileArgument(converted(name))}`,
   }
 }

@@ -18,9 +18,9 @@ interface Finding {
 }
 
 /** A file that can't be opened as an image: what is wrong, where, and what to do. */
-export function Problem({ refused, retry }: { refused: Refused; retry(): void }) {
+export function Problem({ refused, retry, openRaw }: { refused: Refused; retry(): void; openRaw(): void }) {
   const { name, size, failure, inspection } = refused
-  const advice = adviceFor(failure, inspection, name, refused.url)
+  const advice = adviceFor(refused)
   const inBacking = failure.depth !== undefined && failure.depth > 0
   const file: HeldFile = { key: 'image', name, size, role: 'image', depth: 0, hasDataFile: false }
   return (
@@ -43,6 +43,11 @@ export function Problem({ refused, retry }: { refused: Refused; retry(): void })
           ))}
           {advice.command && <pre>{advice.command}</pre>}
           <div class="actions">
+            {advice.mayBeRaw && (
+              <button type="button" class="button primary" onClick={openRaw}>
+                Open as a raw disk
+              </button>
+            )}
             <button type="button" class="button" onClick={retry}>
               Try again
             </button>

@@ -64,7 +64,10 @@ export function Start({ notice }: { notice: StartNotice | null }) {
         </div>
         <div>
           <h2>Of any kind</h2>
-          <p>Versions 2 and 3, compressed, with snapshots, backing chains, subclusters and external data files.</p>
+          <p>
+            Versions 2 and 3, compressed, with snapshots, backing chains and external data files. Raw disks and ISO
+            images, too.
+          </p>
         </div>
         <div>
           <h2>Down to the bit</h2>

@@ -4,7 +4,7 @@ import { signal } from '@preact/signals'
 import { engine } from '../engine/client'
 import type { Conversion } from '../engine/protocol'
 import { formatSize } from '../values/size'
-import { disk, opened } from './stage'
+import { disk, shown } from './stage'
 import { freeName, lookAtStored, storedHandle } from './stored'
 import { forgetWork, type Work, work } from './work'
 
@@ -37,18 +37,22 @@ export const CONVERSIONS: Record<string, Conversion & { label: string; ending: s
   raw: { label: 'raw: the bytes of the disk', ending: '.raw', format: 'raw' },
 }
 
+/** What is done about a disk of which not all can be read. */
+export type Damage = Pick<Conversion, 'acceptMissing' | 'salvage'>
+
 /** Converts the disk that is shown into a file of the browser's storage. */
-export async function convert(name: string): Promise<void> {
-  const [image, shown, conversion] = [opened.peek(), disk.peek(), CONVERSIONS[name]]
-  if (!image || !shown || !conversion) return
+export async function convert(name: string, damage: Damage): Promise<void> {
+  const [file, source, conversion] = [shown.peek(), disk.peek(), CONVERSIONS[name]]
+  if (!file || !source || !conversion) return
   const { label: _, ending, ...how } = conversion
   await work(converting, 'Converting', async (signal, onProgress) => {
     await lookAtStored()
-    const path = freeName(image.name.replace(/(\.[^.]*)?$/, ending))
-    await engine.convert(shown.snapshot, path, how, onProgress, signal)
+    const path = freeName(file.name.replace(/(\.[^.]*)?$/, ending))
+    const unreadable = await engine.convert(source.snapshot, path, { ...how, ...damage }, onProgress, signal)
     converted.value = path
     const { size } = await (await storedHandle(path)).getFile()
-    return `Kept in this browser as ${path}, ${formatSize(size)}.`
+    const lost = unreadable > 0 ? ` ${formatSize(unreadable)} could not be read, and are zeros in it.` : ''
+    return `Kept in this browser as ${path}, ${formatSize(size)}.${lost}`
   })
 }
 

@@ -3,7 +3,16 @@
 import { computed, signal } from '@preact/signals'
 import { engine, fileChanged } from '../engine/client'
 import { messageOf } from '../engine/message'
-import type { Ask, Disk, Missing, MissingAnswer, NewImage, OpenedImage, OpenOutcome } from '../engine/protocol'
+import type {
+  Ask,
+  Disk,
+  Missing,
+  MissingAnswer,
+  NewImage,
+  OpenedImage,
+  OpenedRaw,
+  OpenOutcome,
+} from '../engine/protocol'
 import { nameOf, type Source } from '../engine/source'
 import { go, route, START } from './route'
 
@@ -11,7 +20,8 @@ export type Refused = Extract<OpenOutcome, { kind: 'refused' }>
 
 export type Stage =
   | { kind: 'start'; notice: StartNotice | null }
-  | { kind: 'refused'; refused: Refused; retry(): void }
+  | { kind: 'refused'; refused: Refused; retry(): void; openRaw(): void }
+  | { kind: 'raw'; raw: OpenedRaw; visit: number }
   /** `visit` is another number for each image that is gone to, however often that one is opened again. */
   | { kind: 'viewer'; image: OpenedImage; visit: number }
 
@@ -52,6 +62,12 @@ export const origin = signal<{ source: Source; address: string | null } | null>(
 
 export const opened = computed(() => (stage.value.kind === 'viewer' ? stage.value.image : null))
 
+/** What is shown, an image or a raw disk; `null` where neither is. */
+export const shown = computed<{ name: string; generation: number } | null>(() => {
+  const now = stage.value
+  return now.kind === 'raw' ? now.raw : opened.value
+})
+
 /** Where the browser keeps the file that is shown, if it does. */
 export const storedPath = computed(() => {
   const now = stage.value
@@ -62,10 +78,10 @@ export const storedPath = computed(() => {
 export const inPlace = computed(() => opened.value?.editing === 'place')
 
 /**
- * Opens an image; asks for what it needs beside it. `address` is what opens it again, as in the route. False if the page shows
+ * Opens an image; asks for what it needs beside it. With `asRaw` the bytes of any file as a disk. `address` is what opens it again, as in the route. False if the page shows
  * what it showed before.
  */
-export async function openSource(source: Source, address: string | null = null): Promise<boolean> {
+export async function openSource(source: Source, address: string | null = null, asRaw = false): Promise<boolean> {
   opening.peek()?.cancel()
   const controller = new AbortController()
   const name = nameOf(source)
@@ -74,7 +90,7 @@ export async function openSource(source: Source, address: string | null = null):
   if (stage.peek().kind === 'start') toStart(null)
 
   try {
-    return show(await engine.open(source, askPerson(controller.signal), controller.signal), source, address)
+    return show(await engine.open(source, asRaw, askPerson(controller.signal), controller.signal), source, address)
   } catch (error) {
     if (controller.signal.aborted) return false
     toStart({ tone: 'bad', text: `${name} could not be opened: ${messageOf(error)}` })
@@ -101,13 +117,28 @@ function show(outcome: OpenOutcome, source: Source, address: string | null): boo
   if (outcome.kind === 'cancelled') return false
   if (outcome.kind === 'refused') {
     disk.value = null
-    stage.value = { kind: 'refused', refused: outcome, retry: () => void openSource(source, address) }
+    stage.value = {
+      kind: 'refused',
+      refused: outcome,
+      retry: () => void openSource(source, address),
+      openRaw: () => void openSource(source, address, true),
+    }
+    return true
+  }
+  if (outcome.kind === 'raw') {
+    const { raw } = outcome
+    if (shown.peek()) go({ ...START, image: address })
+    else go({ image: address, snapshot: null })
+    fileChanged.value = false
+    origin.value = null
+    disk.value = raw.disk
+    stage.value = { kind: 'raw', raw, visit: ++visits }
     return true
   }
   // A first image takes its place from the address; a second one begins at its own start.
   const { image } = outcome
   const known = image.snapshots.some((snapshot) => snapshot.id === route.peek().snapshot)
-  if (opened.peek()) go({ ...START, image: address })
+  if (shown.peek()) go({ ...START, image: address })
   else go({ image: address, ...(!known && { snapshot: null }) })
   fileChanged.value = false
   origin.value = { source, address }
@@ -128,7 +159,7 @@ export function showAgain(image: OpenedImage): void {
 /** Makes an image, and shows it. Rejects with the reason why it can't be made. */
 export async function createImage(image: NewImage): Promise<void> {
   const made = await engine.create(image, askPerson(null))
-  if (opened.peek()) go(START)
+  if (shown.peek()) go(START)
   origin.value = null
   disk.value = made.disk
   stage.value = { kind: 'viewer', image: made, visit: ++visits }

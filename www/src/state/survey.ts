@@ -7,9 +7,11 @@ import type { Survey } from '../engine/protocol'
 import { cellFor } from '../map/cell'
 import { mayHaveFiles, type PartitionTable } from '../partitions'
 import { go, route } from './route'
-import { disk, opened } from './stage'
+import { disk, opened, shown } from './stage'
 
 const OVERVIEW_BUCKETS = 4096
+/** A raw disk has no clusters. */
+const RAW_CELL = 65_536
 
 export interface Overview {
   survey: Survey | null
@@ -25,14 +27,14 @@ export const partitionTable = signal<PartitionTable | null>(null)
 /** Surveys each disk that is shown, one at a time; the survey of a disk that is left is given up. */
 export function followDisk(): void {
   effect(() => {
-    const shown = disk.value
-    const image = opened.value
+    const looked = disk.value
+    const clusterSize = opened.value?.info.clusterSize ?? RAW_CELL
     overview.value = null
     partitionTable.value = null
-    if (!shown || !image) return
+    if (!looked || !shown.value) return
     const controller = new AbortController()
-    void readTable(shown.snapshot, controller.signal)
-    surveyWhole(shown.snapshot, shown.size, image.info.clusterSize, controller)
+    void readTable(looked.snapshot, controller.signal)
+    surveyWhole(looked.snapshot, looked.size, clusterSize, controller)
     return () => controller.abort()
   })
 }

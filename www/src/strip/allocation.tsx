@@ -10,7 +10,6 @@ import { useSize } from '../ui/use-size'
 
 interface Props {
   disk: Disk
-  clusterSize: number
   goTo(offset: number): void
 }
 

@@ -8,8 +8,8 @@ import { mapWindow } from './window'
 
 const SCHEMES = { gpt: 'GPT', mbr: 'MBR', none: '' } as const
 
-/** The whole disk from left to right: its partitions, and under them where anything is stored. */
-export function DiskStrip({ disk, clusterSize }: { disk: Disk; clusterSize: number }) {
+/** The whole disk from left to right: its partitions, and under them where anything is `stored`, if that differs. */
+export function DiskStrip({ disk, stored = true }: { disk: Disk; stored?: boolean }) {
   const table = partitionTable.value
   const parts = table ? segments(table, disk.size) : []
   const goTo = (offset: number, partition?: Partition) => {
@@ -17,7 +17,10 @@ export function DiskStrip({ disk, clusterSize }: { disk: Disk; clusterSize: numb
     if (panel === 'files' && partition?.contents) {
       return go({ volume: `p${partition.number}`, path: START.path }, 'push')
     }
-    go({ panel: panel === 'hex' ? 'hex' : 'map', at: BigInt(offset), of: 'disk' }, panel === 'hex' ? 'replace' : 'push')
+    go(
+      { panel: panel === 'hex' || !stored ? 'hex' : 'map', at: BigInt(offset), of: 'disk' },
+      panel === 'hex' ? 'replace' : 'push',
+    )
   }
   if (disk.size === 0) return null
   return (
@@ -34,7 +37,7 @@ export function DiskStrip({ disk, clusterSize }: { disk: Disk; clusterSize: numb
         ))}
         <Cursor disk={disk} />
       </div>
-      <AllocationStrip disk={disk} clusterSize={clusterSize} goTo={goTo} />
+      {stored && <AllocationStrip disk={disk} goTo={goTo} />}
       <p class="scheme">
         <span>{table ? SCHEMES[table.scheme] : 'Reading the partition table…'}</span>
         <span class="number">{formatSize(disk.size)}</span>

@@ -1,0 +1,31 @@
+/** Disks that are stored as they are: raw disks, ISO images, and fixed VHDs but for their last sector. */
+
+import { type Disk, raw } from 'qcow2-web'
+import { mayHaveFiles, readPartitions } from '../partitions'
+import type { FileKind } from './file-kind'
+import { readFrom, type SourceFile, sizeOf } from './source'
+
+/** What a fixed VHD has behind the disk. */
+const VHD_FOOTER = 512
+
+/** Opens the bytes of a file as a disk. What is `held` has to be closed. */
+export async function rawDisk(
+  { storage }: SourceFile,
+  kind: FileKind | null,
+  signal: AbortSignal,
+): Promise<{ disk: Disk; held: Disk }> {
+  const held = await raw(storage, { signal })
+  return { disk: kind === 'vhd-fixed' ? held.slice(0, held.size - VHD_FOOTER) : held, held }
+}
+
+/** Whether a file that is no image has what only a disk has: a partition table, or a file system. */
+export async function looksLikeDisk(file: SourceFile, kind: FileKind | null, signal: AbortSignal): Promise<boolean> {
+  if (kind !== null && kind !== 'vhd-fixed') return false
+  try {
+    const size = await sizeOf(file)
+    const table = await readPartitions((offset, length) => readFrom(file, offset, length, signal), size)
+    return mayHaveFiles(table) || table.partitions.length > 0
+  } catch {
+    return false
+  }
+}
