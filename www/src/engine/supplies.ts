@@ -114,7 +114,9 @@ export class Supplies {
     given: SourceFile,
   ): Promise<ChangedBase['difference'] | null> {
     if (!(await sameBase(recorded, given.storage))) return 'content'
-    const name = nameIn(recorded).split(/[\\/]/).pop() ?? ''
+    // The content is known already where its state is recorded.
+    if (recorded !== nameIn(recorded)) return null
+    const name = recorded.split(/[\\/]/).pop() ?? ''
     // A description of several files has no name of its own; one that was read from its address has it.
     const isNamed = name !== '' && !recorded.startsWith('json:') && !('url' in given.source)
     if (isNamed && name.toLowerCase() !== given.name.toLowerCase()) return 'name'
