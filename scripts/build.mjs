@@ -23,7 +23,7 @@ async function typescript() {
 
   say('compiling the TypeScript')
   // Not before: setup brings the bundlers.
-  const { writeDeclarations, writeInlineWorker, writeScripts } = await import('./bundle.mjs')
+  const { writeDeclarations, writeInlineWorker, writeRequired, writeScripts } = await import('./bundle.mjs')
   await writeInlineWorker(shipped.folder)
   const declarations = mkdtempSync(inRoot('target', 'declarations-'))
   try {
@@ -41,6 +41,7 @@ async function typescript() {
     await staged(dist, stamp, async (stage) => {
       await writeScripts(stage)
       await writeDeclarations(declarations, stage)
+      writeRequired(stage)
       copyModule(shipped, stage, 'generated')
       copyModule(files, stage, 'files', 'generated')
     })

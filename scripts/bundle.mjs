@@ -69,24 +69,59 @@ export async function writeDeclarations(compiled, folder) {
   // The script of the workers exports nothing.
   const onwarn = (warning, warn) => warning.code !== 'EMPTY_BUNDLE' && warn(warning)
   const bundle = await rollup({ input, plugins: [dts()], external: /^node:/, onwarn })
-  const output = {
-    dir: folder,
-    format: 'es',
-    entryFileNames: '[name].d.ts',
-    chunkFileNames: ({ name }) => `chunks/${name.replace(/\.d$/, '')}.d.ts`,
-    plugins: [portable],
+  for (const kind of ['ts', 'cts']) {
+    await bundle.write({
+      dir: folder,
+      format: 'es',
+      entryFileNames: `[name].d.${kind}`,
+      chunkFileNames: ({ name }) => `chunks/${name.replace(/\.d$/, '')}.d.${kind}`,
+      plugins: [portable],
+    })
   }
-  await bundle.write(output)
   await bundle.close()
+  writeFileSync(join(folder, 'platform.d.ts'), platform)
 }
 
-/** Before TypeScript 5.7 the arrays have no type parameter; what `slice` returns is the same type in all releases. */
+/** Writes what `require` gets: each entry point again, as CommonJS over the same module. */
+export function writeRequired(folder) {
+  for (const name of [...published, 'worker/worker']) {
+    writeFileSync(join(folder, `${name}.cjs`), `module.exports = require('./${basename(name)}.js')\n`)
+  }
+}
+
 const portable = {
   name: 'portable',
-  renderChunk: (code) => code.replace(/\b(Uint\d+Array)<ArrayBuffer>/g, 'ReturnType<$1["slice"]>'),
+  renderChunk(code, { fileName }) {
+    const reference = `/// <reference path="${'../'.repeat(fileName.split('/').length - 1) || './'}platform.d.ts" />`
+    // Before TypeScript 5.7 the arrays have no type parameter; what `slice` returns is the same type in all releases.
+    return `${reference}\n${code.replace(/\b(Uint\d+Array)<ArrayBuffer>/g, 'ReturnType<$1["slice"]>')}`
+  },
 }
 
-/** The chunks of some entry points, each with its map as a comment at its end. */
+/** The types of the platform that the declarations name. */
+const names = [
+  'AbortSignal',
+  'AddEventListenerOptions',
+  'Blob',
+  'Event',
+  'File',
+  'FileSystemFileHandle',
+  'ReadableStream<R = any>',
+  'Request',
+  'RequestInit',
+  'Response',
+  'URL',
+  'Worker',
+  'WritableStream<W = any>',
+]
+const platform = `// The names of the platform that the package's types mention. They add nothing to the types of a browser or of Node.
+/// <reference lib="esnext.disposable" />
+${names.map((name) => `interface ${name} {}`).join('\n')}
+declare namespace WebAssembly {
+  interface Module {}
+}
+`
+
 async function bundled(names) {
   const bundle = await rolldown({ cwd: inRoot(), input: modules(names), platform: 'browser', external: /^node:/ })
   const { output } = await bundle.generate({

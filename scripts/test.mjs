@@ -164,7 +164,7 @@ async function packed({ all }) {
   await build()
   const wasm = ['./qcow2_web_bg.wasm', './qcow2_web_files_bg.wasm']
   tool('publint', ['--strict'])
-  tool('@arethetypeswrong/cli', ['--pack', '.', '--profile', 'esm-only', '--exclude-entrypoints', ...wasm], {
+  tool('@arethetypeswrong/cli', ['--pack', '.', '--profile', 'node16', '--exclude-entrypoints', ...wasm], {
     name: 'attw',
   })
   const args = all ? ['--testTimeout', '600000', '--hookTimeout', '600000'] : without(['slow/*'])

@@ -44,7 +44,11 @@ describe('the archive', () => {
     ])
     const { exports } = JSON.parse(readFileSync(installed('package.json'), 'utf8'))
     const targets = Object.values(exports).flatMap((each) =>
-      typeof each === 'string' ? each : Object.values(each as object),
+      typeof each === 'string'
+        ? each
+        : Object.values(each as object).flatMap((target) =>
+            typeof target === 'string' ? target : Object.values(target as object),
+          ),
     )
     expect(targets.length).toBeGreaterThan(4)
     for (const target of targets) expect(existsSync(installed(target))).toBe(true)
@@ -53,7 +57,7 @@ describe('the archive', () => {
       join('generated', 'qcow2_web_bg.wasm'),
     ])
     const others = readdirSync(installed('dist'), { recursive: true, withFileTypes: true })
-      .filter((entry) => entry.isFile() && !/\.(js|js\.map|d\.ts|wasm)$/.test(entry.name))
+      .filter((entry) => entry.isFile() && !/\.(js|js\.map|cjs|d\.ts|d\.cts|wasm)$/.test(entry.name))
       .map(({ name }) => name)
     expect(others).toEqual([])
   })

@@ -9,28 +9,25 @@ export interface Qcow2EventMap {
 }
 
 /** Which part of the disk was changed. */
-export class DiskChangeEvent extends Event {
+export interface DiskChangeEvent extends Event {
   /** Where it begins, in bytes. */
   readonly offset: number
   /** Its length in bytes. */
   readonly length: number
-
-  /** @internal */
-  constructor(offset: number, length: number) {
-    super('change')
-    this.offset = offset
-    this.length = length
-  }
 }
 
 /** Why a change has failed. */
-export class DiskErrorEvent extends Event {
+export interface DiskErrorEvent extends Event {
   /** What the request rejected with. */
   readonly error: unknown
+}
 
-  /** @internal */
-  constructor(error: unknown) {
-    super('error')
-    this.error = error
-  }
+/** The event that a part of the disk was changed. */
+export function changed(offset: number, length: number): DiskChangeEvent {
+  return Object.assign(new Event('change'), { offset, length })
+}
+
+/** The event that a change has failed. */
+export function failed(error: unknown): DiskErrorEvent {
+  return Object.assign(new Event('error'), { error })
 }

@@ -18,7 +18,7 @@ import { createInWorker, openInWorker } from '../worker/open.js'
 import { type Bitmaps, bitmaps } from './bitmaps.js'
 import { type CopyUpOptions, copyUp, neededBySnapshots } from './copy-up.js'
 import { type DiffExtent, diffExtents } from './diff.js'
-import { DiskChangeEvent, DiskErrorEvent, type Qcow2EventMap } from './events.js'
+import { changed, failed, type Qcow2EventMap } from './events.js'
 import { ImageDisk } from './image-disk.js'
 import { KeySlots } from './key-slots.js'
 import { Snapshots } from './snapshots.js'
@@ -343,7 +343,7 @@ export class Qcow2 extends ImageDisk implements WritableDisk {
     try {
       return await change
     } catch (error) {
-      if (this.#listenedTo) this.#events.dispatchEvent(new DiskErrorEvent(error))
+      if (this.#listenedTo) this.#events.dispatchEvent(failed(error))
       throw error
     }
   }
@@ -365,7 +365,7 @@ export class Qcow2 extends ImageDisk implements WritableDisk {
   }
 
   #changed(offset: ByteCount, length: ByteCount): void {
-    if (this.#listenedTo) this.#events.dispatchEvent(new DiskChangeEvent(Number(offset), Number(length)))
+    if (this.#listenedTo) this.#events.dispatchEvent(changed(Number(offset), Number(length)))
   }
 }
 
