@@ -35,25 +35,31 @@ const rewritten = [
 ]
 
 const engine = ['src/engine']
+const typescript = ['src/js']
+const both = [...engine, ...typescript]
 
 const words: readonly Word[] = [
-  { word: 'roots', instead: 'table pointers', where: engine },
-  { word: 'relieves?', instead: 'write back', where: engine },
+  { word: 'roots', instead: 'table pointers', where: both },
+  { word: 'relieves?', instead: 'write back', where: both },
   { word: 'settle[sd]?', instead: 'write back, drain or complete', where: engine },
   { word: 'in_flight', instead: 'cluster locks', where: engine },
   { word: 'give[ns]?[ _]back', instead: 'free or release', where: engine },
-  { word: 'sees? to it', instead: 'ensures', where: engine },
-  { word: 'nobody|no one', instead: 'no request, task or caller', where: engine },
-  { word: 'somebody|someone', instead: 'a request, task or caller', where: engine },
+  { word: 'sees? to it|seen to', instead: 'ensures', where: both },
+  { word: 'nobody|no one', instead: 'no request, task or caller', where: both },
+  { word: 'somebody|someone', instead: 'a request, task or caller', where: both },
   { word: '(?<!into_)owned', instead: 'COPIED', where: engine },
-  { word: 'but for', instead: 'except', where: engine },
-  { word: 'give[ns]? up', instead: 'free or remove', where: engine },
-  { word: 'mend(s|ed|ing)?', instead: 'repair', where: engine },
+  { word: 'but for', instead: 'except', where: both },
+  { word: '(given?|gives|giving)[ _]up', instead: 'free, remove or abort', where: both },
+  { word: 'mend(s|ed|ing)?', instead: 'repair', where: both },
   { word: 'packed', instead: 'compressed', where: engine },
   { word: 'owes?', instead: 'is not drained', where: engine },
   { word: 'takes? note', instead: 'record or register', where: engine },
-  { word: 'who|whoever|whom', instead: 'the caller, request or task that', where: rewritten },
-  { word: 'flaws?', instead: 'corruption or problem', where: rewritten },
+  {
+    word: 'who|whoever|whom',
+    instead: 'the caller, request or task that',
+    where: [...rewritten, ...typescript],
+  },
+  { word: 'flaws?', instead: 'corruption or problem', where: [...rewritten, ...typescript] },
   { word: 'occupied', instead: 'metadata ranges', where: rewritten },
   { word: 'heads?', instead: 'header', where: rewritten },
   { word: 'pieces?', instead: 'segment or step', where: rewritten },
@@ -74,10 +80,16 @@ const words: readonly Word[] = [
   },
   { word: 'lies?', instead: 'is', where: rewritten },
   { word: 'damaged|broken', instead: 'corrupt or invalid', where: rewritten },
-  { word: 'reference counts?', instead: 'refcount', where: rewritten },
+  {
+    word: 'reference counts?',
+    instead: 'refcount',
+    where: [...rewritten, ...typescript],
+    // As `qemu-img create -o help` writes it.
+    except: [['src/js/cli/format-options.ts', 'Width of a reference count entry in bits']],
+  },
 ]
 
-const sources = execFileSync('git', ['ls-files', '-z', '--', '*.rs'], { cwd: root, encoding: 'utf8' })
+const sources = execFileSync('git', ['ls-files', '-z', '--', '*.rs', 'src/js/*.ts'], { cwd: root, encoding: 'utf8' })
   .split('\0')
   .filter((file) => file !== '')
 

@@ -1,5 +1,5 @@
 /**
- * Can be aborted, as an `AbortController`, but makes a signal only for those who ask for one: few do, and a signal costs
+ * Can be aborted, as an `AbortController`, but makes a signal only when one is asked for: few callers do, and a signal costs
  * more than all else that a small read does.
  */
 export class LazyAbort {

@@ -26,10 +26,10 @@
  * - `MARKED_CORRUPT`: the image is marked as damaged; it can be read, and has to be repaired before it is written.
  * - `POISONED`: a write after a flush that failed: what is durable is not known. Open the image again.
  * - `IMAGE_FULL`: the format has no room for more clusters.
- * - `REFCOUNT_OVERFLOW`: a cluster is referred to more often than a narrower reference count could hold.
+ * - `REFCOUNT_OVERFLOW`: a cluster has more references than a narrower refcount could hold.
  * - `NEEDS_REPAIR`: the image is corrupt, and has to be repaired first.
  * - `CANCELLED`: a progress callback ended what it was told of.
- * - `REFCOUNT_LIMIT`: the image's reference counts are too narrow for one more snapshot.
+ * - `REFCOUNT_LIMIT`: the image's refcounts are too narrow for one more snapshot.
  * - `SNAPSHOT_IN_USE`: a snapshot that is open can't be deleted.
  * - `TOO_MANY_SNAPSHOTS`: the format has no room for more snapshots.
  * - `BAD_SNAPSHOT_NAME`: the name has more than 255 bytes.
@@ -37,7 +37,7 @@
  * - `WOULD_SHRINK`: the disk would become smaller, which has to be asked for.
  * - `DISK_TOO_LARGE`: clusters of this size can't map a disk so large.
  * - `RESIZE_NEEDS_VERSION_3`: an image of version 2 that has snapshots can't be resized.
- * - `BACKING_NEEDED`: the backing file can't be given up: a part of the disk, or a snapshot, may need it. Or the disk can't
+ * - `BACKING_NEEDED`: the backing file can't be removed: a part of the disk, or a snapshot, may need it. Or the disk can't
  *   grow because the image is open without it.
  * - `NO_SUCH_BITMAP`, `BITMAP_EXISTS`: the image has no bitmap of this name, or has one already.
  * - `BITMAP_INCONSISTENT`: the bitmap was not stored when the image was last written, and can only be deleted.
@@ -180,7 +180,7 @@ export interface MissingFile {
 }
 
 /**
- * Every failure of this package, but for aborted requests, which reject with their signal's reason.
+ * Every failure of this package except aborted requests, which reject with their signal's reason.
  *
  * Structured cloning (`postMessage`) keeps nothing of an error but its message, so the message ends with the code and
  * the details: `The image needs … (qcow2/MISSING_BACKING_FILE?name=base.img)`. {@link Qcow2Error.from} restores them on

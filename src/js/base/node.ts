@@ -1,4 +1,4 @@
-/** What is used of Node's `process`; spelled out so that nobody needs Node's types to use this package's. */
+/** What is used of Node's `process`; declared here so that users of this package's types do not need Node's. */
 interface Process {
   readonly versions?: { readonly node?: string }
   getBuiltinModule?(name: string): unknown

@@ -2,7 +2,7 @@ import { closeSync, openSync, readSync } from 'node:fs'
 import type { CheckReport, Finding } from '../index.js'
 import type { ImageFile } from './image-file.js'
 
-/** The lines about single findings, in QEMU's words and its order: reference counts first, flags behind them. */
+/** The lines about single findings, in QEMU's words and its order: refcounts first, then flags. */
 export function findingLines(report: CheckReport, file: ImageFile, repair?: 'leaks' | 'all'): string {
   const image = openSync(file.path, 'r')
   try {
@@ -37,7 +37,7 @@ function line(finding: Finding, file: ImageFile, image: number, repair: 'leaks' 
   }
 }
 
-/** The reference count of the cluster at an offset, as the file has it. */
+/** The refcount of the cluster at an offset, as the file has it. */
 function refcount(file: ImageFile, image: number, offset: bigint): bigint {
   const header = file.inspection?.header
   if (!header) return 0n

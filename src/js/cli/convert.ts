@@ -23,7 +23,7 @@ import { readSecrets, type Secrets } from './secrets.js'
 import { snapshotId } from './snapshot-parameter.js'
 import { namedImage, relativeTo } from './spec.js'
 
-/** `convert`: copies one disk, or several one behind the other, into a new image. */
+/** `convert`: copies one disk, or several in a row, into a new image. */
 export const convert: Command = {
   summary: 'Copies a disk into a new image.',
   usage:
@@ -281,7 +281,7 @@ function unreadable(host: Host, offset: number): void {
   host.err(`qemu-img: warning: error while reading offset ${offset}: Input/output error\n`)
 }
 
-/** A disk whose zeros behind the end of the target's backing file need not be stored. */
+/** A disk whose zeros past the end of the target's backing file need not be stored. */
 function upTo(disk: SourceDisk, backingSize: number): MappedDisk {
   return {
     size: disk.size,

@@ -207,7 +207,7 @@ export async function createImage(host: Host, image: CompleteImage): Promise<voi
 }
 
 /**
- * Gives a new image the length and the stored blocks that QEMU gives it: `info` reports both. The file ends behind its last
+ * Gives a new image the length and the stored blocks that QEMU gives it: `info` reports both. The file ends after its last
  * table, and no table has holes.
  */
 async function storeMetadata(path: string): Promise<void> {

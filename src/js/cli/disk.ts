@@ -89,7 +89,7 @@ export class QcowDisk implements SourceDisk {
 /** Zeros are written in pieces of this many bytes. */
 const pieceSize = 1024 * 1024
 
-/** A raw file. Its size is rounded up to a sector, and what lies behind the file's end is zeros. */
+/** A raw file. Its size is rounded up to a sector, and reads past the file's end return zeros. */
 export class RawDisk implements SourceDisk {
   readonly format = 'raw'
   readonly qcow2 = undefined

@@ -38,7 +38,7 @@ export async function filesOf(host: Host, spec: ImageSpec, opening: Opening = {}
     if (files.length > 200) throw refuse('The backing chain is too long')
     const wrap = 'Could not open backing file: '.repeat(files.length)
     const at = (reason: string) => refuse(`${wrap}${reason}`)
-    // Whoever gave the image may not mean a device that it names.
+    // An image from elsewhere must not open a device of this machine by naming it.
     files.push(await look(host, next, at, true))
     overridden = next.backing
   }

@@ -3,7 +3,7 @@ import { Failure } from './failure.js'
 import type { Values } from './format-options.js'
 import type { Secrets } from './secrets.js'
 
-/** How an image is created, but for its files. */
+/** How an image is created, except for its files. */
 export interface Qcow2Options extends Omit<CreateOptions, 'dataFile'> {
   readonly dataFileName: string | undefined
 }
@@ -73,7 +73,7 @@ export function qcow2Options(values: Values, secrets: Secrets): Qcow2Options {
   }
 }
 
-/** Throws unless reference counts can have that width. */
+/** Throws unless refcounts can have that width. */
 export function checkRefcountBits(bits: number): void {
   if (bits >= 1 && bits <= 64 && Number.isInteger(Math.log2(bits))) return
   throw new Failure('Refcount width must be a power of two and may not exceed 64 bits')

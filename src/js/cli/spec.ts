@@ -52,7 +52,7 @@ export function fileName(name: string): string | Readonly<Record<string, unknown
   }
   if (name.startsWith('file:')) return name.slice(5)
   const protocol = /^([A-Za-z0-9+.-]+):/.exec(name)?.[1]
-  // As for QEMU, a colon behind a slash belongs to a path.
+  // As for QEMU, a colon after a slash belongs to a path.
   if (protocol !== undefined) throw new Failure(`Could not open '${name}': Unknown protocol '${protocol}'`)
   return name
 }

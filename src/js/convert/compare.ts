@@ -125,7 +125,7 @@ class Cursor {
     this.#extents = disk.map({ offset, length: end - offset, signal })[Symbol.asyncIterator]()
   }
 
-  /** The extent that a byte lies in; each is at or behind the one before. */
+  /** The extent that a byte lies in; each is at or after the one before. */
   async at(offset: number): Promise<Extent> {
     while (!this.#current || endOf(this.#current) <= offset) {
       const { value, done } = await this.#extents.next()

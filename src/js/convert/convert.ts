@@ -100,10 +100,10 @@ export type ConvertSource = MappedDisk | Source
  * Memory stays bounded: at most two parts of the disk, of 1 MiB or a cluster, are under way at one time, or two for each worker.
  * They are stored in the order of the disk.
  *
- * @param source what is copied, or a list of them, one behind the other. An open disk of any kind stays open, and may not be
+ * @param source what is copied, or a list of disks that follow each other. An open disk of any kind stays open, and may not be
  * written meanwhile. Where the bytes of an image are, or those of a raw disk ({@link ConvertOptions.sourceFormat}), is taken over,
  * and closed in the end. An image that needs other files has to be opened by {@link Qcow2.open}.
- * @param target where the new one is to be: an empty storage, but for `overwrite`. It is taken over, and closed in the end. With
+ * @param target where the new one is to be: an empty storage, or any with `overwrite`. It is taken over, and closed in the end. With
  * `overwrite`, the new one is written beside a file of {@link nodeFile} or {@link opfs}, and takes its place when it is whole: if the
  * conversion fails, the old file is as it was. Other storages have no such place beside them, so they are overwritten: the source is
  * opened, and its tables are read, before anything of the target is touched; if the conversion fails after that, the storage is made
@@ -245,7 +245,7 @@ async function convertDisk(
 ): Promise<Conversion> {
   const { onUnreadable, sparseSize, backing, onProgress } = options
   const losses = options.salvage ? new Losses(onUnreadable, clusterSize) : undefined
-  // What is there is not given up for a source that cannot be read.
+  // The target keeps what it holds if the tables of the source cannot be read.
   if (options.overwrite && !losses) for await (const _ of disk.map({ signal: options.signal }));
   const destination = await Destination.open(storage, options)
   let target: ConvertTarget<unknown>

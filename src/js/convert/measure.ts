@@ -118,7 +118,7 @@ function metadataSize(
   return (1 + l2Tables + l1Clusters + refcountClusters(counted, clusterSize, refcountBits)) * clusterSize
 }
 
-/** How many clusters the reference counts of `clusters` take, those of their own clusters among them. */
+/** How many clusters the refcount structures for `clusters` take, their own clusters included. */
 function refcountClusters(clusters: number, clusterSize: number, refcountBits: number): number {
   const perBlock = (clusterSize * 8) / refcountBits
   let [blocks, table] = [0, 0]
@@ -130,7 +130,7 @@ function refcountClusters(clusters: number, clusterSize: number, refcountBits: n
   return blocks + table
 }
 
-/** The bytes of bitmaps, of which every cluster may be stored, of their tables and of their directory. */
+/** The bytes of bitmaps with every cluster stored, of their tables and of their directory. */
 function bitmapsSize(bitmaps: readonly BitmapInfo[], size: number, clusterSize: number): number {
   let [total, directory] = [0, 0]
   for (const { name, granularity, inUse } of bitmaps) {

@@ -2,7 +2,7 @@ import { isZero } from '../base/bytes.js'
 import { nodeModule } from '../base/node.js'
 import type { PackedClusters, Packers } from '../engine/packer.js'
 
-/** What is used of `node:zlib`; spelled out so that nobody needs Node's types to use this package's. */
+/** What is used of `node:zlib`; declared here so that users of this package's types do not need Node's. */
 interface Zlib {
   deflateRaw(
     bytes: Uint8Array,

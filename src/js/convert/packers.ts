@@ -29,7 +29,7 @@ async function packHere(packing: Packing): Promise<Packers> {
   return { width: 1, pack: async (disk) => here.pack(disk), end: () => here.free() }
 }
 
-/** Workers, each of which packs for this image alone. */
+/** Workers that compress for this image alone. */
 class Pool implements Packers {
   readonly #packing: Packing
   readonly #workers: { readonly client: Client<WorkerMethods>; busy: number }[] = []

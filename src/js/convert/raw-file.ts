@@ -32,7 +32,7 @@ export class RawFile {
     return measure(this.#storage)
   }
 
-  /** Writes bytes, which nobody changes later. */
+  /** Writes bytes, which must not change later. */
   async write(offset: number, bytes: Uint8Array<ArrayBuffer>, signal: AbortSignal): Promise<void> {
     this.#open()
     const storage = this.#storage

@@ -15,7 +15,7 @@ export interface RebaseOptions extends LongOptions {
    * there need not be compared.
    */
   readonly sharedDepth?: number | undefined
-  /** The size of the old backing file's disk; zeros behind it take no room. Default: that of the image. */
+  /** The size of the old backing file's disk; zeros past its end take no room. Default: that of the image. */
   readonly oldSize?: number | undefined
 }
 
@@ -110,7 +110,7 @@ class Copy {
     return this.image.read(at, length, { signal: this.options.signal })
   }
 
-  /** What the new backing file shows; behind its end it is zeros. */
+  /** What the new backing file shows; past its end it reads as zeros. */
   async #new(at: number, length: number): Promise<Uint8Array> {
     const { backing } = this
     const bytes = new Uint8Array(length)

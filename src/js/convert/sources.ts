@@ -2,7 +2,7 @@ import type { Extent, MapOptions, RangeOptions } from '../disk/extent.js'
 import { rangeOf } from '../disk/ranges.js'
 import type { MappedDisk } from './compare.js'
 
-/** Several disks as one, each behind the one before. */
+/** Several disks in a row as one disk. */
 export function concatenated(disks: readonly MappedDisk[]): MappedDisk {
   const [only] = disks
   if (only && disks.length === 1) return only

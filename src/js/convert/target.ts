@@ -6,11 +6,11 @@ import type { Qcow2 } from '../image/qcow2.js'
 import { RawFile } from './raw-file.js'
 
 /**
- * What a disk is converted to. A part of it is first prepared, of which several are under way at a time, and then stored, one
- * after the other in the order of the disk, so that the file is written from its start to its end.
+ * What a disk is converted to. Each part of the disk is first prepared and then stored. Several parts are prepared at a time; they
+ * are stored in the order of the disk, so that the file is written from its start to its end.
  */
 export interface ConvertTarget<P> {
-  /** Parts begin and end at multiples of it, but for the disk's end; in bytes. */
+  /** Parts begin and end at multiples of this, except at the disk's end; in bytes. */
   readonly grain: number
   /** How many parts are under way at most. */
   readonly width: number

@@ -33,7 +33,7 @@ export class RawDisk extends BaseDisk implements WritableDisk {
   readonly readOnly: boolean
   readonly #storage: Storage
   readonly #user: User
-  /** The requests under way, each of which `close` ends. */
+  /** The requests under way. `close` ends them. */
   readonly #requests = new Set<{ readonly stop: AbortController; readonly settled: Promise<unknown> }>()
   #closing: Promise<void> | undefined
 

@@ -34,7 +34,7 @@ export async function deriveKey(
   }
 }
 
-/** Fills an array with random bytes that nobody can guess. */
+/** Fills an array with random bytes that cannot be predicted. */
 export function fillRandom(into: Uint8Array<ArrayBuffer>): void {
   for (let at = 0; at < into.length; at += randomLimit) crypto.getRandomValues(into.subarray(at, at + randomLimit))
 }

@@ -41,8 +41,8 @@ export class DirectReads {
   }
 
   /**
-   * What the disk has at `offset`, in the array that the storage makes of it, which nobody else has; no reason for the storage
-   * to fetch more. False if the engine has to read it.
+   * Reads the disk at `offset` into the array that the storage makes, which belongs to the caller. The storage does not take the read
+   * for the start of a sequence. Returns false if the engine has to read it.
    */
   give(offset: bigint, length: number, signal: AbortSignal | undefined): false | Promise<Uint8Array> {
     const data = this.#data

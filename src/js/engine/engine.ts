@@ -4,7 +4,7 @@ import type { EngineResolver } from './options/backing.js'
 import { Passphrases } from './options/passphrase.js'
 import { nextTurn } from './time-slices.js'
 
-/** Whom to tell what a task has come to. */
+/** The caller that waits for a task. */
 interface Waiting {
   resolve(value: unknown): void
   reject(error: unknown): void
@@ -51,7 +51,7 @@ export class Engine {
     this.#waiting.set(task, waiting)
   }
 
-  /** Drops a task, and tells storages that nobody waits for it. */
+  /** Drops a task, and aborts its requests to storages. */
   cancel(task: number): void {
     this.#waiting.delete(task)
     this.#enter(() => this.wasm.cancel(task))
@@ -127,7 +127,7 @@ export class Engine {
     return waiting
   }
 
-  /** Calls the engine; if it breaks down, nobody is left waiting. */
+  /** Calls the engine. If the engine fails, every task that waits rejects. */
   #enter(call: () => void): void {
     if (this.#freed) return
     try {

@@ -7,7 +7,7 @@ import type { CheckReport, RepairReport } from './reports.js'
 import type { Statistics } from './statistics.js'
 import type { ImageInfo, Inspection, Location, Snapshot } from './values.js'
 
-/** What is asked of a file that no image is opened for, in the same way; what each takes behind the file. */
+/** The operations on a file that is not open as an image, with the parameters that follow the file. */
 export interface FileOperations {
   inspect(): Inspection
   check(maxFindings: number): CheckReport

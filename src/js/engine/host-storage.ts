@@ -18,7 +18,7 @@ import {
 import type { Counters, StorageStatistics } from './statistics.js'
 import { isThreadShared, isTurnOver, nextTurn } from './time-slices.js'
 
-/** The engine, as those answer it of whom it has asked something. */
+/** The engine, for the storages that answer its requests. */
 export interface Requests {
   answer(request: number, value: unknown): void
   refuse(request: number, exception: unknown): void
@@ -198,7 +198,7 @@ class AsyncHostStorage {
     return this.#kept !== undefined
   }
 
-  /** Whom those may ask who fetch ahead themselves, if there is somebody. */
+  /** The storage for callers that read ahead themselves, if there is one. */
   get giver(): GivingStorage | undefined {
     return this.#kept?.giver
   }

@@ -113,7 +113,7 @@ export class LocalHandle implements Handle {
     return this.#direct.gives
   }
 
-  /** Reads a part of the disk into a new array, for who fetches ahead himself: the storage takes it for no reason to do so. */
+  /** Reads a part of the disk into a new array, for a caller that reads ahead itself: the storage does not read ahead of it. */
   give(offset: bigint, length: number, signal: AbortSignal | undefined): Uint8Array | Promise<Uint8Array> {
     const before = this.#storages.counters.reads
     const given = this.#tasks.now(() => this.#direct.give(offset, length, signal))

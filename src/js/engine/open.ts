@@ -47,7 +47,7 @@ export async function createHere(storage: WritableStorage, options: CreateOption
   const overwrite = flag(options.overwrite, 'overwrite')
   if (encryption !== undefined) checkPassphrase(optionsIn(encryption, 'encryption').passphrase, 'encryption.passphrase')
   const what = hostCreateOptions(options)
-  // Whoever makes an image is not surprised by its iterations.
+  // The caller chose the iterations of an image that it creates.
   const how = hostOpenOptions({ ...options, maxIterations: 0xffff_ffff })
   const dataStorage = dataFile && checkedStorage(dataFile.storage, 'dataFile.storage')
   const files: Files = {

@@ -7,7 +7,7 @@ export interface Packing {
   readonly clusterSize: number
 }
 
-/** Clusters one behind the other, each as it is to be stored. */
+/** Compressed clusters in a row, each as it is stored. */
 export interface PackedClusters {
   /** How many bytes each takes: 0 where all of it is zeros, a whole cluster where packing doesn't make it smaller. */
   readonly lengths: Uint32Array<ArrayBuffer>
@@ -30,7 +30,7 @@ export function packer({ compression, clusterSize }: Packing): Packer {
   }
 }
 
-/** Whoever packs the clusters of one image. */
+/** Compresses the clusters of one image. */
 export interface Packers {
   /** How many parts of the disk keep them busy. */
   readonly width: number

@@ -47,7 +47,7 @@ export class Storages {
     claim(storage, use)
     await ready(storage, { signal, user }, () => disclaim(storage))
     if (this.#released) {
-      // Nobody waits for it any more: the opening of the image was aborted meanwhile.
+      // The opening of the image was aborted while the storage was opened.
       disclaim(storage)
       await storage.close?.()
       throw new Qcow2Error('CLOSED', 'The image is closed.')

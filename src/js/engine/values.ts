@@ -19,13 +19,13 @@ export interface ImageInfo {
   readonly compat: string
   /** How compressed clusters are compressed: `zlib` (raw deflate) or `zstd`. */
   readonly compressionType: string
-  /** How many bits a reference count has. */
+  /** How many bits a refcount has. */
   readonly refcountBits: number
-  /** True if reference counts are written late, and rebuilt after a crash. */
+  /** True if refcounts are written late, and rebuilt after a crash. */
   readonly lazyRefcounts: boolean
   /** True if clusters have 32 subclusters each. */
   readonly extendedL2: boolean
-  /** True if the image was not closed properly, so that its reference counts may be wrong; reading is not affected. */
+  /** True if the image was not closed properly, so that its refcounts may be wrong. Reading is not affected. */
   readonly dirty: boolean
   /** True if a program found the image damaged, so that it may not be written before it is repaired. */
   readonly corrupt: boolean
@@ -120,7 +120,7 @@ export interface BitmapInfo {
   readonly granularity: number
   /** True if it was not saved properly, so that its contents can't be trusted. */
   readonly inUse: boolean
-  /** True if it is to be kept up to date by whoever writes. */
+  /** True if every program that writes to the image keeps the bitmap up to date. */
   readonly auto: boolean
 }
 

@@ -21,7 +21,7 @@ class Watch implements HostProgress {
   }
 }
 
-/** Who the engine tells how far it is: `src/bridge/host.rs` says what it calls. */
+/** Receives the progress of the engine: `src/bridge/host.rs` lists what it calls. */
 export interface HostProgress {
   /** So much of so much is done. False ends the operation. */
   tell(done: number, total: number): boolean

@@ -4,7 +4,7 @@ import { runOnFile } from './run-on-file.js'
 
 /**
  * Changes an image's options in place, as `qemu-img amend` and `qemu-img rebase -u` do. A crash, a failure or an abort
- * leaves the image as it was, or as it should be. Nobody may use the image meanwhile.
+ * leaves the image either as it was or as asked for. Nothing else may use the image during the call.
  *
  * @param source the image file; it is opened for this, and closed again.
  * @throws {@link Qcow2Error} `BAD_OPTIONS`, `REFCOUNT_OVERFLOW`, `MARKED_CORRUPT`, `NEEDS_REPAIR`, `UNNEEDED_DATA_FILE`,

@@ -4,10 +4,10 @@ import type { Source } from '../storage/source.js'
 import { runOnFile } from './run-on-file.js'
 
 /**
- * Checks an image as `qemu-img check` does, also one that can't be opened: whether its reference counts, flags and tables
+ * Checks an image as `qemu-img check` does, also one that can't be opened: whether its refcounts, flags and tables
  * agree. Nothing is written. Backing files and data files are not needed.
  *
- * Memory stays bounded, however large the image is. Nobody may write to the image meanwhile; for an open one there is
+ * Memory stays bounded, however large the image is. Nothing else may write to the image during the call. For an open image, use
  * {@link Qcow2.check}.
  *
  * @param source the image file; it is opened for this, and closed again.

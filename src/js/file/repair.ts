@@ -7,19 +7,19 @@ import { runOnFile } from './run-on-file.js'
 /** How an image is repaired. */
 export interface RepairOptions extends CheckOptions, WorkerOptions {
   /**
-   * With `all`: repair also what can't be repaired without giving something up. What is given up can't be read before
-   * either: clusters whose place is unknown become zeros, snapshots without tables and broken bitmaps are dropped. The
-   * findings of a {@link check} whose `remedy` is `loss` are what this is about; ask before it. Default: false.
+   * With `all`: also repairs what can only be repaired with a loss. What is lost cannot be read before the repair either: clusters
+   * whose host offset is unknown become zeros, and snapshots without tables and corrupt bitmaps are deleted. These are the findings
+   * of a {@link check} whose `remedy` is `loss`: ask the user before. Default: false.
    */
   readonly acceptLoss?: boolean | undefined
 }
 
 /**
- * Repairs an image, also one that can't be opened, as `qemu-img check -r` does: with `leaks` only lost space is freed, with
- * `all` also reference counts, flags and tables are mended, and the marks of a dirty or corrupt image are cleared.
+ * Repairs an image, also one that can't be opened, as `qemu-img check -r` does: `leaks` only frees
+ * clusters that nothing uses; `all` also repairs refcounts, flags and tables, and clears the marks of a dirty or corrupt image.
  *
- * What it would do, a {@link check} says before: its findings, each with its `remedy`. A crash, a failure or an abort leaves
- * the image no worse than it was. Nobody may use the image meanwhile.
+ * A {@link check} reports beforehand what it would do: its findings, each with its `remedy`. A crash, a failure or an abort leaves
+ * the image no worse than it was. Nothing else may use the image during the call.
  *
  * @param source the image file; it is opened for this, and closed again.
  * @throws {@link Qcow2Error} `NOT_QCOW2`, `UNSUPPORTED_…` and `CORRUPT_HEADER` where nothing can be said, `READ_ONLY`,

@@ -171,7 +171,7 @@ function notStarted(cause: unknown): FilesError {
   return new FilesError('LOAD_FAILED', `The worker for file systems could not be started.${advice}`, { cause })
 }
 
-/** What is used of a worker of Node; spelled out so that nobody needs Node's types to use this package's. */
+/** What is used of a worker of Node; declared here so that users of this package's types do not need Node's. */
 interface NodeWorker {
   postMessage(message: ToWorker): void
   on(event: 'message', listener: (message: FromWorker) => void): void

@@ -31,7 +31,7 @@ export interface ExportChunksOptions {
   readonly since?: ChunkManifest | undefined
   /** Called with each file, one after another. The bytes are good until what it returns is fulfilled. */
   readonly write: (name: string, bytes: Uint8Array) => void | Promise<void>
-  /** Gives up; `exportChunks` then rejects with the signal's reason. */
+  /** Aborts the export: `exportChunks` then rejects with the signal's reason. */
   readonly signal?: AbortSignal | undefined
   /** Called with how many bytes of the disk are done. */
   readonly onProgress?: ((progress: Progress) => void) | undefined

@@ -7,7 +7,7 @@ export function delay(flushDelay: number | undefined): number {
   return Math.min(integer(flushDelay ?? 1000, 'flushDelay'), 2 ** 31 - 1)
 }
 
-/** Flushes a synchronous image behind writes, for programs that never flush their disks. */
+/** Flushes a synchronous image some time after writes, for programs that never flush their disks. */
 export class DelayedFlush {
   readonly #image: Qcow2
   readonly #delay: number
@@ -18,7 +18,7 @@ export class DelayedFlush {
 
   /**
    * @param delay how long a write waits for its flush, in milliseconds.
-   * @param onError is called with what a flush throws that nobody has asked for.
+   * @param onError is called with what such a flush throws: no caller waits for it.
    */
   constructor(image: Qcow2, delay: number, onError: (error: unknown) => void) {
     this.#image = image
@@ -51,7 +51,7 @@ export class DelayedFlush {
   }
 }
 
-/** Reports an exception as uncaught, for nobody waits for it. */
+/** Reports an exception as uncaught, because no caller waits for it. */
 export function reportUncaught(error: unknown): void {
   queueMicrotask(() => {
     throw error

@@ -56,7 +56,7 @@ export interface MountOptions {
   /** The module, for programs that map the disk into memory. Without it, mapping fails with ENODEV. */
   readonly module?: EmscriptenMemory | undefined
   /**
-   * How long the image waits behind a write before it is flushed, in milliseconds: most programs never call `fsync`.
+   * How long after a write the image is flushed, in milliseconds: most programs never call `fsync`.
    * Default: 1000.
    */
   readonly flushDelay?: number | undefined
@@ -84,7 +84,7 @@ const shared = 1
 
 /**
  * Puts the disk of an image into an Emscripten file system as a file, without holding it in memory. Reads and writes go to
- * the image at once. It is flushed by `fsync`, by `close`, and a second behind a write.
+ * the image at once. It is flushed by `fsync`, by `close`, and a second after a write.
  *
  * ```ts
  * const image = await Qcow2.open(opfs('dos.qcow2'), { writable: true }) // in the emulator's worker

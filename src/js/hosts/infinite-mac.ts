@@ -10,7 +10,7 @@ import { DelayedFlush, delay, reportUncaught } from './delayed-flush.js'
 
 /** How {@link infiniteMacDisk} flushes. */
 export interface InfiniteMacOptions {
-  /** How long the disk waits behind a write before it flushes the image, in milliseconds. Default: 1000. */
+  /** How long after a write the disk flushes the image, in milliseconds. Default: 1000. */
   readonly flushDelay?: number | undefined
   /** Called with what a flush of the disk's own throws. Without it, the error is reported as uncaught. */
   readonly onError?: ((error: unknown) => void) | undefined

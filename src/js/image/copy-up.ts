@@ -88,7 +88,7 @@ async function* pieces(source: Source, signal: AbortSignal): AsyncGenerator<Piec
   }
 }
 
-/** The error where nobody can say whether snapshots need the backing file. */
+/** The error if it is unknown whether snapshots need the backing file. */
 export function neededBySnapshots(): Qcow2Error {
   return new Qcow2Error('BACKING_NEEDED', 'Snapshots may need the backing file; delete them first.')
 }

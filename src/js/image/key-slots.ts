@@ -14,7 +14,7 @@ export interface KeySlotOptions extends KeyOptions, LongOptions {}
  * are numbered from 0.
  *
  * What changes them is durable when it is done, and an interruption leaves the passphrases of before or those of after. It
- * needs an image that is open for writing. The image's data is not touched: who has a copy of the file from before can
+ * needs an image that is open for writing. The image's data is not touched: the owner of an older copy of the file can
  * still open that by the old passphrases.
  */
 export class KeySlots {

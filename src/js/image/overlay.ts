@@ -170,8 +170,8 @@ async function look(base: Storage, options: OverlayOptions): Promise<Seen> {
 }
 
 /**
- * True if there is no overlay yet. What is left where making one, `blank`, was cut short is removed, by whoever has the file: the
- * first bytes of an image are written last.
+ * True if there is no overlay yet. If a crash cut the creation of one short, its remains are removed: the first bytes of an image
+ * are written last, so that what lacks them is no image. `blank` makes the whole file of a new overlay.
  */
 async function isMissing(
   local: WritableStorage,

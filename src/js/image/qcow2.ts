@@ -83,7 +83,7 @@ export class Qcow2 extends ImageDisk implements WritableDisk {
    * when the options don't fit together.
    *
    * @param target where the image file is to be: a file handle, `memory()`, `nodeFile(path, { writable: true, create: true })`,
-   * or a storage of your own. It must be empty, but for {@link CreateOptions.overwrite}.
+   * or a storage of your own. It must be empty, unless {@link CreateOptions.overwrite} is given.
    * @throws {@link Qcow2Error} `BAD_OPTIONS` for what the format doesn't have, `INVALID_ARGUMENT`, `NOT_EMPTY`, `READ_ONLY`,
    * `QUOTA`, `STORAGE`, `IN_USE`, and with a backing file what opening leads to; or the signal's reason.
    */
@@ -147,7 +147,7 @@ export class Qcow2 extends ImageDisk implements WritableDisk {
   }
 
   /**
-   * Writes clusters that are compressed already, one behind the other; those of length 0 stay as they are.
+   * Writes clusters in a row that are compressed already. Those of length 0 stay as they are.
    *
    * @internal
    */
@@ -265,7 +265,7 @@ export class Qcow2 extends ImageDisk implements WritableDisk {
   }
 
   /**
-   * Checks the image as `qemu-img check` does: whether its reference counts, flags and tables agree. Where it is open for
+   * Checks the image as `qemu-img check` does: whether its refcounts, flags and tables agree. Where it is open for
    * writing it is flushed before, and no cluster is allocated meanwhile.
    *
    * @throws {@link Qcow2Error} what reading leads to, and where it is open for writing what {@link Qcow2.flush} rejects with;
@@ -303,7 +303,7 @@ export class Qcow2 extends ImageDisk implements WritableDisk {
 
   /**
    * Closes this handle. What is in flight, and all that is asked later, fails with code `CLOSED`; await your writes before.
-   * Where the image is open for writing, what was written is made durable, and reference counts are brought up to date: an
+   * Where the image is open for writing, what was written is made durable, and refcounts are brought up to date: an
    * image that is never closed is as after a crash. The storages are closed with the last handle on the image: snapshots
    * that are open keep them. A second call waits for the first.
    *

@@ -49,7 +49,7 @@ export class Snapshots {
    *
    * @param name at most 255 bytes of UTF-8; several may have the same.
    * @returns what is listed of it, with its new id.
-   * @throws {@link Qcow2Error} `REFCOUNT_LIMIT` where the image's reference counts are too narrow, `NO_SNAPSHOTS`,
+   * @throws {@link Qcow2Error} `REFCOUNT_LIMIT` if the image's refcounts are too narrow, `NO_SNAPSHOTS`,
    * `TOO_MANY_SNAPSHOTS`, `BAD_SNAPSHOT_NAME`, and what {@link Qcow2.write} rejects with.
    */
   async create(name: string, options: SnapshotOptions = {}): Promise<Snapshot> {
@@ -98,7 +98,7 @@ export class Snapshots {
   }
 }
 
-/** Writes a VM state behind the disk, before the snapshot that is to have it is taken; returns its length. */
+/** Writes a VM state past the end of the disk, before the snapshot that has it is created. Returns its length. */
 async function writeVmState(handle: Handle, options: SnapshotOptions): Promise<number> {
   const { vmState } = options
   const [signal, onVmState] = [signalIn(options), callback(options.onVmState, 'onVmState')]

@@ -35,7 +35,7 @@ export interface BestStorage {
   readonly kind: 'opfs' | 'idb'
 }
 
-/** Finds out what this browser has. It is tried where that is the only way to know, but nothing is left behind. */
+/** Finds out what this browser has. It is tried where that is the only way to know, and everything is removed again. */
 export async function capabilities(): Promise<Capabilities> {
   const { navigator, indexedDB } = globalThis
   const handles = globalThis as { showOpenFilePicker?: unknown; FileSystemFileHandle?: { prototype: object } }

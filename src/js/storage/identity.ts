@@ -76,7 +76,7 @@ function nameOf(identity: string): string {
   return at < 0 ? identity : identity.slice(0, at)
 }
 
-/** What an identity says of the file's state: all behind its last number sign, because the name may have some too. */
+/** The part of an identity about the file's state: all after its last number sign, because the name may have some too. */
 function stateOf(identity = ''): URLSearchParams {
   const at = identity.lastIndexOf('#')
   return new URLSearchParams(at < 0 ? '' : identity.slice(at + 1))

@@ -22,7 +22,7 @@ export interface ClaimOptions {
    */
   readonly onTakeOver?: ((user: StorageUser) => void | Promise<void>) | undefined
   /**
-   * Gives up waiting for the other; the storage's opening then rejects with the signal's reason, and that of an image with code
+   * Stops waiting for the other user; the storage's opening then rejects with the signal's reason, and that of an image with code
    * `STORAGE`, and the reason as its `cause`. So does the signal of an image's own opening, which then rejects with its reason.
    */
   readonly signal?: AbortSignal | undefined
@@ -63,7 +63,7 @@ export function claimOfPage<O extends ClaimOptions>(claim: O): O {
 type Kind = 'opfs' | 'idb'
 
 /**
- * Takes a file for oneself, or together with others who want it `shared`, among all tabs and workers of the origin, until
+ * Locks a file for one user, or together with other users that want it `shared`, among all tabs and workers of the origin, until
  * it is let go, or until the tab is gone. Where there are no Web Locks (without HTTPS) nothing is taken.
  *
  * @param opening aborts when the file is not wanted any more.
@@ -110,7 +110,7 @@ function hold(name: string, options: LockOptions): Promise<Unlock | undefined> {
   })
 }
 
-/** Those who let go when they are asked say so by one more lock, which ends with them. */
+/** A user that releases the file on request holds one more lock to announce that; the lock ends with the user. */
 function willingness(name: string): string {
   return `${name} (lets go)`
 }
@@ -124,8 +124,8 @@ async function isWilling(name: string): Promise<boolean> {
 const pause = 1000
 
 /**
- * Asks for a file until it is let go: again and again, for its owner may not be ready to let go yet, or be another by now, who
- * got it first. `undefined` if that one is not willing.
+ * Asks for a file until it is released: again and again, because the owner may not be ready yet, or another user may have got the file
+ * first. Returns `undefined` if that user does not release it.
  */
 async function wait(
   name: string,
@@ -156,7 +156,7 @@ async function wait(
 
 async function listen(name: string, onTakeOver: () => void | Promise<void>, unlock: Unlock): Promise<Unlock> {
   const channel = new BroadcastChannel(name)
-  /** Those who have been heard. */
+  /** The users that have answered. */
   const heard = new Set<string>()
   channel.onmessage = async ({ data: asker }) => {
     if (heard.has(asker)) return
@@ -171,7 +171,7 @@ async function listen(name: string, onTakeOver: () => void | Promise<void>, unlo
   const unwilling = await hold(willingness(name), { mode: 'shared' })
   return async () => {
     channel.close()
-    // Both at once: who finds that nobody lets the file go, and it is not free, gives up.
+    // Both together: if no user releases the file, and it is not free, the wait ends.
     await Promise.all([unwilling?.(), unlock()])
   }
 }

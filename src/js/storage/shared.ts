@@ -17,7 +17,7 @@ interface Session<T> {
 
 /**
  * Something that is open while at least one image uses it: opened for the first, closed after the last. Where a user's signal
- * aborts, that one doesn't wait for the opening; where nobody is left who waits, the opening itself is aborted.
+ * aborts, that one doesn't wait for the opening; if no user is left that waits, the opening itself is aborted.
  */
 export class Shared<T> {
   readonly #open: (signal: AbortSignal) => Promise<T>
@@ -81,7 +81,7 @@ export class Shared<T> {
     return session
   }
 
-  /** All of a session as one user. Who has opened it without an image has the storage itself closed. */
+  /** All of a session as one user. A user that opened it without an image has the storage itself closed. */
   #userOf(openers: ReadonlySet<StorageUser>): StorageUser {
     const all = () => [...openers].filter((each) => !each.closed)
     return {

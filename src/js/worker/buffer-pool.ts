@@ -17,7 +17,7 @@ export class BufferPool {
     return this.#buffers.splice(index, 1)[0]
   }
 
-  /** Keeps memory that nobody looks at any more; what was kept longest makes room for it. */
+  /** Keeps memory that is not used any more; what was kept longest makes room for it. */
   keep(buffer: ArrayBuffer): void {
     // Memory of no bytes would never be dropped for others.
     if (buffer.byteLength === 0) return

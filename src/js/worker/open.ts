@@ -63,7 +63,7 @@ async function keep(
   try {
     for (const each of [storage, data]) if (isStorage(each)) objects.claim(each, use)
     const answers = dataFileAnswers(options, (answer) => objects.claim(answer, use))
-    // First of all, for a user who is to be asked has just clicked.
+    // First of all: the browser may have to ask the user, which it does only shortly after a click.
     const [file, rest] = [await objects.pack(storage, signal), await objects.pack({ ...options, ...answers }, signal)]
     await unlessAborted(load(client), signal)
     try {

@@ -61,7 +61,7 @@ export class Proxies {
 
   #invoke(callback: number, args: readonly unknown[], numbers: number[]): Promise<unknown> {
     const answer = this.#page.call('invoke', [callback, args]).then((packed) => this.unpack(packed, numbers))
-    // Whoever calls it only to tell something doesn't look at the answer.
+    // A caller that only reports something does not look at the answer.
     answer.catch(() => {})
     return answer
   }

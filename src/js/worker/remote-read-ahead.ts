@@ -12,11 +12,11 @@ interface Piece extends Bytes {
   readonly settled: Promise<void>
   /** How many need it: its reader, and each read that waits for it. */
   held: number
-  /** Aborts it: done when nobody needs it any more. */
+  /** Aborts it when it is no longer needed. */
   readonly abort: AbortController
 }
 
-/** Whoever goes through the disk from front to back: each read begins where the one before has ended. */
+/** A sequence of reads through the disk from front to back: each begins where the one before ended. */
 interface Reader {
   /** Where its last read ended; missing before its first. */
   next: number | undefined
@@ -63,7 +63,7 @@ export class ReadAhead {
     const range = { start: offset, end: offset + length }
     const reader = this.#take(offset)
     const pieces = reader.pieces.filter(({ start }) => start < range.end)
-    // Before anything ahead is asked for, which nobody waits for yet.
+    // Before anything ahead is asked for: no read waits for that yet.
     const outcome = covers(pieces, range)
       ? this.#serve(pieces, offset, target, signal)
       : this.#read(offset, target, signal)
@@ -73,7 +73,7 @@ export class ReadAhead {
     return outcome
   }
 
-  /** Ends what nobody waits for, and forgets what is here. */
+  /** Aborts everything that is read ahead, and drops what is here. */
   end(): void {
     for (const reader of [...this.#readers]) this.#leave(reader)
   }

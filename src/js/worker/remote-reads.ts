@@ -49,7 +49,7 @@ export class Reads {
     return this.#port.call('giveOfImage', [this.#image, offset, length], { signal })
   }
 
-  /** Takes an array back that was fetched, and that nobody looks at any more. */
+  /** Takes back an array that was fetched, and that is not used any more. */
   reuse(bytes: Uint8Array<ArrayBuffer>): void {
     this.#buffers.keep(bytes.buffer)
   }

@@ -3,8 +3,8 @@ import { codeOf, Qcow2Error, wordsOf } from '../errors.js'
 import { isWritable, type Storage, type StorageOpenOptions } from './contract.js'
 
 /**
- * Makes a storage ready. It may take as long as another tab, or a server, likes: where `signal` aborts before, nobody waits for
- * it, and it is closed as soon as it is ready.
+ * Makes a storage ready. It may take as long as another tab, or a server, likes: if `signal` aborts before, the caller does not
+ * wait, and the storage is closed as soon as it is ready.
  *
  * @param failed called when it is clear that it is not in use.
  */

@@ -16,8 +16,8 @@ const storages: Users<Storage> = new WeakMap()
 const files: Users<string> = new Map()
 
 /**
- * Takes a storage for an image, until `disclaim`. One that is written is nobody else's: of two images that write to one
- * file, or of which one writes, none would be left whole.
+ * Takes a storage for an image, until `disclaim`. A storage that is written has one user: two images that use one file, and
+ * write to it, would corrupt each other.
  */
 export function claim(storage: Storage, use: Use): void {
   if (take(storages, storage, use)) return

@@ -40,7 +40,7 @@ export interface SyncStorage {
   /**
    * Fills `into` with the bytes at `offset`, all of it or an exception; past the end is an exception.
    *
-   * `into` is a view on the memory of WebAssembly, or on an array that somebody reads into, valid only during the call: write
+   * `into` is a view on the memory of WebAssembly, or on an array of the caller's, valid only during the call: write
    * to it, don't keep it, and call no method of an image meanwhile.
    */
   readSync(offset: number, into: Uint8Array): void
@@ -68,7 +68,7 @@ export interface AsyncStorage {
    * Resolves with exactly the `length` bytes at `offset`, or rejects; past the end is a rejection. The caller doesn't
    * change the array that it gets.
    *
-   * `signal` aborts when nobody waits for the answer any more: then any answer does.
+   * `signal` aborts when the answer is no longer needed: then any answer does.
    */
   read(offset: number, length: number, options: { readonly signal: AbortSignal }): Promise<Uint8Array>
   /**
@@ -117,7 +117,7 @@ export interface WritableAsyncStorage extends AsyncStorage {
    * Puts `bytes` at `offset`, all of them or a rejection. Past the end the storage grows, and what lies between the old end
    * and `offset` reads as zeros.
    *
-   * `bytes` is the storage's own: nobody else changes the array, and it may be kept, or transferred.
+   * `bytes` belongs to the storage: the caller does not change the array, so the storage may keep or transfer it.
    */
   write(offset: number, bytes: Uint8Array<ArrayBuffer>, options: { readonly signal: AbortSignal }): Promise<void>
   /** Makes the storage `size` bytes long: cuts it, or lets it grow with zeros. */
@@ -156,7 +156,7 @@ export interface KeepingStorage extends AsyncStorage {
   readKept(offset: number, into: Uint8Array): boolean
   /** As `read`, into an array of the caller's; `INVALID_ARGUMENT` if that is given away before. */
   readInto(offset: number, into: Uint8Array, options: Abortable): Promise<void>
-  /** What it fetches from, for those who fetch ahead themselves; only if that gives arrays away. */
+  /** The storage below, for callers that read ahead themselves. Missing unless that storage gives its arrays away. */
   readonly giver: GivingStorage | undefined
 }
 
@@ -182,7 +182,7 @@ export function isKeeping(storage: Storage): storage is KeepingStorage {
   return 'readKept' in storage
 }
 
-/** True if the arrays of `storage` are for those who ask for them. */
+/** True if the arrays that `storage` returns belong to the caller. */
 export function isGiving(storage: Storage): storage is GivingStorage {
   return 'gives' in storage
 }

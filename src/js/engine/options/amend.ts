@@ -9,11 +9,11 @@ export interface AmendOptions extends RequestOptions, WorkerOptions {
    * zeros. An image that uses what only version 3 has is refused; bitmaps are dropped.
    */
   readonly version?: 2 | 3 | undefined
-  /** Whether programs may write reference counts late, and mark the image as dirty meanwhile. */
+  /** Lets programs write refcounts late: the image is marked as dirty until they have. */
   readonly lazyRefcounts?: boolean | undefined
-  /** The width of a reference count in bits: a power of two up to 64. Where a count doesn't fit, nothing is changed. */
+  /** The width of a refcount in bits: a power of two up to 64. If a refcount does not fit, nothing changes. */
   readonly refcountBits?: number | undefined
-  /** The backing file to record, of which nothing is read; `null`: none, so that what isn't allocated reads as zeros. */
+  /** The backing file to record; it is not opened. `null` records none: clusters that are not allocated then read as zeros. */
   readonly backing?: AmendBacking | null | undefined
   /** The external data file to record, in an image that has one; nothing is read of it. */
   readonly dataFile?: AmendDataFile | undefined

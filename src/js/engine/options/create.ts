@@ -13,9 +13,9 @@ export interface CreateOptions extends WorkerOptions, Pick<LongOptions, 'onProgr
   readonly version?: 2 | 3 | undefined
   /** The size of a cluster in bytes: a power of two from 512 to 2 MiB. Default: 64 KiB. */
   readonly clusterSize?: number | undefined
-  /** The width of a reference count in bits: a power of two up to 64. Default: 16. */
+  /** The width of a refcount in bits: a power of two up to 64. A refcount counts how often the disk and its snapshots use a cluster. Default: 16. */
   readonly refcountBits?: number | undefined
-  /** Lets reference counts be written late, so that the image has to be repaired when it wasn't closed. Default: false. */
+  /** Writes refcounts late: faster, but the image has to be repaired if it was not closed. Default: false. */
   readonly lazyRefcounts?: boolean | undefined
   /** Divides clusters into 32 subclusters each, which are allocated on their own. Default: false. */
   readonly extendedL2?: boolean | undefined
@@ -40,7 +40,7 @@ export interface CreateOptions extends WorkerOptions, Pick<LongOptions, 'onProgr
   readonly cache?: CacheMode | undefined
   /** Memory for what was read before, in bytes. */
   readonly cacheSize?: CacheSize | undefined
-  /** Gives up; it then rejects with the signal's reason, and the storage holds no image, or not all of one. */
+  /** Aborts the creation, which then rejects with the signal's reason. The storage then holds no image, or not all of one. */
   readonly signal?: AbortSignal | undefined
 }
 

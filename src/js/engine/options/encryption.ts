@@ -27,7 +27,7 @@ export interface LuksOptions extends KeyOptions {
 
 /**
  * QEMU's legacy method, for programs that know no other: **it is not safe**. The first 16 bytes of the passphrase are the key of
- * AES-128 in CBC mode. It can't be changed, a wrong one is not noticed, and who can write to the file can change the data.
+ * AES-128 in CBC mode. It can't be changed, a wrong one is not noticed, and anyone with write access to the file can change the data.
  * QEMU's own system emulators refuse such images.
  */
 export interface LegacyAesOptions {
@@ -37,7 +37,7 @@ export interface LegacyAesOptions {
   readonly passphrase: Passphrase
 }
 
-/** How much work it is to try a passphrase, for who knows it and for who guesses. */
+/** How much work each try of a passphrase is: for the owner, and for an attacker. */
 export interface KeyOptions {
   /** The number of iterations, at least 1000. Default: 1,000,000, which is about half a second. */
   readonly iterations?: number | undefined

@@ -79,7 +79,7 @@ function dataFileStorage(
   }
 }
 
-/** Where the bytes of a data file are, of which more may be known. */
+/** Where the bytes of a data file are. */
 function bytesOf(file: Source | DataFile): Source {
   return isDataFile(file) ? file.storage : file
 }

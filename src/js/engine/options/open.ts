@@ -9,16 +9,16 @@ import type { Passphrase, PassphraseResolver } from './passphrase.js'
 /** Where the engine runs. */
 export interface WorkerOptions {
   /**
-   * Runs the engine in a worker, so that it never holds up the page: in the one that the package starts for all who want it,
-   * which ends some seconds after the last of them, or in one of your own, whose script imports `qcow2-web/worker`. Default: false.
+   * Runs the engine in a worker, so that it never blocks the page. `true` uses one worker of the package for all images; it ends some
+   * seconds after the last image is closed. Or pass a worker of your own, whose script imports `qcow2-web/worker`. Default: false.
    *
-   * All is the same there, but for the synchronous methods, which throw `NOT_SYNC`. Storages of `blob`, `fileHandle`, `http`
+   * Everything works as on the page except the synchronous methods, which throw `NOT_SYNC`. Storages of `blob`, `fileHandle`, `http`
    * (without `fetchFn`), `idb` and `opfs`, with `readAhead` and `prefetched` over them, are opened in the worker; all others,
    * such as `memory`, `draft` and your own, stay on the page, and the worker asks for what it needs of them; what they throw
    * comes back as a copy. If the worker ends before its time, what is asked of it fails with code `WORKER_DIED`; so it does if
    * it does not answer within a minute, for it may have ended before it began.
    *
-   * An image that is not opened for writing is read ahead of whoever reads it in order, by less than 1 MiB; not of its streams.
+   * An image that is not open for writing is read ahead of sequential reads, by less than 1 MiB. Streams read ahead on their own.
    *
    * @throws {@link Qcow2Error} `INVALID_ARGUMENT` where there are no workers, as in Node.
    */
@@ -40,8 +40,8 @@ export interface OpenOptions extends WorkerOptions {
    * Opens the image for writing too: then its storage, and its data file's, must be writable. Backing files are only read.
    * Default: false.
    *
-   * Nobody else may write to the storage, or read it through another image, while the image is open. An image that is
-   * marked as corrupt is refused; reference counts that were left behind by a crash are rebuilt.
+   * While the image is open, nothing else may write to the storage, or read it through another image. An image that is
+   * marked as corrupt is refused. If a crash left refcounts that are out of date, they are rebuilt.
    */
   readonly writable?: boolean | undefined
   /**
@@ -76,7 +76,7 @@ export interface OpenOptions extends WorkerOptions {
   readonly maxIterations?: number | undefined
   /** Memory for what was read before, in bytes, for each file of the chain. */
   readonly cacheSize?: CacheSize | undefined
-  /** Gives up opening; it then rejects with the signal's reason. */
+  /** Aborts the opening, which then rejects with the signal's reason. */
   readonly signal?: AbortSignal | undefined
 }
 
@@ -117,7 +117,7 @@ export interface CacheSize {
 
 /** How {@link Qcow2.resize} resizes. */
 export interface ResizeOptions extends RequestOptions {
-  /** Lets the disk become smaller: what it holds behind its new end is lost. Default: false. */
+  /** Lets the disk become smaller: the data past its new end is lost. Default: false. */
   readonly shrink?: boolean | undefined
   /** What of a new part is allocated at once, as in {@link CreateOptions.preallocation}. Default: `off`, nothing. */
   readonly preallocation?: 'off' | 'metadata' | 'full' | undefined

@@ -66,7 +66,7 @@ async function* partsOf(disk: ServedDisk, { start, end }: ByteRange, signal: Abo
   }
 }
 
-/** A stream that reads the next part when one is taken; `abort` stops a read when nobody wants it any more. */
+/** A stream that reads the next part when one is taken; `abort` stops a read that is no longer needed. */
 async function streamed(
   parts: Parts,
   abort: AbortController,

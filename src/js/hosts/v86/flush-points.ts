@@ -5,7 +5,7 @@ const quietBehindGuest = 1000
 /** How long a write waits for a flush at most, while others follow it, in milliseconds. */
 const longest = 2000
 
-/** The moments at which a disk flushes without being asked: behind a burst of writes, and when the page may end. */
+/** The moments at which a disk flushes without being asked: after a burst of writes, and when the page may end. */
 export class FlushPoints {
   /** True for a guest that has flushed its drive. */
   guestFlushes = false

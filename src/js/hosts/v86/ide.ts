@@ -254,7 +254,7 @@ export function failCommand(drive: Drive, kind: 'read' | 'write' | 'flush', sign
   if (drive.is_atapi) {
     drive.atapi_check_condition_response(sense.mediumError, sense.unrecoveredRead)
   } else {
-    // The driver gives up at once on uncorrectable data, and sends all other failed reads and writes again and again.
+    // The guest's driver does not repeat a read of uncorrectable data. It repeats all other failed reads and writes.
     drive.error_reg = kind === 'flush' ? errorBit.abort : errorBit.uncorrectable
     drive.status_reg = status.error
     drive.data_pointer = 0

@@ -116,7 +116,7 @@ async function apply(
     try {
       await disk.exclusive(() => disk.image.snapshots.apply(id))
     } catch (error) {
-      // The first one is all or nothing. Behind it, the running machine no longer fits its disks.
+      // The first one is all or nothing. After it, the running machine no longer fits its disks.
       if (index > 0) keepPaused()
       throw error
     }

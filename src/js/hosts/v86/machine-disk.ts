@@ -27,6 +27,6 @@ export interface MachineDisk {
 
 /** What a state of the machine records of a disk. */
 export interface DiskRecord {
-  /** The save that the disk's next state belongs to, whose snapshot somebody else takes or applies. */
+  /** The save that the disk's next state belongs to, whose snapshot another part of the package creates or applies. */
   managed: string | undefined
 }

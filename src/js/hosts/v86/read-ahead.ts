@@ -16,14 +16,14 @@ interface Window {
 }
 
 /**
- * Reads ahead of a guest that reads one range behind the other, as boot loaders do, and programs that read files.
+ * Reads ahead of a guest that reads one range after the other, as boot loaders do, and programs that read files.
  *
  * Each answer that v86 has to wait for costs it a turn of the page's event loop, and of the worker that wakes it: for many small
  * reads that is more time than the reading itself. What was read ahead is answered at once.
  */
 export class ReadAhead {
   readonly #image: Qcow2
-  /** In the order of the disk, one behind the other; what was read behind the guest is dropped. */
+  /** In the order of the disk, without gaps. What the guest has passed is dropped. */
   #windows: Window[] = []
   /** Where the last read ended. */
   #end = -1

@@ -7,7 +7,7 @@ const version = 1
 /**
  * What a state of the machine records of a disk, instead of its contents: the snapshot that has them.
  *
- * v86 asks for it without waiting. So the snapshot is only queued here: it is taken behind the guest's requests so far, and
+ * v86 asks for it without waiting. So the snapshot is only queued here: it is created after the guest's requests so far, and
  * before all later ones. A disk that is not writable is known by its size and a checksum of its first bytes.
  */
 export class StateRecord implements DiskRecord {

@@ -1,6 +1,6 @@
 /** The part of v86's processor that lets it sleep, under v86's own names. */
 export interface RestingCpu {
-  /** One byte: 1 while the processor waits for an interrupt. v86 has it behind a proxy, which is no array. */
+  /** One byte: 1 while the processor waits for an interrupt. v86 wraps it in a proxy, which is no array. */
   readonly in_hlt: { 0: number }
   /** Lets the emulator run at once, should it wait. */
   stop_idling(): void

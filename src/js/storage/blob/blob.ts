@@ -14,7 +14,7 @@ export interface BlobOptions {
   readonly sync?: boolean | undefined
   /**
    * How much to fetch ahead and to keep, or false to pass each request on as it is. Default: the defaults of
-   * {@link ReadAheadOptions}, of which at most 16 MiB of memory come.
+   * {@link ReadAheadOptions}, which keep at most 16 MiB in memory.
    */
   readonly readAhead?: ReadAheadOptions | false | undefined
 }

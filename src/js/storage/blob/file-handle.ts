@@ -124,7 +124,7 @@ class HandleStore implements Store {
   }
 }
 
-/** Nobody can take a question back that the user was asked: where `signal` aborts, the answer is not waited for. */
+/** A question to the user cannot be withdrawn: if `signal` aborts, the answer is ignored. */
 async function permit(
   handle: FileSystemFileHandle & Permissions,
   mode: 'read' | 'readwrite',

@@ -141,7 +141,7 @@ export class AsyncReadAhead implements KeepingStorage {
       return Promise.resolve(take(parts))
     }
     if (parts.length > 0 || this.#turn) return this.#later(range, parts, options, take)
-    // Where nothing of it is here, and nobody has asked before in this turn, the storage is asked before anything else.
+    // If nothing of it is here, and this is the first request of the turn, the storage is asked before anything else.
     return this.#later(range, [this.#fetch(this.#segments.widen(range, this.#blocks(range)))], options, take)
   }
 
@@ -297,7 +297,7 @@ export class AsyncReadAhead implements KeepingStorage {
   #lost(fetch: Fetch, error: unknown): void {
     this.#inFlight -= fetch.end - fetch.start
     this.#segments.delete(fetch)
-    // Where nobody waits, nobody hears of it: those who come to need these bytes ask for them again.
+    // If no request waits, the error is dropped: a request that needs these bytes later asks for them again.
     for (const request of fetch.requests.splice(0)) this.#fail(request, error)
   }
 

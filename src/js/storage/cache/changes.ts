@@ -7,7 +7,7 @@ export interface Span {
   readonly end: number
 }
 
-/** A piece of the file, of which some bytes were written. */
+/** A part of the file with some written bytes. */
 interface Chunk {
   readonly bytes: Uint8Array<ArrayBuffer>
   /** Which, in order; they neither overlap nor touch. */

@@ -62,7 +62,7 @@ export function recorded(storage: AsyncStorage): Recorded {
  *
  * Parts that lie near each other come together, whenever they are needed; what a reader needs before its turn comes at once.
  * It goes no further ahead than `ahead`, so where a reader leaves the path of the list, it stops. A part that can't be fetched
- * is skipped, and left to those who need it; after several in a row it waits until the reader asks for something.
+ * is skipped, and left to the requests that need it; after several in a row it waits until the reader asks for something.
  *
  * @throws {@link Qcow2Error} `INVALID_ARGUMENT` if the list is none, or `storage`, or if that is a synchronous one.
  */
@@ -173,7 +173,7 @@ class Run {
   /** The next piece. */
   #next = 0
   #inFlight = 0
-  /** How many bytes of what was begun nobody has needed yet. */
+  /** How many bytes of what was begun have not been needed yet. */
   #unread = 0
   /** How many pieces failed since the last one that came, or since the reader asked for something. */
   #failures = 0

@@ -154,7 +154,7 @@ export function addressOf(url: string | URL): string {
   return address.href
 }
 
-/** What is kept of which files, by address. */
+/** The kept ranges of each file, by address. */
 export async function keptFiles(): Promise<KeptFile[]> {
   const sizes = new Map<string, number>()
   await withDatabase(async (database) => {
@@ -199,7 +199,7 @@ async function withDatabase(use: (database: IDBDatabase) => Promise<void>): Prom
   }
 }
 
-/** The keys of all states of a file but one; an array is behind all texts and numbers. */
+/** The keys of all states of a file but one; an array sorts after all texts and numbers. */
 function otherStates({ url, validator }: CachedFile): IDBKeyRange[] {
   return [IDBKeyRange.bound([url], [url, validator], false, true), IDBKeyRange.bound([url, validator, []], [url, []])]
 }

@@ -20,7 +20,7 @@ const MiB = 1024 * KiB
  *
  * A sequential reader finds its bytes fetched ahead, in windows that grow while it goes on; random requests fetch
  * little more than they ask for. What was fetched is kept within a budget; requests for bytes that are on their way
- * wait for these; requests that nobody waits for any more are aborted.
+ * wait for these; requests that are no longer needed are aborted.
  *
  * @param storage what is read; it must not change meanwhile, so the result can't be written. Opened and closed with it.
  * @throws {@link Qcow2Error} `INVALID_ARGUMENT` if `storage` is none, or an option is not a number of bytes.

@@ -2,7 +2,7 @@
 export interface Segment extends Bytes {
   /** How many requests hold it, to wait for its bytes or to copy them. */
   held: number
-  /** True once it has been dropped; only those who hold it still know it. */
+  /** True once it has been dropped; only the requests that hold it still refer to it. */
   dropped: boolean
 }
 
@@ -30,9 +30,9 @@ export class Segments<S extends Segment> {
   readonly #budget: number
   /** By offset. */
   readonly #sorted: S[] = []
-  /** Those that are here and that nobody holds, the least recently used first. */
+  /** Those that are here and that no request holds, the least recently used first. */
   readonly #used = new Set<S>()
-  /** Those of them that a sequential reader left behind: nobody is likely to come back, so they go first. */
+  /** Those of them that a sequential reader has passed: they are unlikely to be read again, so they go first. */
   readonly #passed = new Set<S>()
   #size = 0
 

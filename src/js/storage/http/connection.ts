@@ -177,12 +177,12 @@ async function upTo(
   return done === most ? bytes : bytes.slice(0, done)
 }
 
-/** What an answer says, for those who judge it. */
+/** The parts of a response that are checked. */
 export function answerOf(response: Response): Answer {
   return { status: response.status, header: (name) => response.headers.get(name) }
 }
 
-/** Lets the connection go on which nobody wants the rest of an answer. */
+/** Releases the connection of a response whose rest is not needed. */
 export function discard(response: Response): void {
   // It may be consumed or broken already.
   response.body?.cancel().catch(() => {})
@@ -206,7 +206,7 @@ async function whole(access: HttpAccess, response: Response, watch: Watch): Prom
   return { file: remoteFile(response, bytes.length), here: new Blob([bytes as BlobPart]) }
 }
 
-/** Asks for the length alone; where that is refused, for everything, of which nothing is waited for but the length. */
+/** Asks for the length alone. If that is refused, asks for everything, and waits for nothing except the length. */
 async function measure(access: HttpAccess, watch: Watch): Promise<number> {
   const byHead = lengthBy('HEAD', access, watch).catch(() => {
     watch.signal.throwIfAborted()
@@ -257,7 +257,7 @@ async function download({ onProgress }: HttpAccess, response: Response, watch: W
 
 /** Throws unless all that was announced has come. */
 function checkAnnounced(done: number, announced: number, response: Response): void {
-  // Other origins don't show whether an answer is compressed; there the browser alone sees to it that all of it comes.
+  // Other origins don't show whether an answer is compressed; there only the browser can check that all of it arrives.
   if (done < announced && response.type !== 'cors') throw cut(done, { start: 0, end: announced })
 }
 

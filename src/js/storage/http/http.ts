@@ -28,7 +28,7 @@ export interface HttpOptions {
   readonly fetchFn?: ((url: string, init: RequestInit) => Promise<Response>) | undefined
   /**
    * How much to fetch ahead and to keep, or false to pass each request on as it is. Default: as
-   * {@link ReadAheadOptions} says, but for `block` and `gap`, which are 256 KiB.
+   * {@link ReadAheadOptions} says, except `block` and `gap`, which are 256 KiB.
    */
   readonly readAhead?: ReadAheadOptions | false | undefined
   /**
@@ -49,8 +49,8 @@ export interface HttpOptions {
   /** The pause before the first retry in milliseconds; each is twice as long as the one before. Default: 250. */
   readonly retryDelay?: number | undefined
   /**
-   * How long a server may send nothing before a request is given up, in milliseconds; 0: as long as the browser lets it. A slow
-   * server, from which something comes all the while, is not given up. The request is sent once more, even if `retries` says
+   * How long a server may send nothing before a request is aborted, in milliseconds; 0: as long as the browser lets it. A slow
+   * server, which keeps sending something, is not aborted. The request is sent once more, even if `retries` says
    * more. With `sync` it is the time for the whole request, to which each 16 KiB add a second. Default: 30 seconds.
    */
   readonly timeout?: number | undefined
@@ -63,7 +63,7 @@ export interface HttpOptions {
   /** Called while the whole file is fetched; `total` grows with `done` if the server doesn't say how long it is. */
   readonly onProgress?: ((progress: Progress) => void) | undefined
   /**
-   * Gives up opening; that of an image then fails with code `STORAGE`, and the signal's reason as the `cause`. Reads have signals
+   * Aborts the opening: that of an image then fails with code `STORAGE`, and the signal's reason as the `cause`. Reads have signals
    * of their own, and so has the opening of an image.
    */
   readonly signal?: AbortSignal | undefined

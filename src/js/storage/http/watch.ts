@@ -3,7 +3,7 @@ import { silent } from './answer.js'
 
 /** An attempt to get something from a server. */
 export interface Watch {
-  /** Aborts when the caller gives up, and when the server has been silent for too long. */
+  /** Aborts when the caller aborts, and when the server has been silent for too long. */
   readonly signal: AbortSignal
   /** Says that something came from the server. */
   progress(): void

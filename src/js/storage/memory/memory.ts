@@ -38,7 +38,7 @@ export function memory(bytes?: Uint8Array | ArrayBuffer, options: MemoryOptions 
 }
 
 class WritableMemory implements Memory {
-  /** The file, and zeros behind it. */
+  /** The file, and zeros after it. */
   #bytes: Uint8Array
   #size: number
   /** The array was made here, so that it can be written. */

@@ -27,7 +27,7 @@ export interface NodeFileOptions {
 /**
  * A file of the file system, in Node, Deno or Bun. It is opened when an image is opened over it. A flush is `fdatasync`.
  *
- * Nobody else may change the file while it is in use. Within this thread that is seen to: opening fails with code `IN_USE` where
+ * Nothing else may change the file while it is in use. Within this thread that is checked: opening fails with code `IN_USE` if
  * another storage has the file, by whatever path, and one of the two may write. Where another program changes a file that is only
  * read here, reads fail with code `FILE_CHANGED`: each one that is asynchronous, and one with `sync` from a millisecond on. Requests
  * can't be cancelled: an aborted one ends in the background.
@@ -252,7 +252,7 @@ function tooShort(offset: number): Qcow2Error {
   return new Qcow2Error('FILE_CHANGED', 'The file is shorter than it was when it was opened.', { offset })
 }
 
-/** What is used of `node:fs`; spelled out so that nobody needs Node's types to use this package's. */
+/** What is used of `node:fs`; declared here so that users of this package's types do not need Node's. */
 interface NodeFs {
   readSync(fd: number, into: Uint8Array, start: number, length: number, position: number): number
   writeSync(fd: number, from: Uint8Array, start: number, length: number, position: number): number

@@ -76,12 +76,12 @@ export function hasAccessHandles(): boolean {
   return typeof FileSystemFileHandle === 'function' && 'createSyncAccessHandle' in FileSystemFileHandle.prototype
 }
 
-/** A handle to read with, beside others who only read. */
+/** A handle to read with, beside other readers. */
 async function readHandle(file: FileSystemFileHandle & AccessHandles): Promise<ReadHandle> {
   try {
     return await file.createSyncAccessHandle({ mode: 'read-only' })
   } catch (error) {
-    // Where browsers don't know modes, the first who reads has the handle for itself. That nobody writes, the lock tells.
+    // Browsers without modes give the handle to the first reader alone. The lock ensures that there is no writer.
     if (!isInUse(error) || hasModes()) throw error
     return sliced(await file.getFile())
   }

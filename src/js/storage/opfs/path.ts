@@ -46,7 +46,7 @@ export async function translated<T>(path: string, work: () => Promise<T>): Promi
   }
 }
 
-/** Whether somebody else has a file. */
+/** Returns whether the error says that another user has the file. */
 export function isInUse(error: unknown): boolean {
   return error instanceof DOMException && error.name === 'NoModificationAllowedError'
 }

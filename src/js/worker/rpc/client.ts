@@ -24,7 +24,7 @@ export interface PageMethods extends StorageMethods {
   invoke(callback: number, args: readonly unknown[]): unknown
 }
 
-/** How long the package's worker stays when nobody uses it any more, in milliseconds: to start one takes far longer than to open an image. */
+/** How long the package's worker stays after its last user, in milliseconds: to start one takes far longer than to open an image. */
 const idleTime = 5000
 
 /** How long a worker may take until it answers, in milliseconds: its script may come over a slow network. */
@@ -44,7 +44,7 @@ export class Client<M extends object = object> {
   /** The page's functions that the worker may call, by number. */
   readonly #functions = new Map<number, (...args: readonly unknown[]) => unknown>()
   readonly #worker: Worker
-  /** Nobody else's: the package ends it. */
+  /** Owned by the package, which ends it. */
   readonly #own: boolean
   /** The worker holds it for as long as it lives: nothing else tells of a worker that is gone. It may be gone before it does. */
   readonly #lock = globalThis.navigator?.locks ? `qcow2-web/worker/${crypto.randomUUID()}` : undefined
@@ -57,7 +57,7 @@ export class Client<M extends object = object> {
   #idle: ReturnType<typeof setTimeout> | undefined
   #numbers = 0
 
-  /** That of `worker`, or of the one that runs, or of a new one; whoever gets it calls `release` in the end. */
+  /** That of `worker`, or of the one that runs, or of a new one; the caller calls `release` in the end. */
   static acquire<M extends object>(worker?: Worker): Client<M> {
     const client = worker ? Client.#of(worker) : Client.#running()
     client.#users += 1
@@ -65,7 +65,7 @@ export class Client<M extends object = object> {
     return client as Client as Client<M>
   }
 
-  /** A worker of the package that nobody else uses; whoever gets it calls `release` in the end. */
+  /** A worker of the package for this user alone; the caller calls `release` in the end. */
   static start<M extends object>(): Client<M> {
     const client = new Client<M>(undefined)
     client.#users = 1
@@ -92,7 +92,7 @@ export class Client<M extends object = object> {
     this.#worker.addEventListener('message', ({ data }: MessageEvent<Message>) => {
       // A caller's own worker may say other things too.
       if (!data?.qcow2) return
-      // Those who use it go on as far as that goes; whoever comes next gets a new one.
+      // Its users go on as far as possible; the next user gets a new one.
       if (isEngineFailure(data) && Client.#shared === this) Client.#shared = undefined
       this.port.hear(data)
     })
@@ -123,7 +123,7 @@ export class Client<M extends object = object> {
     return this.#numbers
   }
 
-  /** Lets the worker end if nobody else uses it: the shared one a while later. */
+  /** Lets the worker end if it has no other user: the shared one a while later. */
   release(): void {
     this.#users -= 1
     if (this.#users > 0 || !this.#own) return

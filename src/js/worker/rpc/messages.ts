@@ -7,7 +7,7 @@ export const protocolVersion = 2
 /** What the two sides post to each other; messages without `qcow2` are not the package's. */
 export type Message =
   | Call
-  /** Nobody waits for the result of a call any more. */
+  /** The result of a call is no longer needed. */
   | { readonly qcow2: 'cancel'; readonly id: number }
   /** How much of a call is done. */
   | { readonly qcow2: 'progress'; readonly id: number; readonly progress: Progress }

@@ -3,7 +3,7 @@ import type { LongOptions, Progress } from '../../base/progress.js'
 import type { Call, Message } from './messages.js'
 import { fromThrown, type Thrown, toThrown } from './thrown.js'
 
-/** The methods of one side, as it has them: with how a call is watched behind the parameters. */
+/** The methods of one side as it implements them: the last parameter is how the call is watched. */
 export type Served<M> = {
   readonly [K in keyof M]: M[K] extends (...args: infer A) => infer R
     ? (...args: [...A, LongOptions]) => Answer<R> | Promise<Answer<R>>
@@ -20,7 +20,7 @@ export class Moved<R> {
   ) {}
 }
 
-/** Bytes that are nobody else's, to be moved. */
+/** Bytes to move: the caller no longer uses them. */
 export function moved<T extends Uint8Array | Float64Array>(array: T): Moved<T> {
   return new Moved(array, [array.buffer as ArrayBuffer])
 }
@@ -33,7 +33,7 @@ export interface CallOptions extends LongOptions {
   readonly patient?: boolean
 }
 
-/** Whom to tell what a call has come to. */
+/** The caller that waits for a call. */
 interface Waiting {
   resolve(value: unknown): void
   reject(error: unknown): void

@@ -76,7 +76,7 @@ class ServedStorage {
   async open(signal: AbortSignal): Promise<void> {
     await this.#storage.open?.({ signal, user: this.#user })
     this.#opened += 1
-    // Nobody waits for it any more.
+    // It is no longer needed.
     if (this.#ended) await this.close()
   }
 
