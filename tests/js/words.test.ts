@@ -64,8 +64,23 @@ const words: readonly Word[] = [
   { word: 'heads?', instead: 'header', where: rewritten },
   { word: 'pieces?', instead: 'segment or step', where: rewritten },
   { word: 'unpack(s|ed|ing)?', instead: 'decompress', where: rewritten },
-  { word: 'told|tells?', instead: 'return, report or call', where: engine },
-  { word: 'says?', instead: 'record, mean or return', where: rewritten },
+  {
+    word: 'told|tells?',
+    instead: 'return, report or call',
+    where: both,
+    // The engine calls it by this name.
+    except: [['src/js/engine/watch.ts', 'tell(done: number, total: number)']],
+  },
+  {
+    word: 'says?',
+    instead: 'record, mean or return',
+    where: [...rewritten, ...typescript],
+    except: [
+      ['src/js/base/package-file.ts', 'say where: configure('],
+      ['src/js/cli/compare.ts', 'say'],
+      ['src/js/image/open-disk.ts', 'say so:'],
+    ],
+  },
   { word: 'taken', instead: 'allocated, locked or removed', where: rewritten },
   { word: '(?<!in[ _])places?', instead: 'offset, position or slot', where: rewritten },
   {

@@ -27,7 +27,7 @@ export class LazyAbort {
     if (this.#aborted) call()
   }
 
-  /** Tells everybody. */
+  /** Aborts the signal, and calls the listener. */
   abort(): void {
     this.#aborted = true
     this.#controller?.abort()

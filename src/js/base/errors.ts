@@ -28,7 +28,7 @@
  * - `IMAGE_FULL`: the format has no room for more clusters.
  * - `REFCOUNT_OVERFLOW`: a cluster has more references than a narrower refcount could hold.
  * - `NEEDS_REPAIR`: the image is corrupt, and has to be repaired first.
- * - `CANCELLED`: a progress callback ended what it was told of.
+ * - `CANCELLED`: a progress callback ended the operation.
  * - `REFCOUNT_LIMIT`: the image's refcounts are too narrow for one more snapshot.
  * - `SNAPSHOT_IN_USE`: a snapshot that is open can't be deleted.
  * - `TOO_MANY_SNAPSHOTS`: the format has no room for more snapshots.
@@ -43,7 +43,7 @@
  * - `BITMAP_INCONSISTENT`: the bitmap was not stored when the image was last written, and can only be deleted.
  * - `BAD_BITMAP`: a bitmap can't be made as was asked for.
  * - `PASSPHRASE_NEEDED`: the image, or the file of its chain at `depth`, is encrypted, and no passphrase was given.
- * - `WRONG_PASSPHRASE`: the passphrase opens no key slot. Of QEMU's legacy encryption nothing tells it: the disk is noise then.
+ * - `WRONG_PASSPHRASE`: the passphrase opens no key slot. With QEMU's legacy encryption it cannot be detected: the disk then reads as noise.
  * - `TOO_MANY_ITERATIONS`: deriving a key would take longer than is allowed; `maxIterations` allows more.
  * - `NO_SUCH_KEY_SLOT`: the image has no key slot of this number, or none at all, for it is not encrypted by LUKS.
  * - `KEY_SLOTS_FULL`: all key slots are active; one has to be erased first.
@@ -159,7 +159,7 @@ function kindOf(code: string): Qcow2ErrorKind {
   return kinds.find(([, codes]) => codes.some(is))?.[0] ?? 'misuse'
 }
 
-/** What a {@link Qcow2Error} says beside its code and its sentence. */
+/** What a {@link Qcow2Error} carries beside its code and its sentence. */
 export interface Qcow2ErrorDetails {
   /** Where: a byte offset in the file at fault, or on the disk for `OUT_OF_BOUNDS`. */
   readonly offset?: number | undefined
@@ -255,7 +255,7 @@ export function isQcow2Error(value: unknown): value is Qcow2Error {
   return quietly(() => value instanceof Qcow2Error || isOfAnotherCopy(value), false)
 }
 
-/** What `look` says of something that was thrown; it may be anything, and throw itself where one looks at it. */
+/** What `look` returns for a thrown value. The value may be anything, and may itself throw when it is examined. */
 function quietly<T>(look: () => T, otherwise: T): T {
   try {
     return look()
@@ -282,7 +282,7 @@ function restored(value: unknown): Qcow2Error | undefined {
   if (!match) return undefined
   const [, reason = '', code, details] = match
   const error = new Qcow2Error(code as Qcow2ErrorCode, reason, parse(details ?? ''))
-  // Where it was thrown says more than where it was restored.
+  // The place where it was thrown is more useful than the place where it was restored.
   Object.defineProperty(error, 'stack', { value: stack, configurable: true, writable: true })
   return error
 }
@@ -314,7 +314,7 @@ function parse(text: string): Qcow2ErrorDetails {
   return { offset: number('offset'), depth: number('depth'), file }
 }
 
-/** Names and codes under which browsers and Node say that there is no room. */
+/** Names and codes under which browsers and Node report that there is no room. */
 const full = ['QuotaExceededError', 'ENOSPC', 'EDQUOT', 'EFBIG', 'NS_ERROR_FILE_NO_DEVICE_SPACE']
 
 /** The code for what a storage threw. */
@@ -340,7 +340,7 @@ export class ThrownAt {
   ) {}
 }
 
-/** What a storage threw, as a {@link Qcow2Error}; `words` say that it failed. */
+/** What a storage threw, as a {@link Qcow2Error}; `words` describe the failure. */
 export function storageFailed(
   thrown: unknown,
   { words = 'the storage failed: ', depth }: { readonly words?: string; readonly depth?: number | undefined } = {},
@@ -352,7 +352,7 @@ export function storageFailed(
   return new Qcow2Error(codeOf(cause), sentence(`${words}${wordsOf(cause)}`), { offset, depth, cause })
 }
 
-/** `text`, as the engine says it, as a sentence. */
+/** An error message of the engine as a sentence. */
 export function sentence(text: string): string {
   return `${text.charAt(0).toUpperCase()}${text.slice(1)}.`
 }

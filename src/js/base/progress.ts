@@ -1,4 +1,4 @@
-/** How much of a long operation is done, in bytes unless the operation says otherwise. */
+/** How much of a long operation is done, in bytes unless the operation documents another unit. */
 export interface Progress {
   /** What is done. */
   readonly done: number

@@ -17,7 +17,7 @@ export async function compileModule(source: ModuleSource): Promise<WebAssembly.M
   const type = found.headers.get('content-type') ?? ''
   // What servers of applications with one page answer for whatever is not there.
   if (type.startsWith('text/html')) throw new Error(`the server answers with a page of HTML for ${found.url}`)
-  // Browsers take a stream only where the server says what it is.
+  // Browsers compile a stream only if the server sends its media type.
   if (type === 'application/wasm') return WebAssembly.compileStreaming(found)
   return WebAssembly.compile(await found.arrayBuffer())
 }

@@ -8,9 +8,9 @@ import { imageSpec, openImage } from './open.js'
 import { ProgressLine } from './progress.js'
 import { readSecrets } from './secrets.js'
 
-/** `compare`: tells whether two disks are the same. */
+/** `compare`: reports whether two disks are the same. */
 export const compare: Command = {
-  summary: 'Tells whether two disks have the same content.',
+  summary: 'Reports whether two disks have the same content.',
   usage:
     'compare [--image-opts | [-f FMT] [-F FMT]] [-s] [-T CACHE] [-p] [-q] [-U] [--object OBJDEF] FILENAME1 FILENAME2',
   options: {

@@ -4,7 +4,7 @@ import { fstatSync, readSync } from 'node:fs'
 /** A part of a file: stored, or a hole. */
 export type Part = readonly [start: number, end: number, stored: boolean]
 
-/** The grain of holes where the file system does not say where they are. */
+/** The grain of holes if the file system does not report them. */
 const grain = 4096
 const scanned = 1024 * 1024
 
@@ -46,7 +46,7 @@ const program = `
   }
 `
 
-/** What the file system says; `undefined` where it cannot be asked. */
+/** What the file system reports; `undefined` if it cannot be asked. */
 function asked(path: string, from: number, to: number): Part[] | undefined {
   if (process.platform !== 'linux') return undefined
   const { status, stdout } = spawnSync('perl', ['-e', program, path, String(from), String(to)], {

@@ -1,6 +1,6 @@
 import type { Inspection } from '../index.js'
 
-/** A file of a chain: where it is, and what it says about itself. */
+/** A file of a chain: its name, and what its header records. */
 export interface ImageFile {
   /** Its name, as messages and reports have it. */
   readonly name: string

@@ -12,9 +12,9 @@ import { humanSize } from './sizes.js'
 import { snapshotLines } from './snapshot-list.js'
 import { type ImageSpec, namedImage, relativeTo } from './spec.js'
 
-/** `info`: reports what an image says about itself. */
+/** `info`: reports what the header and the tables of an image record. */
 export const info: Command = {
-  summary: 'Reports what the header and the tables of an image say.',
+  summary: 'Reports what the header and the tables of an image record.',
   usage: 'info [-f FMT | --image-opts] [--backing-chain] [-U] [--object OBJDEF] [--output human|json] FILENAME',
   options: {
     format: { short: 'f', long: 'format', takesValue: true },
@@ -89,7 +89,7 @@ async function describe(host: Host, spec: ImageSpec): Promise<Described> {
   }
 }
 
-/** What the file system says about a file. */
+/** What the file system reports about a file. */
 interface Stored {
   readonly length: bigint
   readonly allocated: bigint

@@ -11,9 +11,9 @@ import { readSecrets } from './secrets.js'
 import { maxSize } from './sizes.js'
 import { snapshotId } from './snapshot-parameter.js'
 
-/** `measure`: tells how large a new image would be. */
+/** `measure`: reports how large a new image would be. */
 export const measure: Command = {
-  summary: 'Tells how large the file of a new image would be.',
+  summary: 'Reports how large the file of a new image would be.',
   usage:
     'measure [-f FMT|--image-opts] [-o OPTIONS] [-O OUTPUT_FMT] [--output OFMT] [--object OBJDEF] [-l SNAPSHOT_PARAM] (--size SIZE | FILENAME)',
   options: {

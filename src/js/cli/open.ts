@@ -93,7 +93,7 @@ function dataFileName(host: Host, image: string, recorded: string): string {
   return existsSync(located(host, beside)) ? beside : recorded
 }
 
-/** The first bytes of a file, by which its format is told. */
+/** The first bytes of a file, which identify its format. */
 function readHead(
   path: string,
   plain: boolean,
@@ -254,7 +254,7 @@ function passphraseOf(file: ImageFile, { secrets }: Opening, couldNot: string): 
   return found.slice()
 }
 
-/** Tells that a raw image was not named as one, which lets its guest decide what it is. */
+/** Warns that the format of a raw image was not given: its guest can then make it look like another format. */
 function warnOfProbing(host: Host, name: string): void {
   const rest =
     '         Automatically detecting the format is dangerous for raw images, write operations on block 0 will be restricted.\n' +

@@ -124,7 +124,7 @@ function encryptionOptions(values: Values, secrets: Secrets): EncryptionOptions 
     cipher: cipher as 'aes-256',
     mode: `${mode}-${ivgen}${ivgen === 'essiv' ? `:${values.get('encrypt.ivgen-hash-alg') ?? 'sha256'}` : ''}` as 'xts-plain64',
     hash: hash as 'sha256',
-    // QEMU takes two seconds unless it is told otherwise.
+    // QEMU takes two seconds by default.
     iterationTime: time === undefined ? 2000 : Number(time),
   }
 }

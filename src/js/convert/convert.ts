@@ -19,7 +19,7 @@ import { startPackers, workersWanted } from './packers.js'
 import { concatenated, part, wholeSectors } from './sources.js'
 import { type ConvertTarget, type Layout, packedTarget, plainTarget, rawTarget, type Zeros } from './target.js'
 
-/** How {@link convert} converts. Progress is told in bytes of the disk. */
+/** How {@link convert} converts. Progress is reported in bytes of the disk. */
 export interface ConvertOptions
   extends LongOptions,
     Pick<

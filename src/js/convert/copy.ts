@@ -136,7 +136,7 @@ interface Part {
 
 /**
  * What is to be copied, in order, in parts of whole grains: from the first to the last byte of each stretch of `partSize` that are
- * stored anywhere; and, where the target needs to be told of them, the zeros.
+ * stored anywhere; and, for targets on which zeros must be written, the zeros.
  */
 async function* parts(
   disk: MappedDisk,

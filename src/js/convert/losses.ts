@@ -17,15 +17,15 @@ const limit = 1000
 export class Losses {
   readonly #ranges: { offset: number; length: number; error: unknown }[] = []
   readonly #clusterSize: number | undefined
-  readonly #tell: ((offset: number, error: unknown) => void) | undefined
+  readonly #report: ((offset: number, error: unknown) => void) | undefined
   /** How many bytes could not be read. */
   bytes = 0
 
   /**
-   * Calls `tell` for each sector. `clusterSize` is that of the disk's only file; `undefined` if there are several, or none is known.
+   * Calls `report` for each sector. `clusterSize` is that of the disk's only file; `undefined` if there are several, or none is known.
    */
-  constructor(tell: ((offset: number, error: unknown) => void) | undefined, clusterSize: number | undefined) {
-    this.#tell = tell
+  constructor(report: ((offset: number, error: unknown) => void) | undefined, clusterSize: number | undefined) {
+    this.#report = report
     this.#clusterSize = clusterSize
   }
 
@@ -52,11 +52,11 @@ export class Losses {
     const last = this.#ranges.at(-1)
     if (last && last.offset + last.length === offset) last.length += length
     else if (this.#ranges.length < limit) this.#ranges.push({ offset, length, error })
-    this.#tell?.(offset, error)
+    this.#report?.(offset, error)
   }
 }
 
-/** True if `error` says that bytes cannot be read, and not that the caller asks for what cannot be. */
+/** True if `error` means that bytes cannot be read, and not that the request itself is invalid. */
 export function isDamage(error: unknown): boolean {
   const own = Qcow2Error.from(error)
   return !own || own.kind === 'storage' || own.kind === 'corrupt'

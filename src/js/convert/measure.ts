@@ -38,7 +38,7 @@ export interface Measurement {
 }
 
 /**
- * Tells how large the file of a new image would be, as `qemu-img measure` does, before it is made: for a new disk, or for a copy of
+ * Returns how large the file of a new image would be, as `qemu-img measure` does, before it is made: for a new disk, or for a copy of
  * another one. The numbers are upper bounds for an image that is not compressed.
  *
  * @param source what would be copied: an image, a snapshot, or anything with their `size` and `map`; `undefined` for a new disk.

@@ -5,7 +5,7 @@ import type { Extent, MapOptions, RangeOptions } from './extent.js'
 /**
  * Bytes that can be read at any offset: an image with its whole backing chain, a snapshot, a VM state, a raw file, or a part
  * of one of these. {@link convert} and everything else that reads disks takes any of them, and each can be given where a
- * storage is wanted, as a backing file, say.
+ * storage is wanted, for example as a backing file.
  *
  * Requests overlap: none need wait for another. Sizes and offsets are in bytes; they may be numbers up to
  * `Number.MAX_SAFE_INTEGER`, or bigints.
@@ -131,13 +131,13 @@ export interface WritableDisk extends Disk {
   writable(options?: WritableOptions): WritableStream<Uint8Array>
 }
 
-/** What {@link Disk.readable} reads. Progress is told for each chunk, in bytes of the range. */
+/** What {@link Disk.readable} reads. Progress is reported for each chunk, in bytes of the range. */
 export interface ReadableOptions extends RangeOptions, LongOptions {
   /** The length of each chunk but the last, in bytes. Default: 1 MiB. */
   readonly chunkSize?: number | undefined
 }
 
-/** What {@link WritableDisk.writable} writes to. Progress is told for each chunk, in bytes of the range. */
+/** What {@link WritableDisk.writable} writes to. Progress is reported for each chunk, in bytes of the range. */
 export interface WritableOptions extends RangeOptions, LongOptions {}
 
 /** How {@link WritableDisk.writeZeroes} writes. */

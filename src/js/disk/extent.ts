@@ -9,7 +9,7 @@ export interface Extent {
   readonly length: number
   /** Which file of the chain it comes from: 0 is the image itself, 1 its backing file, and so on. */
   readonly depth: number
-  /** True if a file of the chain says something about it; false if none does, so that it reads as zeros. */
+  /** True if a file of the chain maps it. False if none does: it reads as zeros. */
   readonly present: boolean
   /** True if it reads as zeros. */
   readonly zero: boolean
@@ -29,5 +29,5 @@ export interface RangeOptions {
   readonly length?: ByteCount | undefined
 }
 
-/** Which part of the disk {@link Disk.map} walks, and how it is watched. Progress is told in bytes of the range. */
+/** Which part of the disk {@link Disk.map} walks, and how it is watched. Progress is reported in bytes of the range. */
 export interface MapOptions extends RangeOptions, LongOptions {}

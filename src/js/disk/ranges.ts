@@ -1,7 +1,7 @@
 import { type ByteCount, byteCount, bytesIn, optionsIn, within } from '../base/arguments.js'
 import type { RangeOptions } from './extent.js'
 
-/** The range that is asked for of a disk of `size` bytes: all of it, unless the options say otherwise. */
+/** The range of a disk of `size` bytes that the options give. Default: all of it. */
 export function rangeOf(options: RangeOptions, size: number): { offset: ByteCount; length: number } {
   const { offset = 0, length } = optionsIn(options)
   const start = byteCount(offset, 'offset')

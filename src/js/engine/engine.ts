@@ -46,7 +46,7 @@ export class Engine {
     free(this.wasm)
   }
 
-  /** Tells `waiting` when a task is over, unless it is cancelled. */
+  /** Calls `waiting` when a task is over, unless it is cancelled. */
   wait(task: number, waiting: Waiting): void {
     this.#waiting.set(task, waiting)
   }
@@ -62,7 +62,7 @@ export class Engine {
     this.#enter(() => this.wasm.answer(request, value))
   }
 
-  /** Tells the engine that its request has led to an exception. */
+  /** Passes an exception to the engine, which a request of it led to. */
   refuse(request: number, exception: unknown): void {
     this.#enter(() => this.wasm.refuse(request, exception))
   }

@@ -24,7 +24,7 @@ export interface Requests {
   refuse(request: number, exception: unknown): void
 }
 
-/** A storage as the engine knows it: `src/bridge/host.rs` says what it calls. */
+/** A storage as the engine knows it: `src/bridge/host.rs` lists what it calls. */
 export type HostStorage = SyncHostStorage | AsyncHostStorage
 
 /**
@@ -104,7 +104,7 @@ class SyncHostStorage {
       this.#storage.readSync(offset, into)
       return true
     } catch {
-      // The engine asks for the same, and says what is wrong in its words.
+      // The engine asks for the same bytes, and reports the error.
       return false
     }
   }
@@ -307,7 +307,7 @@ class AsyncHostStorage {
     this.#counters.bytesRead += length
   }
 
-  /** Tells the engine what a request comes to, unless it is aborted. */
+  /** Passes the result of a request to the engine, unless the request is aborted. */
   #answer(number: number, request: Request, outcome: Promise<unknown> | undefined): void {
     this.#requests.set(number, request)
     outcome?.then(

@@ -188,7 +188,7 @@ export class LocalHandle implements Handle {
     return this.#closing
   }
 
-  /** The image's methods by their names; those that tell of no progress don't look at one parameter more. */
+  /** The image's methods by their names; those without progress ignore the last parameter. */
   get #methods(): Record<string, (...args: readonly unknown[]) => unknown> {
     return this.#image as unknown as Record<string, (...args: readonly unknown[]) => unknown>
   }

@@ -15,7 +15,7 @@ let module: Promise<WebAssembly.Module> | undefined
 let instance: Promise<void> | undefined
 
 /**
- * Loads the WebAssembly module, from where {@link configure} says. Everything in this package does so by itself when it
+ * Loads the WebAssembly module, from the address given to {@link configure}. Everything in this package does so by itself when it
  * needs to: call this only to load it early.
  *
  * There is one instance: calls after the first wait for it. After a failure the next call tries again.

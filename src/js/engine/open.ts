@@ -16,7 +16,7 @@ import { Storages } from './storages.js'
 import { Tasks } from './tasks.js'
 import { type HostProgress, watched } from './watch.js'
 
-/** Opens an image with an engine that runs here: {@link Qcow2.open} says all of it. Its files are storages already. */
+/** Opens an image with an engine that runs here: see {@link Qcow2.open}. Its files are storages already. */
 export async function openHere(storage: Storage, options: OpenOptions): Promise<LocalHandle> {
   const { backing, dataFile, writable = false } = options
   const files: Files = {
@@ -40,7 +40,7 @@ export async function openHere(storage: Storage, options: OpenOptions): Promise<
   })
 }
 
-/** Creates an image with an engine that runs here: {@link Qcow2.create} says all of it. Its files are storages already. */
+/** Creates an image with an engine that runs here: see {@link Qcow2.create}. Its files are storages already. */
 export async function createHere(storage: WritableStorage, options: CreateOptions): Promise<LocalHandle> {
   const { encryption } = options
   const dataFile = createdDataFile(options)

@@ -25,7 +25,7 @@ export async function runOnFileHere<M extends keyof FileOperations>(
   try {
     const host = await storages.open(file, use)
     const tasks = new Tasks(engine)
-    // A method that tells of no progress doesn't look at its last parameter.
+    // A method without progress ignores its last parameter.
     const methods = engine.wasm as unknown as Record<M, (...all: unknown[]) => ReturnType<FileOperations[M]> | number>
     const start = (watch: HostProgress | undefined) => methods[method](host, ...args, watch)
     return await watched(options, (watch) => tasks.run(() => start(watch), signal))

@@ -21,7 +21,7 @@ export class Tasks {
 
   /**
    * Returns what a call of the engine returns, or a promise of it where it has to wait. When `signal` aborts, or on
-   * `close`, the call is dropped within the engine, and storages are told.
+   * `close`, the call is dropped within the engine, and its requests to storages are aborted.
    */
   run<T>(start: () => T | number, signal?: AbortSignal): T | Promise<T> {
     signal?.throwIfAborted()
@@ -76,7 +76,7 @@ export class Tasks {
       const abort = () => end(signal?.reason)
       this.#inFlight.add(end)
       signal?.addEventListener('abort', abort)
-      // By what the call told on its way.
+      // A callback may have aborted it during the call.
       if (signal?.aborted) return abort()
       listen({
         resolve(value) {
@@ -92,7 +92,7 @@ export class Tasks {
   }
 }
 
-/** Tells what something comes to. */
+/** Receives a result. */
 interface Settle<T> {
   resolve(value: T): void
   reject(error: unknown): void

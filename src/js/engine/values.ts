@@ -1,6 +1,6 @@
 import type { Qcow2ErrorCode } from '../base/errors.js'
 
-/** What the header and the tables of an image say of it; the names are near to those of `qemu-img info`. */
+/** What the header and the tables of an image record. The names are close to those of `qemu-img info`. */
 export interface ImageInfo {
   /** The disk's size in bytes. */
   readonly virtualSize: number
@@ -41,7 +41,7 @@ export interface ImageInfo {
   readonly dataFile: string | undefined
   /** True if the external data file can be used as a raw image by itself. */
   readonly dataFileRaw: boolean
-  /** The dirty bitmaps that are stored in the image; none where the image says that they are out of date. */
+  /** The dirty bitmaps that are stored in the image; none if the image marks them as out of date. */
   readonly bitmaps: readonly BitmapInfo[]
   /** The feature bits that are set. */
   readonly features: readonly FeatureBit[]
@@ -70,7 +70,7 @@ export interface LegacyAesInfo {
   readonly format: 'aes'
 }
 
-/** What a LUKS header says; the names are the header's. */
+/** The fields of a LUKS header, by their names there. */
 export interface LuksInfo {
   /** The method. */
   readonly format: 'luks'
@@ -192,7 +192,7 @@ export interface Location {
   readonly compressedLength: number | undefined
 }
 
-/** What {@link inspect} found. What could not be read is missing, and `problems` says why. */
+/** What {@link inspect} found. What could not be read is missing, and `problems` explains why. */
 export interface Inspection {
   /** The length of the file in bytes. */
   readonly fileSize: number

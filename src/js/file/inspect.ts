@@ -6,7 +6,7 @@ import type { Source } from '../storage/source.js'
 import { runOnFile } from './run-on-file.js'
 
 /**
- * Says as much as can be said of a file, also of one that can't be opened: what format it seems to have, its header and
+ * Reports as much as possible about a file, also about one that cannot be opened: its probable format, its header and
  * its extensions, and what is wrong with it, where.
  *
  * @param source the file; it is opened for this, and closed again.

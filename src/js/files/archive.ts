@@ -165,7 +165,7 @@ async function openMember(
   progress: ArchiveProgress,
 ): Promise<ReadableStream<Uint8Array> | undefined> {
   try {
-    // A file that cannot be read at all is left out. One that fails later ends the archive, whose header says its size.
+    // A file that cannot be read at all is left out. One that fails later ends the archive, because its header holds the size.
     if (entry.size > 0) await volume.read(entry.path, 0, 1, { signal })
     return await volume.readable(entry.path, { signal, onProgress: progress.file(entry.size) })
   } catch (error) {

@@ -90,7 +90,7 @@ export class WorkerHost implements Host {
   static async start(thread: Thread, module: WebAssembly.Module, size: number, deadline: number): Promise<Host> {
     const host = new WorkerHost(thread, deadline)
     try {
-      // Loading the script may take long, and says nothing about the volume.
+      // Loading the script may take long, and that means nothing about the volume.
       await host.#post({ module, size }, undefined)
     } catch (cause) {
       host.close()

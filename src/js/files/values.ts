@@ -4,7 +4,7 @@ import type { FilePath } from './paths.js'
 /** What a file is. */
 export type FileKind = 'file' | 'directory' | 'link' | 'other'
 
-/** What a file system says about a file. What it does not store is absent. Times are in milliseconds since 1970, in UTC. */
+/** What a file system records about a file. What it does not store is absent. Times are in milliseconds since 1970, in UTC. */
 export interface FileStat {
   /** `other` is a device, a pipe or a socket. */
   readonly kind: FileKind

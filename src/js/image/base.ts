@@ -7,10 +7,10 @@ import { compareFiles, isPassing, renamed, samplesOf, withChosen, withSamples } 
 import { sampleHash } from '../storage/samples.js'
 import { type Source, storageOf } from '../storage/source.js'
 
-/** What the app says of a base. */
+/** What the app knows about a base. */
 export interface BaseOptions {
   /**
-   * Names the base's content, such as `debian-12.4`: the app says that what has this name and the same length is the same, and
+   * Names the base's content, such as `debian-12.4`: the app guarantees that files with this name and the same length are the same, and
    * what has another is another. Then no tag and no date counts, and no samples are taken. 1 to 128 characters.
    */
   readonly identity?: string | undefined
@@ -64,7 +64,7 @@ export class Base {
 
 /**
  * Returns whether a file is the base that an overlay was made over, by the name that the overlay has recorded for it: the same
- * length and state, as {@link sameFile} says, or where only a tag or a date differ, the same samples of its content.
+ * length and state, by {@link sameFile}, or where only a tag or a date differ, the same samples of its content.
  *
  * The file is opened for this, and closed again. Samples take up to 35 requests for 448 KiB.
  *
@@ -73,7 +73,7 @@ export class Base {
  * if (backingFile !== undefined && !(await sameBase(backingFile, base))) ask('The base has changed. Use it all the same?')
  * ```
  *
- * @param recorded the name of the backing file; of one that says nothing of a state everything can be the base.
+ * @param recorded the name of the backing file; if it records no state, every file can be the base.
  * @throws {@link Qcow2Error} `INVALID_ARGUMENT`, `STORAGE` and others; or the signal's reason.
  */
 export async function sameBase(

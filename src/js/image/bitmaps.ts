@@ -30,7 +30,7 @@ export interface BitmapSource {
 }
 
 /**
- * The dirty bitmaps that an image stores: each says which parts of the disk changed since some time.
+ * The dirty bitmaps that an image stores: each records which parts of the disk changed since some time.
  *
  * A bitmap that is enabled follows every change that is made through this package or QEMU; it may have bits too many, never too few.
  * What changes about bitmaps is stored when the image is closed. An image that is not closed after a change, as in a crash, has

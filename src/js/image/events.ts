@@ -1,4 +1,4 @@
-/** What an open image tells its listeners: see {@link Qcow2.addEventListener}. */
+/** The events of an open image: see {@link Qcow2.addEventListener}. */
 export interface Qcow2EventMap {
   /** A part of the disk was changed through this image. */
   change: DiskChangeEvent

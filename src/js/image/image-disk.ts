@@ -46,7 +46,7 @@ export abstract class ImageDisk extends BaseDisk {
   }
 
   /**
-   * What the image's header and tables say of it, in the terms of `qemu-img info`.
+   * Returns what the image's header and tables record, in the terms of `qemu-img info`.
    *
    * @throws {@link Qcow2Error} what reading leads to; or the signal's reason.
    */

@@ -6,7 +6,7 @@ import { hostKeyOptions, type KeyOptions } from '../engine/options/encryption.js
 import { type Passphrase, passphraseBytes } from '../engine/options/passphrase.js'
 import type { KeySlot } from '../engine/values.js'
 
-/** How a key slot is filled. Progress is told in iterations. */
+/** How a key slot is filled. Progress is reported in iterations. */
 export interface KeySlotOptions extends KeyOptions, LongOptions {}
 
 /**

@@ -40,7 +40,7 @@ export interface OverlayOptions
   readonly backing?: Backing | readonly Backing[] | BackingResolver | undefined
   /** The base's external data file, if it has one. One that it does not need is not opened. */
   readonly dataFile?: Source | undefined
-  /** What the app says of the base's content; without it the base is known by its length, its tag or date, and samples. */
+  /** What the app knows about the base's content. Default: the base is identified by its length, its tag or date, and samples. */
   readonly base?: BaseOptions | undefined
   /**
    * Opens the overlay over this base whatever the recorded one was, and records this one. If any byte differs that the overlay

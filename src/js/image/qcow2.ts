@@ -186,8 +186,8 @@ export class Qcow2 extends ImageDisk implements WritableDisk {
   }
 
   /**
-   * Says that what a part of the disk holds is no longer needed. Clusters that lie wholly in it are given back, to be used
-   * again, and read as zeros, never as what a backing file has there; parts of clusters are left as they are. In an image of
+   * Declares that the contents of a part of the disk are no longer needed. Clusters that are wholly inside are freed and read as
+   * zeros, never as the backing file's data. Parts of clusters stay as they are. In an image of
    * version 2 with a backing file, and in one with a raw data file, nothing changes.
    *
    * @param offset where to begin, in bytes.
@@ -234,7 +234,7 @@ export class Qcow2 extends ImageDisk implements WritableDisk {
   }
 
   /**
-   * What may differ between two states of the disk, in order. It is told from the tables alone: what both states have in the
+   * What may differ between two states of the disk, in order. Only the tables are read: what both states have in the
    * same place is the same, and what was written is taken to differ, whatever was written. Where one state is larger, what
    * it has more differs.
    *
@@ -276,7 +276,7 @@ export class Qcow2 extends ImageDisk implements WritableDisk {
   }
 
   /**
-   * Makes the image independent of its backing file: copies what that one shows, wherever the image says nothing of its own,
+   * Makes the image independent of its backing file: copies its data to every cluster that the image does not have itself,
    * and removes the name in the end. The disk reads as before; requests go on meanwhile, and what they write stays. Aborted,
    * or failed, what was copied so far stays, and the next time only the rest is copied.
    *

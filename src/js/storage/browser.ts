@@ -19,11 +19,11 @@ export interface Capabilities {
 
 /** How much room the browser grants. */
 export interface Estimate {
-  /** What the page's origin has stored, in bytes, as far as the browser says. */
+  /** What the page's origin has stored, in bytes, as far as the browser reports it. */
   readonly usage: number
-  /** What it may store, in bytes, as far as the browser says: it may be less when it comes to it. */
+  /** What it may store, in bytes, as far as the browser reports it: it may be less when it comes to it. */
   readonly quota: number
-  /** True if the browser removes it only when the user says so. */
+  /** True if the browser removes it only when the user asks for that. */
   readonly persisted: boolean
 }
 
@@ -67,7 +67,7 @@ export async function bestStorage(
   return { kind: 'idb', storage: idb(name, options) }
 }
 
-/** How much room there is; `undefined` where the browser doesn't say. */
+/** How much room there is; `undefined` if the browser does not report it. */
 export async function estimate(): Promise<Estimate | undefined> {
   const manager = globalThis.navigator?.storage
   if (!manager?.estimate) return undefined

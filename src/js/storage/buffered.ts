@@ -4,7 +4,7 @@ import { Shared } from './shared.js'
 
 /** A file that changes as a whole: after a commit, also one that is cut short by a crash, it is the new one or the old. */
 export interface Store {
-  /** Makes it ready, unless `signal` aborts before; says how long the file is. */
+  /** Makes it ready, unless `signal` aborts before. Returns the length of the file. */
   open(signal: AbortSignal): Promise<number>
   /** The bytes of a range that lies within the file. */
   read(offset: number, length: number, signal: AbortSignal): Promise<Uint8Array>

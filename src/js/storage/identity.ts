@@ -3,7 +3,7 @@ import { invalidArgument } from '../base/errors.js'
 
 /**
  * Returns whether two recorded identities of files can be of the same file in the same state. An identity is what a storage's
- * `identity` returns and what {@link overlay} records as the name of the backing file: `name#size=…&etag=…`. Only what both say
+ * `identity` returns and what {@link overlay} records as the name of the backing file: `name#size=…&etag=…`. Only what both have
  * of the state is compared; the names may differ, because a file may have been moved. Where both hold an identity that an app
  * chose, that one and the length decide.
  *
@@ -17,7 +17,7 @@ export function sameFile(one: string | undefined, other: string | undefined): bo
 }
 
 /**
- * What two identities say of each other: the `same` file; `undecided`, because only a tag or a date differs, which servers give
+ * How two identities compare: the `same` file; `undecided`, because only a tag or a date differs, which servers give
  * anew with each deployment; or `another` file.
  */
 export function compareFiles(one: string | undefined, other: string | undefined): 'same' | 'undecided' | 'another' {

@@ -6,7 +6,7 @@ export function quota(offset: number, cause?: unknown): Qcow2Error {
   return new Qcow2Error('QUOTA', reason, { offset, cause })
 }
 
-/** `error`, or the one that says that there is no room if that is what it means. */
+/** `error`, or the error with code `QUOTA` if it means that there is no room. */
 export function quotaOr(error: unknown, offset: number): unknown {
   return codeOf(error) === 'QUOTA' ? quota(offset, error) : error
 }

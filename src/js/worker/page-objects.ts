@@ -103,8 +103,8 @@ export class PageObjects {
 
   #signal(signal: AbortSignal): Token {
     const number = this.client.number()
-    const tell = (reason: unknown) => void this.client.port.call('abort', [number, toThrown(reason)]).catch(() => {})
-    this.#forget.push(whenAborted({ signal }, tell))
+    const abort = (reason: unknown) => void this.client.port.call('abort', [number, toThrown(reason)]).catch(() => {})
+    this.#forget.push(whenAborted({ signal }, abort))
     return { [mark]: 'signal', number }
   }
 }

@@ -26,7 +26,7 @@ interface Reader {
   readonly pieces: Piece[]
 }
 
-/** Readers that are told apart at one time. */
+/** Readers that are tracked at one time. */
 const maximum = 4
 
 /**

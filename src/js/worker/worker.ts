@@ -1,6 +1,6 @@
 /**
  * The script of a worker in which the engine runs. Import it in the script of a worker of your own, to give that to
- * {@link WorkerOptions.worker}; it leaves alone what else such a worker is told and says.
+ * {@link WorkerOptions.worker}; it ignores all other messages of such a worker.
  *
  * @packageDocumentation
  */

@@ -58,7 +58,7 @@ export function explainingSync<T>(what: string, act: () => T): T {
   }
 }
 
-/** What a storage threw while it was opened, say, as what this package throws. */
+/** What a storage threw, for example when it was opened, as an error of this package. */
 function explain(what: string, cause: unknown): unknown {
   const own = Qcow2Error.from(cause)
   if (own) return own

@@ -12,7 +12,7 @@ interface Users<T> {
 }
 
 const storages: Users<Storage> = new WeakMap()
-/** By what tells one file of the file system from all others. */
+/** By what identifies a file of the file system. */
 const files: Users<string> = new Map()
 
 /**

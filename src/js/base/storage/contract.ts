@@ -99,7 +99,7 @@ export interface WritableSyncStorage extends SyncStorage {
   writeSync(offset: number, bytes: Uint8Array): void
   /** Makes the storage `size` bytes long: cuts it, or lets it grow with zeros. */
   truncateSync(size: number): void
-  /** Returns when all that was written before is durable, as far as this storage can tell. */
+  /** Returns when all that was written before is durable, as far as the storage knows. */
   flushSync(): void
 }
 
@@ -122,7 +122,7 @@ export interface WritableAsyncStorage extends AsyncStorage {
   write(offset: number, bytes: Uint8Array<ArrayBuffer>, options: { readonly signal: AbortSignal }): Promise<void>
   /** Makes the storage `size` bytes long: cuts it, or lets it grow with zeros. */
   truncate(size: number): Promise<void>
-  /** Resolves when all that was written before is durable, as far as this storage can tell. */
+  /** Resolves when all that was written before is durable, as far as the storage knows. */
   flush(): Promise<void>
 }
 
@@ -133,7 +133,7 @@ export type WritableStorage = WritableSyncStorage | WritableAsyncStorage
  * Where an image's bytes are. A storage with `readSync` is taken for synchronous.
  *
  * Whatever a storage throws reaches the caller of the image: a {@link Qcow2Error} as it is, anything else as the
- * `cause` of one with code `STORAGE`, or `QUOTA` where it says that there is no room.
+ * `cause` of one with code `STORAGE`, or `QUOTA` if it means that there is no room.
  */
 export type Storage = SyncStorage | AsyncStorage
 

@@ -14,7 +14,7 @@ export interface BackingRequest {
   readonly depth: number
 }
 
-/** A backing file with more to say of it than where its bytes are. */
+/** A backing file with its format, its data file or its passphrase. */
 export interface BackingFile {
   /** Where its bytes are. */
   readonly storage: Source
@@ -37,7 +37,7 @@ export type BackingResolver = (
   request: BackingRequest,
 ) => Backing | Promise<Backing | null | undefined> | null | undefined
 
-/** A backing file: where its bytes are, perhaps with more to say of it. */
+/** A backing file: where its bytes are, or that with its format, its data file or its passphrase. */
 export type Backing = Source | BackingFile
 
 /** A backing file as the engine knows it. */
@@ -54,7 +54,7 @@ export type EngineResolver = (
   depth: number,
 ) => Promise<HostBackingFile | null | undefined>
 
-/** Every form in which a caller may say what the backing files are, as the one that the engine knows. */
+/** Every form in which a caller may give the backing files, as the one form of the engine. */
 export function resolver(
   backing: Backing | readonly Backing[] | BackingResolver | null | undefined,
   open: (storage: Storage) => Promise<HostStorage>,
@@ -73,7 +73,7 @@ export function resolver(
   }
 }
 
-/** Returns whether an open storage holds an image that says it has an external data file. */
+/** Returns whether an open storage holds an image with an external data file. */
 async function hasDataFile(storage: Storage): Promise<boolean> {
   const length = 80
   if ((await storage.size()) < length) return false

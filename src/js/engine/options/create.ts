@@ -23,7 +23,7 @@ export interface CreateOptions extends WorkerOptions, Pick<LongOptions, 'onProgr
   readonly compression?: 'zlib' | 'zstd' | undefined
   /** Makes an overlay: a disk that shows what another file holds, except where it was written. */
   readonly backing?: CreateBacking | undefined
-  /** Keeps the guest's data in another file: where that is to be, perhaps with more to say of it. */
+  /** Keeps the guest's data in another file: the storage, or that with a name and its kind. */
   readonly dataFile?: WritableSource | CreateDataFile | undefined
   /**
    * What is allocated at once: with `metadata` every cluster, without its data; with `full` every cluster, filled with
@@ -62,7 +62,7 @@ export interface CreateBacking {
 export interface CreateDataFile {
   /** Where the data is to be. */
   readonly storage: WritableSource
-  /** The name to record. Default: none, so that QEMU has to be told it. */
+  /** The name to record. Default: none; QEMU then needs it on its command line. */
   readonly name?: string | undefined
   /** Keeps the file a raw image of the disk, to be read without this one. Default: false. */
   readonly raw?: boolean | undefined
@@ -112,7 +112,7 @@ export function createdDataFile({ dataFile }: CreateOptions): CreateDataFile | u
   return dataFile as CreateDataFile | undefined
 }
 
-/** What the image's backing files are, as {@link OpenOptions.backing} says it. */
+/** What the image's backing files are, in the form of {@link OpenOptions.backing}. */
 export function createdBacking({ backing }: CreateOptions): Backing | readonly Backing[] | BackingResolver | null {
   return backing?.storage ?? null
 }

@@ -65,8 +65,8 @@ export interface OpenOptions extends WorkerOptions {
   readonly dataFile?: Source | DataFile | DataFileResolver | undefined
   /**
    * The passphrase of the image, and of backing files that are encrypted and have none of their own ({@link BackingFile}); or a
-   * function that is asked for each, once it is needed. `null`: open encrypted files without; what they are, and their
-   * tables, can be told then, but reading their data fails with `PASSPHRASE_NEEDED`.
+   * function that is asked for each, once it is needed. `null`: open encrypted files without. Their header and their
+   * tables can then be read; reading data fails with `PASSPHRASE_NEEDED`.
    */
   readonly passphrase?: Passphrase | PassphraseResolver | null | undefined
   /**
@@ -109,7 +109,7 @@ export type CacheMode = 'writeback' | 'writethrough'
 
 /** Budgets of an image's caches, in bytes. */
 export interface CacheSize {
-  /** For the tables that say where clusters are: 1 MiB serves 8 GiB of disk with clusters of 64 KiB. */
+  /** For the tables that map the disk to the file: 1 MiB serves 8 GiB of disk with clusters of 64 KiB. */
   readonly tables?: number | undefined
   /** For unpacked clusters of compressed images. */
   readonly clusters?: number | undefined
@@ -143,7 +143,7 @@ export interface HostOpenOptions {
   readonly maxIterations: number | undefined
 }
 
-/** Checks what the options say of how an image is opened; its data file comes when that is open. */
+/** Checks the options of an opening. The data file is added when it is open. */
 export function hostOpenOptions(
   options: Pick<OpenOptions, 'cache' | 'cacheSize' | 'passphrase' | 'maxIterations'>,
 ): HostOpenOptions {

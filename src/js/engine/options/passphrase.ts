@@ -11,7 +11,7 @@ export type Passphrase = string | Uint8Array
 export interface PassphraseRequest {
   /** 0 for the image that is opened, 1 for its backing file, and so on. */
   readonly depth: number
-  /** How it is encrypted: by LUKS, or by QEMU's legacy method, which can't tell a wrong passphrase. */
+  /** How it is encrypted: by LUKS, or by QEMU's legacy method, which cannot detect a wrong passphrase. */
   readonly format: 'luks' | 'aes'
   /** The backing file's recorded name; `undefined` for the image itself. */
   readonly name: string | undefined

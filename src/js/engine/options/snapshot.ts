@@ -15,7 +15,7 @@ export interface SnapshotOptions extends LongOptions {
    * written.
    */
   readonly vmState?: Uint8Array | ReadableStream<Uint8Array> | undefined
-  /** Called with how many bytes of the state are written; `onProgress` tells of the tables, which come after it. */
+  /** Called with how many bytes of the state are written; `onProgress` reports the tables, which come after it. */
   readonly onVmState?: ((bytes: number) => void) | undefined
 }
 

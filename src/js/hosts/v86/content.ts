@@ -6,7 +6,7 @@ import { checksum } from './record.js'
 export const sectorSize = 512
 /** The last sector of a CD may reach past the end of its image. */
 const padding = 2048
-/** Where a CD names its volume and says when it was made. */
+/** Where a CD records the name of its volume and its date. */
 const volumeDescriptor = { offset: 32768, length: 2048 }
 
 /** What the disk holds: the bytes of the image, its first sector at hand, and how much of what was written is durable. */
@@ -33,7 +33,7 @@ export class Content {
     return this.#size
   }
 
-  /** Tells a disk that is not writable from others: a checksum of its first bytes. */
+  /** Identifies a disk that is not writable: a checksum of its first bytes. */
   get identity(): string {
     return this.#identity
   }

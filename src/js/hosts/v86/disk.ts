@@ -23,7 +23,7 @@ import type {
   V86SaveOptions,
 } from './types.js'
 
-/** v86 counts sectors in 32 bits, and wraps silently: the largest disk whose sectors it can tell apart. */
+/** v86 counts sectors in 32 bits, and wraps silently: the largest disk whose sectors it can address. */
 const largestDisk = 2047 * 2 ** 30
 
 /**

@@ -1,6 +1,6 @@
 /** How long no write may have come before a disk flushes by itself, in milliseconds. */
 const quiet = 50
-/** The same, for a guest that flushes its drive: its own flushes tell which writes belong together. */
+/** The same, for a guest that flushes its drive: its own flushes show which writes belong together. */
 const quietBehindGuest = 1000
 /** How long a write waits for a flush at most, while others follow it, in milliseconds. */
 const longest = 2000

@@ -23,7 +23,7 @@ export interface SavedDisk {
   readonly size: number
   /** True if the image has a snapshot of the disk, with the same save id. */
   readonly snapshot: boolean
-  /** What tells a disk without a snapshot from others. */
+  /** What identifies a disk without a snapshot. */
   readonly identity: string
   /** The write cache, as the guest saw it. */
   readonly writeCache: boolean

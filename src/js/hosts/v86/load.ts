@@ -94,7 +94,7 @@ async function match(
 
 /**
  * Checks that this v86 has the version of the state. v86 compares the versions first and the lengths next, before it changes
- * anything; so a state of the wrong length tells the version.
+ * anything; so a state of the wrong length shows another version.
  */
 async function sameVersion({ emulator }: Machine, version: number): Promise<void> {
   const probe = new DataView(new ArrayBuffer(32))

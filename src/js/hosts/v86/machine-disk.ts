@@ -5,7 +5,7 @@ export interface MachineDisk {
   readonly image: Qcow2
   /** What a state of the machine records of the disk. */
   readonly record: DiskRecord
-  /** What tells a disk that is not writable from others. */
+  /** What identifies a disk that is not writable. */
   readonly identity: string
   /** The write cache, as the guest sees it; `undefined` where the drive has none. */
   writeCache: boolean | undefined

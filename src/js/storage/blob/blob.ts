@@ -95,7 +95,7 @@ function identity(file: Blob & { readonly name?: string; readonly lastModified?:
   return `${file.name ?? 'blob'}#${state}`
 }
 
-/** Browsers say NotReadableError or NotFoundError, and differ in why. */
+/** Browsers throw NotReadableError or NotFoundError, and differ in when. */
 function changedOr(error: unknown, offset: number): unknown {
   const name = error instanceof Error || error instanceof DOMException ? error.name : ''
   if (name !== 'NotReadableError' && name !== 'NotFoundError') return error

@@ -132,7 +132,7 @@ export class AsyncReadAhead implements KeepingStorage {
   ): Promise<T> {
     if (this.#size === undefined) return this.size().then(() => this.#read(range, options, take, alone))
     const length = range.end - range.start
-    // Past the end: the storage knows best what to say. Too large to be kept: nothing is gained here.
+    // Past the end: the storage reports the error. Too large to be kept: nothing is gained here.
     if (length === 0 || range.end > this.#size || length > this.#limits.budget / 2) return alone()
 
     const parts = this.#segments.within(range)

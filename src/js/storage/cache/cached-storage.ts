@@ -5,7 +5,7 @@ import { blockSize, type CachedFile, RangeCache } from './range-cache.js'
 /** A storage whose bytes come from far away. */
 export interface Remote extends AsyncStorage {
   size(): number
-  /** Which file in which state it is, once it is open; `undefined` if another state could not be told from it for sure. */
+  /** Which file in which state it is, once it is open; `undefined` if another state could have the same one. */
   state(): CachedFile | undefined
 }
 

@@ -1,6 +1,6 @@
 import type { Range } from './segments.js'
 
-/** What a request tells about those that will follow it. */
+/** What a request predicts about the next ones. */
 export interface Forecast {
   /** What to fetch ahead; empty if nothing. */
   readonly ahead: Range
@@ -20,7 +20,7 @@ interface Stream {
   window: number
 }
 
-/** Sequential readers that are told apart at one time. */
+/** Sequential readers that are tracked at one time. */
 const maximum = 8
 
 /** How far a request may jump ahead and still belong to a stream: tables lie between the data. */
@@ -30,7 +30,7 @@ const skip = 128 * 1024
 const least = 64 * 1024
 
 /**
- * Finds sequential readers among requests, and says what to fetch ahead of them.
+ * Finds sequential readers among requests, and predicts what to fetch ahead of them.
  *
  * A window doubles each time that it is used up, so that a chance neighbour costs little. The next one is asked for
  * when less than a window is left, so that a reader which is slower than the storage never waits.
@@ -54,7 +54,7 @@ export class Streams {
     if (this.#streams.length > maximum) this.#streams.shift()
 
     const behind = { start: stream.last, end: start }
-    // A request that repeats the last one tells nothing.
+    // A request that repeats the last one predicts nothing.
     const forward = found !== undefined && end > stream.next
     stream.last = start
     stream.next = Math.max(stream.next, end)

@@ -43,7 +43,7 @@ export class SyncReadAhead implements SyncStorage {
   readSync(offset: number, into: Uint8Array): void {
     const range = { start: offset, end: offset + into.length }
     const size = this.#storage.size()
-    // Past the end: the storage knows best what to say. Too large to be kept: nothing is gained here.
+    // Past the end: the storage reports the error. Too large to be kept: nothing is gained here.
     const foreign = into.length === 0 || range.end > size || into.length > this.#limits.budget / 2
     if (foreign) {
       this.#storage.readSync(offset, into)

@@ -2,14 +2,14 @@ import { Qcow2Error } from '../../base/errors.js'
 import type { Range } from '../cache/segments.js'
 import { Transient } from './retry.js'
 
-/** What an answer of a server says before its body. */
+/** The head of a server's answer. */
 export interface Answer {
   readonly status: number
   /** A header, where there is one that may be seen: of another origin's answers few may, unless that server exposes them. */
   header(name: string): string | null
 }
 
-/** What tells one state of a file on a server from another. */
+/** What identifies one state of a file on a server. */
 export interface Version {
   readonly etag: string | null
   readonly modified: string | null
@@ -20,9 +20,9 @@ export interface RemoteFile {
   /** In bytes. */
   readonly size: number
   readonly version: Version
-  /** What changes with every change of its bytes, if the server tells that. */
+  /** What changes with every change of its bytes, if the server sends that. */
   readonly validator: string | undefined
-  /** True if answers say which part they bring, as far as that may be seen. */
+  /** True if answers name the part that they carry, as far as that may be seen. */
   readonly ranged: boolean
   /** What `If-Range` is sent, if anything. */
   readonly condition: string | undefined
@@ -33,7 +33,7 @@ export function rangeHeader({ start, end }: Range): string {
   return `bytes=${start}-${Number.isFinite(end) ? end - 1 : ''}`
 }
 
-/** What the headers say that identifies the file's state. */
+/** The headers that identify the file's state. */
 export function version(answer: Answer): Version {
   return { etag: answer.header('etag'), modified: answer.header('last-modified') }
 }
@@ -121,7 +121,7 @@ export function silent(timeout: number, offset: number): Transient {
   return new Transient(new Qcow2Error('STORAGE', reason, { offset }), { retries: 1 })
 }
 
-/** The error where a server redirects, and what follows fails: browsers don't say whether the redirects ever end. */
+/** The error where a server redirects, and what follows fails: browsers do not report whether the redirects end. */
 export function lostRedirect({ error }: Transient): Transient {
   const why = 'The server redirects, and following that failed'
   const reason = `${why}: the redirects may form a loop, or lead to a server that can't be reached. Check the address.`
@@ -159,7 +159,7 @@ function wrongRange(offset: number): Qcow2Error {
 }
 
 function nonsense(what: string): Qcow2Error {
-  return new Qcow2Error('STORAGE', `The server says what can't be of the file: ${what}.`)
+  return new Qcow2Error('STORAGE', `The server's answers about the file contradict each other: ${what}.`)
 }
 
 export function isEncoded(answer: Answer): boolean {
@@ -183,7 +183,7 @@ export function contentRange(answer: Answer): { start?: number; end?: number; si
   return { ...range, ...(size !== undefined && { size }) }
 }
 
-/** How many bytes an answer announces; `undefined` if it does not say that, or says it of what is compressed. */
+/** How many bytes an answer announces; `undefined` if it does not, or if the length is that of compressed bytes. */
 export function contentLength(answer: Answer): number | undefined {
   const header = answer.header('content-length')
   if (!header || isEncoded(answer)) return undefined

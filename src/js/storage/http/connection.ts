@@ -37,7 +37,7 @@ export interface HttpAccess {
   readonly signal: AbortSignal | undefined
 }
 
-/** A file that the server has told of. */
+/** What the server reports about a file. */
 export interface Connection {
   readonly file: RemoteFile
   /** The bytes that came with the first answer; all there are, if the file is small or was downloaded. */
@@ -82,7 +82,7 @@ class Path {
     this.#access = access
   }
 
-  /** Asks for the beginning of the file. What fails is told from a loop of redirects, which would be the same each time. */
+  /** Asks for the beginning of the file. A failure is distinguished from a loop of redirects, which would be the same each time. */
   async first(watch: Watch): Promise<Response> {
     try {
       return await send(this.#access, { range: { start: 0, end: this.#access.first } }, watch)
@@ -214,10 +214,10 @@ async function measure(access: HttpAccess, watch: Watch): Promise<number> {
   })
   const length = (await byHead) ?? (await lengthBy('GET', access, watch))
   if (length !== undefined) return length
-  throw noRanges('it does not say how long the file is (across origins: expose the header Content-Range)')
+  throw noRanges('it does not send the length of the file (across origins: expose the header Content-Range)')
 }
 
-/** The length that an answer tells. `Content-Length` may be seen of every server's answers, `Content-Range` not. */
+/** The length in an answer. `Content-Length` may be seen of every server's answers, `Content-Range` not. */
 async function lengthBy(method: 'GET' | 'HEAD', access: HttpAccess, watch: Watch): Promise<number | undefined> {
   // Browsers ask for the length of a compressed file unless there is a range.
   const range = { start: 0, end: Number.POSITIVE_INFINITY }

@@ -54,7 +54,7 @@ export class FetchStorage implements Remote {
   state(): CachedFile | undefined {
     const { validator, size } = this.#connection.current.file
     const url = addressOf(this.#access.url)
-    // The length too: where it is another, so is the file, whatever the server says.
+    // The length too: where it is another, so is the file, whatever its tag.
     return validator === undefined ? undefined : { url, validator: `${size} ${validator}` }
   }
 

@@ -28,14 +28,14 @@ export interface HttpOptions {
   readonly fetchFn?: ((url: string, init: RequestInit) => Promise<Response>) | undefined
   /**
    * How much to fetch ahead and to keep, or false to pass each request on as it is. Default: as
-   * {@link ReadAheadOptions} says, except `block` and `gap`, which are 256 KiB.
+   * {@link ReadAheadOptions} documents, except `block` and `gap`, which are 256 KiB.
    */
   readonly readAhead?: ReadAheadOptions | false | undefined
   /**
    * Keep what was fetched in IndexedDB, and don't fetch it again the next time: at most this many bytes, for all files
    * together, in blocks of 256 KiB; those that were not used for the longest time are forgotten. The server is still
    * asked at each opening whether the file is the same: what is kept is of one address, query included, in one state. So of
-   * a server that tells no state, by a strong `ETag` or a date that is settled, nothing is kept, and neither is anything where
+   * a server that sends no state, by a strong `ETag` or a date that is settled, nothing is kept, and neither is anything where
    * there is no IndexedDB. Not with `sync`. Default: 0.
    */
   readonly persistentCache?: number | undefined
@@ -50,7 +50,7 @@ export interface HttpOptions {
   readonly retryDelay?: number | undefined
   /**
    * How long a server may send nothing before a request is aborted, in milliseconds; 0: as long as the browser lets it. A slow
-   * server, which keeps sending something, is not aborted. The request is sent once more, even if `retries` says
+   * server, which keeps sending something, is not aborted. The request is sent once more, even if `retries` is
    * more. With `sync` it is the time for the whole request, to which each 16 KiB add a second. Default: 30 seconds.
    */
   readonly timeout?: number | undefined
@@ -60,7 +60,7 @@ export interface HttpOptions {
    * whole with the first answer, and needs no permission. Default: false.
    */
   readonly download?: boolean | undefined
-  /** Called while the whole file is fetched; `total` grows with `done` if the server doesn't say how long it is. */
+  /** Called while the whole file is fetched; `total` grows with `done` if the server does not send its length. */
   readonly onProgress?: ((progress: Progress) => void) | undefined
   /**
    * Aborts the opening: that of an image then fails with code `STORAGE`, and the signal's reason as the `cause`. Reads have signals

@@ -8,7 +8,7 @@ export interface Patience {
 
 /** A failure that may be gone the next time. */
 export class Transient extends Error {
-  /** What to say to the caller when patience is at an end. */
+  /** The error for the caller after the last retry. */
   readonly error: Error
   /** How long the other side wants to be left alone, in milliseconds. */
   readonly after: number

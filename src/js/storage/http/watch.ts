@@ -5,7 +5,7 @@ import { silent } from './answer.js'
 export interface Watch {
   /** Aborts when the caller aborts, and when the server has been silent for too long. */
   readonly signal: AbortSignal
-  /** Says that something came from the server. */
+  /** Notes that something came from the server. */
   progress(): void
 }
 

@@ -72,7 +72,7 @@ export class IdbStore implements Store {
 
 /**
  * Deletes a file that the caller has a lock on. Where there are no locks, an open database shows that it is in use; the browser
- * then deletes it when that is closed, and can't be told not to.
+ * then deletes it when that is closed, and cannot be stopped.
  */
 export async function deleteFile(factory: IDBFactory, name: string): Promise<void> {
   const deleting = factory.deleteDatabase(prefix + name)

@@ -162,7 +162,7 @@ interface Opened {
   readonly fs: NodeFs
   readonly handle: FileHandle
   readonly size: number
-  /** What tells it from all other files. */
+  /** What identifies the file. */
   readonly file: string
   /** Notices changes by others; not of a file that is written here. */
   readonly watch: Watch | undefined

@@ -28,13 +28,13 @@ export async function fileAt({ directories, name }: OpfsPath, create = false): P
   return (await directory(directories, create)).getFileHandle(name, { create })
 }
 
-/** What the browser says of a file, in this package's words where it has them. */
+/** A browser's error about a file, as an error of this package if there is one for it. */
 export function inUseOr(error: unknown, path: string): unknown {
   if (!isInUse(error)) return error
   return new Qcow2Error('IN_USE', `The file ${path} is in use: by another tab, worker or storage.`, { cause: error })
 }
 
-/** What `work` with a file comes to; whatever the browser says is said in this package's words. */
+/** Runs `work` with a file. The browser's errors become errors of this package. */
 export async function translated<T>(path: string, work: () => Promise<T>): Promise<T> {
   try {
     return await work()
@@ -46,7 +46,7 @@ export async function translated<T>(path: string, work: () => Promise<T>): Promi
   }
 }
 
-/** Returns whether the error says that another user has the file. */
+/** Returns whether the error means that another user has the file. */
 export function isInUse(error: unknown): boolean {
   return error instanceof DOMException && error.name === 'NoModificationAllowedError'
 }

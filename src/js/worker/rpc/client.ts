@@ -46,7 +46,7 @@ export class Client<M extends object = object> {
   readonly #worker: Worker
   /** Owned by the package, which ends it. */
   readonly #own: boolean
-  /** The worker holds it for as long as it lives: nothing else tells of a worker that is gone. It may be gone before it does. */
+  /** The worker holds it for as long as it lives: nothing else shows that a worker is gone. It may be gone before it does. */
   readonly #lock = globalThis.navigator?.locks ? `qcow2-web/worker/${crypto.randomUUID()}` : undefined
   readonly #watch = new AbortController()
   /** Resolves when the worker answers, and its end is noticed; rejects if that comes first. Awaited before all other calls. */
@@ -90,7 +90,7 @@ export class Client<M extends object = object> {
     this.#worker = worker ?? started()
     this.port = new Port((message, transfer) => this.#worker.postMessage(message, transfer), this.#methods)
     this.#worker.addEventListener('message', ({ data }: MessageEvent<Message>) => {
-      // A caller's own worker may say other things too.
+      // A caller's own worker may send other messages too.
       if (!data?.qcow2) return
       // Its users go on as far as possible; the next user gets a new one.
       if (isEngineFailure(data) && Client.#shared === this) Client.#shared = undefined
@@ -139,7 +139,7 @@ export class Client<M extends object = object> {
   }
 
   async #begin(): Promise<void> {
-    // It may have ended before it took the lock, one of the caller's long ago, which nothing tells.
+    // It may have ended before it took the lock, one of the caller's long ago, which nothing shows.
     const timer = setTimeout(() => this.#die('it does not answer'), patience)
     try {
       const port: Port<BeginMethods> = this.port

@@ -23,6 +23,6 @@ export interface Call {
   readonly args: readonly unknown[]
   /** True if the caller may cancel it. */
   readonly cancellable: boolean
-  /** True if the caller wants to be told the progress. */
+  /** True if the caller wants the progress. */
   readonly watched: boolean
 }

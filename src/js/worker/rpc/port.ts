@@ -137,13 +137,15 @@ export class Port<Theirs> {
   async #answer({ id, method, args, cancellable, watched }: Call): Promise<void> {
     const controller = cancellable ? new AbortController() : undefined
     if (controller) this.#cancellable.set(id, controller)
-    const teller = watched ? new Teller((progress) => this.#post({ qcow2: 'progress', id, progress }, [])) : undefined
-    const options: LongOptions = { signal: controller?.signal, onProgress: teller?.onProgress }
+    const reporter = watched
+      ? new Reporter((progress) => this.#post({ qcow2: 'progress', id, progress }, []))
+      : undefined
+    const options: LongOptions = { signal: controller?.signal, onProgress: reporter?.onProgress }
     try {
       const called = this.#own[method]
       if (!called) throw new Qcow2Error('WORKER_MISMATCH', `The other side does not know the method ${method}.`)
       const answer = await called(...args, options)
-      teller?.tell()
+      reporter?.report()
       const { value, transfer } = answer instanceof Moved ? answer : new Moved(answer, [])
       this.#post({ qcow2: 'value', id, value }, [...transfer])
     } catch (exception) {
@@ -155,28 +157,28 @@ export class Port<Theirs> {
   }
 }
 
-/** Milliseconds between two tellings of how far something is. */
+/** Milliseconds between two reports. */
 const pause = 20
 
-/** Tells now and then, for each time crosses. */
-class Teller {
-  readonly #tell: (progress: Progress) => void
+/** Reports progress at intervals, because each report crosses. */
+class Reporter {
+  readonly #report: (progress: Progress) => void
   #last: Progress | undefined
-  #told = performance.now()
+  #reported = performance.now()
 
-  constructor(tell: (progress: Progress) => void) {
-    this.#tell = tell
+  constructor(report: (progress: Progress) => void) {
+    this.#report = report
   }
 
   readonly onProgress = ({ done, total }: Progress): void => {
     this.#last = { done, total }
-    if (performance.now() - this.#told >= pause) this.tell()
+    if (performance.now() - this.#reported >= pause) this.report()
   }
 
-  /** Tells what was not told yet. */
-  tell(): void {
-    if (this.#last) this.#tell(this.#last)
+  /** Reports what was not reported yet. */
+  report(): void {
+    if (this.#last) this.#report(this.#last)
     this.#last = undefined
-    this.#told = performance.now()
+    this.#reported = performance.now()
   }
 }
