@@ -150,7 +150,7 @@ test('nothing is changed while it is copied; given up, the image is edited furth
   await button(page, 'Save').click()
   await page.getByText('Saved in kept.qcow2.').waitFor()
   await button(page, 'Lock').click()
-  await button(page, 'Read-only').waitFor()
+  await button(page, 'Edit').waitFor()
   expect((await bytesAt(page, 2 * MIB)).slice(0, 2)).toEqual([0xab, 0xba])
   expect((await bytesAt(page, 7 * MIB))[0]).toBe(0x08)
 })
@@ -158,7 +158,7 @@ test('nothing is changed while it is copied; given up, the image is edited furth
 test('another tab that takes the file over has it at once: what is copied of it is given up', async () => {
   await beginLong(page)
   const other = await lab.openIn(browser.context, '#image=stored:kept.qcow2&panel=hex')
-  await button(other, 'Read-only').click()
+  await button(other, 'Edit').click()
   const dialog = other.getByRole('dialog')
   await dialog.getByRole('button', { name: 'Unlock' }).click()
   await dialog.getByRole('button', { name: 'Take over' }).click()

@@ -49,7 +49,7 @@ test('an encrypted image is edited and saved without asking again', async () => 
   const page = await asked('edited.qcow2', luks)
   await answer(page, passphrase)
   await shownBytes(page)
-  await page.getByRole('button', { name: 'Read-only' }).click()
+  await page.getByRole('button', { name: 'Edit', exact: true }).click()
   await page.getByText('Editing', { exact: true }).waitFor()
   await page.getByLabel('Go to').fill('0x10')
   await page.getByLabel('Go to').press('Enter')

@@ -156,3 +156,12 @@ test('while another image waits for its backing file the open one stays, and sta
   expect(await page.getByRole('heading', { level: 1 }).innerText()).toBe('sample.qcow2')
   expect(await firstByte(page, 56 * MIB)).toBe('T'.charCodeAt(0))
 })
+
+test('after Escape in the question for a file, the focus is on the page’s first action', async () => {
+  const { top } = chain()
+  const page = await lab.open()
+  await chooseFile(page, 'A qcow2 image', top)
+  await page.getByRole('dialog').waitFor()
+  await page.keyboard.press('Escape')
+  await eventually(() => page.evaluate(() => document.activeElement?.textContent?.trim())).toBe('Choose an image…')
+})

@@ -109,3 +109,18 @@ test('an image made anew under the same name is read anew', async () => {
   await page.getByRole('tab', { name: 'Bytes' }).click()
   expect((await shownBytes(page)).bytes[0]).toBe(2)
 })
+
+test('a row has as many bytes as there is room for, whatever the width of the page', async () => {
+  const page = await lab.open('#image=sample&panel=hex')
+  await page.locator('.hex-row').first().waitFor()
+  const rows = page.locator('.hex-rows')
+  const beyond = () =>
+    rows.evaluate((element) => {
+      const ends = [...element.querySelectorAll('.hex-text')].map((text) => text.getBoundingClientRect().right)
+      return Math.max(...ends) - element.getBoundingClientRect().right
+    })
+  for (const width of [1440, 1100, 1024, 960, 900, 820, 640, 390]) {
+    await page.setViewportSize({ width, height: 800 })
+    await eventually(beyond).toBeLessThanOrEqual(0)
+  }
+})

@@ -39,7 +39,7 @@ export async function shownAt(page: Page, offset: number): Promise<number[]> {
 
 /** Unlocks the image; one that the browser keeps either for changes in memory or in its file. */
 export async function unlock(page: Page, where?: 'In memory' | 'In the stored file'): Promise<void> {
-  await page.getByRole('button', { name: 'Read-only' }).click()
+  await page.getByRole('button', { name: 'Edit', exact: true }).click()
   if (where) {
     await page.getByRole('radio', { name: where }).check()
     await page.getByRole('dialog').getByRole('button', { name: 'Unlock' }).click()

@@ -7,7 +7,7 @@ import { destination, download, save, saveHere, saving } from '../state/save'
 import { lock, unlock } from '../state/unlock'
 import { Icon } from '../ui/icon'
 
-/** Says whether the image can be changed, and lets the person change that; then also undo and save. */
+/** Begins to change the image; then says so, undoes, saves and ends it. */
 export function Lock({ image }: { image: OpenedImage }) {
   const whole = useFocusKept<HTMLButtonElement & HTMLDivElement>(image.editing)
   if (!image.editing) {
@@ -15,12 +15,12 @@ export function Lock({ image }: { image: OpenedImage }) {
       <button
         ref={whole}
         type="button"
-        class="button lock"
+        class="button"
         disabled={image.notEditable !== null || busy.value}
-        title={image.notEditable ?? 'Unlock it to change its bytes, its snapshots and more'}
+        title={image.notEditable ?? 'Change its bytes, its snapshots and more. Until then it is only read.'}
         onClick={() => void unlock()}
       >
-        <Icon name="lock" /> Read-only
+        <Icon name="edit" /> Edit
       </button>
     )
   }

@@ -10,7 +10,22 @@ import { Row } from './row'
 import { useTyping } from './typing'
 
 const ROW_HEIGHT = 22
-const WIDE_ENOUGH_FOR_16 = 600
+const SCROLLBAR = 14
+
+/** How many bytes a row has, and whether there is little room around them. */
+interface Shape {
+  columns: number
+  tight: boolean
+}
+
+const NARROWEST: Shape = { columns: 4, tight: true }
+const SHAPES: Shape[] = [16, 8].flatMap((columns) => [
+  { columns, tight: false },
+  { columns, tight: true },
+])
+
+/** What a row has beside its characters, in pixels: the room around each byte, and between the columns. */
+const beside = ({ columns, tight }: Shape) => columns * (tight ? 4.2 : 8.4) + (columns > 8 ? 12 : 0) + (tight ? 20 : 44)
 
 interface Props {
   focus: RefObject<HTMLDivElement | null>
@@ -28,14 +43,17 @@ interface Props {
 export function HexView({ focus, blocks, size, at, selected, onMove, edit }: Props) {
   void blocks.arrived.value
   const [box, room] = useSize<HTMLDivElement>()
-  const columns = room.width >= WIDE_ENOUGH_FOR_16 || room.width === 0 ? 16 : 8
+  const digits = BigInt(size).toString(16).length
+  const character = useCharacterWidth(focus, room.width)
+  const widthOf = (shape: Shape) => (digits + 3 * shape.columns) * character + beside(shape)
+  const { columns, tight } =
+    SHAPES.find((shape) => room.width === 0 || widthOf(shape) <= room.width - SCROLLBAR) ?? NARROWEST
   const perRow = BigInt(columns)
   const rows = Math.max(1, Math.floor(room.height / ROW_HEIGHT))
   const total = (BigInt(size) + perRow - 1n) / perRow
   const last = total > BigInt(rows) ? total - BigInt(rows) : 0n
   const [wantedTop, setTop] = useState(0n)
   const top = wantedTop > last ? last : wantedTop < 0n ? 0n : wantedTop
-  const digits = BigInt(size).toString(16).length
 
   // The selected byte stays in view, whatever moved it; scrolling alone may leave it behind. Before the view is painted,
   // for keys may come at once, and mean nothing to a byte that wasn't asked for.
@@ -122,7 +140,7 @@ export function HexView({ focus, blocks, size, at, selected, onMove, edit }: Pro
   return (
     <div class="hex-box" ref={box}>
       <div
-        class="hex-rows"
+        class={`hex-rows ${tight ? 'tight' : ''}`}
         id="hex-rows"
         ref={focus}
         role="grid"
@@ -150,6 +168,20 @@ export function HexView({ focus, blocks, size, at, selected, onMove, edit }: Pro
       </p>
     </div>
   )
+}
+
+/** The width of a character in the font of an element. Fonts differ, and so does what a person has set. */
+function useCharacterWidth(element: RefObject<HTMLElement | null>, room: number): number {
+  const [width, setWidth] = useState(8.43)
+  useLayoutEffect(() => {
+    const context = document.createElement('canvas').getContext('2d')
+    if (!element.current || !context) return
+    // The shorthand is empty where a part of it is set that it does not name.
+    const { fontSize, fontFamily } = getComputedStyle(element.current)
+    context.font = `${fontSize} ${fontFamily}`
+    setWidth(context.measureText('0'.repeat(100)).width / 100)
+  }, [room])
+  return width
 }
 
 const clamp = (row: bigint, last: bigint) => (row < 0n ? 0n : row > last ? last : row)

@@ -7,7 +7,6 @@ import { Icon } from '../ui/icon'
 import { Scrollbar } from '../ui/scrollbar'
 import { SurveyProgress } from '../ui/survey-progress'
 import { useSize } from '../ui/use-size'
-import { formatOffset } from '../values/offset'
 import { formatCount, formatSize } from '../values/size'
 import { endOf, layout, rowOf, startOf, topRowFor, validCell, viewOf, wholeCell } from './geometry'
 import { MapGrid } from './grid'
@@ -197,7 +196,7 @@ interface GutterProps {
   size: number
 }
 
-/** The offsets at which rows begin, as many as can be read. */
+/** Where rows begin, as sizes, which people read more easily than offsets; as many as there is room for. */
 function Gutter({ rows, pitch, start, rowBytes, size }: GutterProps) {
   const every = Math.max(1, Math.ceil(18 / pitch))
   const labels = []
@@ -206,7 +205,7 @@ function Gutter({ rows, pitch, start, rowBytes, size }: GutterProps) {
     if (offset >= size) break
     labels.push(
       <span key={row} style={{ top: `${row * pitch}px`, lineHeight: `${pitch}px` }}>
-        {formatOffset(offset)}
+        {formatSize(offset)}
       </span>,
     )
   }

@@ -6,6 +6,7 @@ import { exactBytes, formatSize } from '../values/size'
 
 const COMPRESSION: Record<string, string> = { zlib: 'zlib (deflate)', zstd: 'zstd' }
 
+/** What an image has, as far as it has it. What it does not have is one line. */
 export function Facts({ image, disk }: { image: OpenedImage; disk: Disk }) {
   const { info } = image
   const size = disk.snapshot === null ? info.virtualSize : disk.size
@@ -25,19 +26,26 @@ export function Facts({ image, disk }: { image: OpenedImage; disk: Disk }) {
         <Fact name="Refcount bits" field="refcount-bits">
           {info.refcountBits}
         </Fact>
-        <Flag name="Lazy refcounts" field="lazy-refcounts" on={info.lazyRefcounts} />
-        <Flag name="Extended L2" field="extended-l2" on={info.extendedL2} note="32 subclusters a cluster" />
-        <Fact name="Encryption" field="encryption" {...note(encryptionNote(info.encryption))}>
-          {info.encryption ? cipherOf(info.encryption) : 'none'}
-        </Fact>
-        <Flag name="Dirty" field="dirty" on={info.dirty} note="was not closed properly" />
-        <Flag name="Corrupt" field="corrupt" on={info.corrupt} note="damage was met" />
-        <Fact name="Backing file" field="backing-file" {...note(backingNote(info))}>
-          {info.backingFile === undefined ? 'none' : <code>{info.backingFile || '(empty name)'}</code>}
-        </Fact>
-        <Fact name="Data file" field="data-file" {...note(info.dataFileRaw ? 'raw' : undefined)}>
-          {!info.externalDataFile ? 'none' : <code>{info.dataFile || '(no name recorded)'}</code>}
-        </Fact>
+        {info.lazyRefcounts && <Flag name="Lazy refcounts" field="lazy-refcounts" />}
+        {info.extendedL2 && <Flag name="Extended L2" field="extended-l2" note="32 subclusters a cluster" />}
+        {info.encryption && (
+          <Fact name="Encryption" field="encryption" {...note(encryptionNote(info.encryption))}>
+            {cipherOf(info.encryption)}
+          </Fact>
+        )}
+        {info.dirty && <Flag name="Dirty" field="dirty" note="was not closed properly" />}
+        {info.corrupt && <Flag name="Corrupt" field="corrupt" note="damage was met" />}
+        {info.backingFile !== undefined && (
+          <Fact name="Backing file" field="backing-file" {...note(backingNote(info))}>
+            <code>{info.backingFile || '(empty name)'}</code>
+          </Fact>
+        )}
+        {info.externalDataFile && (
+          <Fact name="Data file" field="data-file" {...note(info.dataFileRaw ? 'raw' : undefined)}>
+            <code>{info.dataFile || '(no name recorded)'}</code>
+          </Fact>
+        )}
+        <Absent info={info} />
       </dl>
     </section>
   )
@@ -85,10 +93,29 @@ function SizeFact({ name, field, bytes }: { name: string; field: string; bytes: 
   )
 }
 
-function Flag({ name, field, on, note: meaning }: { name: string; field: string; on: boolean; note?: string }) {
+function Flag({ name, field, note: meaning }: { name: string; field: string; note?: string }) {
   return (
-    <Fact name={name} field={field} {...note(on ? meaning : undefined)}>
-      {on ? 'yes' : 'no'}
+    <Fact name={name} field={field} {...note(meaning)}>
+      yes
+    </Fact>
+  )
+}
+
+/** What the image does not have, and is not. */
+function Absent({ info }: { info: ImageInfo }) {
+  const absent = [
+    info.backingFile === undefined && 'backing file',
+    !info.externalDataFile && 'data file',
+    !info.encryption && 'encryption',
+    !info.extendedL2 && 'extended L2',
+    !info.lazyRefcounts && 'lazy refcounts',
+    !info.dirty && 'unclean end',
+    !info.corrupt && 'mark of damage',
+  ].filter((each) => each !== false)
+  if (absent.length === 0) return null
+  return (
+    <Fact name="Without" field="without">
+      <span class="absent">{absent.join(', ')}</span>
     </Fact>
   )
 }

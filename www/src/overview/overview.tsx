@@ -10,12 +10,12 @@ import { Usage } from './usage'
 export function Overview({ image, disk }: { image: OpenedImage; disk: Disk }) {
   return (
     <div class="overview">
+      <Partitions disk={disk} />
       <Facts image={image} disk={disk} />
       <div class="column">
         <Usage disk={disk} />
         <Files image={image} />
       </div>
-      <Partitions disk={disk} />
       {image.info.encryption?.format === 'luks' && <KeySlots image={image} luks={image.info.encryption} />}
       <Extras info={image.info} />
     </div>

@@ -1,4 +1,4 @@
-import { useState } from 'preact/hooks'
+import { useEffect, useRef, useState } from 'preact/hooks'
 import { enterFile, enterSample } from '../state/enter'
 import { opening, type StartNotice } from '../state/stage'
 import { FileButton } from '../ui/file-button'
@@ -13,6 +13,7 @@ import { StoredFiles } from './stored'
 
 export function Start({ notice }: { notice: StartNotice | null }) {
   const [dialog, setDialog] = useState<'new' | 'address' | null>(null)
+  const actions = useFocusAfter(opening.value !== null)
   return (
     <div class="start">
       <header class="bar">
@@ -30,7 +31,7 @@ export function Start({ notice }: { notice: StartNotice | null }) {
         {opening.value ? (
           <OpeningNow opening={opening.value} />
         ) : (
-          <div class="actions">
+          <div class="actions" ref={actions}>
             <FileButton class="primary" label="A qcow2 image" onFile={(file) => void enterFile(file)}>
               <Icon name="folder" /> Choose an image…
             </FileButton>
@@ -76,4 +77,17 @@ export function Start({ notice }: { notice: StartNotice | null }) {
       </section>
     </div>
   )
+}
+
+/** The first button has the focus again when an opening that took the buttons away was given up. */
+function useFocusAfter(isOpening: boolean) {
+  const actions = useRef<HTMLDivElement>(null)
+  const before = useRef(isOpening)
+  useEffect(() => {
+    if (before.current && !isOpening && document.activeElement === document.body) {
+      actions.current?.querySelector('button')?.focus()
+    }
+    before.current = isOpening
+  }, [isOpening])
+  return actions
 }

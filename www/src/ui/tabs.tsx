@@ -45,8 +45,7 @@ export function Tabs<Name extends string>({ label, tabs, selected, onSelect }: P
           tabIndex={tab.name === (selected ?? tabs[0]?.name) ? 0 : -1}
           onClick={() => onSelect(tab.name)}
         >
-          {tab.label}
-          {tab.count !== undefined && <span class="count">{tab.count}</span>}
+          {tab.label} {tab.count !== undefined && <span class="count">{tab.count}</span>}
         </button>
       ))}
     </div>
