@@ -9,11 +9,25 @@ import { onPage, StorageLab, type Work } from './storage-lab.js'
 
 /** A Service Worker as an author would write it: the disk of an image at an address. */
 const worker = `
-import { blob, fileHandle, http, idb, memory, opfs, Qcow2 } from '/index.js'
+import { blob, capabilities, fileHandle, http, idb, memory, opfs, Qcow2 } from '/index.js'
 import { serve } from '/hosts/serve.js'
 
 addEventListener('install', () => skipWaiting())
 addEventListener('activate', (event) => event.waitUntil(clients.claim()))
+
+// An image that is stored, changed, and read again, where no worker can be started.
+async function kept() {
+  await opfs.import('service/kept.qcow2', new Blob([await bytes()]), { overwrite: true })
+  const image = await Qcow2.open(opfs('service/kept.qcow2'), { writable: true })
+  await image.write(1000, new Uint8Array([1, 2, 3]))
+  const other = await Qcow2.open(opfs('service/kept.qcow2')).catch(({ code }) => code)
+  await image.close()
+  const again = await Qcow2.open(opfs('service/kept.qcow2', { writable: false }))
+  const seen = [...(await again.read(1000, 3)), ...(await again.read(again.size - 1, 1))]
+  await again.close()
+  const { opfs: has, opfsSync } = await capabilities()
+  return { seen, other, has, opfsSync }
+}
 
 let opening
 const open = async () => Qcow2.open(blob(await (await fetch('/disk.qcow2')).blob()))
@@ -47,10 +61,7 @@ addEventListener('fetch', (event) => {
     const opening = (async () => Qcow2.open(await storages[kind]()))()
     event.respondWith(opening.then((image) => serve(event.request, image)))
   }
-  if (pathname === '/opfs.img') {
-    const failed = ({ code, reason }) => new Response(code + ': ' + reason, { status: 500 })
-    event.respondWith(Qcow2.open(opfs('disk')).then((image) => serve(event.request, image), failed))
-  }
+  if (pathname === '/opfs') event.respondWith(kept().then((seen) => Response.json(seen), (error) => Response.json(String(error))))
 })
 `
 
@@ -167,10 +178,10 @@ it.each(['http', 'memory', 'blob', 'fileHandle', 'idb'])('a Service Worker serve
   await page.close()
 })
 
-it('a storage that a Service Worker does not have is named', async () => {
+it('a Service Worker keeps an image in the origin-private file system, without a worker', async () => {
   const page = await lab.page()
   await onPage(page, register)
-  const words = await onPage(page, async () => (await fetch('/opfs.img')).text())
-  expect(words).toMatch(/^[A-Z_]+: opfs\(\) .* http\(\), blob\(\), idb\(\), fileHandle\(\) and memory\(\) work there/)
+  const seen = await onPage(page, async () => (await fetch('/opfs')).json())
+  expect(seen).toEqual({ seen: [1, 2, 3, 7], other: 'IN_USE', has: true, opfsSync: false })
   await page.close()
 })

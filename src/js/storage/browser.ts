@@ -2,6 +2,7 @@ import { optionsIn } from '../base/arguments.js'
 import type { WritableStorage } from '../base/storage/contract.js'
 import { idb } from './idb/idb.js'
 import { type OpfsOptions, opfs } from './opfs/opfs.js'
+import { mustReplace } from './opfs/replaced.js'
 
 /** What this browser has, here: on this page or in this worker. */
 export interface Capabilities {
@@ -42,7 +43,7 @@ export async function capabilities(): Promise<Capabilities> {
   const accessHandles = 'createSyncAccessHandle' in (handles.FileSystemFileHandle?.prototype ?? {})
   // In private windows of some browsers it is there, and refuses.
   const root = await navigator?.storage?.getDirectory?.().catch(() => undefined)
-  const found = root !== undefined && (accessHandles || typeof Worker === 'function')
+  const found = root !== undefined && (accessHandles || typeof Worker === 'function' || mustReplace())
   return {
     opfs: found,
     opfsSync: found && accessHandles,

@@ -5,6 +5,7 @@ import { hasAccessHandles, OpfsFile } from './file.js'
 import { claiming } from './local.js'
 import { directory, fileAt, type OpfsPath, parsePath, translated } from './path.js'
 import { RemoteOpfsFile } from './remote.js'
+import { mustReplace, replaceWith } from './replaced.js'
 
 /** A file or a directory of the origin-private file system. */
 export interface OpfsEntry {
@@ -77,18 +78,25 @@ export async function exportFile(
   const { signal, onProgress } = watchIn(options)
   if (!(to instanceof WritableStream)) throw invalidArgument(`to must be a WritableStream; it is ${show(to)}.`)
   const source = await file(path)
+  await source
+    .stream()
+    .pipeThrough(counting(source.size, onProgress))
+    .pipeTo(to, signal ? { signal } : {})
+}
+
+/** Passes chunks on, and reports how many bytes they were. */
+function counting(
+  total: number,
+  onProgress: LongOptions['onProgress'],
+): TransformStream<Uint8Array<ArrayBuffer>, Uint8Array<ArrayBuffer>> {
   let done = 0
-  const counting = new TransformStream<Uint8Array<ArrayBuffer>, Uint8Array<ArrayBuffer>>({
+  return new TransformStream({
     transform(chunk, controller) {
       controller.enqueue(chunk)
       done += chunk.length
-      onProgress?.({ done, total: source.size })
+      onProgress?.({ done, total: Math.max(total, done) })
     },
   })
-  await source
-    .stream()
-    .pipeThrough(counting)
-    .pipeTo(to, signal ? { signal } : {})
 }
 
 /** See {@link Opfs.import}. */
@@ -121,6 +129,10 @@ async function copy(
   signal.throwIfAborted()
   const [source, total] = from instanceof Blob ? [from.stream(), from.size] : [from, 0]
   const how = { create: true, writable: true }
+  if (mustReplace()) {
+    const counted = source.pipeThrough(counting(total, onProgress))
+    return translated(namesOf(to).join('/'), () => replaceWith(to, counted, claiming(to, how), signal))
+  }
   const Storage = hasAccessHandles() ? OpfsFile : RemoteOpfsFile
   const storage = new Storage(to, how, claiming(to, how))
   await translated(namesOf(to).join('/'), () => storage.open({ signal }))

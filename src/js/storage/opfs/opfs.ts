@@ -20,6 +20,7 @@ import {
 import { claiming, localOpfs } from './local.js'
 import { type OpfsPath, parsePath } from './path.js'
 import { RemoteOpfsFile } from './remote.js'
+import { mustReplace, replacedOpfs } from './replaced.js'
 
 /** How {@link opfs} opens a file. */
 export interface OpfsOptions extends ClaimOptions {
@@ -42,7 +43,8 @@ export interface Opfs {
    *
    * In a dedicated worker the storage is synchronous: the engine reads and writes through the file's access handle, with
    * nothing between. On a page, where there are no access handles, it is asynchronous, and the handle is in a worker that
-   * the package starts for it.
+   * the package starts for it. In a SharedWorker, a Service Worker and the background of an extension, which start no
+   * workers, each flush replaces the file, as with {@link fileHandle}: that suits what is read, and small changes.
    *
    * One storage at a time has the file; for another one opening fails with code `IN_USE`, unless the two agree otherwise:
    * see {@link ClaimOptions}. `flush` makes what was written
@@ -116,8 +118,9 @@ async function beginReplacement(path: string): Promise<Replacement | undefined> 
   }
 }
 
-/** The file at a path, with its access handle in the package's own worker. */
+/** The file at a path, with its access handle in the package's own worker, or without one where there are no workers. */
 function remoteOpfs(path: OpfsPath, options: OpfsFileOptions, claim: ClaimOptions): AsyncStorage {
+  if (mustReplace()) return replacedOpfs(path, options, claiming(path, options, claim))
   const file = new RemoteOpfsFile(path, options, claiming(path, options, claim))
   if (options.writable) return file
   return {

@@ -17,7 +17,7 @@ export interface OpfsMethods extends StorageMethods {
 }
 
 const noWorkers = [
-  'opfs() needs a worker, and a Service Worker starts none.',
+  'opfs() needs a worker, or files that can be replaced, and this browser has neither here.',
   'http(), blob(), idb(), fileHandle() and memory() work there; to read a file of OPFS, use blob(await opfs.file(path)).',
 ].join(' ')
 
