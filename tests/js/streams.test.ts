@@ -62,11 +62,11 @@ it('fetches nothing ahead of a request that is repeated', () => {
   expect(ahead(new Streams(4 * MiB), [0, 0, 0], 4096)).toEqual([0, 0, 0])
 })
 
-it('says what was left behind', () => {
+it('reports what the reader has passed', () => {
   const streams = new Streams(4 * MiB)
   streams.request({ start: 0, end: 100 })
-  expect(streams.request({ start: 100, end: 200 }).behind).toEqual({ start: 0, end: 100 })
-  expect(streams.request({ start: 250, end: 300 }).behind).toEqual({ start: 100, end: 250 })
+  expect(streams.request({ start: 100, end: 200 }).passed).toEqual({ start: 0, end: 100 })
+  expect(streams.request({ start: 250, end: 300 }).passed).toEqual({ start: 100, end: 250 })
 })
 
 it('fetches nothing ahead where the window is 0', () => {

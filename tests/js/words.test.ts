@@ -86,7 +86,7 @@ const words: readonly Word[] = [
   {
     word: 'behind',
     instead: 'after or past',
-    where: rewritten,
+    where: [...rewritten, ...typescript],
     except: [
       // What a dropped future leaves behind.
       ['src/engine/meta/cancellation.rs', 'leaves behind'],

@@ -207,8 +207,8 @@ export class AsyncReadAhead implements KeepingStorage {
   }
 
   #forecast(range: Range): void {
-    const { ahead, behind } = this.#streams.request(range)
-    if (behind.start < behind.end) this.#segments.pass(behind)
+    const { ahead, passed } = this.#streams.request(range)
+    if (passed.start < passed.end) this.#segments.pass(passed)
     if (ahead.start < ahead.end) this.#fetchAhead(ahead)
   }
 

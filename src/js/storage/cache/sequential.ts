@@ -4,8 +4,8 @@ import type { Range } from './segments.js'
 export interface Forecast {
   /** What to fetch ahead; empty if nothing. */
   readonly ahead: Range
-  /** What the reader has left behind; empty if nothing. */
-  readonly behind: Range
+  /** What the reader has passed since its last request; empty if nothing. */
+  readonly passed: Range
 }
 
 /** A reader that goes through the file from front to back. */
@@ -53,13 +53,13 @@ export class Streams {
     this.#streams.push(stream)
     if (this.#streams.length > maximum) this.#streams.shift()
 
-    const behind = { start: stream.last, end: start }
+    const passed = { start: stream.last, end: start }
     // A request that repeats the last one predicts nothing.
     const forward = found !== undefined && end > stream.next
     stream.last = start
     stream.next = Math.max(stream.next, end)
     stream.ahead = Math.max(stream.ahead, stream.next)
-    return { behind, ahead: forward ? this.#fetch(stream, end - start) : { start: stream.ahead, end: stream.ahead } }
+    return { passed, ahead: forward ? this.#fetch(stream, end - start) : { start: stream.ahead, end: stream.ahead } }
   }
 
   #fetch(stream: Stream, length: number): Range {

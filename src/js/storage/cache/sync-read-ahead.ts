@@ -68,8 +68,8 @@ export class SyncReadAhead implements SyncStorage {
   /** Fetches a range that must be, and what is likely to be next to it. */
   #fetch(gap: Range, size: number): Segment {
     const { block } = this.#limits
-    const { ahead, behind } = this.#streams.request(gap)
-    this.#segments.pass(behind)
+    const { ahead, passed } = this.#streams.request(gap)
+    this.#segments.pass(passed)
     const start = Math.floor(gap.start / block) * block
     const end = Math.max(Math.ceil(gap.end / block) * block, ahead.end)
     const range = this.#segments.widen(gap, { start, end: Math.min(end, size) })
