@@ -6,13 +6,14 @@ import { MissingPassphraseDialog } from './missing-passphrase'
 import { Problem } from './problem/problem'
 import { RawViewer } from './raw-viewer'
 import { Start } from './start/start'
-import { enterFile } from './state/enter'
+import { enterFiles, enterUrl } from './state/enter'
 import { type Question, question, stage, toStart } from './state/stage'
 import { Viewer } from './viewer'
 
 export function App() {
   const now = stage.value
-  const dragging = useDrop((file, handle) => void enterFile(file, handle))
+  const dragging = useDrop()
+  usePaste()
   useEffect(() => {
     void workerFailure.then((message) => {
       toStart({ tone: 'bad', text: `The page's worker stopped: ${message} Reload the page to go on.` })
@@ -46,15 +47,16 @@ function QuestionDialog({ missing, answer }: Question) {
   )
 }
 
-/** Files may be dropped anywhere; while a dialog asks for one, it is the answer. */
-function useDrop(onFile: (file: File, handle?: Promise<FileSystemHandle | null>) => void): boolean {
+/** Files and links may be dropped anywhere; while a dialog asks for a file, it is the answer. */
+function useDrop(): boolean {
   const [dragging, setDragging] = useState(false)
   useEffect(() => {
     const controller = new AbortController()
     const on = (type: 'dragover' | 'dragleave' | 'drop', handle: (event: DragEvent) => void) =>
       window.addEventListener(type, handle, { signal: controller.signal })
     on('dragover', (event) => {
-      if (!event.dataTransfer?.types.includes('Files')) return
+      const { types = [] } = event.dataTransfer ?? {}
+      if (!event.dataTransfer || !(types.includes('Files') || types.includes('text/uri-list'))) return
       event.preventDefault()
       event.dataTransfer.dropEffect = 'copy'
       setDragging(true)
@@ -65,15 +67,44 @@ function useDrop(onFile: (file: File, handle?: Promise<FileSystemHandle | null>)
     on('drop', (event) => {
       event.preventDefault()
       setDragging(false)
-      const file = event.dataTransfer?.files[0]
-      if (!file) return
+      const files = [...(event.dataTransfer?.files ?? [])]
+      const [file] = files
       const asked = question.peek()
-      if (asked && asked.missing.role !== 'passphrase') asked.answer({ kind: 'file', file })
-      else if (!asked) onFile(file, handleOf(event.dataTransfer?.items[0]))
+      if (!file) {
+        const address = addressOf(event.dataTransfer?.getData('text/uri-list'))
+        if (address && !asked) void enterUrl(address)
+      } else if (!asked) {
+        const items = [...(event.dataTransfer?.items ?? [])].filter(({ kind }) => kind === 'file')
+        void enterFiles(files, items.map(handleOf))
+      } else if (asked.missing.role !== 'passphrase') asked.answer({ kind: 'file', file })
     })
     return () => controller.abort()
   }, [])
   return dragging
+}
+
+/** A pasted address opens, as do pasted files; not while something is typed or asked. */
+function usePaste(): void {
+  useEffect(() => {
+    const onPaste = (event: ClipboardEvent) => {
+      const isTyping = event.target instanceof HTMLElement && event.target.closest('input, textarea, select')
+      if (isTyping || question.peek() || document.querySelector('dialog[open]')) return
+      const files = [...(event.clipboardData?.files ?? [])]
+      const address = addressOf(event.clipboardData?.getData('text/plain'))
+      if (files.length > 0) void enterFiles(files, [])
+      else if (address) void enterUrl(address)
+      else return
+      event.preventDefault()
+    }
+    window.addEventListener('paste', onPaste)
+    return () => window.removeEventListener('paste', onPaste)
+  }, [])
+}
+
+/** The address that a text is, if it is one. */
+function addressOf(text = ''): string | null {
+  const [first = ''] = text.trim().split(/\r?\n/)
+  return /^https?:\/\/\S+$/i.test(first) && URL.canParse(first) ? first : null
 }
 
 /** The handle by which a dropped file can be written, where the browser gives one. */

@@ -18,6 +18,7 @@ import type {
   NewImage,
   OnEntries,
   OpenedImage,
+  OpenHow,
   OpenOutcome,
   Progress,
   RepairHow,
@@ -88,10 +89,18 @@ function permitting(ask: Ask): Ask {
 }
 
 export const engine = {
-  open: (source: Source, asRaw: boolean, ask: Ask, signal?: AbortSignal): Promise<OpenOutcome> =>
+  download: (url: string, onProgress: (progress: Progress) => void, signal?: AbortSignal): Promise<Blob> =>
+    run(signal, async (task) => {
+      await permit({ url })
+      return remote.download(task, url, proxy(onProgress))
+    }),
+
+  topOf: (files: File[]): Promise<number> => run(undefined, (task) => remote.topOf(task, files)),
+
+  open: (source: Source, how: OpenHow, ask: Ask, signal?: AbortSignal): Promise<OpenOutcome> =>
     run(signal, async (task) => {
       await permit(source)
-      return (await remote.open(task, source, asRaw, proxy(permitting(ask)))) as OpenOutcome
+      return (await remote.open(task, source, how, proxy(permitting(ask)))) as OpenOutcome
     }),
 
   overlay: (url: string, path: string, signal?: AbortSignal): Promise<void> =>

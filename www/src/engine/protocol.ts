@@ -218,6 +218,14 @@ export interface Explained {
 /** Where bytes come from: a decoded disk, or one of the files as it is. */
 export type ByteSource = { of: 'disk'; snapshot: string | null } | { of: 'file'; key: string }
 
+/** How a file is opened. */
+export interface OpenHow {
+  /** The bytes of any file as a disk. */
+  asRaw: boolean
+  /** Files that were given with it: they are taken by the names that the images record. */
+  beside: File[]
+}
+
 /** The volumes of a disk. */
 export interface VolumeList {
   volumes: VolumeInfo[]
@@ -246,8 +254,12 @@ export interface Extracted {
 export interface Engine {
   /** Takes the way to other servers, before the first file is fetched from one. */
   useNetwork(port: MessagePort): void
+  /** Fetches a whole file from a server that sends no parts of it. The browser keeps it until the page is closed. */
+  download(task: number, url: string, onProgress: (progress: Progress) => void): Promise<Blob>
+  /** Which of several files is the image that the others belong to. */
+  topOf(task: number, files: File[]): Promise<number>
   /** Opens an image; with `asRaw` the bytes of any file as a disk. A raw disk that is known by what is on it needs no `asRaw`. */
-  open(task: number, source: Source, asRaw: boolean, ask: Ask): Promise<OpenOutcome>
+  open(task: number, source: Source, how: OpenHow, ask: Ask): Promise<OpenOutcome>
   /** Makes an image in the browser's storage at `path`, over the one at `url`, which stays as it is. */
   overlay(task: number, url: string, path: string): Promise<void>
   /** Makes an image, which is held in memory until it is saved, and opens it for editing. */

@@ -26,6 +26,7 @@ import type {
   KeySlotChange,
   NewImage,
   OpenedImage,
+  OpenHow,
   OpenOutcome,
   Progress,
   RepairHow,
@@ -50,12 +51,12 @@ export class Session {
 
   static async open(
     source: Source,
-    asRaw: boolean,
+    { asRaw, beside }: OpenHow,
     ask: Ask,
     signal: AbortSignal,
   ): Promise<[OpenOutcome, Session | null]> {
     const file = await sourceFile(source)
-    const supplies = new Supplies(file, ask)
+    const supplies = new Supplies(file, ask, beside)
     if (asRaw) return Session.openRaw(supplies, await fileKindOf(file, signal), signal)
     try {
       const session = new Session(supplies, new Disks(await openWithFiles(supplies, null, signal)))

@@ -2,6 +2,8 @@
 
 import { type AsyncStorage, blob, http, opfs, type Storage } from 'qcow2-web'
 import { type Fetch, fetchThrough } from '../network/fetch'
+import { keptBlob } from './kept-blob'
+import type { Progress } from './protocol'
 
 /** A file on a server, read in parts as they are needed. */
 export interface Remote {
@@ -48,10 +50,25 @@ export function useNetwork(port: MessagePort): void {
 }
 
 /** A file on a server; what is read of it is kept in the browser. */
-export function remote(url: string): AsyncStorage {
-  const fetchFn = new URL(url, location.href).origin === location.origin ? undefined : elsewhere
-  return http(url, { persistentCache: kept, fetchFn })
+export const remote = (url: string): AsyncStorage => http(url, { persistentCache: kept, fetchFn: fetchFor(url) })
+
+/** A whole file from a server. */
+export async function download(
+  url: string,
+  signal: AbortSignal,
+  onProgress: (progress: Progress) => void,
+): Promise<Blob> {
+  const response = await (fetchFor(url) ?? fetch)(url, { signal })
+  if (!response.ok || !response.body) throw new Error(`the server answered ${response.status}.`)
+  // Of a file that is sent compressed it is the length of that.
+  const isPlain = response.headers.get('content-encoding') === null
+  const total = isPlain ? Number(response.headers.get('content-length')) : 0
+  return keptBlob(response.body, signal, (done) => onProgress({ done, total: Math.max(done, total) }))
 }
+
+/** How a file is fetched; `undefined` for the page's own server. */
+const fetchFor = (url: string): Fetch | undefined =>
+  new URL(url, location.href).origin === location.origin ? undefined : elsewhere
 
 /** The last part of its path. */
 export function nameOf(source: Source): string {
@@ -84,6 +101,9 @@ export function readFrom({ storage }: SourceFile, offset: number, length: number
     return bytes
   })
 }
+
+/** The last part of a recorded name, in small letters: other systems have names without case. */
+export const baseName = (recorded: string): string => (nameIn(recorded).split(/[\\/]/).pop() ?? '').toLowerCase()
 
 /** The address in a recorded name, if it is one; without what an overlay records of the file's state. */
 export function addressIn(name: string): string | null {

@@ -12,7 +12,7 @@ import {
   sameBase,
 } from 'qcow2-web'
 import type { Ask, ChangedBase, HeldFile, MissingAnswer, MissingFile } from './protocol'
-import { nameIn, type Source, type SourceFile, sizeOf, sourceFile } from './source'
+import { baseName, nameIn, type Source, type SourceFile, sizeOf, sourceFile } from './source'
 import { zeros } from './zeros'
 
 type Given = SourceFile | 'without'
@@ -32,6 +32,8 @@ export class Supplies {
     /** The image itself. Another file takes its place when it was saved there. */
     public image: SourceFile,
     private readonly ask: Ask,
+    /** Files that were given with the image. */
+    private readonly beside: readonly File[] = [],
   ) {}
 
   /** Gives the backing file at `depth` without being asked. */
@@ -184,7 +186,8 @@ export class Supplies {
 
   private async request(missing: MissingFile): Promise<Given | null> {
     this.names.set(`${missing.role} ${missing.depth}`, missing.name)
-    return this.taken(await this.ask(missing))
+    const given = this.beside.find((file) => file.name.toLowerCase() === baseName(missing.name))
+    return given ? sourceFile(given) : this.taken(await this.ask(missing))
   }
 
   private async taken(answer: MissingAnswer): Promise<Given | null> {

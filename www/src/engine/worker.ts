@@ -5,8 +5,10 @@ import { init, opfs, overlay, type StorageUser } from 'qcow2-web'
 import type { DiskFiles } from './files'
 import { messageOf } from './message'
 import type { Engine, Survey, VolumeAt } from './protocol'
+import { seldom } from './seldom'
 import { Session } from './session'
-import { remote, useNetwork } from './source'
+import { download, remote, useNetwork } from './source'
+import { topOf } from './top'
 
 const tasks = new Map<number, AbortController>()
 let session: Session | null = null
@@ -57,9 +59,13 @@ const moved = (survey: Survey): Survey => transfer(survey, [survey.bytes.buffer]
 const engine: Engine = {
   useNetwork,
 
-  open: (task, source, asRaw, ask) =>
+  download: (task, url, onProgress) => cancellable(task, (signal) => download(url, signal, seldom(onProgress))),
+
+  topOf: (_task, files) => topOf(files),
+
+  open: (task, source, how, ask) =>
     cancellable(task, async (signal) => {
-      const [outcome, next] = await Session.open(source, asRaw, ask, signal)
+      const [outcome, next] = await Session.open(source, how, ask, signal)
       if (signal.aborted) {
         await next?.close()
         return { kind: 'cancelled' }

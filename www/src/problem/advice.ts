@@ -11,6 +11,8 @@ export interface Advice {
   command?: string
   /** Its bytes may be those of a disk. */
   mayBeRaw?: boolean
+  /** The address of a file that can be had only as a whole. */
+  download?: string
 }
 
 /** What to do about a file that was refused. */
@@ -80,7 +82,8 @@ function serverAdvice(code: string, url: string): Advice {
   if (code === 'NO_RANGES') {
     return {
       title: 'The server can’t send parts of the file',
-      steps: [`Download the file from ${host}, and open the copy.`],
+      steps: [`The page reads only what it needs of a file, and ${host} sends files as a whole. Download it first:`],
+      download: url,
     }
   }
   return {

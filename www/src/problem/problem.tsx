@@ -1,11 +1,16 @@
+import { useEffect } from 'preact/hooks'
 import { CheckPanel } from '../check/panel'
 import type { HeldFile } from '../engine/protocol'
 import { Bytes } from '../hex/panel'
+import { downloadAndOpen, downloading, forgetDownload } from '../state/download'
 import { leave } from '../state/enter'
 import { go } from '../state/route'
 import { opening, type Refused } from '../state/stage'
+import { isRunning } from '../state/work'
+import { Icon } from '../ui/icon'
 import { OpeningNow } from '../ui/opening'
 import { Top } from '../ui/top'
+import { WorkShown } from '../ui/work'
 import { formatOffset } from '../values/offset'
 import { exactBytes, formatSize } from '../values/size'
 import { adviceFor } from './advice'
@@ -21,6 +26,7 @@ interface Finding {
 export function Problem({ refused, retry, openRaw }: { refused: Refused; retry(): void; openRaw(): void }) {
   const { name, size, failure, inspection } = refused
   const advice = adviceFor(refused)
+  useEffect(() => forgetDownload, [refused])
   const inBacking = failure.depth !== undefined && failure.depth > 0
   const file: HeldFile = { key: 'image', name, size, role: 'image', depth: 0, hasDataFile: false }
   return (
@@ -42,10 +48,16 @@ export function Problem({ refused, retry, openRaw }: { refused: Refused; retry()
             </p>
           ))}
           {advice.command && <pre>{advice.command}</pre>}
+          <WorkShown work={downloading.value} />
           <div class="actions">
             {advice.mayBeRaw && (
               <button type="button" class="button primary" onClick={openRaw}>
                 Open as a raw disk
+              </button>
+            )}
+            {advice.download && !isRunning(downloading.value) && (
+              <button type="button" class="button primary" onClick={() => void downloadAndOpen(advice.download ?? '')}>
+                <Icon name="download" /> Download it here
               </button>
             )}
             <button type="button" class="button" onClick={retry}>

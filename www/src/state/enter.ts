@@ -1,5 +1,6 @@
 /** Coming to an image and leaving it. */
 
+import { engine } from '../engine/client'
 import type { NewImage } from '../engine/protocol'
 import { forgetCheck } from './check'
 import { forgetConversion } from './convert'
@@ -14,13 +15,27 @@ import { forgetSnapshotWork } from './snapshots'
 import { closeImage, createImage, openSample, openSource, type StartNotice } from './stage'
 import { storedHandle } from './stored'
 
-/** Opens `file`. With a `handle` on it, it can be saved in its place. */
-export async function enterFile(file: File, handle?: Promise<FileSystemHandle | null>): Promise<void> {
+/** Opens `file`. With a `handle` on it, it can be saved in its place. Files `beside` it are taken where images name them. */
+export async function enterFile(
+  file: File,
+  handle?: Promise<FileSystemHandle | null>,
+  beside: File[] = [],
+): Promise<void> {
   // The browser gives it only while it handles the event.
   const origin = await handle?.catch(() => null)
-  if (!(await mayLeave()) || !(await openSource(file))) return
+  if (!(await mayLeave()) || !(await openSource(file, null, { beside }))) return
   // By its kind: not every browser has the class.
   begin(origin?.kind === 'file' ? (origin as FileSystemFileHandle) : null)
+}
+
+/** Opens the one of several files that the others belong to. */
+export async function enterFiles(
+  files: readonly File[],
+  handles: readonly (Promise<FileSystemHandle | null> | undefined)[],
+): Promise<void> {
+  const top = files.length > 1 ? await engine.topOf([...files]) : 0
+  const file = files[top]
+  if (file) await enterFile(file, handles[top], [...files])
 }
 
 /** Opens the image at `url`, in parts. */

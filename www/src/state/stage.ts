@@ -11,6 +11,7 @@ import type {
   NewImage,
   OpenedImage,
   OpenedRaw,
+  OpenHow,
   OpenOutcome,
 } from '../engine/protocol'
 import { nameOf, type Source } from '../engine/source'
@@ -78,10 +79,14 @@ export const storedPath = computed(() => {
 export const inPlace = computed(() => opened.value?.editing === 'place')
 
 /**
- * Opens an image; asks for what it needs beside it. With `asRaw` the bytes of any file as a disk. `address` is what opens it again, as in the route. False if the page shows
+ * Opens an image; asks for what it needs beside it. `address` is what opens it again, as in the route. False if the page shows
  * what it showed before.
  */
-export async function openSource(source: Source, address: string | null = null, asRaw = false): Promise<boolean> {
+export async function openSource(
+  source: Source,
+  address: string | null = null,
+  how: Partial<OpenHow> = {},
+): Promise<boolean> {
   opening.peek()?.cancel()
   const controller = new AbortController()
   const name = nameOf(source)
@@ -90,7 +95,11 @@ export async function openSource(source: Source, address: string | null = null, 
   if (stage.peek().kind === 'start') toStart(null)
 
   try {
-    return show(await engine.open(source, asRaw, askPerson(controller.signal), controller.signal), source, address)
+    return show(
+      await engine.open(source, { asRaw: false, beside: [], ...how }, askPerson(controller.signal), controller.signal),
+      source,
+      address,
+    )
   } catch (error) {
     if (controller.signal.aborted) return false
     toStart({ tone: 'bad', text: `${name} could not be opened: ${messageOf(error)}` })
@@ -121,7 +130,7 @@ function show(outcome: OpenOutcome, source: Source, address: string | null): boo
       kind: 'refused',
       refused: outcome,
       retry: () => void openSource(source, address),
-      openRaw: () => void openSource(source, address, true),
+      openRaw: () => void openSource(source, address, { asRaw: true }),
     }
     return true
   }
