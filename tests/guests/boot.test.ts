@@ -1,31 +1,13 @@
-import { readFileSync } from 'node:fs'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { onPage, StorageLab, type Work } from '../browser/storage-lab.js'
-import { convert } from '../js/helpers/qemu.js'
-import { FileServer } from '../js/helpers/server.js'
-import { type PageGlobals, prepareLinux, serveV86 } from './page.js'
-import { guestDisk, readGuest } from './shell.js'
+import { describe, expect, it } from 'vitest'
+import { onPage, type Work } from '../browser/storage-lab.js'
+import { hours, useGuestLab } from './lab.js'
+import { type PageGlobals, prepareLinux } from './page.js'
 
 /** How often each kind of disk is booted. The medians are printed: they mean something on an idle machine alone. */
 const rounds = Number(process.env.ROUNDS ?? 1)
-const hours = 3_600_000
 
-const lab = new StorageLab()
-let server: FileServer
-
-beforeAll(async () => {
-  serveV86(lab)
-  lab.beside.set('/linux.raw', guestDisk)
-  const image = convert('linux.qcow2', readGuest(), '-c')
-  lab.beside.set('/linux.qcow2', image)
-  server = await new FileServer(readFileSync(image)).start()
-  server.exposed = 'ETag, Content-Range'
-  await lab.start()
-}, hours)
-afterAll(async () => {
-  server.stop()
-  await lab.stop()
-})
+const guest = useGuestLab({ compressed: true })
+const { lab } = guest
 
 type Kind = 'raw' | 'memory' | 'http' | 'worker'
 
@@ -93,7 +75,7 @@ it(
           if (pathname === '/began') cpu = -1000 * lab.processorTime()
           if (pathname === '/booted') cpu += 1000 * lab.processorTime()
         }
-        const boot = await onPage(page, measure, kind, server.url)
+        const boot = await onPage(page, measure, kind, guest.server.url)
         times.set(kind, [...(times.get(kind) ?? []), { ...boot, cpu }])
         await page.close()
       }
@@ -136,12 +118,12 @@ describe('over HTTP', () => {
       let list: unknown = null
       const counts: number[] = []
       for (let times = 0; times < 2; times += 1) {
-        server.requests.length = 0
+        guest.server.requests.length = 0
         const page = await lab.page()
         await onPage(page, prepareLinux)
-        list = await onPage(page, boot, server.url, list)
+        list = await onPage(page, boot, guest.server.url, list)
         await page.close()
-        counts.push(server.requests.length)
+        counts.push(guest.server.requests.length)
       }
       console.log(`requests: ${counts[0]}, with a list ${counts[1]}`)
       expect(counts[0]).toBeLessThanOrEqual(14)

@@ -1,25 +1,16 @@
-import { afterAll, beforeAll, expect, it } from 'vitest'
-import { onPage, StorageLab, type Work } from '../browser/storage-lab.js'
-import { convert } from '../js/helpers/qemu.js'
+import { expect, it } from 'vitest'
+import { onPage, type Work } from '../browser/storage-lab.js'
 import { Random } from '../js/helpers/random.js'
 import { checkFiles } from './files.js'
-import { type PageGlobals, prepareLinux, serveV86 } from './page.js'
-import { readGuest } from './shell.js'
+import { hours, useGuestLab } from './lab.js'
+import { type PageGlobals, prepareLinux } from './page.js'
 
 /** How often the browser is killed: behind a `loadvm`, and while a machine runs that has booted. `SEED` says at what moments. */
 const kills = Number(process.env.KILLS ?? 30)
 const boots = Number(process.env.BOOTS ?? Math.ceil(kills / 10))
-const hours = 3_600_000
 
-const lab = new StorageLab()
+const { lab } = useGuestLab()
 const random = new Random(Number(process.env.SEED ?? 2026))
-
-beforeAll(async () => {
-  serveV86(lab)
-  lab.beside.set('/linux.qcow2', convert('linux.qcow2', readGuest()))
-  await lab.start()
-}, hours)
-afterAll(() => lab.stop())
 
 /** Boots from a new image, and saves the machine. */
 const prepare: Work<[], number> = async ({ opfs, Qcow2 }) => {

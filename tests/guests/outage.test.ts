@@ -1,30 +1,14 @@
-import { readFileSync } from 'node:fs'
-import { afterAll, beforeAll, expect, it } from 'vitest'
-import { onPage, StorageLab, type Work } from '../browser/storage-lab.js'
-import { contents, convert } from '../js/helpers/qemu.js'
-import { FileServer } from '../js/helpers/server.js'
-import { type PageGlobals, prepareLinux, serveV86 } from './page.js'
-import { readGuest } from './shell.js'
+import { expect, it } from 'vitest'
+import { onPage, type Work } from '../browser/storage-lab.js'
+import { contents } from '../js/helpers/qemu.js'
+import { hours, useGuestLab } from './lab.js'
+import { type PageGlobals, prepareLinux } from './page.js'
 
 /** How long the server is away that comes back, in milliseconds. */
 const outage = 10_000
-const hours = 3_600_000
 
-const lab = new StorageLab()
-let server: FileServer
-
-beforeAll(async () => {
-  serveV86(lab)
-  // Behind what the guest reads while it boots there is more, which it has to ask the server for.
-  const raw = Buffer.concat([readGuest(), contents(8 * 1024 * 1024)])
-  server = await new FileServer(readFileSync(convert('linux.qcow2', raw))).start()
-  server.exposed = 'ETag, Content-Range'
-  await lab.start()
-}, hours)
-afterAll(async () => {
-  server.stop()
-  await lab.stop()
-})
+const guest = useGuestLab({ behind: contents(8 * 1024 * 1024) })
+const { lab } = guest
 
 interface Outage {
   /** What the guest's command printed, with its status as the last line. */
@@ -69,10 +53,10 @@ async function readThrough(name: string, onFailing: () => void): Promise<Outage>
   await onPage(page, prepareLinux)
   lab.listen = (pathname) => {
     // By the time that this is answered, no connection is left.
-    if (pathname === '/booted') server.stop()
+    if (pathname === '/booted') guest.server.stop()
     if (pathname === '/failing') onFailing()
   }
-  const outage = await onPage(page, readOn, server.url, name)
+  const outage = await onPage(page, readOn, guest.server.url, name)
   await page.close()
   return outage
 }
@@ -80,7 +64,7 @@ async function readThrough(name: string, onFailing: () => void): Promise<Outage>
 it(
   'a guest goes on by itself when its server was away',
   async () => {
-    const { text, log, code } = await readThrough('away', () => setTimeout(() => server.start(), outage))
+    const { text, log, code } = await readThrough('away', () => setTimeout(() => guest.server.start(), outage))
     expect(text).toMatch(/0\n$/)
     expect(log).not.toMatch(/I\/O error|ata.*exception/)
     expect(code).toBe('STORAGE')

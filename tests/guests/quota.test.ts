@@ -1,22 +1,13 @@
-import { afterAll, beforeAll, expect, it } from 'vitest'
-import { onPage, StorageLab, type Work } from '../browser/storage-lab.js'
-import { convert } from '../js/helpers/qemu.js'
+import { expect, it } from 'vitest'
+import { onPage, type Work } from '../browser/storage-lab.js'
 import { checkFiles } from './files.js'
-import { type PageGlobals, prepareLinux, serveV86 } from './page.js'
-import { readGuest } from './shell.js'
+import { hours, useGuestLab } from './lab.js'
+import { type PageGlobals, prepareLinux } from './page.js'
 
-const hours = 3_600_000
 const MiB = 1024 * 1024
 const files = 5
 
-const lab = new StorageLab()
-
-beforeAll(async () => {
-  serveV86(lab)
-  lab.beside.set('/linux.qcow2', convert('linux.qcow2', readGuest(), '-c'))
-  await lab.start()
-}, hours)
-afterAll(() => lab.stop())
+const { lab } = useGuestLab({ compressed: true })
 
 const importDisk: Work<[], void> = async ({ opfs }) => {
   await opfs.import('disk', await (await fetch('/linux.qcow2')).blob())

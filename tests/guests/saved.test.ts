@@ -1,19 +1,10 @@
-import { afterAll, beforeAll, expect, it } from 'vitest'
-import { onPage, StorageLab, type Work } from '../browser/storage-lab.js'
-import { check, convert, qemuImg } from '../js/helpers/qemu.js'
-import { type PageGlobals, prepareLinux, serveV86 } from './page.js'
-import { readGuest } from './shell.js'
+import { expect, it } from 'vitest'
+import { onPage, type Work } from '../browser/storage-lab.js'
+import { check, qemuImg } from '../js/helpers/qemu.js'
+import { hours, useGuestLab } from './lab.js'
+import { type PageGlobals, prepareLinux } from './page.js'
 
-const hours = 3_600_000
-
-const lab = new StorageLab()
-
-beforeAll(async () => {
-  serveV86(lab)
-  lab.beside.set('/linux.qcow2', convert('linux.qcow2', readGuest()))
-  await lab.start()
-}, hours)
-afterAll(() => lab.stop())
+const { lab } = useGuestLab()
 
 interface Saves {
   /** How long each took, in milliseconds. */
