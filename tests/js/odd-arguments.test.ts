@@ -6,6 +6,7 @@ import {
   check,
   commit,
   compare,
+  configure,
   convert,
   draft,
   fileHandle,
@@ -422,6 +423,10 @@ const functions: Record<string, Call> = {
     (_, ...args) => sameBase(...(args as [never, never])),
   ],
   sameFile: [() => ['one#size=1', 'two#size=1'], (_, ...args) => sameFile(...(args as [never, never]))],
+  configure: [
+    () => [{ wasm: undefined, worker: undefined, files: { wasm: undefined, worker: undefined } }],
+    (_, ...args) => configure(...(args as unknown as [never])),
+  ],
   isDisk: [() => [{}], (_, ...args) => isDisk(...(args as [never]))],
   isQcow2Error: [() => [{}], (_, ...args) => isQcow2Error(...(args as [never]))],
   'new Qcow2Error': [

@@ -1,3 +1,4 @@
+import { optionsIn } from './arguments.js'
 import { invalidArgument } from './errors.js'
 import type { WorkerSource } from './start-worker.js'
 import type { LazyModuleSource } from './wasm.js'
@@ -41,25 +42,33 @@ export const configured: { readonly engine: Readonly<Configured>; readonly files
  *
  * Call it before anything else of the package: a module that is loaded, and workers that run, stay.
  *
- * @throws {@link Qcow2Error} `INVALID_ARGUMENT` if `worker` is neither an address nor a function.
+ * @throws {@link Qcow2Error} `INVALID_ARGUMENT` if something is not of its type. Nothing is set then.
  *
  * @example
  * ```ts
  * configure({ wasm: '/assets/qcow2_web_bg.wasm', worker: '/assets/worker.js' })
  * ```
  */
-export function configure({ files = {}, ...engine }: Configuration): void {
-  for (const [given, current] of [
-    [engine, configured.engine],
-    [files, configured.files],
-  ] as [Origins, Configured][]) {
-    const { wasm, worker } = given
-    if (worker !== undefined && !isWorkerSource(worker)) {
-      throw invalidArgument('worker must be the address of a script, or a function that starts a worker.')
-    }
-    if (wasm !== undefined) current.wasm = wasm
-    if (worker !== undefined) current.worker = worker
+export function configure(configuration: Configuration): void {
+  const { files, ...engine } = optionsIn(configuration, 'The configuration')
+  // Nothing is set unless all of it is right.
+  const [forEngine, forFiles] = [originsIn(engine), originsIn(optionsIn(files, 'files'))]
+  Object.assign(configured.engine, forEngine)
+  Object.assign(configured.files, forFiles)
+}
+
+function originsIn({ wasm, worker }: Origins): Configured {
+  if (worker !== undefined && !isWorkerSource(worker)) {
+    throw invalidArgument('worker must be the address of a script, or a function that starts a worker.')
   }
+  if (wasm !== undefined && !isModuleSource(wasm)) {
+    throw invalidArgument("wasm must be the module's address, its bytes, an answer, a compiled module, or a function.")
+  }
+  return { ...(wasm !== undefined && { wasm }), ...(worker !== undefined && { worker }) }
+}
+
+function isModuleSource(given: unknown): boolean {
+  return typeof given === 'string' || typeof given === 'function' || (typeof given === 'object' && given !== null)
 }
 
 function isWorkerSource(given: unknown): given is WorkerSource {
