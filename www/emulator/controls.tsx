@@ -5,12 +5,14 @@ import { discardMachine, type Machine, overlaySize } from './machine'
 
 interface Props {
   machine: Machine
+  /** Some of what the machine has written is not kept yet. */
+  dirty: boolean
   /** Runs something, and shows why it failed. */
   run(work: () => Promise<void>): Promise<void>
 }
 
 /** Pauses the machine, restarts it, and discards what it has written. */
-export function Controls({ machine, run }: Props) {
+export function Controls({ machine, dirty, run }: Props) {
   const { emulator } = machine
   const [running, setRunning] = useState(emulator.is_running())
   const [asks, setAsks] = useState(false)
@@ -26,6 +28,9 @@ export function Controls({ machine, run }: Props) {
   }, [emulator])
   return (
     <div class="toolbar" role="group" aria-label="Machine">
+      <span class="soft" title="The page can be closed without a loss once all writes are kept.">
+        {dirty ? 'Writing…' : 'All writes are kept.'}
+      </span>
       <OverlaySize machine={machine} />
       <button type="button" class="button" onClick={() => void run(() => (running ? emulator.stop() : emulator.run()))}>
         {running ? 'Pause' : 'Resume'}

@@ -27,18 +27,26 @@ export interface MachineEvents {
   onSerial(text: string): void
 }
 
+/** How a machine starts. */
+export interface MachineOptions {
+  /** In bytes. */
+  readonly memory: number
+  /** Starts also where the disk's file is another one than the machine was made over. */
+  readonly acceptChangedBase: boolean
+}
+
 /** Starts a machine from a disk. The disk's file stays as it is. `screen` has a text and a canvas in it. */
 export async function startMachine(
   source: Source,
   screen: HTMLElement,
-  memory: number,
+  { memory, acceptChangedBase }: MachineOptions,
   { onDisk, onSerial }: MachineEvents,
 ): Promise<Machine> {
   if (!bios || !vgaBios)
     throw new Error('This page was built without a BIOS. Run `npm start`, which gets SeaBIOS from Debian.')
   const base = await storageOf(source)
-  const path = `machines/${await overlayName(source)}`
-  const image = await overlay(base, opfs(path, { create: true }), { worker: true })
+  const path = await overlayPath(source)
+  const image = await overlay(base, opfs(path, { create: true }), { worker: true, acceptChangedBase })
   try {
     const hda = v86Disk(image, { onChange: onDisk })
     const emulator = new V86({
@@ -74,6 +82,11 @@ export async function discardMachine(machine: Machine): Promise<void> {
   await opfs.delete(machine.path)
 }
 
+/** Removes what the machine of a disk has written, and all of its saved machines, while it does not run. */
+export async function removeMachine(source: Source): Promise<void> {
+  await opfs.delete(await overlayPath(source))
+}
+
 /** How many bytes the overlay takes. */
 export async function overlaySize({ image }: Machine): Promise<number> {
   return (await image.info()).fileSize
@@ -96,8 +109,8 @@ async function storageOf(source: Source): Promise<Storage> {
   return blob('path' in source ? await opfs.file(source.path) : source)
 }
 
-/** A name for the overlay over a source: the same one the next time, and another one for each other source. */
-async function overlayName(source: Source): Promise<string> {
+/** Where the overlay over a source is: at the same path the next time, and at another one for each other source. */
+async function overlayPath(source: Source): Promise<string> {
   const identity =
     'url' in source
       ? source.url
@@ -107,5 +120,5 @@ async function overlayName(source: Source): Promise<string> {
   const digest = new Uint8Array(await crypto.subtle.digest('SHA-256', new TextEncoder().encode(identity)))
   const hash = Array.from(digest.subarray(0, 6), (byte) => byte.toString(16).padStart(2, '0')).join('')
   const name = nameOf(source).replace(/\.qcow2$/i, '')
-  return `${name.replace(/[^\w. -]/g, '_').slice(0, 60)} ${hash}.qcow2`
+  return `machines/${name.replace(/[^\w. -]/g, '_').slice(0, 60)} ${hash}.qcow2`
 }
