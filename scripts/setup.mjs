@@ -210,6 +210,7 @@ function filesystems() {
     mksquashfs: 'squashfs-tools',
     sfdisk: 'fdisk',
     lvm: 'lvm2',
+    cryptsetup: 'cryptsetup-bin',
     unzip: 'unzip',
   }
   // Debian's folder for administration is not on the PATH of all users.

@@ -22,7 +22,7 @@ const steps = {
   },
   browser: {
     title: 'the package and the page in Chromium',
-    needs: ['packages', 'wasm', 'qemu', 'browser', 'server', 'machine', 'firmware'],
+    needs: ['packages', 'wasm', 'qemu', 'browser', 'server', 'machine', 'firmware', 'filesystems'],
     run: browser,
   },
   firefox: {
@@ -135,7 +135,7 @@ const chromiumAlone = ['page*', 'package*']
 /** Tests that take long, and of what browsers hardly differ in: there by hand, as `TEST_BROWSER=firefox npx vitest run nginx`. */
 const long = ['nginx', 'range-cache', 'convert', 'emulator', 'emulator-example', 'service-worker']
 /** Tests of what is kept: WebKitGTK has no origin-private file system, and keeps nothing when it is driven. */
-const keeping = ['opfs', 'quota', 'restart', 'killed']
+const keeping = ['odd-arguments', 'opfs', 'quota', 'restart', 'killed']
 
 const without = (names) => names.flatMap((name) => ['--exclude', `**/${name}.test.ts`])
 
