@@ -23,6 +23,7 @@ pub(crate) struct Request<'a> {
 }
 
 impl Requests {
+    #[inline]
     pub(crate) fn begin(&self) -> Request<'_> {
         self.of_current.set(self.of_current.get() + 1);
         Request { requests: self, generation: self.current.get() }
@@ -47,14 +48,21 @@ impl Requests {
 }
 
 impl Drop for Request<'_> {
+    #[inline]
     fn drop(&mut self) {
-        let requests = self.requests;
-        if self.generation == requests.current.get() {
-            requests.of_current.set(requests.of_current.get() - 1);
-            return;
+        if self.generation == self.requests.current.get() {
+            self.requests.of_current.set(self.requests.of_current.get() - 1);
+        } else {
+            self.requests.end_older(self.generation);
         }
-        let mut older = requests.older.borrow_mut();
-        if let Some((_, count)) = older.iter_mut().find(|(generation, _)| *generation == self.generation) {
+    }
+}
+
+impl Requests {
+    /// Ends a request of an older generation.
+    fn end_older(&self, generation: u64) {
+        let mut older = self.older.borrow_mut();
+        if let Some((_, count)) = older.iter_mut().find(|(other, _)| *other == generation) {
             *count -= 1;
         }
         while older.front().is_some_and(|(_, count)| *count == 0) {

@@ -1,5 +1,7 @@
 //! Attempts: decisions from cached tables alone, repeated once a missing slice is loaded.
 
+use core::cell::Ref;
+
 use super::host_file::{FileId, HostFile};
 use super::table_cache::{SliceRef, SliceSize, TableCache};
 use crate::error::{Corrupt, Error, Misuse};
@@ -48,11 +50,17 @@ impl Pins {
 }
 
 impl TableCache {
-    /// Returns the slice that holds the byte at `offset`, and the position of that byte in the slice.
+    /// Returns the slice that holds the byte at `offset`, and the position of that byte in the slice. The cache must not be
+    /// changed while the result exists.
     #[expect(clippy::inline_always, reason = "measured: without it, a lookup takes a third more")]
     #[inline(always)]
-    pub(crate) fn try_slice_at(&self, file: FileId, size: SliceSize, offset: HostOffset) -> Attempt<(SliceRef, usize)> {
-        self.cached(file, size, offset).ok_or(Stop::Miss(offset))
+    pub(crate) fn try_slice_at(
+        &self,
+        file: FileId,
+        size: SliceSize,
+        offset: HostOffset,
+    ) -> Attempt<(Ref<'_, SliceRef>, usize)> {
+        self.look_up(file, size, offset).ok_or(Stop::Miss(offset))
     }
 
     /// Repeats `attempt` until it completes, loading what it misses from `file` in between.

@@ -43,7 +43,11 @@ impl ClusterLocks {
 
 impl Drop for LockedRange<'_> {
     fn drop(&mut self) {
-        self.locks.locked.borrow_mut().retain(|(id, _)| *id != self.id);
+        let mut locked = self.locks.locked.borrow_mut();
+        if let Some(position) = locked.iter().position(|(id, _)| *id == self.id) {
+            locked.swap_remove(position);
+        }
+        drop(locked);
         self.locks.waiters.wake_all();
     }
 }

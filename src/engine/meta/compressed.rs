@@ -68,7 +68,7 @@ impl ClusterCache {
 
     /// Completes `read` if its cluster is cached, and returns whether it is.
     fn copy_to(&self, file: FileId, read: &mut CompressedRead<'_>) -> bool {
-        let mut clusters = self.clusters.borrow_mut();
+        let clusters = self.clusters.borrow_mut();
         let cluster = clusters.get((file, read.span));
         cluster.is_some_and(|cluster| read.copy_from(cluster))
     }

@@ -26,11 +26,8 @@ struct Freed {
 }
 
 impl FreedClusters {
-    /// Adds clusters to which nothing in memory points any more.
+    /// Adds clusters, at least one, to which nothing in memory points any more.
     pub(crate) fn add(&self, requests: &Requests, clusters: Range<u64>) {
-        if clusters.is_empty() {
-            return;
-        }
         self.since_flush.set(self.since_flush.get() + (clusters.end - clusters.start));
         let generation = requests.end_generation();
         let mut list = self.list.borrow_mut();

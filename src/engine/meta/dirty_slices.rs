@@ -19,13 +19,26 @@ pub(crate) struct Dirty {
 
 impl Dirty {
     /// Sets the word at byte `at` of `slice`, which begins at host offset `start`.
+    #[inline]
     pub(crate) fn set_word(&self, start: HostOffset, slice: &SliceRef, at: usize, word: u64) {
+        Self::set_word_in(|| self, start, slice, at, word);
+    }
+
+    /// As [`Self::set_word`]. `set_of_slice` returns the set that the slice belongs to; it is called only if needed.
+    #[inline]
+    pub(super) fn set_word_in<'a>(
+        set_of_slice: impl FnOnce() -> &'a Self,
+        start: HostOffset,
+        slice: &SliceRef,
+        at: usize,
+        word: u64,
+    ) {
         if slice.word(at) == word {
             return;
         }
-        // A dirty slice is in the set already.
+        // A dirty slice is in its set already.
         if slice.is_clean() {
-            self.add(start, slice);
+            set_of_slice().add(start, slice);
         }
         slice.set_word(at, word);
     }

@@ -94,11 +94,9 @@ impl<S: Storage> HostFile<S> {
 impl<S: StorageMut> HostFile<S> {
     /// Writes `buf` at `offset`. Bytes between the old end and `offset` read as zeros.
     pub(crate) async fn write(&self, offset: HostOffset, buf: &[u8]) -> Result<(), S::Error> {
-        let end = offset.plus(buf.len() as u64).0;
-        self.untouched.set(self.untouched().max(end));
-        let _written = self.written();
-        self.storage.write_at(offset.0, buf).await?;
-        self.size.set(self.size().max(end));
+        let write = self.begin_write(offset, buf.len() as u64);
+        write.bytes(buf).await?;
+        write.complete(buf.len() as u64);
         Ok(())
     }
 
@@ -109,17 +107,23 @@ impl<S: StorageMut> HostFile<S> {
         length: u64,
         write: impl FnOnce(&S) -> Result<(), S::Error>,
     ) -> Result<(), S::Error> {
-        let end = offset.plus(length).0;
-        self.untouched.set(self.untouched().max(end));
-        let _written = self.written();
+        let begun = self.begin_write(offset, length);
         write(&self.storage)?;
-        self.size.set(self.size().max(end));
+        begun.complete(length);
         Ok(())
+    }
+
+    /// Begins a write of `length` bytes at `offset`.
+    pub(crate) fn begin_write(&self, offset: HostOffset, length: u64) -> BegunWrite<'_, S> {
+        self.untouched.set(self.untouched().max(offset.plus(length).0));
+        self.unsynced.set(true);
+        BegunWrite { file: self, offset }
     }
 
     /// Extends the file with zeros, or truncates it.
     pub(crate) async fn set_size(&self, size: u64) -> Result<(), S::Error> {
-        let _written = self.written();
+        self.unsynced.set(true);
+        let _written = UnsyncedWrite { unsynced: &self.unsynced };
         // A dropped truncation may take effect, so the bytes past `size` must not be read.
         self.size.set(self.size().min(size));
         self.storage.set_size(size).await?;
@@ -139,11 +143,30 @@ impl<S: StorageMut> HostFile<S> {
         unknown.forget();
         Ok(())
     }
+}
 
-    /// Records that a write runs until the guard is dropped. A barrier in between is not sure to cover that write.
-    fn written(&self) -> UnsyncedWrite<'_> {
-        self.unsynced.set(true);
-        UnsyncedWrite { unsynced: &self.unsynced }
+/// A write that is under way until this is dropped. A barrier in between is not sure to cover it: see
+/// [`cancellation`](super::cancellation).
+pub(crate) struct BegunWrite<'a, S> {
+    file: &'a HostFile<S>,
+    offset: HostOffset,
+}
+
+impl<'a, S: StorageMut> BegunWrite<'a, S> {
+    /// Writes `buf`, whose length is that of the write.
+    pub(crate) fn bytes<'b>(&self, buf: &'b [u8]) -> impl Future<Output = Result<(), S::Error>> + use<'a, 'b, S> {
+        self.file.storage.write_at(self.offset.0, buf)
+    }
+
+    /// Records that the write, of `length` bytes, has succeeded.
+    pub(crate) fn complete(&self, length: u64) {
+        self.file.size.set(self.file.size().max(self.offset.plus(length).0));
+    }
+}
+
+impl<S> Drop for BegunWrite<'_, S> {
+    fn drop(&mut self) {
+        self.file.unsynced.set(true);
     }
 }
 

@@ -1,5 +1,7 @@
 //! Combines the entries of an L2 table slice into runs.
 
+use core::cell::Ref;
+
 use super::run::{Mapping, Run};
 use super::table_cache::SliceRef;
 use crate::error::Corrupt;
@@ -9,14 +11,14 @@ use crate::format::l2::{BadL2Entry, Cluster, L2Entry, L2Rules, SubclusterKind};
 use crate::format::units::{GuestOffset, HostOffset, usize_of};
 
 /// The entries of a slice from byte `at` of the slice, which is at host offset `offset`, to its end.
-pub(super) struct L2Entries {
-    pub(super) slice: SliceRef,
+pub(super) struct L2Entries<'a> {
+    pub(super) slice: Ref<'a, SliceRef>,
     pub(super) at: usize,
     pub(super) offset: HostOffset,
     pub(super) rules: L2Rules,
 }
 
-impl L2Entries {
+impl L2Entries<'_> {
     /// Returns the run at `start`, which the first entry maps, of at most `limit` bytes. `l1_entry` points to the table.
     #[inline]
     pub(super) fn run(&self, start: GuestOffset, limit: u64, l1_entry: L1Entry) -> Result<Run, Corrupt> {

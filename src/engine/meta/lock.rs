@@ -21,12 +21,14 @@ impl Lock {
         self.waiters.until(|| self.try_acquire()).await
     }
 
+    #[inline]
     pub(crate) fn try_acquire(&self) -> Option<Guard<'_>> {
         (!self.locked.replace(true)).then(|| Guard { lock: self })
     }
 }
 
 impl Drop for Guard<'_> {
+    #[inline]
     fn drop(&mut self) {
         self.lock.locked.set(false);
         self.lock.waiters.wake_all();

@@ -193,7 +193,7 @@ impl Tables {
 
     /// Returns the L2 entries from host offset `offset` to the end of their slice.
     #[inline]
-    fn entries_at(&self, file: FileId, offset: HostOffset) -> Attempt<L2Entries> {
+    fn entries_at(&self, file: FileId, offset: HostOffset) -> Attempt<L2Entries<'_>> {
         let (slice, at) = self.cache.try_slice_at(file, self.slice_size, offset)?;
         Ok(L2Entries { slice, at, offset, rules: self.rules })
     }

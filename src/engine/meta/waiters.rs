@@ -27,7 +27,15 @@ impl Waiters {
         .await
     }
 
+    #[inline]
     pub(crate) fn wake_all(&self) {
+        if !self.wakers.borrow().is_empty() {
+            self.wake_each();
+        }
+    }
+
+    #[cold]
+    fn wake_each(&self) {
         // The list is emptied first, because a waker may run a future that waits again.
         for waker in self.wakers.take() {
             waker.wake();

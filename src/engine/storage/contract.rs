@@ -43,54 +43,56 @@ pub trait StorageMut: Storage {
     async fn flush(&self) -> Result<(), Self::Error>;
 }
 
+// A reference is as fast as what it refers to: the methods return its futures, and add none of their own.
+
 impl<S: Storage + ?Sized> Storage for &S {
     type Error = S::Error;
 
-    async fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<(), Self::Error> {
-        (**self).read_at(offset, buf).await
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> impl Future<Output = Result<(), Self::Error>> {
+        (**self).read_at(offset, buf)
     }
 
-    async fn size(&self) -> Result<u64, Self::Error> {
-        (**self).size().await
+    fn size(&self) -> impl Future<Output = Result<u64, Self::Error>> {
+        (**self).size()
     }
 }
 
 impl<S: Storage + ?Sized> Storage for Rc<S> {
     type Error = S::Error;
 
-    async fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<(), Self::Error> {
-        (**self).read_at(offset, buf).await
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> impl Future<Output = Result<(), Self::Error>> {
+        (**self).read_at(offset, buf)
     }
 
-    async fn size(&self) -> Result<u64, Self::Error> {
-        (**self).size().await
+    fn size(&self) -> impl Future<Output = Result<u64, Self::Error>> {
+        (**self).size()
     }
 }
 
 impl<S: StorageMut + ?Sized> StorageMut for &S {
-    async fn write_at(&self, offset: u64, buf: &[u8]) -> Result<(), Self::Error> {
-        (**self).write_at(offset, buf).await
+    fn write_at(&self, offset: u64, buf: &[u8]) -> impl Future<Output = Result<(), Self::Error>> {
+        (**self).write_at(offset, buf)
     }
 
-    async fn set_size(&self, size: u64) -> Result<(), Self::Error> {
-        (**self).set_size(size).await
+    fn set_size(&self, size: u64) -> impl Future<Output = Result<(), Self::Error>> {
+        (**self).set_size(size)
     }
 
-    async fn flush(&self) -> Result<(), Self::Error> {
-        (**self).flush().await
+    fn flush(&self) -> impl Future<Output = Result<(), Self::Error>> {
+        (**self).flush()
     }
 }
 
 impl<S: StorageMut + ?Sized> StorageMut for Rc<S> {
-    async fn write_at(&self, offset: u64, buf: &[u8]) -> Result<(), Self::Error> {
-        (**self).write_at(offset, buf).await
+    fn write_at(&self, offset: u64, buf: &[u8]) -> impl Future<Output = Result<(), Self::Error>> {
+        (**self).write_at(offset, buf)
     }
 
-    async fn set_size(&self, size: u64) -> Result<(), Self::Error> {
-        (**self).set_size(size).await
+    fn set_size(&self, size: u64) -> impl Future<Output = Result<(), Self::Error>> {
+        (**self).set_size(size)
     }
 
-    async fn flush(&self) -> Result<(), Self::Error> {
-        (**self).flush().await
+    fn flush(&self) -> impl Future<Output = Result<(), Self::Error>> {
+        (**self).flush()
     }
 }

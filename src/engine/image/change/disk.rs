@@ -20,7 +20,7 @@ pub(in crate::image) struct Disk<'a, S> {
     pub(in crate::image) l1: L1Table,
     pub(in crate::image) writeback: &'a Writeback,
     /// `None` if the caller keeps the gate closed.
-    _inside: Option<SharedGuard<'a>>,
+    inside: Option<SharedGuard<'a>>,
 }
 
 impl<'a, S: Storage> Disk<'a, S> {
@@ -30,7 +30,12 @@ impl<'a, S: Storage> Disk<'a, S> {
         writeback: &'a Writeback,
         _closed: &ExclusiveGuard<'_>,
     ) -> Self {
-        Self { file, l1: file.active.l1(), writeback, _inside: None }
+        Self { file, l1: file.active.l1(), writeback, inside: None }
+    }
+
+    /// Returns what keeps the L1 table where it is.
+    pub(super) fn into_guard(self) -> Option<SharedGuard<'a>> {
+        self.inside
     }
 
     pub(in crate::image) fn geometry(&self) -> Geometry {
@@ -78,7 +83,7 @@ impl<'a, S: StorageMut> Disk<'a, S> {
             let _guard = writeback.lock.acquire().await;
             writeback.prepare_header(&file.files).await?;
         }
-        Ok(Self { file, l1: file.active.l1(), writeback, _inside: Some(inside) })
+        Ok(Self { file, l1: file.active.l1(), writeback, inside: Some(inside) })
     }
 
     /// As [`Disk::enter`], without waiting. Returns `None` if it would have to wait, or if the image cannot be written.
@@ -87,7 +92,7 @@ impl<'a, S: StorageMut> Disk<'a, S> {
         let writeback = image.writable().ok()?;
         let inside = writeback.gate.try_enter()?;
         let file = &*image.top;
-        writeback.is_header_ready().then(|| Self { file, l1: file.active.l1(), writeback, _inside: Some(inside) })
+        writeback.is_header_ready().then(|| Self { file, l1: file.active.l1(), writeback, inside: Some(inside) })
     }
 
     /// Completes a change with this result. A corruption marks the image as corrupt, so that nothing else is written

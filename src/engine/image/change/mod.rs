@@ -22,14 +22,19 @@ pub(super) mod zero;
 use alloc::boxed::Box;
 use core::ops::Range;
 
+use futures_util::future::LocalBoxFuture;
+
 use super::Image;
 use super::read::check_range;
 use crate::codec::PackedClusters;
 use crate::error::Error;
 use crate::format::units::{GuestOffset, usize_of};
+use crate::meta::active_requests::Request;
 use crate::meta::attempt::Attempt;
+use crate::meta::exclusive::SharedGuard;
+use crate::meta::host_file::BegunWrite;
 use crate::meta::run::Run;
-use crate::storage::StorageMut;
+use crate::storage::{Storage, StorageMut};
 use disk::Disk;
 use step::{Allocation, InPlace, LockedBy, Step};
 use wait::Wait;
@@ -48,6 +53,23 @@ pub(super) enum Change<'a> {
     /// Copies the data of the backing file into the image.
     CopyUp,
 }
+
+/// A write in place that waits only for the storage.
+struct InPlaceWrite<'a, S> {
+    write: BegunWrite<'a, S>,
+    _request: Request<'a>,
+    _inside: Option<SharedGuard<'a>>,
+}
+
+/// A write of newly allocated clusters that waits only for the storage.
+struct NewWrite<'a, S> {
+    write: BegunWrite<'a, S>,
+    step: Allocation<'a>,
+    disk: Disk<'a, S>,
+}
+
+/// The rest of a write, which may have to wait. On the heap: it is large, and the future of a write is moved often.
+type Rest<'a, S> = LocalBoxFuture<'a, Result<(), Error<<S as Storage>::Error>>>;
 
 impl<S: StorageMut> Image<S> {
     /// Changes `range` of the disk.
@@ -74,47 +96,66 @@ impl<S: StorageMut> Image<S> {
     ///
     /// It waits only for the storage. Nearly all writes take it; the others continue from what it has decided so far.
     pub(super) async fn write(&self, offset: u64, buf: &[u8]) -> Result<(), Error<S::Error>> {
+        // Matched by reference: a future that moves what it has matched has room for it twice, and it is moved often.
+        match &mut self.begin_write(offset, buf) {
+            Ok(InPlaceWrite { write, .. }) => {
+                write.bytes(buf).await.map_err(Error::Storage)?;
+                write.complete(buf.len() as u64);
+                Ok(())
+            }
+            Err(rest) => rest.await,
+        }
+    }
+
+    /// Begins a write of `buf` at `offset`: in place if one step serves it. Otherwise returns the future that writes it.
+    #[inline]
+    fn begin_write<'a>(&'a self, offset: u64, buf: &'a [u8]) -> Result<InPlaceWrite<'a, S>, Rest<'a, S>> {
         let (start, length) = (GuestOffset(offset), buf.len() as u64);
         let Some(disk) = self.try_enter_write(offset, length) else {
             let range = offset..offset.saturating_add(length);
-            return Box::pin(self.change(range, Change::Write(buf))).await;
+            return Err(Box::pin(self.change(range, Change::Write(buf))));
         };
         disk.notify(&(offset..offset + length));
         let run = disk.resolve(start, length);
         if let Ok(run) = &run
-            && let Ok(Some(step)) = disk.in_place(run)
-            && step.length == length
+            && let Ok(Some(InPlace { length: found, host, request })) = disk.in_place(run)
+            && found == length
         {
-            return disk.file.files.data().write(step.host, buf).await.map_err(Error::Storage);
+            let write = disk.file.files.data().begin_write(host, length);
+            return Ok(InPlaceWrite { write, _request: request, _inside: disk.into_guard() });
         }
-        // On the heap: it is large, and the future of a write is moved often.
-        Box::pin(self.write_on(disk, run, start, buf)).await
+        Err(self.continue_write(disk, run, start, buf))
     }
 
-    /// Continues a write of `buf` at `start` after the lookup returned `run`.
-    async fn write_on(
-        &self,
-        disk: Disk<'_, S>,
+    /// Returns the future that writes `buf` at `start`, after the lookup returned `run`.
+    #[inline(never)]
+    fn continue_write<'a>(
+        &'a self,
+        disk: Disk<'a, S>,
         run: Attempt<Run>,
         start: GuestOffset,
-        buf: &[u8],
-    ) -> Result<(), Error<S::Error>> {
+        buf: &'a [u8],
+    ) -> Rest<'a, S> {
         let length = buf.len() as u64;
         match disk.write_step_in(run, start, length, LockedBy::Step) {
             Ok(Step::Allocate(step))
                 if step.length() == length
                     && let Some(host) = step.host_if_data_alone(self) =>
             {
-                disk.file.files.data().write(host, buf).await.map_err(Error::Storage)?;
-                step.link(&disk).await
-            }
-            first => {
-                Box::pin(async {
-                    let result = self.write_from(&disk, first, start, buf).await;
-                    disk.conclude(result).await
+                let write = disk.file.files.data().begin_write(host, length);
+                let mut new = NewWrite { write, step, disk };
+                Box::pin(async move {
+                    // Captured as a whole, so that its fields are dropped in their order.
+                    let new = &mut new;
+                    new.write.bytes(buf).await.map_err(Error::Storage)?;
+                    new.write.complete(length);
+                    if new.step.try_link(&new.disk) { Ok(()) } else { new.step.link(&new.disk).await }
                 })
-                .await
             }
+            first => Box::pin(async move {
+                let result = self.write_from(&disk, first, start, buf).await;
+                disk.conclude(result).await
+            }),
         }
     }
 
@@ -180,7 +221,7 @@ impl<S: StorageMut> Image<S> {
                 disk.write_data(start, host, buf).await?;
                 Ok(buf.len())
             }
-            Step::Allocate(step) => {
+            Step::Allocate(mut step) => {
                 let (buf, _) = buf.split_at(usize_of(step.length()));
                 self.write_reserved(disk, &step, start, buf).await?;
                 step.link(disk).await?;

@@ -1,5 +1,6 @@
 //! One step of a write: one storage write in place, or one allocation.
 
+use alloc::boxed::Box;
 use alloc::vec;
 use core::ops::Range;
 
@@ -32,7 +33,7 @@ pub(in crate::image) struct InPlace<'a> {
     pub(in crate::image) length: u64,
     pub(in crate::image) host: HostOffset,
     /// Keeps the cluster from being reused while the step runs.
-    _request: Request<'a>,
+    pub(super) request: Request<'a>,
 }
 
 /// Host clusters, or subclusters, that are reserved for a write and not linked yet.
@@ -44,7 +45,10 @@ pub(in crate::image) struct Allocation<'a> {
     cow: CowRange,
     /// `None` if the host clusters are allocated already and only subclusters are new.
     reservation: Option<Reservation<'a>>,
-    request: Request<'a>,
+    /// The number of clusters that are linked already. The reservation no longer frees them.
+    linked: u64,
+    /// `None` once the data is written: linking may write back, which may wait for all running requests.
+    request: Option<Request<'a>>,
     /// `None` if the caller has locked the guest clusters.
     _held: Option<LockedRange<'a>>,
 }
@@ -90,7 +94,7 @@ impl<'a, S: StorageMut> Disk<'a, S> {
             return Ok(None);
         };
         self.check_host(host, length)?;
-        Ok(Some(InPlace { length, host, _request: self.writeback.requests.begin() }))
+        Ok(Some(InPlace { length, host, request: self.writeback.requests.begin() }))
     }
 
     #[inline]
@@ -120,10 +124,11 @@ impl<'a, S: StorageMut> Disk<'a, S> {
         };
         old.truncate(count);
         let cow = CowRange::new(geometry, old.as_slice(), start, length);
-        Ok(Step::Allocate(Allocation { old, host, cow, reservation, request, _held: held }))
+        Ok(Step::Allocate(Allocation { old, host, cow, reservation, linked: 0, request: Some(request), _held: held }))
     }
 
     /// Reserves up to `wanted` host clusters for the guest clusters from `first`.
+    #[inline]
     fn try_reserve(&self, first: u64, wanted: u64) -> Result<(Reservation<'a>, u64), Wait> {
         let writeback = self.writeback;
         if self.file.files.data_file.is_some() {
@@ -189,49 +194,42 @@ impl Allocation<'_> {
     }
 
     /// Links the clusters, which hold their data, and frees those that they replace. Then writes back if that is due.
-    pub(in crate::image) async fn link<S: StorageMut>(mut self, disk: &Disk<'_, S>) -> Result<(), Error<S::Error>> {
-        // Writing back may wait for all running requests.
-        drop(self.request);
-        let guard = disk.writeback.lock.acquire().await;
-        let mut linked = 0;
-        let links = Links { disk, old: self.old.as_slice(), host: self.host, cow: &self.cow };
-        let first = links.link(&mut linked, &mut self.reservation);
-        if first.is_ok() && !disk.writeback.is_write_back_due() {
+    pub(in crate::image) async fn link<S: StorageMut>(&mut self, disk: &Disk<'_, S>) -> Result<(), Error<S::Error>> {
+        if self.try_link(disk) {
             return Ok(());
         }
-        // A table was evicted meanwhile, or there is much dirty metadata: both are rare.
-        alloc::boxed::Box::pin(async move {
-            let _guard = guard;
+        // On the heap: it is large and rarely needed.
+        Box::pin(async {
+            let _guard = disk.writeback.lock.acquire().await;
             let (image, tables) = (&disk.file.files.image, &disk.file.tables);
-            let attempt = || links.link(&mut linked, &mut self.reservation);
-            tables.cache().complete(image, tables.slice_size(), attempt).await?;
+            tables.cache().complete(image, tables.slice_size(), || self.link_cached(disk)).await?;
             disk.writeback.write_back_if_due(&disk.file.files).await
         })
         .await
     }
-}
 
-/// The L2 entries that an allocation sets.
-struct Links<'a, 'b, S> {
-    disk: &'a Disk<'b, S>,
-    old: &'a [Entry],
-    host: HostOffset,
-    cow: &'a CowRange,
-}
+    /// Links the clusters without waiting. Returns false if the metadata lock or a table has to be waited for, or if a
+    /// write-back is due.
+    pub(super) fn try_link<S: StorageMut>(&mut self, disk: &Disk<'_, S>) -> bool {
+        self.request = None;
+        let Some(_guard) = disk.writeback.lock.try_acquire() else {
+            return false;
+        };
+        self.link_cached(disk).is_ok() && !disk.writeback.is_write_back_due()
+    }
 
-impl<S: StorageMut> Links<'_, '_, S> {
-    /// Links the clusters that are not linked yet, one after the other. If this stops early or is dropped, the linked
-    /// ones must not be freed.
-    fn link(&self, linked: &mut u64, reservation: &mut Option<Reservation<'_>>) -> Attempt<()> {
-        let (disk, geometry) = (self.disk, self.disk.geometry());
-        while let Some(old) = self.old.get(usize_of(*linked)) {
-            let within = *linked << geometry.cluster_bits();
+    /// Links the clusters that are not linked yet, one after the other, up to one whose table is not cached. The caller
+    /// holds the metadata lock.
+    fn link_cached<S: StorageMut>(&mut self, disk: &Disk<'_, S>) -> Attempt<()> {
+        let geometry = disk.geometry();
+        while let Some(old) = self.old.as_slice().get(usize_of(self.linked)) {
+            let within = self.linked << geometry.cluster_bits();
             let filled = self.cow.subclusters(geometry, self.cow.clusters_start.plus(within));
             let (allocated, zero) = old.kept_masks();
             let new = L2Entry::copied(self.host.plus(within), allocated | filled, zero & !filled, geometry);
             disk.writeback.set_l2_entry(disk.file.files.image.id(), old.offset, new)?;
-            *linked += 1;
-            if let Some(reservation) = reservation {
+            self.linked += 1;
+            if let Some(reservation) = &mut self.reservation {
                 reservation.keep_first();
                 disk.free_cluster(old);
             }

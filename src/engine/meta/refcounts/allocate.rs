@@ -34,12 +34,14 @@ impl Refcounts {
     /// There must be no await after a cluster is allocated: a future that is dropped there would leak the cluster.
     pub(crate) fn try_allocate(&self, file: FileId, wanted: u64) -> Attempt<Option<Range<u64>>> {
         let first = self.candidate();
-        if !self.try_allocate_cluster(file, first)? {
-            return Ok(None);
-        }
-        let mut end = first + 1;
-        while end - first < wanted && matches!(self.try_allocate_cluster(file, end), Ok(true)) {
-            end += 1;
+        let mut end = first;
+        while end - first < wanted {
+            match self.try_allocate_cluster(file, end) {
+                Ok(true) => end += 1,
+                Ok(false) if end == first => return Ok(None),
+                Err(stop) if end == first => return Err(stop),
+                Ok(false) | Err(_) => break,
+            }
         }
         self.set_first_candidate(end);
         Ok(Some(first..end))
@@ -76,6 +78,7 @@ impl Refcounts {
     }
 
     /// Allocates `cluster` if it is free, and returns whether it was. Returns false if its refcount is not cached.
+    #[inline]
     fn try_allocate_cluster(&self, file: FileId, cluster: u64) -> Attempt<bool> {
         let Some(at) = self.find(cluster) else {
             return Ok(false);

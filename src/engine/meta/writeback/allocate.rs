@@ -11,8 +11,11 @@ use crate::storage::Storage;
 
 impl Writeback {
     /// Frees one reference to each of `clusters`. Nothing in memory may point to them any more.
+    #[inline]
     pub(crate) fn free(&self, clusters: Range<u64>) {
-        self.freed.add(&self.requests, clusters);
+        if !clusters.is_empty() {
+            self.freed.add(&self.requests, clusters);
+        }
     }
 
     /// Allocates clusters like [`Refcounts::allocate`](crate::meta::refcounts::Refcounts::allocate).

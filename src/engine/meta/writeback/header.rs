@@ -129,6 +129,7 @@ impl Writeback {
     }
 
     /// Returns whether the header is in the state that it must have before anything else is written.
+    #[inline]
     pub(crate) fn is_header_ready(&self) -> bool {
         let is_marked = self.unmarked_bitmaps.borrow().is_empty();
         !self.header_in_doubt.get()

@@ -182,22 +182,20 @@ impl Writeback {
 
     /// Sets the L1 entry at host offset `offset`.
     pub(crate) fn set_l1_entry(&self, file: FileId, offset: HostOffset, entry: L1Entry) -> Attempt<()> {
-        self.set_words(file, offset, &[entry.0])
+        self.set_word(file, offset, entry.0)
     }
 
     /// Sets the L2 entry at host offset `offset`. Both words of an extended entry are in the same sector.
     pub(crate) fn set_l2_entry(&self, file: FileId, offset: HostOffset, entry: L2Entry) -> Attempt<()> {
-        let words = [entry.word, entry.bitmap];
-        self.set_words(file, offset, if self.geometry.extended_l2() { &words } else { &words[..1] })
+        self.set_word(file, offset, entry.word)?;
+        if self.geometry.extended_l2() { self.set_word(file, offset.plus(8), entry.bitmap) } else { Ok(()) }
     }
 
-    /// Sets words of a table, from host offset `offset`. All must be in one slice.
-    fn set_words(&self, file: FileId, offset: HostOffset, words: &[u64]) -> Attempt<()> {
+    /// Sets the word of a table at host offset `offset`.
+    #[inline]
+    fn set_word(&self, file: FileId, offset: HostOffset, word: u64) -> Attempt<()> {
         let (slice, at) = self.cache.try_slice_at(file, self.slice_size, offset)?;
-        let start = HostOffset(offset.0 - at as u64);
-        for (word, index) in words.iter().zip(0..) {
-            self.dirty_of(offset).set_word(start, &slice, at + index * size_of::<u64>(), *word);
-        }
+        Dirty::set_word_in(|| self.dirty_of(offset), HostOffset(offset.0 - at as u64), &slice, at, word);
         Ok(())
     }
 
