@@ -5,7 +5,7 @@ use alloc::rc::{Rc, Weak};
 use alloc::vec::Vec;
 use core::cell::{Cell, OnceCell, RefCell};
 
-use super::bitmap::Bitmaps;
+use super::bitmap::list::Bitmaps;
 use super::change::observer::{Observers, Pause};
 use crate::error::{Corrupt, Error, Problem};
 use crate::format::header::Header;

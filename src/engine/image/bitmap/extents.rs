@@ -3,12 +3,12 @@
 use alloc::vec::Vec;
 use core::ops::Range;
 
+use super::bits::{Bits, runs};
+use super::list::{Bitmap, missing, problem};
 use super::table::part;
-use super::{Bitmap, Bits, missing, problem};
 use crate::error::{BitmapProblem, Error};
 use crate::format::bitmap::BitmapTable;
 use crate::image::Image;
-use crate::image::bitmap::bits::runs;
 use crate::image::info::stored_bitmaps;
 use crate::storage::Storage;
 

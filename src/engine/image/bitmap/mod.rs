@@ -12,128 +12,22 @@
 
 mod bits;
 mod extents;
+pub(in crate::image) mod list;
 mod load;
 mod store;
 mod table;
 
 use alloc::rc::Rc;
-use alloc::string::String;
 use alloc::vec::Vec;
-use core::cell::{Cell, RefCell};
 use core::ops::Range;
 
 use self::bits::Bits;
-use crate::error::{BitmapProblem, Error, Misuse};
-use crate::format::bitmap::{BitmapInfo, BitmapTable, GRANULARITY_BITS, MAX_BITMAP_BYTES, MAX_BITMAPS, MAX_NAME};
+use self::list::{Bitmap, Bitmaps, missing, problem};
+use crate::error::{BitmapProblem, Error};
+use crate::format::bitmap::{BitmapInfo, GRANULARITY_BITS, MAX_BITMAP_BYTES, MAX_BITMAPS, MAX_NAME};
 use crate::image::Image;
 use crate::image::layer::Qcow2File;
 use crate::storage::{Storage, StorageMut};
-
-/// The bitmaps of an image that is open for writing.
-#[derive(Default)]
-pub(crate) struct Bitmaps {
-    list: RefCell<Vec<Bitmap>>,
-    /// The bitmaps differ from those in the file.
-    changed: Cell<bool>,
-    /// Some bitmap records the changes of the disk.
-    any_enabled: Cell<bool>,
-    /// The bitmaps are registered as an observer of changes.
-    is_observing: Cell<bool>,
-}
-
-/// A bitmap in memory.
-#[derive(Clone, Debug)]
-pub(crate) struct Bitmap {
-    name: String,
-    granularity_bits: u8,
-    enabled: bool,
-    /// The bitmap was not stored when the image was last written: its contents are meaningless.
-    inconsistent: bool,
-    /// The table in the file; `None` if no bit is set there.
-    table: Option<BitmapTable>,
-    /// The bits that were set since the bitmap was loaded.
-    added: Bits,
-    /// The disk size differs from that of the bitmap in the file.
-    resized: bool,
-}
-
-impl Bitmaps {
-    /// Loads the bitmaps that the directory of the file lists.
-    pub(crate) fn load(&self, entries: Vec<(BitmapInfo, BitmapTable)>) {
-        let bitmap = |(info, table): (BitmapInfo, BitmapTable)| Bitmap {
-            name: info.name,
-            granularity_bits: table.granularity_bits(),
-            enabled: info.auto,
-            inconsistent: info.in_use,
-            table: Some(table),
-            added: Bits::default(),
-            resized: false,
-        };
-        self.list.replace(entries.into_iter().map(bitmap).collect());
-        self.update_any_enabled();
-    }
-
-    /// Records that `range` of the disk, in bytes, changes.
-    pub(crate) fn mark(&self, range: &Range<u64>) {
-        if self.any_enabled.get() && !range.is_empty() {
-            self.mark_each(range);
-        }
-    }
-
-    #[cold]
-    fn mark_each(&self, range: &Range<u64>) {
-        self.changed.set(true);
-        for bitmap in self.list.borrow_mut().iter_mut().filter(|bitmap| bitmap.enabled && !bitmap.inconsistent) {
-            bitmap.set(range);
-        }
-    }
-
-    /// Records that the disk size changes.
-    pub(crate) fn resize(&self) {
-        for bitmap in self.list.borrow_mut().iter_mut() {
-            bitmap.resized = true;
-            self.changed.set(true);
-        }
-    }
-
-    fn infos(&self) -> Vec<BitmapInfo> {
-        let info = |bitmap: &Bitmap| BitmapInfo {
-            name: bitmap.name.clone(),
-            granularity: 1 << bitmap.granularity_bits,
-            in_use: bitmap.inconsistent,
-            auto: bitmap.enabled,
-        };
-        self.list.borrow().iter().map(info).collect()
-    }
-
-    fn update_any_enabled(&self) {
-        let any = self.list.borrow().iter().any(|bitmap| bitmap.enabled && !bitmap.inconsistent);
-        self.any_enabled.set(any);
-    }
-
-    /// Changes a bitmap, which must be consistent.
-    fn change(&self, name: &str, change: impl FnOnce(&mut Bitmap)) -> Result<(), Misuse> {
-        {
-            let mut list = self.list.borrow_mut();
-            let bitmap = list.iter_mut().find(|bitmap| bitmap.name == name).ok_or_else(|| missing(name))?;
-            if bitmap.inconsistent {
-                return Err(problem(name, BitmapProblem::Inconsistent));
-            }
-            change(bitmap);
-        }
-        self.changed.set(true);
-        self.update_any_enabled();
-        Ok(())
-    }
-}
-
-impl Bitmap {
-    /// Sets the bits of a range of the disk, in bytes.
-    fn set(&mut self, range: &Range<u64>) {
-        let end = range.end.div_ceil(1 << self.granularity_bits);
-        self.added.set(range.start >> self.granularity_bits..end);
-    }
-}
 
 impl<S: Storage> Qcow2File<S> {
     /// Registers the bitmaps as an observer of changes.
@@ -163,7 +57,7 @@ impl<S: StorageMut> Image<S> {
     ///
     /// # Errors
     ///
-    /// [`Misuse::Bitmap`] for a name that exists, is empty or is longer than 1023 bytes, for a granularity that is not
+    /// [`Misuse::Bitmap`](crate::Misuse::Bitmap) for a name that exists, is empty or is longer than 1023 bytes, for a granularity that is not
     /// a power of two from 512 to 2 GiB, and for an image of version 2.
     pub async fn create_bitmap(
         &self,
@@ -249,12 +143,4 @@ impl<S: StorageMut> Image<S> {
         let _guard = writeback.lock.acquire().await;
         writeback.prepare_header(&self.top.files).await
     }
-}
-
-fn missing(name: &str) -> Misuse {
-    problem(name, BitmapProblem::Missing)
-}
-
-fn problem(name: &str, problem: BitmapProblem) -> Misuse {
-    Misuse::Bitmap { name: name.into(), problem }
 }

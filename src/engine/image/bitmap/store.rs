@@ -3,8 +3,8 @@
 use alloc::vec::Vec;
 use core::ops::Range;
 
+use super::list::{Bitmap, Bitmaps};
 use super::table::{Part, parts};
-use super::{Bitmap, Bitmaps};
 use crate::error::Error;
 use crate::format::bitmap::{BitmapTable, emit_directory, flags};
 use crate::format::geometry::Geometry;
