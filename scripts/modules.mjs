@@ -30,7 +30,7 @@ const reader = { ...engine, features: 'deflate', folder: inRoot('target', 'size'
 /** The module for file systems, which is loaded when files are read. */
 export const files = {
   crate: 'qcow2-web-files',
-  sources: ['src/files'],
+  sources: ['src/files', 'src/bridge/object.rs'],
   profile: 'files',
   name: 'qcow2_web_files',
   // Inlines less than -Oz does, which after compression is smaller.

@@ -1,9 +1,10 @@
-//! Plain JavaScript objects, built member by member.
+//! Plain JavaScript objects, built member by member. Both WebAssembly modules include this file: each implements
+//! [`Value`] for its own types.
 
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use js_sys::Array;
+use js_sys::{Array, Uint8Array};
 use wasm_bindgen::prelude::*;
 
 #[wasm_bindgen]
@@ -45,17 +46,14 @@ pub(crate) trait Value {
     fn to_js(self) -> JsValue;
 }
 
-/// A number that becomes a bigint, because all its bits matter.
-pub(crate) struct Exact(pub(crate) u64);
-
 /// Converts a size or an offset to a number.
-#[expect(clippy::cast_precision_loss, reason = "multiples of 512, or below 2^53: see the crate documentation")]
+#[expect(clippy::cast_precision_loss, reason = "multiples of 512, or below 2^53; only a damaged image claims more")]
 pub(crate) fn number(value: u64) -> f64 {
     value as f64
 }
 
-/// Converts a size or an offset from the host.
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the host passes integers from 0")]
+/// Converts a size or an offset from JavaScript.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the caller passes integers from 0")]
 pub(crate) fn integer(number: f64) -> u64 {
     number as u64
 }
@@ -63,12 +61,6 @@ pub(crate) fn integer(number: f64) -> u64 {
 impl Value for u64 {
     fn to_js(self) -> JsValue {
         number(self).into()
-    }
-}
-
-impl Value for Exact {
-    fn to_js(self) -> JsValue {
-        self.0.into()
     }
 }
 
@@ -100,4 +92,4 @@ macro_rules! values {
     )*};
 }
 
-values!(JsValue, bool, u8, u32, &str, String);
+values!(JsValue, bool, u8, u32, f64, &str, String, Uint8Array);

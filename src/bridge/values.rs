@@ -10,7 +10,16 @@ use qcow2_web::{
 };
 use wasm_bindgen::JsValue;
 
-use super::object::{Exact, Object, Value};
+use super::object::{Object, Value};
+
+/// A number that becomes a bigint, because all its bits matter.
+struct Exact(u64);
+
+impl Value for Exact {
+    fn to_js(self) -> JsValue {
+        self.0.into()
+    }
+}
 
 impl Value for Info {
     fn to_js(self) -> JsValue {

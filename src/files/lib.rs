@@ -23,6 +23,9 @@
 //! volume in a worker with a deadline, and a panic ends that worker and nothing else.
 
 #[cfg(feature = "wasm")]
+extern crate alloc;
+
+#[cfg(feature = "wasm")]
 mod bridge;
 pub mod disk;
 mod error;

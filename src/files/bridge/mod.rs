@@ -3,6 +3,7 @@
 //! Each call returns `{ value }`, or `{ need: [offset, length] }` if bytes of the disk are missing: the caller provides
 //! them and calls again. Errors are thrown as `{ code, message }`.
 
+#[path = "../../bridge/object.rs"]
 mod object;
 
 use std::rc::Rc;
