@@ -27,6 +27,8 @@ pub enum Step {
         size: u64,
         preallocation: Preallocation,
     },
+    /// Empties the disk; there is no backing file.
+    Empty,
 }
 
 /// What an image should hold.
@@ -59,6 +61,7 @@ pub struct LifeMix {
     /// No disk becomes larger.
     pub largest: u64,
     pub resizes: bool,
+    pub empties: bool,
 }
 
 impl LifeMix {
@@ -75,6 +78,8 @@ impl LifeMix {
             most_snapshots: if setup.data_file == DataFile::None { most } else { 0 },
             largest: setup.size * 2,
             resizes: true,
+            // Then it reads as zeros.
+            empties: setup.backing.is_none() && setup.data_file != DataFile::Raw,
         }
     }
 
@@ -86,7 +91,7 @@ impl LifeMix {
         }
         let one = |random: &mut Random| random.pick(&model.snapshots).name;
         let some = !model.snapshots.is_empty();
-        match random.below(10) {
+        match random.below(11) {
             0..=3 if model.snapshots.len() < self.most_snapshots => {
                 let vm_state = if random.one_in(3) { 1 + random.below(3 * self.guest.cluster_size) } else { 0 };
                 Step::Take { name: format!("s{number}"), vm_state, seed: random.next() }
@@ -94,6 +99,7 @@ impl LifeMix {
             4 | 5 if some => Step::Apply(one(random)),
             6 | 7 if some => Step::Delete(one(random)),
             8 if some => Step::Rename(one(random), format!("r{number}")),
+            10 if self.empties => Step::Empty,
             _ if self.resizes && (version == 3 || !some) => {
                 let size = (512 + random.below(self.largest)).next_multiple_of(512);
                 // To its own size nothing happens at all.
@@ -126,6 +132,7 @@ impl Step {
                 let options = ResizeOptions::new().shrink(true).preallocation(*preallocation);
                 image.resize(*size, &options).await
             }
+            Self::Empty => image.empty().await,
         }
     }
 
@@ -156,6 +163,7 @@ impl Model {
                 shot.expect("it is one of them").name.clone_from(new);
             }
             Step::Resize { size, .. } => self.disk.resize(index(*size), 0),
+            Step::Empty => self.disk.fill(0),
         }
         Ok(())
     }

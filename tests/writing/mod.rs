@@ -1,10 +1,12 @@
 //! Writing: many requests at once, dropped ones, both sides taking turns, and what a flush costs.
 
+mod bitmaps;
 mod concurrent;
 mod copy_up;
 mod costs;
 mod creating;
 mod dropped;
+mod empty;
 mod encrypted;
 pub mod far;
 mod first_change;
