@@ -6,7 +6,7 @@ use crate::common::random::Random;
 use crate::common::reading::{assert_same, now, whole};
 use crate::rig::machine::Machine;
 use crate::rig::operation::{Mix, Operation};
-use crate::rig::setup::{Backing, IMAGE, Setup, put};
+use crate::rig::setup::{Backing, DATA, DataFile, IMAGE, Setup, put};
 
 const CLUSTER_BITS: u32 = 12;
 const SIZE: u64 = 40 << CLUSTER_BITS;
@@ -74,4 +74,18 @@ fn emptying_keeps_the_data_of_snapshots() {
         now(image.close()).unwrap();
         shown_to_qemu(&machine, &disk, &what);
     }
+}
+
+#[test]
+fn emptying_clears_a_raw_data_file() {
+    let setup = Setup { data_file: DataFile::Raw, ..Setup::plain(CLUSTER_BITS, SIZE) };
+    let (machine, _) = setup.make(&mut Random::seeded(1));
+    let image = setup.open(&machine).unwrap();
+    now(image.write_at(0, &vec![7; index(SIZE)])).unwrap();
+    now(image.empty()).unwrap();
+    let zeros = vec![0; index(SIZE)];
+    assert_same(&now(whole(&image)).unwrap(), &zeros, "the image");
+    now(image.close()).unwrap();
+    assert_same(&machine.files()[DATA], &zeros, "its data file");
+    shown_to_qemu(&machine, &zeros, "a raw data file");
 }

@@ -6,6 +6,7 @@ use crate::error::Error;
 use crate::format::l1::L1Entry;
 use crate::image::Image;
 use crate::image::progress::Steps;
+use crate::image::write::ZeroMode;
 use crate::image::write::rewrite_tables::Rewrite;
 use crate::storage::StorageMut;
 
@@ -15,9 +16,14 @@ impl<S: StorageMut> Image<S> {
     /// Snapshots keep their data. The file is truncated if its end is free.
     ///
     /// Waits for the running requests; new requests wait for it. The change is durable when it completes. A crash, or
-    /// dropping the future, leaves the image unchanged or empty.
+    /// dropping the future, leaves the image unchanged or empty. With a raw data file, parts of the disk may be zeros.
     pub async fn empty(&self) -> Result<(), Error<S::Error>> {
         let writeback = self.writable()?;
+        if self.top.header().is_data_file_raw() {
+            // The data file is the disk, so new tables alone would not empty it. It has no backing file.
+            self.write_zeroes(0, self.size(), ZeroMode::Unmap).await?;
+            return self.flush().await;
+        }
         let closed = writeback.gate.close().await;
         writeback.check_writable()?;
         let file = &*self.top;
