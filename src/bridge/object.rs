@@ -47,7 +47,7 @@ pub(crate) trait Value {
 }
 
 /// Converts a size or an offset to a number.
-#[expect(clippy::cast_precision_loss, reason = "multiples of 512, or below 2^53; only a damaged image claims more")]
+#[expect(clippy::cast_precision_loss, reason = "multiples of 512, or below 2^53; only a corrupt image claims more")]
 pub(crate) fn number(value: u64) -> f64 {
     value as f64
 }
