@@ -46,7 +46,10 @@ it('the page shows what an image is, and its bytes', async () => {
     return cells.map((cell) => Number.parseInt(cell.textContent, 16))
   }, 64)
   expect(shown).toEqual([...bytes.subarray(0, 64)])
-  await page.evaluate(() => document.querySelector<HTMLElement>('[role=tab]')?.click(), undefined)
+  await page.evaluate(() => {
+    const tabs = [...document.querySelectorAll<HTMLElement>('[role=tab]')]
+    tabs.find(({ textContent }) => textContent?.trim() === 'Overview')?.click()
+  }, undefined)
   await eventually(() => read(page, '[data-field="virtual-size"] dd data', 'value')).toBe(String(bytes.length))
   expect(await page.complaints()).toEqual([])
   await page.close()
