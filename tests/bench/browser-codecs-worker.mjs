@@ -11,7 +11,7 @@ const legacy = { format: 'aes', passphrase }
 
 /** Half machine code, half text: what disks are full of. */
 async function fill() {
-  const files = ['/dist/generated/qcow2_web_bg.wasm', '/dist/generated/qcow2_web.js']
+  const files = ['/dist/generated/qcow2_web_bg.wasm', '/dist/worker/worker.js']
   const parts = await Promise.all(files.map(async (file) => new Uint8Array(await (await fetch(file)).arrayBuffer())))
   for (let at = 0; at < size; at += cluster) {
     const part = parts[(at / cluster) % 2]

@@ -13,8 +13,8 @@ const disk = join(folder, 'code.raw')
 
 /** Half machine code, half text: what disks are full of. */
 function writeDisk() {
-  const built = fileURLToPath(new URL('../../dist/generated/', import.meta.url))
-  const parts = ['qcow2_web_bg.wasm', 'qcow2_web.js'].map((name) => readFileSync(join(built, name)))
+  const built = fileURLToPath(new URL('../../dist/', import.meta.url))
+  const parts = ['generated/qcow2_web_bg.wasm', 'worker/worker.js'].map((name) => readFileSync(join(built, name)))
   const bytes = Buffer.alloc(size)
   for (let at = 0, piece = 0; at < size; piece += 1) {
     const part = parts[piece % 2]
