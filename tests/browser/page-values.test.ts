@@ -33,11 +33,13 @@ describe('sizes', () => {
 
   test('a share is 0 % or 100 % only if it is', () => {
     const share = (part: number) => formatShare(part, 1_000_000)
-    expect([0, 1, 50_000, 500_000, 999_999, 1_000_000].map(share)).toEqual([
+    expect([0, 1, 4000, 50_000, 500_000, 996_000, 999_999, 1_000_000].map(share)).toEqual([
       '0 %',
       '< 0.1 %',
+      '0.4 %',
       '5.0 %',
       '50 %',
+      '99.6 %',
       '> 99.9 %',
       '100 %',
     ])

@@ -37,7 +37,8 @@ export function formatShare(part: number, whole: number): string {
   const percent = (100 * part) / whole
   if (percent < 0.1) return '< 0.1 %'
   if (percent > 99.9) return '> 99.9 %'
-  return `${percent.toFixed(percent < 10 ? 1 : 0)} %`
+  // Next to either end one digit more, so that a share and the rest of it add up.
+  return `${percent.toFixed(percent < 10 || percent > 90 ? 1 : 0)} %`
 }
 
 /** The factor of a unit's name: '', 'k', 'KiB', 'M', 'mib', … or `null` where it is no unit. */
