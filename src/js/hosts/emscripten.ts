@@ -6,8 +6,9 @@
  */
 
 import { callback, optionsIn, text, withMethods } from '../base/arguments.js'
-import { isQcow2Error, type Qcow2, Qcow2Error } from '../index.js'
+import { isQcow2Error, type Qcow2, type Qcow2Error } from '../index.js'
 import { DelayedFlush, delay, reportUncaught } from './delayed-flush.js'
+import { syncImage } from './sync-image.js'
 
 /** A stream of an Emscripten file system: an open file. */
 export interface EmscriptenStream {
@@ -99,16 +100,11 @@ const shared = 1
 export function mountDisk(fs: EmscriptenFs, path: string, image: Qcow2, options: MountOptions = {}): MountedDisk {
   withMethods(fs, ['mknod', 'unlink', 'ErrnoError'], 'The file system')
   text(path, 'The path')
-  withMethods(image, ['readIntoSync', 'writeSync', 'flushSync'], 'The image')
+  syncImage(image, 'A program in Emscripten reads')
   const { module } = optionsIn(options)
   if (module !== undefined) withMethods(module, ['_malloc'], 'module')
   const flushDelay = delay(options.flushDelay)
   const onError = callback(options.onError, 'onError') ?? reportUncaught
-  if (!image.sync) {
-    const reason =
-      'A program in Emscripten reads at once. Open the image in its worker, over a storage that is synchronous there, such as opfs().'
-    throw new Qcow2Error('NOT_SYNC', reason)
-  }
   const node = fs.mknod(path, fileType | (!image.readOnly ? 0o666 : 0o444), 0)
   const flush = new DelayedFlush(image, flushDelay, (error) => {
     if (isQcow2Error(error)) onError(error)

@@ -4,9 +4,10 @@
  * @packageDocumentation
  */
 
-import { bytesIn, callback, integer, optionsIn, text, withMethods } from '../base/arguments.js'
-import { type Qcow2, Qcow2Error } from '../index.js'
+import { bytesIn, callback, integer, optionsIn, text } from '../base/arguments.js'
+import type { Qcow2 } from '../index.js'
 import { DelayedFlush, delay, reportUncaught } from './delayed-flush.js'
+import { syncImage } from './sync-image.js'
 
 /** How {@link infiniteMacDisk} flushes. */
 export interface InfiniteMacOptions {
@@ -56,14 +57,9 @@ export interface InfiniteMacDisk {
  */
 export function infiniteMacDisk(name: string, image: Qcow2, options: InfiniteMacOptions = {}): InfiniteMacDisk {
   text(name, 'The name')
-  withMethods(image, ['readIntoSync', 'writeSync', 'flushSync'], 'The image')
+  syncImage(image, 'Infinite Mac reads its disks')
   const flushDelay = delay(optionsIn(options).flushDelay)
   const onError = callback(options.onError, 'onError') ?? reportUncaught
-  if (!image.sync) {
-    const reason =
-      'Infinite Mac reads its disks at once. Open the image in its worker, over a storage that is synchronous there, such as opfs().'
-    throw new Qcow2Error('NOT_SYNC', reason)
-  }
   /** The part of `buffer` that a request is about: the disk may end before. */
   const partOf = (buffer: Uint8Array, offset: number, length: number): Uint8Array => {
     const end = Math.min(integer(length, 'length'), image.size - integer(offset, 'offset'))

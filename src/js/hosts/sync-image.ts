@@ -1,0 +1,15 @@
+import { withMethods } from '../base/arguments.js'
+import { type Qcow2, Qcow2Error } from '../index.js'
+
+/**
+ * Returns `image` if a program that does not wait can read it.
+ *
+ * @param program names the program and says that it reads, as the beginning of a sentence.
+ * @throws {@link Qcow2Error} `INVALID_ARGUMENT` for what is no image; `NOT_SYNC` for one that cannot be read at once.
+ */
+export function syncImage(image: Qcow2, program: string): Qcow2 {
+  withMethods(image, ['readIntoSync', 'writeSync', 'flushSync'], 'The image')
+  if (image.sync) return image
+  const remedy = 'Open the image in its worker, over a storage that is synchronous there, such as opfs().'
+  throw new Qcow2Error('NOT_SYNC', `${program} at once. ${remedy}`)
+}
