@@ -1,18 +1,10 @@
 /** Disks with real file systems, made by the programs that make them elsewhere. */
 
-import { execFileSync } from 'node:child_process'
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { run } from '../js/helpers/programs.js'
 import { file, qemuImg } from '../js/helpers/qemu.js'
 
 export const MIB = 2 ** 20
-
-/** Runs a program in the folder of the test file; returns what it prints. */
-export function run(program: string, args: string[], input = ''): string {
-  // Debian's folder for administration is not on the PATH of all users.
-  const env = { ...process.env, PATH: `${process.env.PATH}:/usr/sbin:/sbin`, MTOOLS_SKIP_CHECK: '1', LC_ALL: 'C.UTF-8' }
-  const stdio = ['pipe', 'pipe', 'pipe'] as const
-  return execFileSync(program, args, { cwd: file('.'), encoding: 'utf8', env, input, stdio: [...stdio] })
-}
 
 /** A folder with what `fill` puts into it. */
 export function folder(name: string, fill: (root: string) => void): string {

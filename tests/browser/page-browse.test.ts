@@ -3,10 +3,11 @@ import { linkSync, mkdirSync, readFileSync, symlinkSync, utimesSync, writeFileSy
 import { join } from 'node:path'
 import type { Locator, Page } from 'playwright-core'
 import { beforeAll, expect, test } from 'vitest'
+import { run } from '../js/helpers/programs'
 import { create, file, qemuImg, qemuIo } from '../js/helpers/qemu.js'
 import { FileServer } from '../js/helpers/server.js'
 import { violations } from './axe'
-import { ext4, fat, folder, luks, MIB, partitioned, qcow2, run } from './disk-lab'
+import { ext4, fat, folder, luks, MIB, partitioned, qcow2 } from './disk-lab'
 import { chooseFile, eventually, usePageLab } from './page-lab'
 
 const lab = usePageLab()

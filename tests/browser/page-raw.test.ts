@@ -3,9 +3,10 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Page } from 'playwright-core'
 import { expect, test } from 'vitest'
+import { run } from '../js/helpers/programs'
 import { create, file, qemuImg } from '../js/helpers/qemu.js'
 import { violations } from './axe'
-import { ext4, fat, folder, MIB, partitioned, run } from './disk-lab'
+import { ext4, fat, folder, MIB, partitioned } from './disk-lab'
 import { chooseFile, eventually, shownBytes, usePageLab } from './page-lab'
 
 const lab = usePageLab()

@@ -1,14 +1,13 @@
-import { execFileSync, spawn } from 'node:child_process'
+import { spawn } from 'node:child_process'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, it } from 'vitest'
+import { run } from './helpers/programs.js'
 import { check, contents, convert, disk, file } from './helpers/qemu.js'
 
 it('DOS copies files on a disk of the package, and its death loses nothing', async () => {
   const floppy = file('floppy.img')
-  execFileSync('mkfs.fat', ['-F', '12', '-C', floppy, '1440'], {
-    env: { ...process.env, PATH: `${process.env.PATH}:/usr/sbin` },
-  })
+  run('mkfs.fat', ['-F', '12', '-C', floppy, '1440'])
   const image = convert('floppy.qcow2', readFileSync(floppy))
   const source = contents(300_000)
   writeFileSync(file('in.bin'), source)
@@ -31,7 +30,7 @@ it('DOS copies files on a disk of the package, and its death loses nothing', asy
   check(image)
   const found = Buffer.from(disk(image))
   writeFileSync(floppy, found)
-  execFileSync('fsck.fat', ['-n', floppy], { env: { ...process.env, PATH: `${process.env.PATH}:/usr/sbin` } })
+  run('fsck.fat', ['-n', floppy])
   const first = found.indexOf(source)
   expect(first).toBeGreaterThan(0)
   expect(found.indexOf(source, first + 1)).toBeGreaterThan(first)

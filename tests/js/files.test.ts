@@ -1,4 +1,3 @@
-import { execFileSync } from 'node:child_process'
 import {
   chmodSync,
   linkSync,
@@ -16,24 +15,19 @@ import { type FileEntry, type FilesDisk, type Volume, volumes } from 'qcow2-web/
 import { beforeAll, describe, expect, test } from 'vitest'
 import { type Thread, WorkerHost } from '../../src/js/files/host'
 import { safeName, UniqueNames } from '../../src/js/files/paths'
+import { run } from './helpers/programs'
 import { difference, file, qemuImg } from './helpers/qemu'
 
 const MIB = 1024 * 1024
 const big = Uint8Array.from({ length: 5 * MIB + 123 }, (_, index) => (index * 2_654_435_761) >>> 13)
-
-function run(program: string, ...args: string[]): string {
-  // Debian's folder for administration is not on the PATH of all users.
-  const env = { ...process.env, PATH: `${process.env.PATH}:/usr/sbin:/sbin`, MTOOLS_SKIP_CHECK: '1', LC_ALL: 'C.UTF-8' }
-  return execFileSync(program, args, { encoding: 'utf8', env, stdio: ['ignore', 'pipe', 'pipe'] })
-}
 
 /** A raw image of ext4 with what `fill` puts into a folder. */
 function ext4(name: string, size: string, fill: (root: string) => void, ...options: string[]): string {
   const root = file(`${name}.tree`)
   mkdirSync(root)
   fill(root)
-  run('truncate', '-s', size, file(name))
-  run('mke2fs', '-q', '-F', '-t', 'ext4', '-L', 'label', ...options, '-d', root, file(name))
+  run('truncate', ['-s', size, file(name)])
+  run('mke2fs', ['-q', '-F', '-t', 'ext4', '-L', 'label', ...options, '-d', root, file(name)])
   return file(name)
 }
 
@@ -167,7 +161,7 @@ describe.each([
       const onSkip = (path: string | Uint8Array) => skipped.push(String(path))
       const name = `${worker}.zip`
       writeFileSync(file(name), await buffer(await volume.zip(['/dir', '/link'], { onSkip })))
-      run('unzip', '-q', file(name), '-d', file(`${name}.d`))
+      run('unzip', ['-q', file(name), '-d', file(`${name}.d`)])
       const read = (path: string) => readFileSync(join(file(`${name}.d`), path))
       expect(difference(read('dir/big.bin'), big)).toBe(-1)
       expect(read('dir/Grüße 🦀.txt').toString()).toBe('Hallo')
@@ -182,9 +176,9 @@ describe.each([
       const name = `${worker}.tar`
       writeFileSync(file(name), await buffer(await volume.tar(['/'])))
       mkdirSync(file(`${name}.d`))
-      run('tar', '-xf', file(name), '-C', file(`${name}.d`), '--exclude', 'lost+found')
+      run('tar', ['-xf', file(name), '-C', file(`${name}.d`), '--exclude', 'lost+found'])
       expect(difference(readFileSync(join(file(`${name}.d`), 'dir/hard')), big)).toBe(-1)
-      const listed = run('tar', '-tvf', file(name))
+      const listed = run('tar', ['-tvf', file(name)])
       expect(listed).toMatch(/^drwxr-x--- .* dir\/sub\/$/m)
       expect(listed).toMatch(/^lrwxrwxrwx .* link -> dir\/big\.bin$/m)
       expect(listed).toMatch(/ 2009-02-13 .* dir\/big\.bin$/m)

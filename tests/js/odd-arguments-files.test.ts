@@ -1,12 +1,11 @@
-import { execFileSync } from 'node:child_process'
 import { readFileSync, truncateSync, writeFileSync } from 'node:fs'
 import { isQcow2Error } from 'qcow2-web'
 import { FilesError, type Volume, volumes } from 'qcow2-web/files'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { oddCalls } from './helpers/odd.js'
+import { run } from './helpers/programs.js'
 import { file } from './helpers/qemu.js'
 
-const env = { ...process.env, PATH: `${process.env.PATH}:/usr/sbin:/sbin`, MTOOLS_SKIP_CHECK: '1' }
 const watch = { signal: new AbortController().signal, onProgress: () => {} }
 let bytes: Uint8Array
 let volume: Volume
@@ -15,8 +14,8 @@ beforeAll(async () => {
   writeFileSync(file('one.txt'), 'one')
   writeFileSync(file('disk.raw'), '')
   truncateSync(file('disk.raw'), 2 ** 20)
-  execFileSync('mkfs.vfat', [file('disk.raw')], { env })
-  execFileSync('mcopy', ['-i', file('disk.raw'), file('one.txt'), '::/one.txt'], { env })
+  run('mkfs.vfat', ['disk.raw'])
+  run('mcopy', ['-i', 'disk.raw', 'one.txt', '::/one.txt'])
   bytes = readFileSync(file('disk.raw'))
   volume = (await volumes(disk(), { worker: false }))[0] as Volume
 })
