@@ -33,7 +33,7 @@ describe('init()', () => {
     expect((await Qcow2.open(memory(image))).size).toBe(1024)
   })
 
-  it('loads once, whoever calls and whatever is configured later', async () => {
+  it('loads once, for all callers, whatever is configured later', async () => {
     const { configure, init, Qcow2, memory } = await fresh()
     const source = vi.fn(() => readFileSync(wasm))
     configure({ wasm: source })

@@ -1,4 +1,4 @@
-/** Disks that are stored as they are: raw disks, ISO images, and fixed VHDs but for their last sector. */
+/** Disks that are stored as they are: raw disks, ISO images, and fixed VHDs without their last sector. */
 
 import { type Disk, raw } from 'qcow2-web'
 import { mayHaveFiles, readPartitions } from '../partitions'

@@ -14,7 +14,7 @@ import { Picture } from './picture'
 const READ = 256 * 1024
 /** How much of that is shown in hexadecimal: a line for 16 bytes. */
 const DUMPED = 16 * 1024
-/** Milliseconds until it is read: somebody may only pass by. */
+/** How long a file stays selected before it is read, in milliseconds: the selection may only pass over it. */
 const WAIT = 120
 
 const VIEWS = { text: 'Text', image: 'Image', hex: 'Bytes' } as const
