@@ -4,7 +4,7 @@ import { type Qcow2, Qcow2Error } from '../index.js'
 /**
  * Returns `image` if a program that does not wait can read it.
  *
- * @param program names the program and says that it reads, as the beginning of a sentence.
+ * @param program the beginning of the error's sentence: the program and its verb, such as `DOSBox reads`.
  * @throws {@link Qcow2Error} `INVALID_ARGUMENT` for what is no image; `NOT_SYNC` for one that cannot be read at once.
  */
 export function syncImage(image: Qcow2, program: string): Qcow2 {
