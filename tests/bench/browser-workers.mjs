@@ -29,7 +29,7 @@ async function sequential({ storage, depth, size, total }) {
   const { blob, opfs, Qcow2 } = await import(`${location.origin}/dist/index.js`)
   const { compare, places } = await import(`${location.origin}/tests/bench/browser-measure.mjs`)
   const file = [...document.querySelector('input').files].find(({ name }) => name === 'disk.qcow2')
-  const source = () => (storage === 'opfs' ? opfs('disk.qcow2', { writable: false }) : blob(file))
+  const source = () => (storage === 'opfs' ? opfs('disk.qcow2') : blob(file))
   const images = [await Qcow2.open(source(), { worker: true }), await Qcow2.open(source())]
   const [ours, theirs] = images.map((image) => {
     const next = places(image, total)

@@ -16,7 +16,7 @@ type Kind = 'idb' | 'fileHandle'
 /** Random changes, flushes and reopenings of a file; what it is and should be, where they differ. */
 const play: Work<[Kind, number, number | undefined], string> = async (qcow2, kind, seed, budget) => {
   const file = async () => (await navigator.storage.getDirectory()).getFileHandle(`play ${seed}`, { create: true })
-  const options = { writable: true as const, ...(budget && { budget }) }
+  const options = { ...(budget && { budget }) }
   const storage = kind === 'idb' ? qcow2.idb(`play ${seed}`, options) : qcow2.fileHandle(await file(), options)
   let state = seed
   const below = (limit: number) => {
@@ -41,7 +41,7 @@ const play: Work<[Kind, number, number | undefined], string> = async (qcow2, kin
     const at = bytes.findIndex((byte, index) => byte !== model[index])
     if (at >= 0) throw new Error(`${what}: ${bytes[at]} at ${at}, not ${model[at]}`)
   }
-  await storage.open?.()
+  await storage.open?.({ writable: true })
   for (let step = 0; step < 150; step += 1) {
     const kind = below(20)
     if (kind < 13) {
@@ -62,7 +62,7 @@ const play: Work<[Kind, number, number | undefined], string> = async (qcow2, kin
       flushed = model
     } else {
       await storage.close?.()
-      await storage.open?.()
+      await storage.open?.({ writable: true })
       if (budget) model = await storage.read(0, await storage.size(), { signal }).then((bytes) => bytes.slice())
       else model = flushed
     }
@@ -85,7 +85,7 @@ describe.each(hasOpfs ? (['idb', 'fileHandle'] as const) : (['idb'] as const))('
 it('an image in IndexedDB is read', async () => {
   const seen = await lab.onPage(async ({ idb, Qcow2 }, base64) => {
     const file = idb('image')
-    await file.open?.()
+    await file.open?.({ writable: true })
     const bytes = Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0))
     await file.write(0, bytes, new AbortController())
     await file.flush()
@@ -98,16 +98,18 @@ it('an image in IndexedDB is read', async () => {
   expect(seen).toEqual([...new Uint8Array(await crypto.subtle.digest('SHA-256', disk))])
 })
 
-it('files in IndexedDB are listed and removed, and belong to one storage at a time', async () => {
+it('files in IndexedDB are listed and removed, and belong to one writer at a time', async () => {
   const seen = await lab.onPage(async ({ idb, isQcow2Error }) => {
     const [one, same, two] = [idb('list/one'), idb('list/one'), idb('list/two')]
-    await one.open?.()
-    await two.open?.()
-    const code = await Promise.resolve(same.open?.()).catch((error) => isQcow2Error(error) && error.code)
+    await one.open?.({ writable: true })
+    await two.open?.({ writable: true })
+    const code = await Promise.resolve(same.open?.({ writable: true })).catch(
+      (error) => isQcow2Error(error) && error.code,
+    )
     const mine = async () => (await idb.list()).filter((name) => name.startsWith('list/')).sort()
     const before = await mine()
     await one.close?.()
-    await same.open?.()
+    await same.open?.({ writable: true })
     await same.close?.()
     await idb.delete('list/one')
     await idb.delete('list/none')
@@ -123,7 +125,7 @@ const deleteOpen: Work<[string, boolean], unknown> = async ({ idb, isQcow2Error 
   if (!locks) Object.defineProperty(navigator, 'locks', { value: undefined, configurable: true })
   try {
     const open = idb(name)
-    await open.open?.()
+    await open.open?.({ writable: true })
     const code = await idb.delete(name).catch((error) => isQcow2Error(error) && error.code)
     // Without locks the deletion goes on in the background, and Firefox lets the list wait for it.
     const listed = !locks || (await idb.list()).includes(name)
@@ -153,7 +155,7 @@ it('files in IndexedDB are listed by browsers that do not list databases', async
       const seen = [await mine()]
       for (const name of ['unlisted/two', 'unlisted/one', 'unlisted/one']) {
         const file = idb(name)
-        await file.open?.()
+        await file.open?.({ writable: true })
         await file.close?.()
       }
       seen.push(await mine())
@@ -177,19 +179,21 @@ describe.runIf(hasOpfs)('the handle of a file', () => {
       await writer.write('abc')
       await writer.close()
       const storage = fileHandle(handle)
+      const request = new AbortController()
       await storage.open?.()
-      const bytes = await storage.read(1, 2, { signal: new AbortController().signal })
+      const bytes = await storage.read(1, 2, request)
+      const refused = await storage.write(0, new Uint8Array(1), request).catch(({ code }) => code)
       await storage.close?.()
-      return { size: bytes.length, text: new TextDecoder().decode(bytes), writes: 'write' in storage }
+      return { size: bytes.length, text: new TextDecoder().decode(bytes), refused }
     })
-    expect(seen).toEqual({ size: 2, text: 'bc', writes: false })
+    expect(seen).toEqual({ size: 2, text: 'bc', refused: 'READ_ONLY' })
   })
 
   it('that something else has changed is not overwritten', async () => {
     const seen = await lab.onPage(async ({ fileHandle, isQcow2Error }) => {
       const handle = await (await navigator.storage.getDirectory()).getFileHandle('changed', { create: true })
-      const storage = fileHandle(handle, { writable: true })
-      await storage.open?.()
+      const storage = fileHandle(handle)
+      await storage.open?.({ writable: true })
       await storage.write(0, new Uint8Array(10), new AbortController())
       const writer = await handle.createWritable()
       await writer.write('theirs')
@@ -219,8 +223,8 @@ describe.runIf(hasOpfs)('the handle of a file', () => {
           return which.endsWith('granted') ? 'granted' : 'denied'
         },
       })
-      const storage = fileHandle(handle, { writable: true })
-      const opened = Promise.resolve(storage.open?.())
+      const storage = fileHandle(handle)
+      const opened = Promise.resolve(storage.open?.({ writable: true }))
       const outcome = await opened.then(
         () => 'open',
         (error) => isQcow2Error(error) && error.code,

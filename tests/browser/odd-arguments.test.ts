@@ -18,7 +18,7 @@ const attempt: Work<[makeOddCalls: string], Record<string, readonly string[]>> =
 
   /** Opens a storage as an image would, and closes it. */
   const use = async (storage: ReturnType<typeof opfs>) => {
-    await storage.open?.()
+    await storage.open?.({ writable: true })
     await storage.close?.()
   }
   const importing = async (path: string, ...rest: [Blob]) => {
@@ -29,7 +29,7 @@ const attempt: Work<[makeOddCalls: string], Record<string, readonly string[]>> =
   // biome-ignore lint/suspicious/noExplicitAny: a call is given what it does not take
   type Given = any
   const calls: Record<string, readonly [() => readonly unknown[], (...args: Given[]) => unknown]> = {
-    opfs: [() => ['odd', { create: true, writable: true, ...claim }], (...args) => use(opfs(...(args as [Given])))],
+    opfs: [() => ['odd', { create: true, ...claim }], (...args) => use(opfs(...(args as [Given])))],
     'opfs.list': [() => ['.'], (...args) => opfs.list(...args)],
     'opfs.file': [() => ['odd'], (...args) => opfs.file(...(args as [Given]))],
     'opfs.rename': [() => ['none', 'other'], (...args) => opfs.rename(...(args as [Given, Given]))],

@@ -22,7 +22,7 @@ async function kept() {
   await image.write(1000, new Uint8Array([1, 2, 3]))
   const other = await Qcow2.open(opfs('service/kept.qcow2')).catch(({ code }) => code)
   await image.close()
-  const again = await Qcow2.open(opfs('service/kept.qcow2', { writable: false }))
+  const again = await Qcow2.open(opfs('service/kept.qcow2'))
   const seen = [...(await again.read(1000, 3)), ...(await again.read(again.size - 1, 1))]
   await again.close()
   const { opfs: has, opfsSync } = await capabilities()
@@ -42,7 +42,7 @@ const storages = {
   idb: async () => {
     const storage = idb('disk.qcow2')
     const all = await bytes()
-    await storage.open?.()
+    await storage.open?.({ writable: true })
     if ((await storage.size()) === 0) await storage.write(0, all)
     await storage.flush()
     await storage.close?.()

@@ -105,7 +105,7 @@ describe.each(hasOpfs ? (['opfs', 'idb'] as const) : (['idb'] as const))(
         async ({ idb, opfs }, kind, worker) => {
           const name = `${kind} early ${worker}`
           const storage = kind === 'opfs' ? opfs(name, { takeOver: true }) : idb(name, { takeOver: true })
-          await storage.open?.()
+          await storage.open?.({ writable: true })
           const size = await storage.size()
           await storage.close?.()
           return size > 0
@@ -134,7 +134,7 @@ describe.each(hasOpfs ? (['opfs', 'idb'] as const) : (['idb'] as const))(
           const onTakeOver = async (): Promise<void> => storage.close?.()
           const options = { takeOver, create: true, ...(lets && { onTakeOver }) }
           const storage = kind === 'opfs' ? opfs(`wanted ${lets}`, options) : idb(`wanted ${lets}`, options)
-          return Promise.resolve(storage.open?.()).then(
+          return Promise.resolve(storage.open?.({ writable: true })).then(
             () => 'taken',
             (error) => (isQcow2Error(error) ? error.code : String(error)),
           )
@@ -160,7 +160,7 @@ describe.each(hasOpfs ? (['opfs', 'idb'] as const) : (['idb'] as const))(
             }
             const options = { create: true, onTakeOver }
             const storage = kind === 'opfs' ? opfs(`wanted ${lets}`, options) : idb(`wanted ${lets}`, options)
-            await storage.open?.()
+            await storage.open?.({ writable: true })
             return 'taken'
           },
           kind,
@@ -182,7 +182,7 @@ describe.each(hasOpfs ? (['opfs', 'idb'] as const) : (['idb'] as const))(
         async (qcow2, kind) => {
           const options = { create: true, onTakeOver: () => {} }
           const storage = kind === 'opfs' ? qcow2.opfs('slow', options) : qcow2.idb('slow', options)
-          await storage.open?.()
+          await storage.open?.({ writable: true })
           Object.assign(globalThis, { storage })
           return 'open'
         },
@@ -194,7 +194,7 @@ describe.each(hasOpfs ? (['opfs', 'idb'] as const) : (['idb'] as const))(
         async (qcow2, kind) => {
           const options = { takeOver: true, signal: AbortSignal.timeout(300) }
           const storage = kind === 'opfs' ? qcow2.opfs('slow', options) : qcow2.idb('slow', options)
-          return Promise.resolve(storage.open?.()).then(String, (error) => error.name)
+          return Promise.resolve(storage.open?.({ writable: true })).then(String, (error) => error.name)
         },
         kind,
       )
@@ -207,9 +207,9 @@ describe.each(hasOpfs ? (['opfs', 'idb'] as const) : (['idb'] as const))(
 it.runIf(hasOpfs)('files of both kinds are told apart, and named where they are in use', async () => {
   const both: Work<[], string> = async ({ idb, opfs }) => {
     const [one, two, again] = [opfs('x', { create: true }), idb('opfs/x'), idb('opfs/x')]
-    await one.open?.()
-    await two.open?.()
-    const refused = await Promise.resolve(again.open?.()).then(String, ({ reason }) => reason)
+    await one.open?.({ writable: true })
+    await two.open?.({ writable: true })
+    const refused = await Promise.resolve(again.open?.({ writable: true })).then(String, ({ reason }) => reason)
     await two.close?.()
     await one.close?.()
     return refused
@@ -220,7 +220,7 @@ it.runIf(hasOpfs)('files of both kinds are told apart, and named where they are 
 it('the browser says what it has, and where a file is best', async () => {
   const look: Work<[], unknown> = async ({ bestStorage, capabilities, estimate, persist }) => {
     const { kind, storage } = await bestStorage('best')
-    await storage.open?.()
+    await storage.open?.({ writable: true })
     const size = await storage.size()
     await storage.close?.()
     const room = await estimate()

@@ -67,7 +67,7 @@ describe.each([
       await note(() => image.read(0, 1))
       await note(() => image.map().next())
       await note(() => image.info())
-      await note(() => Qcow2.create(memory(new Uint8Array(9), { writable: true }), { size: 1, worker }))
+      await note(() => Qcow2.create(memory(new Uint8Array(9)), { size: 1, worker }))
       await note(() => Qcow2.create(memory(), { size: 1, clusterSize: 3, worker }))
       await note(() => Qcow2.create(memory(), { size: 'x' as never, worker }))
       await note(() => Qcow2.open('disk.qcow2' as never, { worker }))

@@ -21,7 +21,7 @@ describe.each([
         await opfs.import('kind', file, { overwrite: true })
         const root = await navigator.storage.getDirectory()
         const stored = idb('kind')
-        await stored.open?.()
+        await stored.open?.({ writable: true })
         if (!('read' in stored)) throw new Error('asynchronous')
         await stored.write(0, whole.slice(), new AbortController())
         await stored.flush()
@@ -36,10 +36,10 @@ describe.each([
           http: http(new URL(url), { signal: new AbortController().signal }),
           idb: stored,
           memory: memory(whole),
-          opfs: opfs('kind', { writable: false }),
+          opfs: opfs('kind'),
           own: { size: () => whole.length, read: async (at: number, length: number) => whole.slice(at, at + length) },
           prefetched: prefetched(http(url), list),
-          prefetchedOpfs: prefetched(opfs('kind', { writable: false }) as AsyncStorage, list),
+          prefetchedOpfs: prefetched(opfs('kind') as AsyncStorage, list),
           readAhead: readAhead(memory(whole)),
           recorded: recorded(blob(file)),
         }

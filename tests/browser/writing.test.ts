@@ -24,7 +24,7 @@ const play: Work<[Kind, string, object & { worker?: boolean }, number], string> 
     if (kind === 'opfs') return opfs(name, { create: true })
     if (kind === 'idb') return idb(name)
     const root = await navigator.storage.getDirectory()
-    return fileHandle(await root.getFileHandle(name, { create: true }), { writable: true })
+    return fileHandle(await root.getFileHandle(name, { create: true }))
   }
   let state = seed
   const below = (limit: number) => {

@@ -28,7 +28,7 @@ const measure: Work<[Kind, string], Omit<Boot, 'cpu'>> = async ({ http, memory, 
     kind === 'raw'
       ? await fetched('/linux.raw')
       : kind === 'memory'
-        ? await Qcow2.open(memory(new Uint8Array(await fetched('/linux.qcow2')), { writable: true }), {
+        ? await Qcow2.open(memory(new Uint8Array(await fetched('/linux.qcow2'))), {
             writable: true,
           })
         : await overlay(http(url), opfs(`overlay ${kind}`, { create: true }), { worker: kind === 'worker' })

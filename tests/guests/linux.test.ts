@@ -35,7 +35,7 @@ interface Guest {
 
 /** A machine that goes on where `ready` was saved. */
 async function resume(options: V86DiskOptions = {}): Promise<Guest> {
-  const storage = new FaultyStorage(memory(ready.bytes().slice(), { writable: true }))
+  const storage = new FaultyStorage(memory(ready.bytes().slice()))
   const image = await Qcow2.open(storage, { writable: true })
   const faults: string[] = []
   const hda = v86Disk(image, {

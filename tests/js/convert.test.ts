@@ -24,13 +24,14 @@ import {
   save,
 } from './helpers/qemu.js'
 import { decrypted, passphrase } from './helpers/secret.js'
+import { readOnly } from './helpers/storages.js'
 
 const MiB = 2 ** 20
 const size = 5 * MiB + 512
 const bytes = contents(size, 7)
 
 /** Where a test's result goes. */
-const target = (name: string) => nodeFile(file(name), { writable: true, create: true })
+const target = (name: string) => nodeFile(file(name), { create: true })
 
 const code = (promise: Promise<unknown>) =>
   promise.then(
@@ -249,7 +250,7 @@ describe('what ends early', () => {
 })
 
 it('what can’t be asked for is refused, and the target stays as it is', async () => {
-  const to = () => memory(new Uint8Array(512), { writable: true })
+  const to = () => memory(new Uint8Array(512))
   const cases: [string, ConvertOptions][] = [
     ['NOT_EMPTY', {}],
     ['NOT_EMPTY', { compressed: true }],
@@ -271,7 +272,7 @@ it('what can’t be asked for is refused, and the target stays as it is', async 
     expect(storage.size()).toBe(512)
   }
   expect(await code(convert(5 as never, memory()))).toBe('INVALID_ARGUMENT')
-  expect(await code(convert(await raw(bytes), memory(new Uint8Array()) as never, { format: 'raw' }))).toBe('READ_ONLY')
+  expect(await code(convert(await raw(bytes), readOnly(bytes) as never, { format: 'raw' }))).toBe('READ_ONLY')
   const both = memory()
   expect(await code(convert(both, both, { sourceFormat: 'raw' }))).toBe('IN_USE')
   await convert(memory(bytes), to(), { sourceFormat: 'raw', overwrite: true, format: 'raw' })

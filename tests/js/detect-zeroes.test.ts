@@ -39,7 +39,7 @@ describe.each([
 ] as const)('detectZeroes as QEMU: %s', (mode, detectZeroes) => {
   it.each([false, true])('writes of zeros are stored as by QEMU; synchronously: %s', async (sync) => {
     const [ours, theirs] = [made('ours.qcow2'), made('theirs.qcow2')]
-    const storage = sync ? nodeFile(ours, { writable: true, sync }) : nodeFile(ours, { writable: true })
+    const storage = sync ? nodeFile(ours, { sync }) : nodeFile(ours)
     const image = await Qcow2.open(storage, { writable: true, detectZeroes })
     for (const [offset, length] of writes) {
       if (sync) image.writeSync(offset, new Uint8Array(length))

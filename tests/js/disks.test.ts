@@ -127,11 +127,8 @@ describe.each(kinds)('%s', (_, open) => {
 describe('a disk that can be written', () => {
   const targets: [string, () => Promise<WritableDisk>][] = [
     ['an image', () => Qcow2.create(memory(), { size: MiB })],
-    ['a raw disk', () => raw(memory(new Uint8Array(MiB), { writable: true }), { writable: true })],
-    [
-      'a raw file',
-      () => raw(nodeFile(save('target.raw', new Uint8Array(MiB)), { writable: true }), { writable: true }),
-    ],
+    ['a raw disk', () => raw(memory(new Uint8Array(MiB)), { writable: true })],
+    ['a raw file', () => raw(nodeFile(save('target.raw', new Uint8Array(MiB))), { writable: true })],
   ]
 
   it.each(targets)('%s takes a stream, and any kind of bytes', async (_, open) => {
@@ -181,7 +178,7 @@ describe('a disk that can be written', () => {
   })
 
   it('has its storage for itself, and leaves it when it is closed', async () => {
-    const storage = memory(new Uint8Array(512), { writable: true })
+    const storage = memory(new Uint8Array(512))
     const disk = await raw(storage, { writable: true })
     expect(await code(raw(storage))).toBe('IN_USE')
     await disk.close()

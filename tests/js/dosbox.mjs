@@ -28,7 +28,7 @@ const module = {
 }
 await start(module)
 
-const image = await Qcow2.open(nodeFile(process.argv[2], { writable: true, sync: true }), { writable: true })
+const image = await Qcow2.open(nodeFile(process.argv[2], { sync: true }), { writable: true })
 const flushDelay = 200
 mountDisk(module.FS, '/disk.img', image, { flushDelay })
 module.FS.mkdir('/host')

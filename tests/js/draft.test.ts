@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest'
 import { blob, draft, memory, nodeFile, Qcow2, type Storage, type WritableStorage } from '../../src/js/index.js'
 import { contents, create, difference, disk, file, qemuImg, qemuIo, save } from './helpers/qemu.js'
 import { Random } from './helpers/random.js'
+import { readOnly } from './helpers/storages.js'
 
 const { signal } = new AbortController()
 
@@ -105,7 +106,7 @@ it('an image is edited without its file being touched, and saved', async () => {
 it('a stream that is given up releases the file', async () => {
   const events: string[] = []
   const base = {
-    ...memory(contents(5_000_000)),
+    ...readOnly(contents(5_000_000)),
     open: () => void events.push('open'),
     close: () => void events.push('close'),
   }

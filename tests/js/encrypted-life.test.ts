@@ -14,7 +14,7 @@ import {
 
 const MiB = 2 ** 20
 
-const storage = (name: string) => nodeFile(file(name), { writable: true })
+const storage = (name: string) => nodeFile(file(name))
 const open = (name: string) => Qcow2.open(storage(name), { passphrase, writable: true })
 
 /** What an image does in its life, it does encrypted, and QEMU goes along. */

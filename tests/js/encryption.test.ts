@@ -48,7 +48,7 @@ const options = (text: string) =>
   ].join(',')
 
 const open = (name: string, how: OpenOptions = {}) =>
-  Qcow2.open(nodeFile(file(name), { writable: true }), { passphrase, writable: true, ...how })
+  Qcow2.open(nodeFile(file(name)), { passphrase, writable: true, ...how })
 
 const failure = (promise: Promise<unknown>): Promise<Qcow2Error> =>
   promise.then(
@@ -78,7 +78,7 @@ describe('what QEMU encrypted is read, and written so that QEMU reads it', () =>
 
 describe('what this package encrypts, QEMU reads', () => {
   it.each(variants)('%s', async (text, own) => {
-    const image = await Qcow2.create(nodeFile(file('created'), { writable: true, create: true }), {
+    const image = await Qcow2.create(nodeFile(file('created'), { create: true }), {
       size: MiB,
       encryption: { passphrase, iterations: 1000, ...own },
       overwrite: true,
@@ -107,7 +107,7 @@ describe('what this package encrypts, QEMU reads', () => {
   })
 
   it('legacy AES', async () => {
-    const storage = nodeFile(file('legacy'), { writable: true, create: true })
+    const storage = nodeFile(file('legacy'), { create: true })
     const image = await Qcow2.create(storage, { size: MiB, encryption: { format: 'aes', passphrase } })
     const bytes = contents(300_000)
     await image.write(1000, bytes)
@@ -118,7 +118,7 @@ describe('what this package encrypts, QEMU reads', () => {
   })
 
   it.each(['metadata', 'full'] as const)('preallocated: %s', async (preallocation) => {
-    const storage = nodeFile(file(`allocated-${preallocation}`), { writable: true, create: true })
+    const storage = nodeFile(file(`allocated-${preallocation}`), { create: true })
     const encryption = { passphrase, iterations: 1000 }
     await (await Qcow2.create(storage, { size: MiB, encryption, preallocation })).close()
     expect(decrypted(`allocated-${preallocation}`).every((byte) => byte === 0)).toBe(true)

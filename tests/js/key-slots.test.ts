@@ -7,8 +7,7 @@ import { amendEncrypted, checkEncrypted, createEncrypted, luks, opens, passphras
 
 const few = { iterations: 1000 }
 
-const open = (name: string, key = passphrase) =>
-  Qcow2.open(nodeFile(file(name), { writable: true }), { passphrase: key, writable: true })
+const open = (name: string, key = passphrase) => Qcow2.open(nodeFile(file(name)), { passphrase: key, writable: true })
 
 const code = (promise: Promise<unknown>) =>
   promise.then(

@@ -82,6 +82,33 @@ describe.each([
     expect(await again.read(0, 3)).toEqual(new Uint8Array([7, 7, 7]))
   })
 
+  it('is opened for writing only if the image is', async () => {
+    const path = copy('node-file-mode.qcow2')
+    const storage = sync ? nodeFile(path, { sync }) : nodeFile(path)
+    const write = async () => {
+      if ('writeSync' in storage) storage.writeSync(0, new Uint8Array(1))
+      else await storage.write(0, new Uint8Array(1), new AbortController())
+    }
+    {
+      await using reader = await Qcow2.open(storage)
+      await using other = await open(path)
+      expect(difference(await other.read(0, reader.size), bytes)).toBe(-1)
+      await expect(write()).rejects.toMatchObject({ code: 'READ_ONLY' })
+      await expect(storage.open?.({ writable: true })).rejects.toMatchObject({ code: 'IN_USE' })
+    }
+    await using writer = await Qcow2.open(storage, { writable: true })
+    expect(writer.readOnly).toBe(false)
+    await expect(open(path)).rejects.toMatchObject({ code: 'IN_USE' })
+  })
+
+  it('that is missing is made only where it is opened for writing', async () => {
+    const path = file(`node-file-missing-${sync}.qcow2`)
+    const storage = sync ? nodeFile(path, { sync, create: true }) : nodeFile(path, { create: true })
+    await expect(Qcow2.open(storage)).rejects.toMatchObject({ code: 'STORAGE', cause: { code: 'ENOENT' } })
+    await (await Qcow2.create(storage, { size: MiB })).close()
+    expect(statSync(path).size).toBeGreaterThan(0)
+  })
+
   it('whose name another file takes is read on as it was', async () => {
     const path = copy('node-file-replaced.qcow2')
     await using image = await open(path)
@@ -93,7 +120,7 @@ describe.each([
 
   it('that is written here is not compared with what it was', async () => {
     const path = copy('node-file-written.qcow2')
-    const storage = sync ? nodeFile(path, { sync, writable: true }) : nodeFile(path, { writable: true })
+    const storage = sync ? nodeFile(path, { sync }) : nodeFile(path)
     await using image = await Qcow2.open(storage, { writable: true })
     await image.write(0, bytes.subarray(MiB, 2 * MiB))
     await image.flush()

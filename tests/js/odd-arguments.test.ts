@@ -33,7 +33,7 @@ import {
 import { oddCalls } from './helpers/odd.js'
 import { contents, create, file, convert as make } from './helpers/qemu.js'
 import { createEncrypted, luks, passphrase } from './helpers/secret.js'
-import { CountedStorage } from './helpers/storages.js'
+import { CountedStorage, readOnly } from './helpers/storages.js'
 
 const MiB = 1024 * 1024
 /** Options of a new image that `create` and `convert` both have. */
@@ -55,8 +55,8 @@ const locked = readFileSync(createEncrypted('locked.qcow2', luks))
 type Call = readonly [args: () => readonly unknown[], call: (image: Qcow2, ...args: never[]) => unknown]
 
 const watch = { signal: new AbortController().signal, onProgress: () => {} }
-const readonlyFile = () => memory(bytes)
-const file_ = () => memory(bytes, { writable: true })
+const readonlyFile = () => readOnly(bytes)
+const file_ = () => memory(bytes)
 
 const methods: Record<string, Call> = {
   read: [() => [0, 10, watch], (image, ...args) => image.read(...(args as [never, never]))],
@@ -380,7 +380,7 @@ const functions: Record<string, Call> = {
       await rebase(other, ...(args as [never]))
     },
   ],
-  memory: [() => [new Uint8Array(8), { writable: true }], (_, ...args) => memory(...(args as []))],
+  memory: [() => [new Uint8Array(8)], (_, ...args) => memory(...(args as []))],
   blob: [
     () => [new Blob(['odd']), { sync: false, readAhead: { budget: 5, window: 5, block: 5, gap: 5 } }],
     (_, ...args) => blob(...(args as [never])),
@@ -405,7 +405,7 @@ const functions: Record<string, Call> = {
     (_, ...args) => http(...(args as [never])),
   ],
   nodeFile: [
-    () => [file('image.qcow2'), { sync: false, writable: true, create: false }],
+    () => [file('image.qcow2'), { sync: false, create: false }],
     (_, ...args) => nodeFile(...(args as [never])),
   ],
   draft: [() => [readonlyFile()], (_, ...args) => draft(...(args as [never]))],

@@ -99,7 +99,7 @@ describe('an overlay', () => {
     const small = new Uint8Array(1000)
     small[999] = 1
     for (const found of [bytes, small]) {
-      const local = memory(found, { writable: true })
+      const local = memory(found)
       expect(await code(overlay(memory(bytes), local))).toBe('NOT_QCOW2')
       expect(local.bytes()).toEqual(found)
     }
@@ -275,7 +275,7 @@ describe('an overlay', () => {
     const recorded = (await inspect(local)).backingFile?.replace(/&samples=.*/, '') ?? ''
     qemuImg('rebase', '-u', '-b', recorded, '-F', 'qcow2', path)
     redeploy()
-    const old = () => memory(readFileSync(path), { writable: true })
+    const old = () => memory(readFileSync(path))
     expect(await code(overlay(http(server.url), old()))).toBe('FILE_CHANGED')
     expect(await code(overlay(http(server.url), old(), { acceptChangedBase: true }).then((it) => it.close()))).toBe(
       'fine',
@@ -363,7 +363,7 @@ describe('an overlay', () => {
   it('that fails leaves both storages closed', async () => {
     const opened: string[] = []
     const counted = (name: string, content: Uint8Array) => {
-      const inner = memory(content, { writable: true })
+      const inner = memory(content)
       return Object.assign(inner, {
         open: () => void opened.push(name),
         close: () => void opened.splice(opened.indexOf(name), 1),

@@ -6,7 +6,7 @@ const MIB = 2 ** 20
 
 /** A disk of many small clusters, all of them allocated: to discard them takes some turns. */
 async function fragmented(): Promise<Qcow2> {
-  const storage = memory(undefined, { writable: true })
+  const storage = memory()
   const image = await Qcow2.create(storage, { size: 64 * MIB, clusterSize: 512 })
   for (let at = 0; at < image.size; at += MIB) await image.write(at, new Uint8Array(MIB).fill(1))
   return image

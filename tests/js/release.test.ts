@@ -36,7 +36,7 @@ type Use = (tracked: Tracked) => Promise<unknown>
 
 const sync = (tracked: Tracked, bytes: Uint8Array = image): SyncStorage => tracked.note(memory(bytes))
 const async = (tracked: Tracked, bytes: Uint8Array = image): AsyncStorage => tracked.note(new CountedStorage(bytes))
-const file = (tracked: Tracked, bytes: Uint8Array = image) => tracked.note(memory(bytes, { writable: true }))
+const file = (tracked: Tracked, bytes: Uint8Array = image) => tracked.note(memory(bytes))
 const newFile = (tracked: Tracked) => tracked.note(memory())
 
 /** Lives longer than all that is done with its signal. */

@@ -4,7 +4,7 @@ import { amend, check, memory, nodeFile, Qcow2, repair } from '../../src/js/inde
 import { contents, create, difference, disk, json, qemuImg, qemuIo } from './helpers/qemu.js'
 
 const MiB = 2 ** 20
-const writable = (path: string) => nodeFile(path, { writable: true })
+const writable = (path: string) => nodeFile(path)
 interface Info {
   'backing-filename'?: string
   'format-specific': { data: Record<string, unknown> }

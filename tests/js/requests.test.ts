@@ -18,7 +18,7 @@ import {
   type WritableAsyncStorage,
 } from '../../src/js/index.js'
 import { contents, convert, create } from './helpers/qemu.js'
-import { CountedStorage, HeldStorage, LaterHeldStorage, settle } from './helpers/storages.js'
+import { CountedStorage, HeldStorage, LaterHeldStorage, readOnly, settle } from './helpers/storages.js'
 
 const MiB = 1024 * 1024
 const bytes = contents(3 * MiB, 31)
@@ -209,7 +209,7 @@ describe('close()', () => {
 
   it('rejects with what the storage throws', async () => {
     const error = new Error('still busy')
-    const storage: SyncStorage = { ...memory(raw), close: () => Promise.reject(error) }
+    const storage: SyncStorage = { ...readOnly(raw), close: () => Promise.reject(error) }
     const image = await Qcow2.open(storage)
     await expect(image.close()).rejects.toBe(error)
   })

@@ -70,7 +70,7 @@ describe('an image with a damaged compressed cluster', () => {
 })
 
 describe('a conversion that overwrites a file', () => {
-  const target = () => nodeFile(file('old.qcow2'), { writable: true })
+  const target = () => nodeFile(file('old.qcow2'))
   const inFolder = () => readdirSync(dirname(file('old.qcow2'))).filter((name) => name.startsWith('old'))
 
   it.each([{}, { format: 'raw' as const }, { compressed: true }])(
@@ -102,7 +102,7 @@ describe('a conversion that overwrites a file', () => {
     writeFileSync(file('old.qcow2'), whole)
     chmodSync(file('old.qcow2'), 0o640)
     symlinkSync(file('old.qcow2'), file('link.qcow2'))
-    const link = nodeFile(file('link.qcow2'), { writable: true })
+    const link = nodeFile(file('link.qcow2'))
     await convert(memory(disk), link, { overwrite: true, format: 'raw', sourceFormat: 'raw' })
     expect(difference(readFileSync(file('old.qcow2')), disk)).toBe(-1)
     expect(lstatSync(file('link.qcow2')).isSymbolicLink()).toBe(true)
@@ -122,7 +122,7 @@ it('decompresses a corrupt cluster a few times, and not once for each of its sec
 describe('an image with a damaged table', () => {
   it('leaves the target of a conversion as it was', async () => {
     const before = new Uint8Array(whole)
-    const target = memory(before, { writable: true })
+    const target = memory(before)
     const converting = convert(memory(await withBadEntry(9)), target, { overwrite: true })
     await expect(converting).rejects.toMatchObject({ code: 'CORRUPT_L2_ENTRY' })
     expect(difference(target.bytes(), whole)).toBe(-1)
@@ -168,7 +168,7 @@ describe('an image whose file is cut off', () => {
   })
 
   it('is refused by a conversion, before the target is touched', async () => {
-    const target = memory(whole, { writable: true })
+    const target = memory(whole)
     const converting = convert(memory(cut), target, { overwrite: true })
     await expect(converting).rejects.toMatchObject({ code: 'TRUNCATED', kind: 'corrupt' })
     expect(difference(target.bytes(), whole)).toBe(-1)

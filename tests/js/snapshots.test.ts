@@ -19,7 +19,7 @@ function listed(path: string): [string, string][] {
   return lines.map((line) => line.trim().split(/\s+/).slice(0, 2) as [string, string])
 }
 
-const open = (path: string) => Qcow2.open(nodeFile(path, { writable: true }), { writable: true })
+const open = (path: string) => Qcow2.open(nodeFile(path), { writable: true })
 const filled = (value: number, length = MiB) => new Uint8Array(length).fill(value)
 const code = (promise: Promise<unknown>) =>
   promise.then(

@@ -21,7 +21,7 @@ const over = readFileSync(create('over.qcow2', MiB, '-b', path, '-F', 'qcow2'))
 
 /** A storage that keeps what it is opened for, and counts its closings. */
 function asking(bytes: Uint8Array = raw) {
-  const file = memory(bytes, { writable: true })
+  const file = memory(bytes)
   const seen = { user: undefined as StorageUser | undefined, closed: 0 }
   const storage: WritableStorage = {
     open({ user } = {}) {

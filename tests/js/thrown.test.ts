@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest'
 import { type AsyncStorage, isQcow2Error, memory, Qcow2, type SyncStorage } from '../../src/js/index.js'
 import { fromThrown, toThrown } from '../../src/js/worker/rpc/thrown.js'
 import { contents, convert, create } from './helpers/qemu.js'
+import { readOnly } from './helpers/storages.js'
 
 const MiB = 1024 * 1024
 const path = convert('image.qcow2', contents(MiB, 41))
@@ -62,7 +63,7 @@ describe.each<[string, unknown, string]>([
   })
 
   it('fails where it is opened, too', async () => {
-    const error = await Qcow2.open({ ...memory(raw), open: () => Promise.reject(thrown) }).catch((caught) => caught)
+    const error = await Qcow2.open({ ...readOnly(raw), open: () => Promise.reject(thrown) }).catch((caught) => caught)
     expect(isQcow2Error(error) && error.code).toBe('STORAGE')
   })
 

@@ -175,7 +175,7 @@ describe('a saved machine', () => {
     expect(Number(snapshots[0]?.['vm-state-size'])).toBe(one.vmStateSize)
     expect(one.vmClockNsec).toBeGreaterThan(0n)
 
-    const again = await Qcow2.open(memory(storage.bytes().slice(), { writable: true }), { writable: true })
+    const again = await Qcow2.open(memory(storage.bytes().slice()), { writable: true })
     const fresh = await boot(again, {}, { autostart: false })
     await fresh.disk.loadvm(one.id)
     expect(fresh.machine.emulator.is_running()).toBe(false)

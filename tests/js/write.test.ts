@@ -8,9 +8,9 @@ const MiB = 1024 * KiB
 
 /** Every kind of storage that is here; what is written ends up in a file. */
 const storages: [string, (path: string) => WritableStorage][] = [
-  ['an asynchronous file', (path) => nodeFile(path, { writable: true, create: true })],
-  ['a synchronous file', (path) => nodeFile(path, { writable: true, create: true, sync: true })],
-  ['a slow file', (path) => delayed(nodeFile(path, { writable: true, create: true }))],
+  ['an asynchronous file', (path) => nodeFile(path, { create: true })],
+  ['a synchronous file', (path) => nodeFile(path, { create: true, sync: true })],
+  ['a slow file', (path) => delayed(nodeFile(path, { create: true }))],
 ]
 
 /** `qemu-img check` finds nothing wrong. */

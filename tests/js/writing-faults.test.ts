@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { convert, memory, nodeFile, Qcow2, Qcow2Error, type WritableAsyncStorage } from '../../src/js/index.js'
 import { contents, create, difference, disk, file, qemuImg, qemuIo, save } from './helpers/qemu.js'
-import { settle } from './helpers/storages.js'
+import { readOnly, settle } from './helpers/storages.js'
 
 const KiB = 1024
 const MiB = 1024 * KiB
@@ -229,8 +229,7 @@ describe('a storage that fails', () => {
     }
     try {
       const path = join(folder, 'full.qcow2')
-      const open = () =>
-        sync ? nodeFile(path, { writable: true, create: true, sync }) : nodeFile(path, { writable: true, create: true })
+      const open = () => (sync ? nodeFile(path, { create: true, sync }) : nodeFile(path, { create: true }))
       const image = await Qcow2.create(open(), { size: 64 * MiB })
       const flushed = contents(512 * KiB)
       await image.write(0, flushed)
@@ -254,9 +253,10 @@ describe('what is refused', () => {
   const bytes = new Uint8Array(512)
 
   it('writes to what can only be read', async () => {
-    const storage = memory(new Uint8Array(0))
-    await expect(Qcow2.open(storage, { writable: true })).rejects.toMatchObject({ code: 'READ_ONLY' })
-    const part = { ...memory(new Uint8Array(0)), writeSync() {}, flushSync() {} }
+    for (const source of [readOnly(bytes), bytes]) {
+      await expect(Qcow2.open(source, { writable: true })).rejects.toMatchObject({ code: 'READ_ONLY' })
+    }
+    const part = { ...readOnly(bytes), writeSync() {}, flushSync() {} }
     await expect(Qcow2.open(part, { writable: true })).rejects.toMatchObject({
       code: 'STORAGE_CONTRACT',
       reason: expect.stringContaining('truncateSync'),
@@ -268,7 +268,7 @@ describe('what is refused', () => {
     qemuIo(file('snapshots.qcow2'), 'write -P 5 0 64k')
     qemuImg('snapshot', '-c', 'one', 'snapshots.qcow2')
     {
-      await using image = await Qcow2.open(nodeFile(file('snapshots.qcow2'), { writable: true }), { writable: true })
+      await using image = await Qcow2.open(nodeFile(file('snapshots.qcow2')), { writable: true })
       await using snapshot = await image.snapshots.open('one')
       await image.write(0, bytes.fill(7))
       expect((await snapshot.read(0, 1))[0]).toBe(5)
@@ -296,7 +296,7 @@ describe('what is refused', () => {
   it.each([true, false])('a file that another storage has, by whatever path (synchronous: %s)', async (sync) => {
     const [path, other] = [create(`one ${sync}.qcow2`, MiB), file(`other ${sync}.qcow2`)]
     linkSync(path, other)
-    const own = (name: string) => nodeFile(name, { sync, writable: true })
+    const own = (name: string) => nodeFile(name, { sync })
     {
       await using image = await Qcow2.open(own(path), { writable: true })
       const another = [own(other), nodeFile(other, { sync }), nodeFile(path, { sync: !sync })]
@@ -311,7 +311,7 @@ describe('what is refused', () => {
   })
 
   it('a storage that holds something, unless it may be overwritten', async () => {
-    const storage = memory(contents(1000), { writable: true })
+    const storage = memory(contents(1000))
     await expect(Qcow2.create(storage, { size: MiB })).rejects.toMatchObject({ code: 'NOT_EMPTY' })
     expect(difference(storage.bytes(), contents(1000))).toBe(-1)
     await using image = await Qcow2.create(storage, { size: MiB, overwrite: true })

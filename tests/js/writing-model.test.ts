@@ -103,9 +103,9 @@ const shapes: [string, Omit<CreateOptions, 'size'>][] = [
 
 const storages: [string, (name: string) => () => WritableStorage][] = [
   ['memory', () => constant(memory())],
-  ['a file', (name) => () => nodeFile(file(name), { writable: true, create: true })],
-  ['a synchronous file', (name) => () => nodeFile(file(name), { writable: true, create: true, sync: true })],
-  ['a slow file', (name) => () => delayed(nodeFile(file(name), { writable: true, create: true }))],
+  ['a file', (name) => () => nodeFile(file(name), { create: true })],
+  ['a synchronous file', (name) => () => nodeFile(file(name), { create: true, sync: true })],
+  ['a slow file', (name) => () => delayed(nodeFile(file(name), { create: true }))],
 ]
 
 function constant<T>(value: T): () => T {

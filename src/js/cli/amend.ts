@@ -140,7 +140,7 @@ async function amendFile(path: string, values: Values, line: ProgressLine): Prom
   const [compat, lazy, bits] = [values.get('compat'), values.get('lazy_refcounts'), values.get('refcount_bits')]
   const version = compat === undefined ? undefined : versions[compat]
   try {
-    await amendImage(nodeFile(path, { sync: true, writable: true }), {
+    await amendImage(nodeFile(path, { sync: true }), {
       ...(version === 2 || version === 3 ? { version } : {}),
       lazyRefcounts: lazy === undefined ? undefined : lazy === 'on',
       refcountBits: bits === undefined ? undefined : Number(bits),

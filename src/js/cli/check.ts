@@ -51,7 +51,7 @@ export const check: Command = {
         report = await checkImage(nodeFile(file.path, { sync: true }), { maxFindings: 100_000 })
         host.err(findingLines(report, file))
       } else {
-        const { before, after } = await repair(nodeFile(file.path, { sync: true, writable: true }), what, {
+        const { before, after } = await repair(nodeFile(file.path, { sync: true }), what, {
           maxFindings: 100_000,
         })
         fixed = { leaks: before.leaks - after.leaks, corruptions: before.corruptions - after.corruptions }

@@ -229,7 +229,7 @@ async function copyAll(host: Host, args: Arguments, work: Work): Promise<void> {
     const [file] = into.files
     const path = file?.path ?? located(host, output)
     if (!statSync(path).isFile()) throw new Failure(`Could not open '${output}': it is not a regular file`)
-    const storage = nodeFile(path, { sync: true, writable: true })
+    const storage = nodeFile(path, { sync: true })
     await copying(convertDisk(from, storage, { ...options, format: 'raw', existing: true }))
   } finally {
     if (!closed) await into.close()

@@ -193,12 +193,12 @@ export async function createImage(host: Host, image: CompleteImage): Promise<voi
   if (format === 'raw') return createRaw(path, name, Number(values.get('size')), values.get('preallocation') ?? 'off')
   const { dataFileName, ...options } = qcow2Options(values, image.secrets)
   makeFile(path, name, 0)
-  const storage = nodeFile(path, { sync: true, writable: true, create: true })
+  const storage = nodeFile(path, { sync: true, create: true })
   let dataFile: Parameters<typeof Qcow2.create>[1]['dataFile']
   if (dataFileName !== undefined) {
     const place = located(host, dataFileName)
     createRaw(place, dataFileName, Number(options.size), 'off')
-    const file = nodeFile(place, { sync: true, writable: true })
+    const file = nodeFile(place, { sync: true })
     dataFile = { storage: file, name: dataFileName, raw: values.get('data_file_raw') === 'on' }
   }
   const made = await Qcow2.create(storage, { ...options, dataFile, overwrite: true })

@@ -169,9 +169,9 @@ export async function openFiles(
     }
   }
   // Opening an image may need no more than its tables.
-  const data = (file: ImageFile) => (noData ? memory() : dataStorage(host, file, writable && file === top, couldNot))
+  const data = (file: ImageFile) => (noData ? memory() : dataStorage(host, file, couldNot))
   try {
-    const image = await Qcow2.open(nodeFile(top.path, writable ? { sync: true, writable: true } : { sync: true }), {
+    const image = await Qcow2.open(nodeFile(top.path, { sync: true }), {
       writable,
       ...(opening.cache ? { cache: opening.cache } : {}),
       backing: opening.noBacking
@@ -207,7 +207,7 @@ function backingFile(host: Host, file: ImageFile, opening: Opening, couldNot: st
   return {
     storage: file.format === 'raw' ? wholeSectors(file.path) : nodeFile(file.path, { sync: true }),
     format: file.format,
-    dataFile: hasDataFile(file) ? dataStorage(host, file, false, couldNot) : undefined,
+    dataFile: hasDataFile(file) ? dataStorage(host, file, couldNot) : undefined,
     passphrase: passphrase ?? undefined,
   }
 }
@@ -228,7 +228,7 @@ function wholeSectors(path: string): SyncStorage {
   }
 }
 
-function dataStorage(host: Host, file: ImageFile, writable: boolean, couldNot: string) {
+function dataStorage(host: Host, file: ImageFile, couldNot: string) {
   if (file.dataFile === undefined) {
     throw new Failure(`${couldNot}'data-file' is required for this image`)
   }
@@ -242,7 +242,7 @@ function dataStorage(host: Host, file: ImageFile, writable: boolean, couldNot: s
     (reason) => new Failure(`${couldNot}${reason}`),
     name,
   )
-  return nodeFile(path, writable ? { sync: true, writable: true } : { sync: true })
+  return nodeFile(path, { sync: true })
 }
 
 function passphraseOf(file: ImageFile, { secrets }: Opening, couldNot: string): Uint8Array | null {

@@ -132,7 +132,7 @@ async function record(file: ImageFile, name: string | undefined, format: string 
   try {
     const known = format === 'qcow2' || format === 'raw' ? format : undefined
     const backing: AmendBacking | null = name && known ? { name, format: known } : null
-    await amend(nodeFile(file.path, { sync: true, writable: true }), { backing })
+    await amend(nodeFile(file.path, { sync: true }), { backing })
   } catch (error) {
     if (!isQcow2Error(error)) throw error
     throw failed(error.code === 'BAD_OPTIONS' ? 'No space left in the file header' : error.reason.replace(/\.$/, ''))

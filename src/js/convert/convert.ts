@@ -118,7 +118,7 @@ export async function convert(
   target: WritableSource | Qcow2,
   options: ConvertOptions = {},
 ): Promise<Conversion> {
-  const into = target instanceof Qcow2 ? target : (storageOf(target, 'The target', true) as WritableStorage)
+  const into = target instanceof Qcow2 ? target : (storageOf(target, 'The target') as WritableStorage)
   const { sourceFormat: format, range } = optionsIn(options)
   optionsIn(range, 'range')
   const { signal } = watchIn(options)

@@ -15,7 +15,7 @@ export class RawFile {
     checkWritable(storage)
     claim(storage, 'write')
     const user = new User(signal)
-    await ready(storage, { signal: user.signal, user }, () => {
+    await ready(storage, { signal: user.signal, user, writable: true }, () => {
       disclaim(storage)
       user.ended()
     })

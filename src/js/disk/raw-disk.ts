@@ -42,7 +42,7 @@ export class RawDisk extends BaseDisk implements WritableDisk {
     if (writable) checkWritable(storage)
     claim(storage, writable ? 'write' : 'read')
     const user = new User(signal)
-    await ready(storage, { signal: user.signal, user }, () => {
+    await ready(storage, { signal: user.signal, user, writable }, () => {
       disclaim(storage)
       user.ended()
     })

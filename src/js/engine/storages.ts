@@ -45,7 +45,7 @@ export class Storages {
     const { signal } = user
     if (use === 'write') checkWritable(storage)
     claim(storage, use)
-    await ready(storage, { signal, user }, () => disclaim(storage))
+    await ready(storage, { signal, user, writable: use === 'write' }, () => disclaim(storage))
     if (this.#released) {
       // The opening of the image was aborted while the storage was opened.
       disclaim(storage)

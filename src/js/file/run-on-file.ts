@@ -18,7 +18,7 @@ export function runOnFile<M extends keyof FileOperations>(
 ): Promise<ReturnType<FileOperations[M]>> {
   const worker = workerIn(options)
   const watch = watchIn(options)
-  const storage = storageOf(source, 'The file', use === 'write')
+  const storage = storageOf(source, 'The file')
   if (worker) return runOnFileInWorker(storage, use, method, args, watch, worker)
   return runOnFileHere(storage, use, method, args, watch)
 }

@@ -32,7 +32,7 @@ export interface OpenDiskOptions extends OpenOptions {
  */
 export async function raw(source: Source, options: RawOptions = {}): Promise<WritableDisk> {
   const writable = flag(optionsIn(options).writable, 'writable')
-  return RawDisk.open(storageOf(source, 'The raw disk', writable), writable, signalIn(options))
+  return RawDisk.open(storageOf(source, 'The raw disk'), writable, signalIn(options))
 }
 
 /**

@@ -69,7 +69,7 @@ export interface OverlayOptions
  * @throws {@link Qcow2Error} `FILE_CHANGED`, and what opening and creating lead to; or the signal's reason.
  */
 export async function overlay(base: Source, local: WritableSource, options: OverlayOptions = {}): Promise<Qcow2> {
-  const [below, above] = [storageOf(base, 'The base'), storageOf(local, 'The overlay', true) as WritableStorage]
+  const [below, above] = [storageOf(base, 'The base'), storageOf(local, 'The overlay') as WritableStorage]
   return overlayOf(below, above, checked(options))
 }
 
@@ -179,7 +179,7 @@ async function isMissing(
   blank: () => Promise<Uint8Array>,
 ): Promise<boolean> {
   claim(local, 'write')
-  await ready(local, { signal }, () => disclaim(local))
+  await ready(local, { signal, writable: true }, () => disclaim(local))
   try {
     const size = await measure(local)
     if (size === 0) return true

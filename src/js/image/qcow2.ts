@@ -72,7 +72,7 @@ export class Qcow2 extends ImageDisk implements WritableDisk {
     const worker = workerIn(options)
     const rest = { ...withStorages(options), worker: undefined, signal: signalIn(options) }
     const zeros = detectZeroesIn(rest)
-    const storage = storageOf(source, 'The image', rest.writable)
+    const storage = storageOf(source, 'The image')
     return new Qcow2(worker ? await openInWorker(storage, rest, worker) : await openHere(storage, rest), zeros)
   }
 
@@ -82,7 +82,7 @@ export class Qcow2 extends ImageDisk implements WritableDisk {
    * It takes over all storages that it is given: they are closed with the image, or when creating fails. Nothing is written
    * when the options don't fit together.
    *
-   * @param target where the image file is to be: a file handle, `memory()`, `nodeFile(path, { writable: true, create: true })`,
+   * @param target where the image file is to be: a file handle, `memory()`, `nodeFile(path, { create: true })`,
    * or a storage of your own. It must be empty, unless {@link CreateOptions.overwrite} is given.
    * @throws {@link Qcow2Error} `BAD_OPTIONS` for what the format doesn't have, `INVALID_ARGUMENT`, `NOT_EMPTY`, `READ_ONLY`,
    * `QUOTA`, `STORAGE`, `IN_USE`, and with a backing file what opening leads to; or the signal's reason.
@@ -91,7 +91,7 @@ export class Qcow2 extends ImageDisk implements WritableDisk {
     const worker = workerIn(options)
     const rest = { ...createdWithStorages(options), worker: undefined, ...watchIn(options) }
     const zeros = detectZeroesIn(rest)
-    const storage = storageOf(target, 'The image', true) as WritableStorage
+    const storage = storageOf(target, 'The image') as WritableStorage
     return new Qcow2(worker ? await createInWorker(storage, rest, worker) : await createHere(storage, rest), zeros)
   }
 

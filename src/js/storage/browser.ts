@@ -59,10 +59,7 @@ export async function capabilities(): Promise<Capabilities> {
  * @param name its name, and for `opfs` its path.
  * @throws {@link Qcow2Error} `INVALID_ARGUMENT` if there is neither.
  */
-export async function bestStorage(
-  name: string,
-  options: Omit<OpfsOptions, 'create' | 'writable'> = {},
-): Promise<BestStorage> {
+export async function bestStorage(name: string, options: Omit<OpfsOptions, 'create'> = {}): Promise<BestStorage> {
   const has = await capabilities()
   if (has.opfs) return { kind: 'opfs', storage: opfs(name, { ...optionsIn(options), create: true }) }
   return { kind: 'idb', storage: idb(name, options) }

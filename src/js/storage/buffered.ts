@@ -4,8 +4,8 @@ import { Shared } from './shared.js'
 
 /** A file that changes as a whole: after a commit, also one that is cut short by a crash, it is the new one or the old. */
 export interface Store {
-  /** Makes it ready, unless `signal` aborts before. Returns the length of the file. */
-  open(signal: AbortSignal): Promise<number>
+  /** Makes it ready, for commits too if it is `writable`, unless `signal` aborts before. Returns the length of the file. */
+  open(signal: AbortSignal, writable: boolean): Promise<number>
   /** The bytes of a range that lies within the file. */
   read(offset: number, length: number, signal: AbortSignal): Promise<Uint8Array>
   /** Changes the file; if it fails, the file is what it was. */
@@ -34,7 +34,7 @@ export class Buffered implements WritableAsyncStorage {
 
   constructor(store: Store, budget: number, lock?: Claiming) {
     this.#file = new Shared(
-      async (signal) => new OpenFile(store, budget, await store.open(signal)),
+      async (signal, writable) => new OpenFile(store, budget, await store.open(signal, writable)),
       () => store.close(),
       lock,
     )
@@ -53,17 +53,17 @@ export class Buffered implements WritableAsyncStorage {
   }
 
   async write(offset: number, bytes: Uint8Array): Promise<void> {
-    const file = this.#file.current
+    const file = this.#file.writable
     await file.next(() => file.write(offset, bytes))
   }
 
   async truncate(size: number): Promise<void> {
-    const file = this.#file.current
+    const file = this.#file.writable
     await file.next(() => file.truncate(size))
   }
 
   async flush(): Promise<void> {
-    const file = this.#file.current
+    const file = this.#file.writable
     await file.next(() => file.commit())
   }
 
@@ -104,6 +104,7 @@ class OpenFile {
   async read(offset: number, length: number, signal: AbortSignal): Promise<Uint8Array> {
     const end = offset + length
     if (end > this.size) throw new RangeError(`The file ends at ${this.size}; ${end} was asked for.`)
+    if (this.#chunks.size === 0 && end <= this.#keep) return this.#store.read(offset, length, signal)
     // What is in memory is copied at once, so that a commit meanwhile makes no difference.
     const bytes = new Uint8Array(length)
     const missing: [number, number][] = []

@@ -41,8 +41,8 @@ export function claimIn(options: ClaimOptions | undefined): ClaimOptions {
 /** Lets a name go; fulfilled when another may have it. */
 export type Unlock = () => Promise<void>
 
-/** Takes a file for `user`, unless `opening` aborts before. */
-export type Claiming = (opening: AbortSignal, user: StorageUser) => Promise<Unlock>
+/** Locks a file for `user`, for it alone if it is `writable`, unless `opening` aborts before. */
+export type Claiming = (opening: AbortSignal, user: StorageUser, writable: boolean) => Promise<Unlock>
 
 /** The user of a file that no image has open. */
 const noImage: StorageUser = { closed: true, close: async () => {} }

@@ -8,8 +8,8 @@ export interface Recipe {
   readonly maker: Maker
   /** What the function takes, where `user` is what the storage is opened for; asked for when a worker is to make it. */
   readonly args: (user?: StorageUser) => readonly unknown[]
-  /** What has to be done on the page before, unless `signal` aborts. */
-  readonly prepare?: (signal: AbortSignal | undefined) => Promise<void>
+  /** What has to be done on the page before it is opened, for writing if it is `writable`, unless `signal` aborts. */
+  readonly prepare?: (signal: AbortSignal | undefined, writable: boolean) => Promise<void>
 }
 
 const recipes = new WeakMap<Storage, Recipe>()

@@ -6,6 +6,8 @@ import type { Claiming, Unlock } from './lock.js'
 /** From an opening for the first user to the closing after the last. */
 interface Session<T> {
   users: number
+  /** Whether it was opened for writing. */
+  readonly writable: boolean
   /** What it was opened for, as far as that is known. */
   readonly openers: Set<StorageUser>
   /** Missing until it is open. */
@@ -15,12 +17,15 @@ interface Session<T> {
   readonly abort: AbortController
 }
 
+/** Opens something, for writing if it is `writable`, unless `signal` aborts before. */
+type Open<T> = (signal: AbortSignal, writable: boolean) => Promise<T>
+
 /**
  * Something that is open while at least one image uses it: opened for the first, closed after the last. Where a user's signal
  * aborts, that one doesn't wait for the opening; if no user is left that waits, the opening itself is aborted.
  */
 export class Shared<T> {
-  readonly #open: (signal: AbortSignal) => Promise<T>
+  readonly #open: Open<T>
   readonly #close: (opened: T) => void | Promise<void>
   readonly #lock: Claiming
   #session: Session<T> | undefined
@@ -28,11 +33,7 @@ export class Shared<T> {
   #ended: Promise<void> = Promise.resolve()
 
   /** `lock` is taken before it is opened, and let go after it is closed. */
-  constructor(
-    open: (signal: AbortSignal) => Promise<T>,
-    close: (opened: T) => void | Promise<void> = () => {},
-    lock: Claiming = async () => free,
-  ) {
+  constructor(open: Open<T>, close: (opened: T) => void | Promise<void> = () => {}, lock: Claiming = async () => free) {
     this.#open = open
     this.#close = close
     this.#lock = lock
@@ -45,10 +46,19 @@ export class Shared<T> {
     throw new Qcow2Error('CLOSED', 'The storage is not open: its open() comes first.')
   }
 
-  async open({ signal, user }: StorageOpenOptions = {}): Promise<void> {
+  /** What was opened; an exception if nothing is, or if it was opened for reading only. */
+  get writable(): T {
+    const { current } = this
+    if (this.#session?.writable) return current
+    throw new Qcow2Error('READ_ONLY', 'The storage is open for reading only. Open it with writable: true.')
+  }
+
+  async open({ signal, user, writable = false }: StorageOpenOptions = {}): Promise<void> {
     signal?.throwIfAborted()
-    this.#session ??= this.#begin()
+    this.#session ??= this.#begin(writable)
     const session = this.#session
+    if (writable && !session.writable)
+      throw new Qcow2Error('IN_USE', 'The storage is already open for reading. Close what reads it first.')
     session.users += 1
     if (user) session.openers.add(user)
     try {
@@ -67,11 +77,11 @@ export class Shared<T> {
     if (this.#session) await this.#leave(this.#session)
   }
 
-  #begin(): Session<T> {
+  #begin(writable: boolean): Session<T> {
     const abort = new AbortController()
     const openers = new Set<StorageUser>()
-    const opening = this.#ended.then(() => this.#take(abort.signal, this.#userOf(openers)))
-    const session: Session<T> = { users: 0, openers, opened: undefined, opening, abort }
+    const opening = this.#ended.then(() => this.#take(abort.signal, writable, this.#userOf(openers)))
+    const session: Session<T> = { users: 0, writable, openers, opened: undefined, opening, abort }
     opening.then(
       ({ opened }) => {
         session.opened = opened
@@ -95,10 +105,14 @@ export class Shared<T> {
     }
   }
 
-  async #take(signal: AbortSignal, user: StorageUser): Promise<{ readonly opened: T; readonly unlock: Unlock }> {
-    const unlock = await this.#lock(signal, user)
+  async #take(
+    signal: AbortSignal,
+    writable: boolean,
+    user: StorageUser,
+  ): Promise<{ readonly opened: T; readonly unlock: Unlock }> {
+    const unlock = await this.#lock(signal, user, writable)
     try {
-      return { opened: await this.#open(signal), unlock }
+      return { opened: await this.#open(signal, writable), unlock }
     } catch (error) {
       await unlock()
       throw error

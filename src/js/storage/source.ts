@@ -5,7 +5,7 @@ import { type Disk, isDisk } from '../disk/disk.js'
 import { diskStorage } from '../disk/disk-storage.js'
 import { blob } from './blob/blob.js'
 import { fileHandle } from './blob/file-handle.js'
-import { memory } from './memory/memory.js'
+import { readOnlyMemory } from './memory/memory.js'
 
 /**
  * Where bytes are that are read: a storage, a `File` or another `Blob`, the handle of a file, bytes in memory, or a disk that
@@ -17,13 +17,13 @@ export type Source = Storage | Disk | Blob | FileSystemFileHandle | ArrayBuffer 
 /** Where bytes are that are written: a storage, or the handle of a file. */
 export type WritableSource = WritableStorage | FileSystemFileHandle
 
-/** `source` as a storage; `what` names it in the error. `writable` matters where the browser has to be asked. */
-export function storageOf(source: unknown, what: string, writable = false): Storage {
+/** `source` as a storage; `what` names it in the error. */
+export function storageOf(source: unknown, what: string): Storage {
   if (isStorage(source)) return source
   if (isDisk(source)) return diskStorage(source)
   if (isBlob(source)) return blob(source)
-  if (isFileHandle(source)) return fileHandle(source, { writable })
-  if (isBytes(source)) return memory(bytesIn(source, what))
+  if (isFileHandle(source)) return fileHandle(source)
+  if (isBytes(source)) return readOnlyMemory(bytesIn(source, what))
   const hint = 'a storage such as http(url) or nodeFile(path), a Blob, a file handle, bytes or a disk'
   throw invalidArgument(`${what} must be ${hint}.`)
 }

@@ -21,8 +21,8 @@ export class PageObjects {
   readonly client: Client<WorkerMethods>
   /** The numbers of the functions that the worker may call. */
   readonly #functions: number[] = []
-  /** All storages that are taken. */
-  readonly #storages = new Set<Storage>()
+  /** All storages that are taken, and for what. */
+  readonly #storages = new Map<Storage, Use>()
   /** The numbers of those that stay here. */
   readonly #staying: number[] = []
   readonly #forget: (() => void)[] = []
@@ -48,7 +48,7 @@ export class PageObjects {
   claim(storage: Storage, use: Use): void {
     if (this.#storages.has(storage)) return
     claim(storage, use)
-    this.#storages.add(storage)
+    this.#storages.set(storage, use)
   }
 
   /** `value`, to be sent, unless `signal` aborts before; storages in it that are not taken yet are taken to be read. */
@@ -65,7 +65,7 @@ export class PageObjects {
     for (const forget of this.#forget) forget()
     for (const number of this.#functions) this.client.withdraw(number)
     for (const number of this.#staying) await this.client.storages.remove(number)
-    for (const storage of this.#storages) disclaim(storage)
+    for (const storage of this.#storages.keys()) disclaim(storage)
     this.client.release()
     this.user.ended()
   }
@@ -83,7 +83,8 @@ export class PageObjects {
     this.claim(storage, 'read')
     const recipe = recipeOf(storage)
     if (!recipe) return this.#stays(storage)
-    if (recipe.prepare) this.#preparations.push(recipe.prepare)
+    const writable = this.#storages.get(storage) === 'write'
+    this.#preparations.push(async (signal) => recipe.prepare?.(signal, writable))
     return { [mark]: 'recipe', maker: recipe.maker, args: this.#pack(recipe.args(this.user)) }
   }
 

@@ -3,7 +3,7 @@ import type { Random } from './random.js'
 
 /** The bytes of a file. */
 export const of = (files: readonly Uint8Array[], file: number) => files[file] ?? new Uint8Array()
-const writable = (bytes: Uint8Array = new Uint8Array()) => memory(bytes, { writable: true })
+const writable = (bytes: Uint8Array = new Uint8Array()) => memory(bytes)
 
 /** What a machine's storage was asked to do, in order, over all its files. */
 export type Entry = { readonly file: number; readonly write?: readonly [number, Uint8Array]; readonly size?: number }

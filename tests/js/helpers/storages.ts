@@ -1,4 +1,4 @@
-import type { AsyncStorage, SyncStorage, WritableAsyncStorage } from '../../../src/js/index.js'
+import { type AsyncStorage, memory, type SyncStorage, type WritableAsyncStorage } from '../../../src/js/index.js'
 import { Random } from './random.js'
 
 /** The byte that every fake file has at `offset`. */
@@ -137,6 +137,11 @@ export class CountedStorage implements AsyncStorage {
   }
 }
 
+/** Bytes that can only be read, synchronously. */
+export function readOnly(bytes: Uint8Array): SyncStorage {
+  return { size: () => bytes.length, readSync: (offset, into) => memory(bytes).readSync(offset, into) }
+}
+
 /** Lets everything run that waits for nothing but promises. */
 export function settle(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve))
@@ -152,7 +157,7 @@ export function delayed(storage: WritableAsyncStorage, seed = 1): WritableAsyncS
     return value
   }
   return {
-    open: () => storage.open?.(),
+    open: (options) => storage.open?.(options),
     size: () => after(() => storage.size()),
     read: (offset, length, options) => after(() => storage.read(offset, length, options)),
     write: (offset, bytes, options) => after(() => storage.write(offset, bytes, options)),

@@ -10,14 +10,15 @@ import { isWritable, type Storage, type StorageOpenOptions } from './contract.js
  */
 export async function ready(
   storage: Storage,
-  { signal, user }: StorageOpenOptions,
+  options: StorageOpenOptions,
   failed: () => void = () => {},
 ): Promise<void> {
+  const { signal } = options
   if (signal?.aborted) {
     failed()
     throw signal.reason
   }
-  const opening = (async () => storage.open?.({ signal, user }))()
+  const opening = (async () => storage.open?.(options))()
   try {
     await unlessAborted(opening, signal)
   } catch (cause) {

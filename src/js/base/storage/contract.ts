@@ -12,6 +12,11 @@ export interface StorageOpenOptions {
   readonly signal?: AbortSignal | undefined
   /** The image that the storage is opened for, for a storage that may have to ask for its closing: see {@link ClaimOptions}. */
   readonly user?: StorageUser | undefined
+  /**
+   * Whether the storage is written before it is closed. Where this is false, it is only read, so it can be shared with other
+   * readers, and a missing file is not made. Default: false.
+   */
+  readonly writable?: boolean | undefined
 }
 
 /** The image, or another disk, that a storage is opened for. */

@@ -16,7 +16,7 @@ export function withStorages<O extends OpenOptions>(options: O): O {
   return {
     ...options,
     ...(backing !== undefined && { backing: backingStorages(backing) }),
-    ...(dataFile !== undefined && { dataFile: dataFileStorage(dataFile, writable) }),
+    ...(dataFile !== undefined && { dataFile: dataFileStorage(dataFile) }),
   }
 }
 
@@ -37,10 +37,10 @@ export function createdWithStorages(options: CreateOptions): CreateOptions {
 function withStorage(dataFile: NonNullable<CreateOptions['dataFile']>): CreateDataFile {
   const isSource = (typeof dataFile === 'object' && dataFile !== null) || typeof dataFile === 'function'
   if (isSource && !isDataFile(dataFile)) {
-    return { storage: storageOf(dataFile, 'dataFile', true) as WritableStorage }
+    return { storage: storageOf(dataFile, 'dataFile') as WritableStorage }
   }
   const { storage } = optionsIn<CreateDataFile>(dataFile as CreateDataFile, 'dataFile')
-  return { ...(dataFile as CreateDataFile), storage: storageOf(storage, 'dataFile.storage', true) as WritableStorage }
+  return { ...(dataFile as CreateDataFile), storage: storageOf(storage, 'dataFile.storage') as WritableStorage }
 }
 
 /** Backing files in any form, all as storages. */
@@ -68,14 +68,11 @@ function backingStorage(backing: Backing, depth: number): Backing {
   }
 }
 
-function dataFileStorage(
-  dataFile: NonNullable<OpenOptions['dataFile']>,
-  writable: boolean | undefined,
-): Storage | DataFileResolver {
-  if (!isResolver(dataFile)) return storageOf(bytesOf(dataFile), 'dataFile', writable)
+function dataFileStorage(dataFile: NonNullable<OpenOptions['dataFile']>): Storage | DataFileResolver {
+  if (!isResolver(dataFile)) return storageOf(bytesOf(dataFile), 'dataFile')
   return async (request) => {
     const found = await dataFile(request)
-    return found === null || found === undefined ? found : storageOf(bytesOf(found), 'dataFile', writable)
+    return found === null || found === undefined ? found : storageOf(bytesOf(found), 'dataFile')
   }
 }
 

@@ -1,17 +1,14 @@
 import { unlessAborted } from '../../base/abort.js'
-import { integer } from '../../base/arguments.js'
+import { integer, optionsIn } from '../../base/arguments.js'
 import { invalidArgument, Qcow2Error } from '../../base/errors.js'
 import type { AsyncStorage, WritableAsyncStorage } from '../../base/storage/contract.js'
 import { Buffered, type Change, chunkSize, type Store } from '../buffered.js'
 import { quotaOr } from '../quota.js'
 import { made } from '../recipe.js'
-import { Shared } from '../shared.js'
 import { blob } from './blob.js'
 
 /** How {@link fileHandle} opens a file. */
 export interface FileHandleOptions {
-  /** Ask the user for the permission to write. Default: false. */
-  readonly writable?: boolean | undefined
   /** How much that is not flushed is held in memory at most, in bytes; then it is flushed by itself. Default: 256 MiB. */
   readonly budget?: number | undefined
 }
@@ -19,8 +16,8 @@ export interface FileHandleOptions {
 /**
  * A file on the user's own disk, by a handle from `showOpenFilePicker()`, `showSaveFilePicker()` or a drop.
  *
- * If the browser has to ask the user for permission, it does when an image is opened over it: open it in answer to a
- * click. If the permission is refused, opening fails with code `NOT_PERMITTED`.
+ * If the browser has to ask the user for permission, it does when an image is opened over it, and it asks for the permission to write
+ * only if the image is opened for writing: open it in answer to a click. If the permission is refused, opening fails with code `NOT_PERMITTED`.
  *
  * Browsers let pages write such a file only by replacing it: what is written is held in memory, and each flush copies the
  * whole file, changes the copy, and puts it in the file's place. So a flush is all or nothing, takes as long as copying the file
@@ -31,31 +28,13 @@ export interface FileHandleOptions {
  *
  * @throws {@link Qcow2Error} `INVALID_ARGUMENT` if `handle` is no handle of a file.
  */
-export function fileHandle(
-  handle: FileSystemFileHandle,
-  options: FileHandleOptions & { readonly writable: true },
-): WritableAsyncStorage
-export function fileHandle(handle: FileSystemFileHandle, options?: FileHandleOptions): AsyncStorage
-export function fileHandle(handle: FileSystemFileHandle, options: FileHandleOptions = {}): AsyncStorage {
+export function fileHandle(handle: FileSystemFileHandle, options: FileHandleOptions = {}): WritableAsyncStorage {
   if (typeof handle?.getFile !== 'function') throw invalidArgument('fileHandle() takes the handle of a file.')
-  const budget = integer(options.budget ?? 256 * 1024 * 1024, 'budget', chunkSize)
-  const storage = options.writable ? new Buffered(new HandleStore(handle), budget) : readOnly(handle)
+  const budget = integer(optionsIn(options).budget ?? 256 * 1024 * 1024, 'budget', chunkSize)
+  const storage = new Buffered(new HandleStore(handle), budget)
   // Workers can't ask.
-  const prepare = (signal: AbortSignal | undefined) => permit(handle, options.writable ? 'readwrite' : 'read', signal)
+  const prepare = (signal: AbortSignal | undefined, writable: boolean) => permit(handle, modeOf(writable), signal)
   return made(storage, { maker: 'fileHandle', args: () => [handle, options], prepare })
-}
-
-function readOnly(handle: FileSystemFileHandle): AsyncStorage {
-  const file = new Shared(async (signal) => {
-    await permit(handle, 'read', signal)
-    return blob(await handle.getFile())
-  })
-  return {
-    open: (options) => file.open(options),
-    size: () => file.current.size(),
-    read: (...request) => file.current.read(...request),
-    close: () => file.close(),
-  }
 }
 
 /** Replaces the file with each commit. */
@@ -70,8 +49,8 @@ class HandleStore implements Store {
     this.#handle = handle
   }
 
-  async open(signal: AbortSignal): Promise<number> {
-    await permit(this.#handle, 'readwrite', signal)
+  async open(signal: AbortSignal, writable: boolean): Promise<number> {
+    await permit(this.#handle, modeOf(writable), signal)
     return this.#look()
   }
 
@@ -124,10 +103,17 @@ class HandleStore implements Store {
   }
 }
 
+/** The permission that a use of a file needs. */
+type Mode = 'read' | 'readwrite'
+
+function modeOf(writable: boolean): Mode {
+  return writable ? 'readwrite' : 'read'
+}
+
 /** A question to the user cannot be withdrawn: if `signal` aborts, the answer is ignored. */
 async function permit(
   handle: FileSystemFileHandle & Permissions,
-  mode: 'read' | 'readwrite',
+  mode: Mode,
   signal: AbortSignal | undefined,
 ): Promise<void> {
   // Where handles have no permissions everything is permitted.
@@ -138,7 +124,7 @@ async function permit(
   throw new Qcow2Error('NOT_PERMITTED', reason)
 }
 
-async function ask(handle: Permissions, mode: 'read' | 'readwrite'): Promise<PermissionState> {
+async function ask(handle: Permissions, mode: Mode): Promise<PermissionState> {
   try {
     return (await handle.requestPermission?.({ mode })) ?? 'prompt'
   } catch (cause) {
@@ -149,6 +135,6 @@ async function ask(handle: Permissions, mode: 'read' | 'readwrite'): Promise<Per
 
 /** What some browsers have and TypeScript doesn't know. */
 interface Permissions {
-  queryPermission?(options: { readonly mode: 'read' | 'readwrite' }): Promise<PermissionState>
-  requestPermission?(options: { readonly mode: 'read' | 'readwrite' }): Promise<PermissionState>
+  queryPermission?(options: { readonly mode: Mode }): Promise<PermissionState>
+  requestPermission?(options: { readonly mode: Mode }): Promise<PermissionState>
 }

@@ -70,7 +70,7 @@ abstract class BaseDraft<S extends Storage> implements Draft {
   }
 
   async open(options?: StorageOpenOptions): Promise<void> {
-    await this.base.open?.(options)
+    await this.base.open?.({ ...options, writable: false })
     if (this.shown !== undefined) return
     this.shown = await this.base.size()
     this.length = this.shown

@@ -17,8 +17,8 @@ export interface IdbOptions extends ClaimOptions {
 export interface Idb {
   /**
    * A file in IndexedDB, which can be written; it is made if it isn't there. What is written is held in memory until it is
-   * flushed, in one transaction: a flush is all or nothing. One storage at a time has the file; for another one opening
-   * fails with code `IN_USE`.
+   * flushed, in one transaction: a flush is all or nothing. A storage that is open for writing has the file alone;
+   * several may read it at one time. Otherwise opening fails with code `IN_USE`.
    *
    * @throws {@link Qcow2Error} `INVALID_ARGUMENT` if `name` is none, or if there is no IndexedDB here.
    */
@@ -40,8 +40,8 @@ export const idb: Idb = /* @__PURE__ */ Object.assign(
     if (typeof name !== 'string' || name === '') throw invalidArgument('idb() takes the name of a file.')
     const claim = claimIn(options)
     const budget = integer(options.budget ?? 64 * 1024 * 1024, 'budget', chunkSize)
-    const storage = new Buffered(new IdbStore(database(), name), budget, (opening, user) =>
-      lock('idb', name, false, claim, opening, user),
+    const storage = new Buffered(new IdbStore(database(), name), budget, (opening, user, writable) =>
+      lock('idb', name, !writable, claim, opening, user),
     )
     return made(storage, { maker: 'idb', args: (user) => [name, { budget, ...claimFor(claim, user) }] })
   },

@@ -1,12 +1,6 @@
-import { bytesIn, flag, optionsIn } from '../../base/arguments.js'
+import { bytesIn } from '../../base/arguments.js'
 import { invalidArgument, Qcow2Error } from '../../base/errors.js'
 import type { SyncStorage, WritableSyncStorage } from '../../base/storage/contract.js'
-
-/** How {@link memory} holds a file. */
-export interface MemoryOptions {
-  /** Lets it be written. Default: false for a file with given bytes, true for a new one. */
-  readonly writable?: boolean | undefined
-}
 
 /** A file in memory that can be written; its flush has nothing to do. */
 export interface Memory extends WritableSyncStorage {
@@ -22,18 +16,18 @@ export interface Memory extends WritableSyncStorage {
  * @throws {@link Qcow2Error} `INVALID_ARGUMENT` if `bytes` is neither a `Uint8Array` nor an `ArrayBuffer`; writes throw
  * `QUOTA` where there is no more memory.
  */
-export function memory(bytes?: undefined, options?: MemoryOptions & { readonly writable?: true | undefined }): Memory
-export function memory(bytes: Uint8Array | ArrayBuffer, options: MemoryOptions & { readonly writable: true }): Memory
-export function memory(bytes: Uint8Array | ArrayBuffer, options?: MemoryOptions): SyncStorage
-export function memory(bytes?: Uint8Array | ArrayBuffer, options: MemoryOptions = {}): SyncStorage {
+export function memory(bytes?: Uint8Array | ArrayBuffer): Memory {
   if (bytes !== undefined && !(bytes instanceof Uint8Array) && !(bytes instanceof ArrayBuffer)) {
     throw invalidArgument('memory() takes a Uint8Array or an ArrayBuffer.')
   }
-  const file = bytes === undefined ? new Uint8Array() : bytesIn(bytes, 'The file')
-  if (flag(optionsIn(options).writable, 'writable', bytes === undefined)) return new WritableMemory(file)
+  return new WritableMemory(bytes === undefined ? new Uint8Array() : bytesIn(bytes, 'The file'))
+}
+
+/** Bytes that are only read, where no caller could see what is written. */
+export function readOnlyMemory(bytes: Uint8Array): SyncStorage {
   return {
-    size: () => file.length,
-    readSync: (offset, into) => into.set(part(file, offset, into.length)),
+    size: () => bytes.length,
+    readSync: (offset, into) => into.set(part(bytes, offset, into.length)),
   }
 }
 

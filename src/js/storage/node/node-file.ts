@@ -3,13 +3,7 @@ import { invalidArgument, Qcow2Error } from '../../base/errors.js'
 import { nodeModule } from '../../base/node.js'
 import { explaining } from '../../base/storage/access.js'
 import { claimFile, disclaimFile } from '../../base/storage/claims.js'
-import type {
-  AsyncStorage,
-  Storage,
-  SyncStorage,
-  WritableAsyncStorage,
-  WritableSyncStorage,
-} from '../../base/storage/contract.js'
+import type { WritableAsyncStorage, WritableStorage, WritableSyncStorage } from '../../base/storage/contract.js'
 import { quota } from '../quota.js'
 import { nameBeside, type Replacement, replaceable } from '../replacement.js'
 import { Shared } from '../shared.js'
@@ -18,9 +12,7 @@ import { Shared } from '../shared.js'
 export interface NodeFileOptions {
   /** Read and write with blocking calls, so that `readSync` of the image and its like work. Default: false. */
   readonly sync?: boolean | undefined
-  /** Open the file for writing too. Default: false. */
-  readonly writable?: boolean | undefined
-  /** With `writable`, make an empty file where there is none. Default: false. */
+  /** Make an empty file where there is none, when an image is opened over it for writing. Default: false. */
   readonly create?: boolean | undefined
 }
 
@@ -36,29 +28,14 @@ export interface NodeFileOptions {
  * @throws {@link Qcow2Error} `INVALID_ARGUMENT` if `path` is neither. That the file is missing, or may not be read or
  * written, shows when the image is opened: code `STORAGE` with Node's error as the `cause`.
  */
-export function nodeFile(
-  path: string | URL,
-  options: NodeFileOptions & { readonly sync: true; readonly writable: true },
-): WritableSyncStorage
-export function nodeFile(path: string | URL, options: NodeFileOptions & { readonly sync: true }): SyncStorage
-export function nodeFile(
-  path: string | URL,
-  options: NodeFileOptions & { readonly writable: true },
-): WritableAsyncStorage
-export function nodeFile(path: string | URL, options?: NodeFileOptions): AsyncStorage
-export function nodeFile(path: string | URL, options: NodeFileOptions = {}): Storage {
+export function nodeFile(path: string | URL, options: NodeFileOptions & { readonly sync: true }): WritableSyncStorage
+export function nodeFile(path: string | URL, options?: NodeFileOptions): WritableAsyncStorage
+export function nodeFile(path: string | URL, options: NodeFileOptions = {}): WritableStorage {
   if (typeof path !== 'string' && !(path instanceof URL)) throw invalidArgument('nodeFile() takes a path or a URL.')
   const given = optionsIn(options)
-  const [sync, writable, create] = [
-    flag(given.sync, 'sync'),
-    flag(given.writable, 'writable'),
-    flag(given.create, 'create'),
-  ]
-  if (create && !writable)
-    throw invalidArgument('nodeFile() makes a file only where it may write: create needs writable.')
-  const file: OpenFile = new Shared(() => openFile(path, writable, create), closeFile)
-  if (!writable) return sync ? syncReader(file) : asyncReader(file)
-  const storage = sync ? { ...syncReader(file), ...syncWriter(file) } : { ...asyncReader(file), ...asyncWriter(file) }
+  const [sync, create] = [flag(given.sync, 'sync'), flag(given.create, 'create')]
+  const file: OpenFile = new Shared((_, writable) => openFile(path, writable, create && writable), closeFile)
+  const storage = sync ? syncFile(file) : asyncFile(file)
   return replaceable(storage, () => explaining('replaced', () => beginReplacement(path)))
 }
 
@@ -71,7 +48,7 @@ async function beginReplacement(path: string | URL): Promise<Replacement | undef
   const target = await promises.realpath(path)
   const beside = nameBeside(target)
   return {
-    storage: nodeFile(beside, { writable: true, create: true }),
+    storage: nodeFile(beside, { create: true }),
     async commit() {
       await promises.chmod(beside, old.mode)
       await promises.rename(beside, target)
@@ -80,10 +57,10 @@ async function beginReplacement(path: string | URL): Promise<Replacement | undef
   }
 }
 
-function asyncReader(file: OpenFile): AsyncStorage {
+function asyncFile(file: OpenFile): WritableAsyncStorage {
   return {
     open: (options) => file.open(options),
-    size: () => file.current.size,
+    size: () => sizeOf(file.current),
     allocatedSize: () => allocatedSize(file.current),
     async read(offset, length) {
       const { handle, watch } = file.current
@@ -98,15 +75,8 @@ function asyncReader(file: OpenFile): AsyncStorage {
       watch?.check(offset)
       return bytes
     },
-    close: () => file.close(),
-  }
-}
-
-function asyncWriter(file: OpenFile): Pick<WritableAsyncStorage, 'size' | 'write' | 'truncate' | 'flush'> {
-  return {
-    size: async () => (await file.current.handle.stat()).size,
     async write(offset, bytes) {
-      const { handle } = file.current
+      const { handle } = file.writable
       let done = 0
       while (done < bytes.length) {
         const { bytesWritten } = await handle.write(bytes, done, bytes.length - done, offset + done)
@@ -114,15 +84,16 @@ function asyncWriter(file: OpenFile): Pick<WritableAsyncStorage, 'size' | 'write
         done += bytesWritten
       }
     },
-    truncate: (size) => file.current.handle.truncate(size),
-    flush: () => file.current.handle.datasync(),
+    truncate: async (size) => file.writable.handle.truncate(size),
+    flush: async () => file.writable.handle.datasync(),
+    close: () => file.close(),
   }
 }
 
-function syncReader(file: OpenFile): SyncStorage {
+function syncFile(file: OpenFile): WritableSyncStorage {
   return {
     open: (options) => file.open(options),
-    size: () => file.current.size,
+    size: () => sizeOf(file.current),
     allocatedSize: () => allocatedSize(file.current),
     readSync(offset, into) {
       const { fs, handle, watch } = file.current
@@ -134,15 +105,8 @@ function syncReader(file: OpenFile): SyncStorage {
       }
       watch?.checkSometimes(offset)
     },
-    close: () => file.close(),
-  }
-}
-
-function syncWriter(file: OpenFile): Pick<WritableSyncStorage, 'size' | 'writeSync' | 'truncateSync' | 'flushSync'> {
-  return {
-    size: () => file.current.fs.fstatSync(file.current.handle.fd).size,
     writeSync(offset, bytes) {
-      const { fs, handle } = file.current
+      const { fs, handle } = file.writable
       let done = 0
       while (done < bytes.length) {
         const count = fs.writeSync(handle.fd, bytes, done, bytes.length - done, offset + done)
@@ -150,8 +114,15 @@ function syncWriter(file: OpenFile): Pick<WritableSyncStorage, 'size' | 'writeSy
         done += count
       }
     },
-    truncateSync: (size) => file.current.fs.ftruncateSync(file.current.handle.fd, size),
-    flushSync: () => file.current.fs.fdatasyncSync(file.current.handle.fd),
+    truncateSync(size) {
+      const { fs, handle } = file.writable
+      fs.ftruncateSync(handle.fd, size)
+    },
+    flushSync() {
+      const { fs, handle } = file.writable
+      fs.fdatasyncSync(handle.fd)
+    },
+    close: () => file.close(),
   }
 }
 
@@ -161,6 +132,7 @@ type OpenFile = Shared<Opened>
 interface Opened {
   readonly fs: NodeFs
   readonly handle: FileHandle
+  /** Its length when it was opened. */
   readonly size: number
   /** What identifies the file. */
   readonly file: string
@@ -197,6 +169,11 @@ async function closeFile({ handle, file }: Opened): Promise<void> {
   } finally {
     disclaimFile(file)
   }
+}
+
+/** A file that is only read keeps its length: otherwise its watch throws. */
+function sizeOf({ fs, handle, size, watch }: Opened): number {
+  return watch ? size : fs.fstatSync(handle.fd).size
 }
 
 /** File systems count blocks of 512 bytes, whatever their own are. */

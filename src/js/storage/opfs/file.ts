@@ -8,8 +8,8 @@ import { fileAt, inUseOr, isInUse, type OpfsPath } from './path.js'
 
 /** How {@link OpfsFile} opens. */
 export interface OpfsFileOptions {
+  /** Make the file where there is none, if it is opened for writing. */
   readonly create: boolean
-  readonly writable: boolean
 }
 
 /** A file of the origin-private file system by its access handle, which dedicated workers alone have. */
@@ -17,12 +17,12 @@ export class OpfsFile implements WritableSyncStorage {
   readonly #handle: Shared<ReadHandle>
 
   /** `lock` is held while it is open. */
-  constructor(path: OpfsPath, { create, writable }: OpfsFileOptions, lock?: Claiming) {
+  constructor(path: OpfsPath, { create }: OpfsFileOptions, lock?: Claiming) {
     const name = [...path.directories, path.name].join('/')
     this.#handle = new Shared(
-      async () => {
+      async (_, writable) => {
         try {
-          const file = (await fileAt(path, create)) as FileSystemFileHandle & AccessHandles
+          const file = (await fileAt(path, create && writable)) as FileSystemFileHandle & AccessHandles
           return await (writable ? file.createSyncAccessHandle({ mode: 'readwrite' }) : readHandle(file))
         } catch (error) {
           throw inUseOr(error, name)
@@ -65,9 +65,8 @@ export class OpfsFile implements WritableSyncStorage {
     return this.#handle.close()
   }
 
-  /** Nothing is asked to write that was not opened for it. */
   get #writable(): AccessHandle {
-    return this.#handle.current as AccessHandle
+    return this.#handle.writable as AccessHandle
   }
 }
 

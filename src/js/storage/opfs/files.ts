@@ -128,14 +128,14 @@ async function copy(
 ): Promise<void> {
   signal.throwIfAborted()
   const [source, total] = from instanceof Blob ? [from.stream(), from.size] : [from, 0]
-  const how = { create: true, writable: true }
+  const lock = claiming(to)
   if (mustReplace()) {
     const counted = source.pipeThrough(counting(total, onProgress))
-    return translated(namesOf(to).join('/'), () => replaceWith(to, counted, claiming(to, how), signal))
+    return translated(namesOf(to).join('/'), () => replaceWith(to, counted, lock, signal))
   }
   const Storage = hasAccessHandles() ? OpfsFile : RemoteOpfsFile
-  const storage = new Storage(to, how, claiming(to, how))
-  await translated(namesOf(to).join('/'), () => storage.open({ signal }))
+  const storage = new Storage(to, { create: true }, lock)
+  await translated(namesOf(to).join('/'), () => storage.open({ signal, writable: true }))
   try {
     await (storage instanceof OpfsFile ? storage.truncateSync(0) : storage.truncate(0))
     let done = 0

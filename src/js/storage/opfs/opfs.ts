@@ -1,7 +1,6 @@
 import { flag } from '../../base/arguments.js'
-import { invalidArgument } from '../../base/errors.js'
 import type { LongOptions } from '../../base/progress.js'
-import type { AsyncStorage, Storage, WritableStorage } from '../../base/storage/contract.js'
+import type { WritableAsyncStorage, WritableStorage } from '../../base/storage/contract.js'
 import { type ClaimOptions, claimFor, claimIn } from '../lock.js'
 import { made } from '../recipe.js'
 import { nameBeside, type Replacement, replaceable } from '../replacement.js'
@@ -24,13 +23,8 @@ import { mustReplace, replacedOpfs } from './replaced.js'
 
 /** How {@link opfs} opens a file. */
 export interface OpfsOptions extends ClaimOptions {
-  /** Make the file, and the directories above it, when an image is opened over it. Default: false. */
+  /** Make the file, and the directories above it, when an image is opened over it for writing. Default: false. */
   readonly create?: boolean | undefined
-  /**
-   * False for a file that is only read: several tabs, workers and storages then read it at one time. One that is written
-   * is in use by one storage alone. Default: true.
-   */
-  readonly writable?: boolean | undefined
 }
 
 /**
@@ -46,16 +40,15 @@ export interface Opfs {
    * the package starts for it. In a SharedWorker, a Service Worker and the background of an extension, which start no
    * workers, each flush replaces the file, as with {@link fileHandle}: that suits what is read, and small changes.
    *
-   * One storage at a time has the file; for another one opening fails with code `IN_USE`, unless the two agree otherwise:
-   * see {@link ClaimOptions}. `flush` makes what was written
+   * A storage that is open for writing has the file alone; several tabs, workers and storages may read it at one time. Otherwise
+   * opening fails with code `IN_USE`, unless the two agree otherwise: see {@link ClaimOptions}. `flush` makes what was written
    * durable. Where there is no room writing fails with code `QUOTA`.
    *
    * @param path names joined by slashes, from the root.
    * @throws {@link Qcow2Error} `INVALID_ARGUMENT` if `path` is none, or if this is no place that has access handles and
    * no page that could start a worker. That the file is missing shows when an image is opened over it: code `STORAGE`.
    */
-  (path: string, options?: OpfsOptions & { readonly writable?: true | undefined }): WritableStorage
-  (path: string, options: OpfsOptions): Storage
+  (path: string, options?: OpfsOptions): WritableStorage
   /** What is in a directory, by name. Default: the root. */
   list(path?: string): Promise<OpfsEntry[]>
   /** A file to read from: it can be sliced, streamed and shown as a download, and nothing of it is copied for that. */
@@ -94,16 +87,11 @@ export const opfs: Opfs = /* @__PURE__ */ Object.assign(open, {
   import: importFile,
 })
 
-function open(path: string, options?: OpfsOptions & { readonly writable?: true | undefined }): WritableStorage
-function open(path: string, options: OpfsOptions): Storage
-function open(path: string, options: OpfsOptions = {}): Storage {
+function open(path: string, options: OpfsOptions = {}): WritableStorage {
   const claim = claimIn(options)
-  const create = flag(options.create, 'create')
-  const writable = flag(options.writable, 'writable', true)
-  if (create && !writable) throw invalidArgument('A file that is made has to be writable.')
-  const how = [parsePath(path, 'The path'), { create, writable }] as const
+  const how = [parsePath(path, 'The path'), { create: flag(options.create, 'create') }] as const
   const storage = hasAccessHandles() ? localOpfs(...how, claim) : remoteOpfs(...how, claim)
-  if (writable) replaceable(storage, () => beginReplacement(path))
+  replaceable(storage, () => beginReplacement(path))
   return made(storage, { maker: 'opfs', args: (user) => [...how, claimFor(claim, user)] })
 }
 
@@ -112,21 +100,14 @@ async function beginReplacement(path: string): Promise<Replacement | undefined> 
   if (!old || old.size === 0) return undefined
   const beside = nameBeside(path)
   return {
-    storage: open(beside, { create: true }) as WritableStorage,
+    storage: open(beside, { create: true }),
     commit: () => replace(beside, path),
     discard: () => remove(beside),
   }
 }
 
 /** The file at a path, with its access handle in the package's own worker, or without one where there are no workers. */
-function remoteOpfs(path: OpfsPath, options: OpfsFileOptions, claim: ClaimOptions): AsyncStorage {
-  if (mustReplace()) return replacedOpfs(path, options, claiming(path, options, claim))
-  const file = new RemoteOpfsFile(path, options, claiming(path, options, claim))
-  if (options.writable) return file
-  return {
-    open: (options) => file.open(options),
-    size: () => file.size(),
-    read: (...request) => file.read(...request),
-    close: () => file.close(),
-  }
+function remoteOpfs(path: OpfsPath, options: OpfsFileOptions, claim: ClaimOptions): WritableAsyncStorage {
+  const lock = claiming(path, claim)
+  return mustReplace() ? replacedOpfs(path, options, lock) : new RemoteOpfsFile(path, options, lock)
 }

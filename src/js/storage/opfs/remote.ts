@@ -33,7 +33,7 @@ export class RemoteOpfsFile implements WritableAsyncStorage {
 
   /** Holds `lock` while it is open. */
   constructor(path: OpfsPath, options: OpfsFileOptions, lock: Claiming) {
-    this.#file = new Shared((signal) => openFile(path, options, signal), closeFile, lock)
+    this.#file = new Shared((signal, writable) => openFile(path, options, signal, writable), closeFile, lock)
   }
 
   open(options?: StorageOpenOptions): Promise<void> {
@@ -53,15 +53,15 @@ export class RemoteOpfsFile implements WritableAsyncStorage {
     bytes: Uint8Array<ArrayBuffer>,
     options: { readonly signal: AbortSignal },
   ): Promise<void> {
-    await this.#file.current.storage.write(offset, bytes, options)
+    await this.#file.writable.storage.write(offset, bytes, options)
   }
 
   async truncate(size: number): Promise<void> {
-    await this.#file.current.storage.truncate(size)
+    await this.#file.writable.storage.truncate(size)
   }
 
   async flush(): Promise<void> {
-    await this.#file.current.storage.flush()
+    await this.#file.writable.storage.flush()
   }
 
   close(): Promise<void> {
@@ -69,7 +69,12 @@ export class RemoteOpfsFile implements WritableAsyncStorage {
   }
 }
 
-async function openFile(path: OpfsPath, options: OpfsFileOptions, signal: AbortSignal): Promise<OpenFile> {
+async function openFile(
+  path: OpfsPath,
+  options: OpfsFileOptions,
+  signal: AbortSignal,
+  writable: boolean,
+): Promise<OpenFile> {
   if (typeof Worker !== 'function') throw invalidArgument(noWorkers)
   const client = Client.acquire<OpfsMethods>()
   const number = client.number()
@@ -77,7 +82,7 @@ async function openFile(path: OpfsPath, options: OpfsFileOptions, signal: AbortS
     await unlessAborted(client.begun, signal)
     await client.port.call('addFile', [number, path, options])
     const storage = remoteStorage(client.port, number, true)
-    await storage.open?.({ signal })
+    await storage.open?.({ signal, writable })
     return { client, number, storage }
   } catch (error) {
     // The worker may be about to open it.

@@ -1,5 +1,5 @@
 import { Qcow2Error } from '../../base/errors.js'
-import type { AsyncStorage, WritableAsyncStorage } from '../../base/storage/contract.js'
+import type { WritableAsyncStorage } from '../../base/storage/contract.js'
 import { fileHandle } from '../blob/file-handle.js'
 import type { Claiming } from '../lock.js'
 import { Shared } from '../shared.js'
@@ -16,31 +16,25 @@ export function mustReplace(): boolean {
 }
 
 /** The file at a path, which each flush replaces: as {@link fileHandle} does, with the file's lock. */
-export function replacedOpfs(path: OpfsPath, { create, writable }: OpfsFileOptions, lock: Claiming): AsyncStorage {
+export function replacedOpfs(path: OpfsPath, { create }: OpfsFileOptions, lock: Claiming): WritableAsyncStorage {
   const file = new Shared(
-    async (signal) => {
-      const handle = await fileAt(path, create)
-      const storage: AsyncStorage = writable ? fileHandle(handle, { writable }) : fileHandle(handle)
-      await storage.open?.({ signal })
+    async (signal, writable) => {
+      const storage = fileHandle(await fileAt(path, create && writable))
+      await storage.open?.({ signal, writable })
       return storage
     },
     (storage) => storage.close?.(),
     lock,
   )
-  const read: AsyncStorage = {
+  return {
     open: (options) => file.open(options),
     size: () => file.current.size(),
     read: (...request) => file.current.read(...request),
+    write: (...request) => file.writable.write(...request),
+    truncate: (...request) => file.writable.truncate(...request),
+    flush: () => file.writable.flush(),
     close: () => file.close(),
   }
-  if (!writable) return read
-  const current = () => file.current as WritableAsyncStorage
-  const write: Omit<WritableAsyncStorage, keyof AsyncStorage> = {
-    write: (...request) => current().write(...request),
-    truncate: (...request) => current().truncate(...request),
-    flush: (...request) => current().flush(...request),
-  }
-  return { ...read, ...write }
 }
 
 /** Writes the chunks of a stream into a new file, which replaces the one at a path once all are there. */
@@ -51,7 +45,7 @@ export async function replaceWith(
   signal: AbortSignal,
 ): Promise<void> {
   const file = new Shared(async () => (await fileAt(path, true)).createWritable(), undefined, lock)
-  await file.open({ signal })
+  await file.open({ signal, writable: true })
   try {
     await chunks.pipeTo(file.current, { signal })
   } catch (error) {

@@ -15,7 +15,7 @@ import { Moved, moved, type Port, type Served } from './port.js'
  * stay on the page, and the files that the worker opens for it.
  */
 export interface StorageMethods {
-  openStorage(storage: number): void
+  openStorage(storage: number, writable: boolean): void
   sizeOfStorage(storage: number): number
   readStorage(storage: number, offset: number, length: number): Uint8Array
   /** As the next two, only of a storage that is writable. */
@@ -43,7 +43,7 @@ export class StorageTable {
 
   /** What the other side may call. */
   readonly methods: Served<StorageMethods> = {
-    openStorage: (number, { signal = neverAborts() }) => this.#get(number).open(signal),
+    openStorage: (number, writable, { signal = neverAborts() }) => this.#get(number).open(signal, writable),
     sizeOfStorage: (number) => this.#get(number).size(),
     readStorage: (number, offset, length, { signal = neverAborts() }) => this.#get(number).read(offset, length, signal),
     writeStorage: (number, offset, bytes, { signal = neverAborts() }) => this.#get(number).write(offset, bytes, signal),
@@ -73,8 +73,8 @@ class ServedStorage {
     this.#user = user
   }
 
-  async open(signal: AbortSignal): Promise<void> {
-    await this.#storage.open?.({ signal, user: this.#user })
+  async open(signal: AbortSignal, writable: boolean): Promise<void> {
+    await this.#storage.open?.({ signal, user: this.#user, writable })
     this.#opened += 1
     // It is no longer needed.
     if (this.#ended) await this.close()
@@ -132,7 +132,7 @@ export function remoteStorage(port: Port<StorageMethods>, number: number, writab
 
 function reader(port: Port<StorageMethods>, number: number): AsyncStorage {
   return {
-    open: (options) => port.call('openStorage', [number], { signal: options?.signal }),
+    open: ({ signal, writable = false } = {}) => port.call('openStorage', [number, writable], { signal }),
     size: () => port.call('sizeOfStorage', [number]),
     read: (offset, length, { signal }) => port.call('readStorage', [number, offset, length], { signal }),
     close: () => port.call('closeStorage', [number]),
