@@ -10,7 +10,16 @@ import { workerOf } from './base/start-worker.js'
 import { gzipped } from './generated/inline.js'
 import { script } from './generated/inline-worker.js'
 
-configure({ wasm: unpacked, worker: () => workerOf(script, 'classic') })
+configure({ wasm: unpacked, worker: start })
+
+/** Pages that are files start no module from a Blob; Deno starts nothing but modules. */
+function start(): Worker {
+  try {
+    return workerOf(script, 'classic')
+  } catch {
+    return workerOf(script, 'module')
+  }
+}
 
 async function unpacked(): Promise<ArrayBuffer> {
   const bytes = Uint8Array.from(atob(gzipped), (letter) => letter.charCodeAt(0))
