@@ -92,6 +92,6 @@ async function instantiate(): Promise<void> {
 
 function notLoaded(cause: unknown): Qcow2Error {
   const reason = `The WebAssembly module could not be loaded: ${cause instanceof Error ? cause.message : cause}.`
-  const advice = configured.engine.wasm === undefined ? ` ${missingFileAdvice('wasm', path)}` : ''
+  const advice = configured.engine.wasm === undefined ? ` ${missingFileAdvice('wasm', path, engineModule())}` : ''
   return new Qcow2Error('LOAD_FAILED', `${reason}${advice}`, { cause })
 }

@@ -2,9 +2,9 @@ import { flag, integer } from '../base/arguments.js'
 import { configured } from '../base/configuration.js'
 import { invalidArgument } from '../base/errors.js'
 import { nodeModule } from '../base/node.js'
-import { missingFileAdvice } from '../base/package-file.js'
+import { missingFileAdvice, movedFile, packageFile } from '../base/package-file.js'
 import { startWorker } from '../base/start-worker.js'
-import { filesScript, filesWorker } from './beside.js'
+import { filesModule, filesScript, filesWorker } from './beside.js'
 import type { FilesDisk } from './disk.js'
 import { FilesError, type FilesErrorCode } from './errors.js'
 import { compiledFiles, instantiate } from './module.js'
@@ -24,6 +24,9 @@ export interface FilesOptions {
    */
   readonly deadline?: number | undefined
 }
+
+/** Where the worker's script is in the package. */
+const path = 'dist/files/worker.js'
 
 const defaultDeadline = 10_000
 /** The longest time that timers count. */
@@ -160,14 +163,14 @@ function browserThread(): Thread {
 
 function started(): Worker {
   try {
-    return startWorker(configured.files.worker, filesWorker)
+    return startWorker(configured.files.worker ?? movedFile(filesModule(), path), filesWorker)
   } catch (cause) {
     throw notStarted(cause)
   }
 }
 
 function notStarted(cause: unknown): FilesError {
-  const advice = configured.files.worker === undefined ? ` ${missingFileAdvice('worker', 'dist/files/worker.js')}` : ''
+  const advice = configured.files.worker === undefined ? ` ${missingFileAdvice('worker', path, filesModule())}` : ''
   return new FilesError('LOAD_FAILED', `The worker for file systems could not be started.${advice}`, { cause })
 }
 
@@ -184,7 +187,8 @@ interface NodeWorker {
 function nodeThread(): Thread | undefined {
   const threads = nodeModule<{ Worker: new (script: URL) => NodeWorker }>('node:worker_threads')
   if (!threads) return undefined
-  const worker = new threads.Worker(filesScript())
+  // Of Node's own class: what bundlers for servers put in the place of the address may be none.
+  const worker = new threads.Worker(new URL(packageFile(filesScript(), path)))
   // A volume that is left open does not keep the program running.
   worker.unref()
   return {

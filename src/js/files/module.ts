@@ -19,7 +19,7 @@ export function compiledFiles(): Promise<WebAssembly.Module> {
     .catch((cause) => {
       compiling = undefined
       const reason = cause instanceof Error ? cause.message : String(cause)
-      const advice = configured.files.wasm === undefined ? ` ${missingFileAdvice('wasm', path)}` : ''
+      const advice = configured.files.wasm === undefined ? ` ${missingFileAdvice('wasm', path, filesModule())}` : ''
       const message = `The module for file systems could not be loaded: ${reason}.${advice}`
       throw new FilesError('LOAD_FAILED', message, { cause })
     })

@@ -1,11 +1,14 @@
-import { engineWorker } from '../../base/beside.js'
+import { engineModule, engineWorker } from '../../base/beside.js'
 import { configured } from '../../base/configuration.js'
 import { invalidArgument, Qcow2Error } from '../../base/errors.js'
-import { missingFileAdvice } from '../../base/package-file.js'
+import { missingFileAdvice, movedFile } from '../../base/package-file.js'
 import { startWorker } from '../../base/start-worker.js'
 import { type Message, protocolVersion } from './messages.js'
 import { Port, type Served } from './port.js'
 import { type StorageMethods, StorageTable } from './storages.js'
+
+/** Where the worker's script is in the package. */
+const path = 'dist/worker/worker.js'
 
 /** What a page asks of a worker before all else. */
 export interface BeginMethods {
@@ -171,7 +174,7 @@ function isEngineFailure(message: Message): boolean {
 
 function started(): Worker {
   try {
-    return startWorker(configured.engine.worker, engineWorker)
+    return startWorker(configured.engine.worker ?? movedFile(engineModule(), path), engineWorker)
   } catch (cause) {
     const why = cause instanceof Error ? cause.message : String(cause)
     throw new Qcow2Error('WORKER_DIED', notStarted(why, true), { cause })
@@ -189,7 +192,6 @@ function notStarted(why: string, own: boolean): string {
 const givenAdvice = 'Give one that runs, and whose script imports qcow2-web/worker.'
 
 function ownAdvice(): string {
-  if (configured.engine.worker === undefined)
-    return `Try again. ${missingFileAdvice('worker', 'dist/worker/worker.js')}`
+  if (configured.engine.worker === undefined) return `Try again. ${missingFileAdvice('worker', path, engineModule())}`
   return 'Try again, and see that what configure() was given for `worker` starts one.'
 }
