@@ -1,11 +1,11 @@
 import { copyFileSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { join, relative } from 'node:path'
 import { build as esbuild } from 'esbuild'
 import type { Browser } from 'playwright-core'
 import { rollup } from 'rollup'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { install } from '../js/helpers/package.js'
-import { browse, complete, page, program, Site, tourOn } from './lab.js'
+import { buildWithVite, buildWithWebpack, developWithVite, install } from '../js/helpers/package.js'
+import { browse, complete, completeWithFiles, page, program, programWithFiles, Site, tourOn, write } from './lab.js'
 
 let folder = ''
 let site: Site
@@ -72,4 +72,30 @@ describe.each(Object.entries(bundlers))('%s', (name, bundler) => {
     copyFileSync(join(dist, 'worker/worker.js'), join(folder, `${name}-configured/worker.js`))
     expect(await tourOn(browser, url)).toEqual(complete)
   })
+})
+
+/** Writes an app for a bundler that needs no configuration. */
+function writeApp(name: string): string {
+  const app = join(folder, name)
+  write(app, { 'index.html': page('./main.js'), 'main.js': programWithFiles, 'tour.js': program('qcow2-web') })
+  return app
+}
+
+describe.each([
+  ['Vite', buildWithVite],
+  ['webpack', buildWithWebpack],
+])('%s', (name, build) => {
+  it('needs nothing', async () => {
+    const { out } = await build(writeApp(name))
+    expect(await tourOn(browser, `${site.url}/${relative(folder, out)}/index.html`)).toEqual(completeWithFiles)
+  })
+})
+
+it('Vite needs nothing while an app is developed', async () => {
+  const server = await developWithVite(writeApp('developed'))
+  try {
+    expect(await tourOn(browser, `${server.resolvedUrls?.local[0]}index.html`)).toEqual(completeWithFiles)
+  } finally {
+    await server.close()
+  }
 })

@@ -1,7 +1,9 @@
-import { readFileSync } from 'node:fs'
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { extname, join } from 'node:path'
+import { dirname, extname, join } from 'node:path'
+import { stripVTControlCharacters } from 'node:util'
 import { type Browser, type BrowserContext, chromium, type Page } from 'playwright-core'
 import { contents, convert } from '../js/helpers/qemu.js'
 
@@ -14,10 +16,15 @@ export interface Tour {
   readonly open: string
   readonly worker: string
   readonly opfs: string
+  /** How many volumes are on the disk, if the project uses `qcow2-web/files` too. */
+  readonly files?: string
 }
 
 /** What a project reports for which everything works. */
 export const complete: Tour = { open: expected, worker: expected, opfs: expected }
+
+/** The same for one that uses `qcow2-web/files` too. The disk has one volume, of nothing that is known. */
+export const completeWithFiles: Tour = { ...complete, files: '1' }
 
 /** The program of a project: `tour(image)` does what the example of the README does, in three places. */
 export const program = (specifier: string) => `
@@ -47,6 +54,40 @@ export async function tour(text) {
 
 globalThis.tour = tour
 `
+
+/** The same, with a look at the disk's volumes by a worker of `qcow2-web/files`. */
+export const programWithFiles = `
+import { volumes } from 'qcow2-web/files'
+import { memory, Qcow2 } from 'qcow2-web'
+import { tour as first } from './tour.js'
+
+async function found(text) {
+  const image = await Qcow2.open(memory(Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0))))
+  const { length } = await volumes(image, { worker: true })
+  await image.close()
+  return String(length)
+}
+
+export async function tour(text) {
+  return { ...(await first(text)), files: await found(text).catch((error) => String(error)) }
+}
+
+globalThis.tour = tour
+`
+
+/** Installs packages from npm beside the package. */
+export function add(folder: string, ...packages: readonly string[]): void {
+  const quiet = ['--no-audit', '--no-fund', '--loglevel=error', '--prefer-offline']
+  execFileSync('npm', ['install', ...quiet, ...packages], { cwd: folder, stdio: 'pipe' })
+}
+
+/** Writes the files of a project, by their paths below a folder. */
+export function write(folder: string, files: Readonly<Record<string, string>>): void {
+  for (const [path, text] of Object.entries(files)) {
+    mkdirSync(dirname(join(folder, path)), { recursive: true })
+    writeFileSync(join(folder, path), text)
+  }
+}
 
 /** A page that runs a script. */
 export const page = (script: string, head = '') =>
@@ -92,10 +133,12 @@ export class Site {
   }
 }
 
+export const executablePath = process.env.CHROMIUM ?? '/usr/bin/chromium'
+export const browserArguments = ['--headless', '--no-sandbox', '--disable-gpu']
+
 /** Starts the browser, with arguments of its own. */
 export function browse(...args: string[]): Promise<Browser> {
-  const executablePath = process.env.CHROMIUM ?? '/usr/bin/chromium'
-  return chromium.launch({ executablePath, args: ['--headless', '--no-sandbox', '--disable-gpu', ...args] })
+  return chromium.launch({ executablePath, args: [...browserArguments, ...args] })
 }
 
 /** Lets the program on a page of its own make its tour. */
@@ -117,3 +160,38 @@ export async function tourOf(opened: Page): Promise<Tour> {
 
 /** The image, for programs that are no pages. */
 export const base64 = image
+
+/** A server of another program, which says where it listens. */
+export class Program {
+  readonly #child: ChildProcess
+
+  private constructor(
+    child: ChildProcess,
+    /** Its address. */
+    readonly url: string,
+  ) {
+    this.#child = child
+  }
+
+  /** Starts a program of Node, and waits until it prints its address. */
+  static async start(folder: string, args: readonly string[], env: Record<string, string> = {}): Promise<Program> {
+    const stdio: ['ignore', 'pipe', 'pipe'] = ['ignore', 'pipe', 'pipe']
+    const child = spawn(process.execPath, args, { cwd: folder, env: { ...process.env, ...env }, stdio })
+    let printed = ''
+    const url = await new Promise<string>((resolve, reject) => {
+      const hear = (chunk: Buffer) => {
+        printed += stripVTControlCharacters(String(chunk))
+        const [found] = /http:\/\/(127\.0\.0\.1|localhost):\d+/.exec(printed) ?? []
+        if (found) resolve(found)
+      }
+      child.stdout.on('data', hear)
+      child.stderr.on('data', hear)
+      child.on('exit', () => reject(new Error(`The program ended: ${printed}`)))
+    })
+    return new Program(child, url)
+  }
+
+  close(): void {
+    this.#child.kill()
+  }
+}

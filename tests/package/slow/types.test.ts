@@ -1,9 +1,9 @@
-import { execFileSync } from 'node:child_process'
 import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { install } from '../../js/helpers/package.js'
 import { complaints, environments, writePrograms } from '../declarations.js'
+import { add } from '../lab.js'
 
 /** The oldest that the package promises to work with, an old one, and the newest. */
 const releases = { oldest: '5.4', old: '5.9', newest: 'latest' }
@@ -12,8 +12,7 @@ let folder = ''
 beforeAll(() => {
   folder = install()
   writePrograms(folder)
-  const packages = Object.entries(releases).map(([name, release]) => `${name}@npm:typescript@${release}`)
-  execFileSync('npm', ['install', '--no-audit', '--no-fund', ...packages], { cwd: folder, stdio: 'pipe' })
+  add(folder, ...Object.entries(releases).map(([name, release]) => `${name}@npm:typescript@${release}`))
 })
 
 afterAll(() => rmSync(folder, { recursive: true, force: true }))
