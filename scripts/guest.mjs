@@ -177,7 +177,9 @@ const padded = (bytes) => Buffer.concat([bytes, Buffer.alloc(-bytes.length & 3)]
 function makeDisk(stage) {
   const file = join(folder, 'ext4')
   const size = `${partition.size / 1024}k`
-  run('mke2fs', ['-q', '-t', 'ext4', '-O', features, '-m', '0', '-d', stage, file, size], {
+  // The whole inode table: or the guest writes it in the background, beside what a test times.
+  const complete = 'lazy_itable_init=0,lazy_journal_init=0'
+  run('mke2fs', ['-q', '-t', 'ext4', '-O', features, '-E', complete, '-m', '0', '-d', stage, file, size], {
     otherwise: 'mke2fs could not make a file system: install e2fsprogs 1.43 or later.',
   })
   const image = Buffer.alloc(partition.start + partition.size)

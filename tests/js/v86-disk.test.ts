@@ -13,7 +13,7 @@ async function diskOver(storage: WritableStorage, options: V86DiskOptions = {}, 
 
 const filled = (value: number, length = 512) => new Uint8Array(length).fill(value)
 const get = (disk: V86Disk, offset: number, length: number, signal?: AbortSignal) =>
-  new Promise<Uint8Array>((resolve) => disk.get(offset, length, resolve, { signal }))
+  new Promise<Uint8Array>((resolve) => disk.get(offset, length, (bytes) => resolve(bytes.slice()), { signal }))
 const set = (disk: V86Disk, offset: number, bytes: Uint8Array) =>
   new Promise<void>((resolve) => disk.set(offset, bytes, resolve))
 const load = (disk: V86Disk) =>

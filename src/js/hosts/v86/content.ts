@@ -8,6 +8,8 @@ export const sectorSize = 512
 const padding = 2048
 /** Where a CD records the name of its volume and its date. */
 const volumeDescriptor = { offset: 32768, length: 2048 }
+/** The longest read for which one buffer is kept, in bytes. Linux reads at most 1.25 MiB at a time. */
+const largestKept = 2 * 1024 * 1024
 
 /** What the disk holds: the bytes of the image, its first sector at hand, and how much of what was written is durable. */
 export class Content {
@@ -17,6 +19,8 @@ export class Content {
   readonly #ahead: ReadAhead
   #size: number
   #firstSector: Uint8Array<ArrayBuffer> | undefined
+  /** For reads that are answered without waiting: v86 copies the bytes before it asks for others. */
+  #buffer = new Uint8Array(128 * 1024)
   #identity = ''
   /** Counts writes, to know which of them a flush has made durable. */
   #writes = 0
@@ -48,12 +52,13 @@ export class Content {
     return this.#writes > this.#durable
   }
 
-  /** Reads without waiting; `undefined` for what is not at hand. */
+  /** Reads without waiting; `undefined` for what is not at hand. The bytes are valid until the next call. */
   readNow(offset: number, length: number): Uint8Array | undefined {
     const { sync } = this.image
     const inside = this.#inside(offset, length)
     if (!sync && !this.#ahead.has(offset, inside)) return undefined
-    const bytes = new Uint8Array(length)
+    const bytes = this.#bufferOf(length)
+    bytes.fill(0, inside)
     if (sync) this.image.readIntoSync(offset, bytes.subarray(0, inside))
     else this.#ahead.take(offset, bytes.subarray(0, inside))
     return bytes
@@ -113,6 +118,12 @@ export class Content {
   /** Bytes of the first sector, without waiting; `undefined` for all others. */
   atHand(offset: number, length: number): Uint8Array | undefined {
     return offset + length <= sectorSize ? this.#firstSector?.slice(offset, offset + length) : undefined
+  }
+
+  #bufferOf(length: number): Uint8Array {
+    if (length > largestKept) return new Uint8Array(length)
+    if (length > this.#buffer.length) this.#buffer = new Uint8Array(length)
+    return this.#buffer.subarray(0, length)
   }
 
   #keepFirstSector(offset: number, bytes: Uint8Array): void {

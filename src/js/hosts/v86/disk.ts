@@ -176,7 +176,7 @@ class ImageDisk implements V86Disk, HookedDisk, MachineDisk {
     }
     this.#requests.drive = found.drive
     this.#machine = Machine.of(emulator)
-    this.#machine.add(this)
+    this.#requests.wake = this.#machine.add(this)
     this.#flushPoints.guestFlushes = false
     return found.hooks
   }

@@ -2,6 +2,7 @@ import { Qcow2Error } from '../../index.js'
 import { isLoaded, memorySize, roleOf } from './ide.js'
 import type { MachineDisk } from './machine-disk.js'
 import type { V86Like } from './types.js'
+import { Wake } from './wake.js'
 
 /** The machines that have disks of this package. */
 const machines = new WeakMap<object, Machine>()
@@ -27,6 +28,7 @@ export function loaded(emulator: V86Like, signal: AbortSignal | undefined): Prom
 export class Machine {
   readonly emulator: V86Like
   readonly #disks = new Set<MachineDisk>()
+  #wake: Wake | undefined
   #busy = false
   /** How long the machine ran until it was last started, in milliseconds, and when that was. */
   #ran = 0
@@ -77,12 +79,18 @@ export class Machine {
     return disks.sort((one, other) => (one.role < other.role ? -1 : 1))
   }
 
-  add(disk: MachineDisk): void {
+  /** Adds a disk. Returns what lets the machine go on soon after the disk's answers, if this v86 can be hooked there. */
+  add(disk: MachineDisk): Wake | undefined {
     this.#disks.add(disk)
+    this.#wake ??= Wake.of(this.emulator)
+    return this.#wake
   }
 
   delete(disk: MachineDisk): void {
     this.#disks.delete(disk)
+    if (this.#disks.size > 0) return
+    this.#wake?.close()
+    this.#wake = undefined
   }
 
   /**

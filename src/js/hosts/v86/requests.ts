@@ -4,6 +4,7 @@ import { type Drive, failCommand } from './ide.js'
 import { Queue } from './queue.js'
 import { Rest, type RestingCpu } from './rest.js'
 import type { V86DiskOptions, V86Request } from './types.js'
+import type { Wake } from './wake.js'
 
 /** A request, and how it is served. */
 export interface Served<T> {
@@ -32,6 +33,8 @@ export interface RequestEvents {
 export class Requests {
   /** The drive that reports errors to the guest, once it is hooked. */
   drive: Drive | undefined
+  /** Lets the machine go on soon after an answer, once it is hooked. */
+  wake: Wake | undefined
   readonly #faults: Faults
   readonly #events: RequestEvents
   readonly #rest = new Rest()
@@ -77,8 +80,7 @@ export class Requests {
         return this.#serve(served, asError(thrown))
       }
       if (value === undefined) return this.#serve(served)
-      this.succeeded()
-      served.answer(value)
+      this.#answer(served.answer, value)
       return undefined
     })
     this.#events.onChange()
@@ -152,6 +154,13 @@ export class Requests {
   close(): void {
     this.#closed = true
     this.drive = undefined
+    this.wake = undefined
+  }
+
+  #answer<T>(answer: (value: T) => void, value: T): void {
+    this.succeeded()
+    if (this.wake) this.wake.answer(() => answer(value))
+    else answer(value)
   }
 
   /** Serves a request, again and again if need be, and answers it. `first` is the error of an attempt before. */
@@ -163,8 +172,7 @@ export class Requests {
       if (error && !(await this.#again(decide, error, served))) return
       try {
         const value = await serve()
-        this.succeeded()
-        answer(value)
+        this.#answer(answer, value)
         return
       } catch (thrown) {
         error = asError(thrown)

@@ -116,7 +116,7 @@ export interface V86Buffer {
   readonly buffer: never
   /** Prepares the disk, and calls `onload`. */
   load(): void
-  /** Reads `length` bytes at `offset`, and calls `done` with them. */
+  /** Reads `length` bytes at `offset`, and calls `done` with them. They are valid until `done` returns. */
   get(
     offset: number,
     length: number,
