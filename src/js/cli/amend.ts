@@ -1,8 +1,17 @@
-import { amend as amendImage, isQcow2Error, nodeFile } from '../index.js'
+import { closeSync, openSync, writeSync } from 'node:fs'
+import { amend as amendImage, inspect, isQcow2Error, nodeFile } from '../index.js'
 import { Arguments, writesThrough } from './arguments.js'
 import type { Command } from './command.js'
 import { Failure, UsageError } from './failure.js'
-import { amendable, creationOptions, formatOptions, helpLines, readOptions, type Values } from './format-options.js'
+import {
+  amendable,
+  creationOptions,
+  formatOptions,
+  helpLines,
+  isOn,
+  readOptions,
+  type Values,
+} from './format-options.js'
 import type { Host } from './host.js'
 import { amendKeySlots } from './key-slots.js'
 import { asksForHelp } from './keyval.js'
@@ -20,16 +29,16 @@ export const amend: Command = {
     progress: { short: 'p', long: 'progress' },
     format: { short: 'f', long: 'format', takesValue: true },
     imageOpts: { long: 'image-opts' },
+    object: { long: 'object', takesValue: true },
     options: { short: 'o', long: 'options', takesValue: true },
     cache: { short: 't', long: 'cache', takesValue: true },
     force: { long: 'force' },
-    object: { long: 'object', takesValue: true },
   },
   async run(host, parsed) {
     const args = new Arguments(parsed)
-    const texts = args.all('options')
+    const texts = args.optionLists()
     if (texts.length === 0) throw new UsageError('Must specify options (-o)')
-    const line = new ProgressLine(host, args.has('progress') && !args.has('quiet'))
+    const line = new ProgressLine(host, args.has('progress') && !args.has('quiet'), true)
     try {
       await change(host, args, texts, line)
       return 0
@@ -65,7 +74,15 @@ async function change(host: Host, args: Arguments, texts: readonly string[], lin
     readAmendments(texts, values)
     const details = await qcow2.info()
     const encrypted = details.encryption !== undefined
-    check(values, details, line)
+    const bits = values.get('refcount_bits')
+    if (bits !== undefined) checkRefcountBits(Number(bits))
+    line.show()
+    try {
+      check(values, details)
+    } catch (error) {
+      line.to(100)
+      throw error
+    }
     if (values.get('size') !== undefined) {
       await qcow2.resize(BigInt(values.get('size') ?? 0), { shrink: true })
     }
@@ -84,6 +101,7 @@ async function change(host: Host, args: Arguments, texts: readonly string[], lin
     await disk.close()
   }
   await amendFile(file.path, values, line)
+  if (values.has('data_file_raw') && !isOn(values, 'data_file_raw')) await forgetRaw(file.path)
 }
 
 function printHelp(host: Host, format: string): void {
@@ -107,31 +125,33 @@ function readAmendments(texts: readonly string[], values: Values): void {
 type Details = Awaited<ReturnType<NonNullable<Awaited<ReturnType<typeof openImage>>['qcow2']>['info']>>
 
 /** Throws what QEMU reports before it changes anything. */
-function check(values: Values, details: Details, line: ProgressLine): void {
+function check(values: Values, details: Details): void {
   const compat = values.get('compat')
   const version = compat === undefined ? details.version : versions[compat]
   if (version === undefined) throw new Failure(`Unknown compatibility level ${compat}`)
   const newer = '(use compat=1.1 or greater)'
   if (values.has('backing_file') || values.has('backing_fmt')) {
-    const same = (values.get('backing_file') ?? details.backingFile ?? '') === (details.backingFile ?? '')
-    const sameFormat = (values.get('backing_fmt') ?? details.backingFormat ?? '') === (details.backingFormat ?? '')
+    const same = values.get('backing_file') === details.backingFile
+    const sameFormat = values.get('backing_fmt') === details.backingFormat
     if (!same || !sameFormat) throw new Failure("Cannot amend the backing file\nYou can use 'qemu-img rebase' instead.")
   }
   const bits = values.get('refcount_bits')
-  if (bits !== undefined) checkRefcountBits(Number(bits))
   if (values.has('data_file') && !details.externalDataFile) {
     throw new Failure('data-file can only be set for images that use an external data file')
   }
-  if (values.get('data_file_raw') === 'on' && !details.dataFileRaw) {
+  if (isOn(values, 'data_file_raw') && !details.dataFileRaw) {
     throw new Failure('data-file-raw cannot be set on existing images')
   }
-  if (values.get('lazy_refcounts') === 'on' && version < 3) {
+  if (isOn(values, 'lazy_refcounts') && version < 3) {
     throw new Failure(`Lazy refcounts only supported with compatibility level 1.1 and above ${newer}`)
   }
   if (bits !== undefined && bits !== '16' && version < 3) {
     throw new Failure(`Refcount widths other than 16 bits require compatibility level 1.1 or above ${newer}`)
   }
-  line.to(0)
+  if (version < 3 && details.version >= 3) {
+    if (details.externalDataFile) throw new Failure('Cannot downgrade an image with a data file')
+    if (details.extendedL2) throw new Failure('Cannot downgrade an image with incompatible features 0x10 set')
+  }
 }
 
 const versions: Readonly<Record<string, number>> = { '0.10': 2, v2: 2, '1.1': 3, v3: 3 }
@@ -142,13 +162,39 @@ async function amendFile(path: string, values: Values, line: ProgressLine): Prom
   try {
     await amendImage(nodeFile(path, { sync: true }), {
       ...(version === 2 || version === 3 ? { version } : {}),
-      lazyRefcounts: lazy === undefined ? undefined : lazy === 'on',
+      lazyRefcounts: lazy === undefined ? undefined : isOn(values, 'lazy_refcounts'),
       refcountBits: bits === undefined ? undefined : Number(bits),
       ...(values.has('data_file') ? { dataFile: { name: values.get('data_file') ?? '' } } : {}),
     })
   } catch (error) {
-    throw new Failure(isQcow2Error(error) ? error.reason.replace(/\.$/, '') : String(error))
+    throw new Failure(isQcow2Error(error) ? amendReason(error.reason, bits) : String(error))
   } finally {
+    // An image that goes back to version 2 is reported twice.
+    if (version === 2) line.to(100)
     line.to(100)
   }
+}
+
+/** Takes back the promise that the data file is a raw image: a bit of the header's autoclear features. */
+async function forgetRaw(path: string): Promise<void> {
+  const { header } = await inspect(nodeFile(path, { sync: true }))
+  if (!header || (header.autoclearFeatures & 2n) === 0n) return
+  const file = openSync(path, 'r+')
+  try {
+    writeSync(file, Uint8Array.of(Number(header.autoclearFeatures & 0xfdn)), 0, 1, 95)
+  } finally {
+    closeSync(file)
+  }
+}
+
+/** QEMU's words for what prevents a change. */
+function amendReason(reason: string, bits: string | undefined): string {
+  const [, offset, count] = /^The cluster at offset (0x[0-9a-f]+) has (\d+) references/.exec(reason) ?? []
+  if (offset !== undefined) {
+    return `Cannot decrease refcount entry width to ${bits} bits: Cluster at offset ${offset} has a refcount of ${count}`
+  }
+  if (/compressed clusters of another kind/.test(reason)) {
+    return 'Cannot downgrade an image with zstd compression type and existing compressed clusters'
+  }
+  return reason.replace(/\.$/, '')
 }

@@ -28,6 +28,14 @@ export class Arguments {
     return this.parsed.options.filter(([each]) => each === name).map(([, value]) => value)
   }
 
+  /** The lists of options that `-o` gave; one that is empty, or begins or ends with a comma, is refused. */
+  optionLists(): string[] {
+    const texts = this.all('options')
+    const bad = texts.find((text) => text === '' || text.startsWith(',') || text.endsWith(','))
+    if (bad !== undefined) throw new Failure(`Invalid option list: ${bad}`)
+    return texts
+  }
+
   /** The value of `--output`. */
   output(): Output {
     const text = this.value('output') ?? 'human'

@@ -3,9 +3,8 @@ import { Arguments, sizeArgument } from './arguments.js'
 import type { Command } from './command.js'
 import type { SourceDisk } from './disk.js'
 import { Failure } from './failure.js'
-import type { Host } from './host.js'
 import { imageSpec, openImage } from './open.js'
-import { readSecrets, type Secrets } from './secrets.js'
+import { readSecrets } from './secrets.js'
 
 const actions = ['add', 'remove', 'clear', 'enable', 'disable', 'merge'] as const
 type Action = (typeof actions)[number]
@@ -33,7 +32,8 @@ export const bitmap: Command = {
   async run(host, parsed) {
     const args = new Arguments(parsed)
     const granularity = args.value('granularity')
-    const bytes = granularity === undefined ? undefined : sizeArgument(granularity, 'granularity', (1n << 63n) - 1n, 1n)
+    const asGiven = granularity === undefined ? undefined : sizeArgument(granularity, 'granularity')
+    const bytes = asGiven === 0n ? undefined : asGiven
     const asked = parsed.options.filter((option): option is [Action, string] =>
       actions.some((each) => each === option[0]),
     )
@@ -54,13 +54,19 @@ export const bitmap: Command = {
     const disk = await openImage(host, imageSpec(name ?? '', format, imageOpts), {
       writable: true,
       secrets,
+      noBacking: true,
     })
+    let from: SourceDisk | undefined
     try {
+      if (source !== undefined) {
+        const spec = imageSpec(source, args.value('sourceFormat'), false)
+        from = await openImage(host, spec, { secrets, noData: true, noBacking: true })
+      }
       for (const [action, value] of asked) {
-        const from = source === undefined ? undefined : { name: source, format: args.value('sourceFormat') }
-        await perform(host, disk, bitmapName ?? '', { action, source: value, from, granularity: bytes }, secrets)
+        await perform(disk, bitmapName ?? '', { action, source: value, from, granularity: bytes })
       }
     } finally {
+      await from?.close()
       await disk.close()
     }
     return 0
@@ -73,11 +79,11 @@ interface Change {
   /** The bitmap that is merged. */
   readonly source: string
   /** The image that has it. */
-  readonly from: { readonly name: string; readonly format: string | undefined } | undefined
+  readonly from: SourceDisk | undefined
   readonly granularity: bigint | undefined
 }
 
-async function perform(host: Host, disk: SourceDisk, name: string, change: Change, secrets: Secrets): Promise<void> {
+async function perform(disk: SourceDisk, name: string, change: Change): Promise<void> {
   const failed = (reason: string) => new Failure(`Operation ${change.action} on bitmap ${name} failed: ${reason}`)
   const { qcow2 } = disk
   const { action, from } = change
@@ -97,19 +103,8 @@ async function perform(host: Host, disk: SourceDisk, name: string, change: Chang
     else if (action === 'enable') await bitmaps.enable(name)
     else if (action === 'disable') await bitmaps.disable(name)
     else if (!from) await bitmaps.merge(name, change.source)
-    else {
-      const other = await openImage(host, imageSpec(from.name, from.format, false), {
-        secrets,
-        noData: true,
-        noBacking: true,
-      })
-      try {
-        if (!other.qcow2) throw failed(`Dirty bitmap '${change.source}' not found`)
-        await bitmaps.merge(name, change.source, other.qcow2.bitmaps)
-      } finally {
-        await other.close()
-      }
-    }
+    else if (!from.qcow2) throw failed(`Dirty bitmap '${change.source}' not found`)
+    else await bitmaps.merge(name, change.source, from.qcow2.bitmaps)
   } catch (error) {
     if (!isQcow2Error(error)) throw error
     const { code, reason } = error

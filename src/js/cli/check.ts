@@ -1,5 +1,5 @@
 import { type CheckReport, check as checkImage, isQcow2Error, nodeFile, repair } from '../index.js'
-import { Arguments } from './arguments.js'
+import { Arguments, writesThrough } from './arguments.js'
 import { findingLines } from './check-lines.js'
 import type { Command } from './command.js'
 import { Failure, UsageError } from './failure.js'
@@ -32,6 +32,7 @@ export const check: Command = {
     const output = args.output()
     const name = args.onlyOperand()
     const { format, imageOpts } = args.source()
+    writesThrough(args.value('cache') ?? 'writeback', true)
     const secrets = readSecrets(host, args.all('object'))
     const spec = imageSpec(name, format, imageOpts)
     if (what !== undefined && args.has('forceShare')) throw forceShare(name)
@@ -57,6 +58,10 @@ export const check: Command = {
         fixed = { leaks: before.leaks - after.leaks, corruptions: before.corruptions - after.corruptions }
         host.err(findingLines(before, file, what))
         report = after
+        // An image without corruptions has its marks removed, whatever was repaired.
+        if (what === 'leaks' && after.checkErrors + after.corruptions === 0) {
+          await repair(nodeFile(file.path, { sync: true }), 'all')
+        }
         if (before.leaks + before.corruptions > 0 && output === 'human' && fixed.leaks + fixed.corruptions > 0) {
           if (!quiet) {
             host.out(

@@ -8,8 +8,8 @@ export interface Command {
   /** What may follow the program's name. */
   readonly usage: string
   readonly options: OptionTable
-  /** How many arguments at the end are never options, and what is reported where they are missing. */
-  readonly trailing?: { readonly count: number; readonly missing: string }
+  /** A last argument that matches is never an option. */
+  readonly trailing?: RegExp
   /** Runs it; returns the exit code. */
   run(host: Host, parsed: Parsed): Promise<number>
 }

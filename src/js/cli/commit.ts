@@ -74,8 +74,8 @@ export function depthOf(host: Host, files: readonly ImageFile[], name: string): 
   const found = files.findIndex((file, depth) => {
     const above = files[depth - 1]
     if (!above) return false
-    const recorded = above.inspection?.backingFile
-    return recorded === name || file.path === located(host, name) || file.name === relativeTo(above.name, name)
+    // A name is seen from where the file above is, as in an image.
+    return above.inspection?.backingFile === name || file.path === located(host, relativeTo(above.name, name))
   })
   return found < 0 ? undefined : found
 }

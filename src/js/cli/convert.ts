@@ -1,8 +1,9 @@
-import { statSync } from 'node:fs'
+import { appendFileSync, statSync } from 'node:fs'
 import {
   type BitmapInfo,
   convert as convertDisk,
   type Extent,
+  inspect,
   isQcow2Error,
   type MapOptions,
   type MappedDisk,
@@ -14,7 +15,7 @@ import type { Command } from './command.js'
 import { createImage, creationHelp } from './create.js'
 import type { SourceDisk } from './disk.js'
 import { Failure } from './failure.js'
-import { formatOptions, readOptions, type Values } from './format-options.js'
+import { creationOptions, formatOptions, readOptions, type Values } from './format-options.js'
 import { type Host, located } from './host.js'
 import { asksForHelp } from './keyval.js'
 import { imageSpec, openImage } from './open.js'
@@ -35,13 +36,13 @@ export const convert: Command = {
     format: { short: 'f', long: 'source-format', takesValue: true },
     imageOpts: { long: 'image-opts' },
     sourceImageOpts: { long: 'source-image-opts' },
-    snapshot: { short: 'l', long: 'source-snapshot', takesValue: true },
+    snapshot: { short: 'l', long: 'source-snapshot', aliases: ['snapshot'], takesValue: true },
     sourceCache: { short: 'T', long: 'source-cache', takesValue: true },
-    target: { short: 'O', long: 'target-format', takesValue: true },
+    target: { short: 'O', long: 'target-format', aliases: ['output-format'], takesValue: true },
     targetImageOpts: { long: 'target-image-opts' },
-    options: { short: 'o', long: 'target-options', takesValue: true },
+    options: { short: 'o', long: 'target-options', aliases: ['options'], takesValue: true },
     compress: { short: 'c', long: 'compress' },
-    targetCache: { short: 't', long: 'target-cache', takesValue: true },
+    targetCache: { short: 't', long: 'target-cache', aliases: ['output-cache'], takesValue: true },
     backing: { short: 'B', long: 'backing', takesValue: true },
     backingFormat: { short: 'F', long: 'backing-format', takesValue: true },
     noCreate: { short: 'n', long: 'no-create' },
@@ -60,7 +61,7 @@ export const convert: Command = {
   async run(host, parsed) {
     const args = new Arguments(parsed)
     const target = args.value('target') ?? 'raw'
-    if (args.all('options').some(asksForHelp)) {
+    if (args.optionLists().some(asksForHelp)) {
       host.out(creationHelp(target, args.operands.length > 1))
       return 0
     }
@@ -108,7 +109,8 @@ function check(args: Arguments): Names & { readonly sources: readonly string[] }
   }
   const parallel = args.value('parallel')
   if (parallel !== undefined) {
-    const count = /^\s*\d+$/.test(parallel) ? Number(parallel) : 0
+    if (!/^\s*[+-]?\d+$/.test(parallel)) throw new Failure(`Invalid number of coroutines specified: '${parallel}'.`)
+    const count = Number(parallel)
     if (count < 1 || count > 16) {
       throw new Failure('Invalid number of coroutines specified. Must be between 1 and 16.')
     }
@@ -117,6 +119,9 @@ function check(args: Arguments): Names & { readonly sources: readonly string[] }
     throw new Failure('--image-opts and --format are mutually exclusive')
   }
   if (args.has('targetImageOpts') && !skip) throw new Failure('--target-image-opts requires use of -n flag')
+  if (args.has('targetImageOpts') && args.has('target')) {
+    throw new Failure('--image-opts and --format are mutually exclusive')
+  }
   if (args.has('skipBroken') && !args.has('bitmaps'))
     throw new Failure('Use of --skip-broken-bitmaps requires --bitmaps')
   if (args.has('offload') && args.has('compress')) throw new Failure('Cannot enable copy offloading when -c is used')
@@ -150,7 +155,7 @@ async function copyAll(host: Host, args: Arguments, work: Work): Promise<void> {
   const targetImageOpts = args.has('targetImageOpts')
   if (!targetImageOpts && !formatOptions[target]) throw new Failure(`Unknown file format '${target}'`)
   const values: Values = new Map()
-  if (!skip) readOptions(args.all('options'), formatOptions[target] ?? {}, values)
+  if (!skip) readOptions(args.optionLists(), creationOptions(target), values)
   const backing = args.value('backing') ?? values.get('backing_file')
   if (args.value('backing') !== undefined) values.set('backing_file', args.value('backing') ?? '')
   if (args.value('backingFormat') !== undefined) values.set('backing_fmt', args.value('backingFormat') ?? '')
@@ -221,19 +226,34 @@ async function copyAll(host: Host, args: Arguments, work: Work): Promise<void> {
   try {
     if (skip && into.size < size) throw new Failure('output file is smaller than input file')
     if (into.qcow2) {
+      if (compressed && values.has('data_file'))
+        throw new Failure('error while writing at byte 0: Operation not supported')
       await copying(convertDisk(from, into.qcow2, options))
-      return await copyBitmaps(sources[0], into.qcow2, bitmaps)
+      await copyBitmaps(sources[0], into.qcow2, bitmaps)
     }
     closed = true
     await into.close()
     const [file] = into.files
     const path = file?.path ?? located(host, output)
+    if (into.qcow2) {
+      if (!skip) await completeEnd(path, compressed ? 512 : Number(values.get('cluster_size') ?? 65536))
+      return
+    }
     if (!statSync(path).isFile()) throw new Failure(`Could not open '${output}': it is not a regular file`)
     const storage = nodeFile(path, { sync: true })
     await copying(convertDisk(from, storage, { ...options, format: 'raw', existing: true }))
   } finally {
     if (!closed) await into.close()
   }
+}
+
+/** Stores the end of the last cluster, or of the last sector with compressed data, as QEMU does. */
+async function completeEnd(path: string, unit: number): Promise<void> {
+  const { header } = await inspect(nodeFile(path, { sync: true }))
+  const { size } = statSync(path)
+  const missing = Math.ceil(size / unit) * unit - size
+  // An image without data ends with its table.
+  if (header && size > Number(header.l1TableOffset) + header.l1Size * 8) appendFileSync(path, new Uint8Array(missing))
 }
 
 /** The bitmaps that are copied; inconsistent ones are refused, or left out. */
@@ -294,7 +314,7 @@ function upTo(disk: SourceDisk, backingSize: number): MappedDisk {
         else {
           const inside = Math.max(0, backingSize - start)
           if (inside > 0) yield { ...extent, length: inside }
-          yield { ...extent, start: start + inside, length: length - inside, present: false, data: false }
+          yield { ...extent, start: start + inside, length: length - inside, depth: 1, present: false, data: false }
         }
       }
     },

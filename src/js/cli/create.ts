@@ -1,5 +1,5 @@
-import { closeSync, fstatSync, ftruncateSync, openSync, readSync, writeSync } from 'node:fs'
-import { inspect, nodeFile, Qcow2 } from '../index.js'
+import { closeSync, fstatSync, ftruncateSync, openSync, readSync, statSync, unlinkSync, writeSync } from 'node:fs'
+import { inspect, isQcow2Error, nodeFile, Qcow2 } from '../index.js'
 import { Arguments, sizeArgument } from './arguments.js'
 import type { Command } from './command.js'
 import { Failure, UsageError } from './failure.js'
@@ -8,10 +8,12 @@ import {
   type FormatOptions,
   formatOptions,
   helpLines,
+  isOn,
   readOptions,
   reported,
   type Values,
 } from './format-options.js'
+import { formats } from './formats.js'
 import { type Host, located } from './host.js'
 import { asksForHelp } from './keyval.js'
 import { filesOf, openFiles } from './open.js'
@@ -28,16 +30,16 @@ export const create: Command = {
   options: {
     quiet: { short: 'q', long: 'quiet' },
     format: { short: 'f', long: 'format', takesValue: true },
+    object: { long: 'object', takesValue: true },
     options: { short: 'o', long: 'options', takesValue: true },
     backing: { short: 'b', long: 'backing', takesValue: true },
     backingFormat: { short: 'F', long: 'backing-format', takesValue: true },
     unsafe: { short: 'u', long: 'backing-unsafe' },
-    object: { long: 'object', takesValue: true },
   },
   async run(host, parsed) {
     const args = new Arguments(parsed)
     const format = args.value('format') ?? 'raw'
-    const texts = args.all('options')
+    const texts = args.optionLists()
     const secrets = readSecrets(host, args.all('object'))
     const [name, size, extra] = args.operands
     if (texts.some(asksForHelp)) {
@@ -98,6 +100,7 @@ async function make(host: Host, wanted: NewImage): Promise<void> {
   const { name, format, texts, quiet } = wanted
   if (!knows(format)) throw new Failure(`Unknown file format '${format}'`)
   const table = creationOptions(format)
+  createdPath(host, name)
   const values: Values = new Map()
   if (wanted.backing !== undefined) {
     if (!table.backing_file) throw new Failure(`Backing file not supported for file format '${format}'`)
@@ -115,7 +118,6 @@ async function make(host: Host, wanted: NewImage): Promise<void> {
   await completeBacking(host, wanted, values)
   const size = values.get('size')
   if (size === undefined) throw new Failure('Image creation needs a size parameter')
-  if (BigInt(size) > maxSize) throw new Failure(`Image size must be less than 8 EiB!`)
   if (!quiet) host.out(`Formatting '${name}', fmt=${format} ${reported(values, inOrder(table, format))}\n`)
   await createImage(host, { name, format, values, secrets: wanted.secrets })
 }
@@ -134,15 +136,16 @@ async function completeBacking(host: Host, { name, unsafe, secrets }: NewImage, 
   if (backing === name) {
     throw new Failure('Error: Trying to create an image with the same filename as the backing file')
   }
-  if (format !== undefined && !known.includes(format)) {
+  if (format !== undefined && !unsafe && !formats.includes(format)) {
     throw new Failure(`Unknown driver '${format}'\nCould not open backing image.`)
   }
   if (unsafe) {
     if (format === undefined) throw new Failure('Backing file specified without backing format')
     return
   }
-  const spec: ImageSpec = namedImage(relativeTo(name, backing), format)
+  const recorded = relativeTo(name, backing)
   try {
+    const spec: ImageSpec = namedImage(recorded, format)
     const files = await filesOf(host, spec)
     if (format === undefined) {
       throw new Failure(`Backing file specified without backing format\nDetected format of ${files[0]?.format}.`)
@@ -153,30 +156,11 @@ async function completeBacking(host: Host, { name, unsafe, secrets }: NewImage, 
   } catch (error) {
     if (!(error instanceof Failure) || error.message.startsWith('Backing file')) throw error
     // The name of the image is not repeated before that of the file.
-    const prefix = `Could not open '${spec.shown}': `
-    const rest = error.message.startsWith(`${prefix}Could not open`)
-      ? error.message.slice(prefix.length)
-      : error.message
+    const prefix = `Could not open '${recorded}': `
+    const rest = error.message.startsWith(prefix) ? error.message.slice(prefix.length) : error.message
     throw new Failure(`${rest}\nCould not open backing image.`)
   }
 }
-
-const known = [
-  'qcow2',
-  'raw',
-  'vmdk',
-  'vdi',
-  'vhdx',
-  'vpc',
-  'qed',
-  'qcow',
-  'parallels',
-  'luks',
-  'dmg',
-  'bochs',
-  'cloop',
-  'file',
-]
 
 /** An image whose options are complete. */
 export interface CompleteImage {
@@ -186,60 +170,78 @@ export interface CompleteImage {
   readonly secrets: Secrets
 }
 
-/** Makes the file of an image. */
+/** Makes the file of an image; where that fails, no file is left. */
 export async function createImage(host: Host, image: CompleteImage): Promise<void> {
   const { name, format, values } = image
-  const path = located(host, name)
-  if (format === 'raw') return createRaw(path, name, Number(values.get('size')), values.get('preallocation') ?? 'off')
-  const { dataFileName, ...options } = qcow2Options(values, image.secrets)
-  makeFile(path, name, 0)
-  const storage = nodeFile(path, { sync: true, create: true })
-  let dataFile: Parameters<typeof Qcow2.create>[1]['dataFile']
-  if (dataFileName !== undefined) {
-    const place = located(host, dataFileName)
-    createRaw(place, dataFileName, Number(options.size), 'off')
-    const file = nodeFile(place, { sync: true })
-    dataFile = { storage: file, name: dataFileName, raw: values.get('data_file_raw') === 'on' }
+  const path = createdPath(host, name)
+  if (format === 'raw') {
+    return createRaw(path, name, BigInt(values.get('size') ?? 0), values.get('preallocation') ?? 'off')
   }
-  const made = await Qcow2.create(storage, { ...options, dataFile, overwrite: true })
-  await made.close()
-  if ((values.get('preallocation') ?? 'off') === 'off') await storeMetadata(path)
+  const { dataFileName, ...options } = qcow2Options(values, image.secrets)
+  // The data file comes first, as in QEMU.
+  const size = Number(options.size)
+  const isRaw = isOn(values, 'data_file_raw')
+  const [clusterSize, dataPath] = [options.clusterSize ?? 65536, createdPath(host, dataFileName ?? name)]
+  if (dataFileName !== undefined) {
+    createRaw(dataPath, dataFileName, BigInt(isRaw ? Math.ceil(size / clusterSize) * clusterSize : size), 'off')
+  }
+  makeFile(path, name, 0n)
+  try {
+    const storage = nodeFile(path, { sync: true, create: true })
+    const dataFile =
+      dataFileName === undefined
+        ? undefined
+        : { storage: nodeFile(dataPath, { sync: true }), name: dataFileName, raw: isRaw }
+    const made = await Qcow2.create(storage, { ...options, dataFile, overwrite: true })
+    await made.close()
+  } catch (error) {
+    if (statSync(path).isFile()) unlinkSync(path)
+    throw isQcow2Error(error) ? new Failure(error.reason.replace(/\.$/, '')) : error
+  }
+  await storeMetadata(path, (values.get('preallocation') ?? 'off') !== 'off')
+}
+
+/** Where a new file is to be. */
+function createdPath(host: Host, name: string): string {
+  const protocol = /^([A-Za-z0-9+.-]+):/.exec(name)?.[1]
+  if (protocol !== undefined && protocol !== 'file') throw new Failure(`Unknown protocol '${protocol}'`)
+  return located(host, name.replace(/^file:/, ''))
 }
 
 /**
  * Gives a new image the length and the stored blocks that QEMU gives it: `info` reports both. The file ends after its last
  * table, and no table has holes.
  */
-async function storeMetadata(path: string): Promise<void> {
+async function storeMetadata(path: string, preallocated: boolean): Promise<void> {
   const { header, encryption } = await inspect(nodeFile(path, { sync: true }))
-  if (!header || encryption?.format === 'luks') return
+  if (!header) return
   const file = openSync(path, 'r+')
   try {
     const { size } = fstatSync(file)
-    const end = Number(header.l1TableOffset) + header.l1Size * 8
-    // The table is the last thing in an image without data.
-    if (end > size || size - end >= 2 ** header.clusterBits) return
+    const tables = Number(header.l1TableOffset) + header.l1Size * 8
+    // The key slots of a new image come last, and the table otherwise.
+    const end = encryption?.format === 'luks' && !preallocated ? size : tables
     const piece = new Uint8Array(Math.min(end, 1024 * 1024))
     for (let at = 0; at < end; at += piece.length) {
       const count = readSync(file, piece, 0, Math.min(piece.length, end - at), at)
       writeSync(file, piece, 0, count, at)
     }
-    ftruncateSync(file, end)
+    if (!preallocated && size - end < 2 ** header.clusterBits) ftruncateSync(file, end)
   } finally {
     closeSync(file)
   }
 }
 
-/** Makes a raw file. Its first block is stored, so that what probes the file finds it. */
-export function createRaw(path: string, name: string, size: number, preallocation: string): void {
+/** Makes a raw file, of whole sectors. Its first block is stored, so that what probes the file finds it. */
+export function createRaw(path: string, name: string, size: bigint, preallocation: string): void {
   if (!['off', 'falloc', 'full'].includes(preallocation)) {
     if (preallocation === 'metadata') throw new Failure('Unsupported preallocation mode: metadata')
-    throw new Failure(`Invalid parameter '${preallocation}'`)
+    throw new Failure(`invalid parameter value: ${preallocation}`)
   }
-  makeFile(path, name, size, preallocation !== 'off')
+  makeFile(path, name, ((size + 511n) / 512n) * 512n, preallocation !== 'off')
 }
 
-function makeFile(path: string, name: string, size: number, full = false): void {
+function makeFile(path: string, name: string, length: bigint, full = false): void {
   let file: number
   try {
     file = openSync(path, 'w')
@@ -247,6 +249,8 @@ function makeFile(path: string, name: string, size: number, full = false): void 
     throw new Failure(`Could not create '${name}': ${systemReason(error)}`)
   }
   try {
+    if (length > maxSize) throw new Failure('Could not resize file: Invalid argument')
+    const size = Number(length)
     const first = Math.min(size, 4096)
     if (first > 0) writeSync(file, new Uint8Array(first), 0, first, 0)
     const zeros = new Uint8Array(1024 * 1024)
@@ -255,7 +259,7 @@ function makeFile(path: string, name: string, size: number, full = false): void 
     }
     ftruncateSync(file, size)
   } catch (error) {
-    throw new Failure(`Could not resize file: ${systemReason(error)}`)
+    throw error instanceof Failure ? error : new Failure(`Could not resize file: ${systemReason(error)}`)
   } finally {
     closeSync(file)
   }

@@ -15,9 +15,9 @@ export const dd: Command = {
   options: {
     format: { short: 'f', long: 'format', takesValue: true },
     imageOpts: { long: 'image-opts' },
+    object: { long: 'object', takesValue: true },
     target: { short: 'O', long: 'output-format', takesValue: true },
     forceShare: { short: 'U', long: 'force-share' },
-    object: { long: 'object', takesValue: true },
   },
   async run(host, parsed) {
     const args = new Arguments(parsed)

@@ -121,15 +121,32 @@ export function readOptions(texts: readonly string[], options: FormatOptions, va
 function checkedValue(name: string, value: string, kind: Kind): string {
   if (kind === 'size') return String(checkedSize(value, name))
   if (kind === 'bool') {
-    if (['on', 'yes', 'true', 'y'].includes(value)) return 'on'
-    if (['off', 'no', 'false', 'n'].includes(value)) return 'off'
-    throw new Failure(`Parameter '${name}' expects 'on' or 'off'`)
+    if (!yes.includes(value) && !no.includes(value)) throw new Failure(`Parameter '${name}' expects 'on' or 'off'`)
+    return value
   }
   if (kind === 'num') {
-    if (!/^\s*[+-]?(0[xX][0-9a-fA-F]+|\d+)$/.test(value)) throw new Failure(`Parameter '${name}' expects a number`)
-    return String(BigInt.asUintN(64, BigInt(value.replace(/^\s*\+/, '').trim())))
+    const number = integerIn(value)
+    if (number === undefined) throw new Failure(`Parameter '${name}' expects a number`)
+    if (number >= 2n ** 64n) throw new Failure(`Value '${value}' is too large for parameter '${name}'`)
+    return String(BigInt.asUintN(64, number))
   }
   return value
+}
+
+const yes = ['on', 'yes', 'true', 'y']
+const no = ['off', 'no', 'false', 'n']
+
+/** Whether an option that is on or off was given as on. */
+export function isOn(values: Values, name: string): boolean {
+  return yes.includes(values.get(name) ?? 'off')
+}
+
+/** The number in a text, as C reads it: decimal, hexadecimal after `0x`, octal after `0`. */
+function integerIn(text: string): bigint | undefined {
+  const [, sign, digits] = /^\s*([+-]?)(0[xX][0-9a-fA-F]+|0[0-7]*|[1-9]\d*)$/.exec(text) ?? []
+  if (digits === undefined) return undefined
+  const number = BigInt(digits.replace(/^0(?=[0-7])/, '0o'))
+  return sign === '-' ? -number : number
 }
 
 /** The size in a text, for the option that `name` is. */
@@ -146,9 +163,14 @@ export function checkedSize(text: string, name: string): bigint {
 /** The values and the initial ones, as `name=value` in the order of the table. */
 export function reported(values: Values, options: FormatOptions): string {
   const parts: string[] = []
-  for (const [name, { initial }] of Object.entries(options)) {
+  for (const [name, { initial, kind }] of Object.entries(options)) {
     const value = values.get(name) ?? initial
-    if (value !== undefined) parts.push(`${name}=${value.replaceAll(',', ',,')}`)
+    if (value !== undefined) parts.push(`${name}=${shown(value, kind)}`)
   }
   return parts.join(' ')
+}
+
+/** A value in a report, where numbers have a sign. */
+function shown(value: string, kind: Kind): string {
+  return kind === 'size' || kind === 'num' ? String(BigInt.asIntN(64, BigInt(value))) : value.replaceAll(',', ',,')
 }

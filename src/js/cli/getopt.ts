@@ -4,6 +4,8 @@ import { program, UsageError } from './failure.js'
 export interface OptionSpec {
   readonly short?: string
   readonly long?: string
+  /** Other long spellings, which cannot be abbreviated. */
+  readonly aliases?: readonly string[]
   readonly takesValue?: boolean
 }
 
@@ -21,16 +23,8 @@ export interface Parsed {
  * Parses arguments as GNU `getopt_long` does: options and operands may be mixed, short options may be joined, long
  * options may be abbreviated, and `--` ends the options.
  */
-export function getopt(
-  command: string,
-  all: readonly string[],
-  table: OptionTable,
-  trailing: { readonly count: number; readonly missing: string } = { count: 0, missing: '' },
-): Parsed {
-  const wantsHelp = trailing.count > 0 && all.some((each) => each === '-h' || each === '--help')
-  const kept = wantsHelp ? 0 : trailing.count
-  if (!wantsHelp && all.length < kept + 1 && kept > 0) throw new UsageError(trailing.missing)
-  const args = all.slice(0, all.length - kept)
+export function getopt(command: string, all: readonly string[], table: OptionTable, trailing?: RegExp): Parsed {
+  const args = trailing?.test(all.at(-1) ?? '') ? all.slice(0, -1) : all
   const options: [string, string][] = []
   const operands: string[] = []
   const usage = (reason: string) => new UsageError(`${[program, command].join(' ').trim()}: ${reason}`, false)
@@ -83,7 +77,7 @@ function longOption(
   usage: (reason: string) => UsageError,
 ): [name: string, spec: OptionSpec] {
   const all = Object.entries(table).filter(([, { long }]) => long?.startsWith(spelled))
-  const exact = all.find(([, { long }]) => long === spelled)
+  const exact = Object.entries(table).find(([, { long, aliases }]) => long === spelled || aliases?.includes(spelled))
   const found = exact ?? all[0]
   if (!found) throw usage(`unrecognized option '--${spelled}'`)
   if (!exact && all.length > 1) {

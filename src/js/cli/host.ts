@@ -16,5 +16,6 @@ export interface Host {
 
 /** Where the host finds a file that is named relative to its directory. */
 export function located(host: Host, name: string): string {
-  return isAbsolute(name) ? name : join(host.cwd, name)
+  // An empty name is no directory.
+  return isAbsolute(name) || name === '' ? name : join(host.cwd, name)
 }

@@ -12,5 +12,6 @@ export interface ImageFile {
   readonly inspection: Inspection | undefined
   /** The data file, where it has one. */
   readonly dataFile: string | undefined
+  readonly dataPath: string | undefined
   readonly keySecret: string | undefined
 }

@@ -3,11 +3,11 @@ import { Arguments, sizeArgument } from './arguments.js'
 import type { Command } from './command.js'
 import type { SourceDisk } from './disk.js'
 import { Failure } from './failure.js'
-import { formatOptions, readOptions, type Values } from './format-options.js'
+import { formatOptions, isOn, readOptions, type Values } from './format-options.js'
 import { pretty } from './json.js'
 import { imageSpec, openImage } from './open.js'
 import { checkRefcountBits } from './qcow2-options.js'
-import { readSecrets } from './secrets.js'
+import { readSecrets, type Secrets } from './secrets.js'
 import { maxSize } from './sizes.js'
 import { snapshotId } from './snapshot-parameter.js'
 
@@ -23,14 +23,14 @@ export const measure: Command = {
     format: { short: 'f', long: 'format', takesValue: true },
     imageOpts: { long: 'image-opts' },
     snapshot: { short: 'l', long: 'snapshot', takesValue: true },
+    object: { long: 'object', takesValue: true },
     output: { long: 'output', takesValue: true },
     forceShare: { short: 'U', long: 'force-share' },
-    object: { long: 'object', takesValue: true },
   },
   async run(host, parsed) {
     const args = new Arguments(parsed)
     const output = args.output()
-    const [texts, target] = [args.all('options'), args.value('target') ?? 'raw']
+    const [texts, target] = [args.optionLists(), args.value('target') ?? 'raw']
     const size = args.value('size') === undefined ? undefined : sizeArgument(args.value('size') ?? '', 'image size')
     const secrets = readSecrets(host, args.all('object'))
     const [name] = args.operands
@@ -64,10 +64,20 @@ export const measure: Command = {
         throw new Failure(`${error.message}\nqemu-img: Invalid options for file format '${target}'`)
       }
       const bytes = Number(size ?? BigInt(disk?.size ?? 0))
-      const { options, version } = measureOptions(target, values, bytes)
+      const { options, version } = measureOptions(target, values, bytes, secrets)
+      if (target === 'raw' && size !== undefined) {
+        const whole = ((size + 511n) / 512n) * 512n
+        if (output === 'json') host.out(`${pretty({ required: whole, 'fully-allocated': whole })}\n`)
+        else host.out(`required size: ${whole}\nfully allocated size: ${whole}\n`)
+        return 0
+      }
       const details = await disk?.qcow2?.info()
-      const copies = target === 'qcow2' && version === 3 && details !== undefined
-      const found = await measureDisk(disk, { ...options, size: bytes, bitmaps: copies ? details.bitmaps : [] })
+      const copies = target === 'qcow2' && version === 3 && (details?.version ?? 2) >= 3
+      const found = await measureDisk(disk, {
+        ...options,
+        size: bytes,
+        bitmaps: copies ? details?.bitmaps.map((each) => ({ ...each, inUse: false })) : [],
+      })
       const { required, fullyAllocated, bitmaps } = found
       if (output === 'json') {
         host.out(`${pretty({ required, 'fully-allocated': fullyAllocated, bitmaps: copies ? bitmaps : undefined })}\n`)
@@ -93,6 +103,7 @@ function measureOptions(
   target: string,
   values: Values,
   size: number,
+  secrets: Secrets,
 ): { readonly options: MeasureOptions; readonly version: number } {
   if (target === 'raw') return { options: { format: 'raw' }, version: 3 }
   const clusterSize = Number(values.get('cluster_size') ?? 65536)
@@ -113,7 +124,16 @@ function measureOptions(
       'Different refcount widths than 16 bits require compatibility level 1.1 or above (use compat=1.1 or greater)',
     )
   }
-  const extendedL2 = values.get('extended_l2') === 'on'
+  const extendedL2 = isOn(values, 'extended_l2')
+  if (extendedL2 && clusterSize < 16384) {
+    throw new Failure('Extended L2 entries are only supported with cluster sizes of at least 16384 bytes')
+  }
+  const isLuks = values.get('encrypt.format') === 'luks'
+  if (isLuks) {
+    const id = values.get('encrypt.key-secret')
+    if (id === undefined) throw new Failure("Parameter 'encrypt.key-secret' is required for cipher")
+    if (!secrets.has(id)) throw new Failure(`No secret with id '${id}'`)
+  }
   const tables = Math.ceil(size / clusterSize / (clusterSize / (extendedL2 ? 16 : 8)))
   if (tables * 8 > 32 * 2 ** 20 || BigInt(Math.ceil(size)) > maxSize) {
     throw new Failure('The image size is too large (try using a larger cluster size)')
@@ -124,7 +144,7 @@ function measureOptions(
     extendedL2,
     preallocation: preallocation === 'falloc' ? 'full' : (preallocation as 'off' | 'metadata' | 'full'),
     backing: values.has('backing_file'),
-    luksBytes: values.get('encrypt.format') === 'luks' ? luksBytes(values) : 0,
+    luksBytes: isLuks ? luksBytes(values) : 0,
   }
   return { options, version }
 }

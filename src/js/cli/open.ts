@@ -68,6 +68,7 @@ async function look(
   plain = false,
 ): Promise<ImageFile> {
   const { filename, keySecret } = spec
+  if (filename === '') throw refuse("The 'file' block driver requires a file name")
   const path = located(host, filename)
   const couldNot = `Could not open '${filename}': `
   const head = readHead(path, plain, (reason) => refuse(`${couldNot}${reason}`), refuse, filename)
@@ -77,14 +78,28 @@ async function look(
   }
   const given = spec.format !== undefined
   if (format === 'raw')
-    return { name: filename, path, format, given, inspection: undefined, dataFile: undefined, keySecret }
+    return {
+      name: filename,
+      path,
+      format,
+      given,
+      inspection: undefined,
+      dataFile: undefined,
+      dataPath: undefined,
+      keySecret,
+    }
   if (!isQcow2(head)) throw refuse('Image is not in qcow2 format')
-  const inspection = await inspect(nodeFile(path, { sync: true }))
+  const version = new DataView(head.buffer, head.byteOffset).getUint32(4)
+  if (version < 2 || version > 3) throw refuse(`Unsupported qcow2 version ${version}`)
+  const inspection = await inspect(nodeFile(path, { sync: true })).catch((error: unknown) => {
+    throw refuse(openingReason(error, filename))
+  })
   const recorded = inspection.dataFile
   const external = ((inspection.header?.incompatibleFeatures ?? 0n) & 4n) !== 0n
   const data =
     spec.dataFile ?? (external && recorded !== undefined ? dataFileName(host, filename, recorded) : undefined)
-  return { name: filename, path, format, given, inspection, dataFile: data, keySecret }
+  const dataPath = data === undefined ? undefined : located(host, data)
+  return { name: filename, path, format, given, inspection, dataFile: data, dataPath, keySecret }
 }
 
 /** Where a data file is: beside the image or, as QEMU has it, in the current directory. */
@@ -130,6 +145,7 @@ const magics: readonly [format: string, magic: string][] = [
 
 function probe(head: Uint8Array): string {
   if (isQcow2(head)) return 'qcow2'
+  if (head[0] === 0x51 && head[1] === 0x46 && head[2] === 0x49 && head[3] === 0xfb) return 'qcow'
   const text = String.fromCharCode(...head.subarray(0, 16))
   return magics.find(([, magic]) => text.startsWith(magic))?.[0] ?? 'raw'
 }
@@ -194,7 +210,7 @@ export async function openFiles(
     }
   } catch (error) {
     if (error instanceof Failure) throw error
-    throw new Failure(`${couldNot}${openingReason(error, top)}`)
+    throw new Failure(`${couldNot}${openingReason(error, top.name, top)}`)
   }
 }
 
@@ -255,7 +271,7 @@ function passphraseOf(file: ImageFile, { secrets }: Opening, couldNot: string): 
 }
 
 /** Warns that the format of a raw image was not given: its guest can then make it look like another format. */
-function warnOfProbing(host: Host, name: string): void {
+export function warnOfProbing(host: Host, name: string): void {
   const rest =
     '         Automatically detecting the format is dangerous for raw images, write operations on block 0 will be restricted.\n' +
     "         Specify the 'raw' format explicitly to remove the restrictions.\n"
@@ -263,14 +279,12 @@ function warnOfProbing(host: Host, name: string): void {
 }
 
 /** Why an image could not be opened. */
-export function openingReason(error: unknown, file?: ImageFile): string {
+export function openingReason(error: unknown, filename: string, file?: ImageFile): string {
   if (!isQcow2Error(error)) return systemReason(error)
   const { code, reason, cause } = error
   switch (code) {
     case 'NOT_QCOW2':
       return 'Image is not in qcow2 format'
-    case 'UNSUPPORTED_VERSION':
-      return `Unsupported qcow2 version ${file?.inspection?.header?.version ?? ''}`.trim()
     case 'UNSUPPORTED_FEATURES': {
       const unknown = (file?.inspection?.features ?? []).filter(({ kind, bit }) => kind === 'incompatible' && bit > 4)
       const names = unknown.map(
@@ -281,9 +295,9 @@ export function openingReason(error: unknown, file?: ImageFile): string {
     case 'WRONG_PASSPHRASE':
       return 'Invalid password, cannot unlock any keyslot'
     case 'MARKED_CORRUPT':
-      return 'Image is corrupt; cannot be opened read/write'
+      return 'qcow2: Image is corrupt; cannot be opened read/write'
     case 'IN_USE':
-      return `Failed to get "write" lock\nIs another process using the image [${file?.name ?? ''}]?`
+      return `Failed to get shared "write" lock\nIs another process using the image [${filename}]?`
     default:
       return cause === undefined ? reason.replace(/\.$/, '') : systemReason(cause)
   }

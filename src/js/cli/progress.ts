@@ -10,9 +10,16 @@ export class ProgressLine {
   constructor(
     private readonly host: Host,
     private readonly visible: boolean,
+    /** Shows nothing until {@link show} is called. */
+    isDeferred = false,
   ) {
     const report = () => host.err(`    (${this.#percent.toFixed(2)}/100%)\n`)
     this.#stop = (!visible && host.onProgressRequest?.(report)) || (() => {})
+    if (!isDeferred) this.show()
+  }
+
+  /** Shows that nothing is done yet. */
+  show(): void {
     this.#print(0)
   }
 

@@ -20,6 +20,7 @@ export const rebase: Command = {
   options: {
     quiet: { short: 'q', long: 'quiet' },
     progress: { short: 'p', long: 'progress' },
+    forceShare: { short: 'U', long: 'force-share' },
     format: { short: 'f', long: 'format', takesValue: true },
     imageOpts: { long: 'image-opts' },
     cache: { short: 't', long: 'cache', takesValue: true },
@@ -28,7 +29,6 @@ export const rebase: Command = {
     backingFormat: { short: 'F', long: 'backing-format', takesValue: true },
     backingCache: { short: 'T', long: 'backing-cache', takesValue: true },
     unsafe: { short: 'u', long: 'backing-unsafe' },
-    forceShare: { short: 'U', long: 'force-share' },
     object: { long: 'object', takesValue: true },
   },
   async run(host, parsed) {
@@ -135,6 +135,12 @@ async function record(file: ImageFile, name: string | undefined, format: string 
     await amend(nodeFile(file.path, { sync: true }), { backing })
   } catch (error) {
     if (!isQcow2Error(error)) throw error
-    throw failed(error.code === 'BAD_OPTIONS' ? 'No space left in the file header' : error.reason.replace(/\.$/, ''))
+    throw failed(
+      /raw/.test(error.reason)
+        ? 'Invalid argument'
+        : error.code === 'BAD_OPTIONS'
+          ? 'No space left in the file header'
+          : error.reason.replace(/\.$/, ''),
+    )
   }
 }

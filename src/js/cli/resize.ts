@@ -25,7 +25,7 @@ export const resize: Command = {
     object: { long: 'object', takesValue: true },
   },
   // A size may begin with a sign.
-  trailing: { count: 1, missing: 'Expecting image file name and size' },
+  trailing: /^-\d/,
   async run(host, parsed) {
     const args = new Arguments(parsed)
     const asked = args.value('preallocation') ?? 'off'

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs'
 import { Failure } from './failure.js'
 import { type Host, located } from './host.js'
 import { keyValues } from './keyval.js'
+import { jsonProblem } from './spec.js'
 
 /** Passphrases by the ids that `--object secret` gave them. */
 export type Secrets = Map<string, Uint8Array<ArrayBuffer>>
@@ -10,15 +11,31 @@ export type Secrets = Map<string, Uint8Array<ArrayBuffer>>
 export function readSecrets(host: Host, objects: readonly string[]): Secrets {
   const secrets: Secrets = new Map()
   for (const object of objects) {
-    const values = new Map(keyValues(object, 'qom-type'))
+    const values = objectValues(object)
     const type = values.get('qom-type')
     if (type === undefined) throw new Failure("Parameter 'qom-type' is missing")
     if (type !== 'secret') throw new Failure(`Parameter 'qom-type' does not accept value '${type}'`)
     const id = values.get('id')
     if (id === undefined) throw new Failure("Parameter 'id' is missing")
+    if (!/^[A-Za-z][A-Za-z0-9._-]*$/.test(id)) {
+      throw new Failure(
+        "Parameter 'id' expects an identifier\nIdentifiers consist of letters, digits, '-', '.', '_', starting with a letter.",
+      )
+    }
+    if (secrets.has(id)) throw new Failure(`attempt to add duplicate property '${id}' to object (type 'container')`)
     secrets.set(id, secret(host, values))
   }
   return secrets
+}
+
+/** What `--object` says: a list of keys and values, or an object in JSON. */
+function objectValues(text: string): Map<string, string> {
+  if (!text.startsWith('{')) return new Map(keyValues(text, 'qom-type'))
+  try {
+    return new Map(Object.entries(JSON.parse(text) as object).map(([key, value]) => [key, String(value)]))
+  } catch {
+    throw new Failure(jsonProblem(text))
+  }
 }
 
 function secret(host: Host, values: ReadonlyMap<string, string>): Uint8Array<ArrayBuffer> {
@@ -30,7 +47,7 @@ function secret(host: Host, values: ReadonlyMap<string, string>): Uint8Array<Arr
   if (data !== undefined && file !== undefined) {
     throw new Failure("'file' and 'data' are mutually exclusive")
   }
-  if (data === undefined && file === undefined) throw new Failure("Must provide 'file' or 'data'")
+  if (data === undefined && file === undefined) throw new Failure("Either 'file' or 'data' must be provided")
   const bytes = data === undefined ? fileBytes(host, file ?? '') : new TextEncoder().encode(data)
   if (format === 'raw') return bytes
   if (format !== 'base64') throw new Failure(`Parameter 'format' does not accept value '${format}'`)

@@ -15,6 +15,8 @@ const limit = 1n << 64n
 export function parseSize(text: string, unit = 'B'): bigint | SizeProblem {
   const hexadecimal = /^\s*0[xX]([0-9a-fA-F]+)$/.exec(text)
   if (hexadecimal) return bounded(BigInt(`0x${hexadecimal[1]}`))
+  // As for QEMU, a negative number is a number that is out of range.
+  if (/^\s*-\d/.test(text)) return 'range'
   const match = /^\s*\+?(?=\.?\d)(\d*)(?:\.(\d*))?([bBkKmMgGtTpPeE])?$/.exec(text)
   if (!match) return 'invalid'
   const [, whole = '', fraction = '', suffix = unit] = match

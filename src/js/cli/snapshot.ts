@@ -2,7 +2,7 @@ import { isQcow2Error } from '../index.js'
 import { Arguments } from './arguments.js'
 import type { Command } from './command.js'
 import { Failure, UsageError } from './failure.js'
-import { imageSpec, openImage } from './open.js'
+import { imageSpec, openImage, warnOfProbing } from './open.js'
 import { readSecrets } from './secrets.js'
 import { snapshotLines } from './snapshot-list.js'
 
@@ -44,7 +44,11 @@ export const snapshot: Command = {
       const which = args.value(action) ?? ''
       const failed = (reason: string) => new Failure(`Could not ${action} snapshot '${which}': ${reason}`)
       const { qcow2 } = disk
-      if (!qcow2) throw failed(onRaw[action])
+      if (!qcow2) {
+        // QEMU opens the file once more.
+        if (action === 'apply' && disk.files[0]?.given === false) warnOfProbing(host, name)
+        throw failed(onRaw[action])
+      }
       try {
         if (action === 'create') await qcow2.snapshots.create(cut(which), { icount: 0n })
         else if (action === 'apply') {

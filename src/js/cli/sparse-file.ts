@@ -29,15 +29,15 @@ export function sparseFiles(files: readonly ImageFile[]): Map<number, SparseFile
   const found = new Map<number, SparseFile>()
   files.forEach((file, depth) => {
     if (file.format === 'raw') found.set(depth, new SparseFile(file.path, false))
-    else if (isPreallocated(file)) found.set(depth, new SparseFile(file.path, true))
+    else if (isPreallocated(file)) found.set(depth, new SparseFile(file.dataPath ?? file.path, true))
   })
   return found
 }
 
 /** True if the file takes clearly less room than its clusters would: then some are only reserved. */
-function isPreallocated({ path, inspection, dataFile }: ImageFile): boolean {
+function isPreallocated({ path, inspection }: ImageFile): boolean {
   const bits = inspection?.header?.clusterBits
-  if (bits === undefined || dataFile !== undefined) return false
+  if (bits === undefined) return false
   const { size, blocks } = statSync(path)
   const [clusters, stored] = [Math.ceil(size / 2 ** bits), Math.floor((blocks * 512) / 2 ** bits)]
   return clusters >= Math.max(Math.floor((stored * 10) / 9), stored + 2)

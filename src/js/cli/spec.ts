@@ -42,19 +42,26 @@ export function describedImage(options: string): ImageSpec {
 /** The path in a name, or the object that a `json:` name holds. */
 export function fileName(name: string): string | Readonly<Record<string, unknown>> {
   if (name.startsWith('json:')) {
+    const refuse = (reason: string) => new Failure(`Could not open '${name}': ${reason}`)
+    let value: unknown
     try {
-      const value: unknown = JSON.parse(name.slice(5))
-      if (typeof value === 'object' && value && !Array.isArray(value)) return value as Record<string, unknown>
+      value = JSON.parse(name.slice(5))
     } catch {
-      // The next line reports it.
+      throw refuse(`Could not parse the JSON options: ${jsonProblem(name.slice(5))}`)
     }
-    throw new Failure(`Could not open '${name}': Could not parse the JSON options`)
+    if (typeof value === 'object' && value && !Array.isArray(value)) return value as Record<string, unknown>
+    throw refuse('Invalid JSON object given')
   }
   if (name.startsWith('file:')) return name.slice(5)
   const protocol = /^([A-Za-z0-9+.-]+):/.exec(name)?.[1]
   // As for QEMU, a colon after a slash belongs to a path.
   if (protocol !== undefined) throw new Failure(`Could not open '${name}': Unknown protocol '${protocol}'`)
   return name
+}
+
+/** What is wrong with a text that is no JSON. */
+export function jsonProblem(text: string): string {
+  return text.trimEnd().endsWith('}') ? 'JSON parse error, invalid object' : 'JSON parse error, premature EOI'
 }
 
 /** The members of nested objects, each with its path as its key. */

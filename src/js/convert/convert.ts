@@ -262,7 +262,7 @@ async function convertDisk(
   try {
     const how = {
       everything: sparseSize === 0,
-      exact: options.detectZeroes === false || (sparseSize ?? 0) > 4096,
+      exact: options.detectZeroes === false || (sparseSize ?? 0) > 4096 || backing !== undefined,
       topOnly: backing !== undefined,
       losses,
     }

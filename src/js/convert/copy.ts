@@ -147,7 +147,8 @@ async function* parts(
   const stretch = Math.max(partSize, grain)
   let part: Part | undefined
   for await (const extent of extentsOf(disk, losses, signal)) {
-    if (topOnly && (extent.depth > 0 || !extent.present)) continue
+    // What no file stores is zeros: the target's backing file may have something else there.
+    if (topOnly && extent.depth > 0) continue
     const { start, length, data } = extent
     const stored = everything || (data && !extent.zero)
     if (!stored) {

@@ -100,7 +100,7 @@ export function plainTarget(
   const writeZeroes = (offset: number, length: number, signal: AbortSignal) =>
     image.writeZeroes(offset, length, { unmap: true, signal })
   return {
-    grain,
+    grain: layout.unit,
     width: 2,
     prepare: (bytes) => bytes,
     async store(offset, bytes, signal) {
