@@ -1,15 +1,17 @@
 import { execFileSync } from 'node:child_process'
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { dirname, join, relative } from 'node:path'
+import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import ts from 'typescript'
 import { expect, it } from 'vitest'
+import { complaints } from './helpers/compile.js'
 import { check, qemuImg } from './helpers/qemu.js'
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
 const given = join(root, 'tests/js/documents/given.d.ts')
-const documents = ['README.md', ...readdirSync(join(root, 'docs')).map((name) => join('docs', name))].filter((name) =>
-  name.endsWith('.md'),
+const guides = readdirSync(join(root, 'docs/guides')).map((name) => join('docs/guides', name))
+const documents = ['README.md', ...readdirSync(join(root, 'docs')).map((name) => join('docs', name)), ...guides].filter(
+  (name) => name.endsWith('.md'),
 )
 
 /** The examples of a document in TypeScript or JavaScript. */
@@ -31,24 +33,7 @@ it('every example of the documents compiles, with its imports and with nothing t
       `${text}export {}\n`,
     ]),
   )
-  const config = ts.getParsedCommandLineOfConfigFile(join(root, 'tests/tsconfig.json'), undefined, {
-    ...ts.sys,
-    onUnRecoverableConfigFileDiagnostic: ({ messageText }) => {
-      throw new Error(ts.flattenDiagnosticMessageText(messageText, '\n'))
-    },
-  })
-  const options = { ...config?.options, noUnusedLocals: false, noUnusedParameters: false }
-  const host = ts.createCompilerHost(options)
-  const { fileExists, readFile } = host
-  host.fileExists = (path) => virtual.has(path) || fileExists(path)
-  host.readFile = (path) => virtual.get(path) ?? readFile(path)
-  const program = ts.createProgram([given, ...virtual.keys()], options, host)
-  const problems = ts.getPreEmitDiagnostics(program).map(({ file, start, messageText }) => {
-    const message = ts.flattenDiagnosticMessageText(messageText, '\n')
-    if (!file || start === undefined) return message
-    return `${relative(root, file.fileName)}:${file.getLineAndCharacterOfPosition(start).line + 1}: ${message}`
-  })
-  expect(problems).toEqual([])
+  expect(complaints(root, virtual, [given])).toEqual([])
   expect(virtual.size).toBeGreaterThan(15)
 })
 

@@ -185,6 +185,16 @@ export interface MissingFile {
  * Structured cloning (`postMessage`) keeps nothing of an error but its message, so the message ends with the code and
  * the details: `The image needs … (qcow2/MISSING_BACKING_FILE?name=base.img)`. {@link Qcow2Error.from} restores them on
  * the other side. For people there is {@link Qcow2Error.reason}.
+ *
+ * @example
+ * ```ts
+ * try {
+ *   await Qcow2.open(memory(new Uint8Array(512)))
+ * } catch (error) {
+ *   if (!isQcow2Error(error)) throw error
+ *   console.log(error.code, error.kind, error.reason)
+ * }
+ * ```
  */
 export class Qcow2Error extends Error {
   /** What went wrong, as a word for programs. */
@@ -250,6 +260,12 @@ function knownDetails(details: Qcow2ErrorDetails): Qcow2ErrorDetails {
 /**
  * Returns whether `value` is a {@link Qcow2Error}, also one of another copy of this package. For one that crossed `postMessage`
  * or `structuredClone` there is {@link Qcow2Error.from}.
+ *
+ * @example
+ * ```ts
+ * const thrown: unknown = await Qcow2.open(memory()).catch((error) => error)
+ * if (isQcow2Error(thrown) && thrown.code === 'NOT_QCOW2') console.log('That is no qcow2 image.')
+ * ```
  */
 export function isQcow2Error(value: unknown): value is Qcow2Error {
   return quietly(() => value instanceof Qcow2Error || isOfAnotherCopy(value), false)

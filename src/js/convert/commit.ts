@@ -33,8 +33,8 @@ const pieceSize = 1024 * 1024
  * @throws {@link Qcow2Error} what {@link Qcow2.read} and {@link Qcow2.write} reject with; or the signal's reason.
  * @example
  * ```ts
- * const overlay = await Qcow2.open(nodeFile('top.qcow2'), { writable: true, backing: null })
- * const base = await Qcow2.open(nodeFile('base.qcow2'), { writable: true })
+ * // Both are open for writing, the overlay without its base.
+ * const overlay = await Qcow2.open(storage, { writable: true, backing: null })
  * await commit(overlay, base)
  * ```
  */

@@ -112,6 +112,12 @@ export type ConvertSource = MappedDisk | Source
  * @returns what could not be read.
  * @throws {@link Qcow2Error} what {@link Qcow2.create} and {@link Qcow2.read} reject with; `TRUNCATED`; `NO_COMPRESSION` for an encrypted image;
  * `WOULD_SHRINK` for a target that exists and is too small; `WORKER_DIED`; or the signal's reason.
+ *
+ * @example
+ * ```ts
+ * const image = await Qcow2.open(file)
+ * await convert(image, opfs('small.qcow2', { create: true }), { compressed: true })
+ * ```
  */
 export async function convert(
   source: ConvertSource | readonly ConvertSource[],

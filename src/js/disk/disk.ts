@@ -146,7 +146,15 @@ export interface WriteZeroesOptions extends RequestOptions {
   readonly unmap?: boolean | undefined
 }
 
-/** True if `value` is a disk, by its shape. */
+/**
+ * True if `value` is a disk, by its shape.
+ *
+ * @example
+ * ```ts
+ * const disk = await raw(memory(new Uint8Array(512)))
+ * console.log(isDisk(disk), isDisk({ size: 512 })) // true false
+ * ```
+ */
 export function isDisk(value: unknown): value is Disk {
   if (typeof value !== 'object' || value === null) return false
   const { size, readInto, readable, map } = value as { readonly [K in keyof Disk]?: unknown }

@@ -21,6 +21,11 @@ let instance: Promise<void> | undefined
  * There is one instance: calls after the first wait for it. After a failure the next call tries again.
  *
  * @throws {@link Qcow2Error} `LOAD_FAILED` with the `cause`.
+ *
+ * @example
+ * ```ts
+ * await init() // So that the first image opens sooner.
+ * ```
  */
 export function init(): Promise<void> {
   instance ??= instantiate().catch((error) => {

@@ -9,6 +9,13 @@ import { runOnFile } from './run-on-file.js'
  * @param source the image file; it is opened for this, and closed again.
  * @throws {@link Qcow2Error} `BAD_OPTIONS`, `REFCOUNT_OVERFLOW`, `MARKED_CORRUPT`, `NEEDS_REPAIR`, `UNNEEDED_DATA_FILE`,
  * `READ_ONLY`, `QUOTA`, `STORAGE`, `IN_USE` and others; or the signal's reason.
+ *
+ * @example
+ * ```ts
+ * const storage = memory()
+ * await (await Qcow2.create(storage, { size: 1024 ** 2 })).close()
+ * await amend(storage, { lazyRefcounts: true })
+ * ```
  */
 export async function amend(source: WritableSource, options: AmendOptions): Promise<void> {
   const what = hostAmendOptions(options)

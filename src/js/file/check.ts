@@ -13,6 +13,12 @@ import { runOnFile } from './run-on-file.js'
  * @param source the image file; it is opened for this, and closed again.
  * @throws {@link Qcow2Error} `NOT_QCOW2`, `UNSUPPORTED_…` and `CORRUPT_HEADER` where nothing can be said, `STORAGE` and
  * others; or the signal's reason.
+ *
+ * @example
+ * ```ts
+ * const { verdict, findings } = await check(storage)
+ * if (verdict !== 'clean') for (const { message } of findings) console.log(message)
+ * ```
  */
 export async function check(source: Source, options: CheckOptions & WorkerOptions = {}): Promise<CheckReport> {
   const limit = findings(options)

@@ -11,6 +11,12 @@ import { runOnFile } from './run-on-file.js'
  *
  * @param source the file; it is opened for this, and closed again.
  * @throws {@link Qcow2Error} `STORAGE` and others, if the file can't be read; or the signal's reason.
+ *
+ * @example
+ * ```ts
+ * const { problems } = await inspect(memory(new Uint8Array(1024)))
+ * console.log(problems) // What keeps it from being opened.
+ * ```
  */
 export async function inspect(source: Source, options: RequestOptions & WorkerOptions = {}): Promise<Inspection> {
   const found = await runOnFile(source, 'read', 'inspect', [], options)

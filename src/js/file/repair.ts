@@ -24,6 +24,12 @@ export interface RepairOptions extends CheckOptions, WorkerOptions {
  * @param source the image file; it is opened for this, and closed again.
  * @throws {@link Qcow2Error} `NOT_QCOW2`, `UNSUPPORTED_…` and `CORRUPT_HEADER` where nothing can be said, `READ_ONLY`,
  * `QUOTA`, `STORAGE`, `IN_USE` and others; or the signal's reason.
+ *
+ * @example
+ * ```ts
+ * const { after } = await repair(storage, 'all')
+ * console.log(after.verdict)
+ * ```
  */
 export async function repair(
   source: WritableSource,

@@ -36,7 +36,18 @@ export type FilesErrorCode =
   | 'CLOSED'
   | 'LOAD_FAILED'
 
-/** An error of a volume. Errors of the disk, and a signal's reason, are thrown as they are. */
+/**
+ * An error of a volume. Errors of the disk, and a signal's reason, are thrown as they are.
+ *
+ * @example
+ * ```ts
+ * try {
+ *   await volume.read('/etc/passwd')
+ * } catch (error) {
+ *   if (error instanceof FilesError && error.code === 'NOT_FOUND') console.log('There is no such file.')
+ * }
+ * ```
+ */
 export class FilesError extends Error {
   /** What kind of error it is. */
   override readonly name = 'FilesError'

@@ -29,9 +29,10 @@ const chunkSize = 4 << 20
  *
  * @example
  * ```ts
- * const [volume] = (await volumes(disk)).filter(({ supported }) => supported)
- * for await (const { name, size } of volume.list('/')) console.log(name, size)
- * const text = new TextDecoder().decode(await volume.read('/etc/os-release'))
+ * for (const volume of (await volumes(disk)).filter(({ supported }) => supported)) {
+ *   for await (const { name, size } of volume.list('/')) console.log(name, size)
+ *   await volume.close()
+ * }
  * ```
  */
 export class Volume implements VolumeInfo, FileTree {
@@ -145,7 +146,7 @@ export class Volume implements VolumeInfo, FileTree {
    * @example
    * ```ts
    * const file = await volume.readable('/boot/vmlinuz', { onProgress: ({ done, total }) => show(done / total) })
-   * await file.pipeTo(writable)
+   * await file.pipeTo(destination)
    * ```
    */
   async readable(path: FilePath, options: FileReadableOptions = {}): Promise<ReadableStream<Uint8Array>> {
@@ -210,7 +211,7 @@ export class Volume implements VolumeInfo, FileTree {
    * @example
    * ```ts
    * const archive = await volume.zip(['/home/user/Documents'])
-   * await archive.pipeTo(await handle.createWritable())
+   * await archive.pipeTo(await picked.createWritable())
    * ```
    */
   zip(paths: readonly FilePath[], options: ArchiveOptions = {}): Promise<ReadableStream<Uint8Array>> {

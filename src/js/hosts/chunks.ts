@@ -54,15 +54,16 @@ const largest = 64 * 1024 * 1024
 /**
  * Writes a disk as files of one size; the last one is filled up with zeros.
  *
- * ```ts
- * const manifest = await exportChunks(image, { write: (name, bytes) => writeFile(name, bytes) })
- * // After changes, only the files that differ:
- * await exportChunks(image, { since: manifest, write })
- * ```
- *
  * @returns the manifest of all files, written or not.
  * @throws `Qcow2Error` `INVALID_ARGUMENT`, also for an earlier manifest with files of another size; what reading the disk
  * rejects with; what `write` throws; or the signal's reason.
+ *
+ * @example
+ * ```ts
+ * const manifest = await exportChunks(image, { write: (name, bytes) => writeFile(name, bytes) })
+ * // After changes, only the files that differ:
+ * await exportChunks(image, { since: manifest, write: (name, bytes) => writeFile(name, bytes) })
+ * ```
  */
 export async function exportChunks(disk: ExportedDisk, options: ExportChunksOptions): Promise<ChunkManifest> {
   integer(withMethods(disk, ['read'], 'The disk').size, 'The size of the disk')

@@ -87,15 +87,16 @@ const shared = 1
  * Puts the disk of an image into an Emscripten file system as a file, without holding it in memory. Reads and writes go to
  * the image at once. It is flushed by `fsync`, by `close`, and a second after a write.
  *
- * ```ts
- * const image = await Qcow2.open(opfs('dos.qcow2'), { writable: true }) // in the emulator's worker
- * mountDisk(Module.FS, '/disk.img', image)
- * ```
- *
  * @param fs the file system: `Module.FS`.
  * @param path where the file is to be. There must not be one yet.
  * @throws `Qcow2Error` `NOT_SYNC` for an image that can't be read at once: open it in the emulator's worker, over storages that
  * are synchronous there. The exceptions of `FS.mknod`.
+ *
+ * @example
+ * ```ts
+ * const image = await Qcow2.open(opfs('dos.qcow2'), { writable: true }) // in the emulator's worker
+ * mountDisk(Module.FS, '/disk.img', image)
+ * ```
  */
 export function mountDisk(fs: EmscriptenFs, path: string, image: Qcow2, options: MountOptions = {}): MountedDisk {
   withMethods(fs, ['mknod', 'unlink', 'ErrnoError'], 'The file system')

@@ -46,14 +46,15 @@ export interface InfiniteMacDisk {
 /**
  * Makes a disk for Infinite Mac out of an image. The emulator does not flush its disks, so the disk does it by itself.
  *
+ * @param name the name under which the emulator opens it.
+ * @throws `Qcow2Error` `NOT_SYNC` for an image that can't be read at once: open it in the worker, over storages that are
+ * synchronous there.
+ *
+ * @example
  * ```ts
  * const image = await Qcow2.open(opfs('mac.qcow2'), { writable: true }) // in the emulator's worker
  * disks.push(infiniteMacDisk('Macintosh HD', image))
  * ```
- *
- * @param name the name under which the emulator opens it.
- * @throws `Qcow2Error` `NOT_SYNC` for an image that can't be read at once: open it in the worker, over storages that are
- * synchronous there.
  */
 export function infiniteMacDisk(name: string, image: Qcow2, options: InfiniteMacOptions = {}): InfiniteMacDisk {
   text(name, 'The name')

@@ -28,6 +28,14 @@ export interface ServeOptions {
  * Answers a request for a disk: GET and HEAD, with one range or several, `If-Range`, `If-None-Match` and `If-Match`. The body
  * is read while the browser takes it, and ends when the request is aborted.
  *
+ * A Service Worker that is stopped and started again opens the image again: give an `etag`, so that readers notice no change.
+ *
+ * @param request the request of the fetch event. Its URL is not looked at.
+ * @param disk an image, a snapshot, or any object with `size` and `read`.
+ * @returns the answer: 200, 206, 304, 405, 412, 416, or 500 with the error's code and sentence as its text if the disk can't
+ * be read. A later error ends the body.
+ *
+ * @example
  * ```ts
  * // In the Service Worker. It has no OPFS access handles and starts no workers: http, blob, idb, fileHandle and memory work.
  * const opening = Qcow2.open(http('https://example.org/disk.qcow2'))
@@ -37,13 +45,6 @@ export interface ServeOptions {
  *   }
  * })
  * ```
- *
- * A Service Worker that is stopped and started again opens the image again: give an `etag`, so that readers notice no change.
- *
- * @param request the request of the fetch event. Its URL is not looked at.
- * @param disk an image, a snapshot, or any object with `size` and `read`.
- * @returns the answer: 200, 206, 304, 405, 412, 416, or 500 with the error's code and sentence as its text if the disk can't
- * be read. A later error ends the body.
  */
 export async function serve(request: Request, disk: ServedDisk, options: ServeOptions = {}): Promise<Response> {
   if (!(request instanceof Request))

@@ -68,13 +68,14 @@ export class Base {
  *
  * The file is opened for this, and closed again. Samples take up to 35 requests for 448 KiB.
  *
+ * @param recorded the name of the backing file; if it records no state, every file can be the base.
+ * @throws {@link Qcow2Error} `INVALID_ARGUMENT`, `STORAGE` and others; or the signal's reason.
+ *
+ * @example
  * ```ts
  * const { backingFile } = await inspect(local)
  * if (backingFile !== undefined && !(await sameBase(backingFile, base))) ask('The base has changed. Use it all the same?')
  * ```
- *
- * @param recorded the name of the backing file; if it records no state, every file can be the base.
- * @throws {@link Qcow2Error} `INVALID_ARGUMENT`, `STORAGE` and others; or the signal's reason.
  */
 export async function sameBase(
   recorded: string,

@@ -14,7 +14,15 @@ import { extents } from './map.js'
 import { Runs } from './runs.js'
 import { VmState } from './vm-state.js'
 
-/** What an open image and its open snapshots have in common: a disk over a whole backing chain, and the image's tables. */
+/**
+ * What an open image and its open snapshots have in common: a disk over a whole backing chain, and the image's tables.
+ *
+ * @example
+ * ```ts
+ * const disk: ImageDisk = await image.snapshots.open('before the upgrade')
+ * for await (const { start, length, data } of disk.map()) console.log(start, length, data)
+ * ```
+ */
 export abstract class ImageDisk extends BaseDisk {
   /** The machine's saved state that goes with this disk, as a disk of its own; of 0 bytes where there is none. */
   readonly vmState: Disk

@@ -16,6 +16,12 @@ export interface KeySlotOptions extends KeyOptions, LongOptions {}
  * What changes them is durable when it is done, and an interruption leaves the passphrases of before or those of after. It
  * needs an image that is open for writing. The image's data is not touched: the owner of an older copy of the file can
  * still open that by the old passphrases.
+ *
+ * @example
+ * ```ts
+ * await image.keySlots.create(passphrase, another)
+ * for (const { active } of await image.keySlots.list()) console.log(active)
+ * ```
  */
 export class KeySlots {
   readonly #handle: Handle

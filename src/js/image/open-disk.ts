@@ -29,6 +29,13 @@ export interface OpenDiskOptions extends OpenOptions {
  * ```
  *
  * @throws {@link Qcow2Error} `INVALID_ARGUMENT`, `STORAGE`, `IN_USE`, `READ_ONLY`; or the signal's reason.
+ *
+ * @example
+ * ```ts
+ * const disk = await raw(memory(new Uint8Array(1024 ** 2)))
+ * const partition = disk.slice(512 * 1024, 512 * 1024)
+ * console.log(await partition.read(0, 512))
+ * ```
  */
 export async function raw(source: Source, options: RawOptions = {}): Promise<WritableDisk> {
   const writable = flag(optionsIn(options).writable, 'writable')
@@ -40,6 +47,12 @@ export async function raw(source: Source, options: RawOptions = {}): Promise<Wri
  * disk, which could look like anything, only if that is asked for.
  *
  * @throws {@link Qcow2Error} what {@link Qcow2.open} and {@link raw} reject with.
+ *
+ * @example
+ * ```ts
+ * const disk = await openDisk(file, { format: 'raw' }) // Without `format`, only a qcow2 image is opened.
+ * console.log(disk.size)
+ * ```
  */
 export function openDisk(source: Source, options: OpenDiskOptions = {}): Promise<WritableDisk> {
   return openProbed(source, options, 'format')

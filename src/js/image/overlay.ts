@@ -67,6 +67,13 @@ export interface OverlayOptions
  * Both storages are taken over, and closed with the image or when this fails.
  *
  * @throws {@link Qcow2Error} `FILE_CHANGED`, and what opening and creating lead to; or the signal's reason.
+ *
+ * @example
+ * ```ts
+ * const image = await overlay(http('https://example.org/base.qcow2'), opfs('mine.qcow2', { create: true }))
+ * await image.write(0, new Uint8Array(512)) // Into mine.qcow2: the base is only read.
+ * await image.close()
+ * ```
  */
 export async function overlay(base: Source, local: WritableSource, options: OverlayOptions = {}): Promise<Qcow2> {
   const [below, above] = [storageOf(base, 'The base'), storageOf(local, 'The overlay') as WritableStorage]

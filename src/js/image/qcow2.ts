@@ -28,6 +28,19 @@ import { Snapshots } from './snapshots.js'
  *
  * Requests overlap: none need wait for another. Sizes and offsets are in bytes. They may be numbers up to
  * `Number.MAX_SAFE_INTEGER`, or bigints.
+ *
+ * @example
+ * ```ts
+ * const storage = memory()
+ * const image = await Qcow2.create(storage, { size: 1024 ** 3 })
+ * await image.write(0, new TextEncoder().encode('boot'))
+ * await image.snapshots.create('installed')
+ * await image.close() // What was written is durable now.
+ *
+ * const again = await Qcow2.open(storage)
+ * console.log(await again.read(0, 4), again.snapshots.list())
+ * await again.close()
+ * ```
  */
 export class Qcow2 extends ImageDisk implements WritableDisk {
   /** True if it was opened for reading only: writes are refused with code `READ_ONLY`. */

@@ -17,6 +17,16 @@ interface Reports {
  * A snapshot is named by its id, or else by its name, as QEMU looks them up. What changes snapshots waits for the requests
  * under way, and lets new ones wait; it is durable when it is done, and when it fails, or is aborted, the image is as
  * before. It costs time in proportion to the tables of what is allocated, not to the data.
+ *
+ * @example
+ * ```ts
+ * const image = await Qcow2.create(memory(), { size: 1024 ** 2 })
+ * const { id } = await image.snapshots.create('before the upgrade')
+ * await image.write(0, new Uint8Array(512).fill(1))
+ * await image.snapshots.apply(id)
+ * console.log(await image.read(0, 1)) // As it was.
+ * await image.close()
+ * ```
  */
 export class Snapshots {
   readonly #handle: Handle

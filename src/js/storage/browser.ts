@@ -36,7 +36,15 @@ export interface BestStorage {
   readonly kind: 'opfs' | 'idb'
 }
 
-/** Finds out what this browser has. It is tried where that is the only way to know, and everything is removed again. */
+/**
+ * Finds out what this browser has. It is tried where that is the only way to know, and everything is removed again.
+ *
+ * @example
+ * ```ts
+ * const { opfs, filePicker } = await capabilities()
+ * console.log(opfs ? 'Images can be kept.' : 'Images are read only.', filePicker)
+ * ```
+ */
 export async function capabilities(): Promise<Capabilities> {
   const { navigator, indexedDB } = globalThis
   const handles = globalThis as { showOpenFilePicker?: unknown; FileSystemFileHandle?: { prototype: object } }
@@ -58,6 +66,13 @@ export async function capabilities(): Promise<Capabilities> {
  *
  * @param name its name, and for `opfs` its path.
  * @throws {@link Qcow2Error} `INVALID_ARGUMENT` if there is neither.
+ *
+ * @example
+ * ```ts
+ * const { storage, kind } = await bestStorage('disk.qcow2')
+ * const image = await Qcow2.create(storage, { size: 1024 ** 3 })
+ * console.log(`The image is in ${kind}.`)
+ * ```
  */
 export async function bestStorage(name: string, options: Omit<OpfsOptions, 'create'> = {}): Promise<BestStorage> {
   const has = await capabilities()
@@ -65,7 +80,15 @@ export async function bestStorage(name: string, options: Omit<OpfsOptions, 'crea
   return { kind: 'idb', storage: idb(name, options) }
 }
 
-/** How much room there is; `undefined` if the browser does not report it. */
+/**
+ * How much room there is; `undefined` if the browser does not report it.
+ *
+ * @example
+ * ```ts
+ * const { usage = 0, quota = 0 } = (await estimate()) ?? {}
+ * console.log(quota - usage)
+ * ```
+ */
 export async function estimate(): Promise<Estimate | undefined> {
   const manager = globalThis.navigator?.storage
   if (!manager?.estimate) return undefined
@@ -78,6 +101,11 @@ export async function estimate(): Promise<Estimate | undefined> {
  * when the disk gets full.
  *
  * @returns whether it will.
+ *
+ * @example
+ * ```ts
+ * if (!(await persist())) console.log('The browser may remove the images when its disk gets full.')
+ * ```
  */
 export async function persist(): Promise<boolean> {
   return (await globalThis.navigator?.storage?.persist?.()) ?? false

@@ -7,9 +7,10 @@ import { invalidArgument } from '../base/errors.js'
  * of the state is compared; the names may differ, because a file may have been moved. Where both hold an identity that an app
  * chose, that one and the length decide.
  *
+ * @example
  * ```ts
  * const { backingFile } = await image.info()
- * if (!sameFile(backingFile, base.identity())) warn('The base has changed.')
+ * if (!sameFile(backingFile, 'base.qcow2#size=1048576&etag=5')) warn('The base has changed.')
  * ```
  */
 export function sameFile(one: string | undefined, other: string | undefined): boolean {

@@ -27,20 +27,23 @@ import type {
 const largestDisk = 2047 * 2 ** 30
 
 /**
- * Makes a disk for the emulator v86 out of an image. Pass it as `hda`, `hdb` or `cdrom`, and attach it to the machine:
+ * Makes a disk for the emulator v86 out of an image. Pass it as `hda`, `hdb` or `cdrom`, and attach it to the machine.
  *
+ * The disk serves the guest's requests in order, and flushes the image when the guest flushes its drive. The image stays the
+ * caller's: close it after the disk. Nothing else may write to the image meanwhile.
+ *
+ * @throws `Qcow2Error` `INVALID_ARGUMENT`; `DISK_TOO_LARGE` for a disk over 2047 GiB, which v86 can't address; `CLOSED`.
+ *
+ * @example
  * ```ts
+ * import { V86 } from 'v86'
+ *
  * const image = await Qcow2.open(opfs('disk.qcow2'), { writable: true })
  * const hda = v86Disk(image)
  * const emulator = new V86({ hda, bios, vga_bios, wasm_path, autostart: true })
  * await hda.attach(emulator)
  * await hda.savevm('before the upgrade')
  * ```
- *
- * The disk serves the guest's requests in order, and flushes the image when the guest flushes its drive. The image stays the
- * caller's: close it after the disk. Nothing else may write to the image meanwhile.
- *
- * @throws `Qcow2Error` `INVALID_ARGUMENT`; `DISK_TOO_LARGE` for a disk over 2047 GiB, which v86 can't address; `CLOSED`.
  */
 export function v86Disk(image: Qcow2, options: V86DiskOptions = {}): V86Disk {
   const { writeCache, onFault, onChange } = optionsIn(options)

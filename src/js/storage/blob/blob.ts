@@ -25,6 +25,11 @@ export interface BlobOptions {
  * If the file is changed, moved or removed meanwhile, reads fail with code `FILE_CHANGED`.
  *
  * @throws {@link Qcow2Error} `INVALID_ARGUMENT` if `file` is no `Blob`, or if `sync` is asked for outside of a worker.
+ *
+ * @example
+ * ```ts
+ * const image = await Qcow2.open(blob(file))
+ * ```
  */
 export function blob(file: Blob, options: BlobOptions & { readonly sync: true }): SyncStorage
 export function blob(file: Blob, options?: BlobOptions): AsyncStorage

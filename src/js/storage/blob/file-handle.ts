@@ -27,6 +27,12 @@ export interface FileHandleOptions {
  * overwritten.
  *
  * @throws {@link Qcow2Error} `INVALID_ARGUMENT` if `handle` is no handle of a file.
+ *
+ * @example
+ * ```ts
+ * // From showOpenFilePicker() or a dropped file.
+ * const image = await Qcow2.open(fileHandle(picked, { writable: true }), { writable: true })
+ * ```
  */
 export function fileHandle(handle: FileSystemFileHandle, options: FileHandleOptions = {}): WritableAsyncStorage {
   if (typeof handle?.getFile !== 'function') throw invalidArgument('fileHandle() takes the handle of a file.')

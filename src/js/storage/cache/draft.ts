@@ -41,6 +41,15 @@ export interface Draft {
  *
  * @param base what shows where nothing was written; it may be writable itself, and is never written.
  * @throws {@link Qcow2Error} `INVALID_ARGUMENT` if `base` is no storage.
+ *
+ * @example
+ * ```ts
+ * const edited = draft(memory(new Uint8Array(512)))
+ * const disk = await raw(edited)
+ * await disk.write(0, new TextEncoder().encode('boot'))
+ * await disk.close()
+ * const changed = await edited.blob() // The storage below is as it was.
+ * ```
  */
 export function draft(base: SyncStorage): WritableSyncStorage & Draft
 export function draft(base: AsyncStorage): WritableAsyncStorage & Draft

@@ -31,6 +31,14 @@ export interface PrefetchOptions {
  * A storage that remembers what is read of it, for {@link prefetched} to fetch before it is needed.
  *
  * @throws {@link Qcow2Error} `INVALID_ARGUMENT` if `storage` is none, or a synchronous one.
+ *
+ * @example
+ * ```ts
+ * const remote = recorded(http('https://example.org/disk.qcow2'))
+ * const image = await Qcow2.open(remote)
+ * await image.read(0, 4096) // What the app reads when it starts.
+ * const list = remote.list()
+ * ```
  */
 export function recorded(storage: AsyncStorage): Recorded {
   mustWait(storage)
@@ -65,6 +73,12 @@ export function recorded(storage: AsyncStorage): Recorded {
  * is skipped, and left to the requests that need it; after several in a row it waits until the reader asks for something.
  *
  * @throws {@link Qcow2Error} `INVALID_ARGUMENT` if the list is none, or `storage`, or if that is a synchronous one.
+ *
+ * @example
+ * ```ts
+ * const remote = http('https://example.org/disk.qcow2')
+ * const image = await Qcow2.open(prefetched(remote, list)) // `list` is of an earlier {@link recorded}.
+ * ```
  */
 export function prefetched(storage: AsyncStorage, list: PrefetchList, options: PrefetchOptions = {}): AsyncStorage {
   mustWait(storage)

@@ -24,6 +24,11 @@ const MiB = 1024 * KiB
  *
  * @param storage what is read; it must not change meanwhile, so the result can't be written. Opened and closed with it.
  * @throws {@link Qcow2Error} `INVALID_ARGUMENT` if `storage` is none, or an option is not a number of bytes.
+ *
+ * @example
+ * ```ts
+ * const image = await Qcow2.open(readAhead(blob(file, { readAhead: false }), { budget: 16 * 1024 ** 2 }))
+ * ```
  */
 export function readAhead(storage: SyncStorage, options?: ReadAheadOptions): SyncStorage
 export function readAhead(storage: AsyncStorage, options?: ReadAheadOptions): AsyncStorage

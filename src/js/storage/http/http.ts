@@ -104,7 +104,14 @@ export interface Http {
   forget(url?: string | URL): Promise<void>
 }
 
-/** Files on web servers; see {@link Http}. */
+/**
+ * Files on web servers; see {@link Http}.
+ *
+ * @example
+ * ```ts
+ * const image = await Qcow2.open(http('https://example.org/disk.qcow2', { persistentCache: 256 * 1024 ** 2 }))
+ * ```
+ */
 export const http: Http = /* @__PURE__ */ Object.assign(open, {
   kept: keptFiles,
   forget: (url?: string | URL) => forgetFiles(url === undefined ? undefined : addressOf(url)),

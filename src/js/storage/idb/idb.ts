@@ -34,7 +34,16 @@ export interface Idb {
   delete(name: string): Promise<void>
 }
 
-/** Files in IndexedDB; see {@link Idb}. */
+/**
+ * Files in IndexedDB; see {@link Idb}.
+ *
+ * @example
+ * ```ts
+ * const image = await Qcow2.create(idb('disk.qcow2'), { size: 1024 ** 3 })
+ * await image.close()
+ * console.log(await idb.list())
+ * ```
+ */
 export const idb: Idb = /* @__PURE__ */ Object.assign(
   (name: string, options: IdbOptions = {}): WritableAsyncStorage => {
     if (typeof name !== 'string' || name === '') throw invalidArgument('idb() takes the name of a file.')

@@ -15,6 +15,13 @@ export interface Memory extends WritableSyncStorage {
  * image is open over it.
  * @throws {@link Qcow2Error} `INVALID_ARGUMENT` if `bytes` is neither a `Uint8Array` nor an `ArrayBuffer`; writes throw
  * `QUOTA` where there is no more memory.
+ *
+ * @example
+ * ```ts
+ * const storage = memory()
+ * await (await Qcow2.create(storage, { size: 1024 ** 2 })).close()
+ * console.log(storage.bytes().length)
+ * ```
  */
 export function memory(bytes?: Uint8Array | ArrayBuffer): Memory {
   if (bytes !== undefined && !(bytes instanceof Uint8Array) && !(bytes instanceof ArrayBuffer)) {

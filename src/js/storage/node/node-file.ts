@@ -27,6 +27,12 @@ export interface NodeFileOptions {
  * @param path the file's path, or its `file:` URL.
  * @throws {@link Qcow2Error} `INVALID_ARGUMENT` if `path` is neither. That the file is missing, or may not be read or
  * written, shows when the image is opened: code `STORAGE` with Node's error as the `cause`.
+ *
+ * @example
+ * ```ts
+ * const image = await Qcow2.create(nodeFile('new.qcow2', { writable: true, create: true }), { size: 1024 ** 3 })
+ * await image.close()
+ * ```
  */
 export function nodeFile(path: string | URL, options: NodeFileOptions & { readonly sync: true }): WritableSyncStorage
 export function nodeFile(path: string | URL, options?: NodeFileOptions): WritableAsyncStorage

@@ -77,7 +77,15 @@ export interface Opfs {
   import(path: string, from: Blob | ReadableStream<Uint8Array>, options?: OpfsImportOptions): Promise<void>
 }
 
-/** Files of the origin-private file system; see {@link Opfs}. */
+/**
+ * Files of the origin-private file system; see {@link Opfs}.
+ *
+ * @example
+ * ```ts
+ * await opfs.import('disks/one.qcow2', file)
+ * const image = await Qcow2.open(opfs('disks/one.qcow2'), { writable: true })
+ * ```
+ */
 export const opfs: Opfs = /* @__PURE__ */ Object.assign(open, {
   list,
   file,
