@@ -2,6 +2,7 @@
 import { delimiter, dirname } from 'node:path'
 import { chromedriver, chromium, firefox as firefoxProgram, miniBrowser } from './browser.mjs'
 import { build } from './build.mjs'
+import { buildDocs } from './docs.mjs'
 import { inRoot, main, manifests, run, Stop, say, seconds, tool } from './lib.mjs'
 import { checkSize } from './modules.mjs'
 import { setup } from './setup.mjs'
@@ -46,7 +47,7 @@ const steps = {
     needs: ['packages', 'wasm', 'qemu', 'browser'],
     run: packed,
   },
-  docs: { title: 'the documentation of the Rust', needs: ['rust'], run: docs },
+  docs: { title: 'the documentation of the Rust, and the site', needs: ['rust', 'packages', 'wasm'], run: docs },
   fuzz: { title: 'a short run of every fuzz target', needs: ['rust'], run: fuzz },
 }
 
@@ -171,8 +172,10 @@ async function packed({ all }) {
   vitest('tests/package', { args, env: { CHROMIUM: chromium() } })
 }
 
-function docs() {
+async function docs() {
   cargo(['doc', '--quiet', '--no-deps', '--document-private-items'], { env: { RUSTDOCFLAGS: '-D warnings' } })
+  await build()
+  buildDocs()
 }
 
 function fuzz() {

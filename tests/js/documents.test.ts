@@ -63,3 +63,16 @@ it('every file that a document links to exists', () => {
   )
   expect(dead).toEqual([])
 })
+
+it.each([
+  ['src/js/base/errors.ts', 'Qcow2ErrorCode', (text: string) => text.split('## File systems')[0]],
+  ['src/js/files/errors.ts', 'FilesErrorCode', (text: string) => text.split('## File systems')[1]],
+] as const)('the guide of errors has every code of %s, and no other', (file, type, part) => {
+  const source = readFileSync(join(root, file), 'utf8')
+  const union = new RegExp(`export type ${type} =\\n((?:  \\| '\\w+'\\n)+)`).exec(source)?.[1] ?? ''
+  const codes = [...union.matchAll(/'(\w+)'/g)].map(([, code]) => code)
+  const guide = part(readFileSync(join(root, 'docs/guides/errors.md'), 'utf8')) ?? ''
+  const listed = [...guide.matchAll(/^\| `(\w+)` \|/gm)].map(([, code]) => code)
+  expect(codes.length).toBeGreaterThan(10)
+  expect(listed.toSorted()).toEqual(codes.toSorted())
+})

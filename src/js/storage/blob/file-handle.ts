@@ -31,7 +31,7 @@ export interface FileHandleOptions {
  * @example
  * ```ts
  * // From showOpenFilePicker() or a dropped file.
- * const image = await Qcow2.open(fileHandle(picked, { writable: true }), { writable: true })
+ * const image = await Qcow2.open(fileHandle(picked), { writable: true })
  * ```
  */
 export function fileHandle(handle: FileSystemFileHandle, options: FileHandleOptions = {}): WritableAsyncStorage {

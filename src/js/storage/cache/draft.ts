@@ -45,10 +45,10 @@ export interface Draft {
  * @example
  * ```ts
  * const edited = draft(memory(new Uint8Array(512)))
- * const disk = await raw(edited)
+ * const disk = await raw(edited, { writable: true })
  * await disk.write(0, new TextEncoder().encode('boot'))
  * await disk.close()
- * const changed = await edited.blob() // The storage below is as it was.
+ * await edited.stream().pipeTo(new WritableStream()) // The storage below is as it was.
  * ```
  */
 export function draft(base: SyncStorage): WritableSyncStorage & Draft

@@ -30,7 +30,7 @@ export interface NodeFileOptions {
  *
  * @example
  * ```ts
- * const image = await Qcow2.create(nodeFile('new.qcow2', { writable: true, create: true }), { size: 1024 ** 3 })
+ * const image = await Qcow2.create(nodeFile('new.qcow2', { create: true }), { size: 1024 ** 3 })
  * await image.close()
  * ```
  */
