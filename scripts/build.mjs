@@ -6,6 +6,7 @@ import { filesUnder, fingerprint, inRoot, main, say, tool } from './lib.mjs'
 import { buildModules, checkSize, files, shipped } from './modules.mjs'
 import { setup } from './setup.mjs'
 import { staged, stampOf } from './staged.mjs'
+import { weigh } from './weigh.mjs'
 
 const dist = inRoot('dist')
 
@@ -60,5 +61,6 @@ function copyModule({ folder, name }, stage, ...to) {
 await main(import.meta.url, async ([what]) => {
   await setup(['packages', 'wasm'])
   await build()
+  await weigh()
   if (what === 'size') await checkSize()
 })

@@ -7,6 +7,7 @@ import { inRoot, main, manifests, run, Stop, say, seconds, tool } from './lib.mj
 import { checkSize } from './modules.mjs'
 import { setup } from './setup.mjs'
 import { bareTarget, bindgen, hasTarget, toolchain, wasmCargo } from './wasm.mjs'
+import { weigh } from './weigh.mjs'
 
 /** Every step in its order: what it does, the groups that setup brings for it, and how it runs. */
 const steps = {
@@ -108,6 +109,7 @@ function wasm() {
 
 async function packageAndSize() {
   await build()
+  await weigh()
   await checkSize()
 }
 
