@@ -28,6 +28,7 @@ function fillHome(root: string): void {
   writeFileSync(join(root, 'hello.txt'), 'Hello, world\n')
   writeFileSync(join(root, 'big.bin'), big)
   writeFileSync(join(root, 'dot.png'), png)
+  writeFileSync(join(root, 'docs', 'paper.pdf'), '%PDF-1.4\n1 0 obj<</Type/Catalog/Pages 2 0 R>>endobj\n')
   writeFileSync(join(root, 'file 10.txt'), 'ten')
   writeFileSync(join(root, 'file 9.txt'), 'nine, which is longer')
   symlinkSync('docs', join(root, 'link to docs'))
@@ -284,4 +285,15 @@ test('a disk without files opens on its overview, and does not load the module t
   expect(lab.requests.filter((url) => url.includes('qcow2_web_files'))).toEqual([])
   await page.getByRole('tab', { name: 'Files' }).click()
   await page.getByText('No file system that this page knows was found here.').waitFor()
+})
+
+test('a PDF document opens in a tab of its own', async () => {
+  const page = await browse('&path=/docs/paper.pdf')
+  await page.getByText('This is a PDF document.').waitFor()
+  expect(await violations(page)).toEqual([])
+  const [tab] = await Promise.all([
+    page.waitForEvent('popup'),
+    page.getByRole('button', { name: 'Open in a new tab' }).click(),
+  ])
+  await eventually(() => tab.url()).toMatch(/^blob:/)
 })

@@ -5,7 +5,7 @@ import type { Locator, Page } from 'playwright-core'
 import { afterAll, beforeEach, expect, test } from 'vitest'
 import { check, contents, convert, create, difference, disk, file, json, qemuIo } from '../js/helpers/qemu.js'
 import { type Chromium, startChromium } from './drivers/chromium.js'
-import { chooseFile, download, eventually, shownBytes, usePageLab } from './page-lab'
+import { chooseDownload, chooseFile, download, eventually, shownBytes, usePageLab } from './page-lab'
 import { bytesAt, exported, leave, stored, type, unlock } from './page-steps'
 
 const lab = usePageLab()
@@ -66,7 +66,7 @@ async function beginLong(tab: Page): Promise<Locator> {
   await inPlace(tab)
   await type(tab, 2 * MIB, 'abba')
   tab.on('download', () => lab.complaints.push('What was given up was downloaded.'))
-  await button(tab, 'Download').click()
+  await chooseDownload(tab)
   const progress = tab.getByRole('status').filter({ hasText: /Saving… \D*[1-9]/ })
   await progress.waitFor()
   return progress
@@ -132,7 +132,9 @@ test('of an image over another one its own file is downloaded', async () => {
 
 test('nothing is changed while it is copied; given up, the image is edited further', async () => {
   const progress = await beginLong(page)
-  for (const name of ['Download', 'Save', 'Lock', 'Undo']) expect(await button(page, name).isDisabled()).toBe(true)
+  for (const name of ['More ways to keep it', 'Save', 'Lock', 'Undo']) {
+    expect(await button(page, name).isDisabled()).toBe(true)
+  }
   const before = await shownBytes(page)
   await page.locator('.hex-rows').focus()
   await page.keyboard.type('ab')

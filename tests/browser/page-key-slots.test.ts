@@ -14,8 +14,8 @@ async function unlocked(path: string): Promise<Page> {
   await chooseFile(page, 'A qcow2 image', path)
   await page.getByLabel('Passphrase').fill(passphrase)
   await page.getByLabel('Passphrase').press('Enter')
-  await page.getByText('Unlock the image to add, change or erase passphrases.').waitFor()
-  await panel(page).getByRole('button', { name: 'Unlock' }).click()
+  await page.getByText('Edit the image to add, change or erase passphrases.').waitFor()
+  await panel(page).getByRole('button', { name: 'Edit the image' }).click()
   await page.getByText('Editing', { exact: true }).waitFor()
   return page
 }
@@ -85,7 +85,7 @@ test('in an image that the browser keeps they are changed in its own file, which
   const question = page.getByRole('dialog', { name: 'This image is encrypted' }).getByLabel('Passphrase')
   await question.fill('third')
   await question.press('Enter')
-  await page.getByText('Unlock the image to add, change or erase passphrases.').waitFor()
+  await page.getByText('Edit the image to add, change or erase passphrases.').waitFor()
   expect(await active(page)).toEqual(left)
 
   await leave(page)

@@ -78,13 +78,16 @@ export async function chooseFile(page: Page, label: string, path: string): Promi
 
 /** Saves the image that the page shows as a download, at `path`. */
 export async function download(page: Page, path: string): Promise<string> {
-  const [given] = await Promise.all([
-    page.waitForEvent('download'),
-    page.getByRole('button', { name: 'Download' }).click(),
-  ])
+  const [given] = await Promise.all([page.waitForEvent('download'), chooseDownload(page)])
   await given.saveAs(path)
   await page.getByText('goes to your downloads').waitFor()
   return path
+}
+
+/** Saves the image that the page shows as a download, by the menu of the button that saves. */
+export async function chooseDownload(page: Page): Promise<void> {
+  await page.getByRole('button', { name: 'More ways to keep it' }).click()
+  await page.getByRole('menuitem', { name: 'Download' }).click()
 }
 
 /** What the summary says of a field: its text, or the exact number of bytes where it is a size. */

@@ -49,9 +49,9 @@ test.each([
   expect(await page.locator('pre').innerText()).toContain(`qemu-img convert -f ${format} -O qcow2 other.${format}`)
 })
 
-test('of a compressed download it says that it must be unpacked', async () => {
-  execFileSync('gzip', ['-kf', create('packed.qcow2', '1M')])
-  const page = await refused(file('packed.qcow2.gz'))
+test('of a compressed download that the page cannot decompress it says that it must be unpacked', async () => {
+  execFileSync('bzip2', ['-kf', create('compressed.qcow2', '1M')])
+  const page = await refused(file('compressed.qcow2.bz2'))
   expect(await page.locator('.problem').innerText()).toContain('Unpack it first')
 })
 
@@ -126,6 +126,7 @@ test('a cut-off image is converted only when the person takes what is missing fo
   expect(await convert.isDisabled()).toBe(true)
   await dialog.getByLabel(/Take the .* that are missing for zeros/).check()
   await dialog.getByLabel(/raw/).check()
+  await dialog.getByLabel('Saved').selectOption('In this browser')
   await convert.click()
   await dialog.getByText('Kept in this browser as short.raw').waitFor()
   const [given] = await Promise.all([
@@ -144,6 +145,7 @@ test('a disk with a cluster that cannot be read converts once the person goes on
   await page.getByRole('button', { name: 'Convert…' }).click()
   const dialog = page.getByRole('dialog', { name: 'Convert the disk' })
   await dialog.getByLabel(/raw/).check()
+  await dialog.getByLabel('Saved').selectOption('In this browser')
   await dialog.getByRole('button', { name: 'Convert', exact: true }).click()
   await dialog.getByText(/Converting failed/).waitFor()
   await dialog.getByLabel('Go on past what cannot be read').check()

@@ -37,6 +37,7 @@ test('a raw disk opens on its files, and converts to an image of the same disk',
   await page.getByRole('button', { name: 'Files of partition 2' }).click()
   await row(page, 'STICK.TXT').or(row(page, 'stick.txt')).waitFor()
   await page.getByRole('button', { name: 'Convert…' }).click()
+  await page.getByLabel('Saved').selectOption('In this browser')
   await page.getByRole('dialog').getByRole('button', { name: 'Convert' }).click()
   await page.getByText(/Kept in this browser as disk\.qcow2/).waitFor()
   const [given] = await Promise.all([

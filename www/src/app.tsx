@@ -2,11 +2,15 @@ import { useEffect, useState } from 'preact/hooks'
 import { LeaveDialog } from './edit/leave'
 import { workerFailure } from './engine/client'
 import { FileQuestionDialog } from './file-question'
+import { HashDialog } from './hashes/dialog'
 import { MissingPassphraseDialog } from './missing-passphrase'
 import { Problem } from './problem/problem'
 import { RawViewer } from './raw-viewer'
+import { FoundDialog } from './start/found'
 import { Start } from './start/start'
 import { enterFiles, enterUrl } from './state/enter'
+import { enterFolder, foundImages } from './state/folder'
+import { hashChoices } from './state/hashes'
 import { type Question, question, stage, toStart } from './state/stage'
 import { Viewer } from './viewer'
 
@@ -24,7 +28,7 @@ export function App() {
       {now.kind === 'viewer' ? (
         <Viewer key={now.visit} image={now.image} />
       ) : now.kind === 'refused' ? (
-        <Problem refused={now.refused} retry={now.retry} openRaw={now.openRaw} />
+        <Problem refused={now.refused} source={now.source} retry={now.retry} openRaw={now.openRaw} />
       ) : now.kind === 'raw' ? (
         <RawViewer key={now.visit} raw={now.raw} />
       ) : (
@@ -32,6 +36,8 @@ export function App() {
       )}
       {question.value && <QuestionDialog {...question.value} />}
       <LeaveDialog />
+      {foundImages.value && <FoundDialog {...foundImages.value} />}
+      {hashChoices.value && <HashDialog choices={hashChoices.value} />}
       {dragging && <div class="drop-target">Drop the image to open it</div>}
     </>
   )
@@ -70,6 +76,11 @@ function useDrop(): boolean {
       const files = [...(event.dataTransfer?.files ?? [])]
       const [file] = files
       const asked = question.peek()
+      const folder = folderIn(event.dataTransfer)
+      if (folder && !asked) {
+        void enterFolder(folder)
+        return
+      }
       if (!file) {
         const address = addressOf(event.dataTransfer?.getData('text/uri-list'))
         if (address && !asked) void enterUrl(address)
@@ -81,6 +92,13 @@ function useDrop(): boolean {
     return () => controller.abort()
   }, [])
   return dragging
+}
+
+/** The folder that is dropped, if it is one alone. */
+function folderIn(transfer: DataTransfer | null): FileSystemDirectoryEntry | null {
+  const [item, ...others] = [...(transfer?.items ?? [])].filter(({ kind }) => kind === 'file')
+  const entry = others.length === 0 ? item?.webkitGetAsEntry() : null
+  return entry?.isDirectory ? (entry as FileSystemDirectoryEntry) : null
 }
 
 /** A pasted address opens, as do pasted files; not while something is typed or asked. */

@@ -14,9 +14,15 @@ const KEYS: [string[], string][] = [
   [['Ctrl', 'Home'], 'The first byte'],
   [['Ctrl', 'End'], 'The last byte'],
   [['g'], 'Go to an offset'],
-  [['0', '…', 'F'], 'Bytes, unlocked: type over the selected byte'],
-  [['F2'], 'Bytes, unlocked: type text, or digits again'],
-  [['Ctrl', 'Z'], 'Bytes, unlocked: undo'],
+  [['Shift', '→'], 'Bytes: select a range'],
+  [['Ctrl', 'A'], 'Bytes: select all'],
+  [['Ctrl', 'C'], 'Bytes: copy what is selected'],
+  [['Ctrl', 'F'], 'Bytes: search'],
+  [['F3'], 'Bytes: the next match, with Shift the one before'],
+  [['0', '…', 'F'], 'Bytes, edited: type over the selected byte'],
+  [['F2'], 'Bytes, edited: type text, or digits again'],
+  [['Ctrl', 'Z'], 'Bytes, edited: undo'],
+  [['Ctrl', 'Y'], 'Bytes, edited: redo'],
 ]
 
 export function KeyboardHelp({ onClose }: { onClose(): void }) {

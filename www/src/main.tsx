@@ -1,6 +1,7 @@
 import { effect } from '@preact/signals'
 import { render } from 'preact'
 import { App } from './app'
+import { checkByItself } from './state/check'
 import { enterAddressed } from './state/enter'
 import { beInstallable } from './state/installed'
 import { guardPage } from './state/leave'
@@ -8,6 +9,7 @@ import { followAddress, route } from './state/route'
 import { followSnapshot, opened, shown } from './state/stage'
 import { followDisk } from './state/survey'
 import { apply } from './state/theme'
+import { followUsage } from './state/usage'
 import './style/tokens.css'
 import './style/base.css'
 import './style/controls.css'
@@ -25,6 +27,8 @@ beInstallable()
 followAddress()
 guardPage()
 followDisk()
+followUsage()
+checkByItself()
 effect(() => {
   if (opened.value) void followSnapshot(route.value.snapshot)
 })

@@ -13,6 +13,7 @@ import { MapPanel } from './map/panel'
 import { Overview } from './overview/overview'
 import { SnapshotList } from './snapshots/list'
 import { busy } from './state/busy'
+import { checkMark } from './state/check'
 import { asksToConvert, askToConvert } from './state/convert'
 import { go, PANELS, type Panel, route } from './state/route'
 import { disk, diskProblem, opening, origin } from './state/stage'
@@ -85,6 +86,7 @@ export function Viewer({ image }: { image: OpenedImage }) {
             name,
             label: LABELS[name],
             ...(name === 'snapshots' && { count: image.snapshots.length }),
+            ...(name === 'check' && { mark: checkMark.value }),
           }))}
           selected={panel}
           onSelect={(next) => go({ panel: next }, 'push')}

@@ -10,7 +10,7 @@ import { formatOffset } from '../values/offset'
 import { formatCount, formatShare } from '../values/size'
 import { PlanDialog } from './plan'
 
-/** Finds out whether the image is sound, and mends it. */
+/** Checks the image, and repairs it. */
 export function CheckPanel({ repairable, before }: { repairable: boolean; before?: () => void }) {
   const running = isRunning(checking.value)
   const now = checked.value
@@ -25,7 +25,7 @@ export function CheckPanel({ repairable, before }: { repairable: boolean; before
           disabled={busy.value}
           onClick={() => void startCheck()}
         >
-          {now ? 'Check again' : 'Check the image'}
+          Check the image
         </button>
       </div>
       <WorkShown work={checking.value} />
@@ -61,7 +61,7 @@ function Found({ now, repairable, onGo }: { now: Checked; repairable: boolean; o
 function Verdict({ report }: { report: CheckReport }) {
   switch (report.verdict) {
     case 'clean':
-      return <Notice tone="info">No errors were found: the image is sound.</Notice>
+      return <Notice tone="good">No errors were found: the image is sound.</Notice>
     case 'leaks':
       return (
         <Notice tone="warn">

@@ -1,11 +1,12 @@
 import { useEffect, useRef } from 'preact/hooks'
 import type { OpenedImage } from '../engine/protocol'
 import { busy } from '../state/busy'
-import { canUndo, undo, unsaved } from '../state/edit'
+import { canRedo, canUndo, redo, undo, unsaved } from '../state/edit'
 import { go } from '../state/route'
 import { destination, download, save, saveHere, saving } from '../state/save'
 import { lock, unlock } from '../state/unlock'
 import { Icon } from '../ui/icon'
+import { MenuButton, type MenuItem } from '../ui/menu'
 
 /** Begins to change the image; then says so, undoes, saves and ends it. */
 export function Lock({ image }: { image: OpenedImage }) {
@@ -25,8 +26,7 @@ export function Lock({ image }: { image: OpenedImage }) {
     )
   }
   const inPlace = image.editing === 'place'
-  const onUndo = () => {
-    const at = undo()
+  const show = (at: bigint | null) => {
     if (at !== null) go({ panel: 'hex', of: 'disk', at })
   }
   return (
@@ -41,11 +41,21 @@ export function Lock({ image }: { image: OpenedImage }) {
         aria-label="Undo"
         title="Undo what was typed (Ctrl+Z)"
         disabled={!canUndo.value || saving.value !== null}
-        onClick={onUndo}
+        onClick={() => show(undo())}
       >
         <Icon name="undo" />
       </button>
-      {inPlace ? <SaveInPlace /> : <Saves />}
+      <button
+        type="button"
+        class="button quiet square"
+        aria-label="Redo"
+        title="Type again what was undone (Ctrl+Shift+Z)"
+        disabled={!canRedo.value || saving.value !== null}
+        onClick={() => show(redo())}
+      >
+        <Icon name="redo" />
+      </button>
+      <Save inPlace={inPlace} />
       <button
         type="button"
         class="button quiet square"
@@ -75,56 +85,34 @@ const IN_PLACE = 'What you change goes into the stored file; Save makes it last,
 const IN_MEMORY = 'What you change is in memory. The file stays as it is until you save.'
 const LOCK = 'Lock: make the image read-only again'
 
-/** An image that is changed in place is in its file already: what is left is to make that last, and to take a copy. */
-function SaveInPlace() {
+/** Saves where the image belongs; a menu has the other ways. */
+function Save({ inPlace }: { inPlace: boolean }) {
+  const to = inPlace ? 'origin' : destination()
+  const keep: MenuItem = {
+    label: 'Keep in this browser',
+    title: 'Find it on the start page',
+    onSelect: () => void saveHere(),
+  }
+  const load: MenuItem = { label: inPlace ? 'Download a copy' : 'Download', onSelect: () => void download() }
+  const others = [...(to === 'download' ? [] : [load]), ...(to === 'origin' ? [] : [keep])]
   return (
-    <>
-      <SaveButton label="Save" />
-      <DownloadButton title="Saves the image, and downloads a copy of it" />
-    </>
-  )
-}
-
-/** Where an image that is changed in memory can go. */
-function Saves() {
-  const to = destination()
-  return (
-    <>
-      {to !== 'download' && <SaveButton label={to === 'origin' ? 'Save' : 'Save as…'} />}
-      <DownloadButton primary={to === 'download'} />
-      {to !== 'origin' && (
-        <button
-          type="button"
-          class="button"
-          disabled={busy.value}
-          title="The browser keeps it; find it on the start page"
-          onClick={() => void saveHere()}
-        >
-          Keep here
-        </button>
-      )}
-    </>
-  )
-}
-
-function DownloadButton({ primary = false, title }: { primary?: boolean; title?: string }) {
-  return (
-    <button
-      type="button"
-      class={primary ? 'button primary' : 'button'}
-      disabled={busy.value}
-      title={title}
-      onClick={() => void download()}
-    >
-      <Icon name="download" /> Download
-    </button>
-  )
-}
-
-function SaveButton({ label }: { label: string }) {
-  return (
-    <button type="button" class="button primary" disabled={busy.value || !unsaved.value} onClick={() => void save()}>
-      <Icon name="save" /> {label}
-    </button>
+    <div class="joined" role="group" aria-label="Save">
+      <button
+        type="button"
+        class="button primary"
+        disabled={busy.value || (to !== 'download' && !unsaved.value)}
+        onClick={() => void (to === 'download' ? download() : save())}
+      >
+        <Icon name={to === 'download' ? 'download' : 'save'} />
+        {to === 'origin' ? 'Save' : to === 'choice' ? 'Save as…' : 'Download'}
+      </button>
+      <MenuButton
+        class="primary square"
+        label="More ways to keep it"
+        title="More ways to keep it"
+        disabled={busy.value}
+        items={others}
+      />
+    </div>
   )
 }

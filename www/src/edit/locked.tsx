@@ -13,7 +13,7 @@ export function Locked({ image, children }: { image: OpenedImage; children: Comp
   if (image.notEditable !== null) return null
   const open = (
     <button type="button" class="button small" disabled={busy.value} onClick={() => void unlock()}>
-      <Icon name="unlock" /> Unlock
+      <Icon name="edit" /> Edit the image
     </button>
   )
   return (

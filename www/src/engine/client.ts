@@ -6,16 +6,24 @@ import { type CheckReport, type DiffExtent, Qcow2Error, type RepairReport } from
 import type { FilePath, FileStat, VolumeUsage } from 'qcow2-web/files'
 import { allow, isElsewhere, network } from '../network/page'
 import type { PartitionTable } from '../partitions'
+import type { Needle } from '../search/needle'
 import type {
   Ask,
   ByteSource,
+  ChangesSummary,
   Conversion,
+  ConversionTarget,
   Disk,
   Engine,
   Explained,
   Extracted,
+  Found,
+  Hashable,
+  Hashes,
+  HashName,
   KeySlotChange,
   NewImage,
+  OnChanges,
   OnEntries,
   OpenedImage,
   OpenHow,
@@ -95,6 +103,17 @@ export const engine = {
       return remote.download(task, url, proxy(onProgress))
     }),
 
+  decompress: (
+    source: Source,
+    path: string,
+    onProgress: (progress: Progress) => void,
+    signal?: AbortSignal,
+  ): Promise<void> =>
+    run(signal, async (task) => {
+      await permit(source)
+      await remote.decompress(task, source, path, proxy(onProgress))
+    }),
+
   topOf: (files: File[]): Promise<number> => run(undefined, (task) => remote.topOf(task, files)),
 
   open: (source: Source, how: OpenHow, ask: Ask, signal?: AbortSignal): Promise<OpenOutcome> =>
@@ -150,8 +169,22 @@ export const engine = {
     signal?: AbortSignal,
   ): Promise<OpenedImage> => carryOut(signal, (task) => remote.changeKeySlots(task, change, proxy(onProgress))),
 
-  diff: (snapshot: string, onProgress: (progress: Progress) => void, signal?: AbortSignal): Promise<DiffExtent[]> =>
-    run(signal, (task) => remote.diff(task, snapshot, proxy(onProgress)) as Promise<DiffExtent[]>),
+  diff: (
+    from: string,
+    to: string | null,
+    onProgress: (progress: Progress) => void,
+    signal?: AbortSignal,
+  ): Promise<DiffExtent[]> =>
+    run(signal, (task) => remote.diff(task, from, to, proxy(onProgress)) as Promise<DiffExtent[]>),
+
+  fileChanges: (
+    from: string,
+    to: string | null,
+    onChanges: OnChanges,
+    onProgress: (progress: Progress) => void,
+    signal?: AbortSignal,
+  ): Promise<ChangesSummary> =>
+    run(signal, (task) => remote.fileChanges(task, from, to, proxy(onChanges), proxy(onProgress))),
 
   check: (onProgress: (progress: Progress) => void, signal?: AbortSignal): Promise<CheckReport> =>
     run(signal, (task) => remote.check(task, proxy(onProgress)) as Promise<CheckReport>),
@@ -173,11 +206,14 @@ export const engine = {
 
   convert: (
     snapshot: string | null,
-    path: string,
+    target: ConversionTarget,
     how: Conversion,
     onProgress: (progress: Progress) => void,
     signal?: AbortSignal,
-  ): Promise<number> => run(signal, (task) => remote.convert(task, snapshot, path, how, proxy(onProgress))),
+  ): Promise<number> => run(signal, (task) => remote.convert(task, snapshot, target, how, proxy(onProgress))),
+
+  measure: (snapshot: string | null, how: Conversion, signal?: AbortSignal): Promise<number> =>
+    run(signal, (task) => remote.measure(task, snapshot, how)),
 
   openDisk: (snapshot: string | null): Promise<Disk> => run(undefined, (task) => remote.openDisk(task, snapshot)),
 
@@ -229,6 +265,22 @@ export const engine = {
 
   read: (source: ByteSource, offset: bigint, length: number, signal?: AbortSignal): Promise<Uint8Array> =>
     run(signal, (task) => remote.read(task, source, offset, length)),
+
+  find: (
+    source: ByteSource,
+    needle: Needle,
+    from: bigint,
+    backwards: boolean,
+    onProgress: (progress: Progress) => void,
+    signal?: AbortSignal,
+  ): Promise<Found> => run(signal, (task) => remote.find(task, source, needle, from, backwards, proxy(onProgress))),
+
+  hash: (
+    hashed: Hashable,
+    names: HashName[],
+    onProgress: (progress: Progress) => void,
+    signal?: AbortSignal,
+  ): Promise<Hashes> => run(signal, (task) => remote.hash(task, hashed, names, proxy(onProgress))),
 
   survey: (request: SurveyRequest, onPart: (part: Survey) => void, signal?: AbortSignal): Promise<Survey> =>
     run(signal, (task) => remote.survey(task, request, proxy(onPart))),

@@ -3,8 +3,9 @@
 import { type Disk as AnyDisk, type DiffExtent, type Extent, type ImageDisk, Qcow2 } from 'qcow2-web'
 import { type PartitionTable, readPartitions } from '../partitions'
 import { Buckets } from './buckets'
+import { fileChanges } from './changes'
 import { DiskFiles } from './files'
-import type { Disk, Explained, Progress, Survey, SurveyRequest } from './protocol'
+import type { ChangesSummary, Disk, Explained, OnChanges, Progress, Survey, SurveyRequest } from './protocol'
 import { seldom, TELL_EVERY } from './seldom'
 
 export class Disks {
@@ -95,12 +96,30 @@ export class Disks {
     return buckets.survey()
   }
 
-  /** What may differ between a snapshot and the disk as it is now. */
-  async diff(snapshot: string, signal: AbortSignal, onProgress: (progress: Progress) => void): Promise<DiffExtent[]> {
+  /** What may differ between a snapshot and another one, or the disk as it is now. */
+  async diff(
+    from: string,
+    to: string | null,
+    signal: AbortSignal,
+    onProgress: (progress: Progress) => void,
+  ): Promise<DiffExtent[]> {
     const extents: DiffExtent[] = []
     const options = { signal, onProgress: seldom(onProgress) }
-    for await (const extent of this.active.diff(snapshot, null, options)) extents.push(extent)
+    for await (const extent of this.active.diff(from, to, options)) extents.push(extent)
     return extents
+  }
+
+  /** Which files differ between a snapshot and another one, or the disk as it is now. */
+  async fileChanges(
+    from: string,
+    to: string | null,
+    signal: AbortSignal,
+    onChanges: OnChanges,
+    onProgress: (progress: Progress) => void,
+  ): Promise<ChangesSummary> {
+    const extents = await this.diff(from, to, signal, () => {})
+    const [before, after] = await Promise.all([this.files(from), this.files(to)])
+    return fileChanges(before, after, extents, { signal, onChanges, onProgress: seldom(onProgress) })
   }
 
   async closeSnapshot(id: string): Promise<void> {

@@ -26,6 +26,12 @@ export type FileKind =
   | 'html'
   | 'lfs-pointer'
 
+/** How a file is compressed that this page can decompress. */
+export type Compression = Extract<FileKind, 'gzip' | 'xz' | 'zstd'>
+
+export const isCompression = (kind: FileKind | null): kind is Compression =>
+  kind === 'gzip' || kind === 'xz' || kind === 'zstd'
+
 const HEAD = 1024
 const FOOTER = 512
 

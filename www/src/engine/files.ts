@@ -29,6 +29,11 @@ export class DiskFiles {
     return { volumes: volumes.map((volume) => ({ ...volume }) as VolumeInfo), problems }
   }
 
+  /** All volumes. */
+  async all(signal: AbortSignal): Promise<readonly Volume[]> {
+    return (await this.scanned(signal)).volumes
+  }
+
   async volume(id: string): Promise<Volume> {
     const volume = (await this.scanned()).volumes.find((candidate) => candidate.id === id)
     if (!volume) throw new Error(`The disk has no volume ${id}.`)

@@ -15,6 +15,7 @@ import type {
 } from 'qcow2-web'
 import type { FileEntry, FilePath, FileStat, VolumeInfo, VolumeUsage } from 'qcow2-web/files'
 import type { PartitionTable } from '../partitions'
+import type { Needle } from '../search/needle'
 import type { FileKind } from './file-kind'
 import type { Source } from './source'
 
@@ -80,8 +81,14 @@ export type KeySlotChange =
   | { kind: 'add' | 'change'; known: string; passphrase: string }
   | { kind: 'erase'; slot: number }
 
-/** What a disk is converted to. */
-export type Conversion = Pick<ConvertOptions, 'format' | 'compressed' | 'compression' | 'acceptMissing' | 'salvage'>
+/** What a disk, or a part of it, is converted to. */
+export type Conversion = Pick<
+  ConvertOptions,
+  'format' | 'compressed' | 'compression' | 'acceptMissing' | 'salvage' | 'range'
+>
+
+/** Where a converted file goes: to the browser's storage, or to a file that the person chose. */
+export type ConversionTarget = { path: string } | { handle: FileSystemFileHandle }
 
 /** How far something long has come. */
 export interface Progress {
@@ -218,6 +225,26 @@ export interface Explained {
 /** Where bytes come from: a decoded disk, or one of the files as it is. */
 export type ByteSource = { of: 'disk'; snapshot: string | null } | { of: 'file'; key: string }
 
+/** What a search of bytes found. */
+export interface Found {
+  match: { offset: bigint; length: number } | null
+  /** True if it went on from the other end. */
+  wrapped: boolean
+  /** How many bytes could not be read, and were not searched. */
+  unreadable: number
+}
+
+export const HASH_NAMES = ['SHA-256', 'SHA-1', 'MD5', 'CRC32'] as const
+export type HashName = (typeof HASH_NAMES)[number]
+
+/** In hexadecimal. */
+export type Hashes = Partial<Record<HashName, string>>
+
+/** What is hashed: a range of bytes, or a file of a volume. */
+export type Hashable =
+  | { of: 'bytes'; source: ByteSource; start: bigint; end: bigint }
+  | { of: 'file'; at: VolumeAt; path: FilePath }
+
 /** How a file is opened. */
 export interface OpenHow {
   /** The bytes of any file as a disk. */
@@ -243,6 +270,39 @@ export interface VolumeAt {
 /** Takes entries as they are found. The next ones are sent when it has taken these. */
 export type OnEntries = (entries: FileEntry[]) => void | Promise<void>
 
+/** What is known of a file at one time. */
+export interface FileState {
+  size: number
+  modified: number | undefined
+}
+
+/** A file that differs between two states of a disk. */
+export interface FileChange {
+  kind: 'added' | 'changed' | 'removed' | 'moved'
+  /** Of one that is changed: whether its bytes differ, or only its times, owner or permissions. */
+  what: 'content' | 'metadata'
+  volume: string
+  path: FilePath
+  /** The path before, of one that was moved. */
+  from?: FilePath
+  isDirectory: boolean
+  inode: string | undefined
+  before?: FileState
+  after?: FileState
+}
+
+export interface ChangesSummary {
+  /** How many entries of directories were compared. */
+  compared: number
+  /** How many directories could not be read. */
+  unreadable: number
+  /** What cannot be said by files, as sentences. */
+  notes: string[]
+}
+
+/** Takes changes as they are found. */
+export type OnChanges = (changes: FileChange[]) => void | Promise<void>
+
 /** A file or an archive that was made of a volume. */
 export interface Extracted {
   blob: Blob
@@ -256,6 +316,8 @@ export interface Engine {
   useNetwork(port: MessagePort): void
   /** Fetches a whole file from a server that sends no parts of it. The browser keeps it until the page is closed. */
   download(task: number, url: string, onProgress: (progress: Progress) => void): Promise<Blob>
+  /** Decompresses a file into one of the browser's storage at `path`. There is none if it fails. */
+  decompress(task: number, source: Source, path: string, onProgress: (progress: Progress) => void): Promise<void>
   /** Which of several files is the image that the others belong to. */
   topOf(task: number, files: File[]): Promise<number>
   /** Opens an image; with `asRaw` the bytes of any file as a disk. A raw disk that is known by what is on it needs no `asRaw`. */
@@ -293,8 +355,16 @@ export interface Engine {
   saved(source: Source): Promise<OpenedImage>
   changeSnapshots(task: number, change: SnapshotChange, onProgress: (progress: Progress) => void): Promise<OpenedImage>
   changeKeySlots(task: number, change: KeySlotChange, onProgress: (progress: Progress) => void): Promise<OpenedImage>
-  /** What may differ between a snapshot and the disk as it is now. */
-  diff(task: number, snapshot: string, onProgress: (progress: Progress) => void): Promise<DiffExtent[]>
+  /** What may differ between a snapshot and another one, or the disk as it is now. */
+  diff(task: number, from: string, to: string | null, onProgress: (progress: Progress) => void): Promise<DiffExtent[]>
+  /** Which files differ between them. The progress counts entries of directories; its total is not known. */
+  fileChanges(
+    task: number,
+    from: string,
+    to: string | null,
+    onChanges: OnChanges,
+    onProgress: (progress: Progress) => void,
+  ): Promise<ChangesSummary>
   /** Checks the image as it is now, with its changes; also one that can't be opened. */
   check(task: number, onProgress: (progress: Progress) => void): Promise<CheckReport>
   /** Repairs the image, with its changes; also one that can't be opened. What is open of it is closed before. */
@@ -305,16 +375,18 @@ export interface Engine {
     onProgress: (progress: Progress) => void,
   ): Promise<{ report: RepairReport; image: OpenedImage | null }>
   /**
-   * Makes a file in the browser's storage at `path` that shows a disk. There is none if it fails. Returns how many bytes could not
-   * be read, and are zeros in it.
+   * Makes a file that shows a disk. If it fails, there is none in the browser's storage, and one that the person chose is empty.
+   * Returns how many bytes could not be read, and are zeros in it.
    */
   convert(
     task: number,
     snapshot: string | null,
-    path: string,
+    target: ConversionTarget,
     how: Conversion,
     onProgress: (progress: Progress) => void,
   ): Promise<number>
+  /** The length of the file that a conversion makes, if it is not compressed. Compressed it is shorter. */
+  measure(task: number, snapshot: string | null, how: Conversion): Promise<number>
   openDisk(task: number, snapshot: string | null): Promise<Disk>
   partitions(task: number, snapshot: string | null): Promise<PartitionTable>
   volumes(task: number, snapshot: string | null): Promise<VolumeList>
@@ -332,6 +404,16 @@ export interface Engine {
   zipFiles(task: number, at: VolumeAt, paths: FilePath[], onProgress: (progress: Progress) => void): Promise<Extracted>
   explain(task: number, snapshot: string | null, start: number, end: number): Promise<Explained>
   read(task: number, source: ByteSource, offset: bigint, length: number): Promise<Uint8Array>
+  /** Searches bytes from an offset on, and then from the other end on. */
+  find(
+    task: number,
+    source: ByteSource,
+    needle: Needle,
+    from: bigint,
+    backwards: boolean,
+    onProgress: (progress: Progress) => void,
+  ): Promise<Found>
+  hash(task: number, hashed: Hashable, names: HashName[], onProgress: (progress: Progress) => void): Promise<Hashes>
   survey(task: number, request: SurveyRequest, onPart: (part: Survey) => void): Promise<Survey>
   cancel(task: number): void
   close(): Promise<void>

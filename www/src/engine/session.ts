@@ -9,6 +9,7 @@ import {
   type ImageInfo,
   inspect,
   isQcow2Error,
+  measure,
   opfs,
   Qcow2,
   type RepairReport,
@@ -16,13 +17,18 @@ import {
 } from 'qcow2-web'
 import { Disks } from './disks'
 import { type FileKind, fileKindOf } from './file-kind'
+import { hashesOf } from './hash'
 import { keptBlob } from './kept-blob'
 import { openWithFiles } from './opening'
 import type {
   Ask,
   ByteSource,
   Conversion,
+  ConversionTarget,
   Failure,
+  Hashable,
+  Hashes,
+  HashName,
   KeySlotChange,
   NewImage,
   OpenedImage,
@@ -33,6 +39,7 @@ import type {
   SnapshotChange,
 } from './protocol'
 import { looksLikeDisk, rawDisk } from './raw'
+import { chunksOf, diskBytes, fileBytes, type ReadableBytes } from './readable-bytes'
 import { seldom } from './seldom'
 import { pathOf, readFrom, type Source, sizeOf, sourceFile } from './source'
 import { Supplies } from './supplies'
@@ -235,22 +242,33 @@ export class Session {
     }
   }
 
-  /** Makes a file in the browser's storage that shows a disk. There is none if that fails. Returns how much could not be read. */
+  /** Makes a file that shows a disk. If that fails there is none, or it is empty. Returns how much could not be read. */
   async convert(
     snapshot: string | null,
-    path: string,
+    target: ConversionTarget,
     how: Conversion,
     signal: AbortSignal,
     onProgress: (progress: Progress) => void,
   ): Promise<number> {
     const disk = await this.disks.disk(snapshot)
+    const options = { ...how, signal, onProgress: seldom(onProgress) }
+    // A file that was chosen may exist: the browser has asked whether it is to be replaced.
+    if ('handle' in target) {
+      return (await convert(disk, target.handle, { ...options, overwrite: true })).unreadableBytes
+    }
     try {
-      const options = { ...how, signal, onProgress: seldom(onProgress) }
-      return (await convert(disk, opfs(path, { create: true }), options)).unreadableBytes
+      return (await convert(disk, opfs(target.path, { create: true }), options)).unreadableBytes
     } catch (error) {
-      await opfs.delete(path).catch(() => {})
+      await opfs.delete(target.path).catch(() => {})
       throw error
     }
+  }
+
+  /** The length of the file that a conversion makes, if it is not compressed. */
+  async measure(snapshot: string | null, { format, range }: Conversion, signal: AbortSignal): Promise<number> {
+    const disk = await this.disks.disk(snapshot)
+    const part = range ? disk.slice(range.offset ?? 0, range.length) : disk
+    return (await measure(part, { format, signal })).required
   }
 
   /** The image with its changes in memory, as a file, over which it goes on. What fails leaves all as it is. */
@@ -298,6 +316,33 @@ export class Session {
     const file = this.supplies.file(source.key)
     if (!file) throw new Error('This file is no longer open.')
     return readFrom(file, Number(offset), length, signal)
+  }
+
+  /** The bytes of a disk, or of a file as it is stored. */
+  async bytes(source: ByteSource): Promise<ReadableBytes> {
+    if (source.of === 'disk') return diskBytes(await this.disks.disk(source.snapshot))
+    const file = this.supplies.file(source.key)
+    if (!file) throw new Error('This file is no longer open.')
+    return fileBytes(file)
+  }
+
+  /** Hashes a range of bytes, or a file of a volume. */
+  async hash(
+    hashed: Hashable,
+    names: readonly HashName[],
+    signal: AbortSignal,
+    onProgress: (progress: Progress) => void,
+  ): Promise<Hashes> {
+    const options = { signal, onProgress: seldom(onProgress) }
+    if (hashed.of === 'bytes') {
+      const bytes = await this.bytes(hashed.source)
+      const total = Number(hashed.end - hashed.start)
+      return hashesOf(chunksOf(bytes, hashed, signal), names, { ...options, total })
+    }
+    const volume = await (await this.disks.files(hashed.at.snapshot)).volume(hashed.at.volume)
+    const { size } = await volume.stat(hashed.path, { signal })
+    const stream = await volume.readable(hashed.path, { signal })
+    return hashesOf(stream as unknown as AsyncIterable<Uint8Array>, names, { ...options, total: size })
   }
 
   /** Closes what is open; what was changed in place is made durable. */

@@ -2,12 +2,15 @@
 
 import { expose, transfer } from 'comlink'
 import { init, opfs, overlay, type StorageUser } from 'qcow2-web'
+import { decompressed } from './decompress'
+import { fileKindOf, isCompression } from './file-kind'
 import type { DiskFiles } from './files'
+import { find } from './find'
 import { messageOf } from './message'
 import type { Engine, Survey, VolumeAt } from './protocol'
 import { seldom } from './seldom'
 import { Session } from './session'
-import { download, remote, useNetwork } from './source'
+import { download, remote, sourceFile, useNetwork } from './source'
 import { topOf } from './top'
 
 const tasks = new Map<number, AbortController>()
@@ -60,6 +63,14 @@ const engine: Engine = {
   useNetwork,
 
   download: (task, url, onProgress) => cancellable(task, (signal) => download(url, signal, seldom(onProgress))),
+
+  decompress: (task, source, path, onProgress) =>
+    cancellable(task, async (signal) => {
+      const file = await sourceFile(source)
+      const kind = await fileKindOf(file, signal)
+      if (!isCompression(kind)) throw new Error('it is not compressed in a way that this page knows.')
+      await opfs.import(path, await decompressed(file, kind, signal, seldom(onProgress)), { signal })
+    }),
 
   topOf: (_task, files) => topOf(files),
 
@@ -141,8 +152,11 @@ const engine: Engine = {
       return now.describe()
     }),
 
-  diff: (task, snapshot, onProgress) =>
-    cancellable(task, (signal) => opened().disks.diff(snapshot, signal, onProgress)),
+  diff: (task, from, to, onProgress) =>
+    cancellable(task, (signal) => opened().disks.diff(from, to, signal, onProgress)),
+
+  fileChanges: (task, from, to, onChanges, onProgress) =>
+    cancellable(task, (signal) => opened().disks.fileChanges(from, to, signal, onChanges, onProgress)),
 
   check: (task, onProgress) => cancellable(task, (signal) => opened().check(signal, onProgress)),
 
@@ -170,8 +184,10 @@ const engine: Engine = {
     return now.describe()
   },
 
-  convert: (task, snapshot, path, how, onProgress) =>
-    cancellable(task, (signal) => opened().convert(snapshot, path, how, signal, onProgress)),
+  convert: (task, snapshot, target, how, onProgress) =>
+    cancellable(task, (signal) => opened().convert(snapshot, target, how, signal, onProgress)),
+
+  measure: (task, snapshot, how) => cancellable(task, (signal) => opened().measure(snapshot, how, signal)),
 
   openDisk: (_task, snapshot) => opened().disks.openDisk(snapshot),
   partitions: (task, snapshot) => cancellable(task, (signal) => opened().disks.partitions(snapshot, signal)),
@@ -211,6 +227,14 @@ const engine: Engine = {
       const bytes = await opened().read(source, offset, length, signal)
       return transfer(bytes, [bytes.buffer])
     }),
+
+  find: (task, source, needle, from, backwards, onProgress) =>
+    cancellable(task, async (signal) =>
+      find(await opened().bytes(source), needle, from, { backwards, signal, onProgress: seldom(onProgress) }),
+    ),
+
+  hash: (task, hashed, names, onProgress) =>
+    cancellable(task, (signal) => opened().hash(hashed, names, signal, onProgress)),
 
   survey: (task, request, onPart) =>
     cancellable(task, async (signal) =>

@@ -8,6 +8,7 @@ import { formatSize } from '../values/size'
 import { decoded, ENCODINGS, encodingOf } from './encoding'
 import { hexDump } from './hex-dump'
 import { imageType } from './image-type'
+import { isPdf, Pdf } from './pdf'
 import { Picture } from './picture'
 
 /** How much of a file is read to show it. */
@@ -17,7 +18,7 @@ const DUMPED = 16 * 1024
 /** How long a file stays selected before it is read, in milliseconds: the selection may only pass over it. */
 const WAIT = 120
 
-const VIEWS = { text: 'Text', image: 'Image', hex: 'Bytes' } as const
+const VIEWS = { pdf: 'Document', text: 'Text', image: 'Image', hex: 'Bytes' } as const
 type View = keyof typeof VIEWS
 
 interface Loaded {
@@ -25,6 +26,7 @@ interface Loaded {
   /** The size of the file, also where a link leads to it. */
   size: number
   image: string | null
+  isPdf: boolean
   /** `null` where it is no text. */
   encoding: string | null
 }
@@ -53,8 +55,9 @@ export function Content({ at, entry }: { at: VolumeAt; entry: FileEntry }) {
   if (loaded === 'directory') return <p class="soft">It leads to a folder.</p>
   if (loaded.size === 0) return <p class="soft">The file is empty.</p>
 
-  const views: View[] = [...(loaded.image ? (['image'] as const) : []), 'text', 'hex']
-  const view = chosen ?? (loaded.image ? 'image' : loaded.encoding ? 'text' : 'hex')
+  const special: View[] = loaded.isPdf ? ['pdf'] : loaded.image ? ['image'] : []
+  const views: View[] = [...special, 'text', 'hex']
+  const view = chosen ?? special[0] ?? (loaded.encoding ? 'text' : 'hex')
   const shownEncoding = encoding ?? loaded.encoding ?? 'windows-1252'
   return (
     <div class="content">
@@ -88,6 +91,7 @@ export function Content({ at, entry }: { at: VolumeAt; entry: FileEntry }) {
         )}
       </div>
       {view === 'image' && loaded.image && <Picture at={at} entry={entry} type={loaded.image} size={loaded.size} />}
+      {view === 'pdf' && <Pdf at={at} entry={entry} />}
       {view === 'text' && <Text name={entry.name} text={decoded(loaded.bytes, shownEncoding)} />}
       {view === 'hex' && <Dump name={entry.name} bytes={loaded.bytes.subarray(0, DUMPED)} />}
       <Part view={view} size={loaded.size} />
@@ -100,7 +104,7 @@ async function load(at: VolumeAt, { kind, path, size }: FileEntry, signal: Abort
   if (stat.kind === 'directory') return 'directory'
   const bytes = await engine.readFile(at, path, 0, READ, signal)
   const encoding = await encodingOf(bytes, bytes.length === stat.size)
-  return { bytes, size: stat.size, image: imageType(bytes), encoding }
+  return { bytes, size: stat.size, image: imageType(bytes), isPdf: isPdf(bytes), encoding }
 }
 
 function Text({ name, text }: { name: string; text: string }) {

@@ -4,6 +4,7 @@ import type { FileEntry } from 'qcow2-web/files'
 import { engine } from '../engine/client'
 import { messageOf } from '../engine/message'
 import type { VolumeAt } from '../engine/protocol'
+import { askToHash } from '../state/hashes'
 import { Size } from '../ui/size'
 import { Content } from './content'
 import { kindWords, modeWords, shortDate } from './words'
@@ -57,6 +58,15 @@ export function Preview({ focus, at, entry, onOpen, onReveal }: Props) {
           {kind === 'directory' && (
             <button type="button" class="button small" onClick={onOpen}>
               Open
+            </button>
+          )}
+          {kind === 'file' && !problem && (
+            <button
+              type="button"
+              class="button small"
+              onClick={() => askToHash([{ label: name, size, hashed: { of: 'file', at, path: entry.path } }])}
+            >
+              Hashes…
             </button>
           )}
           {onReveal && (

@@ -2,6 +2,7 @@ import { useEffect, useState } from 'preact/hooks'
 import { engine } from '../engine/client'
 import { messageOf } from '../engine/message'
 import type { Disk, VolumeList } from '../engine/protocol'
+import { noteUsage } from '../state/usage'
 
 interface Volumes {
   /** `null` until the disk has been looked at. */
@@ -15,7 +16,12 @@ export function useVolumes(disk: Disk): Volumes {
   useEffect(() => {
     const controller = new AbortController()
     engine.volumes(disk.snapshot, controller.signal).then(
-      (list) => setFound({ list, problem: null }),
+      (list) => {
+        setFound({ list, problem: null })
+        for (const { id, used, free } of list.volumes) {
+          if (used !== undefined && free !== undefined) noteUsage(disk.snapshot, id, { used, free })
+        }
+      },
       (error) => controller.signal.aborted || setFound({ list: null, problem: messageOf(error) }),
     )
     return () => controller.abort()

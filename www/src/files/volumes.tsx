@@ -2,6 +2,7 @@ import { useEffect, useState } from 'preact/hooks'
 import type { VolumeInfo, VolumeUsage } from 'qcow2-web/files'
 import { engine } from '../engine/client'
 import type { Disk } from '../engine/protocol'
+import { noteUsage } from '../state/usage'
 import { Icon } from '../ui/icon'
 import { formatSize } from '../values/size'
 import { volumeName, whyNoFiles } from './words'
@@ -78,7 +79,10 @@ function useUsage(volume: VolumeInfo, isShown: boolean, disk: Disk): VolumeUsage
     if (!counts) return
     const controller = new AbortController()
     engine.usage({ snapshot: disk.snapshot, volume: id }, controller.signal).then(
-      (usage) => setCounted(usage ?? null),
+      (usage) => {
+        setCounted(usage ?? null)
+        if (usage) noteUsage(disk.snapshot, id, usage)
+      },
       // Its files may be readable all the same, or fail with the reason.
       () => {},
     )

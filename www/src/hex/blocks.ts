@@ -12,6 +12,17 @@ export interface Block {
   bytes: Uint8Array
   /** What can't be read of it, and why, by sector. */
   bad: Map<number, string>
+  /** Grows when its bytes are changed. */
+  version: number
+}
+
+/** A byte, the reason why it can't be read, or `null` until it has arrived. */
+export type Byte = number | string | null
+
+/** The byte of a block at `within`. */
+export function byteIn(block: Block | null, within: number): Byte {
+  if (!block) return null
+  return (block.bad.size > 0 && block.bad.get(Math.floor(within / SECTOR))) || (block.bytes[within] ?? null)
 }
 
 /** The bytes of one source, as far as they have been looked at. */
@@ -46,12 +57,8 @@ export class Blocks {
     return null
   }
 
-  /** The byte at `offset`: a number, a reason why it can't be read, or `null` while nobody knows. */
-  byte(offset: bigint): number | string | null {
-    const block = this.at(offset)
-    if (!block) return null
-    const within = Number(offset % BigInt(BLOCK))
-    return block.bad.get(Math.floor(within / SECTOR)) ?? block.bytes[within] ?? null
+  byte(offset: bigint): Byte {
+    return byteIn(this.at(offset), Number(offset % BigInt(BLOCK)))
   }
 
   /** Shows another byte at `offset`, if it is there. */
@@ -59,6 +66,7 @@ export class Blocks {
     const block = this.blocks.get(offset / BigInt(BLOCK))
     if (block === undefined || block === 'loading') return
     block.bytes[Number(offset % BigInt(BLOCK))] = byte
+    block.version += 1
     this.arrived.value++
   }
 
@@ -84,7 +92,7 @@ export class Blocks {
 
   private async readWhole(start: bigint, length: number): Promise<Block> {
     try {
-      return { bytes: await engine.read(this.source, start, length, this.closing.signal), bad: new Map() }
+      return { bytes: await engine.read(this.source, start, length, this.closing.signal), bad: new Map(), version: 0 }
     } catch (error) {
       if (this.closing.signal.aborted || length <= SECTOR) return unreadable(length, messageOf(error))
       return this.readSectors(start, length)
@@ -93,7 +101,7 @@ export class Blocks {
 
   /** One bad cluster must not hide its neighbours: tries sector by sector. */
   private async readSectors(start: bigint, length: number): Promise<Block> {
-    const block: Block = { bytes: new Uint8Array(length), bad: new Map() }
+    const block: Block = { bytes: new Uint8Array(length), bad: new Map(), version: 0 }
     for (let at = 0; at < length && !this.closing.signal.aborted; at += SECTOR) {
       try {
         const count = Math.min(SECTOR, length - at)
@@ -107,5 +115,5 @@ export class Blocks {
 }
 
 function unreadable(length: number, reason: string): Block {
-  return { bytes: new Uint8Array(length), bad: new Map([[0, reason]]) }
+  return { bytes: new Uint8Array(length), bad: new Map([[0, reason]]), version: 0 }
 }

@@ -1,12 +1,20 @@
-import { useLayoutEffect, useMemo, useRef } from 'preact/hooks'
+import { useEffect, useLayoutEffect, useMemo, useRef } from 'preact/hooks'
 import type { ByteSource, Disk, HeldFile, OpenedImage } from '../engine/protocol'
+import { SearchBar } from '../search/bar'
+import { copy, copyOutcome } from '../state/copy'
 import { editable, shownBlocks } from '../state/edit'
+import type { HashChoice } from '../state/hashes'
 import { go, route } from '../state/route'
 import { saving } from '../state/save'
+import { searches, searchOn } from '../state/search'
+import { extendTo, selectBetween, selection } from '../state/selection'
+import { partitionTable } from '../state/survey'
 import { GoTo } from '../ui/goto'
+import { Icon } from '../ui/icon'
 import { clampOffset } from '../values/offset'
 import { Blocks } from './blocks'
 import { Inspector } from './inspector'
+import { SelectionBar } from './selection-bar'
 import { SourceChoice } from './source'
 import { HexView } from './view'
 
@@ -41,8 +49,15 @@ export function Bytes({ files, disk, file, generation }: Props) {
   }, [blocks])
 
   const view = useRef<HTMLDivElement>(null)
-  const at = clampOffset(route.value.at, size)
-  const move = (to: bigint) => go({ at: clampOffset(to, size) })
+  useSearchKeys(source)
+  const clamp = (to: bigint) => clampOffset(to, size)
+  const at = clamp(route.value.at)
+  const { start, end } = selection.value
+  const selected = { start: clamp(start), end: clamp(end - 1n) + 1n }
+  useEffect(() => {
+    copyOutcome.value = null
+  }, [selected.start, selected.end, key])
+  const move = (to: bigint) => go({ at: clamp(to) })
 
   return (
     <div class="hex">
@@ -50,24 +65,81 @@ export function Bytes({ files, disk, file, generation }: Props) {
         <div class="toolbar">
           <SourceChoice files={files} disk={disk} shown={shown} />
           <span class="spacer" />
+          <button
+            type="button"
+            class="button"
+            aria-pressed={searches.value}
+            title="Search the bytes (Ctrl+F)"
+            onClick={() => {
+              searches.value = !searches.value
+            }}
+          >
+            <Icon name="search" /> Search
+          </button>
           <GoTo end={BigInt(size)} onGo={move} view={view} />
         </div>
+        {searches.value && <SearchBar key={key} source={source} view={view} />}
         {size === 0 ? (
           <p class="empty">There are no bytes here.</p>
         ) : (
-          <HexView
-            key={key}
-            focus={view}
-            blocks={blocks}
-            size={size}
-            at={at}
-            selected={() => clampOffset(route.peek().at, size)}
-            onMove={move}
-            edit={!shown && editable.value && saving.value === null}
-          />
+          <>
+            <HexView
+              key={key}
+              focus={view}
+              blocks={blocks}
+              size={size}
+              at={at}
+              selection={selected}
+              selected={() => clamp(route.peek().at)}
+              onMove={move}
+              onExtend={(to) => extendTo(clamp(to))}
+              onSelectAll={() => selectBetween(BigInt(size) - 1n, 0n)}
+              onCopy={(column) => void copy(source, selected, column)}
+              edit={!shown && editable.value && saving.value === null}
+            />
+            <SelectionBar source={source} selection={selected} hashable={hashable(source, shown, size)} />
+          </>
         )}
       </div>
       <Inspector blocks={blocks} size={size} at={at} disk={shown ? null : disk} files={files} />
     </div>
   )
+}
+
+/** What can be hashed besides the selection: all bytes, and the partitions of a disk. */
+function hashable(source: ByteSource, file: HeldFile | undefined, size: number): HashChoice[] {
+  const whole: HashChoice = {
+    label: file ? `The file ${file.name}` : 'The disk',
+    size,
+    hashed: { of: 'bytes', source, start: 0n, end: BigInt(size) },
+  }
+  const partitions = file ? [] : (partitionTable.value?.partitions ?? [])
+  const parts = partitions.filter(({ kind, start, length }) => kind !== 'extended' && start + length <= size)
+  return [
+    whole,
+    ...parts.map(({ number, start, length }) => ({
+      label: `Partition ${number}`,
+      size: length,
+      hashed: { of: 'bytes', source, start: BigInt(start), end: BigInt(start) + BigInt(length) } as const,
+    })),
+  ]
+}
+
+/** Ctrl+F opens the search; F3 goes to the next match, with Shift to the one before. */
+function useSearchKeys(source: ByteSource): void {
+  const now = useRef(source)
+  now.current = source
+  useEffect(() => {
+    const onKeyDown = (event: KeyboardEvent) => {
+      if (document.querySelector('dialog[open]')) return
+      const opens = event.key.toLowerCase() === 'f' && (event.ctrlKey || event.metaKey) && !event.altKey
+      if (opens) searches.value = true
+      else if (event.key === 'F3') void searchOn(now.current, event.shiftKey)
+      else return
+      event.preventDefault()
+      if (opens) document.querySelector<HTMLInputElement>('.byte-search input')?.select()
+    }
+    window.addEventListener('keydown', onKeyDown)
+    return () => window.removeEventListener('keydown', onKeyDown)
+  }, [])
 }

@@ -1,6 +1,6 @@
 import { useSignal } from '@preact/signals'
 import { useState } from 'preact/hooks'
-import { undo, writeByte } from '../state/edit'
+import { redo, undo, writeByte } from '../state/edit'
 
 /** What typing changes: two hexadecimal digits make a byte; or each letter is one. */
 export type Column = 'hex' | 'text'
@@ -40,8 +40,10 @@ export function useTyping({ edit, size, at: selected, onMove }: Options): Typing
     const at = selected()
     const digit = digitAt(at)
     if (event.ctrlKey || event.metaKey) {
-      if (event.key.toLowerCase() !== 'z' || event.shiftKey) return false
-      const where = undo()
+      const key = event.key.toLowerCase()
+      const again = key === 'y' || (key === 'z' && event.shiftKey)
+      if (key !== 'z' && !again) return false
+      const where = again ? redo() : undo()
       if (where !== null) onMove(where)
       return true
     }

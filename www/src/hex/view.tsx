@@ -1,15 +1,17 @@
-import type { RefObject } from 'preact'
+import type { RefObject, VNode } from 'preact'
 import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks'
 import { changed } from '../state/edit'
+import type { ByteRange } from '../state/selection'
 import { Scrollbar } from '../ui/scrollbar'
 import { useSize } from '../ui/use-size'
 import { formatOffset } from '../values/offset'
-import type { Blocks } from './blocks'
+import { BLOCK, type Blocks } from './blocks'
 import { printable } from './decode'
-import { Row } from './row'
-import { useTyping } from './typing'
+import { usePointer } from './pointer'
+import { Row, type RowLook, sameLook } from './row'
+import { ROW_HEIGHT } from './rows'
+import { type Column, useTyping } from './typing'
 
-const ROW_HEIGHT = 22
 const SCROLLBAR = 14
 
 /** How many bytes a row has, and whether there is little room around them. */
@@ -32,15 +34,21 @@ interface Props {
   blocks: Blocks
   size: number
   at: bigint
-  /** The same, now: keys may come faster than the view is drawn. */
+  selection: ByteRange
+  /** The byte at which the page is, now: keys may come faster than the view is drawn. */
   selected(): bigint
   onMove(to: bigint): void
+  /** Selects from where the selection began to a byte. */
+  onExtend(to: bigint): void
+  onSelectAll(): void
+  onCopy(column: Column): void
   /** Whether typing changes the bytes. */
   edit: boolean
 }
 
 /** The rows that fit, and no others: a disk of exabytes has no more elements than one of kilobytes. */
-export function HexView({ focus, blocks, size, at, selected, onMove, edit }: Props) {
+export function HexView(props: Props) {
+  const { focus, blocks, size, at, selection, selected, onMove, onExtend, edit } = props
   void blocks.arrived.value
   const [box, room] = useSize<HTMLDivElement>()
   const digits = BigInt(size).toString(16).length
@@ -54,6 +62,7 @@ export function HexView({ focus, blocks, size, at, selected, onMove, edit }: Pro
   const last = total > BigInt(rows) ? total - BigInt(rows) : 0n
   const [wantedTop, setTop] = useState(0n)
   const top = wantedTop > last ? last : wantedTop < 0n ? 0n : wantedTop
+  const scrollBy = (moved: number) => setTop((before) => clamp(before + BigInt(moved), last))
 
   // The selected byte stays in view, whatever moved it; scrolling alone may leave it behind. Before the view is painted,
   // for keys may come at once, and mean nothing to a byte that wasn't asked for.
@@ -77,7 +86,7 @@ export function HexView({ focus, blocks, size, at, selected, onMove, edit }: Pro
       rest += event.deltaMode === WheelEvent.DOM_DELTA_LINE ? event.deltaY * ROW_HEIGHT : event.deltaY
       const moved = Math.trunc(rest / ROW_HEIGHT)
       rest -= moved * ROW_HEIGHT
-      if (moved) setTop((before) => clamp(before + BigInt(moved), last))
+      if (moved) scrollBy(moved)
     }
     const element = box.current
     element?.addEventListener('wheel', onWheel, { passive: false })
@@ -85,6 +94,7 @@ export function HexView({ focus, blocks, size, at, selected, onMove, edit }: Pro
   }, [last])
 
   const typing = useTyping({ edit, size, at: selected, onMove })
+  const pointer = usePointer({ focus, columns, size, selected, scrollBy, into: typing.into, onMove, onExtend })
 
   const onKeyDown = (event: KeyboardEvent) => {
     if (typing.onKeyDown(event)) {
@@ -92,6 +102,15 @@ export function HexView({ focus, blocks, size, at, selected, onMove, edit }: Pro
       // The same keys are shortcuts elsewhere.
       event.stopPropagation()
       return
+    }
+    if ((event.ctrlKey || event.metaKey) && !event.altKey && !event.shiftKey) {
+      const key = event.key.toLowerCase()
+      if (key === 'a' || key === 'c') {
+        event.preventDefault()
+        if (key === 'a') props.onSelectAll()
+        else props.onCopy(typing.column)
+        return
+      }
     }
     const at = selected()
     const end = BigInt(size) - 1n
@@ -110,33 +129,35 @@ export function HexView({ focus, blocks, size, at, selected, onMove, edit }: Pro
     const to = event.altKey || event.metaKey ? undefined : moves[event.key]
     if (to === undefined) return
     event.preventDefault()
-    onMove(to)
+    if (event.shiftKey) onExtend(to)
+    else onMove(to)
   }
 
-  const onPointerDown = (event: PointerEvent) => {
-    const cell = event.target instanceof Element ? event.target.closest<HTMLElement>('[data-at]') : null
-    if (!cell?.dataset.at) return
-    typing.into(cell.closest('.hex-text') ? 'text' : 'hex')
-    onMove(BigInt(cell.dataset.at))
-  }
-
-  const lines = []
-  for (let row = top; row < top + BigInt(rows) && row < total; row++) {
+  const look = (row: bigint): RowLook => {
     const start = row * perRow
-    lines.push(
-      <Row
-        key={String(row)}
-        start={start}
-        columns={columns}
-        digits={digits}
-        selected={at}
-        size={size}
-        blocks={blocks}
-        changed={changed.value}
-        typing={typing}
-      />,
-    )
+    const rest = BigInt(size) - start
+    const count = rest < perRow ? Number(rest) : columns
+    const columnOf = (offset: bigint) =>
+      offset <= start ? 0 : offset - start >= perRow ? columns : Number(offset - start)
+    const block = blocks.at(start)
+    const cursor = at >= start && at < start + perRow ? Number(at - start) : -1
+    return {
+      start,
+      count,
+      columns,
+      digits,
+      block,
+      within: Number(start % BigInt(BLOCK)),
+      version: block?.version ?? 0,
+      from: columnOf(selection.start),
+      to: columnOf(selection.end),
+      cursor,
+      digit: cursor < 0 ? null : typing.digit(at),
+      changed: changed.value,
+    }
   }
+  const shown = Array.from({ length: room.height > 0 ? rows : 0 }, (_, index) => top + BigInt(index))
+  const lines = useUnchanged(shown.filter((row) => row < total).map(look))
   return (
     <div class="hex-box" ref={box}>
       <div
@@ -146,14 +167,15 @@ export function HexView({ focus, blocks, size, at, selected, onMove, edit }: Pro
         role="grid"
         aria-label={edit ? 'Bytes, to be changed by typing' : 'Bytes'}
         aria-readonly={!edit}
+        aria-multiselectable
         data-column={edit ? typing.column : undefined}
         aria-rowcount={-1}
         aria-activedescendant={`byte-${at}`}
         tabIndex={0}
         onKeyDown={onKeyDown}
-        onPointerDown={onPointerDown}
+        {...pointer}
       >
-        {room.height > 0 && lines}
+        {lines}
       </div>
       <Scrollbar
         controls="hex-rows"
@@ -168,6 +190,19 @@ export function HexView({ focus, blocks, size, at, selected, onMove, edit }: Pro
       </p>
     </div>
   )
+}
+
+/** The rows. One that looks as it did before is the same node as before, which Preact does not compare again. */
+function useUnchanged(looks: readonly RowLook[]): VNode[] {
+  const before = useRef(new Map<bigint, { look: RowLook; line: VNode }>())
+  const now: typeof before.current = new Map()
+  for (const look of looks) {
+    const known = before.current.get(look.start)
+    const line = known && sameLook(known.look, look) ? known.line : <Row key={String(look.start)} {...look} />
+    now.set(look.start, { look, line })
+  }
+  before.current = now
+  return [...now.values()].map(({ line }) => line)
 }
 
 /** The width of a character in the font of an element. Fonts differ, and so does what a person has set. */

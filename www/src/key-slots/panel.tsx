@@ -41,7 +41,7 @@ export function KeySlots({ image, luks }: { image: OpenedImage; luks: LuksInfo }
           </>
         )}
       </div>
-      {!image.editing && <Locked image={image}>Unlock the image to add, change or erase passphrases.</Locked>}
+      {!image.editing && <Locked image={image}>Edit the image to add, change or erase passphrases.</Locked>}
       {!asked && <WorkShown work={keySlotWork.value} />}
       <div class="wide-table">
         <table class="list">

@@ -13,6 +13,8 @@ export interface Advice {
   mayBeRaw?: boolean
   /** The address of a file that can be had only as a whole. */
   download?: string
+  /** This page can decompress it. */
+  decompress?: boolean
 }
 
 /** What to do about a file that was refused. */

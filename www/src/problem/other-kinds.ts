@@ -1,6 +1,6 @@
 /** What to do about files that are no qcow2 images. */
 
-import type { FileKind } from '../engine/file-kind'
+import { type FileKind, isCompression } from '../engine/file-kind'
 import type { Advice } from './advice'
 import { fileArgument } from './shell-word'
 
@@ -47,6 +47,16 @@ export function notQcow2(kind: FileKind | null, name: string, size: number): Adv
     }
   }
   const [packed, unpack] = (kind && PACKED[kind]) ?? []
+  if (packed && isCompression(kind)) {
+    return {
+      title: `This file is ${packed}`,
+      steps: [
+        'This page can decompress it. The browser keeps what is in it, and opens that. Or decompress it yourself:',
+      ],
+      command: `${unpack} ${fileArgument(name)}`,
+      decompress: true,
+    }
+  }
   if (packed) {
     return {
       title: `This is no image: it is ${packed}`,

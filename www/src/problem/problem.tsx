@@ -1,8 +1,9 @@
 import { useEffect } from 'preact/hooks'
 import { CheckPanel } from '../check/panel'
 import type { HeldFile } from '../engine/protocol'
+import type { Source } from '../engine/source'
 import { Bytes } from '../hex/panel'
-import { downloadAndOpen, downloading, forgetDownload } from '../state/download'
+import { decompressAndOpen, downloadAndOpen, downloading, forgetDownload } from '../state/download'
 import { leave } from '../state/enter'
 import { go } from '../state/route'
 import { opening, type Refused } from '../state/stage'
@@ -22,8 +23,16 @@ interface Finding {
   offset?: number | undefined
 }
 
+interface Props {
+  refused: Refused
+  /** Where the file is. */
+  source: Source
+  retry(): void
+  openRaw(): void
+}
+
 /** A file that can't be opened as an image: what is wrong, where, and what to do. */
-export function Problem({ refused, retry, openRaw }: { refused: Refused; retry(): void; openRaw(): void }) {
+export function Problem({ refused, source, retry, openRaw }: Props) {
   const { name, size, failure, inspection } = refused
   const advice = adviceFor(refused)
   useEffect(() => forgetDownload, [refused])
@@ -58,6 +67,11 @@ export function Problem({ refused, retry, openRaw }: { refused: Refused; retry()
             {advice.download && !isRunning(downloading.value) && (
               <button type="button" class="button primary" onClick={() => void downloadAndOpen(advice.download ?? '')}>
                 <Icon name="download" /> Download it here
+              </button>
+            )}
+            {advice.decompress && !isRunning(downloading.value) && (
+              <button type="button" class="button primary" onClick={() => void decompressAndOpen(source)}>
+                Decompress it here
               </button>
             )}
             <button type="button" class="button" onClick={retry}>

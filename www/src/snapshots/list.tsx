@@ -23,7 +23,7 @@ export function SnapshotList({ image }: { image: OpenedImage }) {
       {image.editing ? (
         <TakeForm onTake={(name) => void takeSnapshot(name)} />
       ) : (
-        <Locked image={image}>Unlock the image to take a snapshot, or to go back to one.</Locked>
+        <Locked image={image}>Edit the image to take a snapshot, or to go back to one.</Locked>
       )}
       <WorkShown work={snapshotWork.value} />
       {image.snapshots.length === 0 ? (
@@ -61,7 +61,7 @@ export function SnapshotList({ image }: { image: OpenedImage }) {
           {more}
         </div>
       )}
-      <ComparisonCard />
+      <ComparisonCard snapshots={image.snapshots} />
       {asked && <ActionDialog action={asked} onClose={() => setAsked(null)} />}
     </div>
   )

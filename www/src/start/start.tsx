@@ -26,7 +26,7 @@ export function Start({ notice }: { notice: StartNotice | null }) {
         <h1>Look inside a qcow2 disk image, and change it</h1>
         <p class="lead">
           Drop one anywhere on this page to see the files on it, its partitions and snapshots, where each cluster is
-          stored, and every byte of the disk. Unlock it to edit.
+          stored, and every byte of the disk. To change it, choose Edit.
         </p>
         {opening.value ? (
           <OpeningNow opening={opening.value} />

@@ -1,11 +1,12 @@
 /** The check of the image: what it found, and what a repair did. */
 
-import { signal } from '@preact/signals'
+import { computed, effect, signal } from '@preact/signals'
 import type { CheckReport, RepairReport } from 'qcow2-web'
 import { engine } from '../engine/client'
 import { forgetSteps, noteChange } from './edit'
-import { opened, showAgain } from './stage'
-import { forgetWork, type Work, work } from './work'
+import { opened, origin, showAgain } from './stage'
+import { overview } from './survey'
+import { forgetWork, isRunning, type Work, work } from './work'
 
 export type Repair = 'leaks' | 'all'
 
@@ -25,6 +26,43 @@ export const checked = signal<Checked | null>(null)
 
 /** The repair that the person is asked about. */
 export const asked = signal<{ repair: Repair; report: CheckReport } | null>(null)
+
+/** What the tab shows of the last check. */
+export const checkMark = computed(() => {
+  const report = checked.value?.report
+  if (!report || report.verdict === 'leaks') return undefined
+  return report.verdict === 'clean'
+    ? ({ tone: 'good', words: ', no errors were found' } as const)
+    : ({ tone: 'bad', words: ', errors were found' } as const)
+})
+
+/** Larger files are checked only when that is asked for. */
+const LARGEST = 256 * 2 ** 20
+
+/**
+ * Checks each small file of this device once it is shown and its tables have been read. Nothing waits for that, and it ends where
+ * the image is opened in another way.
+ */
+export function checkByItself(): void {
+  const isRead = computed(() => overview.value?.state === 'done')
+  effect(() => {
+    const image = opened.value
+    const source = origin.value?.source
+    if (!image || !source || 'url' in source || image.editing || image.info.fileSize > LARGEST || !isRead.value) return
+    if (checked.peek() || isRunning(checking.peek())) return
+    const controller = new AbortController()
+    engine
+      .check(() => {}, controller.signal)
+      .then(
+        (report) => {
+          if (opened.peek() === image && !checked.peek()) checked.value = { report, repaired: null, kept: true }
+        },
+        // The person can check it, and is told then why that fails.
+        () => {},
+      )
+    return () => controller.abort()
+  })
+}
 
 /** Checks the image as it is now, with its changes. */
 export const startCheck = (): Promise<boolean> =>

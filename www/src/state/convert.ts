@@ -1,9 +1,10 @@
-/** Making another image, or a raw file, of the disk that is shown. */
+/** Making other images, or raw files, of the disk that is shown. */
 
 import { signal } from '@preact/signals'
 import { engine } from '../engine/client'
-import type { Conversion } from '../engine/protocol'
-import { formatSize } from '../values/size'
+import type { Conversion, ConversionTarget } from '../engine/protocol'
+import { formatCount, formatSize } from '../values/size'
+import type { Picker } from './save'
 import { disk, shown } from './stage'
 import { freeName, lookAtStored, storedHandle } from './stored'
 import { forgetWork, type Work, work } from './work'
@@ -14,53 +15,150 @@ export const asksToConvert = signal(false)
 /** The conversion that is under way, or what came of it. */
 export const converting = signal<Work | null>(null)
 
-/** The name of what was made, which the browser keeps. */
-export const converted = signal<string | null>(null)
+/** The names of what was made, which the browser keeps. */
+export const converted = signal<readonly string[]>([])
+
+/** True once something was made. */
+export const isConverted = signal(false)
 
 /** What a disk can be converted to, with what ends its name. */
-export const CONVERSIONS: Record<string, Conversion & { label: string; ending: string }> = {
+export const CONVERSIONS = {
   zstd: {
     label: 'qcow2, compressed by zstd',
     ending: '.qcow2',
-    format: 'qcow2',
-    compressed: true,
-    compression: 'zstd',
+    how: { format: 'qcow2', compressed: true, compression: 'zstd' },
   },
   deflate: {
-    label: 'qcow2, compressed by deflate, for QEMU before 5.1 too',
+    label: 'qcow2, compressed by zlib, for QEMU before 5.1 too',
     ending: '.qcow2',
-    format: 'qcow2',
-    compressed: true,
-    compression: 'zlib',
+    how: { format: 'qcow2', compressed: true, compression: 'zlib' },
   },
-  plain: { label: 'qcow2, not compressed', ending: '.qcow2', format: 'qcow2' },
-  raw: { label: 'raw: the bytes of the disk', ending: '.raw', format: 'raw' },
-}
+  plain: { label: 'qcow2, not compressed', ending: '.qcow2', how: { format: 'qcow2' } },
+  raw: { label: 'raw: the bytes of the disk', ending: '.raw', how: { format: 'raw' } },
+} satisfies Record<string, { label: string; ending: string; how: Conversion }>
+export type ConversionName = keyof typeof CONVERSIONS
 
 /** What is done about a disk of which not all can be read. */
 export type Damage = Pick<Conversion, 'acceptMissing' | 'salvage'>
 
-/** Converts the disk that is shown into a file of the browser's storage. */
-export async function convert(name: string, damage: Damage): Promise<void> {
-  const [file, source, conversion] = [shown.peek(), disk.peek(), CONVERSIONS[name]]
-  if (!file || !source || !conversion) return
-  const { label: _, ending, ...how } = conversion
-  await work(converting, 'Converting', async (signal, onProgress) => {
-    await lookAtStored()
-    const path = freeName(file.name.replace(/(\.[^.]*)?$/, ending))
-    const unreadable = await engine.convert(source.snapshot, path, { ...how, ...damage }, onProgress, signal)
-    converted.value = path
-    const { size } = await (await storedHandle(path)).getFile()
-    const lost = unreadable > 0 ? ` ${formatSize(unreadable)} could not be read, and are zeros in it.` : ''
-    return `Kept in this browser as ${path}, ${formatSize(size)}.${lost}`
+/** Bytes of the disk, from one offset to before another. */
+export interface Part {
+  start: number
+  end: number
+}
+
+export interface Plan {
+  name: ConversionName
+  part: Part
+  /** The length of the part in each of several files; `null` for one file. */
+  chunk: number | null
+  /** To files that the person chooses, or to those that the browser keeps. */
+  into: 'chosen' | 'browser'
+  damage: Damage
+}
+
+/** More files are not made. */
+export const MOST_CHUNKS = 1000
+
+/** The parts that go into a file each. */
+export function chunksOf({ start, end }: Part, chunk: number | null): Part[] {
+  const length = chunk ?? Math.max(1, end - start)
+  const count = Math.max(1, Math.ceil((end - start) / length))
+  return Array.from({ length: count }, (_, index) => {
+    const from = start + index * length
+    return { start: from, end: Math.min(end, from + length) }
   })
+}
+
+/** Converts the disk that is shown, or a part of it. */
+export async function convert(plan: Plan): Promise<void> {
+  const [file, source] = [shown.peek(), disk.peek()]
+  if (!file || !source) return
+  const { ending, how } = CONVERSIONS[plan.name]
+  const chunks = chunksOf(plan.part, plan.chunk)
+  const stem = file.name.replace(/\.[^.]*$/, '')
+  const names = chunks.map((_, index) =>
+    chunks.length === 1 ? `${stem}${ending}` : `${stem}.${String(index).padStart(3, '0')}${ending}`,
+  )
+  let targets: Targets | null
+  try {
+    // Asked before anything else, for browsers allow it only right after a click.
+    targets = plan.into === 'chosen' ? await chosenTargets(names) : await storedTargets(names)
+  } catch (error) {
+    // The person has closed the chooser.
+    if (error instanceof DOMException && error.name === 'AbortError') return
+    converting.value = { problem: `Nothing was converted: ${error instanceof Error ? error.message : error}` }
+    return
+  }
+  const { targetOf, outcome } = targets
+  await work(converting, 'Converting', async (signal, onProgress) => {
+    let unreadable = 0
+    let done = 0
+    const total = plan.part.end - plan.part.start
+    for (const [index, { start, end }] of chunks.entries()) {
+      const options: Conversion = { ...how, ...plan.damage, range: { offset: start, length: end - start } }
+      const target = await targetOf(index)
+      const tell = (progress: { done: number }) => onProgress({ done: done + progress.done, total })
+      unreadable += await engine.convert(source.snapshot, target, options, tell, signal)
+      done += end - start
+    }
+    isConverted.value = true
+    const lost = unreadable > 0 ? ` ${formatSize(unreadable)} could not be read, and are zeros in it.` : ''
+    return `${await outcome()}${lost}`
+  })
+}
+
+interface Targets {
+  targetOf(index: number): Promise<ConversionTarget>
+  /** What was made, as a sentence. */
+  outcome(): Promise<string>
+}
+
+async function chosenTargets(names: string[]): Promise<Targets> {
+  const picker = window as Picker
+  const [name = ''] = names
+  if (names.length === 1) {
+    const handle = await picker.showSaveFilePicker?.({ suggestedName: name })
+    if (!handle) throw new Error('this browser has no chooser for files.')
+    return {
+      targetOf: async () => ({ handle }),
+      outcome: async () => `Saved to ${handle.name}, ${formatSize((await handle.getFile()).size)}.`,
+    }
+  }
+  const directory = await picker.showDirectoryPicker?.({ mode: 'readwrite' })
+  if (!directory) throw new Error('this browser has no chooser for folders.')
+  return {
+    targetOf: async (index) => ({ handle: await directory.getFileHandle(names[index] ?? '', { create: true }) }),
+    outcome: async () => `Saved ${formatCount(names.length)} files to ${directory.name}, from ${name} on.`,
+  }
+}
+
+async function storedTargets(names: string[]): Promise<Targets> {
+  await lookAtStored()
+  const paths = names.map(freeName)
+  const [first = ''] = paths
+  return {
+    targetOf: async (index) => ({ path: paths[index] ?? '' }),
+    outcome: async () => {
+      converted.value = paths
+      const kept = `Kept in this browser as ${first}`
+      if (paths.length > 1) return `${kept} and ${formatCount(paths.length - 1)} more.`
+      return `${kept}, ${formatSize((await (await storedHandle(first)).getFile()).size)}.`
+    },
+  }
 }
 
 /** Begins to ask. */
 export function askToConvert(): void {
   converting.value = null
-  converted.value = null
+  forgetOutcome()
   asksToConvert.value = true
+}
+
+/** Something else is to be made. */
+export function forgetOutcome(): void {
+  converted.value = []
+  isConverted.value = false
 }
 
 /** Asks no more; what is under way is given up. */

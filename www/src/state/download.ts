@@ -1,12 +1,13 @@
-/** Fetching a whole file from a server that sends no parts of it, to open the copy. */
+/** Getting at an image that cannot be read where it is: from a server that sends no parts of it, or from a compressed file. */
 
 import { signal } from '@preact/signals'
 import { engine } from '../engine/client'
-import { nameOf } from '../engine/source'
-import { enterFile } from './enter'
+import { nameOf, type Source } from '../engine/source'
+import { enterFile, enterStored } from './enter'
+import { decompressedName, freeName, lookAtStored } from './stored'
 import { forgetWork, type Work, work } from './work'
 
-/** The download that is under way, or why it failed. */
+/** The download or the decompression that is under way, or why it failed. */
 export const downloading = signal<Work | null>(null)
 
 /** Downloads the file at `url`, and opens it. */
@@ -17,6 +18,18 @@ export async function downloadAndOpen(url: string): Promise<void> {
     file = new File([await engine.download(url, onProgress, signal)], name)
   })
   if (file) await enterFile(file)
+}
+
+/** Decompresses a file into the browser's storage, and opens what was in it. */
+export async function decompressAndOpen(source: Source): Promise<void> {
+  const name = nameOf(source)
+  let path = ''
+  const done = await work(downloading, `Decompressing ${name}`, async (signal, onProgress) => {
+    await lookAtStored()
+    path = freeName(decompressedName(name))
+    await engine.decompress(source, path, onProgress, signal)
+  })
+  if (done) await enterStored(path)
 }
 
 /** What was refused is shown no more; what is under way is given up. */

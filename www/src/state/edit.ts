@@ -26,6 +26,9 @@ export const shownBlocks = signal<Blocks | null>(null)
 /** What was written, the oldest first. */
 const steps = signal<readonly Step[]>([])
 
+/** What was taken back, the last one last, until something else is written. */
+const undone = signal<readonly Step[]>([])
+
 /** True if the image has changes that no file has for certain. */
 export const unsaved = signal(false)
 
@@ -42,6 +45,7 @@ export const editProblem = signal<string | null>(null)
 export const changed = computed(() => new Set(steps.value.map((step) => step.at)))
 
 export const canUndo = computed(() => steps.value.length > 0)
+export const canRedo = computed(() => undone.value.length > 0)
 
 /** Opens the image for editing in memory, until it is saved. True if that was done. */
 export const editInMemory = (): Promise<boolean> =>
@@ -55,12 +59,16 @@ export function writeByte(at: bigint, value: number): boolean {
   const before = shownBlocks.peek()?.byte(at)
   if (typeof before !== 'number') return false
   if (before === value) return true
-  const step = { at, before, after: value }
+  undone.value = []
+  take({ at, before, after: value })
+  return true
+}
+
+function take(step: Step): void {
   steps.value = [...steps.peek(), step]
-  put(at, value, () => {
+  put(step.at, step.after, () => {
     steps.value = steps.peek().filter((each) => each !== step)
   })
-  return true
 }
 
 /** Takes back the last change, and says where it was. */
@@ -68,7 +76,17 @@ export function undo(): bigint | null {
   const last = steps.peek().at(-1)
   if (!last) return null
   steps.value = steps.peek().slice(0, -1)
+  undone.value = [...undone.peek(), last]
   put(last.at, last.before)
+  return last.at
+}
+
+/** Writes again what was taken back last, and says where it is. */
+export function redo(): bigint | null {
+  const last = undone.peek().at(-1)
+  if (!last) return null
+  undone.value = undone.peek().slice(0, -1)
+  take(last)
   return last.at
 }
 
@@ -92,11 +110,12 @@ export async function flushChanges(): Promise<void> {
 /** What was typed can't be undone any more: the disk is another one. */
 export function forgetSteps(): void {
   steps.value = []
+  undone.value = []
 }
 
 /** Nothing is left to be saved: the image was saved, or is no longer shown. */
 export function forgetChanges(): void {
-  steps.value = []
+  forgetSteps()
   unsaved.value = false
   editProblem.value = null
   forgetWork(unlocking)

@@ -7,10 +7,12 @@ import { forgetConversion } from './convert'
 import { forgetCopyUp } from './copy-up'
 import { forgetChanges, unsaved } from './edit'
 import { forgetExtraction } from './extract'
+import { forgetHashes } from './hashes'
 import { forgetKeySlotWork } from './key-slots'
 import { mayLeave } from './leave'
 import { STORED } from './route'
 import { setOrigin } from './save'
+import { endSearch } from './search'
 import { forgetSnapshotWork } from './snapshots'
 import { closeImage, createImage, openSample, openSource, type StartNotice } from './stage'
 import { storedHandle } from './stored'
@@ -91,5 +93,7 @@ function begin(origin: FileSystemFileHandle | null): void {
   forgetConversion()
   forgetExtraction()
   forgetKeySlotWork()
+  forgetHashes()
+  endSearch()
   setOrigin(origin)
 }

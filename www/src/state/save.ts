@@ -14,8 +14,9 @@ import { freeName, lookAtStored, storedHandle } from './stored'
 type Handle = FileSystemFileHandle & {
   requestPermission?(options: { mode: 'readwrite' }): Promise<PermissionState>
 }
-interface Picker {
+export interface Picker {
   showSaveFilePicker?(options: { suggestedName: string }): Promise<Handle>
+  showDirectoryPicker?(options: { mode: 'readwrite' }): Promise<FileSystemDirectoryHandle>
 }
 
 export interface Saving {

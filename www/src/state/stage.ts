@@ -21,7 +21,7 @@ export type Refused = Extract<OpenOutcome, { kind: 'refused' }>
 
 export type Stage =
   | { kind: 'start'; notice: StartNotice | null }
-  | { kind: 'refused'; refused: Refused; retry(): void; openRaw(): void }
+  | { kind: 'refused'; refused: Refused; source: Source; retry(): void; openRaw(): void }
   | { kind: 'raw'; raw: OpenedRaw; visit: number }
   /** `visit` is another number for each image that is gone to, however often that one is opened again. */
   | { kind: 'viewer'; image: OpenedImage; visit: number }
@@ -129,6 +129,7 @@ function show(outcome: OpenOutcome, source: Source, address: string | null): boo
     stage.value = {
       kind: 'refused',
       refused: outcome,
+      source,
       retry: () => void openSource(source, address),
       openRaw: () => void openSource(source, address, { asRaw: true }),
     }

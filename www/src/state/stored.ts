@@ -2,7 +2,10 @@
 
 import { signal } from '@preact/signals'
 import { type Estimate, estimate, http, type OpfsEntry, opfs, persist } from 'qcow2-web'
+import { engine } from '../engine/client'
+import { isCompression, kindOf } from '../engine/file-kind'
 import { messageOf } from '../engine/message'
+import type { Progress } from '../engine/protocol'
 import { offer } from './offer'
 
 /** A file or a directory as the list shows it. */
@@ -30,6 +33,9 @@ export const storing = signal<{ text: string; done: number; total: number; cance
 
 /** Why the last thing was not done. */
 export const storedProblem = signal<string | null>(null)
+
+/** By how many bytes a compressed file is known. */
+const SIGNATURE = 512
 
 /** The paths of the directories that are shown with what is in them. */
 const openDirectories = new Set<string>()
@@ -63,20 +69,29 @@ async function listed(path: string, depth: number): Promise<Listed[]> {
   return all
 }
 
-/** Copies a file into the storage. */
+/** Copies a file into the storage. One that is compressed as a whole is decompressed. */
 export async function importFile(file: File): Promise<void> {
   const controller = new AbortController()
+  const { signal } = controller
   const cancel = () => controller.abort()
-  const tell = (done: number, total: number) => {
-    storing.value = { text: `Storing ${file.name}…`, done, total, cancel }
+  const compressed = await isCompressed(file)
+  const tell = ({ done, total }: Progress) => {
+    storing.value = { text: `${compressed ? 'Decompressing' : 'Storing'} ${file.name}…`, done, total, cancel }
   }
-  tell(0, file.size)
-  await attempt(`${file.name} was not stored`, controller.signal, () =>
-    opfs.import(freeName(file.name), file, {
-      signal: controller.signal,
-      onProgress: ({ done, total }) => tell(done, total),
-    }),
+  tell({ done: 0, total: file.size })
+  await attempt(`${file.name} was not stored`, signal, () =>
+    compressed
+      ? engine.decompress(file, freeName(decompressedName(file.name)), tell, signal)
+      : opfs.import(freeName(file.name), file, { signal, onProgress: tell }),
   )
+}
+
+/** The name of what is in a compressed file. */
+export const decompressedName = (name: string): string => name.replace(/(?!^)\.(gz|xz|zst|zstd)$/i, '')
+
+async function isCompressed(file: File): Promise<boolean> {
+  const head = new Uint8Array(await file.slice(0, SIGNATURE).arrayBuffer())
+  return isCompression(kindOf(head, new Uint8Array(0), file.name))
 }
 
 export async function exportFile(path: string): Promise<void> {

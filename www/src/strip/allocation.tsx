@@ -1,5 +1,4 @@
 import { useEffect, useRef } from 'preact/hooks'
-import type { Disk } from '../engine/protocol'
 import { drawCell } from '../map/paint'
 import { readPalette } from '../map/palette'
 import { rebucket } from '../map/rebucket'
@@ -7,16 +6,17 @@ import { overview } from '../state/survey'
 import { theme } from '../state/theme'
 import { useDarkMode } from '../ui/use-dark-mode'
 import { useSize } from '../ui/use-size'
+import { offsetAt, type ScaledPart } from './scale'
 
 interface Props {
-  disk: Disk
+  scale: ScaledPart[]
   goTo(offset: number): void
 }
 
 const HEIGHT = 12
 
 /** What is stored where, on the same scale as the partitions above it. */
-export function AllocationStrip({ disk, goTo }: Props) {
+export function AllocationStrip({ scale, goTo }: Props) {
   const [box, { width }] = useSize<HTMLDivElement>()
   const canvas = useRef<HTMLCanvasElement>(null)
   const dark = useDarkMode()
@@ -33,19 +33,24 @@ export function AllocationStrip({ disk, goTo }: Props) {
     context.fillStyle = palette.unallocated
     context.fillRect(0, 0, columns, HEIGHT * ratio)
     if (!survey) return
-    const shares = rebucket(survey, 0, disk.size / columns, columns)
-    for (let column = 0; column < columns; column++) {
-      drawCell(context, palette, shares, column, { x: column, y: 0, width: 1, height: HEIGHT * ratio })
+    for (const { start, length, left, width } of scale) {
+      const first = Math.round(left * columns)
+      const count = Math.round((left + width) * columns) - first
+      if (count <= 0) continue
+      const shares = rebucket(survey, start, length / count, count)
+      for (let column = 0; column < count; column++) {
+        drawCell(context, palette, shares, column, { x: first + column, y: 0, width: 1, height: HEIGHT * ratio })
+      }
     }
-  }, [survey, width, disk.size, dark, theme.value])
+  }, [survey, width, JSON.stringify(scale), dark, theme.value])
 
   return (
     <div class="allocation" ref={box}>
       <canvas
         ref={canvas}
         onClick={(event) => {
-          const at = Math.floor((event.offsetX / Math.max(1, width)) * disk.size)
-          goTo(Math.min(at - (at % 512), disk.size - 1))
+          const at = offsetAt(scale, event.offsetX / Math.max(1, width))
+          goTo(at - (at % 512))
         }}
       />
     </div>

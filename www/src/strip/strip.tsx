@@ -2,16 +2,27 @@ import type { Disk } from '../engine/protocol'
 import { type Partition, type Segment, segments } from '../partitions'
 import { go, route, START } from '../state/route'
 import { partitionTable } from '../state/survey'
+import { usages } from '../state/usage'
+import { useSize } from '../ui/use-size'
 import { exactBytes, formatSize } from '../values/size'
 import { AllocationStrip } from './allocation'
+import { type ScaledPart, scaled, shareOf } from './scale'
 import { mapWindow } from './window'
+
+/** The width that a partition has at least, in pixels, where there is room for that. */
+const READABLE = 76
 
 const SCHEMES = { gpt: 'GPT', mbr: 'MBR', none: '' } as const
 
 /** The whole disk from left to right: its partitions, and under them where anything is `stored`, if that differs. */
 export function DiskStrip({ disk, stored = true }: { disk: Disk; stored?: boolean }) {
   const table = partitionTable.value
-  const parts = table ? segments(table, disk.size) : []
+  const parts = table ? segments(table, disk.size) : [{ start: 0, length: disk.size }]
+  const [box, { width }] = useSize<HTMLDivElement>()
+  const scale = scaled(
+    parts.map(({ start, length, partition }) => ({ start, length, named: partition !== undefined })),
+    READABLE / Math.max(READABLE, width),
+  )
   const goTo = (offset: number, partition?: Partition) => {
     const { panel } = route.peek()
     if (panel === 'files' && partition?.contents) {
@@ -25,19 +36,20 @@ export function DiskStrip({ disk, stored = true }: { disk: Disk; stored?: boolea
   if (disk.size === 0) return null
   return (
     <section class="strip" aria-label="The disk and its partitions">
-      <div class="segments">
-        {parts.map((part) => (
+      <div class="segments" ref={box}>
+        {(table ? parts : []).map((part, index) => (
           <SegmentButton
             key={part.start}
             part={part}
+            placed={scale[index]}
             disk={disk}
             whole={parts.length === 1 ? table?.contents : undefined}
             goTo={goTo}
           />
         ))}
-        <Cursor disk={disk} />
+        <Cursor disk={disk} scale={scale} />
       </div>
-      {stored && <AllocationStrip disk={disk} goTo={goTo} />}
+      {stored && <AllocationStrip scale={scale} goTo={goTo} />}
       <p class="scheme">
         <span>{table ? SCHEMES[table.scheme] : 'Reading the partition table…'}</span>
         <span class="number">{formatSize(disk.size)}</span>
@@ -48,13 +60,14 @@ export function DiskStrip({ disk, stored = true }: { disk: Disk; stored?: boolea
 
 interface SegmentProps {
   part: Segment
+  placed: ScaledPart | undefined
   disk: Disk
   /** What fills a disk without a partition table. */
   whole: { format: string; label?: string } | undefined
   goTo(offset: number, partition?: Partition): void
 }
 
-function SegmentButton({ part, disk, whole, goTo }: SegmentProps) {
+function SegmentButton({ part, placed, disk, whole, goTo }: SegmentProps) {
   const { partition } = part
   const contents = partition?.contents ?? whole
   const title = partition
@@ -65,14 +78,18 @@ function SegmentButton({ part, disk, whole, goTo }: SegmentProps) {
         ? 'No partition table'
         : 'Free'
   const detail = [contents?.format ?? partition?.type, formatSize(part.length)].filter(Boolean).join(', ')
+  const usage = usages.value.get(partition ? `p${partition.number}` : 'disk')
+  const fill = usage ? usage.used / Math.max(1, usage.used + usage.free) : 0
+  const usedWords = usage ? `\n${formatSize(usage.used)} used, ${formatSize(usage.free)} free` : ''
   return (
     <button
       type="button"
       class={`segment ${partition || whole ? '' : 'free'}`}
-      style={{ left: `${(100 * part.start) / disk.size}%`, width: `${(100 * part.length) / disk.size}%` }}
+      style={{ left: percent(placed?.left ?? 0), width: percent(placed?.width ?? 0), '--used': percent(fill) }}
+      data-used={usage ? fill.toFixed(3) : undefined}
       // What alignment leaves is nothing to stop at.
       tabIndex={partition || whole ? 0 : -1}
-      title={`${title}\n${detail} (${exactBytes(part.length)})\nfrom byte ${BigInt(part.start).toLocaleString('en')}`}
+      title={`${title}\n${detail} (${exactBytes(part.length)})\nfrom byte ${BigInt(part.start).toLocaleString('en')}${usedWords}`}
       onClick={() => goTo(part.start, partition)}
     >
       <span class="name">{title}</span>
@@ -83,14 +100,16 @@ function SegmentButton({ part, disk, whole, goTo }: SegmentProps) {
 }
 
 /** Where the map or the hex view looks, on the scale of the disk. */
-function Cursor({ disk }: { disk: Disk }) {
+function Cursor({ disk, scale }: { disk: Disk; scale: ScaledPart[] }) {
   const { panel, at, of } = route.value
   const window = mapWindow.value
   if (panel === 'map' && window && window.end - window.start < disk.size) {
-    const left = (100 * window.start) / disk.size
-    const width = (100 * (window.end - window.start)) / disk.size
-    return <span class="window" style={{ left: `${left}%`, width: `max(4px, ${width}%)` }} />
+    const left = shareOf(scale, window.start)
+    const width = shareOf(scale, window.end) - left
+    return <span class="window" style={{ left: percent(left), width: `max(4px, ${percent(width)})` }} />
   }
   if (panel !== 'hex' || of !== 'disk') return null
-  return <span class="tick" style={{ left: `${(100 * Number(at)) / disk.size}%` }} />
+  return <span class="tick" style={{ left: percent(shareOf(scale, Number(at))) }} />
 }
+
+const percent = (share: number): string => `${100 * share}%`

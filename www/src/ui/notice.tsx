@@ -2,7 +2,7 @@ import type { ComponentChildren } from 'preact'
 import { Icon } from './icon'
 
 interface Props {
-  tone: 'info' | 'warn' | 'bad'
+  tone: 'info' | 'good' | 'warn' | 'bad'
   children: ComponentChildren
   action?: ComponentChildren
 }
@@ -11,7 +11,7 @@ interface Props {
 export function Notice({ tone, children, action }: Props) {
   return (
     <div class={`notice ${tone}`} role={tone === 'bad' ? 'alert' : 'status'}>
-      <Icon name={tone === 'info' ? 'info' : 'warn'} />
+      <Icon name={tone === 'info' ? 'info' : tone === 'good' ? 'done' : 'warn'} />
       <div>{children}</div>
       {action}
     </div>

@@ -1,9 +1,12 @@
 import { useRef } from 'preact/hooks'
+import { Icon } from './icon'
 
 interface Tab<Name extends string> {
   name: Name
   label: string
   count?: number
+  /** What is known of it, by a mark and in words. */
+  mark?: { tone: 'good' | 'bad'; words: string } | undefined
 }
 
 interface Props<Name extends string> {
@@ -46,6 +49,12 @@ export function Tabs<Name extends string>({ label, tabs, selected, onSelect }: P
           onClick={() => onSelect(tab.name)}
         >
           {tab.label} {tab.count !== undefined && <span class="count">{tab.count}</span>}
+          {tab.mark && (
+            <span class={`mark-of ${tab.mark.tone}`} title={tab.mark.words}>
+              <Icon name={tab.mark.tone === 'good' ? 'done' : 'warn'} />
+              <span class="visually-hidden">{tab.mark.words}</span>
+            </span>
+          )}
         </button>
       ))}
     </div>

@@ -1,5 +1,5 @@
 import { isRunning, type Work } from '../state/work'
-import { formatShare } from '../values/size'
+import { formatCount, formatShare } from '../values/size'
 import { Notice } from './notice'
 
 /** How far something long has come, with a way to give it up; or what came of it. */
@@ -10,8 +10,9 @@ export function WorkShown({ work }: { work: Work | null }) {
   const { what, progress, cancel } = work
   return (
     <div class="progress" role="status">
-      <progress value={progress?.done} max={progress?.total || 1} aria-label={what} /> {what}…{' '}
-      {progress && progress.total > 0 && formatShare(progress.done, progress.total)}
+      <progress value={progress?.total ? progress.done : undefined} max={progress?.total || 1} aria-label={what} />{' '}
+      {what}…{' '}
+      {progress && (progress.total > 0 ? formatShare(progress.done, progress.total) : formatCount(progress.done))}
       <button type="button" class="button small" onClick={cancel}>
         Cancel
       </button>

@@ -1,0 +1,14 @@
+/** How long a loop computes before messages of the page are handled, in milliseconds. */
+const TURN = 40
+
+/** Returns a function that lets messages be handled, such as the one that cancels, when a turn has passed. */
+export function turns(signal: AbortSignal): () => Promise<void> {
+  let began = performance.now()
+  return async () => {
+    if (performance.now() - began > TURN) {
+      await new Promise((resolve) => setTimeout(resolve))
+      began = performance.now()
+    }
+    signal.throwIfAborted()
+  }
+}
