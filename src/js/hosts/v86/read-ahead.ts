@@ -1,9 +1,8 @@
 import type { Qcow2 } from '../../index.js'
+import { SequentialReaders } from '../../storage/cache/sequential.js'
 
-/** How far is read ahead: some times as much as the guest reads at once, within these bounds, in bytes. */
-const times = 4
-const least = 128 * 1024
-const most = 1024 * 1024
+/** How far is read ahead, in bytes. A guest reads one file at a time. */
+const limits = { window: 1024 * 1024, least: 128 * 1024, skip: 0, readers: 1 }
 
 /** A range of the disk that is read ahead. */
 interface Window {
@@ -25,8 +24,7 @@ export class ReadAhead {
   readonly #image: Qcow2
   /** In the order of the disk, without gaps. What the guest has passed is dropped. */
   #windows: Window[] = []
-  /** Where the last read ended. */
-  #end = -1
+  #readers = new SequentialReaders(limits)
 
   constructor(image: Qcow2) {
     this.#image = image
@@ -61,28 +59,29 @@ export class ReadAhead {
     this.#follow(offset, into.length)
   }
 
-  /** The guest changes a range: what was read ahead of it no longer holds, nor what is on its way. */
+  /** The guest changes a range: bytes that were read ahead there, or are on their way, are no longer right. */
   changing(offset: number, length: number): void {
-    this.#windows = this.#windows.filter(({ start, end }) => end <= offset || offset + length <= start)
+    const kept = this.#windows.filter(({ start, end }) => end <= offset || offset + length <= start)
+    if (kept.length === this.#windows.length) return
+    this.#windows = kept
+    // So that the rest of a window is read again.
+    this.#readers = new SequentialReaders(limits)
   }
 
   /** The disk holds other bytes now. */
   clear(): void {
     this.#windows = []
-    this.#end = -1
+    this.#readers = new SequentialReaders(limits)
   }
 
   /** Fetches what a guest will want that has read a range. */
   #follow(offset: number, length: number): void {
-    const follows = offset === this.#end
-    const end = offset + length
-    this.#end = end
-    if (!follows) return
-    this.#windows = this.#windows.filter((window) => window.end > offset)
-    let ahead = end
-    for (const window of this.#windows) if (window.start <= ahead) ahead = Math.max(ahead, window.end)
-    const size = Math.min(Math.max(times * length, least), most)
-    if (ahead - end < size / 2) this.#fetch(ahead, Math.min(ahead + size, this.#image.size))
+    const { ahead, passed } = this.#readers.request({ start: offset, end: offset + length })
+    if (ahead.start >= ahead.end) return
+    this.#windows = this.#windows.filter((window) => window.end > passed.end)
+    let start = ahead.start
+    for (const window of this.#windows) if (window.start <= start) start = Math.max(start, window.end)
+    this.#fetch(start, Math.min(ahead.end, this.#image.size))
   }
 
   #fetch(start: number, end: number): void {

@@ -11,7 +11,7 @@ import {
 } from '../../base/storage/contract.js'
 import type { ReadAheadLimits } from './limits.js'
 import { type Bytes, copy, covers, join, type Range, type Segment, Segments } from './segments.js'
-import { Streams } from './sequential.js'
+import { SequentialReaders } from './sequential.js'
 
 /** A segment that is here or on its way. */
 interface Fetch extends Segment {
@@ -49,7 +49,7 @@ export class AsyncReadAhead implements KeepingStorage {
   readonly #storage: AsyncStorage
   readonly #limits: ReadAheadLimits
   readonly #segments: Segments<Fetch>
-  readonly #streams: Streams
+  readonly #readers: SequentialReaders
   #size: number | undefined
   #inFlight = 0
   #users = 0
@@ -59,7 +59,7 @@ export class AsyncReadAhead implements KeepingStorage {
     this.#storage = storage
     this.#limits = limits
     this.#segments = new Segments(limits.budget)
-    this.#streams = new Streams(limits.window)
+    this.#readers = new SequentialReaders({ window: limits.window })
   }
 
   /** What is read ahead. */
@@ -207,7 +207,7 @@ export class AsyncReadAhead implements KeepingStorage {
   }
 
   #forecast(range: Range): void {
-    const { ahead, passed } = this.#streams.request(range)
+    const { ahead, passed } = this.#readers.request(range)
     if (passed.start < passed.end) this.#segments.pass(passed)
     if (ahead.start < ahead.end) this.#fetchAhead(ahead)
   }

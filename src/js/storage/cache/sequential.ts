@@ -2,72 +2,101 @@ import type { Range } from './segments.js'
 
 /** What a request predicts about the next ones. */
 export interface Forecast {
-  /** What to fetch ahead; empty if nothing. */
+  /** The reader that the request belongs to. */
+  readonly reader: Reader
+  /** What to fetch ahead of it; empty if nothing. */
   readonly ahead: Range
   /** What the reader has passed since its last request; empty if nothing. */
   readonly passed: Range
+  /** A reader that is no longer tracked, because others were used more recently. */
+  readonly dropped: Reader | undefined
 }
 
 /** A reader that goes through the file from front to back. */
-interface Stream {
+export interface Reader {
+  /** Where its requests have come to. */
+  readonly next: number
+}
+
+interface Tracked extends Reader {
   /** Where its last request began. */
   last: number
-  /** Where its requests have come to. */
   next: number
-  /** Up to where has been fetched ahead; at least `next`. */
+  /** Up to where bytes were fetched ahead; at least `next`. */
   ahead: number
   /** How much is fetched ahead at a time; 0 until the second request in a row. */
   window: number
 }
 
-/** Sequential readers that are tracked at one time. */
-const maximum = 8
-
-/** How far a request may jump ahead and still belong to a stream: tables lie between the data. */
-const skip = 128 * 1024
-
-/** The first window. */
-const least = 64 * 1024
+/** How {@link SequentialReaders} finds readers and how far it fetches ahead of them; lengths in bytes. */
+export interface SequentialOptions {
+  /** The largest window; 0 to fetch nothing ahead. */
+  readonly window: number
+  /** Whether all readers together have one `window`. A window is never shorter than a request then. Default: false. */
+  readonly together?: boolean
+  /** The first window, unless two requests are longer. Default: 64 KiB. */
+  readonly least?: number
+  /** How far a request may jump ahead and still belong to a reader: tables are between the data. Default: 128 KiB. */
+  readonly skip?: number
+  /** How many readers are tracked at one time. Default: 8. */
+  readonly readers?: number
+}
 
 /**
  * Finds sequential readers among requests, and predicts what to fetch ahead of them.
  *
  * A window doubles each time that it is used up, so that a chance neighbour costs little. The next one is asked for
- * when less than a window is left, so that a reader which is slower than the storage never waits.
+ * when less than a window is left, so that a reader that is slower than the storage never waits.
  */
-export class Streams {
-  readonly #window: number
+export class SequentialReaders {
+  readonly #options: Required<SequentialOptions>
   /** The most recently used last. */
-  readonly #streams: Stream[] = []
+  readonly #readers: Tracked[] = []
 
-  /** `window` is the largest one, in bytes; 0 to fetch nothing ahead. */
-  constructor(window: number) {
-    this.#window = window
+  constructor(options: SequentialOptions) {
+    this.#options = { together: false, least: 64 * 1024, skip: 128 * 1024, readers: 8, ...options }
   }
 
-  /** Takes note of a request. */
+  /** Records a request. */
   request({ start, end }: Range): Forecast {
-    const index = this.#streams.findLastIndex((each) => start >= each.last && start <= each.ahead + skip)
-    const [found] = index < 0 ? [] : this.#streams.splice(index, 1)
-    const stream = found ?? { last: start, next: start, ahead: start, window: 0 }
-    this.#streams.push(stream)
-    if (this.#streams.length > maximum) this.#streams.shift()
+    const { skip, readers } = this.#options
+    const index = this.#readers.findLastIndex((each) => start >= each.last && start <= each.ahead + skip)
+    const [found] = index < 0 ? [] : this.#readers.splice(index, 1)
+    const reader = found ?? { last: start, next: start, ahead: start, window: 0 }
+    this.#readers.push(reader)
+    const dropped = this.#readers.length > readers ? this.#readers.shift() : undefined
 
-    const passed = { start: stream.last, end: start }
+    const passed = { start: reader.last, end: start }
     // A request that repeats the last one predicts nothing.
-    const forward = found !== undefined && end > stream.next
-    stream.last = start
-    stream.next = Math.max(stream.next, end)
-    stream.ahead = Math.max(stream.ahead, stream.next)
-    return { passed, ahead: forward ? this.#fetch(stream, end - start) : { start: stream.ahead, end: stream.ahead } }
+    const forward = found !== undefined && end > reader.next
+    reader.last = start
+    reader.next = Math.max(reader.next, end)
+    reader.ahead = Math.max(reader.ahead, reader.next)
+    const from = reader.ahead
+    if (forward) this.#extend(reader, end - start)
+    return { reader, passed, dropped, ahead: { start: from, end: reader.ahead } }
   }
 
-  #fetch(stream: Stream, length: number): Range {
-    const start = stream.ahead
-    if (start - stream.next < Math.max(stream.window, 1)) {
-      stream.window = Math.min(Math.max(2 * stream.window, 2 * length, least), this.#window)
-      stream.ahead = start + stream.window
-    }
-    return { start, end: stream.ahead }
+  /** Tracks a reader no longer: it failed, or what was fetched ahead of it is gone. */
+  forget(reader: Reader): void {
+    const index = this.#readers.indexOf(reader as Tracked)
+    if (index >= 0) this.#readers.splice(index, 1)
+  }
+
+  #extend(reader: Tracked, length: number): void {
+    if (reader.ahead - reader.next >= Math.max(reader.window, 1)) return
+    reader.window = Math.min(
+      Math.max(2 * reader.window, 2 * length, this.#options.least),
+      this.#largest(reader, length),
+    )
+    reader.ahead += reader.window
+  }
+
+  #largest(reader: Tracked, length: number): number {
+    const { window, together } = this.#options
+    if (!together) return window
+    const others = this.#readers.filter((each) => each !== reader && each.ahead > each.next).length
+    // A window shorter than a request would not serve the next one.
+    return Math.max(length, Math.floor(window / (1 + others)))
   }
 }

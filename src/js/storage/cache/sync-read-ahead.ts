@@ -1,21 +1,21 @@
 import type { StorageOpenOptions, SyncStorage } from '../../base/storage/contract.js'
 import type { ReadAheadLimits } from './limits.js'
 import { copy, type Range, type Segment, Segments } from './segments.js'
-import { Streams } from './sequential.js'
+import { SequentialReaders } from './sequential.js'
 
 /** Read-ahead where nothing happens in the background: what is ahead comes together with what was asked for. */
 export class SyncReadAhead implements SyncStorage {
   readonly #storage: SyncStorage
   readonly #limits: ReadAheadLimits
   readonly #segments: Segments<Segment>
-  readonly #streams: Streams
+  readonly #readers: SequentialReaders
   #users = 0
 
   constructor(storage: SyncStorage, limits: ReadAheadLimits) {
     this.#storage = storage
     this.#limits = limits
     this.#segments = new Segments(limits.budget)
-    this.#streams = new Streams(limits.window)
+    this.#readers = new SequentialReaders({ window: limits.window })
   }
 
   /** What is read ahead. */
@@ -68,7 +68,7 @@ export class SyncReadAhead implements SyncStorage {
   /** Fetches a range that must be, and what is likely to be next to it. */
   #fetch(gap: Range, size: number): Segment {
     const { block } = this.#limits
-    const { ahead, passed } = this.#streams.request(gap)
+    const { ahead, passed } = this.#readers.request(gap)
     this.#segments.pass(passed)
     const start = Math.floor(gap.start / block) * block
     const end = Math.max(Math.ceil(gap.end / block) * block, ahead.end)
