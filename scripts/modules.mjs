@@ -23,7 +23,10 @@ export const shipped = {
   features: 'deflate,zstd,edit',
   folder: generated,
   gzipped: 475_000,
-  also: writeInline,
+  also: (folder, wasm) => {
+    writeGlue(folder)
+    writeInline(folder, wasm)
+  },
 }
 /** The module that only reads, without zstd and encryption: the least that an image takes. */
 const reader = { ...engine, features: 'deflate', folder: inRoot('target', 'size'), gzipped: 150_000 }
@@ -115,6 +118,35 @@ function writeArchives(folder) {
   tool('rolldown', [source, ...options], { otherwise: 'The libraries for archives could not be bundled.' })
   rmSync(source)
   writeFileSync(join(folder, 'archives.d.ts'), `${entry.join('\n')}\n`)
+}
+
+/**
+ * The engine's glue as a function. wasm-bindgen's has one memory for all of its module's life; each call of this function makes
+ * another one, with classes of its own, so that an engine that failed can be replaced.
+ */
+function writeGlue(folder) {
+  const source = join(folder, `${engine.name}.js`)
+  const text = readFileSync(source, 'utf8')
+  const classes = [...text.matchAll(/^export class (\w+)/gm)].map(([, name]) => name)
+  const body = text
+    .replaceAll(/^export (?=class )/gm, '')
+    .replace(/^export \{ initSync, (__wbg_init) as default \};$/m, '')
+  if (classes.length === 0 || /^(?:ex|im)port\b/m.test(body))
+    throw new Stop('The glue of this wasm-bindgen has another form: adapt writeGlue in scripts/modules.mjs.')
+  const made = `return { instantiate: __wbg_init, ${classes.join(', ')} }`
+  writeFileSync(join(folder, 'glue.js'), `export function glue() {\n${body}\n${made}\n}\n`)
+  rmSync(source)
+  const members = classes.map((name) => `  readonly ${name}: typeof module.${name}`)
+  const declarations = [
+    `import type * as module from './${engine.name}.js'`,
+    '/** A memory of the engine, and the classes over it. */',
+    'export interface Glue {',
+    '  readonly instantiate: typeof module.default',
+    ...members,
+    '}',
+    'export declare function glue(): Glue',
+  ]
+  writeFileSync(join(folder, 'glue.d.ts'), `${declarations.join('\n')}\n`)
 }
 
 /** The module once more, within JavaScript, for `qcow2-web/inline`. */

@@ -10,7 +10,7 @@ import { workerOf } from './base/start-worker.js'
 import { gzipped } from './generated/inline.js'
 import { script } from './generated/inline-worker.js'
 
-configure({ wasm: unpacked, worker: start })
+configure({ wasm: decompressed, worker: start })
 
 /** Pages that are files start no module from a Blob; Deno starts nothing but modules. */
 function start(): Worker {
@@ -21,7 +21,7 @@ function start(): Worker {
   }
 }
 
-async function unpacked(): Promise<ArrayBuffer> {
+async function decompressed(): Promise<ArrayBuffer> {
   const bytes = Uint8Array.from(atob(gzipped), (letter) => letter.charCodeAt(0))
   const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream('gzip'))
   return new Response(stream).arrayBuffer()

@@ -1,7 +1,7 @@
 import { createHash, pbkdf2Sync } from 'node:crypto'
 import { afterEach, describe, expect, it, vi } from 'vitest'
-import load from '../../src/js/generated/qcow2_web.js'
 import { type LuksHash, memory, Qcow2 } from '../../src/js/index.js'
+import { memoryOfEngine } from './helpers/garbage.js'
 import { contents } from './helpers/qemu.js'
 
 const MiB = 1024 * 1024
@@ -156,7 +156,7 @@ function splitStates(noise: Uint8Array, hash: LuksHash): Uint8Array[] {
 
 /** Which of the secrets are in the memory of WebAssembly. */
 async function found(secrets: readonly Secret[]): Promise<string[]> {
-  const view = new DataView((await load({ module_or_path: new Uint8Array() })).memory.buffer)
+  const view = new DataView((await memoryOfEngine()).buffer)
   const wanted = new Map<number, Secret[]>()
   for (const secret of secrets) {
     const begins = new DataView(secret.bytes.buffer).getUint32(0)

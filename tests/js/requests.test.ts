@@ -1,11 +1,11 @@
 import { readFileSync } from 'node:fs'
 import { describe, expect, it, vi } from 'vitest'
 import { Engine } from '../../src/js/engine/engine.js'
+import { instance } from '../../src/js/engine/module.js'
 import {
   type AsyncStorage,
   check,
   convert as convertDisk,
-  init,
   inspect,
   isQcow2Error,
   memory,
@@ -233,9 +233,8 @@ describe('close()', () => {
   })
 })
 
-it('an engine that breaks down leaves nobody waiting', async () => {
-  await init()
-  const engine = new Engine(async () => undefined)
+it('an engine that fails rejects every task that waits', async () => {
+  const engine = new Engine(await instance(), async () => undefined)
   const waiting = new Promise((resolve, reject) => engine.wait(1, { resolve, reject }))
   vi.spyOn(engine.wasm, 'answer').mockImplementation(() => {
     throw new WebAssembly.RuntimeError('unreachable')

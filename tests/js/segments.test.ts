@@ -7,7 +7,7 @@ const segment = (start: number, end: number): Segment => ({
   start,
   end,
   bytes: bytesAt(start, end - start),
-  held: 0,
+  users: 0,
   dropped: false,
 })
 const pairs = (ranges: { start: number; end: number }[]) => ranges.map(({ start, end }) => [start, end])
@@ -65,7 +65,7 @@ describe('Segments', () => {
 
   it('keeps what is on its way, whatever the budget', () => {
     const segments = new Segments(100)
-    const coming: Segment = { start: 0, end: 200, bytes: undefined, held: 0, dropped: false }
+    const coming: Segment = { start: 0, end: 200, bytes: undefined, users: 0, dropped: false }
     segments.add(coming)
     segments.add(segment(200, 300))
     expect(pairs(segments.within({ start: 0, end: 300 }))).toEqual([[0, 200]])
@@ -73,18 +73,18 @@ describe('Segments', () => {
     expect(segments.size).toBe(0)
   })
 
-  it('keeps what is held, and drops it when it is released', () => {
+  it('keeps segments in use, and drops them when they are released', () => {
     const segments = new Segments(100)
     segments.add(segment(0, 100))
-    const held = segments.within({ start: 0, end: 10 })
-    segments.hold(held)
-    segments.hold(held)
+    const used = segments.within({ start: 0, end: 10 })
+    segments.hold(used)
+    segments.hold(used)
     segments.add(segment(100, 200))
     expect(pairs(segments.within({ start: 0, end: 200 }))).toEqual([[0, 100]])
-    segments.release(held)
+    segments.release(used)
     segments.add(segment(200, 300))
     expect(pairs(segments.within({ start: 0, end: 300 }))).toEqual([[0, 100]])
-    segments.release(held)
+    segments.release(used)
     segments.add(segment(300, 400))
     expect(pairs(segments.within({ start: 0, end: 400 }))).toEqual([[300, 400]])
   })
@@ -92,10 +92,10 @@ describe('Segments', () => {
   it('takes no notice of the release of what was deleted', () => {
     const segments = new Segments(100)
     segments.add(segment(0, 100))
-    const held = segments.within({ start: 0, end: 10 })
-    segments.hold(held)
-    for (const each of held) segments.delete(each)
-    segments.release(held)
+    const used = segments.within({ start: 0, end: 10 })
+    segments.hold(used)
+    for (const each of used) segments.delete(each)
+    segments.release(used)
     expect(segments.size).toBe(0)
     segments.add(segment(0, 100))
     expect(segments.size).toBe(100)
@@ -110,9 +110,9 @@ describe('Segments', () => {
         const range = { start, end: start + 1 + random.below(100) }
         const gaps = segments.gaps(range)
         const covered = segments.within(range)
-        const held = covered.map((each) => Math.min(each.end, range.end) - Math.max(each.start, range.start))
+        const inside = covered.map((each) => Math.min(each.end, range.end) - Math.max(each.start, range.start))
         const missing = gaps.map((each) => each.end - each.start)
-        expect([...held, ...missing].reduce((sum, each) => sum + each, 0)).toBe(range.end - range.start)
+        expect([...inside, ...missing].reduce((sum, each) => sum + each, 0)).toBe(range.end - range.start)
         for (const gap of gaps) segments.add(segment(gap.start, gap.end))
         expect(segments.size).toBeLessThanOrEqual(400)
         if (random.below(4) === 0) segments.pass(range)

@@ -34,6 +34,19 @@ const rewritten = [
   'src/engine/storage',
 ]
 
+/** Directories of the package whose text is rewritten as a whole. */
+const rewrittenTypescript = [
+  'src/js/base',
+  'src/js/disk',
+  'src/js/engine',
+  'src/js/file',
+  'src/js/image',
+  'src/js/index.ts',
+  'src/js/inline.ts',
+  'src/js/storage',
+  'src/js/worker',
+]
+
 const engine = ['src/engine']
 const typescript = ['src/js']
 const both = [...engine, ...typescript]
@@ -51,7 +64,16 @@ const words: readonly Word[] = [
   { word: 'but for', instead: 'except', where: both },
   { word: '(given?|gives|giving)[ _]up', instead: 'free, remove or abort', where: both },
   { word: 'mend(s|ed|ing)?', instead: 'repair', where: both },
-  { word: 'packed', instead: 'compressed', where: engine },
+  {
+    word: 'packed',
+    instead: 'compressed',
+    where: [...engine, 'src/js/convert', ...rewrittenTypescript],
+    // The bridge calls it by this name.
+    except: [
+      ['src/js/engine/handle.ts', 'write_packed(offset'],
+      ['src/js/image/qcow2.ts', "run('write_packed'"],
+    ],
+  },
   { word: 'owes?', instead: 'is not drained', where: engine },
   { word: 'takes? note', instead: 'record or register', where: engine },
   {
@@ -61,9 +83,19 @@ const words: readonly Word[] = [
   },
   { word: 'flaws?', instead: 'corruption or problem', where: [...rewritten, ...typescript] },
   { word: 'occupied', instead: 'metadata ranges', where: rewritten },
-  { word: 'heads?', instead: 'header', where: rewritten },
-  { word: 'pieces?', instead: 'segment or step', where: rewritten },
-  { word: 'unpack(s|ed|ing)?', instead: 'decompress', where: rewritten },
+  {
+    word: '(?<!by)heads?',
+    instead: 'header',
+    where: [...rewritten, ...rewrittenTypescript],
+    except: [
+      ['src/js/storage/http/connection.ts', "method?: 'GET' | 'HEAD'"],
+      ['src/js/storage/http/connection.ts', "lengthBy('HEAD'"],
+      ['src/js/storage/http/connection.ts', "method: 'GET' | 'HEAD'"],
+    ],
+  },
+  { word: 'pieces?', instead: 'segment or step', where: [...rewritten, ...rewrittenTypescript] },
+  { word: 'unpack(s|ed|ing)?', instead: 'decompress', where: [...rewritten, ...rewrittenTypescript] },
+  { word: 'at once', instead: 'without waiting, together or immediately', where: rewrittenTypescript },
   {
     word: 'told|tells?',
     instead: 'return, report or call',
@@ -81,8 +113,8 @@ const words: readonly Word[] = [
       ['src/js/image/open-disk.ts', 'say so:'],
     ],
   },
-  { word: 'taken', instead: 'allocated, locked or removed', where: rewritten },
-  { word: '(?<!in[ _])places?', instead: 'offset, position or slot', where: rewritten },
+  { word: 'taken', instead: 'allocated, claimed, locked or removed', where: [...rewritten, ...rewrittenTypescript] },
+  { word: '(?<!in[ _])places?', instead: 'offset, position or slot', where: [...rewritten, ...rewrittenTypescript] },
   {
     word: 'behind',
     instead: 'after or past',
@@ -93,8 +125,8 @@ const words: readonly Word[] = [
       ['src/engine/meta/cancellation.rs', 'leaves the same state behind'],
     ],
   },
-  { word: 'lies?', instead: 'is', where: rewritten },
-  { word: 'damaged|broken', instead: 'corrupt or invalid', where: rewritten },
+  { word: 'lies?', instead: 'is', where: [...rewritten, ...rewrittenTypescript] },
+  { word: 'damaged|broken', instead: 'corrupt or invalid', where: [...rewritten, ...rewrittenTypescript] },
   {
     word: 'reference counts?',
     instead: 'refcount',

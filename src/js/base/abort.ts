@@ -53,7 +53,7 @@ export function follow(controller: AbortController, ...signals: readonly (AbortS
 }
 
 /**
- * Calls `call` with `target` when `signal` aborts, perhaps at once, but keeps `target` alive no longer than others do: for what may
+ * Calls `call` with `target` when `signal` aborts, perhaps immediately, but keeps `target` alive no longer than others do: for what may
  * be left unfinished and forgotten, while the signal of an app lives on.
  *
  * @returns what to call when that is no longer of interest.
@@ -74,7 +74,7 @@ export function whileAlive<T extends object>(
 export type Abortable = LazyAbort | { readonly signal: AbortSignal }
 
 /**
- * Calls `call` when a request is aborted, perhaps at once.
+ * Calls `call` when a request is aborted, perhaps immediately.
  *
  * @returns what to call when that is no longer of interest.
  */

@@ -58,7 +58,7 @@ export function bytesIn(value: unknown, what: string): Uint8Array {
   throw invalidArgument(`${what} must be an ArrayBuffer or a view such as a Uint8Array; it is ${show(value)}.`)
 }
 
-/** Throws unless the range lies within `size` bytes. Exact, also where the numbers are not safe integers. */
+/** Throws unless the range is within `size` bytes. Exact, also where the numbers are not safe integers. */
 export function within(offset: ByteCount, length: ByteCount, size: number): void {
   // A sum of numbers is rounded to the nearest one, so it exceeds `size`, itself a number, only if the true sum does.
   const bigints = typeof offset === 'bigint' || typeof length === 'bigint'

@@ -1,6 +1,6 @@
 /**
  * What the package brings beside its JavaScript. The calls are literally so, for bundlers look for these words; the build
- * keeps this file at its place, which the addresses are relative to.
+ * keeps this file where it is, because the addresses are relative to it.
  */
 
 /** The address of the engine's module. */

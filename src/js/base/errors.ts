@@ -23,7 +23,7 @@
  * - `UNALIGNED`: a compressed write that is not of whole clusters.
  * - `NO_COMPRESSION`: an image that is encrypted, or has an external data file, takes no compressed clusters.
  * - `READ_ONLY`: a write to an image that is open for reading, or to a snapshot; or a storage that can't be written.
- * - `MARKED_CORRUPT`: the image is marked as damaged; it can be read, and has to be repaired before it is written.
+ * - `MARKED_CORRUPT`: the image is marked as corrupt. It can be read. Repair it before you write it.
  * - `POISONED`: a write after a flush that failed: what is durable is not known. Open the image again.
  * - `IMAGE_FULL`: the format has no room for more clusters.
  * - `REFCOUNT_OVERFLOW`: a cluster has more references than a narrower refcount could hold.
@@ -51,7 +51,7 @@
  * - `NO_ENTROPY`: there are no random bytes to make a key of.
  * - `NOT_ATTACHED`: a disk is not attached to a machine yet.
  * - `FAULT_PENDING`: a machine can't be saved or loaded while its guest waits for a request that failed.
- * - `BAD_MACHINE_STATE`: a saved machine is damaged, or belongs to another machine, disk or program.
+ * - `BAD_MACHINE_STATE`: a saved machine is corrupt, or belongs to another machine, disk or program.
  * - `BUSY`: the machine is being saved or loaded; or a synchronous request has to wait for another request to the image, such
  *   as a flush that is under way.
  * - `INVALID_ARGUMENT`: a parameter is not what it must be.
@@ -298,7 +298,7 @@ function restored(value: unknown): Qcow2Error | undefined {
   if (!match) return undefined
   const [, reason = '', code, details] = match
   const error = new Qcow2Error(code as Qcow2ErrorCode, reason, parse(details ?? ''))
-  // The place where it was thrown is more useful than the place where it was restored.
+  // The stack of the original error is more useful than that of its copy.
   Object.defineProperty(error, 'stack', { value: stack, configurable: true, writable: true })
   return error
 }

@@ -17,7 +17,7 @@ import { Destination } from './destination.js'
 import { Losses, type UnreadableRange } from './losses.js'
 import { startPackers, workersWanted } from './packers.js'
 import { concatenated, part, wholeSectors } from './sources.js'
-import { type ConvertTarget, type Layout, packedTarget, plainTarget, rawTarget, type Zeros } from './target.js'
+import { type ConvertTarget, compressedTarget, type Layout, plainTarget, rawTarget, type Zeros } from './target.js'
 
 /** How {@link convert} converts. Progress is reported in bytes of the disk. */
 export interface ConvertOptions
@@ -49,7 +49,7 @@ export interface ConvertOptions
   /** Compresses the clusters. Default: false. */
   readonly compressed?: boolean | undefined
   /**
-   * How many workers pack the clusters of a compressed image, at most; 0 packs them in this thread. Images are the same for any
+   * How many workers compress the clusters of a compressed image, at most; 0 compresses them in this thread. Images are the same for any
    * number. In Node, where zlib has threads of its own, it only matters for zstd. Default: one less than there are processors, 8
    * at most; 0 where there are no workers.
    */
@@ -202,7 +202,7 @@ function maker(target: Qcow2 | undefined, options: ConvertOptions): Make {
       const image = target ?? (await Qcow2.create(storage, { ...rest, size }))
       const close = () => (target ? target.flush() : image.close())
       if (!packers) return plainTarget(image, kind.layout, zeros, close)
-      return packedTarget(image, kind.layout, packers, zeros, close)
+      return compressedTarget(image, kind.layout, packers, zeros, close)
     } catch (error) {
       packers?.end()
       throw error

@@ -1,26 +1,26 @@
 import { isZero } from '../base/bytes.js'
 import { nodeModule } from '../base/node.js'
-import type { PackedClusters, Packers } from '../engine/packer.js'
+import type { CompressedClusters, Packers } from '../engine/packer.js'
 
 /** What is used of `node:zlib`; declared here so that users of this package's types do not need Node's. */
 interface Zlib {
   deflateRaw(
     bytes: Uint8Array,
     options: { readonly windowBits: number; readonly memLevel: number },
-    done: (error: Error | null, packed: Uint8Array) => void,
+    done: (error: Error | null, compressed: Uint8Array) => void,
   ): void
 }
 
 /** As qemu-img writes clusters: readers may have a window of 4 KiB only. */
 const options = { windowBits: 12, memLevel: 9 } as const
 
-/** Packs clusters with Node's zlib, several at a time, in threads of its own; `undefined` where there is none. */
+/** Compresses clusters with Node's zlib, several at a time, in threads of its own; `undefined` where there is none. */
 export function packByNode(clusterSize: number): Packers | undefined {
   const zlib = nodeModule<Zlib>('node:zlib')
   if (!zlib) return undefined
   const pack = (cluster: Uint8Array) =>
     new Promise<Uint8Array>((resolve, reject) => {
-      zlib.deflateRaw(cluster, options, (error, packed) => (error ? reject(error) : resolve(packed)))
+      zlib.deflateRaw(cluster, options, (error, compressed) => (error ? reject(error) : resolve(compressed)))
     })
   return {
     width: 4,
@@ -28,8 +28,8 @@ export function packByNode(clusterSize: number): Packers | undefined {
       const clusters = Array.from({ length: Math.ceil(disk.length / clusterSize) }, async (_, index) => {
         const cluster = whole(disk.subarray(index * clusterSize, (index + 1) * clusterSize), clusterSize)
         if (isZero(cluster)) return new Uint8Array()
-        const packed = await pack(cluster)
-        return packed.length < clusterSize ? packed : cluster
+        const compressed = await pack(cluster)
+        return compressed.length < clusterSize ? compressed : cluster
       })
       return joined(await Promise.all(clusters))
     },
@@ -45,7 +45,7 @@ function whole(bytes: Uint8Array<ArrayBuffer>, clusterSize: number): Uint8Array<
   return cluster
 }
 
-function joined(clusters: readonly Uint8Array[]): PackedClusters {
+function joined(clusters: readonly Uint8Array[]): CompressedClusters {
   const lengths = Uint32Array.from(clusters, ({ length }) => length)
   const bytes = new Uint8Array(lengths.reduce((sum, length) => sum + length, 0))
   let at = 0

@@ -1,6 +1,5 @@
 import { integer } from '../base/arguments.js'
-import { init } from '../engine/module.js'
-import { type PackedClusters, type Packers, type Packing, packer } from '../engine/packer.js'
+import { type CompressedClusters, type Packers, type Packing, packer } from '../engine/packer.js'
 import { load } from '../worker/load.js'
 import type { WorkerMethods } from '../worker/protocol.js'
 import { Client } from '../worker/rpc/client.js'
@@ -16,7 +15,7 @@ export function workersWanted(wanted: number | undefined): number {
   return Math.min(most, Math.max(1, (navigator.hardwareConcurrency ?? 2) - 1))
 }
 
-/** Packs in so many workers, or here where that is none. */
+/** Compresses in so many workers, or here where that is none. */
 export function startPackers(workers: number, packing: Packing): Promise<Packers> {
   return workers === 0 ? packHere(packing) : Pool.start(workers, packing)
 }
@@ -24,8 +23,7 @@ export function startPackers(workers: number, packing: Packing): Promise<Packers
 async function packHere(packing: Packing): Promise<Packers> {
   const byNode = packing.compression === 'zlib' ? packByNode(packing.clusterSize) : undefined
   if (byNode) return byNode
-  await init()
-  const here = packer(packing)
+  const here = await packer(packing)
   return { width: 1, pack: async (disk) => here.pack(disk), end: () => here.free() }
 }
 
@@ -50,12 +48,12 @@ class Pool implements Packers {
     this.#packing = packing
   }
 
-  /** One part is packed by each, and the next one is there already. */
+  /** One part is compressed by each, and the next one is there already. */
   get width(): number {
     return 2 * this.#workers.length
   }
 
-  async pack(disk: Uint8Array<ArrayBuffer>, signal: AbortSignal): Promise<PackedClusters> {
+  async pack(disk: Uint8Array<ArrayBuffer>, signal: AbortSignal): Promise<CompressedClusters> {
     const worker = this.#workers.reduce((least, each) => (each.busy < least.busy ? each : least))
     worker.busy += 1
     try {

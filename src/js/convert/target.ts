@@ -1,7 +1,7 @@
 import { isZero } from '../base/bytes.js'
 import { Qcow2Error } from '../base/errors.js'
 import type { WritableStorage } from '../base/storage/contract.js'
-import type { PackedClusters, Packers } from '../engine/packer.js'
+import type { CompressedClusters, Packers } from '../engine/packer.js'
 import type { Qcow2 } from '../image/qcow2.js'
 import { RawFile } from './raw-file.js'
 
@@ -115,13 +115,13 @@ export function plainTarget(
 }
 
 /** A qcow2 image with compressed clusters. It ends the packers. */
-export function packedTarget(
+export function compressedTarget(
   image: Qcow2,
   layout: Layout,
   packers: Packers,
   zeros: Zeros,
   close: () => Promise<void>,
-): ConvertTarget<PackedClusters> {
+): ConvertTarget<CompressedClusters> {
   const { clusterSize } = layout
   const writeZeroes = (offset: number, length: number, signal: AbortSignal) =>
     image.writeZeroes(offset, length, { unmap: true, signal })

@@ -51,7 +51,7 @@ export interface Disk {
    * The runs of the disk in order: what is stored, where, and what reads as zeros; as `qemu-img map` reports them. Of a disk
    * that is not an image it is one run of data.
    *
-   * @throws {@link Qcow2Error} `OUT_OF_BOUNDS`, `INVALID_ARGUMENT` at once; while it is walked what reading tables leads to,
+   * @throws {@link Qcow2Error} `OUT_OF_BOUNDS`, `INVALID_ARGUMENT` when it is called; while it is walked, what reading tables leads to,
    * or the signal's reason.
    */
   map(options?: MapOptions): AsyncIterableIterator<Extent>
@@ -142,7 +142,7 @@ export interface WritableOptions extends RangeOptions, LongOptions {}
 
 /** How {@link WritableDisk.writeZeroes} writes. */
 export interface WriteZeroesOptions extends RequestOptions {
-  /** Frees the clusters that lie wholly in the range. Default: false, what is allocated stays. */
+  /** Frees the clusters that are entirely in the range. Default: false, what is allocated stays. */
   readonly unmap?: boolean | undefined
 }
 

@@ -11,7 +11,7 @@ export function rangeOf(options: RangeOptions, size: number): { offset: ByteCoun
   return { offset: start, length: count === undefined ? rest : Number(count) }
 }
 
-/** The length of a read, if it lies in a disk of `size` bytes. */
+/** The length of a read, if it is within a disk of `size` bytes. */
 export function lengthWithin(offset: ByteCount, length: ByteCount, size: number): number {
   byteCount(offset, 'The offset')
   byteCount(length, 'The length')
@@ -19,7 +19,7 @@ export function lengthWithin(offset: ByteCount, length: ByteCount, size: number)
   return Number(length)
 }
 
-/** The bytes that a read fills or a write stores, if their range lies in a disk of `size` bytes. */
+/** The bytes that a read fills or a write stores, if their range is within a disk of `size` bytes. */
 export function bytesWithin(offset: ByteCount, bytes: ArrayBuffer | ArrayBufferView, size: number): Uint8Array {
   byteCount(offset, 'The offset')
   const array = bytesIn(bytes, 'The second argument')

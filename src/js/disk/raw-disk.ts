@@ -34,7 +34,7 @@ export class RawDisk extends BaseDisk implements WritableDisk {
   readonly #storage: Storage
   readonly #user: User
   /** The requests under way. `close` ends them. */
-  readonly #requests = new Set<{ readonly stop: AbortController; readonly settled: Promise<unknown> }>()
+  readonly #requests = new Set<{ readonly stop: AbortController; readonly outcome: Promise<unknown> }>()
   #closing: Promise<void> | undefined
 
   /** Takes the storage over until the disk is closed, unless `signal` aborts before. */
@@ -199,13 +199,13 @@ export class RawDisk extends BaseDisk implements WritableDisk {
     signal?.throwIfAborted()
     const stop = new AbortController()
     const ignore = follow(stop, signal)
-    const settled = explaining('accessed', () => request({ signal: stop.signal }))
-    const entry = { stop, settled }
+    const outcome = explaining('accessed', () => request({ signal: stop.signal }))
+    const entry = { stop, outcome }
     this.#requests.add(entry)
     const forget = () => this.#requests.delete(entry)
-    settled.then(forget, forget)
+    outcome.then(forget, forget)
     try {
-      return await unlessAborted(settled, stop.signal)
+      return await unlessAborted(outcome, stop.signal)
     } finally {
       ignore()
     }
@@ -215,7 +215,7 @@ export class RawDisk extends BaseDisk implements WritableDisk {
     const requests = [...this.#requests]
     for (const { stop } of requests) stop.abort(diskClosed())
     // A write that was aborted may still be carried out.
-    await Promise.allSettled(requests.map(({ settled }) => settled))
+    await Promise.allSettled(requests.map(({ outcome }) => outcome))
     const storage = this.#storage as WritableSyncStorage | WritableAsyncStorage
     try {
       if (!this.readOnly) await explaining('flushed', () => (isSync(storage) ? storage.flushSync() : storage.flush()))

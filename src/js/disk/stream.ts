@@ -28,7 +28,7 @@ export interface StreamSource {
 }
 
 /**
- * Returns a stream of chunks. It reads some chunks ahead of what was taken from it, so that reading and consuming overlap.
+ * Returns a stream of chunks. It reads some chunks ahead of its consumer, so that reading and consuming overlap.
  *
  * Not of type `bytes`: not every browser has such streams, and chunks of this size gain little by them.
  */
@@ -108,7 +108,7 @@ export function readStream(
         stop.abort(reason)
       },
     },
-    // Chunks wait as promises, not in the queue, so that nothing is read before the first is taken.
+    // Chunks wait as promises, not in the queue, so that nothing is read before the consumer asks for the first.
     { highWaterMark: 0 },
   )
 }

@@ -6,7 +6,7 @@ const hashes = new Map([
   ['sha512', 'SHA-512'],
 ])
 
-/** The most bytes that `getRandomValues` gives at once. */
+/** The most bytes that one call of `getRandomValues` returns. */
 const randomLimit = 65_536
 
 /**

@@ -19,20 +19,20 @@ export class DirectReads {
 
   /** Fills `into` with what the disk has at `offset`; false if the engine has to read it, and `into` is then anything. */
   readSync(offset: bigint, into: Uint8Array): boolean {
-    const place = this.#place(offset, into.length)
-    // At once: the place is the range's as long as nothing else is asked of the image.
-    return place >= 0 && this.#data.readKept(place, into)
+    const hostOffset = this.#hostOffset(offset, into.length)
+    // Without waiting: the host offset is valid until another request changes the image.
+    return hostOffset >= 0 && this.#data.readKept(hostOffset, into)
   }
 
   /** As `readSync`, also of what has to come first. */
   read(offset: bigint, into: Uint8Array, signal: AbortSignal | undefined): boolean | Promise<void> {
-    const place = this.#place(offset, into.length)
-    if (place < 0) return false
+    const hostOffset = this.#hostOffset(offset, into.length)
+    if (hostOffset < 0) return false
     const data = this.#data
-    if (data.readKept(place, into)) return true
+    if (data.readKept(hostOffset, into)) return true
     if (data.sync) return false
-    // A storage that one waits for and that keeps bytes can't be written, so that the place stays the range's.
-    return this.#tasks.ask((abort) => data.readInto(place, into, abort).catch(failAt(place)), signal)
+    // An asynchronous storage that keeps bytes can't be written, so the host offset stays valid.
+    return this.#tasks.ask((abort) => data.readInto(hostOffset, into, abort).catch(failAt(hostOffset)), signal)
   }
 
   /** True if `give` may come to something. */
@@ -46,27 +46,27 @@ export class DirectReads {
    */
   give(offset: bigint, length: number, signal: AbortSignal | undefined): false | Promise<Uint8Array> {
     const data = this.#data
-    const place = data.giver ? this.#place(offset, length) : -1
-    if (data.sync || place < 0) return false
-    return this.#tasks.ask((abort) => data.give(place, length, abort).catch(failAt(place)), signal)
+    const hostOffset = data.giver ? this.#hostOffset(offset, length) : -1
+    if (data.sync || hostOffset < 0) return false
+    return this.#tasks.ask((abort) => data.give(hostOffset, length, abort).catch(failAt(hostOffset)), signal)
   }
 
-  /** Opens a run of the storage itself, at `place`. Returns `undefined` if there is no faster way than reads. */
-  openRun(place: number, length: number): Run | undefined {
+  /** Opens a run of the storage itself, at a host offset. Returns `undefined` if there is no faster way than reads. */
+  openRun(hostOffset: number, length: number): Run | undefined {
     const data = this.#data
-    if (data.sync || place + length > data.size) return undefined
-    const run = data.openRun(place, length)
+    if (data.sync || hostOffset + length > data.size) return undefined
+    const run = data.openRun(hostOffset, length)
     if (!run) return undefined
     const close = () => run.close()
     const read = (count: number) =>
       this.#tasks.ask((abort) => {
         abort.listen(close)
-        return run.read(count).catch(failAt(place))
+        return run.read(count).catch(failAt(hostOffset))
       }, undefined)
     return { length, read, close }
   }
 
-  #place(offset: bigint, length: number): number {
+  #hostOffset(offset: bigint, length: number): number {
     return this.#data.keeps ? this.#image.cached_host_offset(offset, length) : -1
   }
 }

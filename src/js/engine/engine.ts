@@ -1,5 +1,5 @@
 import { deriveKey, fillRandom } from './crypto.js'
-import { free, fromEngine, WasmEngine } from './module.js'
+import { free, fromEngine, type Instance, type WasmEngine } from './module.js'
 import type { EngineResolver } from './options/backing.js'
 import { Passphrases } from './options/passphrase.js'
 import { nextTurn } from './time-slices.js'
@@ -23,12 +23,13 @@ export class Engine {
   readonly wasm: WasmEngine
   #resolve: EngineResolver
   #passphrases: Passphrases
+  readonly #instance: Instance
   #freed = false
   readonly #waiting = new Map<number, Waiting>()
 
-  /** The module must have been loaded. */
-  constructor(resolve: EngineResolver, passphrases = new Passphrases()) {
-    this.wasm = new WasmEngine(this)
+  constructor(instance: Instance, resolve: EngineResolver, passphrases = new Passphrases()) {
+    this.#instance = instance
+    this.wasm = new instance.WasmEngine(this)
     this.#resolve = resolve
     this.#passphrases = passphrases
   }
@@ -44,6 +45,11 @@ export class Engine {
     this.#resolve = async () => undefined
     this.#passphrases = new Passphrases()
     free(this.wasm)
+  }
+
+  /** What the engine threw, as what this package throws. */
+  error(thrown: unknown): unknown {
+    return fromEngine(thrown, this.#instance)
   }
 
   /** Calls `waiting` when a task is over, unless it is cancelled. */
@@ -74,7 +80,7 @@ export class Engine {
 
   /** Called by the engine: a task has failed. */
   failed(task: number, error: unknown): void {
-    this.#take(task)?.reject(fromEngine(error))
+    this.#take(task)?.reject(this.error(error))
   }
 
   /** Called by the engine: it needs a backing file. */
@@ -135,7 +141,7 @@ export class Engine {
     } catch (error) {
       const left = [...this.#waiting.values()]
       this.#waiting.clear()
-      for (const each of left) each.reject(fromEngine(error))
+      for (const each of left) each.reject(this.error(error))
     }
   }
 }

@@ -128,8 +128,8 @@ class SyncHostStorage {
     this.#storage.flushSync()
   }
 
-  /** Resolves when nothing is under way any more. */
-  async settled(): Promise<void> {}
+  /** Resolves when no request is under way any more. */
+  async drained(): Promise<void> {}
 
   /** Releases the storage after its last request, so that an app that keeps a closed image does not keep the storage alive. */
   end(): void {
@@ -268,7 +268,7 @@ class AsyncHostStorage {
   }
 
   /** Resolves when nothing that was aborted is under way any more. */
-  async settled(): Promise<void> {
+  async drained(): Promise<void> {
     while (this.#aborted.size > 0) await outcomes([...this.#aborted])
   }
 
@@ -295,7 +295,7 @@ class AsyncHostStorage {
 
   async #flush(): Promise<void> {
     do {
-      await this.settled()
+      await this.drained()
       this.#counters.flushes += 1
       await this.#storage.flush()
       // What was aborted meanwhile is not covered for sure.

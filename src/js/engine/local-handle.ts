@@ -125,8 +125,8 @@ export class LocalHandle implements Handle {
     return this.gives
   }
 
-  openRun(place: number, length: number): Run | undefined {
-    const run = this.#tasks.now(() => this.#direct.openRun(place, length))
+  openRun(hostOffset: number, length: number): Run | undefined {
+    const run = this.#tasks.now(() => this.#direct.openRun(hostOffset, length))
     if (!run) return undefined
     const read = (count: number) => {
       const before = this.#storages.counters.reads

@@ -3,16 +3,22 @@ import { configured } from '../base/configuration.js'
 import { Qcow2Error, type Qcow2ErrorCode, sentence, storageFailed } from '../base/errors.js'
 import { missingFileAdvice, packageFile } from '../base/package-file.js'
 import { compileModule, type ModuleSource } from '../base/wasm.js'
-import load, { type WasmDiff, WasmEngine, type WasmImage, type WasmMap, WasmPacker } from '../generated/qcow2_web.js'
+import { type Glue, glue } from '../generated/glue.js'
+import type { WasmDiff, WasmEngine, WasmImage, WasmMap, WasmPacker } from '../generated/qcow2_web.js'
 
-export { type WasmDiff, WasmEngine, type WasmImage, type WasmMap, WasmPacker }
+export type { WasmDiff, WasmEngine, WasmImage, WasmMap, WasmPacker }
+
+/** A memory of the engine, and the classes over it. */
+export type Instance = Pick<Glue, 'instantiate' | 'WasmEngine' | 'WasmPacker'>
 
 /** Where the module is in the package. */
 const path = 'dist/generated/qcow2_web_bg.wasm'
 /** The module, compiled, or the attempt to get it. */
 let module: Promise<WebAssembly.Module> | undefined
-/** The one instance, or the attempt to get it. */
-let instance: Promise<void> | undefined
+/** The instance for everything that is opened from now on. */
+let current: Instance | undefined
+/** The attempt to make it. */
+let making: Promise<void> | undefined
 
 /**
  * Loads the WebAssembly module, from the address given to {@link configure}. Everything in this package does so by itself when it
@@ -28,11 +34,18 @@ let instance: Promise<void> | undefined
  * ```
  */
 export function init(): Promise<void> {
-  instance ??= instantiate().catch((error) => {
-    instance = undefined
+  making ??= instantiate().catch((error) => {
+    making = undefined
     throw error
   })
-  return instance
+  return making
+}
+
+/** The instance for what is opened now; it is loaded first if need be. */
+export async function instance(): Promise<Instance> {
+  await init()
+  // It may have failed in the meantime.
+  return current ?? instance()
 }
 
 /**
@@ -50,16 +63,29 @@ export function compiled(): Promise<WebAssembly.Module> {
   return module
 }
 
-/** What the engine threw, as what this package throws. */
-export function fromEngine(thrown: unknown): unknown {
+/**
+ * What an instance threw, as what this package throws. An instance that failed may have left its memory in any state: what is open
+ * goes on as far as possible, and what is opened next gets another one.
+ */
+export function fromEngine(thrown: unknown, from: Instance): unknown {
   const own = Qcow2Error.from(thrown)
   if (own) return own
   if (thrown instanceof Error) {
-    return new Qcow2Error('ENGINE_FAILED', 'The engine broke down. Please report this.', { cause: thrown })
+    replace(from)
+    return new Qcow2Error('ENGINE_FAILED', failed, { cause: thrown })
   }
   const { code, message, offset, depth, file, cause } = thrown as EngineError
   if (code === 'STORAGE') return storageFailed(cause, { words: message, depth })
   return new Qcow2Error(code, sentence(message), { offset, depth, file })
+}
+
+const failed = 'The engine failed because of a defect of this package. Open the image again, and please report this.'
+
+/** Ensures that nothing more is opened in an instance. */
+function replace(instance: Instance): void {
+  if (current !== instance) return
+  current = undefined
+  making = undefined
 }
 
 /** An error as it crosses the bridge. */
@@ -72,7 +98,7 @@ interface EngineError {
   readonly cause?: unknown
 }
 
-/** Frees something of the engine. After the engine broke down in a call of it, that may be impossible. */
+/** Frees something of the engine. After the engine failed in a call of it, that may be impossible. */
 export function free(part: { free(): void }): void {
   try {
     part.free()
@@ -88,11 +114,13 @@ async function source(): Promise<ModuleSource> {
 
 async function instantiate(): Promise<void> {
   const module_or_path = await compiled()
+  const made = glue()
   try {
-    await load({ module_or_path })
+    await made.instantiate({ module_or_path })
   } catch (cause) {
     throw notLoaded(cause)
   }
+  current = made
 }
 
 function notLoaded(cause: unknown): Qcow2Error {

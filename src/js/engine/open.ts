@@ -6,7 +6,7 @@ import { checkedStorage, isStorage } from '../base/storage/contract.js'
 import { Engine } from './engine.js'
 import type { HostStorage } from './host-storage.js'
 import { LocalHandle } from './local-handle.js'
-import { free, init, type WasmEngine, type WasmImage } from './module.js'
+import { free, instance, type WasmEngine, type WasmImage } from './module.js'
 import { type Backing, type BackingResolver, resolver } from './options/backing.js'
 import { type CreateOptions, createdBacking, createdDataFile, hostCreateOptions } from './options/create.js'
 import { hostEncryptOptions } from './options/encryption.js'
@@ -102,8 +102,7 @@ async function start(
 ): Promise<LocalHandle> {
   const use = files.writable ? 'write' : 'read'
   const resolve = resolver(files.backing, (each) => storages.open(each), files.passphrases)
-  await init()
-  const engine = new Engine(resolve, files.passphrases)
+  const engine = new Engine(await instance(), resolve, files.passphrases)
   const storages = new Storages(engine, options.signal)
   const { signal } = storages.user
   const tasks = new Tasks(engine)

@@ -77,7 +77,7 @@ export class Storages {
     this.#engine.free()
     const closing = this.#opened.splice(0).map(async ({ storage, host }) => {
       // A write that was aborted may be under way still.
-      await host?.settled()
+      await host?.drained()
       try {
         await storage.close?.()
       } finally {

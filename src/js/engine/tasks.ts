@@ -1,7 +1,6 @@
 import { LazyAbort } from '../base/abort.js'
 import { Qcow2Error } from '../base/errors.js'
 import type { Engine } from './engine.js'
-import { fromEngine } from './module.js'
 
 /** The calls of the engine that one handle has in flight, and what it asks of storages past the engine. */
 export class Tasks {
@@ -38,20 +37,28 @@ export class Tasks {
 
   /** As `run`, for the one call that comes after `close`. */
   async last<T>(start: () => T | number): Promise<T> {
-    const outcome = call(start)
+    const outcome = this.#call(start)
     return typeof outcome === 'number' ? this.#wait<T>(outcome, undefined) : outcome
   }
 
   /** Returns what a call of the engine returns. */
   now<T>(start: () => T): T {
     if (this.#closed) throw closed()
-    return call(start)
+    return this.#call(start)
   }
 
   /** Drops all calls in flight, which reject with code `CLOSED`, as all later ones do. */
   close(): void {
     this.#closed = true
     for (const end of [...this.#inFlight]) end(closed())
+  }
+
+  #call<T>(start: () => T): T {
+    try {
+      return start()
+    } catch (error) {
+      throw this.#engine.error(error)
+    }
   }
 
   #wait<T>(task: number, signal: AbortSignal | undefined): Promise<T> {
@@ -96,14 +103,6 @@ export class Tasks {
 interface Settle<T> {
   resolve(value: T): void
   reject(error: unknown): void
-}
-
-function call<T>(start: () => T): T {
-  try {
-    return start()
-  } catch (error) {
-    throw fromEngine(error)
-  }
 }
 
 /** The error of what is asked of a closed image. */

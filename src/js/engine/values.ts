@@ -27,7 +27,7 @@ export interface ImageInfo {
   readonly extendedL2: boolean
   /** True if the image was not closed properly, so that its refcounts may be wrong. Reading is not affected. */
   readonly dirty: boolean
-  /** True if a program found the image damaged, so that it may not be written before it is repaired. */
+  /** True if a program marked the image as corrupt: then it can't be written before it is repaired. */
   readonly corrupt: boolean
   /** How the guest's data is encrypted; `undefined` where it is not. */
   readonly encryption: EncryptionInfo | undefined
@@ -48,7 +48,7 @@ export interface ImageInfo {
   /** Header extensions of types that are not known. */
   readonly unknownExtensions: readonly UnknownExtension[]
   /**
-   * How many bytes of the disk's tables and clusters should lie past the end of the file, and so read as zeros: more than 0
+   * How many bytes of the disk's tables and clusters are past the end of the file, and so read as zeros: more than 0
    * where the file is cut off. Where there are many tables, at least so many.
    */
   readonly missing: number
@@ -148,7 +148,7 @@ export interface Snapshot {
   readonly id: string
   /** The name that its maker gave it. */
   readonly name: string
-  /** When it was taken, in seconds since 1970. */
+  /** When it was created, in seconds since 1970. */
   readonly dateSec: number
   /** The nanoseconds of that second. */
   readonly dateNsec: number
@@ -156,7 +156,7 @@ export interface Snapshot {
   readonly vmClockNsec: bigint
   /** The length of the machine's saved state in bytes; 0 where there is none. */
   readonly vmStateSize: number
-  /** The disk's size in bytes when it was taken; an old image may not record it. */
+  /** The disk's size in bytes when the snapshot was created; an old image may not record it. */
   readonly diskSize: number | undefined
   /** How many instructions the machine had run, where it counted them. */
   readonly icount: bigint | undefined
@@ -166,7 +166,7 @@ export interface Snapshot {
   readonly l1Entries: number
 }
 
-/** The way from an offset of the disk to its place in the file. Places are byte offsets in the image file. */
+/** How an offset of the disk maps to an offset in the file. All offsets are in bytes. */
 export interface Location {
   /** Which entry of the L1 table. */
   readonly l1Index: number
@@ -217,7 +217,7 @@ export interface Inspection {
   /** As `missing` of {@link ImageInfo}, where the header is sound enough and the data is in this file; else 0. */
   readonly missing: number
   /**
-   * Everything that is wrong with the head, and keeps the image from being opened for writing. Where the disk doesn't need
+   * Everything that is wrong with the header, and keeps the image from being opened for writing. Where the disk doesn't need
    * what is wrong, the image opens for reading all the same.
    */
   readonly problems: readonly Problem[]

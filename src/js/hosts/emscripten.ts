@@ -89,7 +89,7 @@ const shared = 1
  *
  * @param fs the file system: `Module.FS`.
  * @param path where the file is to be. There must not be one yet.
- * @throws `Qcow2Error` `NOT_SYNC` for an image that can't be read at once: open it in the emulator's worker, over storages that
+ * @throws `Qcow2Error` `NOT_SYNC` for an image that can't be read without waiting: open it in the emulator's worker, over storages that
  * are synchronous there. The exceptions of `FS.mknod`.
  *
  * @example

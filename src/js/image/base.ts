@@ -11,7 +11,7 @@ import { type Source, storageOf } from '../storage/source.js'
 export interface BaseOptions {
   /**
    * Names the base's content, such as `debian-12.4`: the app guarantees that files with this name and the same length are the same, and
-   * what has another is another. Then no tag and no date counts, and no samples are taken. 1 to 128 characters.
+   * what has another is another. Then no tag and no date counts, and no samples are read. 1 to 128 characters.
    */
   readonly identity?: string | undefined
 }

@@ -6,7 +6,7 @@ import type { Extent } from '../disk/extent.js'
 
 /** How {@link Qcow2.copyUp} copies. */
 export interface CopyUpOptions extends LongOptions {
-  /** How many pieces, of at most 1 MiB, are on their way at one time. Default: 4. */
+  /** How many steps, of at most 1 MiB each, are under way at one time. Default: 4. */
   readonly requests?: number | undefined
 }
 
@@ -15,17 +15,17 @@ interface Source {
   /** The runs of the disk, by a new walk. */
   map(options: { readonly signal: AbortSignal }): AsyncIterable<Extent>
   /** Copies a part of the disk; other requests go on meanwhile. */
-  copy(piece: Piece, signal: AbortSignal): Promise<void>
+  copy(step: Step, signal: AbortSignal): Promise<void>
 }
 
 /** A part of the disk. */
-interface Piece {
+interface Step {
   readonly start: number
   readonly length: number
 }
 
 const pieceSize = 1024 * 1024
-/** So many pieces are under way at most, whatever is asked for: each takes memory. */
+/** So many steps are under way at most, whatever is asked for: each takes memory. */
 const mostRequests = 64
 
 /** Copies all that the backing file shows. */
@@ -49,14 +49,14 @@ async function copyAll(
   onProgress: LongOptions['onProgress'],
 ): Promise<void> {
   let total = 0
-  for await (const { length } of pieces(source, stop.signal)) total += length
+  for await (const { length } of steps(source, stop.signal)) total += length
   let done = 0
   onProgress?.({ done, total })
-  const left = pieces(source, stop.signal)
+  const left = steps(source, stop.signal)
   const copy = async () => {
-    for await (const piece of left) {
-      await source.copy(piece, stop.signal)
-      done += piece.length
+    for await (const step of left) {
+      await source.copy(step, stop.signal)
+      done += step.length
       // Others write, and what they write is not counted.
       onProgress?.({ done: Math.min(done, total), total })
     }
@@ -74,13 +74,13 @@ async function copyAll(
   if (failed) throw stop.signal.reason
 }
 
-/** The pieces of the disk that come from backing files, in order. */
-async function* pieces(source: Source, signal: AbortSignal): AsyncGenerator<Piece, undefined> {
+/** The ranges of the disk that come from backing files, in order. */
+async function* steps(source: Source, signal: AbortSignal): AsyncGenerator<Step, undefined> {
   for await (const { start, length, depth, data } of source.map({ signal })) {
     if (depth === 0 || !data) continue
     const end = start + length
     for (let at = start; at < end; ) {
-      // Up to a multiple, so that pieces are of whole clusters.
+      // Up to a multiple, so that steps are of whole clusters.
       const next = Math.min(end, at - (at % pieceSize) + pieceSize)
       yield { start: at, length: next - at }
       at = next

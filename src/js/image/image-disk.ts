@@ -68,7 +68,7 @@ export abstract class ImageDisk extends BaseDisk {
   /**
    * The runs of the disk in order: what is stored, where, and what reads as zeros; as `qemu-img map` reports them.
    *
-   * @throws {@link Qcow2Error} `OUT_OF_BOUNDS`, `INVALID_ARGUMENT` at once; while it is walked what reading tables leads to,
+   * @throws {@link Qcow2Error} `OUT_OF_BOUNDS`, `INVALID_ARGUMENT` when it is called; while it is walked, what reading tables leads to,
    * or the signal's reason.
    */
   override map(options: MapOptions = {}): AsyncIterableIterator<Extent> {

@@ -55,7 +55,7 @@ export class KeySlots {
   }
 
   /**
-   * Lets a passphrase open the image in place of another. It goes into another slot: the old one is erased when the new one
+   * Replaces a passphrase that opens the image by another. It goes into another slot: the old one is erased when the new one
    * is there.
    *
    * @returns the number of the new slot.

@@ -20,7 +20,7 @@ export interface OpenDiskOptions extends OpenOptions {
 }
 
 /**
- * Opens the bytes of a file as a disk, whatever they are. The storage is taken over, and closed with the disk. The size of the
+ * Opens the bytes of a file as a disk, whatever they are. The disk owns the storage, and closes it with itself. The size of the
  * disk stays that of the file at the opening.
  *
  * ```ts

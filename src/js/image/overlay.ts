@@ -58,13 +58,13 @@ export interface OverlayOptions
  * What the base is (its address, its length, its `ETag` or date) is recorded as the backing file's name, with the SHA-256 of samples
  * of its content. These take up to 35 requests for 448 KiB when the overlay is made; with `persistentCache` whole blocks are
  * fetched, and kept. Servers give a file another date and tag when they deploy it again. Where only these differ, the samples
- * are taken once more, and if they are the same the new state is recorded. If the base is another one, that is refused with
- * code `FILE_CHANGED`: the two would be mixed. Samples can miss a change in few places; an app that makes such changes
+ * are read once more, and if they are the same the new state is recorded. If the base is another one, that is refused with
+ * code `FILE_CHANGED`: the two would be mixed. Samples can miss a small change; an app that makes such changes
  * names the content by {@link OverlayOptions.base}.
  *
  * The overlay itself is not encrypted, also over a base that is: what is written is in plain text in `local`.
  *
- * Both storages are taken over, and closed with the image or when this fails.
+ * The image owns both storages: they are closed with it, or when this fails.
  *
  * @throws {@link Qcow2Error} `FILE_CHANGED`, and what opening and creating lead to; or the signal's reason.
  *
@@ -93,17 +93,17 @@ function checked(options: OverlayOptions): OverlayOptions {
 async function overlayOf(base: Storage, local: WritableStorage, options: OverlayOptions): Promise<Qcow2> {
   // Open all the while, so that it is asked only once what it is.
   await ready(base, { signal: options.signal })
-  let held = true
+  let isOpen = true
   const letGo = async () => {
-    if (held) await base.close?.()
-    held = false
+    if (isOpen) await base.close?.()
+    isOpen = false
   }
   try {
     const now = await Base.of(base, options.name, options.base, options.signal)
     if (await isMissing(local, options.signal, async () => blank(await now.recorded(), base, options))) {
       const image = await create(local, await now.recorded(), await look(base, options), options)
       await image.close()
-    } else await settle(local, now, options)
+    } else await compareBase(local, now, options)
     // A worker opens it by itself, and some storages only one can have.
     if (options.worker) await letGo()
     return await open(base, local, options)
@@ -127,8 +127,12 @@ async function blank(name: string, base: Storage, options: OverlayOptions): Prom
   return file.bytes()
 }
 
-/** Holds the base against the one that the overlay was made over; where it is the same in another state, that is recorded. */
-async function settle(local: WritableStorage, now: Base, { acceptChangedBase, signal }: OverlayOptions): Promise<void> {
+/** Compares the base with the one that the overlay records. If it is the same file in another state, records that state. */
+async function compareBase(
+  local: WritableStorage,
+  now: Base,
+  { acceptChangedBase, signal }: OverlayOptions,
+): Promise<void> {
   const { backingFile, backingFormat } = await runOnFileHere(local, 'read', 'inspect', [], { signal })
   if (backingFile === undefined) return
   const verdict = await now.compare(backingFile)

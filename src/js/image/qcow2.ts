@@ -116,7 +116,7 @@ export class Qcow2 extends ImageDisk implements WritableDisk {
    * write; nothing else is lost, and the image can be used on, for example when there is room again.
    *
    * @param offset where to begin, in bytes; `bytes` may have any length.
-   * @param bytes what to write. Up to 4 MiB are copied at once; of a longer array pieces are copied while it is written, so
+   * @param bytes what to write. Up to 4 MiB are copied before this returns; a longer array is copied in parts while it is written, so
    * it may not be changed or transferred before the write is done.
    * @throws {@link Qcow2Error} `OUT_OF_BOUNDS`, `READ_ONLY`, `POISONED`, `QUOTA`, `STORAGE`, `IMAGE_FULL`, `CORRUPT_…`, `CLOSED`
    * and others; or the signal's reason.
@@ -144,7 +144,7 @@ export class Qcow2 extends ImageDisk implements WritableDisk {
 
   /**
    * As {@link Qcow2.write}, in compressed clusters; one that doesn't get smaller is stored plainly. Later writes to a part of
-   * such a cluster unpack and replace it.
+   * such a cluster decompress and replace it.
    *
    * @param offset a multiple of the cluster size, as the length is; but the end may also be the disk's.
    * @throws {@link Qcow2Error} `UNALIGNED`, `NO_COMPRESSION`, and what `write` rejects with.
@@ -247,9 +247,9 @@ export class Qcow2 extends ImageDisk implements WritableDisk {
   }
 
   /**
-   * What may differ between two states of the disk, in order. Only the tables are read: what both states have in the
-   * same place is the same, and what was written is taken to differ, whatever was written. Where one state is larger, what
-   * it has more differs.
+   * What may differ between two states of the disk, in order. Only the tables are read, not the data: a range is the same if both
+   * states use the same clusters of the file for it, or if both read as zeros. Everything else counts as different. If one state
+   * is larger, its additional part differs.
    *
    * @param from a snapshot by its id or name, or `null` for the disk as it is now.
    * @param to the same. Default: `null`.

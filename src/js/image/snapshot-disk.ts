@@ -1,7 +1,7 @@
 import { ImageDisk } from './image-disk.js'
 
 /**
- * An open snapshot: the disk as it was when the snapshot was taken, with a size and a VM state of its own.
+ * An open snapshot: the disk as it was when the snapshot was created, with a size and a VM state of its own.
  *
  * @example
  * ```ts

@@ -70,7 +70,7 @@ export class Snapshots {
   }
 
   /**
-   * Makes the disk what it was when the snapshot was taken, its size too. What the disk holds now is lost, unless another
+   * Makes the disk what it was when the snapshot was created, its size too. What the disk holds now is lost, unless another
    * snapshot has it. The snapshot stays.
    *
    * @throws {@link Qcow2Error} `NO_SUCH_SNAPSHOT`, `REFCOUNT_LIMIT`, and what {@link Qcow2.write} rejects with.

@@ -48,6 +48,6 @@ export class VmState extends BaseDisk {
   }
 
   protected override fetchSync(): never {
-    throw new Qcow2Error('NOT_SYNC', 'A VM state cannot be read without waiting. Use read() in place of readSync().')
+    throw new Qcow2Error('NOT_SYNC', 'A VM state cannot be read without waiting. Use read() instead of readSync().')
   }
 }

@@ -62,7 +62,7 @@ export async function capabilities(): Promise<Capabilities> {
 }
 
 /**
- * A file in the best place that this browser has for it: `opfs`, or else `idb`. It is made if it isn't there.
+ * A file in the best storage that this browser has: `opfs`, or else `idb`. It is made if it isn't there.
  *
  * @param name its name, and for `opfs` its path.
  * @throws {@link Qcow2Error} `INVALID_ARGUMENT` if there is neither.

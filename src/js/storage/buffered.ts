@@ -6,7 +6,7 @@ import { Shared } from './shared.js'
 export interface Store {
   /** Makes it ready, for commits too if it is `writable`, unless `signal` aborts before. Returns the length of the file. */
   open(signal: AbortSignal, writable: boolean): Promise<number>
-  /** The bytes of a range that lies within the file. */
+  /** The bytes of a range within the file. */
   read(offset: number, length: number, signal: AbortSignal): Promise<Uint8Array>
   /** Changes the file; if it fails, the file is what it was. */
   commit(change: Change): Promise<void>
@@ -26,7 +26,7 @@ export interface Change {
 export const chunkSize = 64 * 1024
 
 /**
- * A storage whose changes are held in memory until they are flushed, all at once. When they have become many, writing
+ * A storage that keeps its changes in memory until a flush makes them durable together. When they have become many, writing
  * waits until they are.
  */
 export class Buffered implements WritableAsyncStorage {
@@ -105,7 +105,7 @@ class OpenFile {
     const end = offset + length
     if (end > this.size) throw new RangeError(`The file ends at ${this.size}; ${end} was asked for.`)
     if (this.#chunks.size === 0 && end <= this.#keep) return this.#store.read(offset, length, signal)
-    // What is in memory is copied at once, so that a commit meanwhile makes no difference.
+    // Chunks are copied before anything is awaited, so that a commit meanwhile makes no difference.
     const bytes = new Uint8Array(length)
     const missing: [number, number][] = []
     for (const part of parts(offset, end)) {

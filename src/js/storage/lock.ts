@@ -64,7 +64,7 @@ type Kind = 'opfs' | 'idb'
 
 /**
  * Locks a file for one user, or together with other users that want it `shared`, among all tabs and workers of the origin, until
- * it is let go, or until the tab is gone. Where there are no Web Locks (without HTTPS) nothing is taken.
+ * it is let go, or until the tab is gone. Where there are no Web Locks (without HTTPS) nothing is locked.
  *
  * @param opening aborts when the file is not wanted any more.
  * @param user the argument for `onTakeOver`.

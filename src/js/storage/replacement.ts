@@ -1,10 +1,10 @@
 import type { Storage, WritableStorage } from '../base/storage/contract.js'
 
-/** A file that is written beside another one, and takes its place when it is whole. */
+/** A file that is written beside another one, and replaces it when it is whole. */
 export interface Replacement {
   /** The new file. */
   readonly storage: WritableStorage
-  /** Puts the new file in the place of the old one, which nothing has open. */
+  /** Replaces the old file, which nothing has open, by the new one. */
   commit(): Promise<void>
   /** Deletes the new file. */
   discard(): Promise<void>

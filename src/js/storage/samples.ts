@@ -6,7 +6,7 @@ import type { Range } from './cache/segments.js'
 
 const KiB = 1024
 /** How much of the beginning is a sample: the header, and in most images the tables. */
-const headLength = 64 * KiB
+const beginningLength = 64 * KiB
 /** The most of a table that is a sample: all of it for a disk of 8 TiB with clusters of 64 KiB. */
 const longestTable = 128 * KiB
 /** So many samples are spread over the file. */
@@ -32,17 +32,17 @@ export async function sampleHash(
   const file = withoutReadAhead(storage)
   const stop = signal ?? new AbortController().signal
   const read = ({ start, end }: Range) => explaining('read', () => bytesOf(file, start, end - start, stop))
-  const head = await read({ start: 0, end: Math.min(headLength, size) })
-  const parts = [...tables(head), ...spread(size)].map((range) => within(range, size))
+  const beginning = await read({ start: 0, end: Math.min(beginningLength, size) })
+  const parts = [...tables(beginning), ...spread(size)].map((range) => within(range, size))
   const samples = await unlessAborted(Promise.all(parts.map(read)), signal)
-  const hash = await subtle.digest('SHA-256', await new Blob([head, ...samples] as BlobPart[]).arrayBuffer())
+  const hash = await subtle.digest('SHA-256', await new Blob([beginning, ...samples] as BlobPart[]).arrayBuffer())
   return base64(new Uint8Array(hash))
 }
 
 /** Where the tables of a qcow2 image are that is not large; whatever is recorded there. */
-function tables(head: Uint8Array): Range[] {
-  const view = new DataView(head.buffer, head.byteOffset, head.length)
-  const isQcow2 = head.length >= 72 && view.getUint32(0) === 0x51_46_49_fb
+function tables(beginning: Uint8Array): Range[] {
+  const view = new DataView(beginning.buffer, beginning.byteOffset, beginning.length)
+  const isQcow2 = beginning.length >= 72 && view.getUint32(0) === 0x51_46_49_fb
   if (!isQcow2) return []
   const l1 = { offset: view.getBigUint64(40), length: view.getUint32(36) * 8 }
   const refcounts = {

@@ -32,7 +32,7 @@ export class Shared<T> {
   /** Settles when nothing is left of the sessions before. */
   #ended: Promise<void> = Promise.resolve()
 
-  /** `lock` is taken before it is opened, and let go after it is closed. */
+  /** Takes `lock` before it is opened, and releases it after it is closed. */
   constructor(open: Open<T>, close: (opened: T) => void | Promise<void> = () => {}, lock: Claiming = async () => free) {
     this.#open = open
     this.#close = close

@@ -9,7 +9,7 @@ import { readOnlyMemory } from './memory/memory.js'
 
 /**
  * Where bytes are that are read: a storage, a `File` or another `Blob`, the handle of a file, bytes in memory, or a disk that
- * is open. A disk stays open, is read asynchronously, and may not be written meanwhile; all else is taken over, and closed in the end. A server is
+ * is open. A disk stays open, is read asynchronously, and may not be written meanwhile; everything else is owned by what is opened, and closed with it. A server is
  * never asked for an address: give `http(url)`.
  */
 export type Source = Storage | Disk | Blob | FileSystemFileHandle | ArrayBuffer | ArrayBufferView

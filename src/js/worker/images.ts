@@ -13,7 +13,7 @@ import type { Facts, ImageMethods } from './protocol.js'
 import { Proxies } from './proxies.js'
 import type { PageMethods } from './rpc/client.js'
 import { moved, type Port, type Served } from './rpc/port.js'
-import type { Packed } from './tokens.js'
+import type { Encoded } from './tokens.js'
 
 /** The worker's images: each method drives a handle as the face does where the engine runs beside it. */
 export function imageMethods(page: Port<PageMethods>): Served<ImageMethods> {
@@ -21,18 +21,18 @@ export function imageMethods(page: Port<PageMethods>): Served<ImageMethods> {
   const images = new Numbered<OpenImage>()
   const walks = new Numbered<Walk>()
 
-  /** Opens an image with `open`, over what is unpacked for as long as it is open. */
+  /** Opens an image with `open`, over what is decoded for as long as it is open. */
   const keep = async <S, O extends object>(
     image: number,
     open: (storage: S, options: O) => Promise<LocalHandle>,
-    storage: Packed,
-    options: Packed,
+    storage: Encoded,
+    options: Encoded,
     watch: LongOptions,
   ): Promise<Facts> => {
     const numbers: number[] = []
     try {
-      const unpacked = proxies.unpack([storage, options], numbers) as [S, O]
-      const handle = await open(unpacked[0], { ...unpacked[1], ...watch })
+      const decoded = proxies.decode([storage, options], numbers) as [S, O]
+      const handle = await open(decoded[0], { ...decoded[1], ...watch })
       images.set(image, { handle, numbers, walks: new Set() })
       return factsOf(handle)
     } catch (error) {
@@ -92,7 +92,7 @@ export function imageMethods(page: Port<PageMethods>): Served<ImageMethods> {
     async runOnFile(storage, use, method, args, watch) {
       const numbers: number[] = []
       try {
-        return await runOnFileHere(proxies.unpack(storage, numbers) as Storage, use, method, args, watch)
+        return await runOnFileHere(proxies.decode(storage, numbers) as Storage, use, method, args, watch)
       } finally {
         proxies.forget(numbers)
       }

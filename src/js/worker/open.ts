@@ -38,10 +38,10 @@ export async function runOnFileInWorker<M extends keyof FileOperations>(
   const { signal } = objects.user
   try {
     if (isStorage(storage)) objects.claim(storage, use)
-    const packed = await objects.pack(storage, signal)
+    const encoded = await objects.encode(storage, signal)
     await unlessAborted(load(objects.client), signal)
     const watch = { signal, onProgress, patient: true }
-    const value = await objects.client.port.call('runOnFile', [packed, use, method, args], watch)
+    const value = await objects.client.port.call('runOnFile', [encoded, use, method, args], watch)
     return value as ReturnType<FileOperations[M]>
   } finally {
     await objects.release()
@@ -64,7 +64,10 @@ async function keep(
     for (const each of [storage, data]) if (isStorage(each)) objects.claim(each, use)
     const answers = dataFileAnswers(options, (answer) => objects.claim(answer, use))
     // First of all: the browser may have to ask the user, which it does only shortly after a click.
-    const [file, rest] = [await objects.pack(storage, signal), await objects.pack({ ...options, ...answers }, signal)]
+    const [file, rest] = [
+      await objects.encode(storage, signal),
+      await objects.encode({ ...options, ...answers }, signal),
+    ]
     await unlessAborted(load(client), signal)
     try {
       const facts = await client.port.call(method, [image, file, rest], { signal, onProgress, patient: true })

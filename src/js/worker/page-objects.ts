@@ -6,7 +6,7 @@ import { recipeOf } from '../storage/recipe.js'
 import type { WorkerMethods } from './protocol.js'
 import { Client } from './rpc/client.js'
 import { toThrown } from './rpc/thrown.js'
-import { mark, type Packed, replaced, type Token } from './tokens.js'
+import { type Encoded, mark, replaced, type Token } from './tokens.js'
 
 /** A handle on an image. */
 interface Closable {
@@ -21,12 +21,12 @@ export class PageObjects {
   readonly client: Client<WorkerMethods>
   /** The numbers of the functions that the worker may call. */
   readonly #functions: number[] = []
-  /** All storages that are taken, and for what. */
+  /** All storages that are claimed, and for what. */
   readonly #storages = new Map<Storage, Use>()
   /** The numbers of those that stay here. */
   readonly #staying: number[] = []
   readonly #forget: (() => void)[] = []
-  /** What has to be done before what was packed is sent. */
+  /** What has to be done before what was encoded is sent. */
   readonly #preparations: ((signal: AbortSignal | undefined) => Promise<void>)[] = []
   /** As the storages know it that they are opened for. */
   readonly user: User
@@ -51,11 +51,11 @@ export class PageObjects {
     this.#storages.set(storage, use)
   }
 
-  /** `value`, to be sent, unless `signal` aborts before; storages in it that are not taken yet are taken to be read. */
-  async pack(value: unknown, signal?: AbortSignal): Promise<Packed> {
-    const packed = this.#pack(value)
+  /** `value`, to be sent, unless `signal` aborts before; storages in it that are not claimed yet are claimed for reading. */
+  async encode(value: unknown, signal?: AbortSignal): Promise<Encoded> {
+    const encoded = this.#encode(value)
     for (const prepare of this.#preparations.splice(0)) await prepare(signal)
-    return packed
+    return encoded
   }
 
   /** Takes everything back if no other handle is left. */
@@ -70,7 +70,7 @@ export class PageObjects {
     this.user.ended()
   }
 
-  #pack(value: unknown): Packed {
+  #encode(value: unknown): Encoded {
     return replaced(value, (part) => {
       if (isStorage(part)) return this.#storage(part)
       if (typeof part === 'function') return this.#function(part as (...args: unknown[]) => unknown)
@@ -85,7 +85,7 @@ export class PageObjects {
     if (!recipe) return this.#stays(storage)
     const writable = this.#storages.get(storage) === 'write'
     this.#preparations.push(async (signal) => recipe.prepare?.(signal, writable))
-    return { [mark]: 'recipe', maker: recipe.maker, args: this.#pack(recipe.args(this.user)) }
+    return { [mark]: 'recipe', maker: recipe.maker, args: this.#encode(recipe.args(this.user)) }
   }
 
   #stays(storage: Storage): Token {
@@ -97,7 +97,7 @@ export class PageObjects {
   }
 
   #function(callback: (...args: unknown[]) => unknown): Token {
-    const number = this.client.provide(async (...args) => this.pack(await callback(...args)))
+    const number = this.client.provide(async (...args) => this.encode(await callback(...args)))
     this.#functions.push(number)
     return { [mark]: 'function', number }
   }

@@ -1,11 +1,11 @@
 import type { Use } from '../base/storage/claims.js'
 import type { Changes, FileOperations, Operations, Readable, Walks, Writable } from '../engine/handle.js'
-import type { PackedClusters, Packing } from '../engine/packer.js'
+import type { CompressedClusters, Packing } from '../engine/packer.js'
 import type { Statistics } from '../engine/statistics.js'
 import type { Snapshot } from '../engine/values.js'
 import type { OpfsMethods } from '../storage/opfs/remote.js'
 import type { Thrown } from './rpc/thrown.js'
-import type { Packed } from './tokens.js'
+import type { Encoded } from './tokens.js'
 
 /** What a page may ask of the worker. */
 export interface WorkerMethods extends OpfsMethods, ImageMethods, PackMethods {}
@@ -14,8 +14,8 @@ export interface WorkerMethods extends OpfsMethods, ImageMethods, PackMethods {}
 export interface ImageMethods {
   /** Comes before all others. */
   load(module: WebAssembly.Module): void
-  openImage(image: number, storage: Packed, options: Packed): Facts
-  createImage(image: number, storage: Packed, options: Packed): Facts
+  openImage(image: number, storage: Encoded, options: Encoded): Facts
+  createImage(image: number, storage: Encoded, options: Encoded): Facts
   openSnapshot(image: number, snapshot: number, idOrName: string): Facts
   /** What is true of an image now. */
   facts(image: number): Facts
@@ -37,7 +37,7 @@ export interface ImageMethods {
   closeImage(image: number): void
   /** Runs an operation on a file that no image is opened for. */
   runOnFile<M extends keyof FileOperations>(
-    storage: Packed,
+    storage: Encoded,
     use: Use,
     method: M,
     args: Parameters<FileOperations[M]>,
@@ -46,15 +46,15 @@ export interface ImageMethods {
   abort(signal: number, reason: Thrown): void
 }
 
-/** Packing clusters for an image that is elsewhere. */
+/** Compressing clusters for an image that is elsewhere. */
 export interface PackMethods {
-  pack(packing: Packing, disk: Uint8Array<ArrayBuffer>): PackedClusters
+  pack(packing: Packing, disk: Uint8Array<ArrayBuffer>): CompressedClusters
 }
 
 /** What an image shows of itself. */
 export interface Facts {
   readonly writable: boolean
-  /** What is fetched ahead best comes in arrays of the worker's, and in long pieces. */
+  /** Whether what is fetched ahead best comes in arrays of the worker's, and in long reads. */
   readonly gives: boolean
   readonly vmStateSize: number
   readonly size: number

@@ -14,7 +14,7 @@ import type { PageMethods } from './rpc/client.js'
 import type { Port } from './rpc/port.js'
 import { remoteStorage } from './rpc/storages.js'
 import { fromThrown, type Thrown } from './rpc/thrown.js'
-import { mark, type Packed, replaced, type Token } from './tokens.js'
+import { type Encoded, mark, replaced, type Token } from './tokens.js'
 
 /** What stands in a worker for objects of the page: the other side of `PageObjects`. */
 export class Proxies {
@@ -25,9 +25,9 @@ export class Proxies {
     this.#page = page
   }
 
-  /** What was packed. `numbers` takes what to `forget` in the end. */
-  unpack(packed: Packed, numbers: number[]): unknown {
-    return replaced(packed, (part) => (isToken(part) ? this.#redeem(part, numbers) : undefined))
+  /** What was encoded. `numbers` takes what to `forget` in the end. */
+  decode(encoded: Encoded, numbers: number[]): unknown {
+    return replaced(encoded, (part) => (isToken(part) ? this.#redeem(part, numbers) : undefined))
   }
 
   /** A signal of the page is aborted, which may be heard of before the signal is. */
@@ -49,7 +49,7 @@ export class Proxies {
       case 'storage':
         return remoteStorage(this.#page, token.number, token.writable)
       case 'recipe':
-        return make(token.maker, this.unpack(token.args, numbers))
+        return make(token.maker, this.decode(token.args, numbers))
     }
   }
 
@@ -60,7 +60,7 @@ export class Proxies {
   }
 
   #invoke(callback: number, args: readonly unknown[], numbers: number[]): Promise<unknown> {
-    const answer = this.#page.call('invoke', [callback, args]).then((packed) => this.unpack(packed, numbers))
+    const answer = this.#page.call('invoke', [callback, args]).then((encoded) => this.decode(encoded, numbers))
     // A caller that only reports something does not look at the answer.
     answer.catch(() => {})
     return answer

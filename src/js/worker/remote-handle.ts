@@ -1,6 +1,7 @@
 import { watchIn } from '../base/arguments.js'
 import { isQcow2Error, Qcow2Error } from '../base/errors.js'
 import type { LongOptions } from '../base/progress.js'
+import type { Run } from '../base/storage/contract.js'
 import type { Changes, Handle, Operations, Readable, Walk, Walks, Writable } from '../engine/handle.js'
 import type { Statistics } from '../engine/statistics.js'
 import { closed } from '../engine/tasks.js'
@@ -12,13 +13,12 @@ import { Reads } from './remote-reads.js'
 import type { Port } from './rpc/port.js'
 
 /** How much of a long write crosses at a time, in bytes: a multiple of every cluster size. */
-const piece = 4 * 1024 * 1024
+const portion = 4 * 1024 * 1024
 
 /** An image whose engine runs in a worker. */
 export class RemoteHandle implements Handle {
   readonly writable: boolean
   readonly sync = false
-  readonly hasRuns = false
   readonly vmStateSize: number
   readonly #objects: PageObjects
   /** The number by which the worker has it. */
@@ -94,18 +94,30 @@ export class RemoteHandle implements Handle {
     return this.#reads.read(what, offset, target, signal)
   }
 
-  openRun(): undefined {
-    return undefined
+  /** Only of an image that never changes: what is mapped stays right. */
+  get hasRuns(): boolean {
+    return this.#fixed && this.#facts.gives
+  }
+
+  async openRun(hostOffset: number, length: number): Promise<Run | undefined> {
+    const [port, image] = [this.#port, this.#image]
+    const run = this.#objects.client.number()
+    if (!(await port.call('openRun', [image, run, hostOffset, length]))) return undefined
+    return {
+      length,
+      read: (count) => port.call('readRun', [run, count]),
+      close: () => void port.call('closeRun', [image, run]).catch(() => {}),
+    }
   }
 
   async write(how: Writable, offset: bigint, bytes: Uint8Array, signal: AbortSignal | undefined): Promise<void> {
     let at = 0
     do {
       // The caller keeps the array.
-      const part = new Uint8Array(bytes.subarray(at, at + piece))
+      const part = new Uint8Array(bytes.subarray(at, at + portion))
       const args = [this.#image, how, offset + BigInt(at), part] as const
       await this.#port.call('writeImage', [...args], { signal, transfer: [part.buffer] })
-      at += piece
+      at += portion
     } while (at < bytes.length)
   }
 

@@ -1,7 +1,7 @@
 import type { Maker } from '../storage/recipe.js'
 
 /** A value in which all that can't be cloned is replaced by a {@link Token}. */
-export type Packed = unknown
+export type Encoded = unknown
 
 /** What stands for something of the page. */
 export type Token =
@@ -12,7 +12,7 @@ export type Token =
   /** A storage that stays on the page. */
   | { readonly [mark]: 'storage'; readonly number: number; readonly writable: boolean }
   /** A storage that the worker makes itself. */
-  | { readonly [mark]: 'recipe'; readonly maker: Maker; readonly args: Packed }
+  | { readonly [mark]: 'recipe'; readonly maker: Maker; readonly args: Encoded }
 
 /** The member by which a token is known. */
 export const mark = 'qcow2-web/token'

@@ -1,6 +1,6 @@
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
-import load from '../../../src/js/generated/qcow2_web.js'
+import { instance } from '../../../src/js/engine/module.js'
 
 setFlagsFromString('--expose-gc')
 const collect: () => void = runInNewContext('gc')
@@ -38,7 +38,13 @@ export class Tracked<O extends object = object> {
   }
 }
 
-/** The length of the engine's memory, in bytes. The module must have been loaded: what it would come from does not matter then. */
+/** The memory of the engine. */
+export async function memoryOfEngine(): Promise<WebAssembly.Memory> {
+  // It is instantiated already: what it would come from does not matter.
+  return (await (await instance()).instantiate({ module_or_path: new Uint8Array() })).memory
+}
+
+/** The length of the engine's memory, in bytes. */
 export async function engineMemory(): Promise<number> {
-  return (await load({ module_or_path: new Uint8Array() })).memory.buffer.byteLength
+  return (await memoryOfEngine()).buffer.byteLength
 }

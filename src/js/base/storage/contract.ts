@@ -33,9 +33,9 @@ export interface StorageUser {
 }
 
 /**
- * Bytes that are always at hand: memory, an OPFS access handle, a file read synchronously.
+ * Bytes that can be read without waiting: memory, an OPFS access handle, a file read synchronously.
  *
- * Over such a storage every call of the engine completes at once, and `readSync` works.
+ * Over such a storage every call of the engine completes without waiting, and `readSync` works.
  */
 export interface SyncStorage {
   /** Makes the storage ready; awaited before anything else is asked of it, once for each image that it is given to. */
@@ -63,7 +63,7 @@ export interface SyncStorage {
   close?(): void | Promise<void>
 }
 
-/** Bytes that one has to wait for: a `Blob`, a server. Requests overlap; a storage need not keep their order. */
+/** Bytes that arrive later: those of a `Blob` or a server. Requests overlap; a storage need not keep their order. */
 export interface AsyncStorage {
   /** Makes the storage ready; awaited before anything else is asked of it, once for each image that it is given to. */
   open?(options?: StorageOpenOptions): void | Promise<void>
@@ -95,8 +95,8 @@ export interface WritableSyncStorage extends SyncStorage {
   /** The length in bytes, now. */
   size(): number
   /**
-   * Puts `bytes` at `offset`, all of them or an exception. Past the end the storage grows, and what lies between the old
-   * end and `offset` reads as zeros.
+   * Puts `bytes` at `offset`, all of them or an exception. Past the end the storage grows, and the range from the
+   * old end to `offset` reads as zeros.
    *
    * `bytes` is a view on the memory of WebAssembly, or an array of the caller's, valid only during the call: don't change it,
    * don't keep it, and call no method of an image meanwhile.
@@ -109,7 +109,7 @@ export interface WritableSyncStorage extends SyncStorage {
 }
 
 /**
- * An asynchronous storage that can be written. Several writes may be under way at once; they never touch the same bytes,
+ * An asynchronous storage that can be written. Several writes may be under way at one time; they never touch the same bytes,
  * unless requests to the image did.
  *
  * A write whose `signal` aborts may be carried out nevertheless, in full, in part or not at all, but only until its promise
@@ -119,8 +119,8 @@ export interface WritableAsyncStorage extends AsyncStorage {
   /** The length in bytes, now. */
   size(): number | Promise<number>
   /**
-   * Puts `bytes` at `offset`, all of them or a rejection. Past the end the storage grows, and what lies between the old end
-   * and `offset` reads as zeros.
+   * Puts `bytes` at `offset`, all of them or a rejection. Past the end the storage grows, and the range from the old
+   * end to `offset` reads as zeros.
    *
    * `bytes` belongs to the storage: the caller does not change the array, so the storage may keep or transfer it.
    */
@@ -135,14 +135,14 @@ export interface WritableAsyncStorage extends AsyncStorage {
 export type WritableStorage = WritableSyncStorage | WritableAsyncStorage
 
 /**
- * Where an image's bytes are. A storage with `readSync` is taken for synchronous.
+ * Where an image's bytes are. A storage with `readSync` counts as synchronous.
  *
  * Whatever a storage throws reaches the caller of the image: a {@link Qcow2Error} as it is, anything else as the
  * `cause` of one with code `STORAGE`, or `QUOTA` if it means that there is no room.
  */
 export type Storage = SyncStorage | AsyncStorage
 
-/** True if all bytes of the storage are at hand at once. */
+/** True if the storage can be read without waiting. */
 export function isSync(storage: Storage): storage is SyncStorage {
   return typeof (storage as Partial<SyncStorage>).readSync === 'function'
 }

@@ -26,13 +26,13 @@ export interface CreateOptions extends WorkerOptions, Pick<LongOptions, 'onProgr
   /** Keeps the guest's data in another file: the storage, or that with a name and its kind. */
   readonly dataFile?: WritableSource | CreateDataFile | undefined
   /**
-   * What is allocated at once: with `metadata` every cluster, without its data; with `full` every cluster, filled with
+   * What is allocated when the image is made: with `metadata` every cluster, without its data; with `full` every cluster, filled with
    * zeros. Default: `off`, nothing.
    */
   readonly preallocation?: 'off' | 'metadata' | 'full' | undefined
   /** Encrypts the disk. Default: it is not encrypted. */
   readonly encryption?: EncryptionOptions | undefined
-  /** Makes the image also in a storage that isn't empty. What that held is gone, also if this fails. Default: false. */
+  /** Makes the image also in a storage that isn't empty. The old content is lost, also if this fails. Default: false. */
   readonly overwrite?: boolean | undefined
   /** As {@link OpenOptions.detectZeroes}. Default: false. */
   readonly detectZeroes?: boolean | 'unmap' | undefined
@@ -53,7 +53,7 @@ export interface CreateBacking {
   /**
    * Where its bytes are, or those of its whole chain, as in {@link OpenOptions.backing}. Without it what the backing file
    * holds reads as zeros in this handle, and a write fills up its cluster with zeros: write whole clusters only, or close the
-   * image at once.
+   * image without writing.
    */
   readonly storage?: Backing | readonly Backing[] | BackingResolver | undefined
 }

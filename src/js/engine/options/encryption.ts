@@ -41,7 +41,7 @@ export interface LegacyAesOptions {
 export interface KeyOptions {
   /** The number of iterations, at least 1000. Default: 1,000,000, which is about half a second. */
   readonly iterations?: number | undefined
-  /** In place of that, about how many milliseconds the iterations should take on this machine. */
+  /** Instead of that, about how many milliseconds the iterations should take on this machine. */
   readonly iterationTime?: number | undefined
 }
 

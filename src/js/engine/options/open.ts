@@ -111,7 +111,7 @@ export type CacheMode = 'writeback' | 'writethrough'
 export interface CacheSize {
   /** For the tables that map the disk to the file: 1 MiB serves 8 GiB of disk with clusters of 64 KiB. */
   readonly tables?: number | undefined
-  /** For unpacked clusters of compressed images. */
+  /** For compressed clusters that were decompressed. */
   readonly clusters?: number | undefined
 }
 
@@ -119,7 +119,7 @@ export interface CacheSize {
 export interface ResizeOptions extends RequestOptions {
   /** Lets the disk become smaller: the data past its new end is lost. Default: false. */
   readonly shrink?: boolean | undefined
-  /** What of a new part is allocated at once, as in {@link CreateOptions.preallocation}. Default: `off`, nothing. */
+  /** What is allocated of the part that is added, as in {@link CreateOptions.preallocation}. Default: `off`, nothing. */
   readonly preallocation?: 'off' | 'metadata' | 'full' | undefined
 }
 

@@ -4,14 +4,14 @@ import type { LongOptions } from '../../base/progress.js'
 
 /** What {@link Snapshots.create} records. */
 export interface SnapshotOptions extends LongOptions {
-  /** When it is taken. Default: now. */
+  /** The time that it records. Default: now. */
   readonly date?: Date | undefined
   /** How long the machine has run, in nanoseconds. Default: 0. */
   readonly vmClockNsec?: bigint | undefined
   /** How many instructions the machine has run, if it counts them. */
   readonly icount?: bigint | undefined
   /**
-   * The machine's saved state, as QEMU's `savevm` writes it or as anyone likes it. A stream is taken as fast as it can be
+   * The machine's saved state, as QEMU's `savevm` writes it or in any other form. A stream is read as fast as it can be
    * written.
    */
   readonly vmState?: Uint8Array | ReadableStream<Uint8Array> | undefined

@@ -39,18 +39,18 @@ export async function multipartOf(
 ): Promise<{ readonly body: ReadableStream<Uint8Array> | null; readonly length: number; readonly boundary: string }> {
   const boundary = Array.from(crypto.getRandomValues(new Uint8Array(12)), (byte) => (byte & 15).toString(16)).join('')
   const encoder = new TextEncoder()
-  const pieces = ranges.map((range) => {
+  const encoded = ranges.map((range) => {
     const content = `content-type: ${type}\r\ncontent-range: bytes ${range.start}-${range.end - 1}/${disk.size}`
-    return { range, head: encoder.encode(`\r\n--${boundary}\r\n${content}\r\n\r\n`) }
+    return { range, header: encoder.encode(`\r\n--${boundary}\r\n${content}\r\n\r\n`) }
   })
   const tail = encoder.encode(`\r\n--${boundary}--\r\n`)
-  const length = pieces.reduce((sum, { range, head }) => sum + head.length + range.end - range.start, tail.length)
+  const length = encoded.reduce((sum, { range, header }) => sum + header.length + range.end - range.start, tail.length)
   if (request.method === 'HEAD') return { body: null, length, boundary }
 
   const abort = new AbortController()
   async function* parts(): Parts {
-    for (const { range, head } of pieces) {
-      yield head
+    for (const { range, header } of encoded) {
+      yield header
       yield* partsOf(disk, range, abort.signal)
     }
     yield tail
@@ -66,7 +66,7 @@ async function* partsOf(disk: ServedDisk, { start, end }: ByteRange, signal: Abo
   }
 }
 
-/** A stream that reads the next part when one is taken; `abort` stops a read that is no longer needed. */
+/** A stream that reads the next part when its consumer asks for one; `abort` stops a read that is no longer needed. */
 async function streamed(
   parts: Parts,
   abort: AbortController,

@@ -9,7 +9,7 @@ import { blob } from './blob.js'
 
 /** How {@link fileHandle} opens a file. */
 export interface FileHandleOptions {
-  /** How much that is not flushed is held in memory at most, in bytes; then it is flushed by itself. Default: 256 MiB. */
+  /** The most that is kept in memory before it is flushed, in bytes. More is flushed automatically. Default: 256 MiB. */
   readonly budget?: number | undefined
 }
 
@@ -19,8 +19,8 @@ export interface FileHandleOptions {
  * If the browser has to ask the user for permission, it does when an image is opened over it, and it asks for the permission to write
  * only if the image is opened for writing: open it in answer to a click. If the permission is refused, opening fails with code `NOT_PERMITTED`.
  *
- * Browsers let pages write such a file only by replacing it: what is written is held in memory, and each flush copies the
- * whole file, changes the copy, and puts it in the file's place. So a flush is all or nothing, takes as long as copying the file
+ * Browsers let pages write such a file only by replacing it: what is written is kept in memory, and each flush copies the
+ * whole file, changes the copy, and replaces the file by it. So a flush is all or nothing, takes as long as copying the file
  * does, and needs as much room. For a disk that is written much, `opfs.import` it, and export it in the end.
  *
  * If something else changes the file meanwhile, reads and flushes fail with code `FILE_CHANGED`, and nothing of that is

@@ -24,7 +24,7 @@ interface Fetch extends Segment {
 /** A request that has to wait. */
 interface Request {
   readonly range: Range
-  /** The segments that cover the range, held; until the end of the turn those that were there already. */
+  /** The segments that cover the range, in use; until the end of the turn those that were there already. */
   parts: Fetch[]
   /** How many of them have not come. */
   missing: number
@@ -249,7 +249,15 @@ export class AsyncReadAhead implements KeepingStorage {
   }
 
   #fetch({ start, end }: Range): Fetch {
-    const fetch: Fetch = { start, end, bytes: undefined, held: 0, dropped: false, requests: [], abort: new LazyAbort() }
+    const fetch: Fetch = {
+      start,
+      end,
+      bytes: undefined,
+      users: 0,
+      dropped: false,
+      requests: [],
+      abort: new LazyAbort(),
+    }
     const answer = ask(this.#storage, start, end - start, fetch.abort)
     this.#segments.add(fetch)
     this.#inFlight += end - start
@@ -322,7 +330,7 @@ export class AsyncReadAhead implements KeepingStorage {
     request.ignore()
     this.#segments.release(request.parts)
     for (const part of request.parts) {
-      if (part.held > 0 || part.bytes) continue
+      if (part.users > 0 || part.bytes) continue
       part.abort.abort()
       this.#segments.delete(part)
     }

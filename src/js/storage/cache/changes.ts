@@ -1,4 +1,4 @@
-/** Bytes are held in pieces of this size, aligned to it. */
+/** Bytes are kept in blocks of this size, aligned to it. */
 const size = 16 * 1024
 
 /** Bytes `start` to `end` of something. */
@@ -24,7 +24,7 @@ export class Changes {
   readonly #chunks = new Map<number, Chunk>()
   #size = 0
 
-  /** How many bytes are held. */
+  /** How many bytes are kept. */
   get size(): number {
     return this.#size
   }

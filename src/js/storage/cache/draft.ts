@@ -16,7 +16,7 @@ import { Changes, type Part } from './changes.js'
 
 /** What a {@link draft} has beside what every storage has. It can be used also when no image is open over it. */
 export interface Draft {
-  /** How many bytes of changes are held in memory. */
+  /** How many bytes of changes are kept in memory. */
   readonly changed: number
   /**
    * The whole file with its changes, where the base is a `blob(file)`: put together from slices of that file and the changes,
@@ -33,7 +33,7 @@ export interface Draft {
 }
 
 /**
- * A storage that can be written over one that isn't: changes are held in memory, and the base stays as it is. To edit a file
+ * A storage that can be written over one that isn't: changes are kept in memory, and the base stays as it is. To edit a file
  * that the user chose, and save the result as another.
  *
  * It is synchronous if the base is. Its changes are durable as long as the page: a flush has nothing to do. They stay when the

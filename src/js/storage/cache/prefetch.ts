@@ -68,7 +68,7 @@ export function recorded(storage: AsyncStorage): Recorded {
  * fetched, as `http` does: with a `persistentCache`, or with a `readAhead.budget` of the list's length, nothing is fetched
  * twice. The list knows better than a forecast what is next: with a `readAhead.window` of 0 there are the fewest requests.
  *
- * Parts that lie near each other come together, whenever they are needed; what a reader needs before its turn comes at once.
+ * Parts that are near each other come together, whenever they are needed. What a reader needs before its turn comes first.
  * It goes no further ahead than `ahead`, so where a reader leaves the path of the list, it stops. A part that can't be fetched
  * is skipped, and left to the requests that need it; after several in a row it waits until the reader asks for something.
  *
@@ -121,27 +121,27 @@ const atOnce = 3
 /** After so many failures in a row the storage is not asked for more until its reader asks: it may be out of reach for long. */
 const patience = 3
 
-/** The pieces that a list comes to: each is fetched by one request. */
+/** The segments of a list: each is fetched by one request. */
 class Path {
   /** By offset. */
   readonly #sorted: readonly Range[]
   /** In the order in which they are needed. */
-  readonly pieces: readonly Range[]
+  readonly segments: readonly Range[]
 
   /** For a file of `size` bytes, which may be shorter than the one that the list was recorded of. */
   constructor(list: PrefetchList, size: number) {
     this.#sorted = joined(list)
       .map(({ start, end }) => ({ start, end: Math.min(end, size) }))
       .flatMap(cut)
-    this.pieces = [...new Set(list.flatMap(([offset, length]) => [...this.over(offset, length)]))]
+    this.segments = [...new Set(list.flatMap(([offset, length]) => [...this.over(offset, length)]))]
   }
 
-  /** The pieces that a range touches. */
+  /** The segments that a range touches. */
   *over(offset: number, length: number): Iterable<Range> {
     for (let index = firstAfter(this.#sorted, offset); ; index += 1) {
-      const piece = this.#sorted[index]
-      if (!piece || piece.start >= offset + length) return
-      yield piece
+      const segment = this.#sorted[index]
+      if (!segment || segment.start >= offset + length) return
+      yield segment
     }
   }
 }
@@ -184,12 +184,12 @@ class Run {
   readonly #stop = new AbortController()
   readonly #begun = new Set<Range>()
   readonly #needed = new Set<Range>()
-  /** The next piece. */
+  /** The next segment. */
   #next = 0
   #inFlight = 0
   /** How many bytes of what was begun have not been needed yet. */
   #unread = 0
-  /** How many pieces failed since the last one that came, or since the reader asked for something. */
+  /** How many segments failed since the last one that came, or since the reader asked for something. */
   #failures = 0
 
   constructor(storage: AsyncStorage, path: Path, ahead: number) {
@@ -201,11 +201,11 @@ class Run {
 
   need(offset: number, length: number): void {
     this.#failures = 0
-    for (const piece of this.#path.over(offset, length)) {
-      if (this.#begun.has(piece)) this.#pass(piece)
+    for (const segment of this.#path.over(offset, length)) {
+      if (this.#begun.has(segment)) this.#pass(segment)
       else {
-        this.#needed.add(piece)
-        this.#begin(piece)
+        this.#needed.add(segment)
+        this.#begin(segment)
       }
     }
     this.#go()
@@ -217,48 +217,48 @@ class Run {
 
   #go(): void {
     while (this.#inFlight < atOnce && this.#failures < patience && !this.#stop.signal.aborted) {
-      const piece = this.#path.pieces[this.#next]
-      if (!piece || (!this.#begun.has(piece) && this.#unread + piece.end - piece.start > this.#ahead)) return
+      const segment = this.#path.segments[this.#next]
+      if (!segment || (!this.#begun.has(segment) && this.#unread + segment.end - segment.start > this.#ahead)) return
       this.#next += 1
-      if (this.#begun.has(piece)) continue
-      this.#unread += piece.end - piece.start
-      this.#begin(piece)
+      if (this.#begun.has(segment)) continue
+      this.#unread += segment.end - segment.start
+      this.#begin(segment)
     }
   }
 
-  #begin(piece: Range): void {
+  #begin(segment: Range): void {
     if (this.#stop.signal.aborted) return
-    this.#begun.add(piece)
+    this.#begun.add(segment)
     this.#inFlight += 1
     const request: Abortable = { signal: this.#stop.signal }
-    ask(this.#storage, piece.start, piece.end - piece.start, request).then(
+    ask(this.#storage, segment.start, segment.end - segment.start, request).then(
       () => {
         this.#inFlight -= 1
         this.#failures = 0
         this.#go()
       },
-      (error) => this.#skip(piece, error),
+      (error) => this.#skip(segment, error),
     )
   }
 
-  /** Goes on without a piece that failed: its reader asks the storage for it, and hears why if it fails again. */
-  #skip(piece: Range, error: unknown): void {
+  /** Skips a segment that failed: its reader asks the storage for it, and receives the error if it fails again. */
+  #skip(segment: Range, error: unknown): void {
     this.#inFlight -= 1
     this.#failures += 1
-    this.#pass(piece)
+    this.#pass(segment)
     if (isQcow2Error(error) && lasting.includes(error.code)) this.stop()
     else this.#go()
   }
 
-  /** Counts a piece that was begun no longer as unread. */
-  #pass(piece: Range): void {
-    if (this.#needed.has(piece)) return
-    this.#needed.add(piece)
-    this.#unread -= piece.end - piece.start
+  /** No longer counts a segment that was begun as unread. */
+  #pass(segment: Range): void {
+    if (this.#needed.has(segment)) return
+    this.#needed.add(segment)
+    this.#unread -= segment.end - segment.start
   }
 }
 
-/** Failures that every other piece would meet too. */
+/** Failures that every other segment would have too. */
 const lasting: readonly string[] = ['FILE_CHANGED', 'NO_RANGES', 'CLOSED']
 
 /** What decorators leave as it is. */

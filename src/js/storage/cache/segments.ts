@@ -1,8 +1,8 @@
 /** Bytes `start` to `end` of a file. */
 export interface Segment extends Bytes {
-  /** How many requests hold it, to wait for its bytes or to copy them. */
-  held: number
-  /** True once it has been dropped; only the requests that hold it still refer to it. */
+  /** How many requests use it: they wait for its bytes, or copy them. */
+  users: number
+  /** True once it has been dropped; only the requests that use it still refer to it. */
   dropped: boolean
 }
 
@@ -22,15 +22,15 @@ export interface Bytes extends Range {
 const maximum = 512
 
 /**
- * Pieces of a file, none overlapping another, within a budget in bytes.
+ * Segments of a file, none overlapping another, within a budget in bytes.
  *
- * What is on its way or held is never dropped to make room, so the budget can be exceeded by what is asked for at one time.
+ * Segments that are on their way or in use are never dropped to make room, so the budget can be exceeded by what is asked for at one time.
  */
 export class Segments<S extends Segment> {
   readonly #budget: number
   /** By offset. */
   readonly #sorted: S[] = []
-  /** Those that are here and that no request holds, the least recently used first. */
+  /** Those that are here and not in use, the least recently used first. */
   readonly #used = new Set<S>()
   /** Those of them that a sequential reader has passed: they are unlikely to be read again, so they go first. */
   readonly #passed = new Set<S>()
@@ -80,28 +80,28 @@ export class Segments<S extends Segment> {
   add(segment: S): void {
     this.#sorted.splice(firstAfter(this.#sorted, segment.start), 0, segment)
     this.#size += segment.end - segment.start
-    this.#settle(segment)
+    this.#makeRoom(segment)
   }
 
   /** Notes that the bytes of a segment have come. */
   arrived(segment: S, bytes: Uint8Array): void {
     segment.bytes = bytes
-    this.#settle(segment)
+    this.#makeRoom(segment)
   }
 
   /** Notes that segments were used. */
   use(segments: readonly S[]): void {
     for (const segment of segments) {
       this.#passed.delete(segment)
-      // One that is held is none of these, and is used when it is released.
+      // One that is in use is none of these; it becomes the most recent when it is released.
       if (this.#used.delete(segment)) this.#used.add(segment)
     }
   }
 
-  /** Holds segments, so that they stay until `release`. */
+  /** Keeps segments until `release`. */
   hold(segments: readonly S[]): void {
     for (const segment of segments) {
-      segment.held += 1
+      segment.users += 1
       this.#used.delete(segment)
       this.#passed.delete(segment)
     }
@@ -110,8 +110,8 @@ export class Segments<S extends Segment> {
   /** Lets segments go, which have thereby been used. */
   release(segments: readonly S[]): void {
     for (const segment of segments) {
-      segment.held -= 1
-      this.#settle(segment)
+      segment.users -= 1
+      this.#makeRoom(segment)
     }
   }
 
@@ -141,8 +141,8 @@ export class Segments<S extends Segment> {
   }
 
   /** Puts a segment among those that may be dropped, if it is one, and makes room. */
-  #settle(segment: S): void {
-    if (segment.bytes && segment.held === 0 && !segment.dropped) this.#used.add(segment)
+  #makeRoom(segment: S): void {
+    if (segment.bytes && segment.users === 0 && !segment.dropped) this.#used.add(segment)
     if (this.#fits()) return
     for (const set of [this.#passed, this.#used]) {
       for (const segment of set) {

@@ -36,7 +36,10 @@ export interface SequentialOptions {
   readonly together?: boolean
   /** The first window, unless two requests are longer. Default: 64 KiB. */
   readonly least?: number
-  /** How far a request may jump ahead and still belong to a reader: tables are between the data. Default: 128 KiB. */
+  /**
+   * How far a request may jump ahead and still belong to a reader: tables are between the data. With 0, each request of a reader
+   * begins where the one before ended. Default: 128 KiB.
+   */
   readonly skip?: number
   /** How many readers are tracked at one time. Default: 8. */
   readonly readers?: number
@@ -59,8 +62,8 @@ export class SequentialReaders {
 
   /** Records a request. */
   request({ start, end }: Range): Forecast {
-    const { skip, readers } = this.#options
-    const index = this.#readers.findLastIndex((each) => start >= each.last && start <= each.ahead + skip)
+    const { readers } = this.#options
+    const index = this.#readers.findLastIndex((each) => this.#continues(each, start))
     const [found] = index < 0 ? [] : this.#readers.splice(index, 1)
     const reader = found ?? { last: start, next: start, ahead: start, window: 0 }
     this.#readers.push(reader)
@@ -81,6 +84,11 @@ export class SequentialReaders {
   forget(reader: Reader): void {
     const index = this.#readers.indexOf(reader as Tracked)
     if (index >= 0) this.#readers.splice(index, 1)
+  }
+
+  #continues({ last, next, ahead }: Tracked, start: number): boolean {
+    const { skip } = this.#options
+    return skip === 0 ? start === next : start >= last && start <= ahead + skip
   }
 
   #extend(reader: Tracked, length: number): void {

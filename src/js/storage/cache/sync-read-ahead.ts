@@ -75,7 +75,7 @@ export class SyncReadAhead implements SyncStorage {
     const range = this.#segments.widen(gap, { start, end: Math.min(end, size) })
     const bytes = new Uint8Array(range.end - range.start)
     this.#storage.readSync(range.start, bytes)
-    const segment = { ...range, bytes, held: 0, dropped: false }
+    const segment = { ...range, bytes, users: 0, dropped: false }
     this.#segments.add(segment)
     return segment
   }

@@ -2,7 +2,7 @@ import { Qcow2Error } from '../../base/errors.js'
 import type { Range } from '../cache/segments.js'
 import { Transient } from './retry.js'
 
-/** The head of a server's answer. */
+/** The status and headers of a server's answer. */
 export interface Answer {
   readonly status: number
   /** A header, where there is one that may be seen: of another origin's answers few may, unless that server exposes them. */
@@ -47,8 +47,8 @@ export function condition(answer: Answer): string | undefined {
   if (etag) return etag.startsWith('W/') ? undefined : etag
   const date = answer.header('date')
   // A file that was changed in this second may change in it once more.
-  const settled = modified && date && Date.parse(date) - Date.parse(modified) >= 1000
-  return settled ? modified : undefined
+  const isFinal = modified && date && Date.parse(date) - Date.parse(modified) >= 1000
+  return isFinal ? modified : undefined
 }
 
 /**

@@ -184,7 +184,7 @@ export function answerOf(response: Response): Answer {
 
 /** Releases the connection of a response whose rest is not needed. */
 export function discard(response: Response): void {
-  // It may be consumed or broken already.
+  // It may be consumed already, or have failed.
   response.body?.cancel().catch(() => {})
 }
 
@@ -261,7 +261,7 @@ function checkAnnounced(done: number, announced: number, response: Response): vo
   if (done < announced && response.type !== 'cors') throw cut(done, { start: 0, end: announced })
 }
 
-/** How much of a download is held before it is handed to the browser, in bytes. */
+/** How much of a download is collected before the browser gets it, in bytes. */
 const portion = 16 * 1024 * 1024
 
 function remoteFile(response: Response, size: number): RemoteFile {

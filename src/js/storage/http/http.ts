@@ -15,7 +15,7 @@ import { SyncHttpStorage } from './sync.js'
 export interface HttpOptions {
   /**
    * Wait for each answer, so that `readSync` of the image works: in workers only. `fetchFn` then serves the opening
-   * alone, of `requestInit` only `headers` and `credentials: 'include'` count, and what failed is tried again at once.
+   * alone, of `requestInit` only `headers` and `credentials: 'include'` count, and what failed is tried again without a pause.
    * Default: false.
    */
   readonly sync?: boolean | undefined
@@ -24,7 +24,7 @@ export interface HttpOptions {
    * requests for one address wait for each other in their cache; this storage keeps what it needs by itself.
    */
   readonly requestInit?: Omit<RequestInit, 'method' | 'body' | 'signal'> | undefined
-  /** What to call in the place of `fetch`. */
+  /** What to call instead of `fetch`. */
   readonly fetchFn?: ((url: string, init: RequestInit) => Promise<Response>) | undefined
   /**
    * How much to fetch ahead and to keep, or false to pass each request on as it is. Default: as
@@ -35,7 +35,7 @@ export interface HttpOptions {
    * Keep what was fetched in IndexedDB, and don't fetch it again the next time: at most this many bytes, for all files
    * together, in blocks of 256 KiB; those that were not used for the longest time are forgotten. The server is still
    * asked at each opening whether the file is the same: what is kept is of one address, query included, in one state. So of
-   * a server that sends no state, by a strong `ETag` or a date that is settled, nothing is kept, and neither is anything where
+   * a server that sends no state, by a strong `ETag` or a date that no longer changes, nothing is kept, and neither is anything where
    * there is no IndexedDB. Not with `sync`. Default: 0.
    */
   readonly persistentCache?: number | undefined
@@ -74,7 +74,7 @@ export interface Http {
   /**
    * A file on a web server, read-only; fetched in parts, as they are needed, by requests for ranges.
    *
-   * Every answer is held against the first: if the file on the server becomes another while it is in use, by its `ETag`,
+   * Every answer is compared with the first: if the file on the server becomes another while it is in use, by its `ETag`,
    * its `Last-Modified` date or its length, reads fail with code `FILE_CHANGED`, so that two states are never mixed. A
    * server that sends neither of the two headers is trusted.
    *
@@ -161,7 +161,7 @@ function aheadOf(options: ReadAheadOptions | false = {}): ReadAheadOptions | fal
   return options && { ...options, block: options.block ?? block, gap: options.gap ?? block }
 }
 
-/** True if there is a place of this address: a relative one needs a page, or a worker's script, that it is relative to. */
+/** True if this address can be resolved: a relative one needs a page, or a worker's script, that it is relative to. */
 function isAddress(url: string | URL): boolean {
   try {
     absolute(url)

@@ -56,7 +56,7 @@ export class SyncHttpStorage implements SyncStorage {
     }
   }
 
-  /** Asks at once again for what failed: a worker that waits can't let time pass. */
+  /** Tries again without a pause: a worker that waits can't let time pass. */
   #request(file: RemoteFile, range: Range, headers: Readonly<Record<string, string>>): Uint8Array {
     for (let failed = 0; ; failed += 1) {
       try {

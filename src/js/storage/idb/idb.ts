@@ -9,14 +9,14 @@ import { deleteFile, IdbStore } from './store.js'
 
 /** How {@link idb} opens a file. */
 export interface IdbOptions extends ClaimOptions {
-  /** How much that is not flushed is held in memory at most, in bytes; then it is flushed by itself. Default: 64 MiB. */
+  /** The most that is kept in memory before it is flushed, in bytes. More is flushed automatically. Default: 64 MiB. */
   readonly budget?: number | undefined
 }
 
 /** Files in IndexedDB: for where the origin-private file system is missing, as in private windows of Safari. */
 export interface Idb {
   /**
-   * A file in IndexedDB, which can be written; it is made if it isn't there. What is written is held in memory until it is
+   * A file in IndexedDB, which can be written; it is made if it isn't there. What is written is kept in memory until it is
    * flushed, in one transaction: a flush is all or nothing. A storage that is open for writing has the file alone;
    * several may read it at one time. Otherwise opening fails with code `IN_USE`.
    *

@@ -45,8 +45,8 @@ export interface Opfs {
    * durable. Where there is no room writing fails with code `QUOTA`.
    *
    * @param path names joined by slashes, from the root.
-   * @throws {@link Qcow2Error} `INVALID_ARGUMENT` if `path` is none, or if this is no place that has access handles and
-   * no page that could start a worker. That the file is missing shows when an image is opened over it: code `STORAGE`.
+   * @throws {@link Qcow2Error} `INVALID_ARGUMENT` if `path` is none, or if there are neither access handles here nor
+   * workers that could have them. That the file is missing shows when an image is opened over it: code `STORAGE`.
    */
   (path: string, options?: OpfsOptions): WritableStorage
   /** What is in a directory, by name. Default: the root. */

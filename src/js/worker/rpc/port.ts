@@ -29,7 +29,7 @@ export function moved<T extends Uint8Array | Float64Array>(array: T): Moved<T> {
 export interface CallOptions extends LongOptions {
   /** What is gone here afterwards. */
   readonly transfer?: readonly Transferable[]
-  /** An aborted call rejects only when the other side has ended it, and not at once. */
+  /** An aborted call rejects only when the other side has ended it, and not before. */
   readonly patient?: boolean
 }
 

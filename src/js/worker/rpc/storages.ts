@@ -59,7 +59,7 @@ export class StorageTable {
   }
 }
 
-/** A signal that never aborts; made where it is needed, for not every place that imports this has `AbortController`. */
+/** A signal that never aborts; made where it is needed, because not every program that imports this has `AbortController`. */
 const neverAborts = (): AbortSignal => new AbortController().signal
 
 class ServedStorage {
