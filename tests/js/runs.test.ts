@@ -69,6 +69,20 @@ describe('a stream over a Blob', () => {
     await image.close()
   })
 
+  it('reads a slice of a slice as one run', async () => {
+    const counted = new CountedBlob([readFileSync(file)])
+    await using image = await Qcow2.open(blob(counted))
+    const slice = image.slice(MiB, 10 * MiB).slice(1000)
+    const before = counted.requests
+    const chunks = await chunksOf(slice, { offset: 24, length: 8 * MiB, chunkSize: 1_000_000 })
+    expect(Buffer.concat(chunks).equals(bytes.subarray(MiB + 1024, 9 * MiB + 1024))).toBe(true)
+    expect(counted.streams).toBe(1)
+    // The tables at most.
+    expect(counted.requests - before).toBeLessThan(4)
+    await slice.close()
+    await expect(slice.readable().getReader().read()).rejects.toMatchObject({ code: 'CLOSED' })
+  })
+
   it('reads a raw disk as one run', async () => {
     const counted = new CountedBlob([bytes])
     const disk = await raw(blob(counted))

@@ -20,7 +20,7 @@ export abstract class BaseDisk implements Disk {
    *
    * @internal
    */
-  protected abstract fetch(
+  abstract fetch(
     offset: ByteCount,
     target: number | Uint8Array,
     signal: AbortSignal | undefined,
@@ -32,14 +32,14 @@ export abstract class BaseDisk implements Disk {
    *
    * @internal
    */
-  protected abstract fetchSync(offset: ByteCount, into: Uint8Array): void
+  abstract fetchSync(offset: ByteCount, into: Uint8Array): void
 
   /**
    * Returns what opens runs for one stream, if there is a faster way than reads.
    *
    * @internal
    */
-  protected runs(): StreamSource['openRun'] {
+  runs(): StreamSource['openRun'] {
     return undefined
   }
 
@@ -86,12 +86,12 @@ export abstract class BaseDisk implements Disk {
 
 /** A part of another disk, which it shares. */
 class SliceDisk extends BaseDisk {
-  readonly #disk: Disk
+  readonly #disk: BaseDisk
   readonly #offset: ByteCount
   readonly #length: number
   #closed = false
 
-  constructor(disk: Disk, offset: ByteCount, length: number) {
+  constructor(disk: BaseDisk, offset: ByteCount, length: number) {
     super()
     this.#disk = disk
     this.#offset = offset
@@ -126,20 +126,33 @@ class SliceDisk extends BaseDisk {
     this.#closed = true
   }
 
-  protected override fetch(
+  override fetch(
     offset: ByteCount,
     target: number | Uint8Array,
     signal: AbortSignal | undefined,
-  ): Promise<Uint8Array> {
+    alone?: boolean,
+  ): Uint8Array | Promise<Uint8Array> {
     if (this.#closed) throw diskClosed()
-    const at = this.#at(offset)
-    if (typeof target === 'number') return this.#disk.read(at, target, { signal })
-    return this.#disk.readInto(at, target, { signal }).then(() => target)
+    // The disk may have become smaller since the slice was made.
+    lengthWithin(this.#at(offset), typeof target === 'number' ? target : target.length, this.#disk.size)
+    return this.#disk.fetch(this.#at(offset), target, signal, alone)
   }
 
-  protected override fetchSync(offset: ByteCount, into: Uint8Array): void {
+  override runs(): StreamSource['openRun'] {
+    const open = this.#disk.runs()
+    return (
+      open &&
+      ((offset, ...range) => {
+        if (this.#closed) throw diskClosed()
+        return open(this.#at(offset), ...range)
+      })
+    )
+  }
+
+  override fetchSync(offset: ByteCount, into: Uint8Array): void {
     if (this.#closed) throw diskClosed()
-    this.#disk.readIntoSync(this.#at(offset), into)
+    lengthWithin(this.#at(offset), into.length, this.#disk.size)
+    this.#disk.fetchSync(this.#at(offset), into)
   }
 
   /** An offset of the slice, on the whole disk. */

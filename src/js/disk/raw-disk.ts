@@ -147,7 +147,8 @@ export class RawDisk extends BaseDisk implements WritableDisk {
     return this.#closing
   }
 
-  protected override fetch(
+  /** @internal */
+  override fetch(
     offset: ByteCount,
     target: number | Uint8Array,
     signal: AbortSignal | undefined,
@@ -167,7 +168,8 @@ export class RawDisk extends BaseDisk implements WritableDisk {
     })
   }
 
-  protected override runs(): StreamSource['openRun'] {
+  /** @internal */
+  override runs(): StreamSource['openRun'] {
     const giver = isKeeping(this.#storage) ? this.#storage.giver : undefined
     return giver && (async (offset, length) => this.#openRun(giver, Number(offset), length))
   }
@@ -185,7 +187,8 @@ export class RawDisk extends BaseDisk implements WritableDisk {
     return { length, read, close }
   }
 
-  protected override fetchSync(offset: ByteCount, into: Uint8Array): void {
+  /** @internal */
+  override fetchSync(offset: ByteCount, into: Uint8Array): void {
     this.#open()
     explainingSync('read', () => this.#synchronous().readSync(Number(offset), into))
   }

@@ -113,7 +113,7 @@ export interface Handle {
   /** True if the storage of the data may have faster ways than reads to read it from front to back. */
   readonly hasRuns: boolean
   /** Opens a run of that storage, at a host offset. */
-  openRun(hostOffset: number, length: number): Run | undefined
+  openRun(hostOffset: number, length: number): Run | undefined | Promise<Run | undefined>
   write(how: Writable, offset: bigint, bytes: Uint8Array, signal: AbortSignal | undefined): Promise<void>
 
   readSync(offset: bigint, into: Uint8Array): void

@@ -100,7 +100,8 @@ export abstract class ImageDisk extends BaseDisk {
     return this.#handle.close()
   }
 
-  protected override fetch(
+  /** @internal */
+  override fetch(
     offset: ByteCount,
     target: number | Uint8Array,
     signal: AbortSignal | undefined,
@@ -109,13 +110,15 @@ export abstract class ImageDisk extends BaseDisk {
     return this.#handle.read('read', BigInt(offset), target, signal, alone)
   }
 
-  protected override runs(): StreamSource['openRun'] {
+  /** @internal */
+  override runs(): StreamSource['openRun'] {
     if (!this.#handle.hasRuns) return undefined
     const runs = new Runs(this, (hostOffset, length) => this.#handle.openRun(hostOffset, length))
     return (...range) => runs.open(...range)
   }
 
-  protected override fetchSync(offset: ByteCount, into: Uint8Array): void {
+  /** @internal */
+  override fetchSync(offset: ByteCount, into: Uint8Array): void {
     this.#handle.readSync(BigInt(offset), into)
   }
 }

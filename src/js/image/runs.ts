@@ -8,18 +8,21 @@ const least = 2 * 1024 * 1024
 /** How much of the disk is mapped at a time, in bytes. */
 const window = 256 * 1024 * 1024
 
+/** Opens a run of the image's file, if there is a faster way than reads. */
+type OpenRun = (hostOffset: number, length: number) => Run | undefined | Promise<Run | undefined>
+
 /**
  * Finds the runs of an image for a stream: parts of the disk that the image's file has side by side. The stream asks for them in
  * the order of the disk, and the image must not change meanwhile.
  */
 export class Runs {
   readonly #disk: Pick<Disk, 'map'>
-  readonly #open: (hostOffset: number, length: number) => Run | undefined
+  readonly #open: OpenRun
   /** The mapped part, and the long extents of data in it. */
   #extents: Extent[] = []
   #mappedTo = 0
 
-  constructor(disk: Pick<Disk, 'map'>, open: (hostOffset: number, length: number) => Run | undefined) {
+  constructor(disk: Pick<Disk, 'map'>, open: OpenRun) {
     this.#disk = disk
     this.#open = open
   }

@@ -38,7 +38,8 @@ export class VmState extends BaseDisk {
     this.#closed = true
   }
 
-  protected override fetch(
+  /** @internal */
+  override fetch(
     offset: ByteCount,
     target: number | Uint8Array,
     signal: AbortSignal | undefined,
@@ -47,7 +48,8 @@ export class VmState extends BaseDisk {
     return this.#handle.read('read_vm_state', BigInt(offset), target, signal)
   }
 
-  protected override fetchSync(): never {
+  /** @internal */
+  override fetchSync(): never {
     throw new Qcow2Error('NOT_SYNC', 'A VM state cannot be read without waiting. Use read() instead of readSync().')
   }
 }

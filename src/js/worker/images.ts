@@ -1,7 +1,7 @@
 import { configure } from '../base/configuration.js'
 import { Qcow2Error } from '../base/errors.js'
 import type { LongOptions } from '../base/progress.js'
-import type { Storage, WritableStorage } from '../base/storage/contract.js'
+import type { Run, Storage, WritableStorage } from '../base/storage/contract.js'
 import type { Walk } from '../engine/handle.js'
 import type { LocalHandle } from '../engine/local-handle.js'
 import { init } from '../engine/module.js'
@@ -20,6 +20,7 @@ export function imageMethods(page: Port<PageMethods>): Served<ImageMethods> {
   const proxies = new Proxies(page)
   const images = new Numbered<OpenImage>()
   const walks = new Numbered<Walk>()
+  const runs = new Numbered<OpenRun>()
 
   /** Opens an image with `open`, over what is decoded for as long as it is open. */
   const keep = async <S, O extends object>(
@@ -33,12 +34,17 @@ export function imageMethods(page: Port<PageMethods>): Served<ImageMethods> {
     try {
       const decoded = proxies.decode([storage, options], numbers) as [S, O]
       const handle = await open(decoded[0], { ...decoded[1], ...watch })
-      images.set(image, { handle, numbers, walks: new Set() })
+      images.set(image, { handle, numbers, walks: new Set(), runs: new Set() })
       return factsOf(handle)
     } catch (error) {
       proxies.forget(numbers)
       throw error
     }
+  }
+
+  const forgetRun = (image: number, number: number): OpenRun | undefined => {
+    images.find(image)?.runs.delete(number)
+    return runs.take(number)
   }
 
   return {
@@ -51,7 +57,7 @@ export function imageMethods(page: Port<PageMethods>): Served<ImageMethods> {
       keep<WritableStorage, CreateOptions>(image, createHere, storage, options, watch),
     async openSnapshot(image, snapshot, idOrName) {
       const handle = await images.get(image).handle.openSnapshot(idOrName)
-      images.set(snapshot, { handle, numbers: [], walks: new Set() })
+      images.set(snapshot, { handle, numbers: [], walks: new Set(), runs: new Set() })
       return factsOf(handle)
     },
     allocatedSize: (image) => images.get(image).handle.allocatedSize(),
@@ -67,6 +73,21 @@ export function imageMethods(page: Port<PageMethods>): Served<ImageMethods> {
     async giveOfImage(image, offset, length, { signal }) {
       return moved((await images.get(image).handle.give(offset, length, signal)) as Uint8Array<ArrayBuffer>)
     },
+    openRun(image, number, hostOffset, length) {
+      const { handle, runs: opened } = images.get(image)
+      const run = handle.openRun(hostOffset, length)
+      if (!run) return false
+      runs.set(number, { run, left: length, image })
+      opened.add(number)
+      return true
+    },
+    async readRun(number, length) {
+      const open = runs.get(number)
+      open.left -= length
+      if (open.left <= 0) forgetRun(open.image, number)
+      return moved(await open.run.read(length))
+    },
+    closeRun: (image, number) => forgetRun(image, number)?.run.close(),
     writeImage: (image, how, offset, bytes, { signal }) => images.get(image).handle.write(how, offset, bytes, signal),
     beginWalk(image, walk, method, args) {
       const { handle, walks: begun } = images.get(image)
@@ -83,6 +104,7 @@ export function imageMethods(page: Port<PageMethods>): Served<ImageMethods> {
     async closeImage(image) {
       const closing = images.take(image)
       for (const walk of closing?.walks ?? []) walks.take(walk)
+      for (const run of closing?.runs ?? []) runs.take(run)?.run.close()
       try {
         await closing?.handle.close()
       } finally {
@@ -108,6 +130,16 @@ interface OpenImage {
   readonly numbers: readonly number[]
   /** The numbers of its walks. */
   readonly walks: Set<number>
+  /** The numbers of its runs. */
+  readonly runs: Set<number>
+}
+
+/** A run of an image's file. */
+interface OpenRun {
+  readonly run: Run
+  /** How many bytes were not asked for yet. */
+  left: number
+  readonly image: number
 }
 
 /** What the page has numbered. */

@@ -29,6 +29,12 @@ export interface ImageMethods {
   readImage(image: number, what: Readable, offset: bigint, target: number | ArrayBuffer): Uint8Array<ArrayBuffer>
   /** A part of the disk that the page fetches ahead: see `LocalHandle.give`. */
   giveOfImage(image: number, offset: bigint, length: number): Uint8Array<ArrayBuffer>
+  /** Opens a run of the image's file; false if there is no faster way than reads. It ends when all of it was read. */
+  openRun(image: number, run: number, hostOffset: number, length: number): boolean
+  /** The next bytes of a run. */
+  readRun(run: number, length: number): Uint8Array<ArrayBuffer>
+  /** Ends a run early. */
+  closeRun(image: number, run: number): void
   writeImage(image: number, how: Writable, offset: bigint, bytes: Uint8Array): void
   beginWalk<M extends keyof Walks>(image: number, walk: number, method: M, args: Parameters<Walks[M]>): void
   continueWalk(walk: number, limit: number): Float64Array
