@@ -362,6 +362,51 @@ it.each([
   expect(wrong).toEqual([])
 })
 
+it('a Blob is streamed from a worker, whole and in slices, until it is aborted or closed', async () => {
+  const seen = await lab.onPage(async ({ blob, isQcow2Error, memory, Qcow2 }) => {
+    const disk = new Uint8Array(24 * 1024 * 1024 + 512)
+    for (let at = 0; at < disk.length; at += 65536) crypto.getRandomValues(disk.subarray(at, at + 65536))
+    const made = memory()
+    const image = await Qcow2.create(made, { size: disk.length })
+    image.writeSync(0, disk)
+    // A hole between two runs.
+    await image.discard(10 * 1024 * 1024, 65536)
+    disk.fill(0, 10 * 1024 * 1024, 10 * 1024 * 1024 + 65536)
+    await image.close()
+
+    const open = await Qcow2.open(blob(new Blob([made.bytes().slice()])), { worker: true })
+    const same = async (stream: ReadableStream<Uint8Array>, start: number, length: number) => {
+      const bytes = new Uint8Array(await new Response(stream as ReadableStream<Uint8Array<ArrayBuffer>>).arrayBuffer())
+      return bytes.length === length && bytes.every((byte, at) => byte === disk[start + at])
+    }
+    const seen: unknown[] = [await same(open.readable(), 0, disk.length)]
+    const { reads, bytesRead } = await open.statistics()
+    seen.push(reads, bytesRead === disk.length)
+    const slice = open.slice(1_000_000, 20_000_000).slice(5)
+    const ranges = [0, 1, 2, 3].map((part) => ({ offset: part * 4_000_000, length: 3_999_999, chunkSize: 100_000 }))
+    const all = ranges.map((range) => same(slice.readable(range), 1_000_005 + range.offset, range.length))
+    seen.push(await Promise.all(all))
+    const outcome = (read: Promise<unknown>) =>
+      read.then(
+        () => 'read',
+        (error) => (isQcow2Error(error) ? error.code : error),
+      )
+    const stop = new AbortController()
+    const aborted = open.readable({ signal: stop.signal }).getReader()
+    await aborted.read()
+    stop.abort('enough')
+    seen.push(await outcome(aborted.read()))
+    const closed = open.readable({ chunkSize: 65536 }).getReader()
+    await closed.read()
+    await open.close()
+    const rest: unknown[] = []
+    for (let chunk = 0; chunk < 8; chunk += 1) rest.push(await outcome(closed.read()))
+    seen.push(rest.at(-1))
+    return seen
+  })
+  expect(seen).toEqual([true, 25, true, [true, true, true, true], 'enough', 'CLOSED'])
+})
+
 describe('of a server', () => {
   beforeEach(() => {
     server.requests.length = 0

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { protocolVersion } from '../../src/js/worker/rpc/messages.js'
 import { trapping } from '../js/helpers/trapping.js'
 import { StorageLab } from './storage-lab.js'
 
@@ -50,7 +51,7 @@ describe('the worker of the package', () => {
   })
 
   it('refuses a page of another version, and methods that it does not know', async () => {
-    const seen = await lab.onPage(async () => {
+    const seen = await lab.onPage(async (_, version) => {
       const worker = new Worker('/worker/worker.js', { type: 'module' })
       const call = (id: number, method: string, args: unknown[]) =>
         new Promise((resolve) => {
@@ -59,10 +60,10 @@ describe('the worker of the package', () => {
           })
           worker.postMessage({ qcow2: 'call', id, method, args, cancellable: false, watched: false })
         })
-      const codes = [await call(1, 'begin', [-1]), await call(2, 'begin', [2]), await call(3, 'nonsense', [])]
+      const codes = [await call(1, 'begin', [-1]), await call(2, 'begin', [version]), await call(3, 'nonsense', [])]
       worker.terminate()
       return codes
-    })
+    }, protocolVersion)
     expect(seen).toEqual(['WORKER_MISMATCH', 'value', 'WORKER_MISMATCH'])
   })
 })
