@@ -28,7 +28,7 @@ export function readSecrets(host: Host, objects: readonly string[]): Secrets {
   return secrets
 }
 
-/** What `--object` says: a list of keys and values, or an object in JSON. */
+/** The value of `--object`: a list of keys and values, or an object in JSON. */
 function objectValues(text: string): Map<string, string> {
   if (!text.startsWith('{')) return new Map(keyValues(text, 'qom-type'))
   try {
