@@ -62,5 +62,8 @@ test.each(SCREENS)(
     await page.getByRole('button', { name: 'Edit', exact: true }).click()
     await page.getByText('Editing', { exact: true }).waitFor()
     await expectNone(page, 'editing')
+    await page.getByRole('button', { name: 'More ways to keep it' }).click()
+    await page.getByRole('menu').waitFor()
+    await expectNone(page, 'ways to save')
   },
 )

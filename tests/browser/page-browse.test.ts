@@ -297,3 +297,26 @@ test('a PDF document opens in a tab of its own', async () => {
   ])
   await eventually(() => tab.url()).toMatch(/^blob:/)
 })
+
+test('a file is dragged out of the page, as a download of its content', async () => {
+  const page = await browse()
+  await page.evaluate(() => {
+    const note = (event: DragEvent) => {
+      document.body.dataset.dragged = event.dataTransfer?.getData('DownloadURL') ?? ''
+    }
+    window.addEventListener('dragstart', note)
+  })
+  await row(page, 'big.bin').hover()
+  await page.mouse.down()
+  await page.locator('.file-row[data-ready=true]').waitFor()
+  await page.mouse.move(600, 700, { steps: 5 })
+  const dragged = () => page.evaluate(() => document.body.dataset.dragged ?? '')
+  await eventually(dragged).toMatch(/^application\/octet-stream:big\.bin:blob:/)
+  const url = (await dragged()).replace(/^[^:]*:[^:]*:/, '')
+  const [given] = await Promise.all([
+    page.waitForEvent('download'),
+    page.evaluate((href) => Object.assign(document.createElement('a'), { href, download: 'big.bin' }).click(), url),
+  ])
+  expect(hashOf(readFileSync(await given.path()))).toBe(hashOf(big))
+  await page.mouse.up()
+})

@@ -12,8 +12,8 @@ export function Warnings({ image }: { image: OpenedImage }) {
       {fileChanged.value && image.stored !== null && <ChangedElsewhere path={image.stored} />}
       {info.corrupt && (
         <Notice tone="bad">
-          <strong>Marked as corrupt.</strong> Damage was met in this image, and nobody writes to it until it is
-          repaired. What can be read is shown. The Check panel finds out more, and repairs.
+          <strong>Marked as corrupt.</strong> A corruption was found in this image, and nothing is written to it until
+          it is repaired. What can be read is shown. The Check panel finds out more, and repairs.
         </Notice>
       )}
       {info.missing > 0 && (
@@ -26,7 +26,7 @@ export function Warnings({ image }: { image: OpenedImage }) {
       {info.dirty && (
         <Notice tone="warn">
           <strong>Not closed properly.</strong> The image is in use, or its machine stopped without notice. Its data can
-          be read; its reference counts may be out of date, which is mended when it is unlocked, or in the Check panel.
+          be read; its refcounts may be out of date. That is repaired when it is edited, or in the Check panel.
         </Notice>
       )}
       {image.without.map((name) => (

@@ -23,7 +23,7 @@ export function PlanDialog() {
       <ul class="plan">
         {leaks > 0 && <li>{formatCount(leaks)} clusters that nothing uses become free.</li>}
         {repair === 'all' && corruptions + checkErrors - lossy > 0 && (
-          <li>Reference counts, flags and tables are mended so that what can be read stays as it is.</li>
+          <li>Refcounts, flags and tables are repaired. What can be read stays as it is.</li>
         )}
         {repair === 'all' && (report.dirty || report.markedCorrupt) && (
           <li>The mark as {report.markedCorrupt ? 'corrupt' : 'not closed'} is cleared.</li>

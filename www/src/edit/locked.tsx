@@ -8,7 +8,7 @@ import { Notice } from '../ui/notice'
 
 const WHERE = 'You choose whether the stored file itself is changed.'
 
-/** Says what an image could be unlocked for, where it can be. */
+/** Says what an image can be edited for, if it can be edited. */
 export function Locked({ image, children }: { image: OpenedImage; children: ComponentChildren }) {
   if (image.notEditable !== null) return null
   const open = (

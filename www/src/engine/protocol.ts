@@ -143,7 +143,7 @@ export interface RepairHow {
   place: boolean
 }
 
-/** A file that the image names and nobody has given yet. */
+/** A file that the image names and that was not given yet. */
 export interface MissingFile {
   role: 'backing' | 'data'
   name: string
@@ -154,7 +154,7 @@ export interface MissingFile {
   wantedBy: string
 }
 
-/** An encrypted file of the chain, whose passphrase nobody has given yet. */
+/** An encrypted file of the chain whose passphrase was not given yet. */
 export interface MissingPassphrase {
   role: 'passphrase'
   /** 0 is the opened image, 1 its backing file, and so on. */

@@ -31,7 +31,7 @@ export async function sourceFile(source: Source): Promise<SourceFile> {
 
 async function storageOf(source: Source): Promise<Storage> {
   if ('url' in source) return remote(source.url)
-  // One that the browser keeps is read as it is now: when somebody changes it, reading it fails.
+  // One that the browser keeps is read as it is now: if it is changed, reading it fails.
   return blob('path' in source ? await opfs.file(source.path) : source)
 }
 

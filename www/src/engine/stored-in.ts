@@ -1,7 +1,7 @@
 import type { Extent } from 'qcow2-web'
 import type { HeldFile } from './protocol'
 
-/** The file that holds the bytes of an extent; `undefined` where nobody has given it. */
+/** Returns the file that has the bytes of an extent; `undefined` if it was not given. */
 export function storedIn(extent: Extent, files: HeldFile[]): HeldFile | undefined {
   const owner = extent.depth === 0 ? 'image' : `backing-${extent.depth}`
   const holder = files.find(({ key }) => key === owner)

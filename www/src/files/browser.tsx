@@ -17,6 +17,7 @@ import { Preview } from './preview'
 import { Search } from './search'
 import { NOTHING, type Selection } from './selection'
 import { type Order, sorted, toggled } from './sort'
+import { useDragOut } from './use-drag-out'
 import { type Entries, useEntries } from './use-entries'
 import { sentence, volumeName } from './words'
 
@@ -39,6 +40,7 @@ export function Browser({ volume, name, disk }: Props) {
   const [problem, setProblem] = useState<string | null>(null)
   const grid = useRef<HTMLDivElement>(null)
   const preview = useRef<HTMLElement>(null)
+  const drag = useDragOut(at)
 
   const show = (next: Selection) => {
     setSelection(next)
@@ -122,6 +124,7 @@ export function Browser({ volume, name, disk }: Props) {
             order={order}
             selection={selection}
             withDirectory={pattern !== ''}
+            drag={drag}
             onOrder={(by) => setOrder(toggled(order, by))}
             onSelect={show}
             onOpen={(entry) => void open(entry)}

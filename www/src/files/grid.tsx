@@ -7,6 +7,7 @@ import { exactBytes, formatSize } from '../values/size'
 import { directoryOf, textOf } from './path'
 import { type Mode, type Selection, selectAll, selectRow, typedRow } from './selection'
 import { COLUMNS, type Column, type Order } from './sort'
+import type { DragOut } from './use-drag-out'
 import { kindWords, shortDate } from './words'
 
 const ROW = 32
@@ -26,6 +27,7 @@ interface Props {
   selection: Selection
   /** Each entry with the directory that it is in: they are from several. */
   withDirectory: boolean
+  drag: DragOut
   onOrder(by: Column): void
   onSelect(selection: Selection): void
   onOpen(entry: FileEntry): void
@@ -34,7 +36,7 @@ interface Props {
 
 /** A list of files that can be sorted, with the keys of file managers. Only the rows that fit are in the document. */
 export function FileGrid(props: Props) {
-  const { focus, label, rows, order, selection, withDirectory, onOrder, onSelect, onOpen, onUp } = props
+  const { focus, label, rows, order, selection, withDirectory, drag, onOrder, onSelect, onOpen, onUp } = props
   const [box, room] = useSize<HTMLDivElement>()
   const [top, setTop] = useState(0)
   const at = selection.cursor ? rows.indexOf(selection.cursor) : -1
@@ -141,6 +143,7 @@ export function FileGrid(props: Props) {
               isCursor={index === at}
               isChosen={selection.chosen.has(rows[index] as FileEntry)}
               withDirectory={withDirectory}
+              drag={drag}
               onClick={(event) => onClick(event, index)}
               onOpen={() => onOpen(rows[index] as FileEntry)}
             />
@@ -157,11 +160,12 @@ interface RowProps {
   isCursor: boolean
   isChosen: boolean
   withDirectory: boolean
+  drag: DragOut
   onClick(event: MouseEvent): void
   onOpen(): void
 }
 
-function FileRow({ index, entry, isCursor, isChosen, withDirectory, onClick, onOpen }: RowProps) {
+function FileRow({ index, entry, isCursor, isChosen, withDirectory, drag, onClick, onOpen }: RowProps) {
   const { name, kind, size, modified, problem } = entry
   return (
     // biome-ignore lint/a11y/useKeyWithClickEvents: The grid has the keys.
@@ -173,6 +177,10 @@ function FileRow({ index, entry, isCursor, isChosen, withDirectory, onClick, onO
       aria-selected={isChosen}
       tabIndex={-1}
       style={{ top: `${index * ROW}px` }}
+      draggable={drag.mayDrag(entry)}
+      data-ready={drag.ready === entry}
+      onMouseDown={() => drag.prepare(entry)}
+      onDragStart={(event) => drag.onDragStart(event, entry)}
       onClick={onClick}
       onDblClick={onOpen}
     >

@@ -78,7 +78,7 @@ export function Bytes({ files, disk, file, generation }: Props) {
           </button>
           <GoTo end={BigInt(size)} onGo={move} view={view} />
         </div>
-        {searches.value && <SearchBar key={key} source={source} view={view} />}
+        {searches.value && <SearchBar source={source} view={view} />}
         {size === 0 ? (
           <p class="empty">There are no bytes here.</p>
         ) : (

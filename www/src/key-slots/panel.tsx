@@ -8,7 +8,7 @@ import { formatCount } from '../values/size'
 import { EraseDialog } from './erase'
 import { PassphraseDialog } from './passphrase'
 
-/** The slots of LUKS, each with a passphrase that opens the image; unlocked, they can be changed. */
+/** The slots of LUKS, each with a passphrase that opens the image. They can be changed while it is edited. */
 export function KeySlots({ image, luks }: { image: OpenedImage; luks: LuksInfo }) {
   const active = luks.keySlots.filter((slot) => slot.active).length
   const asked = askedOfKeySlots.value

@@ -19,7 +19,7 @@ export async function allow(url: string): Promise<void> {
   await gate().allow(url)
 }
 
-/** A way to the network, for whoever fetches files. */
+/** A way to the network, for what fetches files. */
 export function network(): MessagePort {
   const { port1, port2 } = new MessageChannel()
   void gate().serve(transfer(port1, [port1]))

@@ -18,7 +18,7 @@ const CONVERTIBLE: Partial<Record<FileKind, [format: string, title: string]>> = 
 }
 
 /** What unpacks a compressed file. */
-const PACKED: Partial<Record<FileKind, [title: string, unpack: string]>> = {
+const COMPRESSED: Partial<Record<FileKind, [title: string, unpack: string]>> = {
   gzip: ['compressed by gzip', 'gunzip -k'],
   bzip2: ['compressed by bzip2', 'bunzip2 -k'],
   xz: ['compressed by xz', 'unxz -k'],
@@ -46,10 +46,10 @@ export function notQcow2(kind: FileKind | null, name: string, size: number): Adv
       mayBeRaw: kind === 'vhd-fixed',
     }
   }
-  const [packed, unpack] = (kind && PACKED[kind]) ?? []
-  if (packed && isCompression(kind)) {
+  const [compressed, unpack] = (kind && COMPRESSED[kind]) ?? []
+  if (compressed && isCompression(kind)) {
     return {
-      title: `This file is ${packed}`,
+      title: `This file is ${compressed}`,
       steps: [
         'This page can decompress it. The browser keeps what is in it, and opens that. Or decompress it yourself:',
       ],
@@ -57,9 +57,9 @@ export function notQcow2(kind: FileKind | null, name: string, size: number): Adv
       decompress: true,
     }
   }
-  if (packed) {
+  if (compressed) {
     return {
-      title: `This is no image: it is ${packed}`,
+      title: `This is no image: it is ${compressed}`,
       steps: ['Unpack it first, and open what is inside.'],
       command: `${unpack} ${fileArgument(name)}`,
     }

@@ -2,7 +2,7 @@ import type { RefObject } from 'preact'
 import { useEffect, useRef } from 'preact/hooks'
 import type { ByteSource } from '../engine/protocol'
 import { changeQuery, endSearch, query, searching, searchOn } from '../state/search'
-import { isRunning } from '../state/work'
+import { forgetWork, isRunning } from '../state/work'
 import { Icon } from '../ui/icon'
 import { formatShare } from '../values/size'
 import type { NeedleKind } from './needle'
@@ -29,6 +29,8 @@ export function SearchBar({ source, view }: Props) {
     field.current?.select()
     return endSearch
   }, [])
+  // What was found in other bytes is elsewhere.
+  useEffect(() => () => forgetWork(searching), [JSON.stringify(source)])
   const { typed, kind, matchCase } = query.value
   const search = (backwards: boolean) => void searchOn(source, backwards)
   const onKeyDown = (event: KeyboardEvent) => {

@@ -14,7 +14,7 @@ import { ActionDialog } from './action'
 import { ComparisonCard } from './comparison'
 import { TakeForm } from './take'
 
-/** The states of the disk that the image keeps: to look at, to compare, and, unlocked, to take and go back to. */
+/** The snapshots of an image: to look at and to compare, and while it is edited to take and to go back to. */
 export function SnapshotList({ image }: { image: OpenedImage }) {
   const [shown, more] = useLimit(image.snapshots)
   const [asked, setAsked] = useState<SnapshotAction | null>(null)

@@ -117,7 +117,7 @@ function Encryption({ wishes, change }: { wishes: Wishes; change(part: Partial<W
           checked={wishes.encrypted}
           onChange={(event) => change({ encrypted: event.currentTarget.checked })}
         />{' '}
-        <span class="soft">by LUKS, AES-256; nobody opens it without the passphrase</span>
+        <span class="soft">by LUKS, AES-256; only the passphrase opens it</span>
       </span>
       {wishes.encrypted && (
         <>

@@ -4,7 +4,7 @@ import { signal } from '@preact/signals'
 import { engine } from '../engine/client'
 import type { Conversion, ConversionTarget } from '../engine/protocol'
 import { formatCount, formatSize } from '../values/size'
-import type { Picker } from './save'
+import { isOrigin, type Picker } from './save'
 import { disk, shown } from './stage'
 import { freeName, lookAtStored, storedHandle } from './stored'
 import { forgetWork, type Work, work } from './work'
@@ -120,6 +120,7 @@ async function chosenTargets(names: string[]): Promise<Targets> {
   if (names.length === 1) {
     const handle = await picker.showSaveFilePicker?.({ suggestedName: name })
     if (!handle) throw new Error('this browser has no chooser for files.')
+    if (await isOrigin(handle)) throw new Error('this is the file that is read. Choose another name.')
     return {
       targetOf: async () => ({ handle }),
       outcome: async () => `Saved to ${handle.name}, ${formatSize((await handle.getFile()).size)}.`,

@@ -17,7 +17,7 @@ interface Step {
   after: number
 }
 
-/** True if the disk that is shown can be changed: the active one, after it was unlocked. */
+/** True if the disk that is shown can be changed: the active one, while it is edited. */
 export const editable = computed(() => opened.value?.editing != null && disk.value?.snapshot === null)
 
 /** The bytes of the disk that the hex view shows, while it does. */
@@ -52,8 +52,8 @@ export const editInMemory = (): Promise<boolean> =>
   work(unlocking, 'Unlocking', async (signal) => showAgain(await engine.edit(signal)))
 
 /**
- * Writes the byte at `at`, which the hex view shows. It shows it at once, and the old one again if that fails. False
- * while nobody knows the byte that it takes the place of.
+ * Writes the byte at `at`, which the hex view shows. It shows the new byte at once, and the old one again if that fails. Returns
+ * false while the old byte is not known.
  */
 export function writeByte(at: bigint, value: number): boolean {
   const before = shownBlocks.peek()?.byte(at)

@@ -42,6 +42,10 @@ export function setOrigin(handle: FileSystemFileHandle | null): void {
   saved.value = null
 }
 
+/** True if that is the file that the image came from. */
+export const isOrigin = async (handle: FileSystemFileHandle): Promise<boolean> =>
+  (await origin.peek()?.isSameEntry(handle)) === true
+
 /** True if this browser can write to files that the person chooses. */
 export const canPick = (): boolean => 'showSaveFilePicker' in window
 

@@ -19,7 +19,7 @@ export function setTheme(next: Theme): void {
   }
 }
 
-/** What is shown, whoever chose it. */
+/** The theme that is shown: chosen here, or by the system. */
 export function isDark(): boolean {
   return theme.value === 'system' ? matchMedia('(prefers-color-scheme: dark)').matches : theme.value === 'dark'
 }
