@@ -85,7 +85,49 @@ export function whenAborted(request: Abortable, call: (reason: unknown) => void)
   }
   const { signal } = request
   const abort = () => call(signal.reason)
-  if (signal.aborted) abort()
-  signal.addEventListener('abort', abort, { once: true })
-  return () => signal.removeEventListener('abort', abort)
+  if (!signal.aborted) return onAbort(signal, abort)
+  abort()
+  return () => {}
+}
+
+/** What is called when a signal aborts. */
+interface Waiting {
+  readonly calls: Set<() => void>
+  /** Stops listening. */
+  end(): void
+}
+
+const waiting = new WeakMap<AbortSignal, Waiting>()
+
+/**
+ * Calls `call` when `signal` aborts, as a listener would be called. However many requests share a signal, it has one listener:
+ * Node warns of more than ten, and takes longer to remove one of many.
+ *
+ * @returns what to call when that is no longer of interest; without a signal it does nothing.
+ */
+export function onAbort(signal: AbortSignal | undefined, call: () => void): () => void {
+  if (!signal) return () => {}
+  const { calls, end } = waiting.get(signal) ?? listening(signal)
+  // The same function may be given twice.
+  const once = () => call()
+  calls.add(once)
+  return () => {
+    if (calls.delete(once) && calls.size === 0) end()
+  }
+}
+
+function listening(signal: AbortSignal): Waiting {
+  const calls = new Set<() => void>()
+  const abort = () => {
+    end()
+    for (const each of [...calls]) if (calls.delete(each)) each()
+  }
+  const end = () => {
+    waiting.delete(signal)
+    signal.removeEventListener('abort', abort)
+  }
+  const found = { calls, end }
+  waiting.set(signal, found)
+  signal.addEventListener('abort', abort)
+  return found
 }

@@ -1,4 +1,4 @@
-import { LazyAbort } from '../base/abort.js'
+import { LazyAbort, onAbort } from '../base/abort.js'
 import { Qcow2Error } from '../base/errors.js'
 import type { Engine } from './engine.js'
 
@@ -73,7 +73,7 @@ export class Tasks {
     return new Promise((resolve, reject) => {
       const forget = () => {
         this.#inFlight.delete(end)
-        signal?.removeEventListener('abort', abort)
+        ignore()
       }
       const end = (reason: unknown) => {
         forget()
@@ -81,8 +81,8 @@ export class Tasks {
         drop()
       }
       const abort = () => end(signal?.reason)
+      const ignore = onAbort(signal, abort)
       this.#inFlight.add(end)
-      signal?.addEventListener('abort', abort)
       // A callback may have aborted it during the call.
       if (signal?.aborted) return abort()
       listen({

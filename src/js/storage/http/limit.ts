@@ -1,3 +1,5 @@
+import { onAbort } from '../../base/abort.js'
+
 /** Lets so many tasks run at one time; the others wait in the order in which they came. */
 export class Limit {
   #free: number
@@ -27,7 +29,7 @@ export class Limit {
   #turn(signal: AbortSignal | undefined): Promise<void> {
     return new Promise((resolve, reject) => {
       const go = () => {
-        signal?.removeEventListener('abort', leave)
+        ignore()
         resolve()
       }
       const leave = () => {
@@ -39,7 +41,7 @@ export class Limit {
         return
       }
       this.#waiting.push(go)
-      signal?.addEventListener('abort', leave, { once: true })
+      const ignore = onAbort(signal, leave)
     })
   }
 }

@@ -1,3 +1,5 @@
+import { onAbort } from '../../base/abort.js'
+
 /** How often, and how soon, what failed is tried again. */
 export interface Patience {
   /** How many times more. */
@@ -53,10 +55,10 @@ function sleep(milliseconds: number, signal: AbortSignal | undefined): Promise<v
       reject(signal?.reason)
     }
     const timer = setTimeout(() => {
-      signal?.removeEventListener('abort', abort)
+      ignore()
       resolve()
     }, milliseconds)
+    const ignore = onAbort(signal, abort)
     if (signal?.aborted) abort()
-    signal?.addEventListener('abort', abort, { once: true })
   })
 }

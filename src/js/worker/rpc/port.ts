@@ -1,3 +1,4 @@
+import { onAbort } from '../../base/abort.js'
 import { invalidArgument, Qcow2Error } from '../../base/errors.js'
 import type { LongOptions, Progress } from '../../base/progress.js'
 import type { Call, Message } from './messages.js'
@@ -78,7 +79,7 @@ export class Port<Theirs> {
       let stopped: { readonly reason: unknown } | undefined
       const forget = () => {
         this.#waiting.delete(id)
-        signal?.removeEventListener('abort', abort)
+        ignore()
       }
       const stop = (reason: unknown) => {
         if (stopped) return
@@ -88,8 +89,7 @@ export class Port<Theirs> {
         forget()
         reject(reason)
       }
-      const abort = () => stop(signal?.reason)
-      signal?.addEventListener('abort', abort)
+      const ignore = onAbort(signal, () => stop(signal?.reason))
       this.#waiting.set(id, {
         resolve(value) {
           forget()
