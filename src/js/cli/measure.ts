@@ -15,7 +15,7 @@ import { snapshotId } from './snapshot-parameter.js'
 export const measure: Command = {
   summary: 'Reports how large the file of a new image would be.',
   usage:
-    'measure [-f FMT|--image-opts] [-o OPTIONS] [-O OUTPUT_FMT] [--output OFMT] [--object OBJDEF] [-l SNAPSHOT_PARAM] (--size SIZE | FILENAME)',
+    'measure [-f FMT|--image-opts] [-o OPTIONS] [-O OUTPUT_FMT] [--output OFMT] [--object OBJDEF] [-l SNAPSHOT_PARAM] [-c] (--size SIZE | FILENAME)',
   options: {
     target: { short: 'O', long: 'target-format', takesValue: true },
     options: { short: 'o', long: 'options', takesValue: true },
@@ -25,6 +25,7 @@ export const measure: Command = {
     snapshot: { short: 'l', long: 'snapshot', takesValue: true },
     object: { long: 'object', takesValue: true },
     output: { long: 'output', takesValue: true },
+    compress: { short: 'c', long: 'compress' },
     forceShare: { short: 'U', long: 'force-share' },
   },
   async run(host, parsed) {
@@ -73,17 +74,21 @@ export const measure: Command = {
       }
       const details = await disk?.qcow2?.info()
       const copies = target === 'qcow2' && version === 3 && (details?.version ?? 2) >= 3
+      const compression = args.has('compress') ? compressionOf(target, values) : undefined
       const found = await measureDisk(disk, {
         ...options,
+        compression,
         size: bytes,
         bitmaps: copies ? details?.bitmaps.map((each) => ({ ...each, inUse: false })) : [],
       })
-      const { required, fullyAllocated, bitmaps } = found
+      const { required, fullyAllocated, bitmaps, estimatedCompressed } = found
       if (output === 'json') {
-        host.out(`${pretty({ required, 'fully-allocated': fullyAllocated, bitmaps: copies ? bitmaps : undefined })}\n`)
+        const report = { required, 'fully-allocated': fullyAllocated, bitmaps: copies ? bitmaps : undefined }
+        host.out(`${pretty({ ...report, 'estimated-compressed': estimatedCompressed })}\n`)
       } else {
         host.out(`required size: ${required}\nfully allocated size: ${fullyAllocated}\n`)
         if (copies) host.out(`bitmaps size: ${bitmaps}\n`)
+        if (estimatedCompressed !== undefined) host.out(`estimated compressed size: ${estimatedCompressed}\n`)
       }
       return 0
     } finally {
@@ -97,6 +102,11 @@ const others = ['vmdk', 'vdi', 'vhdx', 'vpc', 'qed', 'qcow', 'parallels', 'luks'
 function unsupported(format: string): Failure {
   if (others.includes(format)) return new Failure(`Block driver '${format}' does not support size measurement`)
   return new Failure(`Unknown file format '${format}'`)
+}
+
+function compressionOf(target: string, values: Values): 'zlib' | 'zstd' {
+  if (target !== 'qcow2') throw new Failure('Compression not supported for this file format')
+  return values.get('compression_type') === 'zstd' ? 'zstd' : 'zlib'
 }
 
 function measureOptions(

@@ -1,9 +1,11 @@
 import { flag, integer, oneOf, optionsIn, show, text, watchIn } from '../base/arguments.js'
 import { invalidArgument } from '../base/errors.js'
 import type { LongOptions } from '../base/progress.js'
+import type { Packing } from '../engine/packer.js'
 import type { BitmapInfo } from '../engine/values.js'
 import type { MappedDisk } from './compare.js'
 import { mappedDisk } from './compare.js'
+import { startPackers } from './packers.js'
 
 /** What kind of image {@link measure} is about. */
 export interface MeasureOptions extends LongOptions {
@@ -25,6 +27,11 @@ export interface MeasureOptions extends LongOptions {
   readonly luksBytes?: number | undefined
   /** The bitmaps that are copied with the disk. Default: none. */
   readonly bitmaps?: readonly BitmapInfo[] | undefined
+  /**
+   * Estimates the file's length with compressed clusters too, by compressing a sample of the source: at most 256 clusters, which
+   * are read for it. Default: none is estimated.
+   */
+  readonly compression?: 'zlib' | 'zstd' | undefined
 }
 
 /** How much room a new image takes. */
@@ -35,6 +42,11 @@ export interface Measurement {
   readonly fullyAllocated: number
   /** What the bitmaps take in addition. */
   readonly bitmaps: number
+  /**
+   * About the length of the file in bytes once the source is copied with compressed clusters. It comes from a sample, so it may be
+   * too small as well as too large. Only where {@link MeasureOptions.compression} asks for it.
+   */
+  readonly estimatedCompressed?: number
 }
 
 /**
@@ -57,12 +69,19 @@ export async function measure(source: MappedDisk | undefined, options: MeasureOp
   if (oneOf(format, ['qcow2', 'raw'], 'format') === 'raw')
     return { required: sectors, fullyAllocated: sectors, bitmaps: 0 }
   const virtual = roundUp(sectors, clusterSize)
+  const compression =
+    options.compression === undefined ? undefined : oneOf(options.compression, ['zlib', 'zstd'], 'compression')
+  const sample = new Sample()
   let needed = 0
-  if (source) needed = backing ? virtual : await storedClusters(source, clusterSize, options)
+  const stored = source ? await storedClusters(source, clusterSize, options, sample) : 0
+  if (source) needed = backing ? virtual : stored
   if (options.preallocation === 'full') needed = virtual
   const metadata = metadataSize(virtual, options) + roundUp(luksBytes, clusterSize)
   const bitmaps = bitmapsSize(options.bitmaps ?? [], sectors, clusterSize)
-  return { required: metadata + needed, fullyAllocated: metadata + virtual, bitmaps }
+  const found = { required: metadata + needed, fullyAllocated: metadata + virtual, bitmaps }
+  if (!compression) return found
+  const share = source ? await compressedShare(source, sample.offsets, { clusterSize, compression }, options) : 0
+  return { ...found, estimatedCompressed: metadata + Math.ceil(stored * share) }
 }
 
 /** Throws unless they are what they must be: numbers that are none would lead nowhere. */
@@ -92,7 +111,12 @@ function powerOfTwo(value: unknown, what: string, least: number, most: number): 
 }
 
 /** The bytes of the clusters that hold anything but zeros. */
-async function storedClusters(source: MappedDisk, clusterSize: number, options: LongOptions): Promise<number> {
+async function storedClusters(
+  source: MappedDisk,
+  clusterSize: number,
+  options: LongOptions,
+  sample: Sample,
+): Promise<number> {
   const { signal, onProgress } = watchIn(options)
   let [needed, counted] = [0, 0]
   for await (const { start, length, zero, data, present } of source.map({ signal, onProgress })) {
@@ -100,9 +124,60 @@ async function storedClusters(source: MappedDisk, clusterSize: number, options: 
     const from = Math.max(counted, start - (start % clusterSize))
     const end = roundUp(start + length, clusterSize)
     if (end > from) needed += end - from
+    sample.offer(from, end, clusterSize)
     counted = Math.max(counted, end)
   }
   return needed
+}
+
+/** Offsets of clusters that are spread over all that are stored: at most 256. */
+class Sample {
+  offsets: number[] = []
+  /** Every so many clusters one is taken. */
+  #stride = 1
+  /** How many clusters were offered. */
+  #offered = 0
+
+  /** Offers the clusters of a range. */
+  offer(from: number, end: number, clusterSize: number): void {
+    const clusters = (end - from) / clusterSize
+    for (;;) {
+      const skipped = (this.#stride - (this.#offered % this.#stride)) % this.#stride
+      const taken = Math.max(0, Math.ceil((clusters - skipped) / this.#stride))
+      if (this.offsets.length + taken <= 256) {
+        for (let index = 0; index < taken; index += 1) {
+          this.offsets.push(from + (skipped + index * this.#stride) * clusterSize)
+        }
+        break
+      }
+      this.offsets = this.offsets.filter((_, index) => index % 2 === 0)
+      this.#stride *= 2
+    }
+    this.#offered += clusters
+  }
+}
+
+/** How much of their bytes the clusters at these offsets keep when they are compressed: 0 to 1. */
+async function compressedShare(
+  source: MappedDisk,
+  offsets: readonly number[],
+  packing: Packing,
+  options: LongOptions,
+): Promise<number> {
+  if (offsets.length === 0) return 0
+  const signal = options.signal ?? new AbortController().signal
+  const packers = await startPackers(0, packing)
+  let bytes = 0
+  try {
+    for (const offset of offsets) {
+      const cluster = await source.read(offset, Math.min(packing.clusterSize, source.size - offset), { signal })
+      const { lengths } = await packers.pack(cluster, signal)
+      bytes += lengths[0] ?? 0
+    }
+  } finally {
+    packers.end()
+  }
+  return bytes / (offsets.length * packing.clusterSize)
 }
 
 /** The bytes of all tables of an image that is allocated as a whole. */

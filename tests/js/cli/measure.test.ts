@@ -1,5 +1,8 @@
-import { test } from 'vitest'
-import { same } from '../helpers/cli-lab.js'
+import { execFileSync } from 'node:child_process'
+import { statSync } from 'node:fs'
+import { join } from 'node:path'
+import { expect, test } from 'vitest'
+import { here, lab, same } from '../helpers/cli-lab.js'
 
 test('measure tells sizes for every option', () =>
   same(`
@@ -66,3 +69,21 @@ test('measure tells sizes for every option', () =>
     measure -O qcow2 -o cluster_size=512 a.qcow2
     ${[512, 4096, 65536, 2097152].flatMap((cluster) => [1, 16, 64].map((bits) => `measure -O qcow2 -o cluster_size=${cluster},refcount_bits=${bits} --size 123456789012`)).join('\n')}
   `))
+
+test('measure -c estimates the size with compressed clusters', async () => {
+  const { ours } = lab()
+  const shell = (line: string) => execFileSync('sh', ['-c', line], { cwd: ours })
+  // Half of the clusters are noise, and the others are text.
+  shell('head -c 16M /dev/urandom > noise; yes qcow2 | head -c 16M > text; cat noise text noise text > disk')
+  shell('qemu-img convert -f raw -O qcow2 disk disk.qcow2')
+  for (const compression of ['zlib', 'zstd']) {
+    const line = `measure -c -O qcow2 -o compression_type=${compression} --output=json disk.qcow2`
+    const { 'estimated-compressed': estimated } = JSON.parse((await here(line, ours)).out)
+    shell(`qemu-img convert -c -O qcow2 -o compression_type=${compression} disk.qcow2 out`)
+    const actual = statSync(join(ours, 'out')).size
+    expect(estimated / actual).toBeGreaterThan(0.9)
+    expect(estimated / actual).toBeLessThan(1.1)
+  }
+  expect((await here('measure -c -O qcow2 disk.qcow2', ours)).out).toMatch(/\nestimated compressed size: \d+\n$/)
+  expect((await here('measure -c disk.qcow2', ours)).code).toBe(1)
+})
