@@ -63,4 +63,11 @@ await main(import.meta.url, async ([what]) => {
   await build()
   await weigh()
   if (what === 'size') await checkSize()
+  // The package has the viewer for its command; what is built otherwise does without.
+  if (what === 'package') {
+    const { buildViewer } = await import('./viewer.mjs')
+    buildViewer(
+      fingerprint([...filesUnder('www', (file) => !file.startsWith('www/dist/')), 'dist/.stamp', 'scripts/viewer.mjs']),
+    )
+  }
 })

@@ -1,6 +1,6 @@
 import type { ComponentChildren } from 'preact'
 import type { ChangedBase, MissingFile } from './engine/protocol'
-import { addressIn, nameIn } from './engine/source'
+import { nameIn } from './engine/source'
 import type { Question } from './state/stage'
 import { Dialog } from './ui/dialog'
 import { FileButton } from './ui/file-button'
@@ -66,10 +66,9 @@ export function FileQuestionDialog({ missing, answer }: Question<MissingFile | C
   )
 }
 
-function missingWords({ role, name, format, depth, wantedBy }: MissingFile): Words {
+function missingWords({ role, name, format, depth, wantedBy, address }: MissingFile): Words {
   const backing = role === 'backing'
   const kind = backing ? 'backing file' : 'data file'
-  const address = backing ? addressIn(name) : null
   const order = backing && depth > 1 ? `, file ${depth} of the backing chain` : ''
   return {
     title: `Where is the ${kind}?`,

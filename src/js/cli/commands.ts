@@ -13,6 +13,7 @@ import { map } from './map.js'
 import { measure } from './measure.js'
 import { rebase } from './rebase.js'
 import { resize } from './resize.js'
+import { serve } from './serve.js'
 import { snapshot } from './snapshot.js'
 
 /** The commands by name. */
@@ -31,6 +32,7 @@ export const commands: Readonly<Record<string, Command>> = {
   measure,
   rebase,
   resize,
+  serve,
   snapshot,
 }
 

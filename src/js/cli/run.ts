@@ -62,7 +62,14 @@ function report(error: unknown, host: Host, command: string): number {
 }
 
 function help(name: string, command: Command): string {
-  return `${command.summary}\n\nUsage: qcow2-web ${command.usage}\n\nThe options are those of \`qemu-img ${name}\`.\n`
+  return `${command.summary}\n\nUsage: qcow2-web ${command.usage}\n\n${note(name)}\n`
+}
+
+function note(name: string): string {
+  if (name === 'serve')
+    return 'It prints an address for a browser on this machine. Without --port it takes a port that is free.'
+  if (name === 'completion') return 'The shell reads what it prints.'
+  return `The options are those of \`qemu-img ${name}\`.`
 }
 
 function overview(version: string): string {

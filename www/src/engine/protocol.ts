@@ -152,6 +152,8 @@ export interface MissingFile {
   depth: number
   /** The file that names it. */
   wantedBy: string
+  /** Where it can be read from, if the person agrees: the address that is recorded, or one beside the file that names it. */
+  address: string | null
 }
 
 /** An encrypted file of the chain whose passphrase was not given yet. */

@@ -12,7 +12,7 @@ import {
   sameBase,
 } from 'qcow2-web'
 import type { Ask, ChangedBase, HeldFile, MissingAnswer, MissingFile } from './protocol'
-import { baseName, nameIn, type Source, type SourceFile, sizeOf, sourceFile } from './source'
+import { addressIn, baseName, nameIn, type Source, type SourceFile, sizeOf, sourceFile } from './source'
 import { zeros } from './zeros'
 
 type Given = SourceFile | 'without'
@@ -85,6 +85,7 @@ export class Supplies {
       format: format ?? null,
       depth,
       wantedBy: this.nameAt(depth - 1),
+      address: addressIn(name) ?? this.addressBeside(depth - 1, name),
     }
     const given = await this.unchanged(name, depth, this.backings.get(depth) ?? (await this.request(wanted)))
     if (!given) throw new Error('Opening was cancelled.')
@@ -92,6 +93,14 @@ export class Supplies {
     if (given === 'without') return null
     const dataFile = this.dataFile(depth)
     return dataFile ? { storage: given.storage, dataFile } : given.storage
+  }
+
+  /** Where a relative name leads, seen from the address of the file at `depth`. */
+  private addressBeside(depth: number, name: string): string | null {
+    const file = depth === 0 ? this.image : this.backings.get(depth)
+    if (!file || file === 'without' || !('url' in file.source) || !/^[^/\\:][^\\:]*$/.test(nameIn(name))) return null
+    const path = nameIn(name).split('/').map(encodeURIComponent).join('/')
+    return new URL(path, file.source.url).href
   }
 
   /** What was given, or is given instead, once it is the recorded file or the person takes it all the same. */
@@ -139,7 +148,8 @@ export class Supplies {
   /** Asks for the data file of the file at `depth`; false when it was asked for already, or not given. */
   async askForData(depth: number, name: string): Promise<boolean> {
     if (this.dataFiles.has(depth)) return false
-    const given = await this.request({ role: 'data', name, format: null, depth, wantedBy: this.nameAt(depth) })
+    const [wantedBy, address] = [this.nameAt(depth), this.addressBeside(depth, name)]
+    const given = await this.request({ role: 'data', name, format: null, depth, wantedBy, address })
     if (!given) return false
     this.dataFiles.set(depth, given)
     return true
