@@ -1,4 +1,5 @@
 import { appendFileSync, statSync } from 'node:fs'
+import { availableParallelism } from 'node:os'
 import {
   type BitmapInfo,
   convert as convertDisk,
@@ -209,6 +210,7 @@ async function copyAll(host: Host, args: Arguments, work: Work): Promise<void> {
     onProgress: line.update,
     // What is missing at the end of a file reads as zeros, as QEMU reads it.
     acceptMissing: true,
+    workers: compressed ? workersFor(values) : 0,
     salvage: args.has('salvage'),
     onUnreadable: (offset: number) => quiet || unreadable(host, offset),
   }
@@ -245,6 +247,11 @@ async function copyAll(host: Host, args: Arguments, work: Work): Promise<void> {
   } finally {
     if (!closed) await into.close()
   }
+}
+
+/** How many workers compress: Node has its own threads for Deflate, and none for Zstandard. */
+function workersFor(values: Values): number {
+  return values.get('compression_type') === 'zstd' && typeof Worker === 'function' ? availableParallelism() : 0
 }
 
 /** Stores the end of the last cluster, or of the last sector with compressed data, as QEMU does. */

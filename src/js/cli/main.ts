@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 import { readFileSync, writeSync } from 'node:fs'
 import type { Host } from './host.js'
+import { provideWorkers } from './node-worker.js'
 import { run } from './run.js'
 
 const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
@@ -31,4 +32,5 @@ const host: Host = {
   },
 }
 
+provideWorkers()
 process.exitCode = await run(process.argv.slice(2), host, version)
