@@ -17,6 +17,7 @@ import { Destination } from './destination.js'
 import { Losses, type UnreadableRange } from './losses.js'
 import { startPackers, workersWanted } from './packers.js'
 import { concatenated, part, wholeSectors } from './sources.js'
+import { copyBitmaps, copyStates, firstSize, keptSource } from './states.js'
 import { type ConvertTarget, compressedTarget, type Layout, plainTarget, rawTarget, type Zeros } from './target.js'
 
 /** How {@link convert} converts. Progress is reported in bytes of the disk. */
@@ -71,6 +72,13 @@ export interface ConvertOptions
    */
   readonly salvage?: boolean | undefined
   /**
+   * Keeps the snapshots of a qcow2 image, with their VM states, in their order: each is copied with what differs from the one before.
+   * They get ids from 1 on. Needs one whole image as the source, and a new image as the target. Default: false.
+   */
+  readonly snapshots?: boolean | undefined
+  /** Keeps the dirty bitmaps of a qcow2 image; inconsistent ones are left out. Needs what `snapshots` needs. Default: false. */
+  readonly bitmaps?: boolean | undefined
+  /**
    * Converts an image whose file is cut off: what is missing of it reads as zeros. Default: false, such an image is refused with code
    * `TRUNCATED`, unless `salvage` is asked for.
    */
@@ -91,8 +99,8 @@ export interface Conversion {
 export type ConvertSource = MappedDisk | Source
 
 /**
- * Makes a new image, or a raw file, that shows the same disk as another: what `qemu-img convert` does. The new one has no snapshots,
- * and no room for what is zeros.
+ * Makes a new image, or a raw file, that shows the same disk as another: what `qemu-img convert` does. The new one has no room for
+ * what is zeros, and no snapshots unless they are to be kept, which QEMU cannot.
  *
  * With `backing`, the new image is an overlay: only what the first file of the source's chain holds is copied, and the backing file
  * must show what the rest of that chain shows.
@@ -142,9 +150,15 @@ export async function convert(
     }
     for (const disk of disks) await checkWhole(disk, options)
     const [only] = disks
+    const kept = { snapshots: flag(options.snapshots, 'snapshots'), bitmaps: flag(options.bitmaps, 'bitmaps') }
+    const keeps = keptSource(disks, range, kept)
+    if (keeps && (into instanceof Qcow2 || options.format === 'raw')) {
+      throw invalidArgument('Snapshots and bitmaps can only be kept in a new qcow2 image.')
+    }
     const clusterSize =
       options.salvage && !range && only && disks.length === 1 ? await clusterSizeOf(only, signal) : undefined
-    return await convertDisk(wholeSectors(part(concatenated(disks), range)), clusterSize, into, make, options)
+    const disk = wholeSectors(part(concatenated(disks), range))
+    return await convertDisk({ disk, keeps, clusterSize }, into, make, options)
   } finally {
     for (const each of taken) await each.close()
   }
@@ -169,11 +183,19 @@ function isMapped(source: ConvertSource): source is MappedDisk {
 }
 
 /** Makes the target for a disk of a size; in `storage`, unless an open image is the target. */
-type Make = (size: number, storage: WritableStorage) => Promise<ConvertTarget<unknown>>
+type Make = (size: number, storage: WritableStorage) => Promise<Made>
+
+/** A target. */
+interface Made {
+  readonly target: ConvertTarget<unknown>
+  /** The image that is written, and the same target for a disk that is copied over another one. */
+  readonly over?: { readonly image: Qcow2; readonly next: ConvertTarget<unknown> }
+}
 
 /** Checks the options. */
 function maker(target: Qcow2 | undefined, options: ConvertOptions): Make {
-  const { format = 'qcow2', workers, onProgress: _, sourceFormat: __, range: ___, ...rest } = options
+  const { format = 'qcow2', workers, onProgress: _, sourceFormat: __, range: ___, ...others } = options
+  const { snapshots: ____, bitmaps: _____, ...rest } = others
   const { clusterSize = 64 * 1024, encryption } = rest
   const [compressed, existing] = [flag(options.compressed, 'compressed'), flag(options.existing, 'existing')]
   const overwrite = flag(rest.overwrite, 'overwrite')
@@ -188,7 +210,9 @@ function maker(target: Qcow2 | undefined, options: ConvertOptions): Make {
   const count = workersWanted(workers)
   if (oneOf(format, ['qcow2', 'raw'], 'format') === 'raw' && !target) {
     if (compressed) throw invalidArgument('A raw file has no clusters to be compressed.')
-    return (size, storage) => rawTarget(storage, size, { existing, overwrite, zeros }, rest.signal)
+    return async (size, storage) => ({
+      target: await rawTarget(storage, size, { existing, overwrite, zeros }, rest.signal),
+    })
   }
   if (compressed && encryption) {
     throw new Qcow2Error('NO_COMPRESSION', 'An encrypted image takes no compressed clusters.')
@@ -201,8 +225,11 @@ function maker(target: Qcow2 | undefined, options: ConvertOptions): Make {
     try {
       const image = target ?? (await Qcow2.create(storage, { ...rest, size }))
       const close = () => (target ? target.flush() : image.close())
-      if (!packers) return plainTarget(image, kind.layout, zeros, close)
-      return compressedTarget(image, kind.layout, packers, zeros, close)
+      const to = (zeros: Zeros) =>
+        packers
+          ? compressedTarget(image, kind.layout, packers, zeros, close)
+          : plainTarget(image, kind.layout, zeros, close)
+      return { target: to(zeros), over: { image, next: to({ ...zeros, isZero: false }) } }
     } catch (error) {
       packers?.end()
       throw error
@@ -242,9 +269,17 @@ async function clusterSizeOf(disk: MappedDisk, signal: AbortSignal | undefined):
   return chain.length === 1 ? clusterSize : undefined
 }
 
+/** What is converted. */
+interface Converted {
+  readonly disk: MappedDisk
+  /** The image whose snapshots or bitmaps are kept. */
+  readonly keeps: Qcow2 | undefined
+  /** See {@link clusterSizeOf}. */
+  readonly clusterSize: number | undefined
+}
+
 async function convertDisk(
-  disk: MappedDisk,
-  clusterSize: number | undefined,
+  { disk, keeps, clusterSize }: Converted,
   storage: WritableStorage | Qcow2,
   make: Make,
   options: ConvertOptions,
@@ -254,13 +289,14 @@ async function convertDisk(
   // The target keeps what it holds if the tables of the source cannot be read.
   if (options.overwrite && !losses) for await (const _ of disk.map({ signal: options.signal }));
   const destination = await Destination.open(storage, options)
-  let target: ConvertTarget<unknown>
+  let made: Made
   try {
-    target = await make(disk.size, destination.storage)
+    made = await make(keeps && options.snapshots ? firstSize(keeps) : disk.size, destination.storage)
   } catch (error) {
     await destination.leave()
     throw error
   }
+  const { target, over } = made
   // The first failure ends the others.
   const stop = new AbortController()
   const ignore = options.signal ? whenAborted({ signal: options.signal }, (reason) => stop.abort(reason)) : () => {}
@@ -272,7 +308,10 @@ async function convertDisk(
       topOnly: backing !== undefined,
       losses,
     }
-    await copy(disk, target, stop, how, onProgress)
+    if (keeps && over && options.snapshots) {
+      await copyStates(keeps, { ...over, first: target }, stop, how, onProgress)
+    } else await copy(disk, target, stop, how, onProgress)
+    if (keeps && over && options.bitmaps) await copyBitmaps(keeps, over.image, stop.signal)
   } catch (error) {
     failed = { error }
   }
