@@ -7,9 +7,9 @@ import {
   type GivingStorage,
   isGiving,
   type KeepingStorage,
-  type StorageOpenOptions,
 } from '../../base/storage/contract.js'
 import type { ReadAheadLimits } from './limits.js'
+import { ReadAheadBase } from './read-ahead-base.js'
 import { type Bytes, copy, covers, join, type Range, type Segment, Segments } from './segments.js'
 import { SequentialReaders } from './sequential.js'
 
@@ -45,53 +45,33 @@ interface Turn {
 }
 
 /** Read-ahead in the background. Not made of async functions: where there are many small reads, each promise counts. */
-export class AsyncReadAhead implements KeepingStorage {
-  readonly #storage: AsyncStorage
+export class AsyncReadAhead extends ReadAheadBase<AsyncStorage> implements KeepingStorage {
   readonly #limits: ReadAheadLimits
   readonly #segments: Segments<Fetch>
   readonly #readers: SequentialReaders
   #size: number | undefined
   #inFlight = 0
-  #users = 0
   #turn: Turn | undefined
 
   constructor(storage: AsyncStorage, limits: ReadAheadLimits) {
-    this.#storage = storage
+    super(storage)
     this.#limits = limits
     this.#segments = new Segments(limits.budget)
     this.#readers = new SequentialReaders({ window: limits.window })
   }
 
-  /** What is read ahead. */
-  get source(): AsyncStorage {
-    return this.#storage
-  }
-
   get giver(): GivingStorage | undefined {
-    return isGiving(this.#storage) ? this.#storage : undefined
-  }
-
-  async open(options?: StorageOpenOptions): Promise<void> {
-    await this.#storage.open?.(options)
-    this.#users += 1
-  }
-
-  identity(): string | undefined {
-    return this.#storage.identity?.()
-  }
-
-  async allocatedSize(): Promise<number> {
-    return (await this.#storage.allocatedSize?.()) ?? this.#storage.size()
+    return isGiving(this.source) ? this.source : undefined
   }
 
   async size(): Promise<number> {
-    this.#size ??= await this.#storage.size()
+    this.#size ??= await this.source.size()
     return this.#size
   }
 
   read(offset: number, length: number, options: Abortable): Promise<Uint8Array> {
     const range = { start: offset, end: offset + length }
-    const alone = () => this.#storage.read(offset, length, options)
+    const alone = () => this.source.read(offset, length, options)
     return this.#read(range, options, (parts) => join(parts, range), alone)
   }
 
@@ -103,7 +83,7 @@ export class AsyncReadAhead implements KeepingStorage {
     }
     const range = { start: offset, end: offset + length }
     return this.#read(range, options, fill, async () => {
-      const bytes = exact(await this.#storage.read(offset, length, options), offset, length)
+      const bytes = exact(await this.source.read(offset, length, options), offset, length)
       fill([{ ...range, bytes }])
     })
   }
@@ -115,12 +95,6 @@ export class AsyncReadAhead implements KeepingStorage {
     this.#use(parts, range)
     copy(parts, offset, into)
     return true
-  }
-
-  async close(): Promise<void> {
-    this.#users -= 1
-    if (this.#users <= 0) this.#drop()
-    await this.#storage.close?.()
   }
 
   /** What `take` makes of the segments that cover a range when they have come; where none are to be kept, what `alone` does. */
@@ -146,7 +120,7 @@ export class AsyncReadAhead implements KeepingStorage {
   }
 
   /** Ends what is on its way, and forgets what is here. */
-  #drop(): void {
+  protected override drop(): void {
     for (const fetch of this.#segments.within({ start: 0, end: Number.POSITIVE_INFINITY })) {
       if (!fetch.bytes) fetch.abort.abort()
     }
@@ -258,7 +232,7 @@ export class AsyncReadAhead implements KeepingStorage {
       requests: [],
       abort: new LazyAbort(),
     }
-    const answer = ask(this.#storage, start, end - start, fetch.abort)
+    const answer = ask(this.source, start, end - start, fetch.abort)
     this.#segments.add(fetch)
     this.#inFlight += end - start
     answer.then(
