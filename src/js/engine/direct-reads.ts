@@ -1,31 +1,38 @@
+import type { ByteCount } from '../base/arguments.js'
 import { storageFailed, ThrownAt } from '../base/errors.js'
 import type { Run } from '../base/storage/contract.js'
+import { HostOffsets } from './host-offsets.js'
 import type { HostStorage } from './host-storage.js'
 import type { WasmImage } from './module.js'
 import type { Tasks } from './tasks.js'
 
 /** Reads that go past the memory of WebAssembly: from the storage straight into the caller's array. */
 export class DirectReads {
-  readonly #image: WasmImage
   readonly #data: HostStorage
   readonly #tasks: Tasks
+  readonly #lookup: (offset: ByteCount, length: number) => number
 
-  /** `data` is the storage that holds the data of `image`: its data file, or its own. */
-  constructor(image: WasmImage, data: HostStorage, tasks: Tasks) {
-    this.#image = image
+  /**
+   * `data` is the storage that holds the data of `image`: its data file, or its own. If the image is `fixed`, nothing of it ever
+   * changes.
+   */
+  constructor(image: WasmImage, data: HostStorage, tasks: Tasks, fixed: boolean) {
     this.#data = data
     this.#tasks = tasks
+    const lookup = (offset: ByteCount, length: number) => image.cached_host_offset(BigInt(offset), length)
+    const offsets = fixed && data.keeps ? new HostOffsets(lookup, image.size) : undefined
+    this.#lookup = offsets ? (offset, length) => offsets.find(offset, length) : lookup
   }
 
   /** Fills `into` with what the disk has at `offset`; false if the engine has to read it, and `into` is then anything. */
-  readSync(offset: bigint, into: Uint8Array): boolean {
+  readSync(offset: ByteCount, into: Uint8Array): boolean {
     const hostOffset = this.#hostOffset(offset, into.length)
     // Without waiting: the host offset is valid until another request changes the image.
     return hostOffset >= 0 && this.#data.readKept(hostOffset, into)
   }
 
   /** As `readSync`, also of what has to come first. */
-  read(offset: bigint, into: Uint8Array, signal: AbortSignal | undefined): boolean | Promise<void> {
+  read(offset: ByteCount, into: Uint8Array, signal: AbortSignal | undefined): boolean | Promise<void> {
     const hostOffset = this.#hostOffset(offset, into.length)
     if (hostOffset < 0) return false
     const data = this.#data
@@ -44,7 +51,7 @@ export class DirectReads {
    * Reads the disk at `offset` into the array that the storage makes, which belongs to the caller. The storage does not take the read
    * for the start of a sequence. Returns false if the engine has to read it.
    */
-  give(offset: bigint, length: number, signal: AbortSignal | undefined): false | Promise<Uint8Array> {
+  give(offset: ByteCount, length: number, signal: AbortSignal | undefined): false | Promise<Uint8Array> {
     const data = this.#data
     const hostOffset = data.giver ? this.#hostOffset(offset, length) : -1
     if (data.sync || hostOffset < 0) return false
@@ -66,8 +73,8 @@ export class DirectReads {
     return { length, read, close }
   }
 
-  #hostOffset(offset: bigint, length: number): number {
-    return this.#data.keeps ? this.#image.cached_host_offset(offset, length) : -1
+  #hostOffset(offset: ByteCount, length: number): number {
+    return this.#data.keeps ? this.#lookup(offset, length) : -1
   }
 }
 

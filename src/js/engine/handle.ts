@@ -1,3 +1,4 @@
+import type { ByteCount } from '../base/arguments.js'
 import type { LongOptions } from '../base/progress.js'
 import type { Run } from '../base/storage/contract.js'
 import type { HostAmendOptions } from './options/amend.js'
@@ -105,7 +106,7 @@ export interface Handle {
    */
   read(
     what: Readable,
-    offset: bigint,
+    offset: ByteCount,
     target: number | Uint8Array,
     signal: AbortSignal | undefined,
     alone?: boolean,
@@ -116,7 +117,7 @@ export interface Handle {
   openRun(hostOffset: number, length: number): Run | undefined | Promise<Run | undefined>
   write(how: Writable, offset: bigint, bytes: Uint8Array, signal: AbortSignal | undefined): Promise<void>
 
-  readSync(offset: bigint, into: Uint8Array): void
+  readSync(offset: ByteCount, into: Uint8Array): void
   writeSync(offset: bigint, bytes: Uint8Array): void
   flushSync(): void
   /** Runs an operation without waiting. */

@@ -1,3 +1,4 @@
+import type { ByteCount } from '../base/arguments.js'
 import type { LongOptions } from '../base/progress.js'
 import type { Run } from '../base/storage/contract.js'
 import { DirectReads } from './direct-reads.js'
@@ -24,6 +25,7 @@ export class LocalHandle implements Handle {
   readonly #storages: Storages
   readonly #data: HostStorage
   readonly #tasks: Tasks
+  readonly #fixed: boolean
   readonly #direct: DirectReads
   /** The walks that are not over: each holds the image within the engine. */
   readonly #walks = new Set<WasmWalk>()
@@ -32,15 +34,26 @@ export class LocalHandle implements Handle {
   #snapshots: readonly Snapshot[] | undefined
   #closing: Promise<void> | undefined
 
-  /** Closes `storages` with the image; `data` is the one of them that holds the disk's data. */
-  constructor(image: WasmImage, engine: Engine, storages: Storages, data: HostStorage, writable: boolean) {
+  /**
+   * Closes `storages` with the image; `data` is the one of them that holds the disk's data. If the image is `fixed`, nothing of it
+   * ever changes.
+   */
+  constructor(
+    image: WasmImage,
+    engine: Engine,
+    storages: Storages,
+    data: HostStorage,
+    writable: boolean,
+    fixed = !writable,
+  ) {
     this.#image = image
     this.#engine = engine
     this.#storages = storages
     storages.add(this)
     this.#data = data
     this.#tasks = new Tasks(engine)
-    this.#direct = new DirectReads(image, data, this.#tasks)
+    this.#direct = new DirectReads(image, data, this.#tasks, fixed)
+    this.#fixed = fixed
     this.writable = writable
     this.sync = image.sync
     this.vmStateSize = image.vm_state_size
@@ -83,7 +96,7 @@ export class LocalHandle implements Handle {
 
   read(
     what: Readable,
-    offset: bigint,
+    offset: ByteCount,
     target: number | Uint8Array,
     signal: AbortSignal | undefined,
     alone = false,
@@ -114,7 +127,7 @@ export class LocalHandle implements Handle {
   }
 
   /** Reads a part of the disk into a new array, for a caller that reads ahead itself: the storage does not read ahead of it. */
-  give(offset: bigint, length: number, signal: AbortSignal | undefined): Uint8Array | Promise<Uint8Array> {
+  give(offset: ByteCount, length: number, signal: AbortSignal | undefined): Uint8Array | Promise<Uint8Array> {
     const before = this.#storages.counters.reads
     const given = this.#tasks.now(() => this.#direct.give(offset, length, signal))
     if (given) this.#countRead(length, before)
@@ -142,10 +155,10 @@ export class LocalHandle implements Handle {
     this.#countWrite(bytes.length)
   }
 
-  readSync(offset: bigint, into: Uint8Array): void {
+  readSync(offset: ByteCount, into: Uint8Array): void {
     const before = this.#storages.counters.reads
     this.#tasks.now(() => {
-      if (!this.sync || !this.#direct.readSync(offset, into)) this.#image.read_sync(offset, into)
+      if (!this.sync || !this.#direct.readSync(offset, into)) this.#image.read_sync(BigInt(offset), into)
     })
     this.#countRead(into.length, before)
   }
@@ -180,7 +193,7 @@ export class LocalHandle implements Handle {
 
   async openSnapshot(idOrName: string): Promise<LocalHandle> {
     const view = this.#tasks.now(() => this.#image.open_snapshot(idOrName))
-    return new LocalHandle(view, this.#engine, this.#storages, this.#data, false)
+    return new LocalHandle(view, this.#engine, this.#storages, this.#data, false, this.#fixed)
   }
 
   close(): Promise<void> {
@@ -196,7 +209,7 @@ export class LocalHandle implements Handle {
   /** Reads into an array; what is at hand needs no promise. */
   #read(
     what: Readable,
-    offset: bigint,
+    offset: ByteCount,
     into: Uint8Array,
     signal: AbortSignal | undefined,
   ): Promise<unknown> | undefined {
@@ -204,7 +217,7 @@ export class LocalHandle implements Handle {
       const direct = this.#tasks.now(() => this.#direct.read(offset, into, signal))
       if (direct) return direct === true ? undefined : direct
     }
-    return this.#tasks.run<undefined>(() => this.#image[what](offset, into), signal)
+    return this.#tasks.run<undefined>(() => this.#image[what](BigInt(offset), into), signal)
   }
 
   /** Counts a read, before which the storages had been read `before` times. */

@@ -107,7 +107,7 @@ export abstract class ImageDisk extends BaseDisk {
     signal: AbortSignal | undefined,
     alone = false,
   ): Uint8Array | Promise<Uint8Array> {
-    return this.#handle.read('read', BigInt(offset), target, signal, alone)
+    return this.#handle.read('read', offset, target, signal, alone)
   }
 
   /** @internal */
@@ -119,6 +119,6 @@ export abstract class ImageDisk extends BaseDisk {
 
   /** @internal */
   override fetchSync(offset: ByteCount, into: Uint8Array): void {
-    this.#handle.readSync(BigInt(offset), into)
+    this.#handle.readSync(offset, into)
   }
 }

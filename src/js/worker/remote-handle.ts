@@ -1,4 +1,4 @@
-import { watchIn } from '../base/arguments.js'
+import { type ByteCount, watchIn } from '../base/arguments.js'
 import { isQcow2Error, Qcow2Error } from '../base/errors.js'
 import type { LongOptions } from '../base/progress.js'
 import type { Run } from '../base/storage/contract.js'
@@ -80,7 +80,7 @@ export class RemoteHandle implements Handle {
 
   read(
     what: Readable,
-    offset: bigint,
+    offset: ByteCount,
     target: number | Uint8Array,
     signal: AbortSignal | undefined,
     alone = false,
@@ -89,9 +89,9 @@ export class RemoteHandle implements Handle {
     signal?.throwIfAborted()
     if (what === 'read' && !alone && this.#ahead) return this.#ahead.read(Number(offset), target, signal)
     if (alone && what === 'read' && typeof target === 'number' && this.#facts.gives) {
-      return this.#reads.given(offset, target, signal)
+      return this.#reads.given(BigInt(offset), target, signal)
     }
-    return this.#reads.read(what, offset, target, signal)
+    return this.#reads.read(what, BigInt(offset), target, signal)
   }
 
   /** Only of an image that never changes: what is mapped stays right. */
