@@ -110,6 +110,34 @@ test('a partition goes to the file that the person chooses, with its size known 
   expect(await chosen(page, null, 'chosen parts.raw')).toMatchObject({ size: 3 * MIB, sha256 })
 })
 
+test('an image goes to the file that the person chooses, and nothing else is kept of it', async () => {
+  const page = await lab.openImage(image)
+  await standInForChooser(page)
+  await page.getByRole('button', { name: 'Convert…' }).click()
+  const dialog = page.getByRole('dialog', { name: 'Convert the disk' })
+  await dialog.getByRole('button', { name: 'Convert', exact: true }).click()
+  await dialog.getByText(/^Saved to chosen source\.qcow2/).waitFor()
+  const base64 = await page.evaluate(async () => {
+    const root = await navigator.storage.getDirectory()
+    const file = await (await root.getFileHandle('chosen source.qcow2')).getFile()
+    const reader = new FileReader()
+    reader.readAsDataURL(file)
+    await new Promise((resolve) => reader.addEventListener('load', resolve))
+    return String(reader.result).replace(/.*,/, '')
+  })
+  writeFileSync(file('chosen.qcow2'), Buffer.from(base64, 'base64'))
+  expect(check(file('chosen.qcow2'))).toBe('clean')
+  qemuImg('compare', '-q', image, file('chosen.qcow2'))
+  const names = () =>
+    page.evaluate(async () => {
+      const found = []
+      const root = (await navigator.storage.getDirectory()) as unknown as { keys(): AsyncIterable<string> }
+      for await (const name of root.keys()) found.push(name)
+      return found
+    })
+  expect(await names()).toEqual(['chosen source.qcow2'])
+})
+
 test('a range goes to several files in a folder, which together are its bytes', async () => {
   const large = create('large.qcow2', '600M')
   qemuIo(large, 'write -P 0x11 0 1M', 'write -P 0x22 300M 1M', 'write -P 0x33 599M 1M')

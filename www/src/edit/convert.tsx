@@ -1,5 +1,6 @@
 import type { ComponentChildren } from 'preact'
 import { useState } from 'preact/hooks'
+import type { Part } from '../engine/protocol'
 import {
   CONVERSIONS,
   type ConversionName,
@@ -10,7 +11,6 @@ import {
   forgetConversion,
   isConverted,
   MOST_CHUNKS,
-  type Part,
 } from '../state/convert'
 import { canPick } from '../state/save'
 import { disk, opened } from '../state/stage'

@@ -1,5 +1,5 @@
 import { useState } from 'preact/hooks'
-import type { Part } from '../state/convert'
+import type { Part } from '../engine/protocol'
 import { partitionTable } from '../state/survey'
 import { TextField } from '../ui/text-field'
 import { formatOffset, parseOffset } from '../values/offset'

@@ -87,6 +87,12 @@ export type Conversion = Pick<
   'format' | 'compressed' | 'compression' | 'acceptMissing' | 'salvage' | 'range'
 >
 
+/** Bytes of a disk, from one offset to before another. */
+export interface Part {
+  start: number
+  end: number
+}
+
 /** Where a converted file goes: to the browser's storage, or to a file that the person chose. */
 export type ConversionTarget = { path: string } | { handle: FileSystemFileHandle }
 
@@ -377,8 +383,8 @@ export interface Engine {
     onProgress: (progress: Progress) => void,
   ): Promise<{ report: RepairReport; image: OpenedImage | null }>
   /**
-   * Makes a file that shows a disk. If it fails, there is none in the browser's storage, and one that the person chose is empty.
-   * Returns how many bytes could not be read, and are zeros in it.
+   * Makes a file that shows a disk. If it fails, there is none in the browser's storage, and one that the person chose is as it
+   * was. Returns how many bytes could not be read, and are zeros in it.
    */
   convert(
     task: number,

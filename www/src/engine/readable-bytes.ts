@@ -53,3 +53,13 @@ export async function* chunksOf(
     yield await bytes.read(at, end - at < BigInt(CHUNK) ? Number(end - at) : CHUNK, signal)
   }
 }
+
+/** The chunks of a stream, which is cancelled if not all of them are taken. Not all browsers can iterate over streams. */
+export async function* chunksFrom(stream: ReadableStream<Uint8Array>): AsyncGenerator<Uint8Array> {
+  const reader = stream.getReader()
+  try {
+    for (let next = await reader.read(); !next.done; next = await reader.read()) yield next.value
+  } finally {
+    await reader.cancel().catch(() => {})
+  }
+}

@@ -4,8 +4,10 @@ import {
   blob,
   type CheckReport,
   type ClaimOptions,
+  type ConvertOptions,
   check,
   convert,
+  type Disk,
   type ImageInfo,
   inspect,
   isQcow2Error,
@@ -15,6 +17,7 @@ import {
   type RepairReport,
   repair,
 } from 'qcow2-web'
+import { copyTo, writeRaw } from './chosen-file'
 import { Disks } from './disks'
 import { type FileKind, fileKindOf } from './file-kind'
 import { hashesOf } from './hash'
@@ -39,7 +42,7 @@ import type {
   SnapshotChange,
 } from './protocol'
 import { looksLikeDisk, rawDisk } from './raw'
-import { chunksOf, diskBytes, fileBytes, type ReadableBytes } from './readable-bytes'
+import { chunksFrom, chunksOf, diskBytes, fileBytes, type ReadableBytes } from './readable-bytes'
 import { seldom } from './seldom'
 import { pathOf, readFrom, type Source, sizeOf, sourceFile } from './source'
 import { Supplies } from './supplies'
@@ -242,7 +245,7 @@ export class Session {
     }
   }
 
-  /** Makes a file that shows a disk. If that fails there is none, or it is empty. Returns how much could not be read. */
+  /** Makes a file that shows a disk. If that fails there is none, or it is as it was. Returns how much could not be read. */
   async convert(
     snapshot: string | null,
     target: ConversionTarget,
@@ -251,17 +254,28 @@ export class Session {
     onProgress: (progress: Progress) => void,
   ): Promise<number> {
     const disk = await this.disks.disk(snapshot)
-    const options = { ...how, signal, onProgress: seldom(onProgress) }
-    // A file that was chosen may exist: the browser has asked whether it is to be replaced.
-    if ('handle' in target) {
-      return (await convert(disk, target.handle, { ...options, overwrite: true })).unreadableBytes
+    const tell = seldom(onProgress)
+    if ('path' in target) return convertTo(disk, target.path, { ...how, signal, onProgress: tell })
+    const { handle } = target
+    const { offset = 0, length = disk.size } = how.range ?? {}
+    if (how.format === 'raw' && !how.salvage) {
+      const [start, total] = [Number(offset), Number(length)]
+      await writeRaw(disk, { start, end: start + total }, handle, { signal, onProgress: tell })
+      return 0
     }
+    // The tables of an image are read while they are written, which such a file does not allow: it is made elsewhere, and copied.
+    const path = `.converting-${crypto.randomUUID()}`
+    const half = (first: boolean) => ({
+      signal,
+      onProgress: ({ done, total }: Progress) => tell({ done: first ? done : total + done, total: 2 * total }),
+    })
+    const unreadable = await convertTo(disk, path, { ...how, ...half(true) })
     try {
-      return (await convert(disk, opfs(target.path, { create: true }), options)).unreadableBytes
-    } catch (error) {
-      await opfs.delete(target.path).catch(() => {})
-      throw error
+      await copyTo(await opfs.file(path), handle, half(false))
+    } finally {
+      await opfs.delete(path).catch(() => {})
     }
+    return unreadable
   }
 
   /** The length of the file that a conversion makes, if it is not compressed. */
@@ -342,7 +356,7 @@ export class Session {
     const volume = await (await this.disks.files(hashed.at.snapshot)).volume(hashed.at.volume)
     const { size } = await volume.stat(hashed.path, { signal })
     const stream = await volume.readable(hashed.path, { signal })
-    return hashesOf(stream as unknown as AsyncIterable<Uint8Array>, names, { ...options, total: size })
+    return hashesOf(chunksFrom(stream), names, { ...options, total: size })
   }
 
   /** Closes what is open; what was changed in place is made durable. */
@@ -405,6 +419,16 @@ export class Session {
     const path = pathOf(this.supplies.image)
     if (path === null) throw new Error('This image is not kept in the browser.')
     return path
+  }
+}
+
+/** Converts a disk to a file of the browser's storage. There is none if that fails. Returns how many bytes could not be read. */
+async function convertTo(disk: Disk, path: string, options: ConvertOptions): Promise<number> {
+  try {
+    return (await convert(disk, opfs(path, { create: true }), options)).unreadableBytes
+  } catch (error) {
+    await opfs.delete(path).catch(() => {})
+    throw error
   }
 }
 

@@ -2,7 +2,7 @@
 
 import { signal } from '@preact/signals'
 import { engine } from '../engine/client'
-import type { Conversion, ConversionTarget } from '../engine/protocol'
+import type { Conversion, ConversionTarget, Part, Progress } from '../engine/protocol'
 import { formatCount, formatSize } from '../values/size'
 import { isOrigin, type Picker } from './save'
 import { disk, shown } from './stage'
@@ -40,12 +40,6 @@ export type ConversionName = keyof typeof CONVERSIONS
 
 /** What is done about a disk of which not all can be read. */
 export type Damage = Pick<Conversion, 'acceptMissing' | 'salvage'>
-
-/** Bytes of the disk, from one offset to before another. */
-export interface Part {
-  start: number
-  end: number
-}
 
 export interface Plan {
   name: ConversionName
@@ -98,7 +92,9 @@ export async function convert(plan: Plan): Promise<void> {
     for (const [index, { start, end }] of chunks.entries()) {
       const options: Conversion = { ...how, ...plan.damage, range: { offset: start, length: end - start } }
       const target = await targetOf(index)
-      const tell = (progress: { done: number }) => onProgress({ done: done + progress.done, total })
+      const tell = (progress: Progress) => {
+        onProgress({ done: done + ((end - start) * progress.done) / Math.max(1, progress.total), total })
+      }
       unreadable += await engine.convert(source.snapshot, target, options, tell, signal)
       done += end - start
     }
