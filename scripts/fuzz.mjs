@@ -9,6 +9,7 @@ import { existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { availableParallelism, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
+import { makeVolumes } from '../tests/fuzz/make-volumes.mjs'
 import { inRoot, main, output, run, Stop, say } from './lib.mjs'
 import { setup } from './setup.mjs'
 
@@ -22,6 +23,16 @@ const smokeInputs = {
   repair: 5_000,
   streams: 20_000,
   write: 10_000,
+  btrfs: 500,
+  exfat: 500,
+  ext: 500,
+  fat: 500,
+  hfsplus: 500,
+  iso: 500,
+  ntfs: 500,
+  partitions: 500,
+  udf: 500,
+  xfs: 500,
 }
 /** The longest turn in seconds. */
 const turn = 300
@@ -122,7 +133,8 @@ async function takeTurns(folder, names, minutes) {
 }
 
 await main(import.meta.url, async ([what, time]) => {
-  await setup(['rust', 'fuzz'])
+  await setup(['rust', 'fuzz', 'filesystems'])
+  makeVolumes()
   const names = targets()
   if (what === 'smoke') await smoke(buildTargets(), names)
   else if (what === 'run') await takeTurns(buildTargets(), names, Number(time ?? 60))

@@ -19,6 +19,7 @@ mod repair;
 mod storage;
 mod streams;
 mod tables;
+pub mod volumes;
 mod write;
 
 pub use header::header;
