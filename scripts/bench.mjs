@@ -59,6 +59,12 @@ const parts = {
     say('\n=== in Chromium')
     run(process.execPath, [inRoot('tests', 'bench', 'browser.mjs'), ...args])
   },
+  async files(args) {
+    await setup(['rust', 'packages', 'wasm', 'filesystems'])
+    await build()
+    say('\n=== file systems in Node')
+    run(process.execPath, [inRoot('tests', 'bench', 'files.mjs'), ...args])
+  },
   async codecs(args) {
     await native('ciphers and codecs, against the plain crates and qemu-img', ['--bin', 'codecs'])
     await setup(['rust', 'packages', 'wasm', 'browser', 'qemu'])
