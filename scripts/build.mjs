@@ -3,7 +3,7 @@
 import { cpSync, existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { filesUnder, fingerprint, inRoot, main, say, tool } from './lib.mjs'
-import { buildModules, checkSize, files, shipped } from './modules.mjs'
+import { buildModules, checkSize, fat, files, luks, shipped } from './modules.mjs'
 import { setup } from './setup.mjs'
 import { staged, stampOf } from './staged.mjs'
 import { weigh } from './weigh.mjs'
@@ -39,12 +39,16 @@ async function typescript() {
       cpSync(from, join(declarations, ...to), { recursive: true, filter: (file) => !/\.(stamp|wasm|js)$/.test(file) })
     glue(shipped.folder, 'generated')
     glue(files.folder, 'files', 'generated')
+    glue(fat.folder, 'files', 'fat', 'generated')
+    glue(luks.folder, 'files', 'luks', 'generated')
     await staged(dist, stamp, async (stage) => {
       await writeScripts(stage)
       await writeDeclarations(declarations, stage)
       writeRequired(stage)
       copyModule(shipped, stage, 'generated')
       copyModule(files, stage, 'files', 'generated')
+      copyModule(fat, stage, 'files', 'fat', 'generated')
+      copyModule(luks, stage, 'files', 'luks', 'generated')
     })
   } finally {
     rmSync(declarations, { recursive: true, force: true })

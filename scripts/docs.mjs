@@ -5,7 +5,7 @@ import { setup } from './setup.mjs'
 
 const site = inRoot('docs', 'api')
 /** In the order of the site. */
-const guides = ['viewer', 'emulator', 'node', 'storages', 'encryption', 'errors', 'bundlers', 'browsers']
+const guides = ['viewer', 'emulator', 'node', 'storages', 'files', 'encryption', 'errors', 'bundlers', 'browsers']
 const documents = [...guides.map((name) => `docs/guides/${name}.md`), 'docs/command.md', 'docs/hosting.md']
 
 /** Builds the site. A link to something that is not there, and an export without documentation, end it. */

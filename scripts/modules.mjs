@@ -9,6 +9,8 @@ import { bindgen, bindgenVersion, required, target, wasmCargo } from './wasm.mjs
 
 const generated = inRoot('src', 'js', 'generated')
 const generatedFiles = inRoot('src', 'js', 'files', 'generated')
+const generatedFat = inRoot('src', 'js', 'files', 'fat', 'generated')
+const generatedLuks = inRoot('src', 'js', 'files', 'luks', 'generated')
 
 const engine = {
   crate: 'qcow2-web-bridge',
@@ -44,6 +46,28 @@ export const files = {
   also: writeArchives,
 }
 
+/** The module that plans changes of FAT volumes, which is loaded when one is changed. */
+export const fat = {
+  ...files,
+  name: 'qcow2_web_fat',
+  features: 'wasm-fat',
+  folder: generatedFat,
+  gzipped: 95_000,
+  also: undefined,
+}
+
+/** The module that unlocks encrypted volumes, which is loaded when one is unlocked. */
+export const luks = {
+  crate: 'qcow2-web-luks',
+  sources: ['src/luks', 'src/engine'],
+  profile: 'wasm',
+  name: 'qcow2_web_luks',
+  optimise: ['-O3'],
+  features: 'default',
+  folder: generatedLuks,
+  gzipped: 55_000,
+}
+
 /** Proposals that rustc uses for this target; wasm-opt wants them named. */
 const proposals = [
   'bulk-memory',
@@ -59,13 +83,13 @@ const proposals = [
 
 /** Builds the modules that the package ships, if they are not up to date. */
 export async function buildModules() {
-  for (const each of [shipped, files]) if (await module(each)) report(each)
+  for (const each of [shipped, files, fat, luks]) if (await module(each)) report(each)
 }
 
 /** Holds the sizes of the modules against their limits. */
 export async function checkSize() {
   await module(reader)
-  for (const each of [shipped, reader, files]) hold(each)
+  for (const each of [shipped, reader, files, fat, luks]) hold(each)
 }
 
 function hold(module) {

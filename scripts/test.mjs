@@ -165,7 +165,7 @@ async function guests() {
 
 async function packed({ all }) {
   await build()
-  const wasm = ['./qcow2_web_bg.wasm', './qcow2_web_files_bg.wasm']
+  const wasm = ['', '_files', '_fat', '_luks'].map((part) => `./qcow2_web${part}_bg.wasm`)
   tool('publint', ['--strict'])
   tool('@arethetypeswrong/cli', ['--pack', '.', '--profile', 'node16', '--exclude-entrypoints', ...wasm], {
     name: 'attw',

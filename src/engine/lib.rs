@@ -52,9 +52,15 @@ pub mod storage;
 
 pub use codec::{Codec, Codecs, Compress, CompressionType, Decompress, PackedClusters, Packer};
 #[cfg(feature = "luks")]
+pub use crypto::hash::digest;
+#[cfg(feature = "luks")]
+pub use crypto::key_slot::open as open_key_slot;
+#[cfg(feature = "luks")]
 pub use crypto::passphrase::Passphrase;
 #[cfg(feature = "luks")]
 pub use crypto::pbkdf2::{Derivation, Pbkdf2};
+#[cfg(feature = "luks")]
+pub use crypto::sector::SectorCipher;
 pub use error::{
     BitmapProblem, Corrupt, CreateFault, DecompressError, Error, FileFormat, HeaderTable, LuksFault, Missing, Misuse,
     Problem, Unsupported,

@@ -14,6 +14,7 @@
 //! * [`probe`]: recognises the contents of a device.
 //! * [`disk`]: partitions and logical volumes.
 //! * [`fs`]: the trait of all file systems, and the adapters.
+//! * [`fat`]: changes of FAT volumes. All other file systems are read-only.
 //! * [`Volume`]: the caller's interface. It resolves paths and symbolic links, and limits the cost of a damaged file system.
 //!
 //! A result is valid only if no bytes were missing while it was computed: a parser may take a failed read for damage,
@@ -22,13 +23,16 @@
 //! No parser is trusted. Depth, entries, names, links and memory have limits here. Time has none: the caller runs each
 //! volume in a worker with a deadline, and a panic ends that worker and nothing else.
 
-#[cfg(feature = "wasm")]
+#[cfg(any(feature = "wasm", feature = "wasm-fat"))]
 extern crate alloc;
 
 #[cfg(feature = "wasm")]
 mod bridge;
+#[cfg(any(feature = "wasm", feature = "wasm-fat"))]
+mod calls;
 pub mod disk;
 mod error;
+pub mod fat;
 pub mod fs;
 pub mod probe;
 pub mod source;

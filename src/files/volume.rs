@@ -129,6 +129,12 @@ impl Volume {
         })
     }
 
+    /// Forgets what is known of the volume, because it was changed.
+    pub fn changed(&mut self) {
+        self.fs = None;
+        self.links.clear();
+    }
+
     /// Returns the label, if only a mount finds it.
     pub fn label(&mut self) -> Result<Option<String>> {
         self.run(|volume| volume.fs()?.label())

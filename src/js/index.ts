@@ -5,7 +5,7 @@
  */
 
 export type { ByteCount } from './base/arguments.js'
-export { type Configuration, configure, type Origins } from './base/configuration.js'
+export { type Configuration, configure, type FilesOrigins, type Origins } from './base/configuration.js'
 export {
   isQcow2Error,
   type MissingFile,

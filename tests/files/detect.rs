@@ -3,9 +3,11 @@
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
-use qcow2_web_files::disk::Scheme;
+use qcow2_web_files::disk::{Key, Scheme};
 use qcow2_web_files::probe::{Support, Type};
+use qcow2_web_files::source::{Decrypted, Device};
 use tempfile::TempDir;
 
 use crate::lab::{self, Disk, compare, dos_tree, text, unix_tree};
@@ -124,6 +126,41 @@ fn linear_and_striped_logical_volumes_are_found() {
     assert_eq!(ids, ["p1", "p2", "group/linear", "group/striped"]);
     compare(&disk, &mut disk.volume("group/linear"), tree.path());
     compare(&disk, &mut disk.volume("group/striped"), tree.path());
+    a_physical_volume_in_a_container_is_found(folder.path(), &image, tree.path());
+}
+
+/// Moves the first physical volume into a container of LUKS. What is in it stays as it is: the key here decrypts nothing.
+fn a_physical_volume_in_a_container_is_found(folder: &Path, plain: &Path, tree: &Path) {
+    const HEADER: u64 = 16 * MIB;
+    let container = lab::empty(folder, "container.img", 140 * MIB);
+    let password = folder.join("password");
+    fs::write(&password, "open sesame").unwrap();
+    let cheap = ["--pbkdf", "pbkdf2", "--pbkdf-force-iterations", "1000", "--disable-locks", "--batch-mode"];
+    let format = ["luksFormat", "--type", "luks2", "--key-file", text(&password), text(&container)];
+    lab::run("cryptsetup", &[&cheap[..], &format].concat());
+    let bytes = fs::read(plain).unwrap();
+    let part = |start: u64| &bytes[usize::try_from(start).unwrap()..usize::try_from(start + 120 * MIB).unwrap()];
+    let file = OpenOptions::new().write(true).open(&container).unwrap();
+    file.write_all_at(part(MIB), HEADER).unwrap();
+    let image = partitioned(folder, 300 * MIB, "label: gpt\nsize=140M\nsize=120M\n");
+    place(&image, MIB, &container);
+    let file = OpenOptions::new().write(true).open(&image).unwrap();
+    file.write_all_at(part(121 * MIB), 141 * MIB).unwrap();
+
+    let disk = Disk::open(&image);
+    let locked = disk.scan();
+    let found: Vec<_> = locked.volumes.iter().map(|volume| (volume.id.as_str(), volume.problem.is_some())).collect();
+    assert_eq!(found, [("p1", false), ("p2", false), ("group/linear", true), ("group/striped", true)]);
+    assert_eq!(locked.volumes[0].recognised.as_ref().unwrap().kind, Type::Luks2);
+    let open = |device: Rc<dyn Device>| -> Rc<dyn Device> {
+        Rc::new(Decrypted::new(device, HEADER, u64::MAX, 0, Box::new(|_, _| true)))
+    };
+    let keys = [Key { id: "p1".into(), open: Box::new(open) }];
+    let scan = disk.scan_with(&keys);
+    let ids: Vec<_> = scan.volumes.iter().map(|volume| volume.id.as_str()).collect();
+    assert_eq!(ids, ["p1", "p1/content", "p2", "group/linear", "group/striped"]);
+    compare(&disk, &mut disk.volume_of(scan, "group/striped"), tree);
+    compare(&disk, &mut disk.volume_of(disk.scan_with(&keys), "group/linear"), tree);
 }
 
 /// A part of an image as a block device.
@@ -179,10 +216,16 @@ fn an_empty_disk_has_one_unknown_volume() {
 }
 
 #[test]
-fn a_partition_past_the_end_of_the_disk_says_so() {
-    let folder = TempDir::new().unwrap();
+fn a_partition_past_the_end_of_the_disk_says_how_much_is_missing() {
+    let (folder, tree) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    dos_tree(tree.path());
     let image = partitioned(folder.path(), 64 * MIB, "label: dos\nstart=2048, type=83\n");
-    OpenOptions::new().write(true).open(&image).unwrap().set_len(32 * MIB).unwrap();
-    let scan = Disk::open(&image).scan();
-    assert!(scan.volumes[0].problem.is_some());
+    place(&image, MIB, &lab::ext(folder.path(), tree.path(), "ext4", &[]));
+    OpenOptions::new().write(true).open(&image).unwrap().set_len(48 * MIB).unwrap();
+    let disk = Disk::open(&image);
+    let scan = disk.scan();
+    let expected = "the disk ends before the partition: 16777216 of its 66060288 bytes are missing and cannot be read";
+    assert_eq!(scan.volumes[0].problem.as_deref(), Some(expected));
+    // What is there can be read.
+    assert!(disk.on(&mut disk.volume("p1"), |volume| volume.stat(b"/sizes", true)).is_ok());
 }

@@ -6,3 +6,4 @@ mod lab;
 mod detect;
 mod limits;
 mod read;
+mod write;

@@ -265,7 +265,7 @@ test('a parser that takes too long is ended, and its call rejects', async () => 
     },
   }
   const module = new WebAssembly.Module(Uint8Array.from([0, 0x61, 0x73, 0x6d, 1, 0, 0, 0]))
-  const host = await WorkerHost.start(thread, module, 0, 1)
+  const host = await WorkerHost.start(thread, { module, luks: undefined, size: 0 }, 1)
   await expect(host.call({ method: 'scan', args: [] })).rejects.toMatchObject({ code: 'TIMEOUT' })
   expect(terminated).toBe(true)
   await expect(host.call({ method: 'scan', args: [] })).rejects.toMatchObject({ code: 'TIMEOUT' })

@@ -53,7 +53,9 @@ describe('the archive', () => {
     expect(targets.length).toBeGreaterThan(4)
     for (const target of targets) expect(existsSync(installed(target))).toBe(true)
     expect(files(installed('dist'), '.wasm').toSorted()).toEqual([
+      join('files', 'fat', 'generated', 'qcow2_web_fat_bg.wasm'),
       join('files', 'generated', 'qcow2_web_files_bg.wasm'),
+      join('files', 'luks', 'generated', 'qcow2_web_luks_bg.wasm'),
       join('generated', 'qcow2_web_bg.wasm'),
     ])
     const others = readdirSync(installed('dist'), { recursive: true, withFileTypes: true })

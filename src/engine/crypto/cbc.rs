@@ -27,10 +27,14 @@ pub(super) fn encrypt(cipher: &dyn BlockCipher, sectors: &mut [[Block; BLOCKS_PE
 }
 
 /// Decrypts sectors. All blocks are independent of each other.
-pub(super) fn decrypt(cipher: &dyn BlockCipher, sectors: &mut [[Block; BLOCKS_PER_SECTOR]], vectors: &[Block]) {
+pub(super) fn decrypt<const BLOCKS: usize>(
+    cipher: &dyn BlockCipher,
+    sectors: &mut [[Block; BLOCKS]],
+    vectors: &[Block],
+) {
     const SECTORS: usize = 4;
     for (sectors, vectors) in sectors.chunks_mut(SECTORS).zip(vectors.chunks(SECTORS)) {
-        let mut encrypted = [[Block::default(); BLOCKS_PER_SECTOR]; SECTORS];
+        let mut encrypted = [[Block::default(); BLOCKS]; SECTORS];
         let encrypted = &mut encrypted[..sectors.len()];
         encrypted.copy_from_slice(sectors);
         cipher.decrypt(sectors.as_flattened_mut());

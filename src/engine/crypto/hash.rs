@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 use crate::format::cipher_spec::HashAlgorithm;
 
 /// Returns the digest of the concatenated `segments`.
-pub(crate) fn digest(algorithm: HashAlgorithm, segments: &[&[u8]]) -> Zeroizing<Vec<u8>> {
+pub fn digest(algorithm: HashAlgorithm, segments: &[&[u8]]) -> Zeroizing<Vec<u8>> {
     match algorithm {
         HashAlgorithm::Sha1 => digest_by::<Sha1>(segments),
         HashAlgorithm::Sha224 => digest_by::<Sha224>(segments),

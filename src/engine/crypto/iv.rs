@@ -26,10 +26,10 @@ impl IvSource {
         })
     }
 
-    /// Fills `vectors` with those of consecutive sectors from number `first`.
-    pub(super) fn fill(&self, first: u64, vectors: &mut [Block]) {
+    /// Fills `vectors` with those of every `stride`th sector from number `first`.
+    pub(super) fn fill(&self, first: u64, stride: u64, vectors: &mut [Block]) {
         for (vector, index) in vectors.iter_mut().zip(0..) {
-            let sector = first.wrapping_add(index);
+            let sector = first.wrapping_add(stride.wrapping_mul(index));
             let number = if matches!(self, Self::Plain) { sector & u64::from(u32::MAX) } else { sector };
             let mut bytes = [0; BLOCK];
             bytes[..8].copy_from_slice(&number.to_le_bytes());

@@ -12,8 +12,9 @@ use crate::format::luks::{DIGEST_BYTES, LuksHeader};
 
 /// Decrypts the key in `material` with the key that was derived for the slot.
 ///
-/// The result is a wrong key if `slot_key` is wrong. Returns `None` if the cipher has no keys of that length.
-pub(crate) fn open(
+/// `material` is the whole split key: 4000 times its length. The result is a wrong key if `slot_key` is wrong. Returns
+/// `None` if the cipher has no keys of that length.
+pub fn open(
     spec: CipherSpec,
     hash: HashAlgorithm,
     slot_key: &[u8],

@@ -1,7 +1,7 @@
 //! Encrypts sectors of 512 bytes, each independently.
 
 #[cfg(feature = "luks")]
-pub(crate) use with_ciphers::SectorCipher;
+pub use with_ciphers::SectorCipher;
 #[cfg(not(feature = "luks"))]
 pub(crate) use without_ciphers::SectorCipher;
 
@@ -41,7 +41,9 @@ mod with_ciphers {
     const BATCH: usize = 64;
 
     /// Encrypts and decrypts numbered sectors. The keys are wiped when it is dropped.
-    pub(crate) struct SectorCipher {
+    ///
+    /// The number of a sector counts in units of 512 bytes, also where sectors are larger, as in LUKS version 2.
+    pub struct SectorCipher {
         data: Box<dyn BlockCipher>,
         /// For XTS.
         tweak: Option<Box<dyn BlockCipher>>,
@@ -57,7 +59,7 @@ mod with_ciphers {
 
     impl SectorCipher {
         /// Creates a cipher of LUKS. Returns `None` if it has no keys of that length.
-        pub(crate) fn new(spec: CipherSpec, key: &[u8]) -> Option<Self> {
+        pub fn new(spec: CipherSpec, key: &[u8]) -> Option<Self> {
             let iv = IvSource::new(spec.iv, spec.algorithm, key)?;
             let (data, tweak) = match spec.mode {
                 CipherMode::Cbc => (block_cipher(spec.algorithm, key)?, None),
@@ -91,28 +93,49 @@ mod with_ciphers {
             });
         }
 
-        /// Decrypts the sectors in `data`, like [`SectorCipher::encrypt`].
-        pub(crate) fn decrypt(&self, first: u64, data: &mut [u8]) {
-            self.each_batch(first, data, |sectors, vectors| match &self.tweak {
+        /// Decrypts the sectors of 512 bytes in `data`, of which the first one has the number `first`.
+        ///
+        /// Bytes after the last whole sector stay unchanged.
+        pub fn decrypt(&self, first: u64, data: &mut [u8]) {
+            self.decrypt_by::<BLOCKS_PER_SECTOR>(first, data);
+        }
+
+        /// Decrypts sectors of `size` bytes in `data`: 512, 1024, 2048 or 4096. Returns false for any other size.
+        ///
+        /// Bytes after the last whole sector stay unchanged.
+        pub fn decrypt_sized(&self, size: u32, first: u64, data: &mut [u8]) -> bool {
+            match size {
+                512 => self.decrypt_by::<{ 512 / BLOCK }>(first, data),
+                1024 => self.decrypt_by::<{ 1024 / BLOCK }>(first, data),
+                2048 => self.decrypt_by::<{ 2048 / BLOCK }>(first, data),
+                4096 => self.decrypt_by::<{ 4096 / BLOCK }>(first, data),
+                _ => return false,
+            }
+            true
+        }
+
+        fn decrypt_by<const BLOCKS: usize>(&self, first: u64, data: &mut [u8]) {
+            self.each_batch::<BLOCKS>(first, data, |sectors, vectors| match &self.tweak {
                 None => cbc::decrypt(&*self.data, sectors, vectors),
                 Some(tweak) => xts::apply(&**tweak, sectors, vectors, |blocks| self.data.decrypt(blocks)),
             });
         }
 
-        fn each_batch(
+        fn each_batch<const BLOCKS: usize>(
             &self,
             mut number: u64,
             data: &mut [u8],
-            pass: impl Fn(&mut [[Block; BLOCKS_PER_SECTOR]], &mut [Block]),
+            pass: impl Fn(&mut [[Block; BLOCKS]], &mut [Block]),
         ) {
+            let stride = (BLOCKS / BLOCKS_PER_SECTOR) as u64;
             let (blocks, _) = Block::slice_as_chunks_mut(data);
-            let (sectors, _) = blocks.as_chunks_mut::<BLOCKS_PER_SECTOR>();
+            let (sectors, _) = blocks.as_chunks_mut::<BLOCKS>();
             let mut vectors = [Block::default(); BATCH];
             for sectors in sectors.chunks_mut(BATCH) {
                 let vectors = &mut vectors[..sectors.len()];
-                self.iv.fill(number, vectors);
+                self.iv.fill(number, stride, vectors);
                 pass(sectors, vectors);
-                number = number.wrapping_add(BATCH as u64);
+                number = number.wrapping_add(BATCH as u64 * stride);
             }
         }
     }
@@ -184,6 +207,24 @@ mod tests {
         assert_eq!(encrypted(b"0123456789abcdef"), encrypted(b"0123456789abcdefgh"));
         assert_eq!(encrypted(b"short"), encrypted(b"short\0\0"));
         assert_ne!(encrypted(b"short"), encrypted(b"shore"));
+    }
+
+    /// A larger sector has one vector, which counts in units of 512 bytes.
+    #[test]
+    fn sectors_of_any_size_begin_with_the_vector_of_their_number() {
+        let cipher = SectorCipher::new(XTS, &[7; 64]).expect("64 bytes");
+        for size in [512, 1024, 2048, 4096] {
+            let mut sized: Vec<u8> = (0..=255).cycle().take(200 * 4096).collect();
+            let mut plain = sized.clone();
+            assert!(cipher.decrypt_sized(size, 3, &mut sized));
+            cipher.decrypt(3, &mut plain);
+            let size = size as usize;
+            for (number, (sized, plain)) in sized.chunks(size).zip(plain.chunks(size)).enumerate() {
+                assert_eq!(sized[..SECTOR], plain[..SECTOR], "sector {number} of {size} bytes");
+                assert_eq!(sized == plain, size == SECTOR, "sector {number} of {size} bytes");
+            }
+        }
+        assert!(!cipher.decrypt_sized(8192, 0, &mut [0; 8192]));
     }
 
     /// The division into batches must not change the result.

@@ -1,20 +1,20 @@
 //! XTS (IEEE 1619) of whole sectors.
 
-use super::block::{BLOCKS_PER_SECTOR, Block, BlockCipher, xor};
+use super::block::{Block, BlockCipher, xor};
 
 /// The number of sectors per batch. Their tweaks fit on the stack.
 const BATCH: usize = 8;
 
 /// Encrypts or decrypts sectors with `pass`. This encrypts `vectors` to the first tweaks of the sectors.
-pub(super) fn apply(
+pub(super) fn apply<const BLOCKS: usize>(
     tweak_cipher: &dyn BlockCipher,
-    sectors: &mut [[Block; BLOCKS_PER_SECTOR]],
+    sectors: &mut [[Block; BLOCKS]],
     vectors: &mut [Block],
     pass: impl Fn(&mut [Block]),
 ) {
     tweak_cipher.encrypt(vectors);
     for (sectors, first_tweaks) in sectors.chunks_mut(BATCH).zip(vectors.chunks(BATCH)) {
-        let mut tweaks = [[Block::default(); BLOCKS_PER_SECTOR]; BATCH];
+        let mut tweaks = [[Block::default(); BLOCKS]; BATCH];
         let tweaks = &mut tweaks[..sectors.len()];
         for (tweaks, first) in tweaks.iter_mut().zip(first_tweaks) {
             fill_tweaks(tweaks, first);

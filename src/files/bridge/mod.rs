@@ -1,28 +1,23 @@
 //! The bridge to JavaScript, without logic of its own.
-//!
-//! Each call returns `{ value }`, or `{ need: [offset, length] }` if bytes of the disk are missing: the caller provides
-//! them and calls again. Errors are thrown as `{ code, message }`.
-
-#[path = "../../bridge/object.rs"]
-mod object;
 
 use std::rc::Rc;
 
 use js_sys::{Function, Uint8Array};
 use wasm_bindgen::prelude::*;
 
-use crate::disk::{self, Found, Scan, Scheme};
-use crate::error::{Code, Error, Result};
+use crate::calls::{Object, answer, cache_of, integer, number};
+use crate::disk::{self, Found, Key, Scan, Scheme};
+use crate::error::{Code, Result};
 use crate::fs::{Kind, Metadata, Usage};
 use crate::probe::{Support, Type};
-use crate::source::{Cache, Device, ReadSync};
+use crate::source::{Cache, Decrypt, Decrypted, Device};
 use crate::volume::{Entry, Listing, Volume};
-use object::{Object, integer, number};
 
 /// A disk and its volumes.
 #[wasm_bindgen]
 pub struct WasmFiles {
     cache: Rc<Cache>,
+    keys: Vec<Key>,
     scan: Option<Scan>,
 }
 
@@ -31,19 +26,7 @@ impl WasmFiles {
     /// Creates a disk of `size` bytes. `read_sync(offset, into)` fills an array, or returns false.
     #[wasm_bindgen(constructor)]
     pub fn new(size: f64, read_sync: Option<Function>) -> Self {
-        let read_sync = read_sync.map(|read| -> ReadSync {
-            Box::new(move |offset, into| {
-                let Ok(length) = u32::try_from(into.len()) else { return false };
-                let array = Uint8Array::new_with_length(length);
-                let done = read.call2(&JsValue::NULL, &number(offset).into(), &array);
-                let filled = done.is_ok_and(|done| done.is_truthy()) && array.length() == length;
-                if filled {
-                    array.copy_to(into);
-                }
-                filled
-            })
-        });
-        Self { cache: Rc::new(Cache::new(integer(size), read_sync)), scan: None }
+        Self { cache: Rc::new(cache_of(size, read_sync)), keys: Vec::new(), scan: None }
     }
 
     /// Receives bytes that a call needed.
@@ -51,10 +34,9 @@ impl WasmFiles {
         self.cache.provide(integer(offset), bytes);
     }
 
-    /// Drops all cached bytes, because the disk has changed.
-    pub fn forget(&mut self) {
-        self.cache.clear();
-        self.scan = None;
+    /// Drops the cached bytes of a range, because the disk has changed there.
+    pub fn forget(&self, offset: f64, length: f64) {
+        self.cache.forget(integer(offset), integer(length));
     }
 
     /// Returns the counters: calls, reruns, requests, bytes.
@@ -70,6 +52,7 @@ impl WasmFiles {
 
     /// Finds the volumes.
     pub fn scan(&mut self) -> std::result::Result<JsValue, JsValue> {
+        let unlocked: Vec<String> = self.keys.iter().map(|key| key.id.clone()).collect();
         answer(self.scanned().map(|scan| {
             Object::new()
                 .with(
@@ -79,7 +62,7 @@ impl WasmFiles {
                         Scheme::Gpt => "gpt",
                     }),
                 )
-                .with("volumes", scan.volumes.iter().map(found).collect::<Vec<_>>())
+                .with("volumes", scan.volumes.iter().map(|volume| found(volume, &unlocked)).collect::<Vec<_>>())
                 .with("problems", scan.problems.clone())
                 .into()
         }))
@@ -115,11 +98,65 @@ impl WasmFiles {
     }
 }
 
+#[wasm_bindgen]
 impl WasmFiles {
+    /// Reads the bytes of the volume that a scan named `id`, as they are on the disk.
+    pub fn raw(&mut self, id: &str, offset: f64, length: usize) -> std::result::Result<JsValue, JsValue> {
+        const LONGEST: usize = 16 << 20;
+        answer(self.device(id).and_then(|device| {
+            let within = integer(offset).checked_add(length as u64).is_some_and(|end| end <= device.size());
+            if !within || length > LONGEST {
+                return Err(Code::Damaged.error(format!("the volume {id} ends before its header does")));
+            }
+            let mut bytes = vec![0; length];
+            self.cache.call(|| {
+                device.read_at(integer(offset), &mut bytes).map_err(|failed| Code::Damaged.error(failed.to_string()))
+            })?;
+            Ok(Uint8Array::from(&bytes[..]).into())
+        }))
+    }
+
+    /// Unlocks the container that a scan named `id`: its contents are `size` bytes from `offset`, or all that follow.
+    ///
+    /// `decrypt(number, bytes)` decrypts whole sectors in an array. The number is that of the first sector, in units of 512
+    /// bytes; the contents begin with the number `first`.
+    pub fn unlock(&mut self, id: String, offset: f64, size: Option<f64>, first: f64, decrypt: &Function) {
+        let (offset, size, first) = (integer(offset), size.map_or(u64::MAX, integer), integer(first));
+        let decrypt = Rc::new(decrypt.clone());
+        let open = move |device: Rc<dyn Device>| -> Rc<dyn Device> {
+            let decrypt = decrypt.clone();
+            let sectors: Decrypt = Box::new(move |number, bytes| {
+                let array = Uint8Array::from(&*bytes);
+                let done = decrypt.call2(&JsValue::NULL, &number_of(number), &array).is_ok();
+                let whole = done && array.length() as usize == bytes.len();
+                if whole {
+                    array.copy_to(bytes);
+                }
+                whole
+            });
+            Rc::new(Decrypted::new(device, offset, size, first, sectors))
+        };
+        self.keys.push(Key { id, open: Box::new(open) });
+        self.scan = None;
+    }
+}
+
+fn number_of(value: u64) -> JsValue {
+    number(value).into()
+}
+
+impl WasmFiles {
+    fn device(&mut self, id: &str) -> Result<Rc<dyn Device>> {
+        let found = self.scanned()?.volumes.iter().find(|volume| volume.id == id);
+        found
+            .map(|found| found.device.clone())
+            .ok_or_else(|| Code::NotFound.error(format!("the disk has no volume {id}")))
+    }
+
     fn scanned(&mut self) -> Result<&Scan> {
         if self.scan.is_none() {
             let disk: Rc<dyn Device> = self.cache.clone();
-            self.scan = Some(self.cache.call(|| Ok(disk::scan(&disk)))?);
+            self.scan = Some(self.cache.call(|| Ok(disk::scan(&disk, &self.keys)))?);
         }
         self.scan.as_ref().ok_or_else(|| Code::Invalid.error("the disk was not read"))
     }
@@ -181,6 +218,11 @@ impl WasmVolume {
         answer(self.volume.read_link(path).map(|target| Uint8Array::from(&target[..]).into()))
     }
 
+    /// Forgets what is known of the volume, because it was changed. Its bytes are forgotten by [`WasmFiles::forget`].
+    pub fn changed(&mut self) {
+        self.volume.changed();
+    }
+
     /// Returns the label and the usage that the mounted file system reports.
     pub fn facts(&mut self) -> std::result::Result<JsValue, JsValue> {
         answer(self.volume.label().and_then(|label| {
@@ -190,20 +232,7 @@ impl WasmVolume {
     }
 }
 
-fn answer(result: Result<JsValue>) -> std::result::Result<JsValue, JsValue> {
-    match result {
-        Ok(value) => Ok(Object::new().with("value", value).into()),
-        Err(Error::Need(range)) => {
-            let need = vec![number(range.start), number(range.end - range.start)];
-            Ok(Object::new().with("need", need).into())
-        }
-        Err(Error::Failed(code, message)) => {
-            Err(Object::new().with("code", code.name()).with("message", message).into())
-        }
-    }
-}
-
-fn found(found: &Found) -> Object {
+fn found(found: &Found, unlocked: &[String]) -> Object {
     let recognised = found.recognised.as_ref();
     let kind = recognised.map(|recognised| recognised.kind);
     let usage = recognised.and_then(|recognised| recognised.usage);
@@ -211,8 +240,10 @@ fn found(found: &Found) -> Object {
         .with("id", found.id.clone())
         .with("type", kind.map_or("unknown", Type::id))
         .with("title", kind.map_or("Unknown", Type::title))
-        .with("supported", found.problem.is_none() && kind.is_some_and(|kind| kind.support() == Support::Files))
+        .with("supported", kind.is_some_and(|kind| kind.support() == Support::Files))
+        .with("writable", found.offset.is_some() && found.problem.is_none() && kind.is_some_and(Type::can_change))
         .with("container", kind.is_some_and(|kind| kind.support() == Support::Container))
+        .with("locked", matches!(kind, Some(Type::Luks1 | Type::Luks2)) && !unlocked.contains(&found.id))
         .with("label", recognised.and_then(|recognised| recognised.label.clone()))
         .with("uuid", recognised.and_then(|recognised| recognised.uuid.clone()))
         .with("size", number(recognised.and_then(|recognised| recognised.size).unwrap_or(found.device.size())))

@@ -26,8 +26,9 @@ pub(crate) fn id(letters: &[u8]) -> Option<String> {
     Some(parts?.join("-"))
 }
 
-/// Adds the logical volumes of all groups whose physical volumes were found.
+/// Adds the logical volumes of all groups whose physical volumes were found. Replaces those that were added before.
 pub(super) fn add_volumes(scan: &mut Scan) {
+    scan.volumes.retain(|found| !found.is_logical);
     let mut devices = HashMap::new();
     let mut groups: Vec<(u64, String, Section)> = Vec::new();
     for found in &scan.volumes {
@@ -35,7 +36,10 @@ pub(super) fn add_volumes(scan: &mut Scan) {
             continue;
         }
         let Some((pv, text)) = physical_volume(&*found.device) else {
-            scan.problems.push(format!("{}: the metadata of LVM2 cannot be read", found.id));
+            let problem = format!("{}: the metadata of LVM2 cannot be read", found.id);
+            if !scan.problems.contains(&problem) {
+                scan.problems.push(problem);
+            }
             continue;
         };
         devices.insert(pv, found.device.clone());
@@ -86,6 +90,7 @@ fn volumes(group_name: &str, group: &Section, devices: &HashMap<String, Rc<dyn D
             device,
             recognised,
             problem,
+            is_logical: true,
         });
     }
     found

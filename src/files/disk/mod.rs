@@ -13,7 +13,7 @@ pub use table::{Partition, Scheme};
 
 /// A part of the disk that can hold files.
 pub struct Found {
-    /// An identifier that is stable while the disk's layout is, such as `p1` or `p2/vg/root`.
+    /// An identifier that is stable while the disk's layout is, such as `p1`, `p2/content` or `vg/root`.
     pub id: String,
     /// The partition, if it is one.
     pub partition: Option<Partition>,
@@ -23,8 +23,10 @@ pub struct Found {
     pub device: Rc<dyn Device>,
     /// The recognised contents, if any.
     pub recognised: Option<Recognised>,
-    /// The reason why it cannot be read, if there is one.
+    /// What is wrong with it, or why it cannot be read. It can be read if its contents were recognised.
     pub problem: Option<String>,
+    /// Whether it is a logical volume.
+    pub is_logical: bool,
 }
 
 /// The result of scanning a disk.
@@ -38,8 +40,41 @@ pub struct Scan {
     pub problems: Vec<String>,
 }
 
-/// Finds the volumes of `disk`.
-pub fn scan(disk: &Rc<dyn Device>) -> Scan {
+/// Finds the volumes of `disk`, in locked containers too if `keys` opens them.
+pub fn scan(disk: &Rc<dyn Device>, keys: &[Key]) -> Scan {
+    let mut scan = partitions(disk);
+    let mut locked: Vec<&Key> = keys.iter().collect();
+    loop {
+        // A container may hold a physical volume, and a logical volume may be a container.
+        lvm::add_volumes(&mut scan);
+        let before = locked.len();
+        locked.retain(|key| {
+            let Some(at) = scan.volumes.iter().position(|found| found.id == key.id) else { return true };
+            let device = (key.open)(scan.volumes[at].device.clone());
+            scan.volumes.insert(at + 1, content_of(&key.id, device));
+            false
+        });
+        if locked.len() == before {
+            return scan;
+        }
+    }
+}
+
+/// The key to a container.
+pub struct Key {
+    /// The identifier of the container.
+    pub id: String,
+    /// Returns the contents of the container, given its bytes.
+    pub open: Box<dyn Fn(Rc<dyn Device>) -> Rc<dyn Device>>,
+}
+
+fn content_of(container: &str, device: Rc<dyn Device>) -> Found {
+    let recognised = recognise(&*device);
+    let id = format!("{container}/content");
+    Found { id, partition: None, offset: None, device, recognised, problem: None, is_logical: false }
+}
+
+fn partitions(disk: &Rc<dyn Device>) -> Scan {
     let mut scan = Scan::default();
     let whole = recognise(&**disk);
     // A file system whose boot sector is the first sector leaves no room for a partition table.
@@ -64,7 +99,6 @@ pub fn scan(disk: &Rc<dyn Device>) -> Scan {
     if scan.volumes.is_empty() || is_disc {
         scan.volumes.insert(0, whole_disk(disk, whole));
     }
-    lvm::add_volumes(&mut scan);
     scan
 }
 
@@ -75,13 +109,24 @@ fn is_in_first_sector(kind: Type) -> bool {
 }
 
 fn whole_disk(disk: &Rc<dyn Device>, recognised: Option<Recognised>) -> Found {
-    Found { id: "disk".into(), partition: None, offset: Some(0), device: disk.clone(), recognised, problem: None }
+    Found {
+        id: "disk".into(),
+        partition: None,
+        offset: Some(0),
+        device: disk.clone(),
+        recognised,
+        problem: None,
+        is_logical: false,
+    }
 }
 
 fn partition_of(disk: &Rc<dyn Device>, partition: Partition) -> Found {
     let device: Rc<dyn Device> = Rc::new(crate::source::Slice::new(disk.clone(), partition.offset, partition.size));
-    let past = partition.offset.saturating_add(partition.size) > disk.size();
-    let problem = past.then(|| "the partition reaches past the end of the disk; what is missing cannot be read".into());
+    let past = partition.offset.saturating_add(partition.size).saturating_sub(disk.size()).min(partition.size);
+    let problem = (past > 0).then(|| {
+        let size = partition.size;
+        format!("the disk ends before the partition: {past} of its {size} bytes are missing and cannot be read")
+    });
     let recognised = recognise(&*device);
     Found {
         id: format!("p{}", partition.number),
@@ -90,5 +135,6 @@ fn partition_of(disk: &Rc<dyn Device>, partition: Partition) -> Found {
         recognised,
         problem,
         partition: Some(partition),
+        is_logical: false,
     }
 }

@@ -218,7 +218,7 @@ fn time(at: DateTime) -> Time {
     Time { seconds: at.unix_seconds(), nanoseconds: at.nanoseconds() }
 }
 
-pub(super) fn failed<E>(error: &hadris_fs::Error<E>) -> Error {
+pub(crate) fn failed<E>(error: &hadris_fs::Error<E>) -> Error {
     let code = match error.kind() {
         ErrorKind::NotFound => Code::NotFound,
         ErrorKind::NotADirectory => Code::NotADirectory,

@@ -13,6 +13,7 @@ use crate::error::{Code, Error, Result};
 use crate::probe::Type;
 use crate::source::Device;
 
+pub(crate) use hadris::failed as hadris_failed;
 pub(crate) use reader::disk_reader;
 
 /// A mounted file system that can be read.
@@ -81,6 +82,9 @@ fn too_many(path: &Path) -> Error {
     Code::Limit.error(format!("{} has more than {MAX_ENTRIES} entries", path.shown()))
 }
 
+/// The length of the longest path that is changed, in bytes.
+const LONGEST_PATH: usize = 64 << 10;
+
 /// A path: the names from the root of a volume to a file.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Path(Vec<Vec<u8>>);
@@ -89,6 +93,19 @@ impl Path {
     /// The path of the root.
     pub fn root() -> Self {
         Self::default()
+    }
+
+    /// Splits a path with slashes. `.` and `..` are resolved, and the parent of the root is the root.
+    pub fn parse(path: &[u8]) -> Result<Self> {
+        let mut names: Vec<Vec<u8>> = Vec::new();
+        for name in path.split(|byte| *byte == b'/').filter(|name| !name.is_empty() && *name != b".") {
+            if name == b".." {
+                names.pop();
+            } else {
+                names.push(name.to_vec());
+            }
+        }
+        if path.len() > LONGEST_PATH { Err(Code::Limit.error("the path is too long")) } else { Ok(Self(names)) }
     }
 
     /// The names, starting at the root.

@@ -136,6 +136,13 @@ macro_rules! types {
     };
 }
 
+impl Type {
+    /// Whether files can be written.
+    pub const fn can_change(self) -> bool {
+        matches!(self, Self::Fat12 | Self::Fat16 | Self::Fat32)
+    }
+}
+
 /// The support of this crate for a type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Support {

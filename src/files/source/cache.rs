@@ -121,6 +121,12 @@ impl Cache {
         state.drop_old(KEPT);
     }
 
+    /// Drops the blocks of a range, because the disk has changed there.
+    pub fn forget(&self, offset: u64, length: u64) {
+        let numbers = offset / BLOCK..offset.saturating_add(length).div_ceil(BLOCK);
+        self.state.borrow_mut().blocks.retain(|number, _| !numbers.contains(number));
+    }
+
     /// Drops all blocks, because the disk may have changed.
     pub fn clear(&self) {
         self.state.borrow_mut().blocks.clear();

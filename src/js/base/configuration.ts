@@ -22,7 +22,21 @@ export interface Origins {
 /** What {@link configure} takes. What is not given stays as it is. */
 export interface Configuration extends Origins {
   /** The same for `qcow2-web/files`, which has a module and workers of its own. */
-  readonly files?: Origins | undefined
+  readonly files?: FilesOrigins | undefined
+}
+
+/** Where the parts of `qcow2-web/files` come from. */
+export interface FilesOrigins extends Origins {
+  /**
+   * Where the module comes from that changes FAT volumes, as `wasm`. Default: the file
+   * `dist/files/fat/generated/qcow2_web_fat_bg.wasm` of the package.
+   */
+  readonly fat?: LazyModuleSource | undefined
+  /**
+   * Where the module comes from that unlocks encrypted volumes, as `wasm`. Default: the file
+   * `dist/files/luks/generated/qcow2_web_luks_bg.wasm` of the package.
+   */
+  readonly luks?: LazyModuleSource | undefined
 }
 
 interface Configured {
@@ -30,8 +44,13 @@ interface Configured {
   worker?: WorkerSource
 }
 
+interface ConfiguredFiles extends Configured {
+  fat?: LazyModuleSource
+  luks?: LazyModuleSource
+}
+
 /** What was configured, as far as it was: for the engine, and for file systems. */
-export const configured: { readonly engine: Readonly<Configured>; readonly files: Readonly<Configured> } = {
+export const configured: { readonly engine: Readonly<Configured>; readonly files: Readonly<ConfiguredFiles> } = {
   engine: {},
   files: {},
 }
@@ -52,23 +71,32 @@ export const configured: { readonly engine: Readonly<Configured>; readonly files
 export function configure(configuration: Configuration): void {
   const { files, ...engine } = optionsIn(configuration, 'The configuration')
   // Nothing is set unless all of it is right.
-  const [forEngine, forFiles] = [originsIn(engine), originsIn(optionsIn(files, 'files'))]
+  const { fat, luks, ...more } = optionsIn(files, 'files')
+  const [forEngine, forFiles] = [originsIn(engine), originsIn(more)]
+  const others = {
+    ...(fat !== undefined && { fat: moduleSource(fat, 'files.fat') }),
+    ...(luks !== undefined && { luks: moduleSource(luks, 'files.luks') }),
+  }
   Object.assign(configured.engine, forEngine)
-  Object.assign(configured.files, forFiles)
+  Object.assign(configured.files, forFiles, others)
 }
 
 function originsIn({ wasm, worker }: Origins): Configured {
   if (worker !== undefined && !isWorkerSource(worker)) {
     throw invalidArgument('worker must be the address of a script, or a function that starts a worker.')
   }
-  if (wasm !== undefined && !isModuleSource(wasm)) {
-    throw invalidArgument("wasm must be the module's address, its bytes, an answer, a compiled module, or a function.")
+  return {
+    ...(wasm !== undefined && { wasm: moduleSource(wasm, 'wasm') }),
+    ...(worker !== undefined && { worker }),
   }
-  return { ...(wasm !== undefined && { wasm }), ...(worker !== undefined && { worker }) }
 }
 
-function isModuleSource(given: unknown): boolean {
-  return typeof given === 'string' || typeof given === 'function' || (typeof given === 'object' && given !== null)
+function moduleSource(given: LazyModuleSource, name: string): LazyModuleSource {
+  if (typeof given !== 'string' && typeof given !== 'function' && (typeof given !== 'object' || given === null)) {
+    const expected = "the module's address, its bytes, an answer, a compiled module, or a function"
+    throw invalidArgument(`${name} must be ${expected}.`)
+  }
+  return given
 }
 
 function isWorkerSource(given: unknown): given is WorkerSource {

@@ -8,6 +8,16 @@ export function filesModule(): URL {
   return new URL('../files/generated/qcow2_web_files_bg.wasm', import.meta.url)
 }
 
+/** The address of the module for changes of FAT volumes. */
+export function fatModule(): URL {
+  return new URL('../files/fat/generated/qcow2_web_fat_bg.wasm', import.meta.url)
+}
+
+/** The address of the module for LUKS. */
+export function luksModule(): URL {
+  return new URL('../files/luks/generated/qcow2_web_luks_bg.wasm', import.meta.url)
+}
+
 /** Starts a worker of a browser. */
 export function filesWorker(): Worker {
   return new Worker(new URL('../files/worker.js', import.meta.url), { type: 'module' })

@@ -4,7 +4,7 @@ import { invalidArgument } from '../base/errors.js'
 /**
  * What this module needs of a disk: an image, a snapshot, a partition, or any object that has these members.
  *
- * Everything in here only reads, and reads no more than it needs.
+ * Only changing a FAT volume writes; everything else only reads, and reads no more than it needs.
  */
 export interface FilesDisk {
   /** The size in bytes. */
@@ -15,6 +15,12 @@ export interface FilesDisk {
   readonly sync?: boolean
   /** As `read`, at once. */
   readSync?(offset: number, length: number): Uint8Array
+  /** True if writes are refused. */
+  readonly readOnly?: boolean
+  /** Writes bytes at `offset`. */
+  write?(offset: number, bytes: Uint8Array, options?: { readonly signal?: AbortSignal | undefined }): Promise<void>
+  /** Makes durable what was written before. */
+  flush?(): Promise<void>
 }
 
 /** Throws unless `disk` has the members of a {@link FilesDisk}. */
@@ -26,4 +32,7 @@ export function checkDisk(disk: FilesDisk): void {
   if (flag(disk.sync, 'disk.sync') && typeof disk.readSync !== 'function')
     throw invalidArgument('disk.readSync must be a function, for disk.sync is true.')
   callback(disk.readSync, 'disk.readSync')
+  flag(disk.readOnly, 'disk.readOnly')
+  callback(disk.write, 'disk.write')
+  callback(disk.flush, 'disk.flush')
 }

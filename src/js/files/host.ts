@@ -7,6 +7,7 @@ import { startWorker } from '../base/start-worker.js'
 import { filesModule, filesScript, filesWorker } from './beside.js'
 import type { FilesDisk } from './disk.js'
 import { FilesError, type FilesErrorCode } from './errors.js'
+import { compiledLuks, instantiateLuks } from './luks/crypto.js'
 import { compiledFiles, instantiate } from './module.js'
 import { type Answer, type Call, Parser, type Provided } from './parser.js'
 import type { FromWorker, ToWorker } from './worker.js'
@@ -45,16 +46,18 @@ export interface Host {
   close(): void
 }
 
-/** Starts a parser over `disk`, in a worker or here. */
-export async function startHost(disk: FilesDisk, options: FilesOptions): Promise<Host> {
-  const module = await compiledFiles()
+/** Starts a parser over `disk`, in a worker or here; with the module for encrypted volumes if `decrypts` is true. */
+export async function startHost(disk: FilesDisk, options: FilesOptions, decrypts: boolean): Promise<Host> {
+  const [module, luks] = await Promise.all([compiledFiles(), decrypts ? compiledLuks() : undefined])
   const isSync = disk.sync === true && disk.readSync !== undefined
   if (options.worker ?? !isSync) {
     const thread = startThread()
-    if (thread) return await WorkerHost.start(thread, module, disk.size, options.deadline ?? defaultDeadline)
+    const start = { module, luks, size: disk.size }
+    if (thread) return await WorkerHost.start(thread, start, options.deadline ?? defaultDeadline)
     if (options.worker) throw new FilesError('INVALID', 'There are no workers here.')
   }
   await instantiate(module)
+  if (luks) await instantiateLuks(luks)
   const parser = new Parser(disk.size, isSync ? readSync(disk) : undefined)
   return { call: async (call, provided) => parser.call(call, provided), close() {} }
 }
@@ -90,11 +93,11 @@ export class WorkerHost implements Host {
     )
   }
 
-  static async start(thread: Thread, module: WebAssembly.Module, size: number, deadline: number): Promise<Host> {
+  static async start(thread: Thread, start: ToWorker, deadline: number): Promise<Host> {
     const host = new WorkerHost(thread, deadline)
     try {
       // Loading the script may take long, and that means nothing about the volume.
-      await host.#post({ module, size }, undefined)
+      await host.#post(start, undefined)
     } catch (cause) {
       host.close()
       throw notStarted(cause)
@@ -104,7 +107,9 @@ export class WorkerHost implements Host {
 
   async call(call: Call, provided?: Provided): Promise<Answer> {
     // Copied and not moved: they may be the disk's own.
-    const message = await this.#post({ call, provided }, this.deadline)
+    // Deriving a key takes as long as the container says; the caller can abort it.
+    const deadline = call.method === 'unlock' ? undefined : this.deadline
+    const message = await this.#post({ call, provided }, deadline)
     if (!('error' in message)) return message
     const { code, message: reason } = message.error
     const error = new FilesError(code as FilesErrorCode, reason)

@@ -2,6 +2,7 @@ import { unlessAborted } from '../base/abort.js'
 import type { FilesDisk } from './disk.js'
 import { FilesError } from './errors.js'
 import { type FilesOptions, type Host, startHost } from './host.js'
+import type { Unlocked } from './luks/container.js'
 import type { Answer, Call } from './parser.js'
 
 /** What was counted while a volume was read. */
@@ -16,6 +17,19 @@ export interface FilesStatistics {
   readonly bytes: number
 }
 
+/** Makes a call in a turn that is exclusive. */
+export type CallParser = (call: Call, signal?: AbortSignal) => Promise<unknown>
+
+/** What a session is for. */
+export interface Purpose {
+  /** The volume that is opened. Default: none, to find volumes. */
+  readonly volume?: string
+  /** The containers that are unlocked. */
+  readonly unlocked: readonly Unlocked[]
+  /** Whether a container is to be unlocked. Default: whether one is. */
+  readonly unlocks?: boolean
+}
+
 /**
  * The calls to one parser, in turn: each is made again with the bytes that it needs until it has a value.
  *
@@ -24,7 +38,7 @@ export interface FilesStatistics {
 export class Session {
   readonly #disk: FilesDisk
   readonly #options: FilesOptions
-  readonly #volume: string | undefined
+  readonly #purpose: Purpose
   #host: Promise<Host> | undefined
   /** Grows with each parser: a listing belongs to the one that it was begun in. */
   #generation = 0
@@ -35,11 +49,20 @@ export class Session {
   /** The range that is read ahead. */
   #ahead: { offset: number; length: number; bytes: Promise<Uint8Array>; stop: AbortController } | undefined
 
-  /** A session for the volume `id`, or for finding volumes. */
-  constructor(disk: FilesDisk, options: FilesOptions, id?: string) {
+  constructor(disk: FilesDisk, options: FilesOptions, purpose: Purpose) {
     this.#disk = disk
     this.#options = options
-    this.#volume = id
+    this.#purpose = purpose
+  }
+
+  /** A session over the same disk for another purpose. */
+  another(purpose: Purpose): Session {
+    return new Session(this.#disk, this.#options, purpose)
+  }
+
+  /** The containers that are unlocked. */
+  get unlocked(): readonly Unlocked[] {
+    return this.#purpose.unlocked
   }
 
   /** The number of the parser that runs. */
@@ -53,6 +76,25 @@ export class Session {
     const result = this.#last.then(run, run)
     this.#last = result.catch(() => {})
     return result
+  }
+
+  /** Runs `body` when the calls before it have their values. No other call comes between its own. */
+  exclusive<T>(body: (call: CallParser, disk: FilesDisk) => Promise<T>): Promise<T> {
+    const run = () => {
+      // What was read ahead may be what is written.
+      this.#ahead?.stop.abort()
+      this.#ahead = undefined
+      this.#end = -1
+      return body((call, signal) => this.#call(call, signal), this.#disk)
+    }
+    const result = this.#last.then(run, run)
+    this.#last = result.catch(() => {})
+    return result
+  }
+
+  /** Whether the disk can be written. */
+  get writable(): boolean {
+    return !this.#disk.readOnly && this.#disk.write !== undefined && this.#disk.flush !== undefined
   }
 
   /** Ends the parser. */
@@ -76,9 +118,11 @@ export class Session {
   async #start(signal: AbortSignal | undefined): Promise<Host> {
     let host: Host | undefined
     try {
-      host = await startHost(this.#disk, this.#options)
+      const { volume, unlocked, unlocks = unlocked.length > 0 } = this.#purpose
+      host = await startHost(this.#disk, this.#options, unlocks)
       this.#generation += 1
-      if (this.#volume !== undefined) await this.#complete(host, { method: 'open', args: [this.#volume] }, signal)
+      for (const container of unlocked) await this.#complete(host, { method: 'use', args: [container] }, signal)
+      if (volume !== undefined) await this.#complete(host, { method: 'open', args: [volume] }, signal)
       return host
     } catch (error) {
       this.#host = undefined

@@ -66,8 +66,12 @@ export interface VolumeInfo {
   readonly title: string
   /** True if files can be read. */
   readonly supported: boolean
+  /** True if files can be written: on FAT. All other file systems are read-only. */
+  readonly writable: boolean
   /** True if it holds other volumes. */
   readonly container: boolean
+  /** True if it is an encrypted container: {@link Volume.unlock} finds the volumes in it. */
+  readonly locked: boolean
   /** The name that the user gave it. */
   readonly label?: string
   /** Its identifier, as Linux writes it. */
@@ -86,6 +90,12 @@ export interface VolumeInfo {
   readonly problem?: string
   /** The partition, if it is one. */
   readonly partition?: PartitionInfo
+}
+
+/** What a scan of a disk finds. */
+export interface Scan {
+  readonly volumes: readonly VolumeInfo[]
+  readonly problems: readonly string[]
 }
 
 /** The part of a file that is read, and how. */

@@ -1,11 +1,13 @@
 import { type ByteCount, flag, integer, signalIn, watchIn } from '../base/arguments.js'
-import type { RequestOptions } from '../base/progress.js'
+import type { LongOptions, RequestOptions } from '../base/progress.js'
 import { readStream } from '../disk/stream.js'
 import { type ArchiveOptions, tar, zip } from './archive.js'
 import { valid } from './arguments.js'
+import { changeVolume, type FileContent } from './change.js'
 import { FilesError } from './errors.js'
-import { type FilePath, joinPath, pathBytes, shownPath } from './paths.js'
+import { type FilePath, joinPath, lastName, pathBytes, shownPath } from './paths.js'
 import type { FilesStatistics, Session } from './session.js'
+import { unlockContainer } from './unlock.js'
 import type {
   FileEntry,
   FileReadableOptions,
@@ -16,13 +18,20 @@ import type {
   VolumeInfo,
   VolumeUsage,
 } from './values.js'
+import { walk } from './walk.js'
 
 const firstEntries = 100
 const moreEntries = 1000
 const chunkSize = 4 << 20
 
+/** Options of {@link Volume.delete}. */
+export interface DeleteOptions extends RequestOptions {
+  /** Whether a directory is deleted with all that is in it. Default: false. */
+  readonly recursive?: boolean | undefined
+}
+
 /**
- * A volume of a disk, and the files in it. Read-only.
+ * A volume of a disk, and the files in it. Read-only, except on FAT.
  *
  * It is mounted by the first call. Calls are carried out one after another. Everything may reject with a {@link FilesError},
  * with what the disk throws, and with the reason of the signal.
@@ -40,7 +49,9 @@ export class Volume implements VolumeInfo, FileTree {
   readonly type: string
   readonly title: string
   readonly supported: boolean
+  readonly writable: boolean
   readonly container: boolean
+  readonly locked: boolean
   declare readonly label?: string
   declare readonly uuid?: string
   readonly size: number
@@ -58,10 +69,13 @@ export class Volume implements VolumeInfo, FileTree {
     this.type = info.type
     this.title = info.title
     this.supported = info.supported
+    this.writable = info.writable
     this.container = info.container
+    this.locked = info.locked
     this.size = info.size
     this.length = info.length
     Object.assign(this, info)
+    this.writable = info.writable && session.writable
     this.#session = session
   }
 
@@ -225,6 +239,86 @@ export class Volume implements VolumeInfo, FileTree {
    */
   tar(paths: readonly FilePath[], options: ArchiveOptions = {}): Promise<ReadableStream<Uint8Array>> {
     return tar(this, paths, options)
+  }
+
+  /**
+   * Creates a file, or replaces the one at `path`; only on FAT. The volume must not be in use elsewhere, such as by a machine
+   * that runs. Other objects for the same volume do not see the change.
+   *
+   * The change is complete and durable when the promise resolves. A crash before, an abort or an error leaves the old file, or
+   * none, as it was: at worst there are clusters that nothing uses, which `fsck.fat` frees. A file that is replaced needs its
+   * new room while it still has the old one.
+   *
+   * @throws {@link FilesError} `READ_ONLY`, `NO_SPACE`, `NOT_FOUND` if there is no such directory, `IS_A_DIRECTORY`, `INVALID`
+   * for a name that FAT cannot hold or more than 4 GiB, and others; what the disk throws; or the signal's reason.
+   * @example
+   * ```ts
+   * await volume.write('/AUTOEXEC.BAT', new TextEncoder().encode('@echo off\r\n'))
+   * await volume.write(`/${file.name}`, file, { onProgress: ({ done, total }) => show(done / total) })
+   * ```
+   */
+  async write(path: FilePath, content: FileContent, options: LongOptions = {}): Promise<void> {
+    const watch = valid(() => watchIn(options))
+    await changeVolume(this.#session, this, { kind: 'write', path: this.#bytes(path), content }, watch)
+  }
+
+  /**
+   * Creates a directory; only on FAT, as {@link Volume.write}.
+   *
+   * @throws {@link FilesError} `READ_ONLY`, `NO_SPACE`, `EXISTS`, `NOT_FOUND` if there is no directory to create it in, and
+   * others.
+   */
+  async createDirectory(path: FilePath, options: RequestOptions = {}): Promise<void> {
+    const signal = valid(() => signalIn(options))
+    await changeVolume(this.#session, this, { kind: 'createDirectory', path: this.#bytes(path) }, { signal })
+  }
+
+  /**
+   * Deletes a file, or a directory; only on FAT, as {@link Volume.write}. Files are deleted one after another: an abort or an
+   * error leaves those that were not reached.
+   *
+   * @throws {@link FilesError} `READ_ONLY`, `NOT_FOUND`, `NOT_EMPTY` for a directory that is not, unless `recursive` is true,
+   * and others.
+   */
+  async delete(path: FilePath, options: DeleteOptions = {}): Promise<void> {
+    const signal = valid(() => signalIn(options))
+    const recursive = valid(() => flag(options.recursive, 'recursive', false))
+    const paths = [path]
+    if (recursive) {
+      const stat = await this.stat(path, { signal, follow: false })
+      const skipped = (path: FilePath, reason: string) => {
+        throw new FilesError('DAMAGED', `${shownPath(path)} cannot be deleted: ${reason}`)
+      }
+      const start = { ...stat, path, name: lastName(path) }
+      paths.length = 0
+      for await (const { entry } of walk(this, start, { signal, onSkip: skipped })) paths.push(entry.path)
+    }
+    // What is in a directory comes after it.
+    for (const each of paths.reverse()) {
+      await changeVolume(this.#session, this, { kind: 'delete', path: this.#bytes(each) }, { signal })
+    }
+  }
+
+  /**
+   * Unlocks an encrypted container, and finds the volumes in it: a file system, or the volumes of LVM2. The container itself
+   * stays as it is, and nothing is written. Close each volume that was used.
+   *
+   * Deriving the key takes seconds, and up to a gigabyte of memory until it is done: as much as whoever made the container
+   * chose. It runs in a worker, unless the volumes were found with `worker: false`.
+   *
+   * @param passphrase text, or the bytes of a key file.
+   * @throws {@link FilesError} `WRONG_PASSPHRASE`, `UNSUPPORTED` for what is no container, or has a cipher that is not
+   * supported, `DAMAGED`, `LIMIT` if there is not enough memory, `LOAD_FAILED`; or the signal's reason.
+   * @example
+   * ```ts
+   * const container = (await volumes(disk)).find(({ locked }) => locked)
+   * const [inside] = (await container?.unlock('open sesame')) ?? []
+   * ```
+   */
+  async unlock(passphrase: string | Uint8Array, options: RequestOptions = {}): Promise<Volume[]> {
+    const signal = valid(() => signalIn(options))
+    const found = await unlockContainer(this.#session, this.id, passphrase, signal)
+    return found.map(({ info, session }) => new Volume(info, session))
   }
 
   /** Returns what was counted while the volume was read, for measurements. */

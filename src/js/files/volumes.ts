@@ -4,7 +4,7 @@ import { valid } from './arguments.js'
 import { checkDisk, type FilesDisk } from './disk.js'
 import { checkHow, type FilesOptions } from './host.js'
 import { Session } from './session.js'
-import type { VolumeInfo } from './values.js'
+import type { Scan } from './values.js'
 import { Volume } from './volume.js'
 
 /** Options of {@link volumes}. */
@@ -13,14 +13,10 @@ export interface VolumesOptions extends FilesOptions, RequestOptions {
   readonly onProblem?: ((problem: string) => void) | undefined
 }
 
-interface Scan {
-  readonly volumes: readonly VolumeInfo[]
-  readonly problems: readonly string[]
-}
-
 /**
  * Finds the volumes of a disk: a file system on the whole disk, partitions (MBR with logical ones, GPT), and the linear and
- * striped volumes of LVM2. What is recognised but cannot be read is listed too.
+ * striped volumes of LVM2. What is recognised but cannot be read is listed too. {@link Volume.unlock} finds those in an
+ * encrypted container.
  *
  * Only the first blocks of each volume are read. Close each volume that was used.
  *
@@ -42,11 +38,11 @@ export async function volumes(disk: FilesDisk, options: VolumesOptions = {}): Pr
     checkHow(rest)
     return { signal: signalIn(options), onProblem: callback(onProblem, 'onProblem'), rest }
   })
-  const session = new Session(disk, rest)
+  const session = new Session(disk, rest, { unlocked: [] })
   try {
     const scan = await session.call<Scan>({ method: 'scan', args: [] }, signal)
     for (const problem of scan.problems) onProblem?.(problem)
-    return scan.volumes.map((info) => new Volume(info, new Session(disk, rest, info.id)))
+    return scan.volumes.map((info) => new Volume(info, session.another({ volume: info.id, unlocked: [] })))
   } finally {
     session.close()
   }

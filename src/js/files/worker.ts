@@ -1,12 +1,13 @@
 /** The script of the worker that a volume's parser runs in. */
 import { nodeModule } from '../base/node.js'
 import { fromModule } from './errors.js'
+import { instantiateLuks } from './luks/crypto.js'
 import { instantiate } from './module.js'
 import { type Call, Parser, type Provided } from './parser.js'
 
-/** What the page posts: first the module and the disk's size, then calls, one at a time. */
+/** What the page posts: first the modules and the disk's size, then calls, one at a time. */
 export type ToWorker =
-  | { readonly module: WebAssembly.Module; readonly size: number }
+  | { readonly module: WebAssembly.Module; readonly size: number; readonly luks: WebAssembly.Module | undefined }
   | { readonly call: Call; readonly provided?: Provided | undefined }
 
 /** What the worker posts back for each of them. */
@@ -26,6 +27,7 @@ async function answer(message: ToWorker): Promise<FromWorker> {
   try {
     if ('module' in message) {
       await instantiate(message.module)
+      if (message.luks) await instantiateLuks(message.luks)
       parser = new Parser(message.size)
       return { value: undefined }
     }

@@ -12,13 +12,13 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::rc::Rc;
 
-use qcow2_web_files::disk::{self, Scan};
+use qcow2_web_files::disk::{self, Key, Scan};
 use qcow2_web_files::source::Device;
 use qcow2_web_files::{Cache, Error, Result, Volume};
 
 pub(crate) use compare::{compare, compare_dos};
 pub(crate) use images::*;
-pub(crate) use tree::{dos_tree, unix_tree};
+pub(crate) use tree::{content, dos_tree, unix_tree};
 
 /// An image that is read as a browser reads it: each miss ends the call, is provided, and the call runs again.
 pub(crate) struct Disk {
@@ -46,6 +46,17 @@ impl Disk {
         }
     }
 
+    /// Runs an operation on the whole disk until nothing is missing.
+    pub(crate) fn call<T>(&self, operation: impl Fn(&Rc<dyn Device>) -> Result<T>) -> Result<T> {
+        let device: Rc<dyn Device> = self.cache.clone();
+        loop {
+            match self.cache.call(|| operation(&device)) {
+                Err(Error::Need(range)) => self.provide(range),
+                other => return other,
+            }
+        }
+    }
+
     fn provide(&self, range: Range<u64>) {
         assert!(range.start < range.end && range.end <= self.size, "{range:?} of {}", self.size);
         let mut bytes = vec![0; usize::try_from(range.end - range.start).unwrap()];
@@ -55,9 +66,14 @@ impl Disk {
     }
 
     pub(crate) fn scan(&self) -> Scan {
+        self.scan_with(&[])
+    }
+
+    /// Scans the disk with keys to containers.
+    pub(crate) fn scan_with(&self, keys: &[Key]) -> Scan {
         let disk: Rc<dyn Device> = self.cache.clone();
         loop {
-            match self.cache.call(|| Ok(disk::scan(&disk))) {
+            match self.cache.call(|| Ok(disk::scan(&disk, keys))) {
                 Err(Error::Need(range)) => self.provide(range),
                 other => return other.unwrap(),
             }
@@ -66,7 +82,11 @@ impl Disk {
 
     /// The volume named `id`.
     pub(crate) fn volume(&self, id: &str) -> Volume {
-        let scan = self.scan();
+        self.volume_of(self.scan(), id)
+    }
+
+    /// The volume named `id` of a scan.
+    pub(crate) fn volume_of(&self, scan: Scan, id: &str) -> Volume {
         let ids: Vec<_> = scan.volumes.iter().map(|volume| volume.id.clone()).collect();
         let found =
             scan.volumes.into_iter().find(|volume| volume.id == id).unwrap_or_else(|| panic!("{id} of {ids:?}"));
