@@ -55,7 +55,7 @@ describe('the chunks of a disk', () => {
     expect(Buffer.from(files.get('blk.txt') ?? []).toString()).toBe('{\n  block_size: 64,\n  n_block: 5,\n}\n')
   })
 
-  it('are given up when that is asked for, and end with what `write` throws', async () => {
+  it('stop when they are aborted, and end with what `write` throws', async () => {
     const source = await image()
     const controller = new AbortController()
     const written: string[] = []

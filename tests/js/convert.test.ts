@@ -50,7 +50,7 @@ async function converted(source: Source, from: string, name: string, options: Co
 /** The bytes that a file takes on the disk. */
 const allocated = (path: string) => statSync(path).blocks * 512
 
-describe.each(['zlib', 'zstd'] as const)('to clusters packed by %s', (compression) => {
+describe.each(['zlib', 'zstd'] as const)('to clusters compressed by %s', (compression) => {
   it.each([512, 4096, 65536, 2 * MiB])('of %d bytes: QEMU finds the same disk', async (clusterSize) => {
     const from = made('source.qcow2', bytes)
     const image = await Qcow2.open(nodeFile(from))
@@ -90,7 +90,7 @@ describe('to plain clusters and to a raw file', () => {
 })
 
 describe('every kind of source', () => {
-  it('an image is known by its first bytes, and not taken for a raw disk', async () => {
+  it('an image is known by its first bytes, and is not read as a raw disk', async () => {
     const from = made('probed.qcow2', bytes, '-c')
     await converted(nodeFile(from), from, 'probed-again.qcow2', {})
   })
@@ -182,7 +182,7 @@ it('zeros take no room, however the source has them', async () => {
   }
 })
 
-it('progress is told up to the end', async () => {
+it('progress is reported up to the end', async () => {
   const told: number[] = []
   const source = await raw(bytes)
   await convert(source, memory(), { onProgress: ({ done, total }) => told.push(done / total) })
@@ -215,7 +215,7 @@ describe('what ends early', () => {
     await expect(convert(memory(bytes), memory(), { sourceFormat: 'raw', onProgress })).rejects.toBe(enough)
   })
 
-  it('because a storage fails says so', async () => {
+  it('because a storage fails reports that', async () => {
     const failing = { size: () => size, read: () => Promise.reject(new Error('gone')) }
     for (const format of ['qcow2', 'raw'] as const) {
       const to = memory()
@@ -233,7 +233,7 @@ describe('what ends early', () => {
     expect(await code(convert(memory(bytes), full, { sourceFormat: 'raw', format: 'raw' }))).toBe('QUOTA')
   })
 
-  it('because a cluster of the source is damaged says where', async () => {
+  it('because a cluster of the source is corrupt reports where', async () => {
     const path = made('damaged.qcow2', bytes, '-c')
     const [extent] = json<{ compressed: boolean; start: number }[]>('map', path).filter(({ compressed }) => compressed)
     const image = await Qcow2.open(nodeFile(path))

@@ -78,7 +78,7 @@ describe('copyUp', () => {
     expect(difference(alone(local), bytes)).toBe(-1)
   })
 
-  it('that fails says why, and leaves nothing under way', async () => {
+  it('that fails reports why, and leaves no request under way', async () => {
     const image = await overlay(http(server.url, { readAhead: false, retries: 0 }), memory())
     server.faults.push(status(404))
     await expect(image.copyUp()).rejects.toMatchObject({ code: 'FILE_CHANGED' })

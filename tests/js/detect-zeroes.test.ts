@@ -55,7 +55,7 @@ describe.each([
   })
 })
 
-it('detectZeroes works for an image that is created, and tells of the change', async () => {
+it('detectZeroes works for an image that is created, and reports the change', async () => {
   const target = memory()
   await using image = await Qcow2.create(target, { size: 1024 * KiB, detectZeroes: true })
   const changes: number[] = []

@@ -43,7 +43,7 @@ describe('what has to come from a storage that fetches ahead', () => {
     await image.close()
   })
 
-  it('is not waited for by who aborts, and is by others', async () => {
+  it('does not keep an aborted caller waiting, and serves the others', async () => {
     const { image, storage } = await held()
     const controllers = [new AbortController(), new AbortController()]
     const [first, second] = controllers.map(({ signal }) => image.read(at, 5000, { signal }))
@@ -55,7 +55,7 @@ describe('what has to come from a storage that fetches ahead', () => {
     await image.close()
   })
 
-  it('is aborted when nobody waits for it any more', async () => {
+  it('is aborted when no caller waits for it any more', async () => {
     const { image, storage } = await held()
     const controller = new AbortController()
     const reading = image.read(at, 5000, { signal: controller.signal })
@@ -135,7 +135,7 @@ describe('what is fetched ahead by the caller', () => {
     await handle.close()
   })
 
-  it('is not waited for by who aborts, nor when the image is closed', async () => {
+  it('keeps no caller waiting that aborts or closes the image', async () => {
     const { handle } = await opened(raw)
     const controller = new AbortController()
     const aborted = expect(handle.give(BigInt(at), 5000, controller.signal)).rejects.toThrow('enough')

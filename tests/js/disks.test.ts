@@ -72,7 +72,7 @@ describe.each(kinds)('%s', (_, open) => {
     expect(await code(disk.read(0, 1))).toBe('CLOSED')
   })
 
-  it('is read without waiting where it says so', async () => {
+  it('is read without waiting where it is synchronous', async () => {
     const disk = await open()
     if (disk.sync) {
       expect(disk.readSync(777, 10n)).toEqual(bytes.slice(777, 787))
@@ -153,7 +153,7 @@ describe('a disk that can be written', () => {
     await disk.close()
   })
 
-  it.each(targets)('%s is written without waiting where it says so', async (_, open) => {
+  it.each(targets)('%s is written without waiting where it is synchronous', async (_, open) => {
     const disk = await open()
     if (!disk.sync) {
       expect(() => disk.writeSync(0, bytes.subarray(0, 1))).toThrow(expect.objectContaining({ code: 'NOT_SYNC' }))
@@ -254,7 +254,7 @@ describe('what is opened', () => {
 })
 
 describe('an open image', () => {
-  it('tells its listeners what happens to it', async () => {
+  it('notifies its listeners of what happens to it', async () => {
     const opened = await Qcow2.create(memory(), { size: MiB })
     const told: unknown[] = []
     opened.addEventListener('change', ({ offset, length }) => told.push([offset, length]))

@@ -37,7 +37,7 @@ it('every example of the documents compiles, with its imports and with nothing t
   expect(virtual.size).toBeGreaterThan(15)
 })
 
-it('the example for Node does what it says', () => {
+it('the example for Node does what it describes', () => {
   const example = examples('README.md').find(({ text }) => text.includes("nodeFile('new.qcow2'"))
   const parent = join(root, 'target/documents')
   mkdirSync(parent, { recursive: true })

@@ -68,7 +68,7 @@ describe.each<[string, (original: Uint8Array<ArrayBuffer>) => Storage]>([
     else await expect(storage.blob()).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' })
   })
 
-  it('refuses what lies past its end', async () => {
+  it('refuses what is past its end', async () => {
     const storage = draft(open(contents(1000)))
     await storage.open?.()
     await expect(read(storage, 990, 11)).rejects.toThrow(RangeError)
@@ -103,7 +103,7 @@ it('an image is edited without its file being touched, and saved', async () => {
   expect(difference(await again.read(0, again.size), expected)).toBe(-1)
 })
 
-it('a stream that is given up releases the file', async () => {
+it('a stream that is cancelled releases the file', async () => {
   const events: string[] = []
   const base = {
     ...readOnly(contents(5_000_000)),

@@ -48,7 +48,7 @@ async function mounted(options: MountOptions = {}) {
 }
 
 describe('a mounted disk', () => {
-  it('is a file of the size of the disk, at once and without its bytes in memory', async () => {
+  it('is a file of the size of the disk, without its bytes in memory', async () => {
     const { fs } = await mounted()
     expect(fs.stat('/disk.img')).toMatchObject({ size, mode: 0o100666 })
   })
@@ -121,7 +121,7 @@ describe('a mounted disk', () => {
     expect(fs.analyzePath('/disk.img').exists).toBe(false)
   })
 
-  it('is flushed behind its writes, also if its program never waits', async () => {
+  it('is flushed after its writes, also if its program never waits', async () => {
     const image = await Qcow2.create(memory(), { size })
     const { FS } = await start()
     let flushes = 0
@@ -165,7 +165,7 @@ describe('a mounted disk', () => {
   })
 })
 
-it('an image that cannot be read at once is refused', async () => {
+it('an image that cannot be read without waiting is refused', async () => {
   const image = await Qcow2.create(new FaultyStorage(), { size })
   const { FS } = await start()
   expect(() => mountDisk(FS, '/disk.img', image)).toThrow(expect.objectContaining({ code: 'NOT_SYNC' }))

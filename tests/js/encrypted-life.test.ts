@@ -96,7 +96,7 @@ describe.each([luks, 'encrypt.format=aes'])('%s', (format) => {
     expect(qemuImg('info', 'disk')).toContain('encrypted: yes')
   })
 
-  it('discards and writes zeros; doesn’t compress; tells what differs', async () => {
+  it('discards and writes zeros; doesn’t compress; reports what differs', async () => {
     createEncrypted('disk', format)
     ioEncrypted('disk', ['write -q -P 5 0 1M'])
     const image = await open('disk')

@@ -157,7 +157,7 @@ describe('a passphrase', () => {
     expect(asked).toEqual([{ depth: 0, format: 'luks', name: undefined }])
   })
 
-  it('may be missing or wrong, which LUKS can tell', async () => {
+  it('may be missing or wrong, which LUKS detects', async () => {
     for (const [format, code] of [
       [luks, 'WRONG_PASSPHRASE'],
       ['encrypt.format=aes', undefined],
@@ -304,7 +304,7 @@ describe('keys', () => {
     derive.mockRestore()
   })
 
-  it('are watched, and given up by an exception or a signal', async () => {
+  it('report progress, and are ended by an exception or a signal', async () => {
     withoutWebCrypto()
     const told: [number, number][] = []
     const encryption = { passphrase, iterations: 20_000 }

@@ -78,7 +78,7 @@ describe('an error', () => {
     expect([isQcow2Error(value), Qcow2Error.from(value)]).toEqual([false, undefined])
   })
 
-  it('says what it is', () => {
+  it('describes what it is', () => {
     const cause = new Error('why')
     const error = new Qcow2Error('CORRUPT_HEADER', 'The header is wrong.', { offset: 32, cause })
     expect(error).toBeInstanceOf(Error)

@@ -114,7 +114,7 @@ describe.each(Object.entries(images))('%s', (name, make) => {
   const path = make()
   const backing = name === 'overlay' ? nodeFile(base) : undefined
 
-  it('info() says what qemu-img says', async () => {
+  it('info() reports what qemu-img reports', async () => {
     await using image = await Qcow2.open(nodeFile(path), { backing })
     const info = await image.info()
     expect(inQemuWords(info, await image.snapshots.list())).toEqual(relevant(json<QemuInfo>('info', path)))
@@ -123,12 +123,12 @@ describe.each(Object.entries(images))('%s', (name, make) => {
     expect(Object.values(info)).not.toContain(Number.NaN)
   })
 
-  it('map() says what qemu-img says', async () => {
+  it('map() reports what qemu-img reports', async () => {
     await using image = await Qcow2.open(nodeFile(path), { backing })
     expect(await map(image)).toEqual(json<unknown[]>('map', path))
   })
 
-  it('map() over memory says the same', async () => {
+  it('map() over memory reports the same', async () => {
     await using image = await Qcow2.open(memory(readFileSync(path)), { backing })
     expect(await map(image)).toEqual(json<unknown[]>('map', path))
   })
@@ -158,7 +158,7 @@ describe('map()', () => {
     ])
   })
 
-  it('tells how far it is', async () => {
+  it('reports its progress', async () => {
     await using image = await Qcow2.open(nodeFile(path))
     const progress: Progress[] = []
     let count = 0

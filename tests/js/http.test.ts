@@ -167,7 +167,7 @@ describe('a file that becomes another', () => {
     expect(server.headers[1]?.['if-range']).toBe(condition)
   })
 
-  it('in the same second is told by its tag, not by its date', async () => {
+  it('in the same second is noticed by its tag, not by its date', async () => {
     const storage = await opened()
     server.modified = 'Tue, 02 Jan 2024 00:00:00 GMT'
     expect(await storage.read(1 * MiB, 10, { signal })).toEqual(bytesAt(1 * MiB, 10))
@@ -191,7 +191,7 @@ describe('what fails and may pass', () => {
     expect(server.requests.length).toBe(4)
   })
 
-  it('an answer that never ends is given up as soon as it is too long', async () => {
+  it('an answer that never ends is aborted as soon as it is too long', async () => {
     const storage = await opened()
     const ended = new Promise<void>((resolve) => {
       server.faults.push((response) => {
@@ -216,7 +216,7 @@ describe('what fails and may pass', () => {
     expect(await (await opened({ download: true })).size()).toBe(2 * MiB)
   })
 
-  it('is told when patience is at an end', async () => {
+  it('is reported when no more attempts are left', async () => {
     const storage = await opened({ retries: 1 })
     server.faults.push(reset, reset)
     const error = await failure(storage.read(1 * MiB, 10, { signal }))
@@ -241,7 +241,7 @@ describe('what fails and may pass', () => {
     expect((await failure(storage.read(1 * MiB, 10, { signal }))).reason).toMatch(/another part/)
   })
 
-  it('does not pass: a part that does not say which it is, as others did', async () => {
+  it('does not pass: a part that does not state its range, as others did', async () => {
     const storage = await opened()
     server.faults.push((response) => {
       response.writeHead(206, { 'content-length': 10 }).end(file.slice(5, 15))
@@ -286,7 +286,7 @@ describe('a loop of redirects', () => {
   })
 })
 
-describe('a server that says nonsense', () => {
+describe('a server that sends nonsense', () => {
   const part = (contentRange: string): Fault => {
     return (response) => {
       const headers = { 'content-range': contentRange, 'content-length': 256 * KiB }
@@ -338,7 +338,7 @@ describe('a server that goes silent', () => {
     expect(server.requests.length).toBe(3)
   })
 
-  it('twice is given up, and its connections are closed', async () => {
+  it('twice is an error, and its connections are closed', async () => {
     const storage = await opened({ timeout: 20, retries: 4 })
     const closed: Promise<void>[] = []
     server.always = (response) => {
@@ -351,14 +351,14 @@ describe('a server that goes silent', () => {
     expect(closed.length).toBe(2)
   })
 
-  it('is given up when it is opened, however it is asked', async () => {
+  it('is refused when it is opened, however it is asked', async () => {
     server.always = silent
     expect((await failure(opened({ timeout: 20 }))).code).toBe('STORAGE')
     const deaf = () => new Promise<Response>(() => {})
     expect((await failure(opened({ timeout: 20, fetchFn: deaf }))).code).toBe('STORAGE')
   })
 
-  it('is given up while the whole file is fetched', async () => {
+  it('is refused while the whole file is fetched', async () => {
     server.ranges = false
     server.always = (response) => {
       response.writeHead(200, { 'content-length': 2 * MiB }).write(file.subarray(0, 1 * MiB))
@@ -449,7 +449,7 @@ describe('a server without ranges', () => {
     expect(storage.identity?.()).toBe(`${server.url}#size=${size}&etag=%221%22`)
   })
 
-  it('that does not say how long the file is has sent all when the answer ends', async () => {
+  it('that does not send the length of the file has sent all when the answer ends', async () => {
     server.faults.push((response) => {
       response.write(file.subarray(0, 1000))
       response.end(file.subarray(1000, 3000))
@@ -541,7 +541,7 @@ describe('a server that does not show the length', () => {
     expect(server.requests).toEqual(['GET bytes=0-262143', 'HEAD bytes=0-', 'GET bytes=0-'])
   })
 
-  it('is refused if it does not tell', async () => {
+  it('is refused if it sends no length', async () => {
     const silent: Fault = (response) => {
       response.writeHead(206, { 'content-range': `bytes 0-${2 * MiB - 1}/*` }).end(file)
     }

@@ -12,7 +12,7 @@ interface EmulatorWorkerDisk {
   validate?(): void
 }
 
-it('an image is a disk of Infinite Mac, and is flushed behind its writes', async () => {
+it('an image is a disk of Infinite Mac, and is flushed after its writes', async () => {
   vi.useFakeTimers()
   const image = await Qcow2.create(memory(), { size: 8192 })
   const flush = vi.spyOn(image, 'flushSync')
@@ -50,7 +50,7 @@ it('a flush of its own that fails is reported', async () => {
   vi.useRealTimers()
 })
 
-it('an image that cannot be read at once is refused', async () => {
+it('an image that cannot be read without waiting is refused', async () => {
   const image = await Qcow2.create(new FaultyStorage(), { size: 8192 })
   expect(() => infiniteMacDisk('Macintosh HD', image)).toThrow(expect.objectContaining({ code: 'NOT_SYNC' }))
 })

@@ -4,7 +4,7 @@ import { blob, inspect, memory, nodeFile, Qcow2 } from '../../src/js/index.js'
 import { create, qemuImg, qemuIo } from './helpers/qemu.js'
 import { CountedStorage, HeldStorage } from './helpers/storages.js'
 
-it('says what the header says', async () => {
+it('reports what the header records', async () => {
   const path = create(
     'sound.qcow2',
     '1M',
@@ -43,7 +43,7 @@ it('says what the header says', async () => {
   expect(snapshots.map(({ name }) => name)).toEqual(['one'])
 })
 
-it('says where an image is wrong', async () => {
+it('reports where an image is wrong', async () => {
   const bytes = readFileSync(create('wrong.qcow2', '1M'))
   bytes.writeUInt32BE(30, 20)
   const { problems, header } = await inspect(memory(bytes))
@@ -55,7 +55,7 @@ it('says where an image is wrong', async () => {
   })
 })
 
-it('says what is damaged that the disk does not need, and opens it for reading', async () => {
+it('reports corruption that the disk does not need, and opens it for reading', async () => {
   const bytes = readFileSync(create('damaged.qcow2', '1M'))
   // One snapshot, in a table that begins within a sector.
   bytes.writeUInt32BE(1, 60)
@@ -68,7 +68,7 @@ it('says what is damaged that the disk does not need, and opens it for reading',
   expect((await inspect(memory(bytes))).problems).toContainEqual(problem)
 })
 
-it('says how much of a file is missing', async () => {
+it('reports how much of a file is missing', async () => {
   const path = create('cut.qcow2', '1M')
   qemuIo(path, 'write -q -P 7 0 1M')
   const bytes = readFileSync(path)
@@ -79,7 +79,7 @@ it('says how much of a file is missing', async () => {
   expect((await inspect(memory(bytes))).missing).toBe(0)
 })
 
-it('says what else a file is', async () => {
+it('reports which other format a file has', async () => {
   qemuImg('create', '-q', '-f', 'vmdk', 'other.vmdk', '1M')
   const path = create('sound2.qcow2', '1M').replace('sound2.qcow2', 'other.vmdk')
   const found = await inspect(nodeFile(path))

@@ -81,7 +81,7 @@ it('what can’t be done has a code, and changes nothing', async () => {
   await plain.close()
 })
 
-it('a slot takes as long as is asked for, and says how far it is', async () => {
+it('a slot takes as long as is asked for, and reports its progress', async () => {
   createEncrypted('disk', luks)
   const image = await open('disk')
   timeByDerivation(100)

@@ -221,7 +221,7 @@ describe('a connection that is cut', () => {
     expect(proxy.cuts).toEqual([])
   })
 
-  it('again and again is told', async () => {
+  it('again and again is reported', async () => {
     const { storage } = through('plain', { retries: 1 })
     await storage.open?.()
     proxy.cuts.push(100_000, 100_000)

@@ -114,7 +114,7 @@ describe('an overlay', () => {
     expect(difference(seen(local, save('base.raw', bytes), 'raw'), bytes)).toBe(-1)
   })
 
-  it('over a base that fails says so', async () => {
+  it('over a base that fails reports that', async () => {
     const failing = { size: () => Promise.reject(new Error('no size')), read: async () => new Uint8Array() }
     expect(await code(overlay(failing, memory()))).toBe('STORAGE')
   })
@@ -320,7 +320,7 @@ describe('an overlay', () => {
     expect(await code(overlay(http(server.url), local).then((again) => again.close()))).toBe('fine')
   })
 
-  it('has a base that can be told from another before it is opened', async () => {
+  it('has a base that is distinguished from another before it is opened', async () => {
     const local = memory()
     await (await overlay(http(server.url), local)).close()
     const recorded = (await inspect(local)).backingFile ?? ''

@@ -73,7 +73,7 @@ describe('the archive', () => {
     }
   })
 
-  it('says what types it has', () => {
+  it('declares its types', () => {
     writeFileSync(
       join(folder, 'types.ts'),
       `import { type AsyncStorage, blob, memory, Qcow2, type Qcow2ErrorCode } from 'qcow2-web'

@@ -93,7 +93,7 @@ describe('what the page fetches through its network worker', () => {
   })
 })
 
-it('the policies that a host is told to send are those of the page', () => {
+it('the policies that a host is asked to send are those of the page', () => {
   const text = readFileSync('docs/hosting.md', 'utf8')
   const named = new Set([...text.matchAll(/"?(default-src 'none'[^"\n]*)/g)].map(([, policy]) => policy))
   const sent = ['/index.html', '/assets/worker-abc.js', '/assets/network-abc.js', '/emulator/', '/emulator/index.html']

@@ -132,7 +132,7 @@ describe('MBR', () => {
     ])
   })
 
-  test('partitions past the end of the disk and over each other are told, not believed', async () => {
+  test('partitions past the end of the disk and over each other are reported, not believed', async () => {
     const table = await new Disk(10 * MIB)
       .put(0, bootRecord([0x83, 2048, 4096], [0x83, 4096, 4096], [0x83, 10000, 0xffffffff]))
       .partitions()
@@ -213,7 +213,7 @@ describe('GPT', () => {
     ])
   })
 
-  test('with a damaged header the copy at the end serves', async () => {
+  test('with a corrupt header the copy at the end serves', async () => {
     const changed = Buffer.from(raw)
     changed[SECTOR + 40] = 99
     const table = await of(changed)
@@ -221,7 +221,7 @@ describe('GPT', () => {
     expect(table.problems).toEqual(['The first GPT header is damaged; this is the copy at the end of the disk.'])
   })
 
-  test('with both headers damaged it says so', async () => {
+  test('with both headers corrupt that is reported', async () => {
     const changed = Buffer.from(raw)
     changed.fill(0, SECTOR, 2 * SECTOR)
     changed.fill(0, changed.length - SECTOR)
@@ -265,7 +265,7 @@ describe('GPT', () => {
     expect(table.problems).toContain('The first GPT header is damaged; this is the copy at the end of the disk.')
   })
 
-  test('an entry outside the disk is left out, one that reaches past its end is told', async () => {
+  test('an entry outside the disk is left out, one that reaches past its end is reported', async () => {
     const outside = Buffer.from(raw)
     outside.writeBigUInt64LE(1n << 61n, 2 * SECTOR + 32)
     outside.writeBigUInt64LE((1n << 64n) - 1n, 2 * SECTOR + 40)
@@ -299,7 +299,7 @@ describe('GPT', () => {
   })
 })
 
-test('a file system over the whole disk is told where there is no table', async () => {
+test('a file system over the whole disk is reported where there is no table', async () => {
   const disk = new Disk(MIB)
     .put(0, '\xeb\x3c\x90MSDOS5.0')
     .put(43, 'BOOT DISK  ')

@@ -52,7 +52,7 @@ describe('a prefetched storage', () => {
     ])
   })
 
-  it('fetches at once what a reader needs before its turn, and whole', async () => {
+  it('fetches what a reader needs before its turn immediately, and whole', async () => {
     const held = new HeldStorage(64 * MiB)
     const storage = prefetched(held, [[10 * MiB, 16 * MiB]])
     await storage.open?.()
@@ -67,7 +67,7 @@ describe('a prefetched storage', () => {
     await storage.close?.()
   })
 
-  it('goes along the list once, however many open it at once', async () => {
+  it('goes along the list once, however many open it together', async () => {
     const held = new HeldStorage(64 * MiB)
     const storage = prefetched(held, [[10 * MiB, 16 * MiB]])
     await Promise.all([storage.open?.(), storage.open?.()])

@@ -24,7 +24,7 @@ describe('requests', () => {
     ])
   })
 
-  it('made in the same turn and near to each other become one, but for the first, which goes at once', async () => {
+  it('made in the same turn and near to each other become one, except the first, which goes immediately', async () => {
     const held = new HeldStorage(16 * MiB)
     const storage = readAhead(held, { block: 4 * KiB, gap: 64 * KiB, window: 0 })
     await storage.size()
@@ -67,7 +67,7 @@ describe('requests', () => {
     expect(counted.requests).toBe(1)
   })
 
-  it('for what is kept can be had at once, and tell what is next like all others', async () => {
+  it('for what is kept need no waiting, and predict what is next like all others', async () => {
     const held = new HeldStorage(64 * MiB)
     const storage = readAhead(held, { window: 1 * MiB })
     if (!isKeeping(storage)) throw new Error('it keeps nothing')
@@ -102,7 +102,7 @@ describe('requests', () => {
 })
 
 describe('a sequential reader', () => {
-  it('of small pieces leads to few, large requests', async () => {
+  it('of small lengths leads to few, large requests', async () => {
     const counted = new CountedStorage(bytesAt(0, 8 * MiB))
     const storage = readAhead(counted, { window: 1 * MiB })
     for (let offset = 0; offset < 8 * MiB; offset += 4 * KiB) await storage.read(offset, 4 * KiB, { signal })
@@ -151,7 +151,7 @@ describe('random reads', () => {
 })
 
 describe('an aborted read', () => {
-  it('rejects with the reason, and aborts the request that nobody else waits for', async () => {
+  it('rejects with the reason, and aborts the request that no other read waits for', async () => {
     const held = new HeldStorage(1 * MiB)
     const storage = readAhead(held, { window: 0 })
     const controller = new AbortController()
@@ -162,7 +162,7 @@ describe('an aborted read', () => {
     expect(held.requests[0]?.signal.aborted).toBe(true)
   })
 
-  it('leaves the request to those who still wait for it', async () => {
+  it('leaves the request to the reads that still wait for it', async () => {
     const held = new HeldStorage(1 * MiB)
     const storage = readAhead(held, { window: 0 })
     const controller = new AbortController()
@@ -192,7 +192,7 @@ describe('an aborted read', () => {
 })
 
 describe('a failure', () => {
-  it('reaches all who wait, and is forgotten', async () => {
+  it('reaches all reads that wait, and is forgotten', async () => {
     const held = new HeldStorage(1 * MiB)
     const storage = readAhead(held, { window: 0 })
     const reads = [storage.read(0, 100, { signal }), storage.read(200, 100, { signal })]
@@ -206,7 +206,7 @@ describe('a failure', () => {
     expect(await again).toEqual(bytesAt(0, 100))
   })
 
-  it('ahead of a reader is met only by the one who comes to it', async () => {
+  it('ahead of a reader fails only the read that needs those bytes', async () => {
     const held = new HeldStorage(16 * MiB)
     const storage = readAhead(held, { block: 4 * KiB })
     for (const offset of [0, 64 * KiB]) {

@@ -52,7 +52,7 @@ describe.each(Object.entries(images))('an image: %s', (_, path) => {
     }
   })
 
-  it('reads many parts at once', async () => {
+  it('reads many parts together', async () => {
     await using image = await Qcow2.open(new CountedStorage(readFileSync(path)))
     const random = new Random(12)
     const ranges = Array.from({ length: 50 }, () => {

@@ -59,7 +59,7 @@ test('what takes a loss is repaired only where that is accepted', async () => {
   qemuImg('check', path)
 })
 
-test('options are amended, as qemu-img tells them', async () => {
+test('options are amended, as qemu-img reports them', async () => {
   const path = create('amended.qcow2', '8M')
   const bytes = contents(2 * MiB)
   {

@@ -370,7 +370,7 @@ describe('parameters', () => {
     },
   )
 
-  it('ranges past the end are refused before memory is taken for them', async () => {
+  it('ranges past the end are refused before memory is allocated for them', async () => {
     await using image = await Qcow2.open(memory(raw))
     const error = await image.read(bytes.length - 10, 2 ** 52).catch((caught) => caught)
     expect(error).toMatchObject({ code: 'OUT_OF_BOUNDS', offset: bytes.length - 10 })

@@ -36,7 +36,7 @@ async function chunksOf(disk: Disk, options: Parameters<Disk['readable']>[0]): P
 }
 
 describe('a stream over a Blob', () => {
-  it('reads what lies side by side as one run, and makes chunks of the asked length', async () => {
+  it('reads contiguous clusters as one run, and makes chunks of the asked length', async () => {
     const counted = new CountedBlob([readFileSync(file)])
     const image = await Qcow2.open(blob(counted))
     const before = counted.requests

@@ -39,7 +39,7 @@ async function diskOf(image: Uint8Array): Promise<Uint8Array> {
   return opened.read(0, opened.size)
 }
 
-describe('an image with a damaged compressed cluster', () => {
+describe('an image with a corrupt compressed cluster', () => {
   it('ends a conversion', async () => {
     const target = memory()
     const converting = convert(memory(await damaged(5)), target)
@@ -47,7 +47,7 @@ describe('an image with a damaged compressed cluster', () => {
     expect(target.size()).toBe(0)
   })
 
-  it.each([false, true])('is salvaged but for that cluster, as by QEMU; compressed: %s', async (compressed) => {
+  it.each([false, true])('is salvaged except that cluster, as by QEMU; compressed: %s', async (compressed) => {
     const source = await damaged(5)
     const target = memory()
     const told: number[] = []
@@ -119,7 +119,7 @@ it('decompresses a corrupt cluster a few times, and not once for each of its sec
   expect((await image.statistics()).reads).toBeLessThan(20)
 })
 
-describe('an image with a damaged table', () => {
+describe('an image with a corrupt table', () => {
   it('leaves the target of a conversion as it was', async () => {
     const before = new Uint8Array(whole)
     const target = memory(before)
@@ -128,7 +128,7 @@ describe('an image with a damaged table', () => {
     expect(difference(target.bytes(), whole)).toBe(-1)
   })
 
-  it('is salvaged but for what the entry was for', async () => {
+  it('is salvaged except what the entry maps', async () => {
     const target = memory()
     const { unreadable } = await convert(memory(await withBadEntry(9)), target, { salvage: true, format: 'raw' })
     expect(unreadable.map(({ offset, length }) => [offset, length])).toEqual([[9 * clusterSize, clusterSize]])
@@ -159,7 +159,7 @@ describe('an image whose file is cut off', () => {
     return readFileSync(file('cut.qcow2'))
   })()
 
-  it('says how much is missing', async () => {
+  it('reports how much is missing', async () => {
     await using image = await Qcow2.open(memory(cut))
     expect((await image.info()).missing).toBe(3 * clusterSize)
     expect((await inspect(memory(cut))).missing).toBe(3 * clusterSize)

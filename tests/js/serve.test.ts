@@ -126,7 +126,7 @@ describe('the ETag', () => {
 })
 
 describe('the body', () => {
-  it('is read no faster than it is taken', async () => {
+  it('is read no faster than it is consumed', async () => {
     const read = vi.fn(disk.read)
     const response = await serve(new Request(url), { ...disk, read })
     const reader = response.body?.getReader()

@@ -27,7 +27,7 @@ const code = (promise: Promise<unknown>) =>
     (error: Qcow2Error) => error.code,
   )
 
-test('a snapshot that is taken is QEMU’s: listed, read, gone back to and deleted', async () => {
+test('a snapshot that is created is QEMU’s: listed, read, gone back to and deleted', async () => {
   const path = create('taken.qcow2', '8M')
   const image = await open(path)
   await image.write(0, filled(1))
@@ -141,7 +141,7 @@ test('a disk grows and shrinks; a snapshot has the size that it had', async () =
   expect(difference(disk(path), filled(7, 4 * MiB))).toBe(-1)
 })
 
-test('what differs between states is told from the tables', async () => {
+test('what differs between states is found in the tables', async () => {
   const image = await Qcow2.create(memory(), { size: 8 * MiB })
   await image.write(0, filled(1, 2 * MiB))
   await image.snapshots.create('one')
@@ -164,7 +164,7 @@ test('what differs between states is told from the tables', async () => {
   await image.close()
 })
 
-test('progress is told, and an exception of its listener ends what it listens to', async () => {
+test('progress is reported, and an exception of its listener ends what it listens to', async () => {
   const image = await Qcow2.create(memory(), { size: 64 * MiB, clusterSize: 512 })
   for (let at = 0; at < 64 * MiB; at += MiB) await image.write(at, filled(1, 512))
   const told: number[] = []

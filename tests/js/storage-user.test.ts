@@ -56,7 +56,7 @@ describe('a storage may have what it was opened for closed', () => {
     expect([...(await again.read(5, 3))]).toEqual([1, 2, 3])
   })
 
-  it('an image that is still being opened, which is given up', async () => {
+  it('an image that is still being opened, which is aborted', async () => {
     const { storage, seen } = asking(over)
     const backing = new HeldStorage(raw.length)
     const opening = Qcow2.open(storage, { writable: true, backing })

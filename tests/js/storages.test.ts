@@ -136,12 +136,12 @@ describe('a storage that', () => {
     }
   })
 
-  it('is a missing file says so', async () => {
+  it('reports a missing file', async () => {
     const error = await Qcow2.open(nodeFile(file('nothing-here.qcow2'))).catch((caught) => caught)
     expect(error).toMatchObject({ code: 'STORAGE', cause: { code: 'ENOENT' } })
   })
 
-  it('is a file that became shorter says so', async () => {
+  it('reports a file that became shorter', async () => {
     const { copyFileSync, truncateSync } = await import('node:fs')
     copyFileSync(path, file('shorter.qcow2'))
     for (const sync of [false, true]) {

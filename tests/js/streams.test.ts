@@ -46,7 +46,7 @@ it('follows a reader across small holes', () => {
   expect(amounts[1]).toBeGreaterThan(0)
 })
 
-it('tells several readers apart', () => {
+it('distinguishes several readers', () => {
   const readers = new SequentialReaders({ window: 4 * MiB })
   for (let step = 0; step < 4; step += 1) {
     for (let reader = 0; reader < 8; reader += 1) {

@@ -74,13 +74,16 @@ describe.each<[string, unknown, string]>([
   })
 })
 
-it.each(failing(new Error('on fire'), 300_000))('a read that fails says where in the file: %s', async (_, storage) => {
-  await using image = await Qcow2.open(storage)
-  const { dataOffset } = await place(image, 900_000)
-  await expect(image.read(900_000, 10)).rejects.toMatchObject({ code: 'STORAGE', offset: dataOffset })
-})
+it.each(failing(new Error('on fire'), 300_000))(
+  'a read that fails reports where in the file: %s',
+  async (_, storage) => {
+    await using image = await Qcow2.open(storage)
+    const { dataOffset } = await place(image, 900_000)
+    await expect(image.read(900_000, 10)).rejects.toMatchObject({ code: 'STORAGE', offset: dataOffset })
+  },
+)
 
-it('a read of a backing file that fails says in which, and where', async () => {
+it('a read of a backing file that fails reports in which, and where', async () => {
   const [[, backing]] = failing(new Error('on fire'), 300_000) as [[string, AsyncStorage]]
   await using image = await Qcow2.open(memory(over), { backing })
   const error = await image.read(900_000, 10).catch((caught) => caught)
@@ -89,7 +92,7 @@ it('a read of a backing file that fails says in which, and where', async () => {
   expect(error.reason).toBe('In the backing file at depth 1: the storage failed: on fire.')
 })
 
-it('a write that fails says where in the file', async () => {
+it('a write that fails reports where in the file', async () => {
   const file = memory()
   const storage = { ...file, size: () => file.size(), readSync: file.readSync.bind(file) }
   let from = Number.POSITIVE_INFINITY

@@ -168,6 +168,20 @@ it('has only the standard terms in the source', () => {
   expect(words.flatMap(found)).toEqual([])
 })
 
+it('has only the standard terms in the names of the tests', () => {
+  const files = execFileSync('git', ['ls-files', '-z', '--', 'tests/js/*.test.ts'], { cwd: root, encoding: 'utf8' })
+  const name = /^\s*(?:it|describe|test)(?:\.\w+(?:\(.*?\))?)*\((?=['"`])/
+  const words = /\b(?:nobody|somebody|who(?:ever|m)?|told|tells?|says?|pieces?|damaged|lies|packed|but for)\b/i
+  const wrong = files.split('\0').flatMap((file) =>
+    file === ''
+      ? []
+      : read(file)
+          .filter((line) => name.test(line) && words.test(line))
+          .map((line) => `${file}: ${line}`),
+  )
+  expect(wrong.filter((line) => !/tests\/js\/(?:cli\/|v86|files)/.test(line))).toEqual([])
+})
+
 it('checks files that exist, and lists no exception without a line', () => {
   const empty = words.flatMap(({ where }) => where.filter((each) => filesIn([each]).length === 0))
   const unused = words.flatMap(({ except = [] }) =>

@@ -115,7 +115,7 @@ describe('what is created', () => {
     ['written through', { cache: 'writethrough' }, {}],
     ['tiny caches', { cacheSize: { tables: 0, clusters: 0 } }, {}],
   ]
-  it.each(shapes)('%s', async (name, options, told) => {
+  it.each(shapes)('%s', async (name, options, reported) => {
     const size = 5 * MiB + 512
     const expected = contents(size, 7)
     const storage = memory()
@@ -134,6 +134,6 @@ describe('what is created', () => {
     expect(difference(disk(path), expected)).toBe(-1)
     const info = json<Record<string, never> & { 'format-specific': { data: object } }>('info', path)
     expect(info).toMatchObject({ 'virtual-size': size, 'cluster-size': options.clusterSize ?? 64 * KiB })
-    expect(info['format-specific'].data).toMatchObject(told)
+    expect(info['format-specific'].data).toMatchObject(reported)
   })
 })

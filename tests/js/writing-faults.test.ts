@@ -189,7 +189,7 @@ describe('a storage that fails', () => {
     expect(difference(await again.read(2 * MiB, MiB), expected)).toBe(-1)
   })
 
-  it('refuses writes after a flush that failed, for nobody knows what is durable', async () => {
+  it('refuses writes after a flush that failed, because it is unknown what is durable', async () => {
     const storage = memory()
     const image = await Qcow2.create(storage, { size: 8 * MiB })
     await image.write(0, contents(MiB))
@@ -348,7 +348,7 @@ describe('what is refused', () => {
   })
 })
 
-it('an array may be transferred once it was taken, and not before', async () => {
+it('an array may be transferred once it was copied, and not before', async () => {
   await using image = await Qcow2.create(new HeldFile(), { size: 16 * MiB })
   const [short, long] = [new Uint8Array(MiB).fill(1), new Uint8Array(12 * MiB).fill(2)]
   const writes = [image.write(0, short), image.write(MiB, long)]

@@ -13,7 +13,7 @@ import { systemReason } from './secrets.js'
 import { namedImage } from './spec.js'
 import { Viewer } from './viewer.js'
 
-/** Nobody else reaches it there. */
+/** No other machine reaches it there. */
 const address = '127.0.0.1'
 
 /** `serve`: shows a disk in the viewer, to this machine only. */
@@ -71,7 +71,7 @@ function aborted(signal: AbortSignal | undefined): Promise<void> {
   })
 }
 
-/** The files of a chain, at addresses that nobody guesses: other users of the machine can reach the port. */
+/** The files of a chain, at addresses that cannot be guessed: other users of the machine can reach the port. */
 class ServedDisk {
   /** The address of the image. */
   readonly first: string

@@ -1,7 +1,7 @@
 import { test } from 'vitest'
 import { same } from '../helpers/cli-lab.js'
 
-test('compare tells where two disks differ, strictly or not', () =>
+test('compare reports where two disks differ, strictly or not', () =>
   same(`
     =create -q -f qcow2 a.qcow2 1M
     =create -q -f qcow2 -b a.qcow2 -F qcow2 b.qcow2

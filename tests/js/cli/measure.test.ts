@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { here, lab, same } from '../helpers/cli-lab.js'
 
-test('measure tells sizes for every option', () =>
+test('measure reports sizes for every option', () =>
   same(`
     =create -q -f qcow2 a.qcow2 1M
     $qemu-io -c 'write -P 1 0 64k' -c 'write -P 2 128k 64k' -c 'write -z 256k 64k' -c 'write -P 3 700k 1k' a.qcow2
