@@ -23,16 +23,16 @@ const smokeInputs = {
   repair: 5_000,
   streams: 20_000,
   write: 10_000,
-  btrfs: 500,
-  exfat: 500,
+  btrfs: 50,
+  exfat: 300,
   ext: 500,
   fat: 500,
-  hfsplus: 500,
+  hfsplus: 100,
   iso: 500,
   ntfs: 500,
-  partitions: 500,
+  partitions: 250,
   udf: 500,
-  xfs: 500,
+  xfs: 300,
 }
 /** The longest turn in seconds. */
 const turn = 300
