@@ -7,8 +7,14 @@ export function findingLines(report: CheckReport, file: ImageFile, repair?: 'lea
   const image = openSync(file.path, 'r')
   try {
     const isFlag = ({ code }: Finding) => code === 'L1_COPIED' || code === 'L2_COPIED'
-    const findings = [...report.findings.filter((each) => !isFlag(each)), ...report.findings.filter(isFlag)]
-    return findings.map((each) => line(each, file, image, repair)).join('')
+    const isCount = ({ code }: Finding) => code === 'LEAKED' || code === 'COUNT_TOO_LOW'
+    const rest = report.findings.filter((each) => !isFlag(each) && !isCount(each))
+    const [counts, flags] = [report.findings.filter(isCount), report.findings.filter(isFlag)]
+    const lines = (findings: readonly Finding[], what?: 'leaks' | 'all') =>
+      findings.map((each) => line(each, file, image, what)).join('')
+    // Refcounts are compared once more to be repaired.
+    const repaired = repair === undefined ? '' : lines(counts, repair)
+    return lines(rest, repair) + lines(counts) + repaired + lines(flags, repair)
   } finally {
     closeSync(image)
   }
@@ -32,9 +38,34 @@ function line(finding: Finding, file: ImageFile, image: number, repair: 'leaks' 
       const entry = word(image, offset)
       return `${action(false) ?? 'ERROR'} OFLAG_COPIED L2 cluster: l1_index=${index} l1_entry=${entry.toString(16)} refcount=${refcount(file, image, entry & 0x00ff_ffff_ffff_fe00n)}\n`
     }
+    case 'PAST_END': {
+      const [, length, start] = /points to (\d+) bytes at (0x[\da-f]+)/.exec(message) ?? []
+      const size = Number(length).toString(16)
+      return `ERROR: counting reference for region exceeding the end of the file by one cluster or more: offset ${start} size 0x${size}\n`
+    }
+    case 'CLUSTER_UNALIGNED':
+      return `ERROR offset=${pointedTo(message)}: Data cluster is not properly aligned; L2 entry corrupted.\n`
+    case 'L2_TABLE_UNALIGNED':
+      return `ERROR l2_offset=${pointedTo(message)}: Table is not cluster aligned; L1 entry corrupted\n`
+    case 'L2_RESERVED':
+      return `ERROR found l2 entry with reserved bits set: ${word(image, offset).toString(16)}\n`
+    case 'REFCOUNT_BLOCK_PAST_END':
+      return `ERROR refcount block ${blockIndex(finding, file)} is outside image\n`
+    case 'REFCOUNT_BLOCK_UNALIGNED':
+      return `ERROR refcount block ${blockIndex(finding, file)} is not cluster aligned; refcount table entry corrupted\n`
     default:
       return `ERROR: ${message.replace(/\.$/, '')}\n`
   }
+}
+
+/** The offset that an entry points to, in hexadecimal. */
+function pointedTo(message: string): string {
+  return /points to 0x([\da-f]+)/.exec(message)?.[1] ?? ''
+}
+
+/** Which block an entry of the refcount table is about. */
+function blockIndex({ offset }: Finding, file: ImageFile): number {
+  return (offset - Number(file.inspection?.header?.refcountTableOffset ?? 0n)) / 8
 }
 
 /** The refcount of the cluster at an offset, as the file has it. */

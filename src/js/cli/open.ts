@@ -299,6 +299,22 @@ export function openingReason(error: unknown, filename: string, file?: ImageFile
     case 'IN_USE':
       return `Failed to get shared "write" lock\nIs another process using the image [${filename}]?`
     default:
-      return cause === undefined ? reason.replace(/\.$/, '') : systemReason(cause)
+      return cause === undefined ? headerReason(reason) : systemReason(cause)
   }
+}
+
+/** What QEMU says of a header that is not valid; in our own words where it says nothing. */
+function headerReason(reason: string): string {
+  const number = (pattern: RegExp) => pattern.exec(reason)?.[1]
+  const bits = number(/^The cluster size in the header is 2\^(\d+)/)
+  if (bits !== undefined) return `Unsupported cluster size: 2^${bits}`
+  const length = number(/^The header length in the header is (\d+) bytes/)
+  if (length !== undefined) return `qcow2 header ${Number(length) < 104 ? 'too short' : 'exceeds cluster size'}`
+  const method = number(/^The image is encrypted by method (\d+)/)
+  if (method !== undefined) return `Unsupported encryption method ${method}`
+  const needed = number(/^The L1 table has \d+ entries, but a disk of this size needs (\d+)/)
+  if (needed !== undefined) return Number(needed) >= 2 ** 31 ? 'Image is too big' : 'L1 table is too small'
+  if (/^The L1 table is at offset .* not the beginning of a cluster/.test(reason))
+    return 'Active L1 table offset invalid'
+  return reason.replace(/\.$/, '')
 }

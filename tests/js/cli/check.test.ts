@@ -72,3 +72,23 @@ test('check reports what it finds and repairs it', () =>
     =create -q -f qcow2 -b nope -u -F qcow2 n.qcow2 1M
     check n.qcow2
   `))
+
+test('check words corruptions and broken headers as qemu-img does', () => {
+  const corrupted = (bytes: string, at: number, ...commands: string[]) =>
+    ['$cp a.qcow2 l.qcow2', put(bytes, at), ...commands.map((each) => `${each} l.qcow2`)].join('\n')
+  return same(`
+    =create -q -f qcow2 a.qcow2 1M
+    $qemu-io -c 'write -P 1 0 64k' -c 'write -P 2 128k 64k' a.qcow2
+    ${corrupted('\\000\\003', 131074, 'check -r leaks', 'check')}
+    ${corrupted('\\200\\000\\000\\000\\020\\000\\000\\000', 262144, 'check', 'check --output=json', 'check -r leaks')}
+    ${corrupted('\\200\\000\\000\\000\\000\\005\\002\\000', 262144, 'check')}
+    ${corrupted('\\002', 262151, 'check')}
+    ${corrupted('\\200\\000\\000\\000\\020\\000\\000\\000', 196608, 'check')}
+    ${corrupted('\\000\\000\\000\\000\\020\\000\\000\\000', 65536, 'check')}
+    ${corrupted('\\036', 23, 'check', 'info')}
+    ${corrupted('\\010', 103, 'check', 'info')}
+    ${corrupted('\\011', 35, 'check', 'info')}
+    ${corrupted('\\001', 47, 'check', 'info')}
+    ${corrupted('\\100', 24, 'check', 'info')}
+  `)
+})
