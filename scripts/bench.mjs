@@ -53,6 +53,12 @@ const parts = {
   cost: (args) => native('requests, bytes and allocations', ['--bin', 'cost', '--', ...args]),
   check: () => native('checking, against qemu-img', ['--bin', 'check']),
   snapshots: (args) => native('snapshots, against qemu-img', ['--bin', 'snapshot', '--', ...args]),
+  async command(args) {
+    await setup(['rust', 'packages', 'wasm', 'qemu'])
+    await build()
+    say('\n=== the command, against qemu-img')
+    run(process.execPath, [inRoot('tests', 'bench', 'command.mjs'), ...args])
+  },
   async browser(args) {
     await setup(['rust', 'packages', 'wasm', 'browser', 'qemu'])
     await build()
