@@ -16,7 +16,7 @@ import {
 import { createServer } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { http, nodeFile, openDisk, raw } from 'qcow2-web'
+import { http, nodeFile, raw } from 'qcow2-web'
 import { volumes } from 'qcow2-web/files'
 
 const MIB = 1 << 20
@@ -176,7 +176,7 @@ async function serve(path) {
 /** Lists the directory over HTTP; prints the time and the requests. */
 async function list(name, image) {
   const server = await serve(image)
-  const disk = await openDisk(http(server.url))
+  const disk = await raw(http(server.url))
   const [volume] = await volumes(disk)
   const before = server.counted.requests
   let count = 0
@@ -189,7 +189,7 @@ async function list(name, image) {
     `${name.padEnd(8)} ${count} entries in ${(time / 1000).toFixed(2)} s, ${requests} requests, ${reruns} reruns`,
   )
   volume.close()
-  await disk.close?.()
+  await disk.close()
   server.stop()
 }
 
