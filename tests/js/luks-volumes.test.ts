@@ -174,7 +174,7 @@ function changed(from: string, to: string): Uint8Array {
   return bytes
 }
 
-describe('a header that is damaged', () => {
+describe('a header that is corrupt', () => {
   test('is read from its second copy', async () => {
     const bytes = bytesOf(file('luks2'))
     bytes.fill(0xff, 4096 + 20, 4096 + 60)

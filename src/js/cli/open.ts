@@ -303,7 +303,7 @@ export function openingReason(error: unknown, filename: string, file?: ImageFile
   }
 }
 
-/** What QEMU says of a header that is not valid; in our own words where it says nothing. */
+/** The message of QEMU for a header that is not valid; our own words where QEMU has none. */
 function headerReason(reason: string): string {
   const number = (pattern: RegExp) => pattern.exec(reason)?.[1]
   const bits = number(/^The cluster size in the header is 2\^(\d+)/)

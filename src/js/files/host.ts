@@ -107,7 +107,7 @@ export class WorkerHost implements Host {
 
   async call(call: Call, provided?: Provided): Promise<Answer> {
     // Copied and not moved: they may be the disk's own.
-    // Deriving a key takes as long as the container says; the caller can abort it.
+    // Deriving a key takes as long as the container demands; the caller can abort it.
     const deadline = call.method === 'unlock' ? undefined : this.deadline
     const message = await this.#post({ call, provided }, deadline)
     if (!('error' in message)) return message

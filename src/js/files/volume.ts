@@ -303,7 +303,7 @@ export class Volume implements VolumeInfo, FileTree {
    * Unlocks an encrypted container, and finds the volumes in it: a file system, or the volumes of LVM2. The container itself
    * stays as it is, and nothing is written. Close each volume that was used.
    *
-   * Deriving the key takes seconds, and up to a gigabyte of memory until it is done: as much as whoever made the container
+   * Deriving the key takes seconds, and up to a gigabyte of memory until it is done: as much as the program that made the container
    * chose. It runs in a worker, unless the volumes were found with `worker: false`.
    *
    * @param passphrase text, or the bytes of a key file.

@@ -3,7 +3,7 @@ import type { CipherName, Derivation } from './crypto.js'
 /** Reads bytes of a container. Throws if they are not there yet. */
 export type ReadContainer = (offset: number, length: number) => Uint8Array
 
-/** What the header of a container says. Offsets are in bytes from the container's start. */
+/** What the header of a container records. Offsets are in bytes from the container's start. */
 export interface ContainerHeader {
   /** The slots that are in use, in the order in which they are tried. */
   readonly slots: readonly KeySlot[]
@@ -22,7 +22,7 @@ export interface KeySlot {
   readonly splitHash: string
   readonly materialOffset: number
   readonly keyBytes: number
-  /** What tells the right key. */
+  /** What identifies the right key. */
   readonly check: { readonly derivation: Derivation; readonly digest: Uint8Array }
 }
 
