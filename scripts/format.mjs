@@ -1,9 +1,9 @@
 // `npm run format`: formats everything, and mends what the linters can mend.
-import { main, manifests, run, tool } from './lib.mjs'
+import { formatted, main, run, tool } from './lib.mjs'
 import { setup } from './setup.mjs'
 
 await main(import.meta.url, async () => {
   await setup(['rust', 'packages'])
-  for (const manifest of manifests) run('cargo', ['fmt', '--all', '--manifest-path', manifest])
+  for (const manifest of formatted) run('cargo', ['fmt', '--all', '--manifest-path', manifest])
   tool('@biomejs/biome', ['check', '--write'], { name: 'biome' })
 })

@@ -10,6 +10,8 @@ export const root = dirname(dirname(fileURLToPath(import.meta.url)))
 export const windows = process.platform === 'win32'
 /** The workspaces: the crates of the package, and those that have their own dependencies. */
 export const manifests = ['Cargo.toml', 'tests/bench/Cargo.toml', 'tests/fuzz/Cargo.toml']
+/** Those, and the program that only the build runs. */
+export const formatted = [...manifests, 'scripts/bindgen/Cargo.toml']
 export const inRoot = (...parts) => join(root, ...parts)
 
 /** An end that the user can do something about: printed as one sentence, without a stack. */

@@ -1,5 +1,5 @@
 // Installs what is missing, and says so. `npm run setup` brings everything; a task asks for the groups it needs.
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { chromedriver, chromium, firefox as firefoxProgram, miniBrowser } from './browser.mjs'
 import { firmware } from './firmware.mjs'
@@ -11,6 +11,7 @@ const groups = {
   rust,
   packages,
   wasm: wasmTarget,
+  runner,
   browser,
   firefox,
   webkit,
@@ -78,7 +79,13 @@ function packages() {
 function wasmTarget() {
   rust()
   if (!wasm.toolchain()) installTarget()
-  if (!wasm.bindgen() || !wasm.bindgen('wasm-bindgen-test-runner')) installBindgen()
+  if (!wasm.bindgen()) buildBindgen()
+}
+
+/** What runs the tests of the bridge in a browser. */
+function runner() {
+  wasmTarget()
+  if (!wasm.bindgen('wasm-bindgen-test-runner')) installRunner()
 }
 
 function installTarget() {
@@ -96,10 +103,30 @@ function installTarget() {
   if (!wasm.toolchain()) throw new Stop(sentence)
 }
 
-function installBindgen() {
+/** Compiles the program that makes the JavaScript of a module: a part of wasm-bindgen-cli, in a fraction of its time. */
+function buildBindgen() {
   const version = wasm.bindgenVersion()
-  say(`installing wasm-bindgen-cli ${version} into target/tools (some minutes, once)`)
-  const args = ['install', '--quiet', '--root', inRoot('target', 'tools'), `wasm-bindgen-cli@${version}`]
+  say(`compiling wasm-bindgen ${version} (a minute or two, once)`)
+  const tools = inRoot('target', 'tools')
+  const folder = join(tools, 'bindgen')
+  const args = ['build', '--quiet', '--locked', '--manifest-path', 'scripts/bindgen/Cargo.toml', '--target-dir', folder]
+  run('cargo', args, {
+    env: { RUSTFLAGS: undefined },
+    otherwise: `cargo could not build wasm-bindgen ${version}: check the network, then try again.`,
+  })
+  const ending = windows ? '.exe' : ''
+  mkdirSync(join(tools, 'bin'), { recursive: true })
+  cpSync(join(folder, 'debug', `bindgen${ending}`), join(tools, 'bin', `wasm-bindgen${ending}`))
+  rmSync(folder, { recursive: true, force: true })
+  if (wasm.bindgen()) return
+  throw new Stop(`scripts/bindgen/Cargo.toml names another release than Cargo.lock, which has wasm-bindgen ${version}.`)
+}
+
+function installRunner() {
+  const version = wasm.bindgenVersion()
+  say(`installing the test runner of wasm-bindgen-cli ${version} into target/tools (some minutes, once)`)
+  const name = `wasm-bindgen-cli@${version}`
+  const args = ['install', '--quiet', '--root', inRoot('target', 'tools'), name, '--bin', 'wasm-bindgen-test-runner']
   const env = { CARGO_TARGET_DIR: undefined, RUSTFLAGS: undefined }
   // Its own lock file first; where a mirror lags behind what that names, the newest releases that the mirror has.
   if (output('cargo', [...args, '--locked'], { env }) !== undefined) return

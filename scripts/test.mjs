@@ -3,7 +3,7 @@ import { delimiter, dirname } from 'node:path'
 import { chromedriver, chromium, firefox as firefoxProgram, miniBrowser } from './browser.mjs'
 import { build } from './build.mjs'
 import { buildDocs } from './docs.mjs'
-import { inRoot, main, manifests, run, Stop, say, seconds, tool } from './lib.mjs'
+import { formatted, inRoot, main, manifests, run, Stop, say, seconds, tool } from './lib.mjs'
 import { checkSize } from './modules.mjs'
 import { setup } from './setup.mjs'
 import { bareTarget, bindgen, hasTarget, toolchain, wasmCargo } from './wasm.mjs'
@@ -14,7 +14,7 @@ const steps = {
   check: { title: 'format and lint', needs: ['rust', 'packages'], run: check },
   rust: { title: 'Rust, with QEMU on the other side', needs: ['rust', 'qemu', 'machine', 'filesystems'], run: rust },
   bare: { title: 'the core without std', needs: ['wasm'], run: bare },
-  wasm: { title: 'the bridge and the ciphers in Chromium', needs: ['wasm', 'browser'], run: wasm },
+  wasm: { title: 'the bridge and the ciphers in Chromium', needs: ['runner', 'browser'], run: wasm },
   build: { title: 'the package and its size', needs: ['packages', 'wasm'], run: packageAndSize },
   types: { title: 'types of the tests and the page', needs: ['packages', 'wasm'], run: types },
   js: {
@@ -56,7 +56,7 @@ const steps = {
 const cargo = ([command, ...args], options) => run('cargo', [command, '--locked', ...args], options)
 
 function check() {
-  for (const manifest of manifests) {
+  for (const manifest of formatted) {
     run('cargo', ['fmt', '--all', '--check', '--manifest-path', manifest], {
       otherwise: 'The Rust is not formatted: run `npm run format`.',
     })
