@@ -72,7 +72,7 @@ function check() {
 }
 
 function rust() {
-  const packages = ['qcow2-web', 'qcow2-web-files', 'qcow2-web-tests']
+  const packages = ['qcow2-web', 'qcow2-web-files', 'qcow2-web-luks', 'qcow2-web-tests']
   cargo(['test', '--quiet', ...packages.flatMap((name) => ['--package', name])])
   // The other deflate: alone, and through the tests of compressed clusters.
   const other = ['--no-default-features', '--features']

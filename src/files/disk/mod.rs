@@ -65,8 +65,11 @@ pub struct Key {
     /// The identifier of the container.
     pub id: String,
     /// Returns the contents of the container, given its bytes.
-    pub open: Box<dyn Fn(Rc<dyn Device>) -> Rc<dyn Device>>,
+    pub open: Opened,
 }
+
+/// Makes the device of a container's contents from the device of the container.
+pub type Opened = Box<dyn Fn(Rc<dyn Device>) -> Rc<dyn Device>>;
 
 fn content_of(container: &str, device: Rc<dyn Device>) -> Found {
     let recognised = recognise(&*device);

@@ -10,7 +10,9 @@ use crate::error::{Code, Result};
 use crate::source::{Device, ReadFailed};
 
 /// The unit of changes in bytes. It divides the sectors of all volumes.
-pub(super) const BLOCK: u64 = 512;
+pub(super) const BLOCK: u64 = BLOCK_LENGTH as u64;
+/// The same, as the length of an array.
+const BLOCK_LENGTH: usize = 512;
 /// The most blocks that a change may touch: the whole table of a large volume, several times.
 const MOST: usize = 256 << 10;
 
@@ -21,7 +23,7 @@ pub(super) struct Overlay(Rc<State>);
 struct State {
     device: Rc<dyn Device>,
     /// The blocks that were written, by number.
-    blocks: RefCell<BTreeMap<u64, [u8; BLOCK as usize]>>,
+    blocks: RefCell<BTreeMap<u64, [u8; BLOCK_LENGTH]>>,
     /// From this offset on, blocks of zeros are not kept.
     zeros_from: Cell<Option<u64>>,
 }
@@ -45,7 +47,7 @@ impl Overlay {
     pub(super) fn changed(&self) -> Result<Vec<(u64, Vec<u8>)>> {
         let mut changed = Vec::new();
         for (number, bytes) in &*self.0.blocks.borrow() {
-            let mut before = [0; BLOCK as usize];
+            let mut before = [0; BLOCK_LENGTH];
             self.0.device.read_at(number * BLOCK, &mut before).map_err(unreadable)?;
             if before != *bytes {
                 changed.push((*number, bytes.to_vec()));
@@ -69,7 +71,7 @@ impl Overlay {
     /// Replaces the directory entry at `offset`.
     pub(super) fn set_entry(&self, offset: u64, entry: &[u8; 32]) -> Result<()> {
         let number = offset / BLOCK;
-        let mut block = [0; BLOCK as usize];
+        let mut block = [0; BLOCK_LENGTH];
         self.read(number * BLOCK, &mut block).map_err(unreadable)?;
         let within = usize::try_from(offset % BLOCK).unwrap_or(0);
         block[within..within + 32].copy_from_slice(entry);
@@ -112,7 +114,6 @@ impl Overlay {
     }
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
 fn unreadable(failed: ReadFailed) -> crate::Error {
     Code::Damaged.error(failed.to_string())
 }
