@@ -7,7 +7,9 @@ import { type PageGlobals, prepareLinux } from './page.js'
 /** How long the server is away that comes back, in milliseconds. */
 const outage = 10_000
 
-const guest = useGuestLab({ behind: contents(8 * 1024 * 1024) })
+/** More than is read ahead of the files that the guest reads while it boots. */
+const behind = contents(24 * 1024 * 1024)
+const guest = useGuestLab({ behind })
 const { lab } = guest
 
 interface Outage {
