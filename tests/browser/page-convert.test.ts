@@ -153,7 +153,7 @@ test('a range goes to several files in a folder, which together are its bytes', 
   await dialog.getByLabel('From').fill('300M')
   await dialog.getByLabel('To before').fill('600M')
   await dialog.getByLabel('In', { exact: true }).selectOption('Files for 256 MiB of the disk each')
-  await dialog.getByText('2 files, of which each shows the next part of the disk.').waitFor()
+  await dialog.getByText('2 files. Each shows the next part of the disk.').waitFor()
   await dialog.getByRole('button', { name: 'Convert', exact: true }).click()
   await dialog.getByText('Saved 2 files to folder, from large.000.raw on.').waitFor()
   const first = await chosen(page, 'folder', 'large.000.raw', [0, MIB])

@@ -276,8 +276,8 @@ fn what_cannot_be_changed_says_why() {
     assert!(matches!(huge, Err(Error::Failed(Code::Invalid, _))));
 }
 
-/// Whether fsck.fat has complaints other than those that a crash may leave: clusters of nothing, tables of which one copy
-/// is newer, a wrong count of free clusters, and a long name without its file.
+/// Whether fsck.fat has complaints other than those that a crash may leave: clusters of nothing, one copy of the table that is
+/// newer, a wrong count of free clusters, and a long name without its file.
 fn is_worse(complaints: &str) -> bool {
     ["shared", "cross", "bad ", "beyond", "truncat", "loop", "size is", "chain length", "duplicate", "invalid"]
         .iter()

@@ -1,25 +1,9 @@
 import { expect, test } from 'vitest'
 import { onAbort, whenAborted } from '../../src/js/base/abort.js'
-
-/** A signal that counts its listeners. */
-function counted() {
-  const controller = new AbortController()
-  const { signal } = controller
-  let listeners = 0
-  const [add, remove] = [signal.addEventListener.bind(signal), signal.removeEventListener.bind(signal)]
-  signal.addEventListener = (...args: Parameters<typeof add>) => {
-    listeners += 1
-    add(...args)
-  }
-  signal.removeEventListener = (...args: Parameters<typeof remove>) => {
-    listeners -= 1
-    remove(...args)
-  }
-  return { controller, signal, listeners: () => listeners }
-}
+import { countedSignal } from './helpers/listeners.js'
 
 test('requests that share a signal share its listener, and the last one takes it away', () => {
-  const { signal, listeners } = counted()
+  const { signal, listeners } = countedSignal()
   const ignore = Array.from({ length: 100 }, () => whenAborted({ signal }, () => {}))
   expect(listeners()).toBe(1)
   for (const each of ignore.slice(1)) each()
@@ -30,7 +14,7 @@ test('requests that share a signal share its listener, and the last one takes it
 })
 
 test('a signal calls each request once and in order, and none that is over', () => {
-  const { controller, signal, listeners } = counted()
+  const { controller, signal, listeners } = countedSignal()
   const called: number[] = []
   const ignore = [1, 2, 3, 4].map((each) =>
     onAbort(signal, () => {

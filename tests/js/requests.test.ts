@@ -17,6 +17,7 @@ import {
   type SyncStorage,
   type WritableAsyncStorage,
 } from '../../src/js/index.js'
+import { countedSignal } from './helpers/listeners.js'
 import { contents, convert, create } from './helpers/qemu.js'
 import { CountedStorage, HeldStorage, LaterHeldStorage, readOnly, settle } from './helpers/storages.js'
 
@@ -169,21 +170,10 @@ describe('an aborted read', () => {
 
   it('leaves no listener on the signal', async () => {
     await using image = await Qcow2.open(new CountedStorage(raw))
-    const { signal } = new AbortController()
-    let listeners = 0
-    const add = signal.addEventListener.bind(signal)
-    const remove = signal.removeEventListener.bind(signal)
-    signal.addEventListener = (...args: Parameters<typeof add>) => {
-      listeners += 1
-      add(...args)
-    }
-    signal.removeEventListener = (...args: Parameters<typeof remove>) => {
-      listeners -= 1
-      remove(...args)
-    }
+    const { signal, listeners } = countedSignal()
     await image.read(0, 1000, { signal })
     for await (const _ of image.readable({ signal, length: 5 * 65_536, chunkSize: 65_536 }));
-    expect(listeners).toBe(0)
+    expect(listeners()).toBe(0)
   })
 })
 

@@ -4,7 +4,7 @@ import { Wake } from '../../src/js/hosts/v86/wake.js'
 /** A main loop that plans its turns as v86 does in browsers. */
 class Loop {
   readonly worker: object | null = {}
-  /** The turns of which the worker is asked to remind. */
+  /** The turns that the worker is asked for. */
   readonly asked: number[] = []
   /** The turns that were taken. */
   readonly taken: number[] = []

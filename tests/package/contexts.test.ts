@@ -1,18 +1,16 @@
-import { cpSync, rmSync } from 'node:fs'
+import { cpSync } from 'node:fs'
 import { join } from 'node:path'
-import { type Browser, type BrowserContext, chromium } from 'playwright-core'
+import { type BrowserContext, chromium } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { install } from '../js/helpers/package.js'
+import { useInstalledPackage } from './installed.js'
 import {
   base64,
-  browse,
   browserArguments,
   complete,
   executablePath,
   expected,
   page,
   program,
-  Site,
   type Tour,
   tourOn,
   write,
@@ -21,25 +19,11 @@ import {
 /** What works where no worker can be started. */
 const withoutWorkers = { open: expected, worker: expect.stringContaining('There are no workers here'), opfs: expected }
 const tour = program('../node_modules/qcow2-web/dist/index.js')
-let folder = ''
-let site: Site
-let browser: Browser
-
-beforeAll(async () => {
-  folder = install()
-  site = await Site.of(folder)
-  browser = await browse()
-})
-
-afterAll(async () => {
-  await browser?.close()
-  site?.close()
-  rmSync(folder, { recursive: true, force: true })
-})
+const project = useInstalledPackage()
 
 describe('without workers of their own', () => {
   it('a SharedWorker opens a disk, and keeps it', async () => {
-    write(join(folder, 'shared'), {
+    write(join(project.folder, 'shared'), {
       'index.html': page('./page.js'),
       'page.js': `globalThis.tour = (text) => {
         const { port } = new SharedWorker('./worker.js', { type: 'module' })
@@ -50,11 +34,11 @@ describe('without workers of their own', () => {
         onconnect = ({ ports: [port] }) => (port.onmessage = async ({ data }) => port.postMessage(await tour(data)))`,
       'tour.js': tour,
     })
-    expect(await tourOn(browser, `${site.url}/shared/index.html`)).toEqual(withoutWorkers)
+    expect(await tourOn(project.browser, `${project.site.url}/shared/index.html`)).toEqual(withoutWorkers)
   })
 
   it('a ServiceWorker opens a disk, and keeps it', async () => {
-    write(join(folder, 'service'), {
+    write(join(project.folder, 'service'), {
       'index.html': page('./page.js'),
       'page.js': `globalThis.tour = async (text) => {
         const { serviceWorker } = navigator
@@ -67,7 +51,7 @@ describe('without workers of their own', () => {
         onmessage = (event) => event.waitUntil(tour(event.data).then((seen) => event.source.postMessage(seen)))`,
       'tour.js': tour,
     })
-    expect(await tourOn(browser, `${site.url}/service/index.html`)).toEqual(withoutWorkers)
+    expect(await tourOn(project.browser, `${project.site.url}/service/index.html`)).toEqual(withoutWorkers)
   })
 })
 
@@ -76,7 +60,7 @@ describe('an extension', () => {
   let url = ''
 
   beforeAll(async () => {
-    const extension = join(folder, 'extension')
+    const extension = join(project.folder, 'extension')
     const manifest = {
       manifest_version: 3,
       name: 'disks',
@@ -91,8 +75,8 @@ describe('an extension', () => {
       'background.js': "import './tour.js'",
       'tour.js': program('./qcow2-web/dist/index.js'),
     })
-    cpSync(join(folder, 'node_modules/qcow2-web'), join(extension, 'qcow2-web'), { recursive: true })
-    context = await chromium.launchPersistentContext(join(folder, 'profile'), {
+    cpSync(join(project.folder, 'node_modules/qcow2-web'), join(extension, 'qcow2-web'), { recursive: true })
+    context = await chromium.launchPersistentContext(join(project.folder, 'profile'), {
       executablePath,
       args: [...browserArguments, `--disable-extensions-except=${extension}`, `--load-extension=${extension}`],
       ignoreDefaultArgs: ['--disable-extensions'],

@@ -1,38 +1,25 @@
 import { execFileSync } from 'node:child_process'
-import { cpSync, readFileSync, rmSync } from 'node:fs'
+import { cpSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import type { Browser, Page } from 'playwright-core'
-import { afterAll, beforeAll, expect, it } from 'vitest'
-import { buildWithVite, install } from '../js/helpers/package.js'
+import type { Page } from 'playwright-core'
+import { expect, it } from 'vitest'
+import { buildWithVite } from '../js/helpers/package.js'
 import { check, contents, convert, qemuImg } from '../js/helpers/qemu.js'
-import { browse, Site } from './lab.js'
+import { useInstalledPackage } from './installed.js'
 
 const examples = join(import.meta.dirname, '../../examples')
 const disk = convert('disk.qcow2', contents(300_032, 5))
-let folder = ''
-let site: Site
-let browser: Browser
-
-beforeAll(async () => {
-  folder = install()
+const project = useInstalledPackage((folder) => {
   // Where their authors would have them: beside the installed package.
   for (const name of ['vite', 'node']) cpSync(join(examples, name), join(folder, name), { recursive: true })
   cpSync(join(examples, 'viewer/index.html'), join(folder, 'viewer.html'))
-  site = await Site.of(folder)
-  browser = await browse()
-})
-
-afterAll(async () => {
-  await browser?.close()
-  site?.close()
-  rmSync(folder, { recursive: true, force: true })
 })
 
 /** Opens a page; what it complains of fails the test. */
 async function open(path: string): Promise<Page> {
-  const page = await browser.newPage()
+  const page = await project.browser.newPage()
   page.on('pageerror', (error) => expect.soft(error).toBeUndefined())
-  await page.goto(`${site.url}/${path}`)
+  await page.goto(`${project.site.url}/${path}`)
   return page
 }
 
@@ -41,14 +28,14 @@ it('the viewer in one file shows an image, and says what is none', async () => {
   await page.setInputFiles('#file', disk)
   await page.getByText('300032').waitFor()
   await page.locator('#files > li').first().waitFor()
-  await page.setInputFiles('#file', join(folder, 'package.json'))
+  await page.setInputFiles('#file', join(project.folder, 'package.json'))
   await page.getByText('qcow2', { exact: false }).waitFor()
   expect(await page.locator('#info').textContent()).toBe('')
   await page.close()
 })
 
 it('the Vite app keeps an image, changes it, and has it still in another page', async () => {
-  const { warnings } = await buildWithVite(join(folder, 'vite'))
+  const { warnings } = await buildWithVite(join(project.folder, 'vite'))
   expect(warnings).toEqual([])
   let page = await open('vite/dist/index.html')
   await page.setInputFiles('#file', disk)
@@ -66,8 +53,8 @@ it('the Vite app keeps an image, changes it, and has it still in another page', 
 })
 
 it('the program for Node makes a small copy with the same bytes', () => {
-  const small = join(folder, 'small.qcow2')
-  execFileSync(process.execPath, ['node/compact.mjs', disk, small], { cwd: folder })
+  const small = join(project.folder, 'small.qcow2')
+  execFileSync(process.execPath, ['node/compact.mjs', disk, small], { cwd: project.folder })
   expect(check(small)).toBe('clean')
   qemuImg('compare', '-q', disk, small)
   expect(readFileSync(small).subarray(0, 3).toString()).toBe('QFI')

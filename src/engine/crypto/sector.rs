@@ -93,7 +93,7 @@ mod with_ciphers {
             });
         }
 
-        /// Decrypts the sectors of 512 bytes in `data`, of which the first one has the number `first`.
+        /// Decrypts the sectors of 512 bytes in `data`. The first one has the number `first`.
         ///
         /// Bytes after the last whole sector stay unchanged.
         pub fn decrypt(&self, first: u64, data: &mut [u8]) {

@@ -87,7 +87,7 @@ export async function copyBitmaps(source: Qcow2, image: Qcow2, signal: AbortSign
   }
 }
 
-/** A disk of which only some ranges are to be copied, wherever their bytes are stored. */
+/** A disk that shows only the ranges to copy, wherever their bytes are stored. */
 function changed(disk: MappedDisk, ranges: () => AsyncIterable<DiffExtent>): MappedDisk {
   return {
     size: disk.size,

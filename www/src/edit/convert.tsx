@@ -99,7 +99,7 @@ export function ConvertDialog() {
           <p class={count > MOST_CHUNKS ? 'bad-text' : 'soft'}>
             {count > MOST_CHUNKS
               ? `These would be ${formatCount(count)} files: choose larger ones.`
-              : `${formatCount(count)} files, of which each shows the next part of the disk.`}
+              : `${formatCount(count)} files. Each shows the next part of the disk.`}
           </p>
         )}
         {missing > 0 && (
