@@ -18,6 +18,7 @@ mod lazy_refcounts;
 mod lookups;
 mod matrix;
 mod packed;
+mod poisoned;
 mod ranges;
 mod refcount_growth;
 mod turns;

@@ -6,7 +6,7 @@ use super::buffer_pool::Buffers;
 use super::cluster_locks::{ClusterLocks, LockedRange};
 use super::host_file::HostFile;
 use crate::crypto::sector::{SECTOR, SectorCipher};
-use crate::error::{Error, Missing};
+use crate::error::{Error, Missing, Misuse};
 use crate::format::units::{GuestOffset, HostOffset};
 use crate::storage::{Storage, StorageMut};
 
@@ -92,13 +92,15 @@ impl Encrypted {
 
     /// Encrypts the bytes at `guest` and writes them to host offset `host`. The caller has locked their sectors.
     ///
-    /// A failure affects only these bytes.
+    /// A failure affects only these bytes. Each write of the storage is refused if `check` fails: a barrier may fail while
+    /// this reads the rest of a sector.
     pub(crate) async fn write<S: StorageMut>(
         &self,
         file: &HostFile<S>,
         mut guest: GuestOffset,
         mut host: HostOffset,
         mut buf: &[u8],
+        check: impl Fn() -> Result<(), Misuse>,
     ) -> Result<(), Error<S::Error>> {
         let cipher = self.cipher()?;
         while !buf.is_empty() {
@@ -114,6 +116,7 @@ impl Encrypted {
             }
             sectors[segment.bytes()].copy_from_slice(now);
             cipher.encrypt(number, &mut sectors);
+            check()?;
             file.write(segment.start(host), &sectors).await.map_err(Error::Storage)?;
             self.buffers.put(sectors);
             (guest, host, buf) = (guest.plus(segment.length as u64), host.plus(segment.length as u64), rest);

@@ -126,7 +126,7 @@ impl<'a, S: StorageMut> Disk<'a, S> {
         let data = self.file.files.data();
         match &self.file.encrypted {
             None => data.write(host, buf).await.map_err(Error::Storage),
-            Some(encrypted) => encrypted.write(data, guest, host, buf).await,
+            Some(encrypted) => encrypted.write(data, guest, host, buf, || self.writeback.check_writable()).await,
         }
     }
 }
