@@ -54,20 +54,17 @@ export class Content {
 
   /** Reads without waiting; `undefined` for what is not at hand. The bytes are valid until the next call. */
   readNow(offset: number, length: number): Uint8Array | undefined {
-    const { sync } = this.image
     const inside = this.#inside(offset, length)
-    if (!sync && !this.#ahead.has(offset, inside)) return undefined
+    if (!this.image.sync) return padded(this.#ahead.take(offset, inside), length)
     const bytes = this.#bufferOf(length)
     bytes.fill(0, inside)
-    if (sync) this.image.readIntoSync(offset, bytes.subarray(0, inside))
-    else this.#ahead.take(offset, bytes.subarray(0, inside))
+    this.image.readIntoSync(offset, bytes.subarray(0, inside))
     return bytes
   }
 
+  /** Reads. The bytes are valid until the next call. */
   async read(offset: number, length: number, signal: AbortSignal | undefined): Promise<Uint8Array> {
-    const bytes = new Uint8Array(length)
-    await this.#ahead.read(offset, bytes.subarray(0, this.#inside(offset, length)), signal)
-    return bytes
+    return padded(await this.#ahead.read(offset, this.#inside(offset, length), signal), length)
   }
 
   /** Writes without waiting; false if that is not possible. */
@@ -135,4 +132,11 @@ export class Content {
     const over = offset + length - this.#size
     return over > 0 && over < padding && offset < this.#size ? length - over : length
   }
+}
+
+function padded<T extends Uint8Array | undefined>(bytes: T, length: number): T | Uint8Array {
+  if (!bytes || bytes.length === length) return bytes
+  const longer = new Uint8Array(length)
+  longer.set(bytes)
+  return longer
 }
