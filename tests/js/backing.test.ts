@@ -8,6 +8,7 @@ import {
   type OpenOptions,
   Qcow2,
   Qcow2Error,
+  raw,
 } from '../../src/js/index.js'
 import { create, file, qemuImg, qemuIo } from './helpers/qemu.js'
 import { CountedStorage } from './helpers/storages.js'
@@ -42,6 +43,24 @@ describe('backing files', () => {
   it('are given as one storage, where there is one', async () => {
     await using image = await open({ backing: opened('base.raw') }, 'middle.qcow2')
     expect(await clusters(image)).toEqual([1, 2, 1, 1, 0])
+  })
+
+  it('may be disks, where only the caller can read their format', async () => {
+    qemuImg('convert', '-f', 'raw', '-O', 'vmdk', 'base.raw', 'base.vmdk')
+    create('foreign.qcow2', '512k', '-b', 'base.vmdk', '-F', 'vmdk')
+    qemuIo(file('foreign.qcow2'), 'write -P 3 0 64k')
+    await using content = await raw(nodeFile(file('base.raw')))
+    await using image = await open({ backing: () => content }, 'foreign.qcow2')
+    expect(await clusters(image)).toEqual([3, 1, 1, 1, 0])
+    await using named = await open({ backing: () => ({ storage: content, name: 'base.raw' }) }, 'foreign.qcow2')
+    expect(await clusters(named)).toEqual([3, 1, 1, 1, 0])
+    // A file is not its contents: its format is still refused.
+    const bytes = open({ backing: () => nodeFile(file('base.vmdk')) }, 'foreign.qcow2')
+    await expect(bytes).rejects.toMatchObject({ code: 'UNSUPPORTED_BACKING_FORMAT' })
+    // In a known format, a disk is a file like any other.
+    const backing = async ({ name }: BackingRequest) => raw(nodeFile(file(name)))
+    await using inside = await open({ backing })
+    expect(await clusters(inside)).toEqual(whole)
   })
 
   it('are asked for with what the image records', async () => {

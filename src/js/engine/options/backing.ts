@@ -32,6 +32,9 @@ export interface BackingFile {
  * Supplies backing files: called with what is recorded, once for each step of the chain. The answer may be `null` to
  * open without the file, so that its clusters read as zeros, or `undefined` if there is no such file, so that opening
  * fails with code `MISSING_BACKING_FILE`.
+ *
+ * For a file in a format that this package cannot read, such as `vmdk`, the answer may be a {@link Disk}: its bytes are the
+ * contents of the file.
  */
 export type BackingResolver = (
   request: BackingRequest,

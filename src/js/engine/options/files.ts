@@ -1,5 +1,6 @@
 import { flag, optionsIn } from '../../base/arguments.js'
 import { isStorage, type Storage, type WritableStorage } from '../../base/storage/contract.js'
+import { isDisk } from '../../disk/disk.js'
 import { type Source, storageOf, type WritableSource } from '../../storage/source.js'
 import type { Backing, BackingResolver } from './backing.js'
 import { isBackingFile } from './backing.js'
@@ -49,18 +50,23 @@ export function backingStorages(backing: Backings): Backings {
   if (isResolver(backing)) {
     return async (request) => {
       const found = await backing(request)
-      return found === null || found === undefined ? found : backingStorage(found, request.depth)
+      return found === null || found === undefined ? found : backingStorage(found, request.depth, request.format)
     }
   }
   if (Array.isArray(backing)) return backing.map((each: Backing, index) => backingStorage(each, index + 1))
   return backingStorage(backing as Backing, 1)
 }
 
-function backingStorage(backing: Backing, depth: number): Backing {
-  if (!isBackingFile(backing)) return storageOf(backing, `The backing file at depth ${depth}`)
-  const { storage, dataFile } = backing
+/** A backing file as storages. `recorded` is the format that an image records, if that is known. */
+function backingStorage(backing: Backing, depth: number, recorded?: string): Backing {
+  const given = isBackingFile(backing) ? backing : { storage: backing }
+  const { storage, dataFile } = given
+  // Only the caller can read such a file, and its disk is what is in it.
+  const isForeign = recorded !== undefined && !['qcow2', 'raw'].includes(recorded)
+  const isContent = isForeign && !isStorage(storage) && isDisk(storage)
   return {
-    ...backing,
+    ...given,
+    ...(isContent && { format: given.format ?? 'raw' }),
     storage: storageOf(storage, `The backing file at depth ${depth}`),
     ...(dataFile !== undefined && {
       dataFile: storageOf(dataFile, `The data file of the backing file at depth ${depth}`),
