@@ -43,9 +43,10 @@ export {
 } from './disk/disk.js'
 export type { Extent, MapOptions, RangeOptions } from './disk/extent.js'
 export { init } from './engine/module.js'
-export type { AmendBacking, AmendDataFile, AmendOptions } from './engine/options/amend.js'
+export type { AmendOptions } from './engine/options/amend.js'
 export type { Backing, BackingFile, BackingRequest, BackingResolver } from './engine/options/backing.js'
 export type { CreateBacking, CreateDataFile, CreateOptions } from './engine/options/create.js'
+export type { DataFile, DataFileRequest, DataFileResolver } from './engine/options/data-file.js'
 export type {
   EncryptionOptions,
   KeyOptions,
@@ -56,9 +57,6 @@ export type {
 export type {
   CacheMode,
   CacheSize,
-  DataFile,
-  DataFileRequest,
-  DataFileResolver,
   OpenOptions,
   ResizeOptions,
   WorkerOptions,

@@ -2,10 +2,14 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'
 import {
   type AsyncStorage,
+  amend,
   type BackingRequest,
+  type DataFileRequest,
+  inspect,
   memory,
   nodeFile,
   type OpenOptions,
+  overlay,
   Qcow2,
   Qcow2Error,
   raw,
@@ -190,6 +194,53 @@ describe('an external data file', () => {
       await using image = await open({ dataFile: form }, 'outer.qcow2')
       expect(await image.read(64 * KiB, 1)).toEqual(Uint8Array.of(4))
     }
+  })
+
+  it('of a backing file, or of the base of an overlay, is supplied by a function that is given its name', async () => {
+    const asked: DataFileRequest[] = []
+    const dataFile = (request: DataFileRequest) => {
+      asked.push(request)
+      return { storage: opened('data.bin') }
+    }
+    await using image = await open({ backing: { storage: opened('outer.qcow2'), dataFile } }, 'over.qcow2')
+    expect(await image.read(64 * KiB, 1)).toEqual(Uint8Array.of(4))
+    expect(asked).toEqual([{ name: 'data.bin' }])
+    await using above = await overlay(opened('outer.qcow2'), memory(), { dataFile })
+    expect(await above.read(64 * KiB, 1)).toEqual(Uint8Array.of(4))
+    expect(asked.every(({ name }) => name === 'data.bin')).toBe(true)
+    const never = () => expect.unreachable()
+    const backing = [{ storage: opened('middle.qcow2'), dataFile: never }, opened('base.raw')]
+    await using plain = await open({ backing }, 'top.qcow2')
+    expect(plain.size).toBeGreaterThan(0)
+  })
+
+  it('of a new image is supplied by a function, without which nothing is written', async () => {
+    const [target, data] = [memory(), memory()]
+    const asked: DataFileRequest[] = []
+    const dataFile = (request: DataFileRequest) => {
+      asked.push(request)
+      return { storage: data, name: 'made.bin', raw: true }
+    }
+    await using created = await Qcow2.create(target, { size: 64 * KiB, dataFile })
+    expect(asked).toEqual([{ name: undefined }])
+    expect(await created.info()).toMatchObject({ dataFile: 'made.bin', dataFileRaw: true })
+    await created.write(0, Uint8Array.of(7))
+    await created.flush()
+    expect(data.bytes()[0]).toBe(7)
+    const untouched = memory()
+    await expect(Qcow2.create(untouched, { size: 64 * KiB, dataFile: () => null })).rejects.toMatchObject({
+      code: 'MISSING_DATA_FILE',
+    })
+    expect(untouched.bytes().length).toBe(0)
+  })
+
+  it('and a backing file have the same form in amend as in creation', async () => {
+    const target = memory()
+    const dataFile = { storage: memory(), name: 'old.bin' }
+    await (await Qcow2.create(target, { size: 64 * KiB, dataFile })).close()
+    const backing = { name: 'base.raw', format: 'raw', storage: opened('base.raw') } as const
+    await amend(target, { dataFile: { ...dataFile, name: 'new.bin' }, backing })
+    expect(await inspect(target)).toMatchObject({ dataFile: 'new.bin', backingFile: 'base.raw' })
   })
 
   it.each(['middle.qcow2', 'base.raw'])('that a backing file does not need is not opened: %s', async (name) => {

@@ -1,4 +1,4 @@
-import { type AmendBacking, amend, isQcow2Error, nodeFile, rebase as rebaseImage } from '../index.js'
+import { amend, type CreateBacking, isQcow2Error, nodeFile, rebase as rebaseImage } from '../index.js'
 import { Arguments, writesThrough } from './arguments.js'
 import type { Command } from './command.js'
 import { depthOf } from './commit.js'
@@ -131,7 +131,7 @@ async function record(file: ImageFile, name: string | undefined, format: string 
   if (file.format === 'raw') throw failed('Operation not supported')
   try {
     const known = format === 'qcow2' || format === 'raw' ? format : undefined
-    const backing: AmendBacking | null = name && known ? { name, format: known } : null
+    const backing: CreateBacking | null = name && known ? { name, format: known } : null
     await amend(nodeFile(file.path, { sync: true }), { backing })
   } catch (error) {
     if (!isQcow2Error(error)) throw error

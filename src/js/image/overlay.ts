@@ -15,6 +15,7 @@ import {
 import { hostAmendOptions } from '../engine/options/amend.js'
 import type { Backing, BackingRequest, BackingResolver } from '../engine/options/backing.js'
 import type { CreateOptions } from '../engine/options/create.js'
+import { type DataFile, type DataFileResolver, dataFileStorage } from '../engine/options/data-file.js'
 import { backingStorages } from '../engine/options/files.js'
 import { workerIn } from '../engine/options/open.js'
 import type { Passphrase, PassphraseResolver } from '../engine/options/passphrase.js'
@@ -38,8 +39,8 @@ export interface OverlayOptions
   readonly name?: string | undefined
   /** The base's own backing files, if it has any: as {@link OpenOptions.backing} of the base. */
   readonly backing?: Backing | readonly Backing[] | BackingResolver | undefined
-  /** The base's external data file, if it has one. One that it does not need is not opened. */
-  readonly dataFile?: Source | undefined
+  /** The base's external data file, if it has one: as {@link OpenOptions.dataFile} of the base. */
+  readonly dataFile?: Source | DataFile | DataFileResolver | undefined
   /** What the app knows about the base's content. Default: the base is identified by its length, its tag or date, and samples. */
   readonly base?: BaseOptions | undefined
   /**
@@ -86,7 +87,7 @@ function checked(options: OverlayOptions): OverlayOptions {
   if (name !== undefined) text(name, 'name')
   const about = { base: optionsIn(base, 'base'), acceptChangedBase: flag(acceptChangedBase, 'acceptChangedBase') }
   const backing = backingStorages(deeper) ?? undefined
-  const dataFile = data === undefined ? undefined : storageOf(data, 'dataFile')
+  const dataFile = data === undefined ? undefined : dataFileStorage(data, 'dataFile')
   return { ...rest, ...about, name, backing, dataFile, worker: workerIn(options), signal: signalIn(options) }
 }
 

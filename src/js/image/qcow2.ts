@@ -102,7 +102,7 @@ export class Qcow2 extends ImageDisk implements WritableDisk {
    */
   static async create(target: WritableSource, options: CreateOptions): Promise<Qcow2> {
     const worker = workerIn(options)
-    const rest = { ...createdWithStorages(options), worker: undefined, ...watchIn(options) }
+    const rest = { ...(await createdWithStorages(options)), worker: undefined, ...watchIn(options) }
     const zeros = detectZeroesIn(rest)
     const storage = storageOf(target, 'The image') as WritableStorage
     return new Qcow2(worker ? await createInWorker(storage, rest, worker) : await createHere(storage, rest), zeros)

@@ -1,5 +1,6 @@
 import { flag, oneOf, optionsIn, small, text } from '../../base/arguments.js'
 import type { RequestOptions } from '../../base/progress.js'
+import type { CreateBacking, CreateDataFile } from './create.js'
 import type { WorkerOptions } from './open.js'
 
 /** What {@link amend} changes; what is absent stays as it is. */
@@ -13,24 +14,13 @@ export interface AmendOptions extends RequestOptions, WorkerOptions {
   readonly lazyRefcounts?: boolean | undefined
   /** The width of a refcount in bits: a power of two up to 64. If a refcount does not fit, nothing changes. */
   readonly refcountBits?: number | undefined
-  /** The backing file to record; it is not opened. `null` records none: clusters that are not allocated then read as zeros. */
-  readonly backing?: AmendBacking | null | undefined
-  /** The external data file to record, in an image that has one; nothing is read of it. */
-  readonly dataFile?: AmendDataFile | undefined
-}
-
-/** An external data file to record. */
-export interface AmendDataFile {
-  /** Its name, which QEMU follows from the folder that the image is in. */
-  readonly name: string
-}
-
-/** A backing file to record. */
-export interface AmendBacking {
-  /** Its name, which QEMU follows from the folder that the image is in. */
-  readonly name: string
-  /** Its format. */
-  readonly format: 'qcow2' | 'raw'
+  /**
+   * The backing file to record, as {@link CreateOptions.backing}; it is not opened. `null` records none: clusters that are not
+   * allocated then read as zeros.
+   */
+  readonly backing?: CreateBacking | null | undefined
+  /** The external data file to record, in an image that has one: as {@link CreateOptions.dataFile}, of which only `name` counts. */
+  readonly dataFile?: Partial<CreateDataFile> | undefined
 }
 
 /** What is to be changed, as `src/bridge/host.rs` takes it. */

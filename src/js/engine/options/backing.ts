@@ -1,7 +1,8 @@
 import { oneOf } from '../../base/arguments.js'
-import { ask, checkedStorage, exact, isSync, type Storage } from '../../base/storage/contract.js'
+import { checkedStorage, type Storage } from '../../base/storage/contract.js'
 import type { Source } from '../../storage/source.js'
 import type { HostStorage } from '../host-storage.js'
+import { type DataFile, type DataFileResolver, dataFileStorage, isResolver, recordedDataFile } from './data-file.js'
 import { checkPassphrase, type Passphrase, type Passphrases } from './passphrase.js'
 
 /** What an image records of its backing file. Names are never followed: what they mean is up to the resolver. */
@@ -22,8 +23,8 @@ export interface BackingFile {
   readonly name?: string | undefined
   /** Its format, whatever is recorded. Default: the recorded one, else what its first bytes show, as QEMU does. */
   readonly format?: 'qcow2' | 'raw' | undefined
-  /** Its external data file, if it has one. One that it does not need is not opened. */
-  readonly dataFile?: Source | undefined
+  /** Its external data file, if it has one: as {@link OpenOptions.dataFile}. */
+  readonly dataFile?: Source | DataFile | DataFileResolver | undefined
   /** Its passphrase, if it is encrypted. Default: {@link OpenOptions.passphrase}. */
   readonly passphrase?: Passphrase | undefined
 }
@@ -70,22 +71,18 @@ export function resolver(
     const file = checked(found, depth)
     passphrases.found(depth, name, file.passphrase)
     const storage = await open(file.storage)
-    const needsData = file.dataFile && file.format !== 'raw' && (await hasDataFile(file.storage))
-    const dataFile = needsData && file.dataFile ? await open(file.dataFile) : undefined
-    return { storage, format: file.format, dataFile }
+    const data = await dataFileOf(file)
+    return { storage, format: file.format, dataFile: data && (await open(data)) }
   }
 }
 
-/** Returns whether an open storage holds an image with an external data file. */
-async function hasDataFile(storage: Storage): Promise<boolean> {
-  const length = 80
-  if ((await storage.size()) < length) return false
-  const bytes = new Uint8Array(length)
-  if (isSync(storage)) storage.readSync(0, bytes)
-  else bytes.set(exact(await ask(storage, 0, length, new AbortController()), 0, length))
-  const header = new DataView(bytes.buffer)
-  const [magic, version, incompatible] = [header.getUint32(0), header.getUint32(4), header.getBigUint64(72)]
-  return magic === 0x514649fb && version >= 3 && (incompatible & 4n) !== 0n
+/** The data file of a backing file that is open, if it needs one and the caller has it. */
+async function dataFileOf({ storage, format, dataFile }: Checked): Promise<Storage | undefined> {
+  if (format === 'raw' || dataFile === undefined) return undefined
+  const recorded = await recordedDataFile(storage)
+  if (!recorded) return undefined
+  const found = isResolver(dataFile) ? await dataFile(recorded) : dataFile
+  return found ? checkedStorage(found, 'The data file of a backing file') : undefined
 }
 
 function byPosition(backing: Backing | readonly Backing[] | BackingResolver | null | undefined): BackingResolver {
@@ -102,15 +99,17 @@ function isList(backing: Backing | readonly Backing[]): backing is readonly Back
   return Array.isArray(backing)
 }
 
-/** What is said of a backing file, whose files are storages already. */
-function checked(backing: Backing, depth: number): BackingFile & { storage: Storage; dataFile?: Storage | undefined } {
+/** A backing file whose files are storages, or functions that supply them. */
+type Checked = BackingFile & { storage: Storage; dataFile?: Storage | DataFileResolver | undefined }
+
+function checked(backing: Backing, depth: number): Checked {
   const what = `The backing file at depth ${depth}`
   const file: BackingFile = isBackingFile(backing) ? backing : { storage: backing }
   const storage = checkedStorage(file.storage, what)
   const dataFile =
     file.dataFile === undefined
       ? undefined
-      : checkedStorage(file.dataFile, `The data file of the backing file at depth ${depth}`)
+      : dataFileStorage(file.dataFile, `The data file of the backing file at depth ${depth}`)
   if (file.passphrase !== undefined)
     checkPassphrase(file.passphrase, `The passphrase of the backing file at depth ${depth}`)
   if (file.format !== undefined)

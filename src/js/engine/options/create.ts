@@ -2,6 +2,7 @@ import { type ByteCount, byteCount, flag, integer, oneOf, optionsIn, small, text
 import type { LongOptions } from '../../base/progress.js'
 import type { WritableSource } from '../../storage/source.js'
 import type { Backing, BackingResolver } from './backing.js'
+import type { DataFile, DataFileResolver } from './data-file.js'
 import type { EncryptionOptions, HostEncryptOptions } from './encryption.js'
 import type { CacheMode, CacheSize, WorkerOptions } from './open.js'
 
@@ -23,8 +24,11 @@ export interface CreateOptions extends WorkerOptions, Pick<LongOptions, 'onProgr
   readonly compression?: 'zlib' | 'zstd' | undefined
   /** Makes an overlay: a disk that shows what another file holds, except where it was written. */
   readonly backing?: CreateBacking | undefined
-  /** Keeps the guest's data in another file: the storage, or that with a name and its kind. */
-  readonly dataFile?: WritableSource | CreateDataFile | undefined
+  /**
+   * Keeps the guest's data in another file: the storage, that with a name and its kind, or a function that supplies one of them.
+   * The function is called first of all, without a name.
+   */
+  readonly dataFile?: WritableSource | CreateDataFile | DataFileResolver | undefined
   /**
    * What is allocated when the image is made: with `metadata` every cluster, without its data; with `full` every cluster, filled with
    * zeros. Default: `off`, nothing.
@@ -59,13 +63,9 @@ export interface CreateBacking {
 }
 
 /** The external data file of an image to be created. */
-export interface CreateDataFile {
+export interface CreateDataFile extends DataFile {
   /** Where the data is to be. */
   readonly storage: WritableSource
-  /** The name to record. Default: none; QEMU then needs it on its command line. */
-  readonly name?: string | undefined
-  /** Keeps the file a raw image of the disk, to be read without this one. Default: false. */
-  readonly raw?: boolean | undefined
 }
 
 /** What an image to be created is like, as `src/bridge/host.rs` takes it. */

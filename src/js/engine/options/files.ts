@@ -1,11 +1,13 @@
 import { flag, optionsIn } from '../../base/arguments.js'
-import { isStorage, type Storage, type WritableStorage } from '../../base/storage/contract.js'
+import { Qcow2Error } from '../../base/errors.js'
+import { isStorage, type WritableStorage } from '../../base/storage/contract.js'
 import { isDisk } from '../../disk/disk.js'
-import { type Source, storageOf, type WritableSource } from '../../storage/source.js'
+import { type Source, storageOf } from '../../storage/source.js'
 import type { Backing, BackingResolver } from './backing.js'
 import { isBackingFile } from './backing.js'
 import type { CreateDataFile, CreateOptions } from './create.js'
-import type { DataFile, DataFileResolver, OpenOptions } from './open.js'
+import { type DataFile, dataFileStorage, isDataFile, isResolver } from './data-file.js'
+import type { OpenOptions } from './open.js'
 
 /** Every form in which a caller may give backing files. */
 type Backings = Backing | readonly Backing[] | BackingResolver | null | undefined
@@ -17,31 +19,41 @@ export function withStorages<O extends OpenOptions>(options: O): O {
   return {
     ...options,
     ...(backing !== undefined && { backing: backingStorages(backing) }),
-    ...(dataFile !== undefined && { dataFile: dataFileStorage(dataFile) }),
+    ...(dataFile !== undefined && { dataFile: dataFileStorage(dataFile, 'dataFile') }),
   }
 }
 
-/** The options of a creation, with all files as storages. */
-export function createdWithStorages(options: CreateOptions): CreateOptions {
+/** The options of a creation, with all files as storages. A function that supplies the data file is called. */
+export async function createdWithStorages(options: CreateOptions): Promise<CreateOptions> {
   const { backing, dataFile } = optionsIn(options)
   optionsIn(backing, 'backing')
-  const data = dataFile !== undefined && withStorage(dataFile)
-  return {
+  const storages = {
     ...options,
     ...(backing?.storage !== undefined && {
       backing: { ...backing, storage: backingStorages(backing.storage) as Backing },
     }),
-    ...(data && { dataFile: data }),
   }
+  return dataFile === undefined ? storages : { ...storages, dataFile: withStorage(await supplied(dataFile)) }
 }
 
-function withStorage(dataFile: NonNullable<CreateOptions['dataFile']>): CreateDataFile {
+/** What a resolver answers, for no name is recorded yet. */
+async function supplied(dataFile: NonNullable<CreateOptions['dataFile']>): Promise<Source | DataFile> {
+  if (!isResolver(dataFile)) return dataFile
+  const found = await dataFile({ name: undefined })
+  if (found) return found
+  throw new Qcow2Error(
+    'MISSING_DATA_FILE',
+    'No data file was supplied. Leave dataFile out to create an image without one.',
+  )
+}
+
+function withStorage(dataFile: Source | DataFile): CreateDataFile {
   const isSource = (typeof dataFile === 'object' && dataFile !== null) || typeof dataFile === 'function'
   if (isSource && !isDataFile(dataFile)) {
     return { storage: storageOf(dataFile, 'dataFile') as WritableStorage }
   }
-  const { storage } = optionsIn<CreateDataFile>(dataFile as CreateDataFile, 'dataFile')
-  return { ...(dataFile as CreateDataFile), storage: storageOf(storage, 'dataFile.storage') as WritableStorage }
+  const about = optionsIn<DataFile>(dataFile as DataFile, 'dataFile')
+  return { ...about, storage: storageOf(about.storage, 'dataFile.storage') as WritableStorage }
 }
 
 /** Backing files in any form, all as storages. */
@@ -69,28 +81,7 @@ function backingStorage(backing: Backing, depth: number, recorded?: string): Bac
     ...(isContent && { format: given.format ?? 'raw' }),
     storage: storageOf(storage, `The backing file at depth ${depth}`),
     ...(dataFile !== undefined && {
-      dataFile: storageOf(dataFile, `The data file of the backing file at depth ${depth}`),
+      dataFile: dataFileStorage(dataFile, `The data file of the backing file at depth ${depth}`),
     }),
   }
-}
-
-function dataFileStorage(dataFile: NonNullable<OpenOptions['dataFile']>): Storage | DataFileResolver {
-  if (!isResolver(dataFile)) return storageOf(bytesOf(dataFile), 'dataFile')
-  return async (request) => {
-    const found = await dataFile(request)
-    return found === null || found === undefined ? found : storageOf(bytesOf(found), 'dataFile')
-  }
-}
-
-/** Where the bytes of a data file are. */
-function bytesOf(file: Source | DataFile): Source {
-  return isDataFile(file) ? file.storage : file
-}
-
-function isDataFile(file: Source | WritableSource | DataFile | CreateDataFile): file is DataFile | CreateDataFile {
-  return typeof file === 'object' && file !== null && 'storage' in file
-}
-
-function isResolver<F>(value: F): value is Extract<F, (...args: never) => unknown> {
-  return typeof value === 'function' && !isStorage(value)
 }

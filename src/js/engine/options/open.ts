@@ -4,6 +4,7 @@ import type { RequestOptions } from '../../base/progress.js'
 import type { Source } from '../../storage/source.js'
 import type { HostStorage } from '../host-storage.js'
 import type { Backing, BackingResolver } from './backing.js'
+import type { DataFile, DataFileResolver } from './data-file.js'
 import type { Passphrase, PassphraseResolver } from './passphrase.js'
 
 /** Where the engine runs. */
@@ -59,8 +60,8 @@ export interface OpenOptions extends WorkerOptions {
    */
   readonly backing?: Backing | readonly Backing[] | BackingResolver | null | undefined
   /**
-   * The image's external data file, if it has one; or a function that is asked for it when the image needs it. One that the
-   * image does not need is not opened. Of an object as {@link CreateOptions.dataFile} takes it, only `storage` counts.
+   * The image's external data file, if it has one: its storage, an object as {@link CreateOptions.dataFile} takes it, of which
+   * only `storage` counts, or a function that is asked when the image needs it. One that the image does not need is not opened.
    */
   readonly dataFile?: Source | DataFile | DataFileResolver | undefined
   /**
@@ -79,27 +80,6 @@ export interface OpenOptions extends WorkerOptions {
   /** Aborts the opening, which then rejects with the signal's reason. */
   readonly signal?: AbortSignal | undefined
 }
-
-/** An external data file, in the form in which {@link CreateOptions.dataFile} takes it too. */
-export interface DataFile {
-  /** Where its bytes are. */
-  readonly storage: Source
-  /** The name that the image records. Default: none. */
-  readonly name?: string | undefined
-  /** Whether the file is a raw image of the disk, to be read without the qcow2 image. Default: false. */
-  readonly raw?: boolean | undefined
-}
-
-/** An external data file that an image needs. */
-export interface DataFileRequest {
-  /** The recorded name, often a path on the machine that made the image; `undefined` if none is recorded. */
-  readonly name: string | undefined
-}
-
-/** Supplies an image's external data file. Without an answer, opening fails with code `MISSING_DATA_FILE`. */
-export type DataFileResolver = (
-  request: DataFileRequest,
-) => Source | DataFile | Promise<Source | DataFile | null | undefined> | null | undefined
 
 /**
  * When what is written is durable: with `writeback` after a flush, and with `writethrough` as soon as a write is done, as
