@@ -4,7 +4,7 @@ import type { DiffExtent } from 'qcow2-web'
 import type { FileEntry, FilePath, Volume } from 'qcow2-web/files'
 import { whyNoFiles } from '../files/words'
 import type { DiskFiles } from './files'
-import type { ChangesSummary, FileChange, FileState, OnChanges, Progress } from './protocol'
+import type { ChangesSummary, FileChange, FileState, OnChanges, Watch } from './protocol'
 import { below } from './walk'
 
 /** Directories deeper than this are not entered: a damaged file system can contain itself. */
@@ -15,11 +15,7 @@ const CHUNK = 1024 * 1024
 /** How many changes are sent at once. */
 const BATCH = 200
 
-interface Options {
-  signal: AbortSignal
-  onChanges: OnChanges
-  onProgress(progress: Progress): void
-}
+type Options = Watch & { onChanges: OnChanges }
 
 /**
  * Compares the volumes that both states have. One that has none of the `extents`, which are all that may differ between the

@@ -1,22 +1,17 @@
 /** Writing to a file that the person chose. It is replaced when all is written: if that fails, it is as it was. */
 
 import type { Disk } from 'qcow2-web'
-import type { Part, Progress } from './protocol'
+import type { Part, Watch } from './protocol'
 
 /** How much is read at once. */
 const CHUNK = 1 << 20
-
-interface Options {
-  signal: AbortSignal
-  onProgress(progress: Progress): void
-}
 
 /** Writes the bytes of a part of a disk. What is not stored is not written. */
 export async function writeRaw(
   disk: Disk,
   { start, end }: Part,
   handle: FileSystemFileHandle,
-  { signal, onProgress }: Options,
+  { signal, onProgress }: Watch,
 ): Promise<void> {
   await replacing(handle, async (out) => {
     const total = end - start
@@ -34,7 +29,7 @@ export async function writeRaw(
 }
 
 /** Copies a file in a stream. */
-export async function copyTo(file: File, handle: FileSystemFileHandle, { signal, onProgress }: Options): Promise<void> {
+export async function copyTo(file: File, handle: FileSystemFileHandle, { signal, onProgress }: Watch): Promise<void> {
   await replacing(handle, async (out) => {
     const reader = file.stream().getReader()
     let done = 0

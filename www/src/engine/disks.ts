@@ -1,24 +1,40 @@
 /** The disks of one open file: the active one, and those of an image's snapshots, each opened at its first use. */
 
-import { type Disk as AnyDisk, type DiffExtent, type Extent, type ImageDisk, Qcow2 } from 'qcow2-web'
+import { type Disk as AnyDisk, type DiffExtent, type Extent, type ImageDisk, measure, Qcow2 } from 'qcow2-web'
 import { type PartitionTable, readPartitions } from '../partitions'
 import { Buckets } from './buckets'
 import { fileChanges } from './changes'
-import { DiskFiles } from './files'
-import type { ChangesSummary, Disk, Explained, OnChanges, Progress, Survey, SurveyRequest } from './protocol'
-import { seldom, TELL_EVERY } from './seldom'
+import { advise, DiskFiles } from './files'
+import type {
+  ChangesSummary,
+  Conversion,
+  Disk,
+  Explained,
+  FilesChange,
+  OnChanges,
+  SnapshotChange,
+  Survey,
+  SurveyRequest,
+  Watch,
+} from './protocol'
+import { REPORT_EVERY } from './seldom'
+import { UndoableDisk } from './undo'
 
 export class Disks {
   private readonly snapshots = new Map<string, Promise<ImageDisk>>()
   /** The files of the disks, by snapshot. */
   private readonly opened = new Map<string | null, DiskFiles>()
+  /** The active disk as its files are changed. */
+  private readonly undoable: UndoableDisk | null
 
   /** An image, or a raw disk, which has nothing but its bytes. */
   constructor(
     private readonly whole: Qcow2 | AnyDisk,
     /** What has to be closed: that, or what it is a part of. */
     private readonly held: AnyDisk = whole,
-  ) {}
+  ) {
+    this.undoable = whole instanceof Qcow2 && !whole.readOnly ? new UndoableDisk(whole) : null
+  }
 
   /** The image. */
   get active(): Qcow2 {
@@ -43,9 +59,32 @@ export class Disks {
   /** The files on a disk. */
   async files(snapshot: string | null): Promise<DiskFiles> {
     const disk = await this.disk(snapshot)
-    const files = this.opened.get(snapshot) ?? new DiskFiles(disk)
+    const files = this.opened.get(snapshot) ?? new DiskFiles(snapshot === null ? (this.undoable ?? disk) : disk)
     this.opened.set(snapshot, files)
     return files
+  }
+
+  /** Changes the files of a volume of the active disk. One change at a time. Returns false if it can't be undone. */
+  async changeFiles(id: string, change: FilesChange, { signal, onProgress }: Watch): Promise<boolean> {
+    const files = await this.files(null)
+    const volume = await files.volume(id)
+    if (!this.undoable) throw new Error('The image is open for reading only. Unlock it for editing first.')
+    try {
+      return await this.undoable.change(async () => {
+        if (change.kind === 'write') await volume.write(change.path, change.content, { signal, onProgress })
+        else if (change.kind === 'createDirectory') await volume.createDirectory(change.path, { signal })
+        else for (const path of change.paths) await volume.delete(path, { signal, recursive: true })
+      })
+    } catch (error) {
+      await files.reopen(id)
+      advise(error)
+    }
+  }
+
+  /** Undoes the last change of files, which was to this volume. */
+  async undoFiles(id: string): Promise<void> {
+    await this.undoable?.undo()
+    await (await this.files(null)).reopen(id)
   }
 
   /** The active disk was written: what is known of its files is out of date. */
@@ -57,8 +96,31 @@ export class Disks {
     return { snapshot, size: (await this.disk(snapshot)).size }
   }
 
-  async read(snapshot: string | null, offset: bigint, length: number, signal: AbortSignal): Promise<Uint8Array> {
-    return (await this.disk(snapshot)).read(offset, length, { signal })
+  /** Writes the active disk. */
+  async write(offset: bigint, bytes: Uint8Array, signal: AbortSignal): Promise<void> {
+    await this.active.write(offset, bytes, { signal })
+    this.forgetFiles()
+  }
+
+  async changeSnapshots(change: SnapshotChange, watch: Watch): Promise<void> {
+    const { snapshots } = this.active
+    if (change.kind === 'create') await snapshots.create(change.name, watch)
+    else if (change.kind === 'rename') await snapshots.rename(change.id, change.name, watch)
+    else if (change.kind === 'apply') {
+      this.forgetFiles()
+      this.undoable?.forget()
+      await snapshots.apply(change.id, watch)
+    } else {
+      await this.closeSnapshot(change.id)
+      await snapshots.delete(change.id, watch)
+    }
+  }
+
+  /** Returns the length of the file that a conversion makes, if it is not compressed. */
+  async measure(snapshot: string | null, { format, range }: Conversion, signal: AbortSignal): Promise<number> {
+    const disk = await this.disk(snapshot)
+    const part = range ? disk.slice(range.offset ?? 0, range.length) : disk
+    return (await measure(part, { format, signal })).required
   }
 
   async partitions(snapshot: string | null, signal: AbortSignal): Promise<PartitionTable> {
@@ -83,11 +145,11 @@ export class Disks {
   async survey(request: SurveyRequest, signal: AbortSignal, onPart: (part: Survey) => void): Promise<Survey> {
     const disk = await this.disk(request.snapshot)
     const buckets = new Buckets(request)
-    let told = performance.now()
+    let reported = performance.now()
     const onProgress = ({ done }: { done: number }) => {
       buckets.reached(request.start + done)
-      if (performance.now() - told < TELL_EVERY) return
-      told = performance.now()
+      if (performance.now() - reported < REPORT_EVERY) return
+      reported = performance.now()
       onPart(buckets.survey())
     }
     const [offset, length] = [BigInt(request.start), BigInt(request.end - request.start)]
@@ -96,33 +158,25 @@ export class Disks {
     return buckets.survey()
   }
 
-  /** What may differ between a snapshot and another one, or the disk as it is now. */
-  async diff(
-    from: string,
-    to: string | null,
-    signal: AbortSignal,
-    onProgress: (progress: Progress) => void,
-  ): Promise<DiffExtent[]> {
+  /** Returns what may differ between a snapshot and another one, or the active disk. */
+  async diff(from: string, to: string | null, watch: Watch): Promise<DiffExtent[]> {
     const extents: DiffExtent[] = []
-    const options = { signal, onProgress: seldom(onProgress) }
-    for await (const extent of this.active.diff(from, to, options)) extents.push(extent)
+    for await (const extent of this.active.diff(from, to, watch)) extents.push(extent)
     return extents
   }
 
-  /** Which files differ between a snapshot and another one, or the disk as it is now. */
+  /** Finds the files that differ between a snapshot and another one, or the active disk. */
   async fileChanges(
     from: string,
     to: string | null,
-    signal: AbortSignal,
-    onChanges: OnChanges,
-    onProgress: (progress: Progress) => void,
+    options: Watch & { onChanges: OnChanges },
   ): Promise<ChangesSummary> {
-    const extents = await this.diff(from, to, signal, () => {})
+    const extents = await this.diff(from, to, { signal: options.signal, onProgress: () => {} })
     const [before, after] = await Promise.all([this.files(from), this.files(to)])
-    return fileChanges(before, after, extents, { signal, onChanges, onProgress: seldom(onProgress) })
+    return fileChanges(before, after, extents, options)
   }
 
-  async closeSnapshot(id: string): Promise<void> {
+  private async closeSnapshot(id: string): Promise<void> {
     const open = this.snapshots.get(id)
     this.snapshots.delete(id)
     this.closeFiles(id)

@@ -1,10 +1,9 @@
 /** The files on one disk. The module that reads file systems is loaded with the first call. */
 
-import type { FileEntry, FilePath, FilesDisk, Volume, VolumeInfo, VolumeUsage } from 'qcow2-web/files'
+import type { FileEntry, FilePath, FilesDisk, Volume, VolumeInfo } from 'qcow2-web/files'
 import { fits } from '../files/pattern'
 import { keptBlob } from './kept-blob'
-import type { Extracted, OnEntries, Progress, VolumeList } from './protocol'
-import { seldom } from './seldom'
+import type { Extracted, OnEntries, VolumeList, Watch } from './protocol'
 import { below } from './walk'
 
 /** Milliseconds until entries that were found are sent. Each wait is twice as long, for the page sorts all entries anew. */
@@ -16,6 +15,8 @@ const MOST_FOUND = 20_000
 interface Scan {
   volumes: Volume[]
   problems: string[]
+  /** The ids of the containers that were unlocked. */
+  unlocked: Set<string>
 }
 
 export class DiskFiles {
@@ -25,8 +26,37 @@ export class DiskFiles {
   constructor(private readonly disk: FilesDisk) {}
 
   async list(signal: AbortSignal): Promise<VolumeList> {
-    const { volumes, problems } = await this.scanned(signal)
-    return { volumes: volumes.map((volume) => ({ ...volume }) as VolumeInfo), problems }
+    const { volumes, problems, unlocked } = await this.scanned(signal)
+    return { volumes: volumes.map((volume) => ({ ...volume }) as VolumeInfo), problems, unlocked: [...unlocked] }
+  }
+
+  /** Unlocks a container. Lists what is in it behind it from then on, and returns the ids. */
+  async unlock(id: string, passphrase: string, signal: AbortSignal): Promise<string[]> {
+    const scan = await this.scanned()
+    const container = await this.volume(id)
+    const found = await container.unlock(passphrase, { signal }).catch(advise)
+    const ids = found.map((volume) => volume.id)
+    // A logical volume may have been listed before, without its devices in the container.
+    const others = scan.volumes.filter((volume) => !ids.includes(volume.id))
+    for (const volume of scan.volumes) if (ids.includes(volume.id)) volume.close()
+    others.splice(others.findIndex((volume) => volume.id === id) + 1, 0, ...found)
+    scan.volumes = others
+    scan.unlocked.add(id)
+    return ids
+  }
+
+  /** Opens a volume anew, whose bytes were written by another way than through it. */
+  async reopen(id: string): Promise<void> {
+    const scan = await this.scanned()
+    const { volumes } = await import('qcow2-web/files')
+    for (const now of await volumes(this.disk)) {
+      const before = scan.volumes.find((volume) => volume.id === now.id)
+      if (now.id !== id || !before) now.close()
+      else {
+        scan.volumes = scan.volumes.map((volume) => (volume === before ? now : volume))
+        before.close()
+      }
+    }
   }
 
   /** All volumes. */
@@ -38,10 +68,6 @@ export class DiskFiles {
     const volume = (await this.scanned()).volumes.find((candidate) => candidate.id === id)
     if (!volume) throw new Error(`The disk has no volume ${id}.`)
     return volume
-  }
-
-  async usage(id: string, signal: AbortSignal): Promise<VolumeUsage | undefined> {
-    return (await this.volume(id)).usage({ signal })
   }
 
   /** Sends the entries of a directory. */
@@ -70,31 +96,20 @@ export class DiskFiles {
     return unreadable
   }
 
-  async extract(
-    id: string,
-    path: FilePath,
-    signal: AbortSignal,
-    onProgress: (progress: Progress) => void,
-  ): Promise<Extracted> {
+  async extract(id: string, path: FilePath, watch: Watch): Promise<Extracted> {
     const volume = await this.volume(id)
-    const bytes = await volume.readable(path, { signal, onProgress: seldom(onProgress) })
-    return { blob: await keptBlob(bytes as ReadableStream<Uint8Array<ArrayBuffer>>, signal), skipped: [] }
+    const bytes = await volume.readable(path, watch)
+    return { blob: await keptBlob(bytes as ReadableStream<Uint8Array<ArrayBuffer>>, watch.signal), skipped: [] }
   }
 
   /** Makes a zip archive. The sizes are added up before, so that the progress has an end. */
-  async zip(
-    id: string,
-    paths: FilePath[],
-    signal: AbortSignal,
-    onProgress: (progress: Progress) => void,
-  ): Promise<Extracted> {
+  async zip(id: string, paths: FilePath[], { signal, onProgress }: Watch): Promise<Extracted> {
     const volume = await this.volume(id)
     const total = await totalSize(volume, paths, signal)
-    const tell = seldom(onProgress)
     const skipped: string[] = []
     const archive = await volume.zip(paths, {
       signal,
-      onProgress: ({ done }) => tell({ done, total: Math.max(done, total) }),
+      onProgress: ({ done }) => onProgress({ done, total: Math.max(done, total) }),
       onSkip: (path, reason) => skipped.push(`${words(path)}: ${reason}`),
     })
     return { blob: await keptBlob(archive as ReadableStream<Uint8Array<ArrayBuffer>>, signal), skipped }
@@ -119,10 +134,25 @@ export class DiskFiles {
   private async findVolumes(): Promise<Scan> {
     const { volumes } = await import('qcow2-web/files')
     const problems: string[] = []
-    const scan = { volumes: await volumes(this.disk, { onProblem: (problem) => problems.push(problem) }), problems }
+    const found = await volumes(this.disk, { onProblem: (problem) => problems.push(problem) })
+    const scan = { volumes: found, problems, unlocked: new Set<string>() }
     if (this.closed) closeAll(scan)
     return scan
   }
+}
+
+/** What to do about an error, by its code. The code does not reach the page. */
+const ADVICE: Record<string, string> = {
+  WRONG_PASSPHRASE: 'Type it again, with the same capitals.',
+  NO_SPACE: 'Delete files that are no longer needed, or add smaller ones.',
+  LIMIT: 'This browser does not have the memory that the container demands. Unlock it on a computer with cryptsetup.',
+}
+
+/** Throws an error with what to do about it. */
+export function advise(error: unknown): never {
+  const code = (error as { code?: string } | null)?.code
+  const advice = code === undefined ? undefined : ADVICE[code]
+  throw advice && error instanceof Error ? new Error(`${error.message} ${advice}`, { cause: error }) : error
 }
 
 function closeAll({ volumes }: Scan): void {

@@ -2,7 +2,7 @@
 
 import { Matcher } from '../search/matcher'
 import type { Needle } from '../search/needle'
-import type { Found, Progress } from './protocol'
+import type { Found, OnProgress, Watch } from './protocol'
 import type { ReadableBytes, Span } from './readable-bytes'
 import { turns } from './turns'
 
@@ -15,11 +15,7 @@ const NEAR = 1n << 20n
 /** How far back data is looked for at first. Where there is none, each further step is twice as long. */
 const STEP_BACK = 64n << 20n
 
-interface Options {
-  backwards: boolean
-  signal: AbortSignal
-  onProgress(progress: Progress): void
-}
+type Options = Watch & { backwards: boolean }
 
 /** Searches ranges that may hold data; what is not allocated reads as zeros and is skipped. `null` if there is no match. */
 export function find(
@@ -39,7 +35,7 @@ class Search {
     private readonly bytes: ReadableBytes,
     private readonly matcher: Matcher,
     private readonly signal: AbortSignal,
-    private readonly onProgress: (progress: Progress) => void,
+    private readonly onProgress: OnProgress,
   ) {
     this.turn = turns(signal)
   }

@@ -1,21 +1,16 @@
 /** What crosses between the page and its worker. Only values that structured clone keeps. */
 
 import type {
-  CheckReport,
   ConvertOptions,
   CreateOptions,
-  DiffExtent,
   EncryptionInfo,
   Extent,
   ImageInfo,
   Inspection,
   Location,
-  RepairReport,
   Snapshot,
 } from 'qcow2-web'
-import type { FileEntry, FilePath, FileStat, VolumeInfo, VolumeUsage } from 'qcow2-web/files'
-import type { PartitionTable } from '../partitions'
-import type { Needle } from '../search/needle'
+import type { FileEntry, FilePath, VolumeInfo } from 'qcow2-web/files'
 import type { FileKind } from './file-kind'
 import type { Source } from './source'
 
@@ -96,10 +91,18 @@ export interface Part {
 /** Where a converted file goes: to the browser's storage, or to a file that the person chose. */
 export type ConversionTarget = { path: string } | { handle: FileSystemFileHandle }
 
-/** How far something long has come. */
+/** How far a long operation has come. */
 export interface Progress {
   done: number
   total: number
+}
+
+export type OnProgress = (progress: Progress) => void
+
+/** How a long operation is cancelled, and reports its progress. */
+export interface Watch {
+  signal: AbortSignal
+  onProgress: OnProgress
 }
 
 /** An image that is to be made. */
@@ -266,7 +269,16 @@ export interface VolumeList {
   volumes: VolumeInfo[]
   /** What is wrong with the layout of the disk, as sentences. */
   problems: string[]
+  /** The ids of the containers that were unlocked. What is in them is among the volumes. */
+  unlocked: string[]
 }
+
+/** A change of the files of a volume. */
+export type FilesChange =
+  | { kind: 'write'; path: FilePath; content: Blob }
+  | { kind: 'createDirectory'; path: FilePath }
+  /** Directories are deleted with all that is in them. */
+  | { kind: 'delete'; paths: FilePath[] }
 
 /** A volume of a disk, by its id. */
 export interface VolumeAt {
@@ -316,113 +328,4 @@ export interface Extracted {
   blob: Blob
   /** Why files were left out, a sentence for each. */
   skipped: string[]
-}
-
-/** The worker's face. `task` names a call, so that `cancel` can end it. */
-export interface Engine {
-  /** Takes the way to other servers, before the first file is fetched from one. */
-  useNetwork(port: MessagePort): void
-  /** Fetches a whole file from a server that sends no parts of it. The browser keeps it until the page is closed. */
-  download(task: number, url: string, onProgress: (progress: Progress) => void): Promise<Blob>
-  /** Decompresses a file into one of the browser's storage at `path`. There is none if it fails. */
-  decompress(task: number, source: Source, path: string, onProgress: (progress: Progress) => void): Promise<void>
-  /** Which of several files is the image that the others belong to. */
-  topOf(task: number, files: File[]): Promise<number>
-  /** Opens an image; with `asRaw` the bytes of any file as a disk. A raw disk that is known by what is on it needs no `asRaw`. */
-  open(task: number, source: Source, how: OpenHow, ask: Ask): Promise<OpenOutcome>
-  /** Makes an image in the browser's storage at `path`, over the one at `url`, which stays as it is. */
-  overlay(task: number, url: string, path: string): Promise<void>
-  /** Makes an image, which is held in memory until it is saved, and opens it for editing. */
-  create(task: number, image: NewImage, ask: Ask): Promise<OpenedImage>
-  /** Opens the image again, so that it can be changed in memory. Rejects if it can't be; it then stays open as it was. */
-  edit(task: number): Promise<OpenedImage>
-  /**
-   * The same for an image that the browser keeps: its file itself is changed. Another tab that changes it is asked to let go, if
-   * that is wanted by `takeOver`, and waited for; else this rejects with code `IN_USE`. When another tab asks this one, the image
-   * is closed, and `onTaken` called: with the reason why the last changes could not be stored, if they could not.
-   */
-  editInPlace(task: number, takeOver: boolean, onTaken: (problem: string | null) => void): Promise<OpenedImage>
-  /**
-   * Closes the image for changes, and opens it for reading. Changes in memory are given up. Rejects if it can't be opened: one that
-   * was changed in memory stays as it was, one that was changed in place is closed.
-   */
-  lock(task: number): Promise<OpenedImage>
-  /** Makes durable what was changed in place. */
-  flush(task: number): Promise<void>
-  /**
-   * Copies what the backing files show into the image: where it is being changed, else in place. Given up or failed, what was
-   * copied stays.
-   */
-  copyUp(task: number, onProgress: (progress: Progress) => void): Promise<OpenedImage>
-  write(task: number, offset: bigint, bytes: Uint8Array): Promise<void>
-  /** Completes the image, and returns it with its changes as a file that shares what did not change with the original. */
-  save(task: number): Promise<{ file: File; image: OpenedImage }>
-  /** Completes the image that is changed in place, and returns a copy of its file. Nothing may be changed meanwhile. */
-  copy(task: number, onProgress: (progress: Progress) => void): Promise<File>
-  /** Goes on with `source` in the place of the image's: the same bytes, saved elsewhere. */
-  saved(source: Source): Promise<OpenedImage>
-  changeSnapshots(task: number, change: SnapshotChange, onProgress: (progress: Progress) => void): Promise<OpenedImage>
-  changeKeySlots(task: number, change: KeySlotChange, onProgress: (progress: Progress) => void): Promise<OpenedImage>
-  /** What may differ between a snapshot and another one, or the disk as it is now. */
-  diff(task: number, from: string, to: string | null, onProgress: (progress: Progress) => void): Promise<DiffExtent[]>
-  /** Which files differ between them. The progress counts entries of directories; its total is not known. */
-  fileChanges(
-    task: number,
-    from: string,
-    to: string | null,
-    onChanges: OnChanges,
-    onProgress: (progress: Progress) => void,
-  ): Promise<ChangesSummary>
-  /** Checks the image as it is now, with its changes; also one that can't be opened. */
-  check(task: number, onProgress: (progress: Progress) => void): Promise<CheckReport>
-  /** Repairs the image, with its changes; also one that can't be opened. What is open of it is closed before. */
-  repair(
-    task: number,
-    what: 'leaks' | 'all',
-    how: RepairHow,
-    onProgress: (progress: Progress) => void,
-  ): Promise<{ report: RepairReport; image: OpenedImage | null }>
-  /**
-   * Makes a file that shows a disk. If it fails, there is none in the browser's storage, and one that the person chose is as it
-   * was. Returns how many bytes could not be read, and are zeros in it.
-   */
-  convert(
-    task: number,
-    snapshot: string | null,
-    target: ConversionTarget,
-    how: Conversion,
-    onProgress: (progress: Progress) => void,
-  ): Promise<number>
-  /** The length of the file that a conversion makes, if it is not compressed. Compressed it is shorter. */
-  measure(task: number, snapshot: string | null, how: Conversion): Promise<number>
-  openDisk(task: number, snapshot: string | null): Promise<Disk>
-  partitions(task: number, snapshot: string | null): Promise<PartitionTable>
-  volumes(task: number, snapshot: string | null): Promise<VolumeList>
-  /** The used and free bytes of a volume; `undefined` if its file system knows neither. */
-  usage(task: number, at: VolumeAt): Promise<VolumeUsage | undefined>
-  listFiles(task: number, at: VolumeAt, path: FilePath, onEntries: OnEntries): Promise<void>
-  /** Finds entries below `path` whose names fit `pattern`. Returns how many directories could not be read. */
-  findFiles(task: number, at: VolumeAt, path: FilePath, pattern: string, onEntries: OnEntries): Promise<number>
-  /** Looks a file up. A symbolic link is followed. */
-  statFile(task: number, at: VolumeAt, path: FilePath): Promise<FileStat>
-  readLink(task: number, at: VolumeAt, path: FilePath): Promise<string>
-  readFile(task: number, at: VolumeAt, path: FilePath, offset: number, length: number): Promise<Uint8Array>
-  extractFile(task: number, at: VolumeAt, path: FilePath, onProgress: (progress: Progress) => void): Promise<Extracted>
-  /** Makes a zip archive of `paths`, with all that is in them. */
-  zipFiles(task: number, at: VolumeAt, paths: FilePath[], onProgress: (progress: Progress) => void): Promise<Extracted>
-  explain(task: number, snapshot: string | null, start: number, end: number): Promise<Explained>
-  read(task: number, source: ByteSource, offset: bigint, length: number): Promise<Uint8Array>
-  /** Searches bytes from an offset on, and then from the other end on. */
-  find(
-    task: number,
-    source: ByteSource,
-    needle: Needle,
-    from: bigint,
-    backwards: boolean,
-    onProgress: (progress: Progress) => void,
-  ): Promise<Found>
-  hash(task: number, hashed: Hashable, names: HashName[], onProgress: (progress: Progress) => void): Promise<Hashes>
-  survey(task: number, request: SurveyRequest, onPart: (part: Survey) => void): Promise<Survey>
-  cancel(task: number): void
-  close(): Promise<void>
 }

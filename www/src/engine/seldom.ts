@@ -1,14 +1,14 @@
-import type { Progress } from './protocol'
+import type { OnProgress } from './protocol'
 
-/** Milliseconds between two messages that tell the page how far something has come. */
-export const TELL_EVERY = 80
+/** Milliseconds between two reports of progress to the page. */
+export const REPORT_EVERY = 80
 
-/** Tells now and then only, for each time crosses to the page. */
-export function seldom(onProgress: (progress: Progress) => void): (progress: Progress) => void {
-  let told = performance.now()
+/** Reports progress only now and then, for each report crosses to the page. */
+export function seldom(onProgress: OnProgress): OnProgress {
+  let reported = performance.now()
   return (progress) => {
-    if (performance.now() - told < TELL_EVERY) return
-    told = performance.now()
+    if (performance.now() - reported < REPORT_EVERY) return
+    reported = performance.now()
     onProgress({ ...progress })
   }
 }

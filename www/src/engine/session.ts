@@ -4,47 +4,34 @@ import {
   blob,
   type CheckReport,
   type ClaimOptions,
-  type ConvertOptions,
   check,
-  convert,
-  type Disk,
   type ImageInfo,
   inspect,
   isQcow2Error,
-  measure,
-  opfs,
   Qcow2,
   type RepairReport,
   repair,
 } from 'qcow2-web'
-import { copyTo, writeRaw } from './chosen-file'
 import { Disks } from './disks'
 import { type FileKind, fileKindOf } from './file-kind'
-import { hashesOf } from './hash'
 import { keptBlob } from './kept-blob'
 import { openWithFiles } from './opening'
 import type {
   Ask,
   ByteSource,
-  Conversion,
-  ConversionTarget,
   Failure,
-  Hashable,
-  Hashes,
-  HashName,
   KeySlotChange,
   NewImage,
+  OnProgress,
   OpenedImage,
   OpenHow,
   OpenOutcome,
-  Progress,
   RepairHow,
-  SnapshotChange,
+  Watch,
 } from './protocol'
 import { looksLikeDisk, rawDisk } from './raw'
-import { chunksFrom, chunksOf, diskBytes, fileBytes, type ReadableBytes } from './readable-bytes'
-import { seldom } from './seldom'
-import { pathOf, readFrom, type Source, sizeOf, sourceFile } from './source'
+import { diskBytes, fileBytes, type ReadableBytes } from './readable-bytes'
+import { pathOf, readFrom, type Source, type SourceFile, sizeOf, sourceFile } from './source'
 import { Supplies } from './supplies'
 import { type InMemory, inMemory, inPlace, type Target } from './target'
 
@@ -164,125 +151,42 @@ export class Session {
     }
   }
 
-  async write(offset: bigint, bytes: Uint8Array, signal: AbortSignal): Promise<void> {
-    await this.disks.active.write(offset, bytes, { signal })
-    this.disks.forgetFiles()
-  }
-
-  /** Makes durable what was changed in place. */
-  async flush(signal: AbortSignal): Promise<void> {
-    await this.disks.active.flush({ signal })
-  }
-
   /** Copies what the backing files show into the image, which needs them no longer. */
-  async copyUp(signal: AbortSignal, onProgress: (progress: Progress) => void): Promise<void> {
-    await this.disks.active.copyUp({ signal, onProgress: seldom(onProgress) })
+  async copyUp(signal: AbortSignal, onProgress: OnProgress): Promise<void> {
+    await this.disks.active.copyUp({ signal, onProgress })
     this.supplies.forgetBackings()
   }
 
-  async changeSnapshots(
-    change: SnapshotChange,
-    signal: AbortSignal,
-    onProgress: (progress: Progress) => void,
-  ): Promise<void> {
-    const { snapshots } = this.disks.active
-    const options = { signal, onProgress: seldom(onProgress) }
-    if (change.kind === 'create') {
-      await snapshots.create(change.name, options)
-    } else if (change.kind === 'rename') {
-      await snapshots.rename(change.id, change.name, { signal })
-    } else if (change.kind === 'apply') {
-      this.disks.forgetFiles()
-      await snapshots.apply(change.id, options)
-    } else {
-      // It may have been looked at.
-      await this.disks.closeSnapshot(change.id)
-      await snapshots.delete(change.id, options)
-    }
-  }
-
-  async changeKeySlots(
-    change: KeySlotChange,
-    signal: AbortSignal,
-    onProgress: (progress: Progress) => void,
-  ): Promise<void> {
+  async changeKeySlots(change: KeySlotChange, watch: Watch): Promise<void> {
     const { keySlots } = this.disks.active
-    if (change.kind === 'erase') return keySlots.delete(change.slot, { signal })
+    if (change.kind === 'erase') return keySlots.delete(change.slot, watch)
     const { kind, known, passphrase } = change
-    await keySlots[kind === 'add' ? 'create' : 'change'](known, passphrase, { signal, onProgress: seldom(onProgress) })
-    // The one by which the image was opened may be gone.
+    await keySlots[kind === 'add' ? 'create' : 'change'](known, passphrase, watch)
+    // The passphrase that opened the image may be gone.
     if (kind === 'change') this.supplies.givePassphrase(0, passphrase)
   }
 
-  /** Checks the image as it is now. */
-  async check(signal: AbortSignal, onProgress: (progress: Progress) => void): Promise<CheckReport> {
-    const options = { signal, onProgress: seldom(onProgress) }
-    return this.open
-      ? this.open.active.check(options)
-      : check(this.target?.storage ?? this.supplies.image.storage, options)
+  /** Checks the image with its changes, also one that can't be opened. */
+  async check(watch: Watch): Promise<CheckReport> {
+    return this.open ? this.open.active.check(watch) : check(this.target?.storage ?? this.supplies.image.storage, watch)
   }
 
   /**
    * Repairs the image, also one that can't be opened: where it is being changed; else in the file itself, if `place` says so,
    * after which it is closed for changes again; else in memory, to be saved. If that fails, it goes on as it was.
    */
-  async repair(
-    what: 'leaks' | 'all',
-    { acceptLoss, place }: RepairHow,
-    signal: AbortSignal,
-    onProgress: (progress: Progress) => void,
-  ): Promise<RepairReport> {
+  async repair(what: 'leaks' | 'all', { acceptLoss, place }: RepairHow, watch: Watch): Promise<RepairReport> {
     const before = this.target
     const target = before ?? (place ? inPlace(this.storedPath()) : inMemory(this.supplies.image.storage))
     let after = before
     await this.close()
     try {
-      const report = await repair(target.storage, what, { acceptLoss, signal, onProgress: seldom(onProgress) })
+      const report = await repair(target.storage, what, { acceptLoss, ...watch })
       if (!place) after = target
       return report
     } finally {
       await this.reopen(after)
     }
-  }
-
-  /** Makes a file that shows a disk. If that fails there is none, or it is as it was. Returns how much could not be read. */
-  async convert(
-    snapshot: string | null,
-    target: ConversionTarget,
-    how: Conversion,
-    signal: AbortSignal,
-    onProgress: (progress: Progress) => void,
-  ): Promise<number> {
-    const disk = await this.disks.disk(snapshot)
-    const tell = seldom(onProgress)
-    if ('path' in target) return convertTo(disk, target.path, { ...how, signal, onProgress: tell })
-    const { handle } = target
-    const { offset = 0, length = disk.size } = how.range ?? {}
-    if (how.format === 'raw' && !how.salvage) {
-      const [start, total] = [Number(offset), Number(length)]
-      await writeRaw(disk, { start, end: start + total }, handle, { signal, onProgress: tell })
-      return 0
-    }
-    // The tables of an image are read while they are written, which such a file does not allow: it is made elsewhere, and copied.
-    const path = `.converting-${crypto.randomUUID()}`
-    const half = (first: boolean) => ({
-      signal,
-      onProgress: ({ done, total }: Progress) => tell({ done: first ? done : total + done, total: 2 * total }),
-    })
-    const unreadable = await convertTo(disk, path, { ...how, ...half(true) })
-    try {
-      await copyTo(await opfs.file(path), handle, half(false))
-    } finally {
-      await opfs.delete(path).catch(() => {})
-    }
-    return unreadable
-  }
-
-  /** The length of the file that a conversion makes, if it is not compressed. */
-  async measure(snapshot: string | null, { format, range }: Conversion, signal: AbortSignal): Promise<number> {
-    const disk = await this.disks.disk(snapshot)
-    const part = range ? disk.slice(range.offset ?? 0, range.length) : disk
-    return (await measure(part, { format, signal })).required
   }
 
   /** The image with its changes in memory, as a file, over which it goes on. What fails leaves all as it is. */
@@ -306,16 +210,15 @@ export class Session {
   }
 
   /** A copy of the file of an image that is changed in place, as it is by now. Nothing may be changed meanwhile. */
-  async copy(signal: AbortSignal, onProgress: (progress: Progress) => void): Promise<File> {
+  async copy(signal: AbortSignal, onProgress: OnProgress): Promise<File> {
     const { target } = this
     if (target?.in !== 'place') throw new Error('The image is not changed in its own file.')
     await this.settle(signal)
     const { image } = this.supplies
     const total = await sizeOf(image)
-    const tell = seldom(onProgress)
     // Through the storage that the image has open, for the file belongs to that one alone.
     const bytes = inMemory(target.storage).storage.stream()
-    return imageFile(image.name, await keptBlob(bytes, signal, (done) => tell({ done, total })))
+    return imageFile(image.name, await keptBlob(bytes, signal, (done) => onProgress({ done, total })))
   }
 
   /** Goes on over `source`, which holds the image by now, with nothing changed. */
@@ -325,38 +228,22 @@ export class Session {
     await this.reopen(inMemory(this.supplies.image.storage))
   }
 
+  /** Reads bytes of a disk, or of a file as it is stored. */
   async read(source: ByteSource, offset: bigint, length: number, signal: AbortSignal): Promise<Uint8Array> {
-    if (source.of === 'disk') return this.disks.read(source.snapshot, offset, length, signal)
-    const file = this.supplies.file(source.key)
-    if (!file) throw new Error('This file is no longer open.')
-    return readFrom(file, Number(offset), length, signal)
+    if (source.of === 'disk') return (await this.disks.disk(source.snapshot)).read(offset, length, { signal })
+    return readFrom(this.file(source.key), Number(offset), length, signal)
   }
 
   /** The bytes of a disk, or of a file as it is stored. */
   async bytes(source: ByteSource): Promise<ReadableBytes> {
     if (source.of === 'disk') return diskBytes(await this.disks.disk(source.snapshot))
-    const file = this.supplies.file(source.key)
-    if (!file) throw new Error('This file is no longer open.')
-    return fileBytes(file)
+    return fileBytes(this.file(source.key))
   }
 
-  /** Hashes a range of bytes, or a file of a volume. */
-  async hash(
-    hashed: Hashable,
-    names: readonly HashName[],
-    signal: AbortSignal,
-    onProgress: (progress: Progress) => void,
-  ): Promise<Hashes> {
-    const options = { signal, onProgress: seldom(onProgress) }
-    if (hashed.of === 'bytes') {
-      const bytes = await this.bytes(hashed.source)
-      const total = Number(hashed.end - hashed.start)
-      return hashesOf(chunksOf(bytes, hashed, signal), names, { ...options, total })
-    }
-    const volume = await (await this.disks.files(hashed.at.snapshot)).volume(hashed.at.volume)
-    const { size } = await volume.stat(hashed.path, { signal })
-    const stream = await volume.readable(hashed.path, { signal })
-    return hashesOf(chunksFrom(stream), names, { ...options, total: size })
+  private file(key: string): SourceFile {
+    const file = this.supplies.file(key)
+    if (!file) throw new Error('This file is no longer open.')
+    return file
   }
 
   /** Closes what is open; what was changed in place is made durable. */
@@ -406,7 +293,7 @@ export class Session {
 
   /** Flushes until the reference counts are up to date: what one flush frees the next one counts, and may move their table by it. */
   private async settle(signal: AbortSignal): Promise<void> {
-    for (let flushes = 0; flushes < 3; flushes += 1) await this.flush(signal)
+    for (let flushes = 0; flushes < 3; flushes += 1) await this.disks.active.flush({ signal })
   }
 
   /** Shows the bytes of the file as they are while it is changed. */
@@ -419,16 +306,6 @@ export class Session {
     const path = pathOf(this.supplies.image)
     if (path === null) throw new Error('This image is not kept in the browser.')
     return path
-  }
-}
-
-/** Converts a disk to a file of the browser's storage. There is none if that fails. Returns how many bytes could not be read. */
-async function convertTo(disk: Disk, path: string, options: ConvertOptions): Promise<number> {
-  try {
-    return (await convert(disk, opfs(path, { create: true }), options)).unreadableBytes
-  } catch (error) {
-    await opfs.delete(path).catch(() => {})
-    throw error
   }
 }
 

@@ -15,7 +15,7 @@ export async function downloadAndOpen(url: string): Promise<void> {
   const name = nameOf({ url })
   let file: File | undefined
   await work(downloading, `Downloading ${name}`, async (signal, onProgress) => {
-    file = new File([await engine.download(url, onProgress, signal)], name)
+    file = new File([await engine.download({ url }, onProgress, signal)], name)
   })
   if (file) await enterFile(file)
 }

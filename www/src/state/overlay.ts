@@ -15,7 +15,7 @@ export async function makeOverlay(url: string): Promise<string | null> {
   await lookAtStored()
   const stem = nameOf({ url }).replace(/\.[^.]*$/, '')
   const path = freeName(`over ${stem}.qcow2`)
-  const made = await work(overlaying, 'Making the image', (signal) => engine.overlay(url, path, signal))
+  const made = await work(overlaying, 'Making the image', (signal) => engine.overlay({ url }, path, signal))
   if (made) return path
   // What was begun of it is of no use.
   await opfs.delete(path).catch(() => {})

@@ -1,7 +1,7 @@
 /** What the page shows: the start screen, an image that can't be opened, or one that is. */
 
 import { computed, signal } from '@preact/signals'
-import { engine, fileChanged } from '../engine/client'
+import { engine, fileChanged, permit } from '../engine/client'
 import { messageOf } from '../engine/message'
 import type {
   Ask,
@@ -111,8 +111,8 @@ export async function openSource(
 
 /** Asks the person for a file or a passphrase, until `signal` aborts. */
 function askPerson(signal: AbortSignal | null): Ask {
-  return (missing) =>
-    new Promise<MissingAnswer>((resolve) => {
+  return async (missing) => {
+    const answer = await new Promise<MissingAnswer>((resolve) => {
       const answer = (given: MissingAnswer) => {
         question.value = null
         resolve(given)
@@ -120,6 +120,9 @@ function askPerson(signal: AbortSignal | null): Ask {
       signal?.addEventListener('abort', () => answer({ kind: 'cancel' }), { once: true })
       question.value = { missing, answer }
     })
+    if (answer.kind === 'file') await permit(answer.file)
+    return answer
+  }
 }
 
 function show(outcome: OpenOutcome, source: Source, address: string | null): boolean {
