@@ -1,6 +1,6 @@
 /** Disks with real file systems, made by the programs that make them elsewhere. */
 
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { copyFileSync, mkdirSync, readFileSync, statSync, truncateSync, writeFileSync } from 'node:fs'
 import { run } from '../js/helpers/programs.js'
 import { file, qemuImg } from '../js/helpers/qemu.js'
 
@@ -34,6 +34,25 @@ export function luks(name: string, megabytes: number): string {
   run('truncate', ['-s', `${megabytes}M`, name])
   const quick = ['--pbkdf', 'pbkdf2', '--pbkdf-force-iterations', '1000']
   run('cryptsetup', ['luksFormat', '--batch-mode', '--type', 'luks2', ...quick, '--key-file=-', name], 'secret')
+  return file(name)
+}
+
+/** A raw file with a container that holds a file system. It is larger by the container's header. */
+export function encrypted(name: string, path: string, passphrase: string): string {
+  copyFileSync(path, file(name))
+  truncateSync(file(name), statSync(path).size + 32 * MIB)
+  writeFileSync(file(`${name}.key`), passphrase)
+  const how = ['reencrypt', '--encrypt', '--type', 'luks2', '--reduce-device-size', '32M', '--force-offline-reencrypt']
+  const quick = ['--pbkdf', 'pbkdf2', '--pbkdf-force-iterations', '1000']
+  run('cryptsetup', [
+    ...how,
+    '--batch-mode',
+    '--disable-locks',
+    '--key-file',
+    file(`${name}.key`),
+    ...quick,
+    file(name),
+  ])
   return file(name)
 }
 

@@ -108,7 +108,7 @@ test('a disk with file systems opens on its files, with the volumes and how full
 test('a volume whose files cannot be read says why, and the others stay', async () => {
   const page = await browse()
   await volume(page, /LUKS2/).click()
-  await page.getByText('It is encrypted, and this page cannot unlock it.').waitFor()
+  await page.getByText('It is encrypted. Its passphrase does not leave this page').waitFor()
   await volume(page, /STICK/).click()
   await row(page, 'FOTOS').dblclick()
   await row(page, 'Ein Bild.txt').click()

@@ -39,7 +39,7 @@ export function Lock({ image }: { image: OpenedImage }) {
         type="button"
         class="button quiet square"
         aria-label="Undo"
-        title="Undo what was typed (Ctrl+Z)"
+        title="Undo the last change (Ctrl+Z)"
         disabled={!canUndo.value || saving.value !== null}
         onClick={() => show(undo())}
       >

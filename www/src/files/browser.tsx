@@ -1,16 +1,21 @@
 import { useEffect, useLayoutEffect, useMemo, useRef, useState } from 'preact/hooks'
 import type { FileEntry, FilePath, VolumeInfo } from 'qcow2-web/files'
+import { Locked } from '../edit/locked'
 import { engine } from '../engine/client'
 import { messageOf } from '../engine/message'
 import type { Disk, VolumeAt } from '../engine/protocol'
+import { changingFiles } from '../state/change-files'
+import { editable, undo } from '../state/edit'
 import { extractFile, extracting, extractZip } from '../state/extract'
 import { go, route } from '../state/route'
+import { opened } from '../state/stage'
 import { isRunning } from '../state/work'
 import { Icon } from '../ui/icon'
 import { Notice } from '../ui/notice'
 import { WorkShown } from '../ui/work'
 import { formatCount, formatSize } from '../values/size'
 import { Breadcrumb } from './breadcrumb'
+import { askToDelete, ChangeButtons } from './changes'
 import { FileGrid } from './grid'
 import { asDirectory, directoryOf, fileNameOf, nextName, parentOf, samePath, textOf, trail } from './path'
 import { Preview } from './preview'
@@ -19,7 +24,7 @@ import { NOTHING, type Selection } from './selection'
 import { type Order, sorted, toggled } from './sort'
 import { useDragOut } from './use-drag-out'
 import { type Entries, useEntries } from './use-entries'
-import { sentence, volumeName } from './words'
+import { sentence, takesChanges, volumeName } from './words'
 
 interface Props {
   volume: VolumeInfo
@@ -97,6 +102,9 @@ export function Browser({ volume, name, disk }: Props) {
     else if (!samePath(parentOf(directory), directory)) goTo(parentOf(directory))
   }
 
+  const image = opened.value
+  const canChange = volume.writable && editable.value
+  const mayUnlock = disk.snapshot === null && takesChanges(volume) && !editable.value ? image : null
   const [only] = selection.chosen
   const root = volumeName(volume)
   const archive = trail(directory).at(-1)?.name || volume.label || name.replace(/\.[^.]*$/, '')
@@ -106,8 +114,21 @@ export function Browser({ volume, name, disk }: Props) {
       <div class="toolbar">
         <Breadcrumb root={root} directory={directory} onGo={goTo} />
         <Search key={textOf(directory)} pattern={pattern} onSearch={setPattern} />
+        {canChange && (
+          <ChangeButtons
+            at={at}
+            directory={directory}
+            present={entries.done && !entries.problem && !pattern ? entries.found : null}
+            chosen={[...selection.chosen]}
+            onCreated={(created) => {
+              wanted.current = created
+            }}
+          />
+        )}
         <ExtractButton at={at} chosen={[...selection.chosen]} directory={directory} name={archive} />
       </div>
+      {mayUnlock && <Locked image={mayUnlock}>The files of this volume can be changed.</Locked>}
+      <WorkShown work={changingFiles.value} />
       <WorkShown work={extracting.value} />
       {problem && <Notice tone="bad">{problem}</Notice>}
       {entries.problem && (
@@ -129,6 +150,8 @@ export function Browser({ volume, name, disk }: Props) {
             onSelect={show}
             onOpen={(entry) => void open(entry)}
             onUp={up}
+            onDelete={canChange ? () => askToDelete(at, [...selection.chosen]) : undefined}
+            onUndo={canChange ? undoLast : undefined}
           />
           <p class="status soft" role="status">
             {statusWords(entries, pattern, selection)}
@@ -147,6 +170,11 @@ export function Browser({ volume, name, disk }: Props) {
       </div>
     </div>
   )
+}
+
+function undoLast(): void {
+  const at = undo()
+  if (at !== null) go({ panel: 'hex', of: 'disk', at })
 }
 
 interface ExtractProps {

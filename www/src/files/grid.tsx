@@ -32,11 +32,28 @@ interface Props {
   onSelect(selection: Selection): void
   onOpen(entry: FileEntry): void
   onUp(): void
+  /** Absent where nothing can be deleted. */
+  onDelete?: (() => void) | undefined
+  onUndo?: (() => void) | undefined
 }
 
 /** A list of files that can be sorted, with the keys of file managers. Only the rows that fit are in the document. */
 export function FileGrid(props: Props) {
-  const { focus, label, rows, order, selection, withDirectory, drag, onOrder, onSelect, onOpen, onUp } = props
+  const {
+    focus,
+    label,
+    rows,
+    order,
+    selection,
+    withDirectory,
+    drag,
+    onOrder,
+    onSelect,
+    onOpen,
+    onUp,
+    onDelete,
+    onUndo,
+  } = props
   const [box, room] = useSize<HTMLDivElement>()
   const [top, setTop] = useState(0)
   const at = selection.cursor ? rows.indexOf(selection.cursor) : -1
@@ -76,6 +93,8 @@ export function FileGrid(props: Props) {
     if (event.key === 'Backspace' || (event.altKey && event.key === 'ArrowUp')) onUp()
     else if (to !== undefined) select(to, event.shiftKey ? 'range' : control ? 'move' : 'one')
     else if (event.key === 'Enter' && selection.cursor) onOpen(selection.cursor)
+    else if (event.key === 'Delete' && onDelete) onDelete()
+    else if (control && event.key.toLowerCase() === 'z' && !event.shiftKey && onUndo) onUndo()
     else if (control && event.key.toLowerCase() === 'a') onSelect(selectAll(rows, selection))
     else if (event.key === ' ' && (control || typing.current.last + TYPING < event.timeStamp)) select(at, 'toggle')
     else if (!control && event.key.length === 1) {

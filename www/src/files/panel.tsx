@@ -3,13 +3,16 @@ import type { Disk } from '../engine/protocol'
 import { go, route, START } from '../state/route'
 import { Notice } from '../ui/notice'
 import { Browser } from './browser'
+import { LockedVolume } from './locked-volume'
 import { useVolumes } from './use-volumes'
 import { Volumes } from './volumes'
 import { volumeName, whyNoFiles } from './words'
 
+const UNLOCKED = 'It is unlocked. What is in it is listed beside it.'
+
 /** The volumes of the disk, and the files of one of them. */
 export function FilesPanel({ name, disk }: { name: string; disk: Disk }) {
-  const { list, problem } = useVolumes(disk)
+  const { list, problem, reload } = useVolumes(disk)
   if (problem) return <Notice tone="bad">The volumes of the disk could not be found: {problem}</Notice>
   if (!list) {
     return (
@@ -22,6 +25,7 @@ export function FilesPanel({ name, disk }: { name: string; disk: Disk }) {
   const shown = volumes.find(({ id }) => id === route.value.volume) ?? firstOf(volumes)
   if (!shown) return <p class="empty soft">There is nothing on this disk.</p>
   const why = whyNoFiles(shown)
+  const isUnlocked = list.unlocked.includes(shown.id)
   return (
     <div class="file-panel">
       {list.problems.map((each) => (
@@ -32,13 +36,24 @@ export function FilesPanel({ name, disk }: { name: string; disk: Disk }) {
       <Volumes
         volumes={volumes}
         shown={shown}
+        unlocked={list.unlocked}
         disk={disk}
         onChoose={({ id }) => go({ volume: id, path: START.path }, 'push')}
       />
       {why === null ? (
         <Browser key={shown.id} volume={shown} name={name} disk={disk} />
+      ) : shown.locked && !isUnlocked ? (
+        <LockedVolume
+          key={shown.id}
+          at={{ snapshot: disk.snapshot, volume: shown.id }}
+          volume={shown}
+          onUnlocked={([first]) => {
+            reload()
+            if (first !== undefined) go({ volume: first, path: START.path }, 'push')
+          }}
+        />
       ) : (
-        <NoFiles volume={shown} why={why} />
+        <NoFiles volume={shown} why={isUnlocked ? UNLOCKED : why} />
       )}
     </div>
   )

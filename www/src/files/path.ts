@@ -31,6 +31,12 @@ export function asDirectory(path: FilePath): FilePath {
   return path.at(-1) === SLASH ? path : Uint8Array.of(...path, SLASH)
 }
 
+/** The path of `name` in a directory. */
+export function inDirectory(directory: FilePath, name: string): FilePath {
+  if (typeof directory === 'string') return `${directory}${name}`
+  return Uint8Array.of(...directory, ...new TextEncoder().encode(name))
+}
+
 /** The directories from the root to the one at `path`. The root has no name. */
 export function trail(path: FilePath): { name: string; path: FilePath }[] {
   const steps = []

@@ -8,11 +8,14 @@ interface Volumes {
   /** `null` until the disk has been looked at. */
   list: VolumeList | null
   problem: string | null
+  /** Lists the volumes anew, after one was unlocked. */
+  reload(): void
 }
 
 /** The volumes of a disk. What was found stays until it is found anew, after the disk was written. */
 export function useVolumes(disk: Disk): Volumes {
-  const [found, setFound] = useState<Volumes>({ list: null, problem: null })
+  const [found, setFound] = useState<Pick<Volumes, 'list' | 'problem'>>({ list: null, problem: null })
+  const [reloads, setReloads] = useState(0)
   useEffect(() => {
     const controller = new AbortController()
     engine.volumes(disk.snapshot, controller.signal).then(
@@ -25,6 +28,6 @@ export function useVolumes(disk: Disk): Volumes {
       (error) => controller.signal.aborted || setFound({ list: null, problem: messageOf(error) }),
     )
     return () => controller.abort()
-  }, [disk])
-  return found
+  }, [disk, reloads])
+  return { ...found, reload: () => setReloads((count) => count + 1) }
 }

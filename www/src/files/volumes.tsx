@@ -10,12 +10,14 @@ import { volumeName, whyNoFiles } from './words'
 interface Props {
   volumes: readonly VolumeInfo[]
   shown: VolumeInfo
+  /** The ids of the containers that were unlocked. */
+  unlocked: readonly string[]
   disk: Disk
   onChoose(volume: VolumeInfo): void
 }
 
 /** The volumes side by side, each with how full it is. */
-export function Volumes({ volumes, shown, disk, onChoose }: Props) {
+export function Volumes({ volumes, shown, unlocked, disk, onChoose }: Props) {
   return (
     <div class="volumes" role="group" aria-label="Volumes">
       {volumes.map((volume) => (
@@ -23,6 +25,7 @@ export function Volumes({ volumes, shown, disk, onChoose }: Props) {
           key={volume.id}
           volume={volume}
           isShown={volume === shown}
+          isUnlocked={unlocked.includes(volume.id)}
           disk={disk}
           onChoose={() => onChoose(volume)}
         />
@@ -34,11 +37,12 @@ export function Volumes({ volumes, shown, disk, onChoose }: Props) {
 interface ButtonProps {
   volume: VolumeInfo
   isShown: boolean
+  isUnlocked: boolean
   disk: Disk
   onChoose(): void
 }
 
-function VolumeButton({ volume, isShown, disk, onChoose }: ButtonProps) {
+function VolumeButton({ volume, isShown, isUnlocked, disk, onChoose }: ButtonProps) {
   const usage = useUsage(volume, isShown, disk)
   const hasFiles = whyNoFiles(volume) === null
   return (
@@ -49,7 +53,7 @@ function VolumeButton({ volume, isShown, disk, onChoose }: ButtonProps) {
       aria-pressed={isShown}
       onClick={onChoose}
     >
-      <Icon name={hasFiles ? 'drive' : 'lock'} />
+      <Icon name={hasFiles ? 'drive' : isUnlocked ? 'unlock' : 'lock'} />
       <span class="name">{volumeName(volume)}</span>
       <span class="detail">
         {volume.title}, {formatSize(volume.length)}
@@ -64,7 +68,9 @@ function VolumeButton({ volume, isShown, disk, onChoose }: ButtonProps) {
           </span>
         </>
       )}
-      {!usage && !hasFiles && <span class="detail">no files to show</span>}
+      {!usage && !hasFiles && (
+        <span class="detail">{isUnlocked ? 'unlocked' : volume.locked ? 'locked' : 'no files to show'}</span>
+      )}
     </button>
   )
 }

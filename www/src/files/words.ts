@@ -2,12 +2,13 @@
 
 import type { FileEntry, VolumeInfo } from 'qcow2-web/files'
 
-const ENCRYPTED = 'It is encrypted, and this page cannot unlock it. Start the machine, or unlock it on a computer with'
+const UNLOCK = 'It is encrypted. Unlock it by its passphrase to get at its files.'
 
 const ADVICE: Record<string, string> = {
-  luks1: `${ENCRYPTED} cryptsetup, to get at its files.`,
-  luks2: `${ENCRYPTED} cryptsetup, to get at its files.`,
-  bitlocker: `${ENCRYPTED} Windows or dislocker, to get at its files.`,
+  luks1: UNLOCK,
+  luks2: UNLOCK,
+  bitlocker:
+    'It is encrypted, and this page cannot unlock it. Unlock it on a computer with Windows or dislocker to get at its files.',
   lvm2: 'It is a part of a group of logical volumes: their files are in the volumes that are listed beside it.',
   swap: 'It is swap space, which a machine uses as memory. It holds no files.',
   raid: 'It is one disk of an array. Its files can be read only where all disks of the array are together.',
@@ -24,6 +25,10 @@ export function whyNoFiles({ type, title, supported, problem, container }: Volum
   if (problem && !container) return null
   return `${title} file systems are recognised, but this page cannot read their files.`
 }
+
+/** Whether the files of a volume could be changed if its disk could be. */
+export const takesChanges = ({ type, offset, problem }: VolumeInfo): boolean =>
+  type.startsWith('fat') && offset !== undefined && !problem
 
 /** What people call a volume. */
 export function volumeName({ label, partition, id, type }: VolumeInfo): string {

@@ -1,6 +1,7 @@
 /** Whether something is done to the image already. */
 
 import { computed } from '@preact/signals'
+import { changingFiles } from './change-files'
 import { checking } from './check'
 import { copying } from './copy-up'
 import { unlocking } from './edit'
@@ -13,5 +14,5 @@ import { isRunning } from './work'
 export const busy = computed(
   () =>
     saving.value !== null ||
-    [unlocking, copying, snapshotWork, keySlotWork, checking].some((work) => isRunning(work.value)),
+    [unlocking, changingFiles, copying, snapshotWork, keySlotWork, checking].some((work) => isRunning(work.value)),
 )

@@ -11,11 +11,8 @@ import { forgetWork, type Work, work } from './work'
 /** Milliseconds without a change until the map is drawn anew. */
 const SURVEY_AFTER = 600
 
-interface Step {
-  at: bigint
-  before: number
-  after: number
-}
+/** A byte that was typed, or a change of the files of a volume. */
+type Step = { at: bigint; before: number; after: number } | { volume: string }
 
 /** True if the disk that is shown can be changed: the active one, while it is edited. */
 export const editable = computed(() => opened.value?.editing != null && disk.value?.snapshot === null)
@@ -27,7 +24,7 @@ export const shownBlocks = signal<Blocks | null>(null)
 const steps = signal<readonly Step[]>([])
 
 /** What was taken back, the last one last, until something else is written. */
-const undone = signal<readonly Step[]>([])
+const undone = signal<readonly Extract<Step, { at: bigint }>[]>([])
 
 /** True if the image has changes that no file has for certain. */
 export const unsaved = signal(false)
@@ -42,9 +39,9 @@ export const unlocking = signal<Work | null>(null)
 export const editProblem = signal<string | null>(null)
 
 /** The offsets that were changed since the image was saved. */
-export const changed = computed(() => new Set(steps.value.map((step) => step.at)))
+export const changed = computed(() => new Set(steps.value.flatMap((step) => ('at' in step ? step.at : []))))
 
-export const canUndo = computed(() => steps.value.length > 0)
+export const canUndo = computed(() => steps.value.length > 0 && !undoingFiles.value)
 export const canRedo = computed(() => undone.value.length > 0)
 
 /** Opens the image for editing in memory, until it is saved. True if that was done. */
@@ -64,18 +61,33 @@ export function writeByte(at: bigint, value: number): boolean {
   return true
 }
 
-function take(step: Step): void {
+/** The files of a volume were changed. Without `undoable`, nothing that was done up to then can be undone. */
+export function noteFilesChange(volume: string, undoable: boolean): void {
+  noteChange()
+  undone.value = []
+  steps.value = undoable ? [...steps.peek(), { volume }] : []
+  surveySoon(0)
+}
+
+function take(step: Extract<Step, { at: bigint }>): void {
   steps.value = [...steps.peek(), step]
   put(step.at, step.after, () => {
     steps.value = steps.peek().filter((each) => each !== step)
   })
 }
 
-/** Takes back the last change, and says where it was. */
+/** Undoes the last change. Returns where it was, if it was a byte. */
 export function undo(): bigint | null {
   const last = steps.peek().at(-1)
-  if (!last) return null
+  if (!last || undoingFiles.peek()) return null
   steps.value = steps.peek().slice(0, -1)
+  if ('volume' in last) {
+    undone.value = []
+    const undoing = undoFiles(last.volume)
+    writing.add(undoing)
+    void undoing.then(() => writing.delete(undoing))
+    return null
+  }
   undone.value = [...undone.peek(), last]
   put(last.at, last.before)
   return last.at
@@ -88,6 +100,24 @@ export function redo(): bigint | null {
   undone.value = undone.peek().slice(0, -1)
   take(last)
   return last.at
+}
+
+/** True while a change of files is undone. */
+const undoingFiles = signal(false)
+
+async function undoFiles(volume: string): Promise<void> {
+  undoingFiles.value = true
+  editProblem.value = null
+  try {
+    await engine.undoFiles(volume)
+  } catch (error) {
+    forgetSteps()
+    editProblem.value = `The change of files was not undone: ${messageOf(error)}`
+  } finally {
+    undoingFiles.value = false
+    noteChange()
+    surveySoon(0)
+  }
 }
 
 /** The image was changed otherwise than by typing: in place that is durable at once. */
@@ -125,11 +155,14 @@ function put(at: bigint, value: number, onFailure?: () => void): void {
   unsaved.value = true
   shownBlocks.peek()?.put(at, value)
   // The worker carries out calls in their order.
-  const write = engine.write(at, Uint8Array.of(value)).then(surveySoon, (error) => {
-    editProblem.value = `The byte at ${formatOffset(at)} was not written: ${messageOf(error)}`
-    shownBlocks.peek()?.forget(at)
-    onFailure?.()
-  })
+  const write = engine.write(at, Uint8Array.of(value)).then(
+    () => surveySoon(),
+    (error) => {
+      editProblem.value = `The byte at ${formatOffset(at)} was not written: ${messageOf(error)}`
+      shownBlocks.peek()?.forget(at)
+      onFailure?.()
+    },
+  )
   writing.add(write)
   void write.then(() => writing.delete(write))
 }
@@ -137,11 +170,11 @@ function put(at: bigint, value: number, onFailure?: () => void): void {
 let pending: ReturnType<typeof setTimeout> | undefined
 
 /** A change may have allocated a cluster, which the map shows. */
-function surveySoon(): void {
+function surveySoon(after = SURVEY_AFTER): void {
   clearTimeout(pending)
   const generation = opened.peek()?.generation
   pending = setTimeout(() => {
     const shown = disk.peek()
     if (shown && opened.peek()?.generation === generation) disk.value = { ...shown }
-  }, SURVEY_AFTER)
+  }, after)
 }

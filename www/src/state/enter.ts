@@ -2,6 +2,7 @@
 
 import { engine } from '../engine/client'
 import type { NewImage } from '../engine/protocol'
+import { forgetFilesChange } from './change-files'
 import { forgetCheck } from './check'
 import { forgetConversion } from './convert'
 import { forgetCopyUp } from './copy-up'
@@ -16,6 +17,7 @@ import { endSearch } from './search'
 import { forgetSnapshotWork } from './snapshots'
 import { closeImage, createImage, openSample, openSource, type StartNotice } from './stage'
 import { storedHandle } from './stored'
+import { forgetVolumeUnlocking } from './unlock-volume'
 
 /** Opens `file`. With a `handle` on it, it can be saved in its place. Files `beside` it are taken where images name them. */
 export async function enterFile(
@@ -92,6 +94,8 @@ function begin(origin: FileSystemFileHandle | null): void {
   forgetCopyUp()
   forgetConversion()
   forgetExtraction()
+  forgetFilesChange()
+  forgetVolumeUnlocking()
   forgetKeySlotWork()
   forgetHashes()
   endSearch()

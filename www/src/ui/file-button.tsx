@@ -1,29 +1,39 @@
 import type { ComponentChildren } from 'preact'
 import { useRef } from 'preact/hooks'
 
-interface Props {
+type Props = {
   children: ComponentChildren
   class?: string
   autofocus?: boolean
+  disabled?: boolean
   /** Names the hidden input. */
   label: string
-  onFile(file: File): void
-}
+} & ({ multiple?: false; onFile(file: File): void } | { multiple: true; onFiles(files: File[]): void })
 
 /** A button that opens the browser's file chooser. */
-export function FileButton({ children, class: kind = '', label, onFile, autofocus = false }: Props) {
+export function FileButton(props: Props) {
+  const { children, class: kind = '', label, autofocus = false, disabled = false } = props
   const input = useRef<HTMLInputElement>(null)
   const onChange = () => {
-    const file = input.current?.files?.[0]
+    const files = [...(input.current?.files ?? [])]
     if (input.current) input.current.value = ''
-    if (file) onFile(file)
+    const [first] = files
+    if (!first) return
+    if (props.multiple) props.onFiles(files)
+    else props.onFile(first)
   }
   return (
     <>
-      <button type="button" class={`button ${kind}`} autofocus={autofocus} onClick={() => input.current?.click()}>
+      <button
+        type="button"
+        class={`button ${kind}`}
+        autofocus={autofocus}
+        disabled={disabled}
+        onClick={() => input.current?.click()}
+      >
         {children}
       </button>
-      <input ref={input} type="file" hidden aria-label={label} onChange={onChange} />
+      <input ref={input} type="file" hidden multiple={props.multiple ?? false} aria-label={label} onChange={onChange} />
     </>
   )
 }
