@@ -1,5 +1,5 @@
 // `npm run bench`: the native benchmarks, then those in Chromium; `npm run bench -- native` and so on for one of `parts`.
-// Everything is compared within one run: figures of two runs, or of two machines, say nothing.
+// Everything is compared within one run: figures of two runs, or of two machines, cannot be compared.
 import { spawnSync } from 'node:child_process'
 import { copyFileSync, mkdirSync } from 'node:fs'
 import { join } from 'node:path'

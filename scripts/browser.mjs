@@ -29,11 +29,11 @@ export function firefox() {
 export function miniBrowser() {
   const libraries = existsSync('/usr/lib') ? readdirSync('/usr/lib').map((name) => join('/usr/lib', name)) : []
   const versions = ['webkitgtk-6.0', 'webkit2gtk-4.1', 'webkit2gtk-4.0']
-  const places = [...libraries, '/usr/libexec'].flatMap((folder) => versions.map((name) => join(folder, name)))
+  const folders = [...libraries, '/usr/libexec'].flatMap((folder) => versions.map((name) => join(folder, name)))
   return find(
     process.env.MINIBROWSER,
     [],
-    places.map((folder) => join(folder, 'MiniBrowser')),
+    folders.map((folder) => join(folder, 'MiniBrowser')),
   )
 }
 

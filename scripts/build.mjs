@@ -55,7 +55,7 @@ async function typescript() {
   }
 }
 
-/** Puts the wasm of a module into its place in the package. */
+/** Copies the wasm of a module into the package. */
 function copyModule({ folder, name }, stage, ...to) {
   const file = `${name}_bg.wasm`
   mkdirSync(join(stage, ...to), { recursive: true })

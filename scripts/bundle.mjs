@@ -50,7 +50,7 @@ export async function writeScripts(folder) {
   }
 }
 
-/** The map without the text of what the build generates, which is long and tells nothing. */
+/** The map without the text of what the build generates, which is long and of no use. */
 function withoutGenerated(map) {
   const { sourcesContent, ...rest } = JSON.parse(map)
   const texts = sourcesContent.map((text, index) => (/generated/.test(rest.sources[index]) ? null : text))
@@ -150,7 +150,7 @@ const groups = [
 
 /**
  * A chunk made small, and its map. Strings stay literal, for bundlers look for addresses in them; lines stay short, for Node
- * prints the line of an error that nobody catches.
+ * prints the line of an error that is not caught.
  */
 function small({ code }, format = 'esm') {
   return transform(code, {

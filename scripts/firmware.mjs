@@ -9,7 +9,7 @@ const target = inRoot('www', 'emulator', 'bios')
 /** Brings the BIOS if it is not there. Without it the page is built all the same, and boots no machines. */
 export function firmware() {
   if (isIn(target)) return
-  const folder = installed() ?? unpacked()
+  const folder = installed() ?? extracted()
   if (!folder) {
     say(
       'SeaBIOS is not here: the page will boot no machines. Put bios.bin and vgabios-stdvga.bin into www/emulator/bios.',
@@ -22,7 +22,7 @@ export function firmware() {
 
 const isIn = (folder) => names.every((name) => existsSync(join(folder, name)))
 
-/** The folder of a SeaBIOS that is installed, or unpacked beside QEMU. */
+/** The folder of a SeaBIOS that is installed, or extracted beside QEMU. */
 function installed() {
   const folders = [
     '/usr/share/seabios',
@@ -32,8 +32,8 @@ function installed() {
   return folders.find(isIn)
 }
 
-/** Fetches Debian's package, and unpacks it without installing it. */
-function unpacked() {
+/** Fetches Debian's package, and extracts it without installing it. */
+function extracted() {
   const folder = inRoot('target', 'tools', 'firmware')
   const found = join(folder, 'usr', 'share', 'seabios')
   if (isIn(found)) return found

@@ -1,4 +1,4 @@
-// `npm run format`: formats everything, and mends what the linters can mend.
+// `npm run format`: formats everything, and fixes what the linters can fix.
 import { formatted, main, run, tool } from './lib.mjs'
 import { setup } from './setup.mjs'
 

@@ -1,4 +1,4 @@
-// Installs what is missing, and says so. `npm run setup` brings everything; a task asks for the groups it needs.
+// Installs what is missing, and reports it. `npm run setup` brings everything; a task asks for the groups it needs.
 import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { chromedriver, chromium, firefox as firefoxProgram, miniBrowser } from './browser.mjs'
@@ -128,7 +128,7 @@ function installRunner() {
   const name = `wasm-bindgen-cli@${version}`
   const args = ['install', '--quiet', '--root', inRoot('target', 'tools'), name, '--bin', 'wasm-bindgen-test-runner']
   const env = { CARGO_TARGET_DIR: undefined, RUSTFLAGS: undefined }
-  // Its own lock file first; where a mirror lags behind what that names, the newest releases that the mirror has.
+  // Its own lock file first; if a mirror does not have those releases yet, the newest releases that the mirror has.
   if (output('cargo', [...args, '--locked'], { env }) !== undefined) return
   run('cargo', args, {
     env,
@@ -184,7 +184,7 @@ function server() {
   apt('nginx', ['nginx-light'], 'install nginx, then try again')
 }
 
-/** The emulator that boots from our images. Where its package can't stand beside what is installed, it is unpacked. */
+/** The emulator that boots from our images. Where its package can't stand beside what is installed, it is extracted. */
 function machine() {
   const folder = inRoot('target', 'tools', 'machine')
   const program = join(folder, 'qemu-system-x86_64')
@@ -193,17 +193,17 @@ function machine() {
   const names = ['qemu-system-x86']
   const simulated = output('apt-get', ['install', '--simulate', '--no-install-recommends', ...names])
   if (!/^Remv /m.test(simulated ?? '')) return apt('qemu-system-x86_64', names, byHand)
-  say('unpacking qemu-system-x86_64 into target/tools, for its package would remove others')
-  const unpacked = join(folder, 'packages')
-  mkdirSync(unpacked, { recursive: true })
+  say('extracting qemu-system-x86_64 into target/tools, for its package would remove others')
+  const extracted = join(folder, 'packages')
+  mkdirSync(extracted, { recursive: true })
   const packages = [...simulated.matchAll(/^Inst (\S+)/gm)].map(([, name]) => name)
   const options = {
-    cwd: unpacked,
+    cwd: extracted,
     otherwise: `apt-get could not fetch ${packages.join(' ')}: check the network, or ${byHand}.`,
   }
   run('apt-get', ['download', '-qq', '-o', 'APT::Sandbox::User=root', ...packages], options)
-  for (const file of readdirSync(unpacked)) run('dpkg-deb', ['-x', join(unpacked, file), folder])
-  rmSync(unpacked, { recursive: true })
+  for (const file of readdirSync(extracted)) run('dpkg-deb', ['-x', join(extracted, file), folder])
+  rmSync(extracted, { recursive: true })
   const library = (path) => `$here/${path}/x86_64-linux-gnu`
   const script = `#!/bin/sh
 here=$(dirname "$0")

@@ -38,7 +38,7 @@ const steps = {
     run: webkit,
   },
   guests: {
-    title: 'Linux in an emulator, from disks of the package (some minutes; KILLS says how often the browser is killed)',
+    title: 'Linux in an emulator, from disks of the package (some minutes; KILLS sets how often the browser is killed)',
     needs: ['packages', 'wasm', 'qemu', 'browser', 'firefox', 'server', 'machine', 'guest'],
     run: guests,
     byHand: true,
@@ -46,7 +46,7 @@ const steps = {
   package: {
     title: 'what npm would publish, in projects that install it (`--all`: also those that install much themselves)',
     needs: ['packages', 'wasm', 'qemu', 'browser'],
-    run: packed,
+    run: packageChecks,
   },
   docs: { title: 'the documentation of the Rust, and the site', needs: ['rust', 'packages', 'wasm'], run: docs },
   fuzz: { title: 'a short run of every fuzz target', needs: ['rust'], run: fuzz },
@@ -63,7 +63,7 @@ function check() {
   }
   tool('@biomejs/biome', ['check', '--error-on-warnings'], {
     name: 'biome',
-    otherwise: 'Biome found something in the TypeScript, JSON or CSS: `npm run format` mends what can be mended.',
+    otherwise: 'Biome found something in the TypeScript, JSON or CSS: `npm run format` fixes what can be fixed.',
   })
   for (const manifest of manifests) {
     const args = ['clippy', '--quiet', '--all-targets', '--manifest-path', manifest, '--', '-D', 'warnings']
@@ -163,7 +163,7 @@ async function guests() {
   vitest('tests/guests', { args: [...args, 'saved'], env: { TEST_BROWSER: 'firefox', FIREFOX: firefoxProgram() } })
 }
 
-async function packed({ all }) {
+async function packageChecks({ all }) {
   await build()
   const wasm = ['', '_files', '_fat', '_luks'].map((part) => `./qcow2_web${part}_bg.wasm`)
   tool('publint', ['--strict'])

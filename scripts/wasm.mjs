@@ -91,7 +91,7 @@ function compilerFlags() {
   return ['-Ctarget-feature=+simd128', ...folders.map((folder) => `--remap-path-prefix=${folder}=`)]
 }
 
-/** The toolchain, or the sentence that says how to get it. */
+/** The toolchain, or the sentence with how to get it. */
 export function required() {
   const found = toolchain()
   if (!found) throw new Stop('Rust has no wasm32-unknown-unknown target here: run `npm run setup`.')

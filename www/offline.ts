@@ -5,7 +5,7 @@ import type { Plugin } from 'vite'
 
 /**
  * Lets the built page work without a network: a service worker keeps every file of one build. It asks the network
- * first, so that a new build is seen at once.
+ * first, so that a new build appears with the next visit.
  */
 export function offline(publicDir: string): Plugin {
   return {

@@ -73,11 +73,11 @@ const play: Work<[Kind, number, number | undefined], string> = async (qcow2, kin
 }
 
 describe.each(hasOpfs ? (['idb', 'fileHandle'] as const) : (['idb'] as const))('%s()', (kind) => {
-  it.each([1, 2, 3])('holds what was written, and after a reopening what was flushed (%i)', async (seed) => {
+  it.each([1, 2, 3])('reads what was written, and after a reopening what was flushed (%i)', async (seed) => {
     expect(await lab.onPage(play, kind, seed * 7919, undefined)).toBe('as it should be')
   })
 
-  it('flushes by itself before too much is held', async () => {
+  it('flushes by itself before it keeps too much', async () => {
     expect(await lab.inWorker(play, kind, 104_729, 4 * 65_536)).toBe('as it should be')
   })
 })

@@ -124,7 +124,7 @@ it('a worker that dies, and an abort, end it; the target is empty, and free', as
   ])
 })
 
-it('a conversion holds two parts for each worker that compresses, however slow the target is', async () => {
+it('a conversion keeps two segments for each worker that compresses, however slow the target is', async () => {
   const most = await lab.onPage(async ({ convert, memory }) => {
     const size = 32 * 2 ** 20
     let [read, written, most] = [0, 0, 0]

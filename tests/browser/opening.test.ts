@@ -41,7 +41,7 @@ describe.each([
     await page.close()
   })
 
-  it("is told to a storage of one's own", async () => {
+  it('reaches a storage of the caller', async () => {
     const seen = await lab.onPage(async ({ Qcow2 }, worker) => {
       const controller = new AbortController()
       const reason = new Error('enough')
@@ -103,7 +103,7 @@ describe.each([
     },
   )
 
-  it.each([false, true])('no longer waits for what the user says (writable: %s)', async (writable) => {
+  it.each([false, true])('no longer waits for the answer of the user (writable: %s)', async (writable) => {
     const seen = await lab.onPage(
       async ({ fileHandle, Qcow2 }, worker, writable) => {
         let asked: (() => void) | undefined

@@ -105,7 +105,7 @@ test('a disk with file systems opens on its files, with the volumes and how full
   expect(await row(page, 'hello.txt').innerText()).toMatch(/13 bytes\n9 Sept? 2001/)
 })
 
-test('a volume whose files cannot be read says why, and the others stay', async () => {
+test('a locked volume asks for its passphrase, and the others stay', async () => {
   const page = await browse()
   await volume(page, /LUKS2/).click()
   await page.getByText('It is encrypted. Its passphrase does not leave this page').waitFor()
@@ -210,7 +210,7 @@ test('what an archive leaves out is named', async () => {
   await page.getByText('Left out: /dangling: A zip archive has only files and directories.').waitFor()
 })
 
-test('an extraction can be given up, and begun again', async () => {
+test('an extraction can be cancelled and started again', async () => {
   const large = randomBytes(40 * MIB)
   const root = folder('large', (root) => writeFileSync(join(root, 'large.bin'), large))
   const server = await new FileServer(readFileSync(qcow2('large.qcow2', ext4('large.ext4', 64, root)))).start()

@@ -46,7 +46,7 @@ test('what a server supplies is copied into the image in the browser, which need
   expect(server.requests.length).toBe(before)
 })
 
-test('the copying is given up, and done later', async () => {
+test('the copying is cancelled, and done later', async () => {
   const page = await overServer()
   // Nothing that the copy asks for is answered.
   server.crowd = Number.POSITIVE_INFINITY
@@ -91,7 +91,7 @@ test('of a file it is copied in memory, until that is saved', async () => {
   expect(difference(disk(path), disk(image))).toBe(-1)
 })
 
-test('what was copied in memory before it was given up is saved', async () => {
+test('what was copied in memory before it was cancelled is saved', async () => {
   qemuImg('create', '-q', '-u', '-f', 'qcow2', '-b', server.url, '-F', 'qcow2', 'remote.qcow2', '8M')
   const page = await lab.open()
   await chooseFile(page, 'A qcow2 image', file('remote.qcow2'))
@@ -109,7 +109,7 @@ test('what was copied in memory before it was given up is saved', async () => {
   expect(difference(disk(path), bytes)).toBe(-1)
 })
 
-test('where snapshots may need the base it says so', async () => {
+test('it warns where snapshots may need the base', async () => {
   const image = create('snapshot.qcow2', '8M', '-b', base, '-F', 'qcow2')
   qemuImg('snapshot', '-c', 'old', image)
   const page = await lab.open()

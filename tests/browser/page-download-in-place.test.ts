@@ -130,7 +130,7 @@ test('of an image over another one its own file is downloaded', async () => {
   expect(json<{ 'backing-filename': string }>('info', path)['backing-filename']).toBe(base)
 })
 
-test('nothing is changed while it is copied; given up, the image is edited further', async () => {
+test('nothing is changed while the image is copied; after a cancellation it is edited further', async () => {
   const progress = await beginLong(page)
   for (const name of ['More ways to keep it', 'Save', 'Lock', 'Undo']) {
     expect(await button(page, name).isDisabled()).toBe(true)
@@ -157,7 +157,7 @@ test('nothing is changed while it is copied; given up, the image is edited furth
   expect((await bytesAt(page, 7 * MIB))[0]).toBe(0x08)
 })
 
-test('another tab that takes the file over has it at once: what is copied of it is given up', async () => {
+test('another tab that takes the file over does not wait: copying the file is cancelled', async () => {
   await beginLong(page)
   const other = await lab.openIn(browser.context, '#image=stored:kept.qcow2&panel=hex')
   await button(other, 'Edit').click()
@@ -169,7 +169,7 @@ test('another tab that takes the file over has it at once: what is copied of it 
   expect((await bytesAt(other, 2 * MIB)).slice(0, 2)).toEqual([0xab, 0xba])
 })
 
-test('who leaves the image gives up what is copied of it, and can edit it again', async () => {
+test('leaving the image cancels its copy, and it can be edited again', async () => {
   await beginLong(page)
   await leave(page)
   await stored(page, 'kept.qcow2').getByRole('button', { name: 'kept.qcow2' }).click()

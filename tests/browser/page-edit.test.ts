@@ -71,7 +71,7 @@ test('a byte of which one digit was typed stays as it was', async () => {
   expect(await page.getByText('not saved').count()).toBe(0)
 })
 
-test('saving goes into the file that the person chooses, and editing goes on over it', async () => {
+test('saving goes into the chosen file, and editing continues over it', async () => {
   const image = create('kept.qcow2', '4M')
   qemuIo(image, 'write -P 0x33 0 1M')
   const page = await lab.open()
@@ -145,7 +145,7 @@ test('a new image is made, edited and downloaded, with the options that were cho
   await page.getByLabel('Size of the disk').fill('300 MiB')
   await page.getByText('Format', { exact: true }).click()
   await page.getByLabel('Clusters of').selectOption('262144')
-  await page.getByLabel('Reference counts of').selectOption('32')
+  await page.getByLabel('Refcounts of').selectOption('32')
   await page.getByLabel('Compression').selectOption('zstd')
   await page.getByLabel('Subclusters').check()
   await page.getByRole('button', { name: 'Create' }).click()
@@ -187,7 +187,7 @@ test('a new image over another begins as that one', async () => {
   expect(json<{ 'backing-filename': string }>('info', path)['backing-filename']).toBe('base.qcow2')
 })
 
-test('what can’t be made says why, and can be corrected', async () => {
+test('an image that can’t be created is refused with the reason, and can be corrected', async () => {
   const page = await lab.open()
   await page.getByRole('button', { name: 'New image…' }).click()
   await page.getByLabel('Size of the disk').fill('a lot')
@@ -218,7 +218,7 @@ test('changes are not lost without a question', async () => {
   await page.getByRole('button', { name: 'Try a sample' }).waitFor()
 })
 
-test('the focus stays where one works: behind a dialog, when the image is unlocked, and when a snapshot was taken', async () => {
+test('the focus stays at the work: after a dialog, when the image is unlocked, and when a snapshot was taken', async () => {
   const page = await lab.openImage(create('focus.qcow2', '1M'), '#panel=snapshots')
   const focused = (name: string) =>
     eventually(() =>
@@ -239,7 +239,7 @@ test('the focus stays where one works: behind a dialog, when the image is unlock
   await focused('snapshot-name')
 })
 
-test('what can’t be edited says why', async () => {
+test('an image that can’t be edited shows the reason', async () => {
   const image = create('split.qcow2', '1M', '-o', `data_file=${file('split.data')}`)
   const page = await lab.open()
   await chooseFile(page, 'A qcow2 image', image)

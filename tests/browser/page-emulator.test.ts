@@ -119,7 +119,7 @@ it('where the disk has changed since, it asks whether to start anew', async () =
   }
 })
 
-it('a page that nobody has given a disk says what to do', async () => {
+it('a page without a disk explains what to do', async () => {
   const page = await lab.open('emulator/')
   await page.getByText('Choose a disk in the viewer, and boot it there.').waitFor()
   await page.context().close()

@@ -59,7 +59,7 @@ test('an encrypted image is edited and saved without asking again', async () => 
   expect([...decrypted(path).subarray(15, 19)]).toEqual([0x55, 0xca, 0xfe, 0x55])
 })
 
-test('of legacy AES it says that a wrong passphrase is not noticed', async () => {
+test('for legacy AES it warns that a wrong passphrase is not detected', async () => {
   const page = await asked('aes.qcow2', 'encrypt.format=aes')
   const dialog = page.getByRole('dialog')
   expect(await dialog.innerText()).toContain('legacy AES-128')
@@ -68,7 +68,7 @@ test('of legacy AES it says that a wrong passphrase is not noticed', async () =>
   expect((await shownBytes(page)).bytes.slice(0, 2)).toEqual([0x55, 0x55])
 })
 
-test('to open it can be given up', async () => {
+test('opening it can be cancelled', async () => {
   const page = await asked('given-up.qcow2', luks)
   await page.getByRole('dialog').getByRole('button', { name: 'Cancel' }).click()
   await page.getByRole('button', { name: 'Try a sample' }).waitFor()

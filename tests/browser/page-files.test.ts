@@ -47,7 +47,7 @@ test('the dialog asks for each file of the chain by its recorded name and format
   expect((await shownBytes(page)).bytes[0]).toBe(0xaa)
 })
 
-test('opened without its backing file, an image says so and reads zeros for it', async () => {
+test('opened without its backing file, an image shows that and reads zeros for it', async () => {
   const { top } = chain()
   const page = await lab.open()
   await chooseFile(page, 'A qcow2 image', top)
@@ -72,7 +72,7 @@ test('cancelled, by its button or by Escape, it goes back to the start', async (
   }
 })
 
-test('a wrong backing file is told as such, and another can be chosen', async () => {
+test('a wrong backing file is reported, and another can be chosen', async () => {
   const { base, middle, top } = chain()
   const page = await lab.open()
   await chooseFile(page, 'A qcow2 image', top)

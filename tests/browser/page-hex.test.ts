@@ -18,7 +18,7 @@ test('the bytes are those that qemu-io reads, wherever one goes', async () => {
   }
 })
 
-test('the byte that one goes to is in view at once: keys may follow before the page is painted again', async () => {
+test('the byte that one goes to is in view immediately: keys may follow before the page is painted again', async () => {
   const page = await lab.openImage(create('at-once.qcow2', '8M'), '#panel=hex')
   await shownBytes(page)
   const there = await page.getByLabel('Go to').evaluate(async (field: HTMLInputElement) => {
@@ -44,7 +44,7 @@ test('the image file is shown as it is stored', async () => {
   await eventually(() => page.url()).toContain('of=image')
 })
 
-test('the inspector reads the bytes, and tells where they are stored', async () => {
+test('the inspector reads the bytes, and shows where they are stored', async () => {
   const image = create('inspect.qcow2', '4M')
   qemuIo(image, 'write -P 0x80 1M 64k')
   const page = await lab.openImage(image, '#panel=hex&at=0x100003')

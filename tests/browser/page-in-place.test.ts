@@ -135,7 +135,7 @@ test('another tab that wants to change the image stays read-only, or takes it ov
   expect(qemuRead(path, 6 * MIB, 2)).toEqual([0xca, 0xfe])
 })
 
-test('a tab that only looks at the image is told when another one has changed it, and opens it again', async () => {
+test('a tab that only reads the image learns when another one has changed it, and opens it again', async () => {
   const [one, other] = [await open(), await open()]
   await unlock(one, IN_PLACE)
   await type(one, 5 * MIB, 'beef')
@@ -149,7 +149,7 @@ test('a tab that only looks at the image is told when another one has changed it
   expect((await bytesAt(other, 5 * MIB)).slice(0, 2)).toEqual([0xbe, 0xef])
 })
 
-test('changes in memory are given up when the image is locked, and the stored file stays as it was', async () => {
+test('changes in memory are discarded when the image is locked, and the stored file stays as it was', async () => {
   const page = await open()
   await unlock(page, 'In memory')
   await type(page, MIB, '0102')
@@ -197,7 +197,7 @@ test('an image is repaired in its own file', async () => {
   expect(qemuRead(path, 0, 2)).toEqual([1, 1])
 })
 
-test('a repair of a file that another tab changes says so, and the image stays open', async () => {
+test('a repair of a file that another tab changes is refused with the reason, and the image stays open', async () => {
   const lost = create('lost.qcow2', '8M')
   qemuImg('snapshot', '-c', 'lost', lost)
   const held = readFileSync(lost)
@@ -215,7 +215,7 @@ test('a repair of a file that another tab changes says so, and the image stays o
   expect((await bytesAt(other, 0)).slice(0, 2)).toEqual([0, 0])
 })
 
-test('where there is no room it says what to do; what was saved stays, and with room it goes on', async () => {
+test('a full disk is reported with what to do; what was saved stays, and with room editing continues', async () => {
   const page = await lab.openIn(browser.context)
   await chooseFile(page, 'A file to keep in this browser', create('full.qcow2', '64M', '-o', 'cluster_size=2M'))
   await page.getByRole('button', { name: 'full.qcow2' }).click()

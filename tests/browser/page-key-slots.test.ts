@@ -104,7 +104,7 @@ test('the last slot is kept, and why is said', async () => {
   expect(await active(page)).toEqual([0])
 })
 
-test('a passphrase that opens nothing adds none, and what was typed can be mended', async () => {
+test('a passphrase that opens nothing adds none, and what was typed can be corrected', async () => {
   const page = await unlocked(createEncrypted('wrong.qcow2', luks))
   await page.getByRole('button', { name: 'Add a passphrase' }).click()
   await fill(page, 'Open Sesame', 'second')
@@ -115,7 +115,7 @@ test('a passphrase that opens nothing adds none, and what was typed can be mende
   expect(await active(page)).toEqual([0, 1])
 })
 
-test('to derive the keys can be given up', async () => {
+test('deriving the keys can be cancelled', async () => {
   const path = createEncrypted('long.qcow2', luks)
   // A second slot, whose key takes the better part of a minute: of LUKS1 the slots are after 208 bytes, with 48 each.
   const bytes = readFileSync(path)

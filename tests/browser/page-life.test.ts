@@ -78,7 +78,7 @@ test('a sound image is found sound', async () => {
   expect(await page.locator('[data-number="Allocated"]').innerText()).toBe('16 of 64 clusters')
 })
 
-test('what a check finds leads to its place, and is repaired', async () => {
+test('what a check finds leads to its offset, and is repaired', async () => {
   const image = create('damaged.qcow2', '8M')
   qemuIo(image, 'write -P 1 0 1M')
   // The counts of all clusters are gone, and one L2 entry with them: the corrupt bit is set.
@@ -102,7 +102,7 @@ test('what a check finds leads to its place, and is repaired', async () => {
   expect(await page.getByText('Marked as corrupt.').count()).toBe(0)
 })
 
-test('a repair that takes a loss says so, and does it only when told to', async () => {
+test('a repair with a loss warns, and runs only after a confirmation', async () => {
   const image = create('lossy.qcow2', '8M')
   qemuIo(image, 'write -P 1 0 1M')
   damage(image, 0x40006, [0x02])
@@ -115,7 +115,7 @@ test('a repair that takes a loss says so, and does it only when told to', async 
   qemuImg('check', await download(page, file('lossy-repaired.qcow2')))
 })
 
-test('an image whose snapshot table is damaged opens all the same, and is checked and repaired', async () => {
+test('an image whose snapshot table is corrupt opens all the same, and is checked and repaired', async () => {
   const image = create('refused.qcow2', '8M')
   qemuIo(image, 'write -P 1 0 1M')
   qemuImg('snapshot', '-c', 'kept', image)

@@ -68,7 +68,7 @@ test('the walk shows the table entries as they are stored, and leads to them', a
   expect(`0x${Buffer.from(stored).toString('hex')}`).toBe(value)
 })
 
-test('the survey adds up to what qemu-img map says', async () => {
+test('the survey adds up to what qemu-img map reports', async () => {
   const image = varied('survey.qcow2')
   const page = await lab.openImage(image)
   const sum = (of: (extent: QemuExtent) => boolean) =>
@@ -101,7 +101,7 @@ test('zoom by buttons, keys and wheel, from the whole disk to one cluster', asyn
   await eventually(() => page.url()).not.toContain('cell=')
 })
 
-test('a zoomed view is surveyed by itself: the tooltip of a cluster tells its kind', async () => {
+test('a zoomed view is surveyed by itself: the tooltip of a cluster shows its kind', async () => {
   const image = create('fine.qcow2', '1T')
   qemuIo(image, `write -P 1 ${2 ** 39} 64k`, `write -z ${2 ** 39 + 65536} 64k`)
   const page = await lab.openImage(image, `#panel=map&cell=65536&at=0x${(2 ** 39).toString(16)}`)
@@ -145,7 +145,7 @@ test('an endless map of a disk of 2 EiB can be stopped, and the page works meanw
   await page.getByText('Stopped before the end.').first().waitFor()
 })
 
-test('clusters of backing files have their own colours, and lead to the file that holds them', async () => {
+test('clusters of backing files have their own colours, and lead to the file that has them', async () => {
   copyFileSync(samplePath, file('base.qcow2'))
   const image = create('over.qcow2', '96M', '-b', 'base.qcow2', '-F', 'qcow2')
   qemuIo(image, 'write -P 9 20M 64k')

@@ -111,7 +111,7 @@ test('where a backing file has changed, the page asks for another, or whether to
   }
 })
 
-test('to make an image over one on a server can be given up, and leaves nothing', async () => {
+test('creating an image over one on a server can be cancelled, and leaves nothing', async () => {
   const page = await lab.open()
   server.crowd = Number.POSITIVE_INFINITY
   await openAddress(page, server.url, 'Make an image over it')
@@ -129,7 +129,7 @@ test('to make an image over one on a server can be given up, and leaves nothing'
   expect(await bytesAt(page, 3 * MIB)).toEqual(onDisk(3 * MIB))
 })
 
-test('to open an image again that is locked can be given up: then it is closed, with all that was changed', async () => {
+test('opening a locked image again can be cancelled: then it is closed, with all that was changed', async () => {
   const page = await lab.open()
   await makeOver(page, server.url)
   await unlock(page, 'In the stored file')
@@ -174,7 +174,7 @@ test('the browser’s storage takes images, and gives them back', async () => {
   await stored(page, 'kept.qcow2').waitFor({ state: 'detached' })
 })
 
-test('what was read from a server is kept, told of, and forgotten', async () => {
+test('what was read from a server is kept, listed and deleted', async () => {
   const page = await lab.open()
   await openAddress(page, server.url)
   await fact(page, 'virtual-size')

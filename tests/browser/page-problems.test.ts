@@ -49,21 +49,21 @@ test.each([
   expect(await page.locator('pre').innerText()).toContain(`qemu-img convert -f ${format} -O qcow2 other.${format}`)
 })
 
-test('of a compressed download that the page cannot decompress it says that it must be unpacked', async () => {
+test('a compressed download that the page cannot decompress is refused with what to do', async () => {
   execFileSync('bzip2', ['-kf', create('compressed.qcow2', '1M')])
   const page = await refused(file('compressed.qcow2.bz2'))
-  expect(await page.locator('.problem').innerText()).toContain('Unpack it first')
+  expect(await page.locator('.problem').innerText()).toContain('Decompress it first')
 })
 
-test('of an empty file it says that it is empty', async () => {
+test('an empty file is reported as empty', async () => {
   writeFileSync(file('empty.qcow2'), '')
   const page = await refused(file('empty.qcow2'))
   expect(await page.locator('.problem-title').innerText()).toBe('This file is empty')
 })
 
-test('of a damaged header it says what is wrong and leads to the byte', async () => {
+test('a corrupt header is reported with what is wrong, and leads to the byte', async () => {
   const page = await refused(damaged('clusters.qcow2', 20, 40))
-  expect(await page.locator('.problem-title').innerText()).toBe('This image is damaged')
+  expect(await page.locator('.problem-title').innerText()).toBe('This image is corrupt')
   const finding = page.locator('[data-code="CORRUPT_HEADER"]', { hasText: '0x14' })
   await finding.getByRole('button', { name: 'Show byte 0x14' }).click()
   await eventually(() => page.locator('.inspector h2').innerText()).toBe('0x14')
@@ -72,7 +72,7 @@ test('of a damaged header it says what is wrong and leads to the byte', async ()
   await page.getByText('40 (0x28)').waitFor()
 })
 
-test('a feature that nobody knows is told as unsupported, not as damage', async () => {
+test('an unknown feature is reported as unsupported, not as corruption', async () => {
   const page = await refused(damaged('feature.qcow2', 72, 0x80))
   expect(await page.locator('.problem-title').innerText()).toContain('needs something that this page does not know')
   await page.locator('[data-code="UNSUPPORTED_FEATURES"]').waitFor()
@@ -86,7 +86,7 @@ test('from a problem one can open another image, or go back to the start', async
   await page.getByRole('button', { name: 'Try a sample' }).waitFor()
 })
 
-test('a cluster that cannot be read is told in its place, and its neighbours are shown', async () => {
+test('a cluster that cannot be read is marked, and its neighbours are shown', async () => {
   const image = create('torn.qcow2', '4M', '-o', 'cluster_size=4k')
   qemuIo(image, 'write -P 0x77 0 8k', 'write -c -P 0x78 8k 4k', 'write -P 0x79 12k 4k')
   spoilCompressed(image, 2)
@@ -101,7 +101,7 @@ test('a cluster that cannot be read is told in its place, and its neighbours are
   await eventually(() => page.locator('[data-at="12288"]').first().innerText()).toBe('79')
 })
 
-test('an image cut off in the middle opens as far as it can, and says where it ends', async () => {
+test('an image cut off in the middle opens as far as it can, and shows where it ends', async () => {
   const image = create('cut.qcow2', '4M')
   qemuIo(image, 'write -P 0x31 0 2M')
   truncateSync(image, 400_000)
@@ -137,7 +137,7 @@ test('a cut-off image is converted only when the person takes what is missing fo
   expect([bytes.length, bytes[0], bytes[2 * 2 ** 20 - 1]]).toEqual([4 * 2 ** 20, 0x31, 0])
 })
 
-test('a disk with a cluster that cannot be read converts once the person goes on past it', async () => {
+test('a disk with a cluster that cannot be read converts once the person agrees to skip it', async () => {
   const image = create('holed.qcow2', '4M', '-o', 'cluster_size=4k')
   qemuIo(image, 'write -P 0x77 0 8k', 'write -c -P 0x78 8k 4k', 'write -P 0x79 12k 4k')
   spoilCompressed(image, 2)

@@ -180,7 +180,7 @@ describe('table entries', () => {
     expect(entryFlags(0x8000000000050001n, false, 3)).toEqual(['COPIED'])
   })
 
-  test('subclusters: the low bits say allocated, the high bits zero', () => {
+  test('subclusters: the low bits mean allocated, the high bits zero', () => {
     const parts = subclusters((1n << 32n) | (1n << 1n) | (1n << 63n) | (1n << 31n))
     expect([parts[0], parts[1], parts[2], parts[31]]).toEqual(['zero', 'data', 'unallocated', 'invalid'])
   })

@@ -49,7 +49,7 @@ test('every option of an image shows in the summary', async () => {
   expect(await features.innerText()).toMatch(/extended L2 entries[\s\S]*incompatible, bit 4/)
 })
 
-test('an image that was not closed and one that is corrupt open, and say so', async () => {
+test('an image that was not closed and one that is corrupt open with a warning', async () => {
   const image = create('dirty.qcow2', '1M', '-o', 'lazy_refcounts=on')
   const page = await lab.open()
   const bytes = readFileSync(image)
@@ -90,7 +90,7 @@ test('a partition leads to its first byte in the map and in the bytes', async ()
   await page.locator('.walk').getByText('0x800000', { exact: true }).waitFor()
 })
 
-test('the address keeps the place: panel, offset and snapshot come back after a reload, and Back goes back', async () => {
+test('the address keeps the view: panel, offset and snapshot come back after a reload, and Back goes back', async () => {
   const page = await lab.open('#image=sample&panel=hex&at=0x3800010&snapshot=1')
   await page.getByText('You are looking at the snapshot').waitFor()
   expect(await page.locator('.inspector h2').innerText()).toBe('0x3800010')

@@ -113,7 +113,7 @@ it('nothing of another state of the file is mixed in, and nothing of it stays', 
   expect(await lab.onPage(kept, server.url)).toBe(4)
 })
 
-it('of a server that tells no state nothing is kept', async () => {
+it('of a server that sends no validator nothing is kept', async () => {
   server.etag = 'W/"1"'
   server.modified = undefined
   for (let time = 0; time < 2; time += 1) {
@@ -122,7 +122,7 @@ it('of a server that tells no state nothing is kept', async () => {
   expect(await lab.onPage(kept, server.url)).toBe(0)
 })
 
-it('the budget holds, and what was used last stays', async () => {
+it('the budget is kept, and what was used last stays', async () => {
   const small = { readAhead: false, persistentCache: 4 * block }
   const blocks = [1, 2, 3, 4].map((number): [number, number] => [number * block, 10])
   for (const range of blocks) await lab.onPage(read, server.url, small, [range])
@@ -186,7 +186,7 @@ it('what is forgotten while an image is open is kept anew, and counts once', asy
   expect(await lab.onPage(uses)).toBe(1)
 })
 
-it('what several images opened at one time is let go by the last of them', async () => {
+it('what several images opened at one time is released by the last of them', async () => {
   const together: Work<[string], unknown> = async ({ http }, url) => {
     const storage = http(url, { readAhead: false, persistentCache: 1 << 24 })
     await Promise.all([storage.open?.(), storage.open?.()])

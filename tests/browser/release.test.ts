@@ -86,7 +86,7 @@ const countAlive: Work<[], Record<string, Alive>> = async ({ convert, http, isQc
 }
 
 // What is collected can be told of this browser only.
-describe.runIf(browserName === 'chromium')('nothing holds what is closed', () => {
+describe.runIf(browserName === 'chromium')('nothing keeps what is closed alive', () => {
   it('on the page', async () => {
     expectNone(await lab.onPage(countAlive))
   })

@@ -204,7 +204,7 @@ describe.each(hasOpfs ? (['opfs', 'idb'] as const) : (['idb'] as const))(
   },
 )
 
-it.runIf(hasOpfs)('files of both kinds are told apart, and named where they are in use', async () => {
+it.runIf(hasOpfs)('files of both kinds are distinguished, and named where they are in use', async () => {
   const both: Work<[], string> = async ({ idb, opfs }) => {
     const [one, two, again] = [opfs('x', { create: true }), idb('opfs/x'), idb('opfs/x')]
     await one.open?.({ writable: true })
@@ -217,7 +217,7 @@ it.runIf(hasOpfs)('files of both kinds are told apart, and named where they are 
   expect(await lab.onPage(both)).toBe('The file opfs/x is in use: by another tab, worker or storage.')
 })
 
-it('the browser says what it has, and where a file is best', async () => {
+it('the package reports what the browser has, and where a file is best', async () => {
   const look: Work<[], unknown> = async ({ bestStorage, capabilities, estimate, persist }) => {
     const { kind, storage } = await bestStorage('best')
     await storage.open?.({ writable: true })

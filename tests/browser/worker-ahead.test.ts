@@ -159,7 +159,7 @@ describe('an image in a worker that is only read', () => {
     expect(Math.max(...asked)).toBeLessThanOrEqual(4)
   })
 
-  it('the abort of one read leaves another of the same piece alone', async () => {
+  it('the abort of one read leaves another of the same segment alone', async () => {
     const seen = await run(async () => {
       const { open, outcome, right } = (globalThis as unknown as { ground: Ground }).ground
       const { image, file } = await open()
@@ -183,7 +183,7 @@ describe('an image in a worker that is only read', () => {
     expect(seen).toEqual(['enough', true, true, 'before'])
   })
 
-  it.each([1, 3])('what nobody waits for any more is aborted: with %i reads', async (count) => {
+  it.each([1, 3])('what no read waits for any more is aborted: with %i reads', async (count) => {
     const seen = await run(async (_, count) => {
       const { open, outcome } = (globalThis as unknown as { ground: Ground }).ground
       const { image, file } = await open()
@@ -206,7 +206,7 @@ describe('an image in a worker that is only read', () => {
     expect(seen).toEqual([Array(count).fill('enough'), 1, true])
   })
 
-  it('what can’t be read ahead fails those alone who want it', async () => {
+  it('what can’t be read ahead fails only the reads that want it', async () => {
     const seen = await run(async () => {
       const { disk, open, outcome, right } = (globalThis as unknown as { ground: Ground }).ground
       const { image, file } = await open()
@@ -230,7 +230,7 @@ describe('an image in a worker that is only read', () => {
     ])
   })
 
-  it('what waits for a piece fails when the image is closed, or the worker gone', async () => {
+  it('what waits for a segment fails when the image is closed, or the worker gone', async () => {
     const seen = await run(async ({ Qcow2 }) => {
       const { open, outcome } = (globalThis as unknown as { ground: Ground }).ground
       const { image, file } = await open()

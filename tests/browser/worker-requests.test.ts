@@ -37,7 +37,7 @@ describe.each([
     expect(wrong).toEqual([])
   })
 
-  it.runIf(hasOpfs)('fails with errors that say all', async () => {
+  it.runIf(hasOpfs)('fails with errors that have all details', async () => {
     const seen = await lab.onPage(async (qcow2, worker) => {
       const { blob, isQcow2Error, memory, opfs, Qcow2, Qcow2Error } = qcow2
       const seen: unknown[] = []
@@ -113,7 +113,7 @@ describe.each([
     ])
   })
 
-  it('lets go of what is aborted, and says why', async () => {
+  it('releases what is aborted, with the reason', async () => {
     const seen = await lab.onPage(async ({ blob, isQcow2Error, memory, Qcow2 }, worker) => {
       const file = memory()
       const made = await Qcow2.create(file, { size: 1_000_000 })

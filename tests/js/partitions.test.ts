@@ -218,7 +218,7 @@ describe('GPT', () => {
     changed[SECTOR + 40] = 99
     const table = await of(changed)
     expect(table.partitions).toHaveLength(4)
-    expect(table.problems).toEqual(['The first GPT header is damaged; this is the copy at the end of the disk.'])
+    expect(table.problems).toEqual(['The first GPT header is corrupt; this is the copy at the end of the disk.'])
   })
 
   test('with both headers corrupt that is reported', async () => {
@@ -237,7 +237,7 @@ describe('GPT', () => {
     changed[2 * SECTOR + 56] = 'X'.charCodeAt(0)
     const table = await of(changed)
     expect(table.partitions[0]?.name).toBe('XFI')
-    expect(table.problems).toEqual(['The checksum of the GPT entries is wrong; they may be damaged.'])
+    expect(table.problems).toEqual(['The checksum of the GPT entries is wrong; they may be corrupt.'])
   })
 
   test('a table of billions of entries is read up to a bound', async () => {
@@ -257,19 +257,19 @@ describe('GPT', () => {
     ['entries larger than any', 84, 0x80000000],
   ])('a header with %s is not used', async (_, at, value) => {
     const table = await of(withHeader((header) => header.writeUInt32LE(value, at)))
-    expect(table.problems).toContain('The first GPT header is damaged; this is the copy at the end of the disk.')
+    expect(table.problems).toContain('The first GPT header is corrupt; this is the copy at the end of the disk.')
   })
 
   test('a header whose entries begin past the end of the disk is not used', async () => {
     const table = await of(withHeader((header) => header.writeBigUInt64LE(1n << 60n, 72)))
-    expect(table.problems).toContain('The first GPT header is damaged; this is the copy at the end of the disk.')
+    expect(table.problems).toContain('The first GPT header is corrupt; this is the copy at the end of the disk.')
   })
 
   test('an entry outside the disk is left out, one that reaches past its end is reported', async () => {
     const outside = Buffer.from(raw)
     outside.writeBigUInt64LE(1n << 61n, 2 * SECTOR + 32)
     outside.writeBigUInt64LE((1n << 64n) - 1n, 2 * SECTOR + 40)
-    expect((await of(outside)).problems).toContain('GPT entry 1 lies outside the disk and is not shown.')
+    expect((await of(outside)).problems).toContain('GPT entry 1 is outside the disk and is not shown.')
 
     const reaching = Buffer.from(raw)
     reaching.writeBigUInt64LE((1n << 64n) - 1n, 2 * SECTOR + 3 * 128 + 40)

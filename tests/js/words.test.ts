@@ -37,9 +37,12 @@ const rewritten = [
 /** Directories of the package whose text is rewritten as a whole. */
 const rewrittenTypescript = [
   'src/js/base',
+  'src/js/cli',
   'src/js/disk',
   'src/js/engine',
   'src/js/file',
+  'src/js/files',
+  'src/js/hosts',
   'src/js/image',
   'src/js/index.ts',
   'src/js/inline.ts',
@@ -47,27 +50,39 @@ const rewrittenTypescript = [
   'src/js/worker',
 ]
 
+/** The viewer, and the scripts of the repository. Changing the script of the guest would build the guest anew. */
+const scripts = execFileSync('git', ['ls-files', '-z', '--', 'scripts/*.mjs'], { cwd: root, encoding: 'utf8' })
+  .split('\0')
+  .filter((file) => file !== '' && file !== 'scripts/guest.mjs')
+const tools = [...scripts, 'www']
+
 const engine = ['src/engine']
 const typescript = ['src/js']
 const both = [...engine, ...typescript]
+const all = [...both, ...tools]
+
+/** Files with the error code `DAMAGED` of file systems. */
+const codeDamaged = ['errors', 'luks/crypto', 'luks/version1', 'luks/version2', 'session', 'volume'].map(
+  (name) => `src/js/files/${name}.ts`,
+)
 
 const words: readonly Word[] = [
-  { word: 'roots', instead: 'table pointers', where: both },
-  { word: 'relieves?', instead: 'write back', where: both },
+  { word: 'roots', instead: 'table pointers', where: all },
+  { word: 'relieves?', instead: 'write back', where: all },
   { word: 'settle[sd]?', instead: 'write back, drain or complete', where: engine },
   { word: 'in_flight', instead: 'cluster locks', where: engine },
   { word: 'give[ns]?[ _]back', instead: 'free or release', where: engine },
-  { word: 'sees? to it|seen to', instead: 'ensures', where: both },
-  { word: 'nobody|no one', instead: 'no request, task or caller', where: both },
-  { word: 'somebody|someone', instead: 'a request, task or caller', where: both },
+  { word: 'sees? to it|seen to', instead: 'ensures', where: all },
+  { word: 'nobody|no one', instead: 'no request, task or caller', where: all },
+  { word: 'somebody|someone', instead: 'a request, task or caller', where: all },
   { word: '(?<!into_)owned', instead: 'COPIED', where: engine },
-  { word: 'but for', instead: 'except', where: both },
-  { word: '(given?|gives|giving)[ _]up', instead: 'free, remove or abort', where: both },
-  { word: 'mend(s|ed|ing)?', instead: 'repair', where: both },
+  { word: 'but for', instead: 'except', where: all },
+  { word: '(given?|gives|giving)[ _]up', instead: 'free, remove or abort', where: all },
+  { word: 'mend(s|ed|ing)?', instead: 'repair', where: all },
   {
     word: 'packed',
     instead: 'compressed',
-    where: [...engine, 'src/js/convert', ...rewrittenTypescript],
+    where: [...engine, 'src/js/convert', ...rewrittenTypescript, ...tools],
     // The bridge calls it by this name.
     except: [
       ['src/js/engine/handle.ts', 'write_packed(offset'],
@@ -79,64 +94,98 @@ const words: readonly Word[] = [
   {
     word: 'who|whoever|whom',
     instead: 'the caller, request or task that',
-    where: [...rewritten, ...typescript],
+    where: [...rewritten, ...typescript, ...tools],
   },
-  { word: 'flaws?', instead: 'corruption or problem', where: [...rewritten, ...typescript] },
+  { word: 'flaws?', instead: 'corruption or problem', where: [...rewritten, ...typescript, ...tools] },
   { word: 'occupied', instead: 'metadata ranges', where: rewritten },
   {
     word: '(?<!by)heads?',
     instead: 'header',
-    where: [...rewritten, ...rewrittenTypescript],
+    where: [...rewritten, ...rewrittenTypescript, ...tools],
     except: [
       ['src/js/storage/http/connection.ts', "method?: 'GET' | 'HEAD'"],
       ['src/js/storage/http/connection.ts', "lengthBy('HEAD'"],
       ['src/js/storage/http/connection.ts', "method: 'GET' | 'HEAD'"],
+      ['src/js/cli/serve.ts', "'HEAD'"],
+      ['src/js/hosts/serve.ts', 'HEAD'],
+      ['src/js/hosts/serve/body.ts', "'HEAD'"],
+      ['www/src/engine/file-kind.ts', '|html|head|body)'],
+      ['www/src/network/requests.ts', "'HEAD'"],
+      ['www/vite.config.ts', "'head-prepend'"],
     ],
   },
-  { word: 'pieces?', instead: 'segment or step', where: [...rewritten, ...rewrittenTypescript] },
-  { word: 'unpack(s|ed|ing)?', instead: 'decompress', where: [...rewritten, ...rewrittenTypescript] },
-  { word: 'at once', instead: 'without waiting, together or immediately', where: rewrittenTypescript },
+  { word: 'pieces?', instead: 'segment or step', where: [...rewritten, ...rewrittenTypescript, ...tools] },
+  { word: 'unpack(s|ed|ing)?', instead: 'decompress', where: [...rewritten, ...rewrittenTypescript, ...tools] },
+  {
+    word: 'at once',
+    instead: 'without waiting, together or immediately',
+    where: [...rewrittenTypescript, ...tools],
+    except: [['src/js/hosts/v86/read-ahead.ts', 'is answered at once']],
+  },
   {
     word: 'told|tells?',
     instead: 'return, report or call',
-    where: both,
+    where: all,
     // The engine calls it by this name.
     except: [['src/js/engine/watch.ts', 'tell(done: number, total: number)']],
   },
   {
     word: 'says?',
     instead: 'record, mean or return',
-    where: [...rewritten, ...typescript],
+    where: [...rewritten, ...typescript, 'www'],
     except: [
       ['src/js/base/package-file.ts', 'say where: configure('],
       ['src/js/cli/compare.ts', 'say'],
       ['src/js/image/open-disk.ts', 'say so:'],
     ],
   },
-  { word: 'taken', instead: 'allocated, claimed, locked or removed', where: [...rewritten, ...rewrittenTypescript] },
-  { word: '(?<!in[ _])places?', instead: 'offset, position or slot', where: [...rewritten, ...rewrittenTypescript] },
+  {
+    word: 'taken',
+    instead: 'allocated, claimed, locked or removed',
+    where: [...rewritten, ...rewrittenTypescript, ...tools],
+    except: [['src/js/hosts/v86/wake.ts', 'A turn that is planned is still taken.']],
+  },
+  {
+    word: '(?<!in[ _])places?',
+    instead: 'offset, position or slot',
+    where: [...rewritten, ...rewrittenTypescript, ...tools],
+  },
   {
     word: 'behind',
     instead: 'after or past',
-    where: [...rewritten, ...typescript],
+    where: [...rewritten, ...typescript, ...tools],
     except: [
       // What a dropped future leaves behind.
       ['src/engine/meta/cancellation.rs', 'leaves behind'],
       ['src/engine/meta/cancellation.rs', 'leaves the same state behind'],
     ],
   },
-  { word: 'lies?', instead: 'is', where: [...rewritten, ...rewrittenTypescript] },
-  { word: 'damaged|broken', instead: 'corrupt or invalid', where: [...rewritten, ...rewrittenTypescript] },
+  { word: 'lies?', instead: 'is', where: [...rewritten, ...rewrittenTypescript, ...tools] },
+  {
+    word: 'damaged|broken',
+    instead: 'corrupt or invalid',
+    where: [...rewritten, ...rewrittenTypescript, ...tools],
+    except: [
+      // As `qemu-img convert` names it.
+      ['src/js/cli/convert.ts', 'skip-broken-bitmaps'],
+      // The code of an error.
+      ...codeDamaged.map((file) => [file, 'DAMAGED'] as const),
+    ],
+  },
   {
     word: 'reference counts?',
     instead: 'refcount',
-    where: [...rewritten, ...typescript],
+    where: [...rewritten, ...typescript, ...tools],
     // As `qemu-img create -o help` writes it.
     except: [['src/js/cli/format-options.ts', 'Width of a reference count entry in bits']],
   },
 ]
 
-const sources = execFileSync('git', ['ls-files', '-z', '--', '*.rs', 'src/js/*.ts'], { cwd: root, encoding: 'utf8' })
+const sources = execFileSync(
+  'git',
+  ['ls-files', '-z', '--', '*.rs', 'src/js/*.ts', 'scripts/*.mjs', 'www/*.ts', 'www/*.tsx'],
+  { cwd: root, encoding: 'utf8' },
+)
   .split('\0')
   .filter((file) => file !== '')
 
@@ -169,9 +218,11 @@ it('has only the standard terms in the source', () => {
 })
 
 it('has only the standard terms in the names of the tests', () => {
-  const files = execFileSync('git', ['ls-files', '-z', '--', 'tests/js/*.test.ts'], { cwd: root, encoding: 'utf8' })
+  const tests = ['tests/js/*.test.ts', 'tests/browser/*.test.ts']
+  const files = execFileSync('git', ['ls-files', '-z', '--', ...tests], { cwd: root, encoding: 'utf8' })
   const name = /^\s*(?:it|describe|test)(?:\.\w+(?:\(.*?\))?)*\((?=['"`])/
-  const words = /\b(?:nobody|somebody|who(?:ever|m)?|told|tells?|says?|pieces?|damaged|lies|packed|but for)\b/i
+  const words =
+    /\b(?:nobody|somebody|who(?:ever|m)?|told|tells?|says?|pieces?|damaged|lies|packed|but for|given up|mend(?:ed|s)?)\b/i
   const wrong = files.split('\0').flatMap((file) =>
     file === ''
       ? []

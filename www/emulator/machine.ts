@@ -21,7 +21,7 @@ export interface Machine {
   readonly path: string
 }
 
-/** What a machine tells its page. */
+/** What a machine reports to its page. */
 export interface MachineEvents {
   onDisk(state: V86DiskState): void
   onSerial(text: string): void
@@ -35,7 +35,7 @@ export interface MachineOptions {
   readonly acceptChangedBase: boolean
 }
 
-/** Starts a machine from a disk. The disk's file stays as it is. `screen` has a text and a canvas in it. */
+/** Starts a machine from a disk. The disk's file is not written. `screen` has a text and a canvas in it. */
 export async function startMachine(
   source: Source,
   screen: HTMLElement,
@@ -92,7 +92,7 @@ export async function overlaySize({ image }: Machine): Promise<number> {
   return (await image.info()).fileSize
 }
 
-/** How much more the browser lets the page keep, if it tells. */
+/** How much more the browser lets the page keep, if it reports that. */
 export async function room(): Promise<number | null> {
   const found = await estimate()
   return found ? Math.max(0, found.quota - found.usage) : null

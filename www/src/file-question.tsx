@@ -7,7 +7,7 @@ import { FileButton } from './ui/file-button'
 
 const fileName = (path: string) => path.split(/[\\/]/).pop() || path
 
-/** What is asked about a file that the image names. A name is never followed unless the person says so. */
+/** What is asked about a file that the image names. A name is never followed unless the person agrees. */
 interface Words {
   title: string
   reason: ComponentChildren
@@ -19,11 +19,11 @@ interface Words {
   choice: string
   /** Where the file can be read from instead. */
   address: string | null
-  /** What goes on without another file. */
+  /** The button that continues without another file. */
   otherwise: { kind: 'without' | 'accept'; label: string }
 }
 
-/** Asks for a file that the image names, or whether the one that was given is right. */
+/** Asks for a file that the image names, or whether the given file is the right one. */
 export function FileQuestionDialog({ missing, answer }: Question<MissingFile | ChangedBase>) {
   const { title, reason, recorded, note, choose, choice, address, otherwise } =
     missing.role === 'changed' ? changedWords(missing) : missingWords(missing)

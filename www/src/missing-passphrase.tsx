@@ -30,7 +30,7 @@ export function MissingPassphraseDialog({ missing, answer }: Question<MissingPas
         )}
         {encryption?.format === 'aes' && (
           <p>
-            This old method can’t tell a wrong passphrase: the disk shows noise then. Close the image and try again.
+            This old method can’t detect a wrong passphrase: the disk shows noise then. Close the image and try again.
           </p>
         )}
         <div class="passphrase">

@@ -175,7 +175,7 @@ async function amendFile(path: string, values: Values, line: ProgressLine): Prom
   }
 }
 
-/** Takes back the promise that the data file is a raw image: a bit of the header's autoclear features. */
+/** Clears the autoclear feature bit for a raw data file in the header. */
 async function forgetRaw(path: string): Promise<void> {
   const { header } = await inspect(nodeFile(path, { sync: true }))
   if (!header || (header.autoclearFeatures & 2n) === 0n) return

@@ -9,7 +9,7 @@ import { ProgressLine } from './progress.js'
 import { readSecrets, systemReason } from './secrets.js'
 import { relativeTo } from './spec.js'
 
-/** `commit`: writes what an image holds into a file below it. */
+/** `commit`: writes the data of an image into a file below it. */
 export const commit: Command = {
   summary: 'Writes the changes in an image into its backing file.',
   usage:

@@ -221,10 +221,10 @@ async function storeMetadata(path: string, preallocated: boolean): Promise<void>
     const tables = Number(header.l1TableOffset) + header.l1Size * 8
     // The key slots of a new image come last, and the table otherwise.
     const end = encryption?.format === 'luks' && !preallocated ? size : tables
-    const piece = new Uint8Array(Math.min(end, 1024 * 1024))
-    for (let at = 0; at < end; at += piece.length) {
-      const count = readSync(file, piece, 0, Math.min(piece.length, end - at), at)
-      writeSync(file, piece, 0, count, at)
+    const bytes = new Uint8Array(Math.min(end, 1024 * 1024))
+    for (let at = 0; at < end; at += bytes.length) {
+      const count = readSync(file, bytes, 0, Math.min(bytes.length, end - at), at)
+      writeSync(file, bytes, 0, count, at)
     }
     if (!preallocated && size - end < 2 ** header.clusterBits) ftruncateSync(file, end)
   } finally {

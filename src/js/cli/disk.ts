@@ -30,7 +30,7 @@ export class QcowDisk implements SourceDisk {
   constructor(
     readonly qcow2: Qcow2,
     readonly files: readonly ImageFile[],
-    /** The snapshot of the image that is read in its place, and closed with it. */
+    /** The snapshot of the image that is read instead, and closed with the image. */
     private readonly snapshot?: SnapshotDisk,
   ) {
     this.#sparse = sparseFiles(files)
@@ -44,10 +44,10 @@ export class QcowDisk implements SourceDisk {
     return this.#disk.read(offset, length)
   }
 
-  /** The extents of the image; those that lie in holes of their file read as zeros. */
+  /** The extents of the image. Extents in holes of their file read as zeros. */
   async *map(range: MapOptions = {}): AsyncGenerator<Extent> {
     for await (const found of this.#disk.map(range)) {
-      // Encrypted bytes are nowhere in the file as they are on the disk.
+      // The file has the encrypted bytes, not those of the disk.
       const isEncrypted = this.files[found.depth]?.inspection?.encryption !== undefined
       const extent = isEncrypted ? { ...found, offset: undefined } : found
       const file = this.#sparse.get(extent.depth)
@@ -57,8 +57,8 @@ export class QcowDisk implements SourceDisk {
       }
       const { start, offset, length } = extent
       for (const [from, to, stored] of file.parts(offset, offset + length)) {
-        const place = { start: start + from - offset, length: to - from, offset: from }
-        yield { ...extent, ...place, zero: !stored, data: stored || file.isPreallocated }
+        const range = { start: start + from - offset, length: to - from, offset: from }
+        yield { ...extent, ...range, zero: !stored, data: stored || file.isPreallocated }
       }
     }
   }
@@ -86,7 +86,7 @@ export class QcowDisk implements SourceDisk {
   }
 }
 
-/** Zeros are written in pieces of this many bytes. */
+/** Zeros are written in segments of this many bytes. */
 const pieceSize = 1024 * 1024
 
 /** A raw file. Its size is rounded up to a sector, and reads past the file's end return zeros. */
@@ -146,7 +146,7 @@ export class RawDisk implements SourceDisk {
     }
   }
 
-  /** Gives the file another length. */
+  /** Changes the length of the file. */
   async resize(size: number): Promise<void> {
     ftruncateSync(this.#file, size)
     this.#length = size

@@ -11,17 +11,17 @@ const scanned = 1024 * 1024
 /**
  * The stored parts of a file and its holes, in their order.
  *
- * Node cannot ask the file system for holes. Perl can, where there is one; otherwise blocks of zeros are taken for holes.
+ * Node cannot ask the file system for holes. Perl can, where there is one; otherwise blocks of zeros count as holes.
  */
 export function* partsOf(file: number, path: string, from: number, to: number): Generator<Part> {
   const { blocks, size } = fstatSync(file)
   const end = Math.min(to, size)
   let run: { start: number; end: number; stored: boolean } | undefined
-  const pieces =
+  const ranges =
     blocks * 512 >= size || blocks === 0
       ? [[from, end, blocks !== 0] as const]
       : (asked(path, from, end) ?? scan(file, from, end))
-  for (const [start, stop, stored] of [...pieces, [Math.max(from, end), to, false] as const]) {
+  for (const [start, stop, stored] of [...ranges, [Math.max(from, end), to, false] as const]) {
     if (stop <= start) continue
     if (run?.stored === stored) run.end = stop
     else {

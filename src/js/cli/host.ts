@@ -8,9 +8,9 @@ export interface Host {
   out(text: string): void
   /** Writes to the standard error output. */
   err(text: string): void
-  /** The folder of the built viewer, where it is not in its place. */
+  /** The folder of the built viewer, if it is not in the package. */
   readonly viewer?: string | undefined
-  /** Ends what otherwise goes on until the program is ended. */
+  /** Ends commands that otherwise run until the program is ended. */
   readonly signal?: AbortSignal | undefined
   /** Calls `report` when the user asks for progress (SIGUSR1); returns a function that stops it. */
   onProgressRequest?(report: () => void): () => void

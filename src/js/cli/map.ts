@@ -58,8 +58,8 @@ export const map: Command = {
   },
 }
 
-function row(offset: string, length: string, place: string, file: string): string {
-  return `${offset.padEnd(16)}${length.padEnd(16)}${place.padEnd(16)}${file}`
+function row(offset: string, length: string, hostOffset: string, file: string): string {
+  return `${offset.padEnd(16)}${length.padEnd(16)}${hostOffset.padEnd(16)}${file}`
 }
 
 /** The extents of a range; neighbours that differ in nothing are one. */
@@ -87,7 +87,7 @@ function nothing(start: number): Extent {
 }
 
 function jsonLine({ start, length, depth, present, zero, data, compressed, offset }: Extent): string {
-  const place = offset === undefined ? '' : `, "offset": ${offset}`
+  const hostOffset = offset === undefined ? '' : `, "offset": ${offset}`
   const flags = `"present": ${present}, "zero": ${zero}, "data": ${data}, "compressed": ${compressed}`
-  return `{ "start": ${start}, "length": ${length}, "depth": ${depth}, ${flags}${place}}`
+  return `{ "start": ${start}, "length": ${length}, "depth": ${depth}, ${flags}${hostOffset}}`
 }

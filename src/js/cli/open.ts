@@ -71,8 +71,8 @@ async function look(
   if (filename === '') throw refuse("The 'file' block driver requires a file name")
   const path = located(host, filename)
   const couldNot = `Could not open '${filename}': `
-  const head = readHead(path, plain, (reason) => refuse(`${couldNot}${reason}`), refuse, filename)
-  const format = spec.format ?? probe(head)
+  const start = readHead(path, plain, (reason) => refuse(`${couldNot}${reason}`), refuse, filename)
+  const format = spec.format ?? probe(start)
   if (format !== 'qcow2' && format !== 'raw') {
     throw refuse(spec.format === undefined ? `The format '${format}' is not supported` : `Unknown driver '${format}'`)
   }
@@ -88,8 +88,8 @@ async function look(
       dataPath: undefined,
       keySecret,
     }
-  if (!isQcow2(head)) throw refuse('Image is not in qcow2 format')
-  const version = new DataView(head.buffer, head.byteOffset).getUint32(4)
+  if (!isQcow2(start)) throw refuse('Image is not in qcow2 format')
+  const version = new DataView(start.buffer, start.byteOffset).getUint32(4)
   if (version < 2 || version > 3) throw refuse(`Unsupported qcow2 version ${version}`)
   const inspection = await inspect(nodeFile(path, { sync: true })).catch((error: unknown) => {
     throw refuse(openingReason(error, filename))
@@ -123,8 +123,8 @@ function readHead(
     }
     const file = openSync(path, 'r')
     try {
-      const head = new Uint8Array(fstatSync(file).isFile() ? 512 : 0)
-      return head.subarray(0, readSync(file, head, 0, head.length, 0))
+      const start = new Uint8Array(fstatSync(file).isFile() ? 512 : 0)
+      return start.subarray(0, readSync(file, start, 0, start.length, 0))
     } finally {
       closeSync(file)
     }
@@ -143,15 +143,15 @@ const magics: readonly [format: string, magic: string][] = [
   ['parallels', 'WithoutFreeSpace'],
 ]
 
-function probe(head: Uint8Array): string {
-  if (isQcow2(head)) return 'qcow2'
-  if (head[0] === 0x51 && head[1] === 0x46 && head[2] === 0x49 && head[3] === 0xfb) return 'qcow'
-  const text = String.fromCharCode(...head.subarray(0, 16))
+function probe(start: Uint8Array): string {
+  if (isQcow2(start)) return 'qcow2'
+  if (start[0] === 0x51 && start[1] === 0x46 && start[2] === 0x49 && start[3] === 0xfb) return 'qcow'
+  const text = String.fromCharCode(...start.subarray(0, 16))
   return magics.find(([, magic]) => text.startsWith(magic))?.[0] ?? 'raw'
 }
 
-function isQcow2(head: Uint8Array): boolean {
-  return head[0] === 0x51 && head[1] === 0x46 && head[2] === 0x49 && head[3] === 0xfb && head[7] !== 1
+function isQcow2(start: Uint8Array): boolean {
+  return start[0] === 0x51 && start[1] === 0x46 && start[2] === 0x49 && start[3] === 0xfb && start[7] !== 1
 }
 
 /** Opens an image with its chain. */

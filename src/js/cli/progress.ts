@@ -1,7 +1,7 @@
 import type { Progress } from '../index.js'
 import type { Host } from './host.js'
 
-/** Shows how far a command is: with `-p` as it goes on, otherwise when the user asks for it. */
+/** Shows the progress of a command: with `-p` while it runs, otherwise when the user asks for it. */
 export class ProgressLine {
   #shown = -1
   #percent = 0
@@ -26,7 +26,7 @@ export class ProgressLine {
   /** Called with what is done. */
   readonly update = ({ done, total }: Progress): void => this.to(total === 0 ? 0 : (done / total) * 100)
 
-  /** Goes on to that many percent. */
+  /** Shows this percentage. */
   to(percent: number): void {
     this.#percent = Math.min(100, percent)
     if (this.#percent === 100 || this.#percent - this.#shown >= 1) this.#print(this.#percent)

@@ -73,10 +73,10 @@ async function change(disk: SourceDisk, size: bigint, preallocation: Preallocati
     return
   }
   if (size % 512n !== 0n) throw new Failure('The new size must be a multiple of 512')
-  const broken = (await qcow2.bitmaps.list()).find(({ inUse }) => inUse)
-  if (broken) {
+  const inconsistent = (await qcow2.bitmaps.list()).find(({ inUse }) => inUse)
+  if (inconsistent) {
     throw new Failure(
-      `Bitmap '${broken.name}' is inconsistent and cannot be used\nTry block-dirty-bitmap-remove to delete this bitmap from disk`,
+      `Bitmap '${inconsistent.name}' is inconsistent and cannot be used\nTry block-dirty-bitmap-remove to delete this bitmap from disk`,
     )
   }
   const mode = preallocation === 'falloc' ? 'full' : preallocation

@@ -173,7 +173,7 @@ function send(
     return
   }
   const stream = createReadStream(path, range)
-  // The answer has begun: what is missing of it is noticed by its length.
+  // The response has begun. The client notices by its length that the rest is missing.
   stream.on('error', () => response.destroy())
   response.on('close', () => stream.destroy())
   stream.pipe(response)

@@ -1,4 +1,4 @@
-/** What {@link parseSize} found wrong: the text is no size, or it is one that 64 bits do not hold. */
+/** Why {@link parseSize} rejects a text: it is no size, or the size does not fit into 64 bits. */
 export type SizeProblem = 'invalid' | 'range'
 
 /** The largest size of a disk. */
@@ -10,7 +10,7 @@ const limit = 1n << 64n
 /**
  * Parses a size as QEMU does: a decimal number, which may have a fraction, or a hexadecimal one, and an optional suffix.
  *
- * @param unit the suffix that is taken where there is none: `B` or one of `KMGTPE`.
+ * @param unit the suffix that counts where there is none: `B` or one of `KMGTPE`.
  */
 export function parseSize(text: string, unit = 'B'): bigint | SizeProblem {
   const hexadecimal = /^\s*0[xX]([0-9a-fA-F]+)$/.exec(text)

@@ -8,7 +8,7 @@ export class SparseFile {
 
   constructor(
     private readonly path: string,
-    /** Its clusters count as stored, though they lie in holes. */
+    /** Its clusters count as stored, though they are in holes. */
     readonly isPreallocated: boolean,
   ) {}
 

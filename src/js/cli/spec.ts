@@ -1,7 +1,7 @@
 import { Failure } from './failure.js'
 import { keyValues } from './keyval.js'
 
-/** How an image is named: a file, and what is said about it. */
+/** An image as the user names it: a file, and what is specified about it. */
 export interface ImageSpec {
   /** The name in messages: what the user wrote. */
   readonly shown: string
@@ -11,9 +11,9 @@ export interface ImageSpec {
   readonly format?: string | undefined
   /** The id of the secret that opens the image. */
   readonly keySecret?: string | undefined
-  /** What is said about the backing file, in place of what the image records. */
+  /** The backing file to use instead of the recorded one. */
   readonly backing?: Overridden | undefined
-  /** The data file, in place of the one that the image records. */
+  /** The data file to use instead of the recorded one. */
   readonly dataFile?: string | undefined
 }
 

@@ -109,7 +109,7 @@ function checkArchive(paths: readonly FilePath[], options: ArchiveOptions): void
   })
 }
 
-/** Looks up what an archive begins with, so that what does not exist is reported at once. */
+/** Looks up what an archive begins with, so that a missing path is reported before the stream begins. */
 async function startsOf(
   volume: FileTree,
   paths: readonly FilePath[],

@@ -1,6 +1,6 @@
 /**
  * What the package brings beside its JavaScript for file systems. The calls are literally so, for bundlers look for these
- * words; the build keeps this file at its place, which the addresses are relative to.
+ * words; the build keeps the path of this file, to which the addresses are relative.
  */
 
 /** The address of the module. */

@@ -25,7 +25,7 @@ interface Plan {
   readonly steps: readonly (readonly { readonly offset: number; readonly bytes: Uint8Array }[])[]
 }
 
-/** How many bytes are read and written at once. */
+/** How many bytes are read and written in one request. */
 const chunkSize = 4 << 20
 
 /**

@@ -13,7 +13,7 @@ export interface FilesDisk {
   read(offset: number, length: number, options?: { readonly signal?: AbortSignal | undefined }): Promise<Uint8Array>
   /** True if `readSync` works, so that nothing has to be read twice. */
   readonly sync?: boolean
-  /** As `read`, at once. */
+  /** As `read`, synchronously. */
   readSync?(offset: number, length: number): Uint8Array
   /** True if writes are refused. */
   readonly readOnly?: boolean

@@ -8,7 +8,7 @@
  * - `ENCRYPTED`: the file or the volume is encrypted.
  * - `WRONG_PASSPHRASE`: the passphrase does not open the container.
  * - `DAMAGED`: the file system contradicts its own format, or the disk could not be read.
- * - `LIMIT`: a limit that protects against damaged file systems was reached.
+ * - `LIMIT`: a limit that protects against corrupt file systems was reached.
  * - `INVALID`: an argument is not what it must be.
  * - `TIMEOUT`: the file system took too long, and its worker was ended. The next call starts another one.
  * - `CRASHED`: the module broke down on this volume. Other volumes are not affected.
@@ -65,7 +65,7 @@ export class FilesError extends Error {
 export function fromModule(thrown: unknown): FilesError {
   const { code, message } = (thrown ?? {}) as { code?: FilesErrorCode; message?: string }
   if (code && message) return new FilesError(code, `${message.charAt(0).toUpperCase()}${message.slice(1)}.`)
-  return new FilesError('CRASHED', 'The module for file systems broke down. The volume is likely damaged.', {
+  return new FilesError('CRASHED', 'The module for file systems broke down. The volume is likely corrupt.', {
     cause: thrown,
   })
 }

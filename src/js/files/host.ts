@@ -15,7 +15,7 @@ import type { FromWorker, ToWorker } from './worker.js'
 /** How volumes are read. */
 export interface FilesOptions {
   /**
-   * Whether each volume's parser runs in a worker of its own, where a damaged file system can neither stop the page nor
+   * Whether each volume's parser runs in a worker of its own, where a corrupt file system can neither stop the page nor
    * harm another volume. Default: true, unless the disk can be read synchronously in this thread or there are no workers.
    */
   readonly worker?: boolean | undefined
@@ -146,7 +146,7 @@ export class WorkerHost implements Host {
 }
 
 function tooLong(): FilesError {
-  return new FilesError('TIMEOUT', 'The file system took too long to read. It is likely damaged.')
+  return new FilesError('TIMEOUT', 'The file system took too long to read. It is likely corrupt.')
 }
 
 function startThread(): Thread | undefined {
@@ -192,7 +192,7 @@ interface NodeWorker {
 function nodeThread(): Thread | undefined {
   const threads = nodeModule<{ Worker: new (script: URL) => NodeWorker }>('node:worker_threads')
   if (!threads) return undefined
-  // Of Node's own class: what bundlers for servers put in the place of the address may be none.
+  // Of Node's own class: bundlers for servers may replace the address by something else.
   const worker = new threads.Worker(new URL(packageFile(filesScript(), path)))
   // A volume that is left open does not keep the program running.
   worker.unref()

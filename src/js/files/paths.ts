@@ -62,7 +62,7 @@ export function safeName(name: string): string {
 export class UniqueNames {
   readonly #used = new Set<string>()
 
-  /** A name like `name` that was not taken before. */
+  /** A name like `name` that is not in use yet. */
   take(name: string): string {
     const dot = name.lastIndexOf('.')
     const [stem, extension] = dot > 0 ? [name.slice(0, dot), name.slice(dot)] : [name, '']

@@ -40,7 +40,7 @@ export interface FileEntry extends FileStat {
   readonly nameBytes?: Uint8Array
   /** The path, for the other methods. */
   readonly path: FilePath
-  /** Why the entry cannot be read, if it is damaged: then only its kind and name are known. */
+  /** Why the entry cannot be read, if it is corrupt: then only its kind and name are known. */
   readonly problem?: string
 }
 

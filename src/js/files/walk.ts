@@ -10,7 +10,7 @@ export interface Walked {
   readonly names: readonly string[]
 }
 
-/** Directories deeper than this are not entered: a damaged file system can contain itself. */
+/** Directories deeper than this are not entered: a corrupt file system can contain itself. */
 const deepest = 200
 /** A walk that finds more than this ends with an error. */
 const most = 5_000_000
@@ -28,7 +28,7 @@ export async function* walk(
   async function* below(entry: FileEntry, names: readonly string[], within: readonly string[]): AsyncGenerator<Walked> {
     signal?.throwIfAborted()
     found += 1
-    if (found > most) throw new FilesError('LIMIT', 'There are too many files. The file system is likely damaged.')
+    if (found > most) throw new FilesError('LIMIT', 'There are too many files. The file system is likely corrupt.')
     if (entry.problem) return onSkip?.(entry.path, entry.problem)
     yield { entry, names }
     if (entry.kind !== 'directory') return

@@ -85,7 +85,7 @@ const shared = 1
 
 /**
  * Puts the disk of an image into an Emscripten file system as a file, without holding it in memory. Reads and writes go to
- * the image at once. It is flushed by `fsync`, by `close`, and a second after a write.
+ * the image immediately. It is flushed by `fsync`, by `close`, and a second after a write.
  *
  * @param fs the file system: `Module.FS`.
  * @param path where the file is to be. There must not be one yet.

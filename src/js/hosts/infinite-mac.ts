@@ -47,7 +47,7 @@ export interface InfiniteMacDisk {
  * Makes a disk for Infinite Mac out of an image. The emulator does not flush its disks, so the disk does it by itself.
  *
  * @param name the name under which the emulator opens it.
- * @throws `Qcow2Error` `NOT_SYNC` for an image that can't be read at once: open it in the worker, over storages that are
+ * @throws `Qcow2Error` `NOT_SYNC` for an image that can't be read synchronously: open it in the worker, over storages that are
  * synchronous there.
  *
  * @example

@@ -11,5 +11,5 @@ export function syncImage(image: Qcow2, program: string): Qcow2 {
   withMethods(image, ['readIntoSync', 'writeSync', 'flushSync'], 'The image')
   if (image.sync) return image
   const remedy = 'Open the image in its worker, over a storage that is synchronous there, such as opfs().'
-  throw new Qcow2Error('NOT_SYNC', `${program} at once. ${remedy}`)
+  throw new Qcow2Error('NOT_SYNC', `${program} without waiting. ${remedy}`)
 }

@@ -37,7 +37,7 @@ export function CheckPanel({ repairable, before }: { repairable: boolean; before
 }
 
 const WHAT =
-  'Counts every reference to every cluster and compares it with what the image says, as qemu-img check does. It only reads.'
+  'Counts every reference to every cluster and compares it with what the image records, as qemu-img check does. It only reads.'
 
 function Found({ now, repairable, onGo }: { now: Checked; repairable: boolean; onGo: (() => void) | undefined }) {
   const { report, repaired, kept } = now
@@ -124,7 +124,7 @@ function Numbers({ report }: { report: CheckReport }) {
     ['Used up to', formatOffset(BigInt(imageEndOffset))],
   ]
   return (
-    <dl class="place check-numbers">
+    <dl class="position check-numbers">
       {rows.map(([name, value]) => (
         <>
           <dt key={`${name} name`}>{name}</dt>

@@ -6,15 +6,15 @@ import { Dialog } from '../ui/dialog'
 import { ProblemText } from '../ui/problem-text'
 import { formatCount } from '../values/size'
 
-/** Says what a repair would do, before it does it. */
+/** Explains what a repair would do, before it does it. */
 export function PlanDialog() {
-  const [place, setPlace] = useState(true)
+  const [inFile, setInFile] = useState(true)
   const now = asked.value
   if (!now) return null
   const { repair, report } = now
   const { leaks, corruptions, checkErrors, lossy } = report
   const asksWhere = storedPath.value !== null && !opened.value?.editing
-  const begin = (acceptLoss: boolean) => void repairNow(repair, acceptLoss, asksWhere && place)
+  const begin = (acceptLoss: boolean) => void repairNow(repair, acceptLoss, asksWhere && inFile)
   const cancel = () => {
     asked.value = null
   }
@@ -32,14 +32,14 @@ export function PlanDialog() {
       {repair === 'all' && lossy > 0 ? (
         <ProblemText>
           {formatCount(lossy)} {lossy === 1 ? 'finding' : 'findings'} can be repaired only with a loss: clusters whose
-          place is unknown become zeros, snapshots without tables are dropped. None of that can be read now. Keep a copy
-          of the file as it is.
+          offset is unknown become zeros, snapshots without tables are dropped. None of that can be read now. Keep a
+          copy of the file as it is.
         </ProblemText>
       ) : (
         <p>Nothing that can be read is lost by it.</p>
       )}
       {asksWhere ? (
-        <WhereChoice place={place} onChoose={setPlace} />
+        <WhereChoice inFile={inFile} onChoose={setInFile} />
       ) : (
         <p>{inPlace.value ? 'It is done in the stored file.' : 'The file itself stays as it is until you save.'}</p>
       )}

@@ -24,7 +24,7 @@ import { ExpectedSize } from './expected'
 import { PartChoice } from './part'
 
 const GIB = 2 ** 30
-/** FAT32 holds no file of 4 GiB. */
+/** The lengths of chunks. One of 3.5 GiB fits on FAT32, which stores no file of 4 GiB. */
 const CHUNKS = [256 * 2 ** 20, GIB, 2 * GIB, 3.5 * GIB, 16 * GIB]
 
 /** Asks what to make of the disk that is shown, and makes it. */
@@ -144,7 +144,7 @@ interface ChoiceProps {
   children: ComponentChildren
 }
 
-/** What the person agrees to before a damaged disk is converted. */
+/** What the person agrees to before a corrupt disk is converted. */
 function Choice({ checked, onChange, children }: ChoiceProps) {
   return (
     <div class="choices">

@@ -14,7 +14,7 @@ interface Props {
   inBrowser: boolean
 }
 
-/** Says how large the result will be, and whether the browser has room for it. */
+/** Shows how large the result will be, and whether the browser has room for it. */
 export function ExpectedSize({ name, part, inBrowser }: Props) {
   const how = CONVERSIONS[name].how
   const size = useMeasured(how.format, part)
@@ -51,7 +51,7 @@ function useMeasured(format: 'qcow2' | 'raw', { start, end }: Part): number | nu
     const range = { offset: start, length: end - start }
     engine.measure(snapshot, { format, range }, controller.signal).then(
       (bytes) => !controller.signal.aborted && setSize(bytes),
-      // Damaged tables can't be measured. Converting says what is wrong with them.
+      // Corrupt tables can't be measured. Converting reports what is wrong with them.
       () => !controller.signal.aborted && setSize(end - start),
     )
     return () => controller.abort()

@@ -8,7 +8,7 @@ import { lock, unlock } from '../state/unlock'
 import { Icon } from '../ui/icon'
 import { MenuButton, type MenuItem } from '../ui/menu'
 
-/** Begins to change the image; then says so, undoes, saves and ends it. */
+/** Unlocks the image for editing. Then it undoes, saves and locks. */
 export function Lock({ image }: { image: OpenedImage }) {
   const whole = useFocusKept<HTMLButtonElement & HTMLDivElement>(image.editing)
   if (!image.editing) {
@@ -25,7 +25,7 @@ export function Lock({ image }: { image: OpenedImage }) {
       </button>
     )
   }
-  const inPlace = image.editing === 'place'
+  const inPlace = image.editing === 'file'
   const show = (at: bigint | null) => {
     if (at !== null) go({ panel: 'hex', of: 'disk', at })
   }
@@ -70,7 +70,7 @@ export function Lock({ image }: { image: OpenedImage }) {
   )
 }
 
-/** The element takes the focus when the one that had it has gone with `state`. */
+/** Focuses the element when `state` changes and removes the focused element. */
 function useFocusKept<E extends HTMLElement>(state: unknown) {
   const element = useRef<E>(null)
   const before = useRef(state)
@@ -81,7 +81,7 @@ function useFocusKept<E extends HTMLElement>(state: unknown) {
   return element
 }
 
-const IN_PLACE = 'What you change goes into the stored file; Save makes it last, also if the browser ends at once.'
+const IN_PLACE = 'What you change goes into the stored file; Save makes it last, even if the browser ends right after.'
 const IN_MEMORY = 'What you change is in memory. The file stays as it is until you save.'
 const LOCK = 'Lock: make the image read-only again'
 

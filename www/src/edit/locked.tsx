@@ -8,7 +8,7 @@ import { Notice } from '../ui/notice'
 
 const WHERE = 'You choose whether the stored file itself is changed.'
 
-/** Says what an image can be edited for, if it can be edited. */
+/** Shows what an image can be edited for, if it can be edited. */
 export function Locked({ image, children }: { image: OpenedImage; children: ComponentChildren }) {
   if (image.notEditable !== null) return null
   const open = (
@@ -18,7 +18,7 @@ export function Locked({ image, children }: { image: OpenedImage; children: Comp
   )
   return (
     <Notice tone="info" action={open}>
-      {children} {storedPath.value === null ? 'The file stays as it is until you save.' : WHERE}
+      {children} {storedPath.value === null ? 'The image file stays as it is until you save.' : WHERE}
     </Notice>
   )
 }

@@ -9,20 +9,20 @@ import { Notice } from '../ui/notice'
 import { WorkShown } from '../ui/work'
 import { WhereChoice } from './where'
 
-/** Asks where the changes of an image go that the browser keeps, and who is to have its file. */
+/** Asks where the changes go of an image that the browser keeps, and whether to take its file over. */
 export function UnlockDialog() {
-  const [place, setPlace] = useState(true)
+  const [inFile, setInFile] = useState(true)
   const running = isRunning(unlocking.value)
-  const taken = inUse.value && place && !running
+  const isInUse = inUse.value && inFile && !running
   const onSubmit = (event: Event) => {
     event.preventDefault()
-    void (place ? unlockInPlace(taken) : unlockInMemory())
+    void (inFile ? unlockInPlace(isInUse) : unlockInMemory())
   }
   return (
     <Dialog title={`Edit ${opened.value?.name}`} onClose={forgetUnlocking}>
       <form onSubmit={onSubmit}>
-        <WhereChoice place={place} disabled={running} onChoose={setPlace} />
-        {taken ? (
+        <WhereChoice inFile={inFile} disabled={running} onChoose={setInFile} />
+        {isInUse ? (
           <Notice tone="warn">
             <strong>Another tab is changing this file.</strong> You can take it over: the other tab stores its changes
             and closes the image. Or let it stay read-only here.
@@ -31,10 +31,10 @@ export function UnlockDialog() {
           <WorkShown work={unlocking.value} />
         )}
         <FormActions
-          label={taken ? 'Take over' : 'Unlock'}
+          label={isInUse ? 'Take over' : 'Unlock'}
           disabled={running}
           autofocus
-          cancel={taken ? 'Stay read-only' : 'Cancel'}
+          cancel={isInUse ? 'Stay read-only' : 'Cancel'}
           onCancel={forgetUnlocking}
         />
       </form>

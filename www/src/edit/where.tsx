@@ -2,17 +2,17 @@ import { opened } from '../state/stage'
 import { formatSize } from '../values/size'
 
 interface Props {
-  place: boolean
+  inFile: boolean
   disabled?: boolean
-  onChoose(place: boolean): void
+  onChoose(inFile: boolean): void
 }
 
 /** Where the changes of an image go that the browser keeps: into its file, or to memory. */
-export function WhereChoice({ place, disabled = false, onChoose }: Props) {
+export function WhereChoice({ inFile, disabled = false, onChoose }: Props) {
   const size = opened.value?.info.fileSize
   const choice = (chosen: boolean, label: string, meaning: string) => (
     <label class="choice">
-      <input type="radio" name="where" checked={place === chosen} onChange={() => onChoose(chosen)} />
+      <input type="radio" name="where" checked={inFile === chosen} onChange={() => onChoose(chosen)} />
       <span>
         <b>{label}</b>
         <br />

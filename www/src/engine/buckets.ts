@@ -25,7 +25,7 @@ export class Buckets {
     this.done = request.start
   }
 
-  /** Adds what of `extent` lies inside the surveyed range. */
+  /** Adds the part of `extent` inside the surveyed range. */
   add(extent: Extent): void {
     const { start, end, bucketSize } = this.request
     const kind = KINDS.indexOf(kindOf(extent))
@@ -46,7 +46,7 @@ export class Buckets {
     this.done = Math.max(this.done, Math.min(offset, this.request.end))
   }
 
-  /** A copy of what is known by now. */
+  /** A copy of the sums so far. */
   survey(): Survey {
     const { start, end, bucketSize } = this.request
     return { start, bucketSize, bytes: this.bytes.slice(), done: this.done, end }

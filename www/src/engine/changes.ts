@@ -7,12 +7,12 @@ import type { DiskFiles } from './files'
 import type { ChangesSummary, FileChange, FileState, OnChanges, Watch } from './protocol'
 import { below } from './walk'
 
-/** Directories deeper than this are not entered: a damaged file system can contain itself. */
+/** Directories deeper than this are not entered: a corrupt file system can contain itself. */
 const DEEPEST = 200
 /** Files that are larger are not read: they count as changed where their times differ. */
 const LARGEST_READ = 64 * 1024 * 1024
 const CHUNK = 1024 * 1024
-/** How many changes are sent at once. */
+/** How many changes are sent together. */
 const BATCH = 200
 
 type Options = Watch & { onChanges: OnChanges }
@@ -91,7 +91,7 @@ class Comparison {
     this.options.onProgress({ done: this.summary.compared, total: 0 })
   }
 
-  /** What differs of an entry that both have; of a directory only what is its own. */
+  /** Returns what differs in an entry that both states have; for a directory only in its own attributes. */
   private async difference(was: FileEntry, now: FileEntry): Promise<FileChange['what'] | null> {
     const attributes = (['mode', 'uid', 'gid', 'attributes'] as const).some((key) => was[key] !== now[key])
     if (now.kind === 'directory') return attributes ? 'metadata' : null
@@ -109,7 +109,7 @@ class Comparison {
     return was === now
   }
 
-  /** Whether a file of the same size holds the same bytes. False if it is too large to be read, or cannot be. */
+  /** Returns whether files of the same size have the same bytes. False if they are too large, or cannot be read. */
   private async sameContent({ path, size }: FileEntry): Promise<boolean> {
     if (size > LARGEST_READ) return false
     const { signal } = this.options

@@ -3,7 +3,7 @@
 import type { Disk } from 'qcow2-web'
 import type { Part, Watch } from './protocol'
 
-/** How much is read at once. */
+/** How many bytes are read in one request. */
 const CHUNK = 1 << 20
 
 /** Writes the bytes of a part of a disk. What is not stored is not written. */

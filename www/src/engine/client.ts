@@ -36,8 +36,8 @@ export const engine = new Proxy({} as { [Name in keyof Operations]: Call<Operati
 })
 
 /**
- * Changes of the image, or of how it is open. One that was finished when it was cancelled has its result all the same, for the
- * page has to show the image as it is.
+ * Operations that change the image, or how it is open. If one completes before its cancellation arrives, its result counts: the page
+ * has to show the image as it is.
  */
 const changes: ReadonlySet<keyof Operations> = new Set([
   'edit',

@@ -7,14 +7,14 @@ import { xzStreams } from './xz-streams'
 
 type Bytes = Uint8Array<ArrayBuffer>
 
-/** How much of the file is read at once. */
+/** How many bytes of the file are read in one request. */
 const CHUNK = 256 * 1024
-/** How much is given to a decompressor at once: little, for a few bytes may stand for many. */
-const PIECE = 4096
+/** How many bytes a decompressor takes in one call: few, for a few bytes may stand for many. */
+const STEP = 4096
 
 /**
  * Streams what a file is compressed of. The progress counts the bytes of the file. The stream fails with a sentence where the
- * file is damaged or cut off.
+ * file is corrupt or cut off.
  */
 export async function decompressed(
   file: SourceFile,
@@ -36,7 +36,7 @@ export async function decompressed(
   )
 }
 
-/** A part of the file, of which no more is read than is taken. */
+/** A part of the file. Reads no more than is consumed. */
 function partOf(
   file: SourceFile,
   start: number,
@@ -66,7 +66,7 @@ async function unzstd(): Promise<TransformStream<Bytes, Bytes>> {
     try {
       decompressor.push(bytes, isLast)
     } catch (error) {
-      throw new Error(`the zstd data is damaged: ${error instanceof Error ? error.message : error}.`)
+      throw new Error(`the zstd data is corrupt: ${error instanceof Error ? error.message : error}.`)
     }
   }
   return new TransformStream({
@@ -77,7 +77,7 @@ async function unzstd(): Promise<TransformStream<Bytes, Bytes>> {
       }
     },
     transform(chunk) {
-      for (let at = 0; at < chunk.length; at += PIECE) push(chunk.subarray(at, at + PIECE), false)
+      for (let at = 0; at < chunk.length; at += STEP) push(chunk.subarray(at, at + STEP), false)
     },
     flush: () => push(new Uint8Array(0), true),
   })
@@ -101,7 +101,7 @@ function joined(streams: (() => Promise<ReadableStream<Bytes>>)[]): ReadableStre
           reader = (await next()).getReader()
         }
         const { done, value } = await reader.read().catch((error) => {
-          throw new Error(`the xz data is damaged: ${error instanceof Error ? error.message : error}.`)
+          throw new Error(`the xz data is corrupt: ${error instanceof Error ? error.message : error}.`)
         })
         if (!done) return controller.enqueue(value)
         reader = null

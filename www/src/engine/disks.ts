@@ -30,8 +30,8 @@ export class Disks {
   /** An image, or a raw disk, which has nothing but its bytes. */
   constructor(
     private readonly whole: Qcow2 | AnyDisk,
-    /** What has to be closed: that, or what it is a part of. */
-    private readonly held: AnyDisk = whole,
+    /** The disk to close: the same, or the one that it is a slice of. */
+    private readonly owner: AnyDisk = whole,
   ) {
     this.undoable = whole instanceof Qcow2 && !whole.readOnly ? new UndoableDisk(whole) : null
   }
@@ -47,7 +47,7 @@ export class Disks {
     return snapshot === null ? this.whole : this.image(snapshot)
   }
 
-  /** The same with the tables behind it, which a raw disk does not have. */
+  /** The same with its tables, which a raw disk does not have. */
   private async image(snapshot: string | null): Promise<ImageDisk> {
     if (snapshot === null) return this.active
     const opened = this.snapshots.get(snapshot) ?? this.active.snapshots.open(snapshot)
@@ -87,7 +87,7 @@ export class Disks {
     await (await this.files(null)).reopen(id)
   }
 
-  /** The active disk was written: what is known of its files is out of date. */
+  /** Closes the volumes of the active disk: it was written without them. */
   forgetFiles(): void {
     this.closeFiles(null)
   }
@@ -186,7 +186,7 @@ export class Disks {
   async close(): Promise<void> {
     for (const snapshot of [...this.opened.keys()]) this.closeFiles(snapshot)
     for (const snapshot of this.snapshots.values()) await snapshot.then((image) => image.close()).catch(() => {})
-    await this.held.close()
+    await this.owner.close()
   }
 
   private closeFiles(snapshot: string | null): void {

@@ -32,10 +32,10 @@ export type Compression = Extract<FileKind, 'gzip' | 'xz' | 'zstd'>
 export const isCompression = (kind: FileKind | null): kind is Compression =>
   kind === 'gzip' || kind === 'xz' || kind === 'zstd'
 
-const HEAD = 1024
+const START = 1024
 const FOOTER = 512
 
-/** Where each kind has its signature, as characters of one byte. */
+/** The offset and the signature of each kind, as characters of one byte. */
 const SIGNATURES: [kind: FileKind, at: number, magic: string][] = [
   ['vmdk', 0, 'KDMV'],
   ['vmdk', 0, 'COWD'],
@@ -59,16 +59,16 @@ const SIGNATURES: [kind: FileKind, at: number, magic: string][] = [
   ['lfs-pointer', 0, 'version https://git-lfs.github.com/spec/'],
 ]
 
-/** The kind of a file; `null` for one that is not known, which a raw disk is as well. */
+/** Returns the kind of a file; `null` for an unknown one, such as a raw disk. */
 export async function fileKindOf(file: SourceFile, signal: AbortSignal): Promise<FileKind | null> {
   const size = await sizeOf(file)
-  const head = await readFrom(file, 0, Math.min(HEAD, size), signal)
+  const first = await readFrom(file, 0, Math.min(START, size), signal)
   const footer = size > FOOTER ? await readFrom(file, size - FOOTER, FOOTER, signal) : new Uint8Array(0)
-  return kindOf(head, footer, file.name)
+  return kindOf(first, footer, file.name)
 }
 
-export function kindOf(head: Uint8Array, footer: Uint8Array, name: string): FileKind | null {
-  const start = characters(head)
+export function kindOf(first: Uint8Array, footer: Uint8Array, name: string): FileKind | null {
+  const start = characters(first)
   const found = SIGNATURES.find(([, at, magic]) => start.startsWith(magic, at))?.[0]
   // An OVA is a tar archive with a description of the machine as its first member.
   if (found === 'tar') return /\.ova$/i.test(name) || /^[^\0]*\.ovf\0/i.test(start) ? 'ova' : 'tar'

@@ -30,7 +30,7 @@ export class DiskFiles {
     return { volumes: volumes.map((volume) => ({ ...volume }) as VolumeInfo), problems, unlocked: [...unlocked] }
   }
 
-  /** Unlocks a container. Lists what is in it behind it from then on, and returns the ids. */
+  /** Unlocks a container. Returns the ids of the volumes in it, which are listed after it from then on. */
   async unlock(id: string, passphrase: string, signal: AbortSignal): Promise<string[]> {
     const scan = await this.scanned()
     const container = await this.volume(id)
@@ -127,7 +127,7 @@ export class DiskFiles {
     scan.catch(() => {
       if (this.scan === scan) this.scan = null
     })
-    // Others may wait for the same scan: one that is given up goes on for them.
+    // Other calls may wait for the same scan, so cancelling one of them does not end it.
     return signal ? unlessAborted(scan, signal) : scan
   }
 

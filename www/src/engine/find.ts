@@ -6,18 +6,18 @@ import type { Found, OnProgress, Watch } from './protocol'
 import type { ReadableBytes, Span } from './readable-bytes'
 import { turns } from './turns'
 
-/** How much is read at once. */
+/** How many bytes are read in one request. */
 const CHUNK = 1n << 20n
 /** What cannot be read is left out in parts of this size. */
 const PART = 64 * 1024
 /** Ranges of data that are closer than this are searched with what is between them. */
 const NEAR = 1n << 20n
-/** How far back data is looked for at first. Where there is none, each further step is twice as long. */
+/** The length of the first step backwards. A step without data doubles the next one. */
 const STEP_BACK = 64n << 20n
 
 type Options = Watch & { backwards: boolean }
 
-/** Searches ranges that may hold data; what is not allocated reads as zeros and is skipped. `null` if there is no match. */
+/** Searches the ranges that may have data. Unallocated ranges read as zeros and are skipped. `null` if there is no match. */
 export function find(
   bytes: ReadableBytes,
   needle: Needle,
@@ -46,8 +46,9 @@ class Search {
     const spans = backwards ? [before, after] : [after, before]
     let done = 0n
     for (const [index, span] of spans.entries()) {
-      const tell = (within: bigint) => this.onProgress({ done: Number(done + within), total: Number(this.bytes.size) })
-      const match = await (backwards ? this.last(span, tell) : this.first(span, tell))
+      const report = (within: bigint) =>
+        this.onProgress({ done: Number(done + within), total: Number(this.bytes.size) })
+      const match = await (backwards ? this.last(span, report) : this.first(span, report))
       if (match) return { match, wrapped: index > 0, unreadable: this.unreadable }
       done += span.end - span.start
     }
@@ -55,19 +56,19 @@ class Search {
   }
 
   /** The first match that begins in `span`. */
-  private async first(span: Span, tell: (within: bigint) => void): Promise<Found['match']> {
+  private async first(span: Span, report: (within: bigint) => void): Promise<Found['match']> {
     for await (const range of this.searched(span)) {
       for (let start = range.start; start < range.end; start += CHUNK) {
         const match = await this.inChunk({ start, end: least(start + CHUNK, range.end) }, false)
         if (match) return match
-        tell(start - span.start)
+        report(start - span.start)
       }
     }
     return null
   }
 
   /** The last match that begins in `span`. */
-  private async last(span: Span, tell: (within: bigint) => void): Promise<Found['match']> {
+  private async last(span: Span, report: (within: bigint) => void): Promise<Found['match']> {
     let step = STEP_BACK
     for (let end = span.end; end > span.start; ) {
       const start = end - span.start > step ? end - step : span.start
@@ -78,12 +79,12 @@ class Search {
           const from = to - range.start > CHUNK ? to - CHUNK : range.start
           const match = await this.inChunk({ start: from, end: to }, true)
           if (match) return match
-          tell(span.end - from)
+          report(span.end - from)
         }
       }
       step = ranges.length > 0 ? STEP_BACK : step * 2n
       end = start
-      tell(span.end - end)
+      report(span.end - end)
       await this.turn()
     }
     return null

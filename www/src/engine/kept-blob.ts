@@ -1,7 +1,7 @@
-/** More bytes than memory should hold, as a Blob. */
+/** Blobs of more bytes than fit into memory. */
 
 /**
- * Has the browser keep what a stream gives: on its disk, where that is much. `onProgress` is told how many bytes it has by then.
+ * Collects a stream in a Blob. The browser keeps a large one on its disk. `onProgress` is called with the bytes so far.
  *
  * Rejects with what the stream fails with, with the reason of `signal`, or with a `QuotaExceededError`. Then nothing is kept.
  */
@@ -18,13 +18,13 @@ export async function keptBlob(
       onProgress(done)
     },
   })
-  // A Blob made of parts would keep all of them in memory; the body of a response goes where there is room.
+  // A Blob of parts keeps all of them in memory. The browser writes the body of a response to its disk.
   const [piped, kept] = await Promise.allSettled([
     stream.pipeTo(counted.writable, { signal }),
     new Response(counted.readable).blob(),
   ])
   if (kept.status === 'fulfilled') return kept.value
-  // The body says of no failure what it was; where there is no room, the stream is cancelled without a reason.
+  // The body does not report why it failed. If there is no room, the stream is cancelled without a reason.
   if (piped.status === 'rejected' && piped.reason) throw piped.reason
   throw new DOMException('The browser has no room for a copy of the file.', 'QuotaExceededError')
 }

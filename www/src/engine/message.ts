@@ -1,21 +1,21 @@
-/** What an error says to a person, and what can be done about it. */
+/** Messages of errors for people, and what to do about them. */
 
 import { isQcow2Error } from 'qcow2-web'
 
 const NO_ROOM = 'Make some: delete files that this page keeps and you no longer need, or others on this device.'
 const IN_USE = 'Another tab is changing the file: lock the image there, or close it.'
 
-/** What is said in the place of what the engine says. */
+/** What replaces the message of the engine. */
 const INSTEAD: Record<string, string> = { IN_USE, NoModificationAllowedError: IN_USE }
 
-/** What is said behind it. */
+/** What follows the message. */
 const ADVICE: Record<string, string> = {
   QUOTA: NO_ROOM,
   QuotaExceededError: NO_ROOM,
   POISONED: 'Lock the image, and unlock it again: what was saved before is there.',
 }
 
-/** What an error says to a person; those of the engine carry more in their message than that. */
+/** The message of an error for people. An error of the engine has more than that in its own message. */
 export function messageOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error)
   const [name, reason] = isQcow2Error(error) ? [error.code, error.reason] : [error.name, error.message]

@@ -14,8 +14,8 @@ import type { FileEntry, FilePath, VolumeInfo } from 'qcow2-web/files'
 import type { FileKind } from './file-kind'
 import type { Source } from './source'
 
-/** A file that the worker holds: the image, its data file, its backing files with theirs. */
-export interface HeldFile {
+/** A file that is open in the worker: the image, its data file, its backing files with theirs. */
+export interface OpenFile {
   /** "image", "image-data", "backing-1", "backing-1-data", …: stable, so that an address can name it. */
   key: string
   name: string
@@ -34,13 +34,13 @@ export interface Disk {
 }
 
 export interface OpenedImage {
-  /** Grows with each open, so that the page can tell a new image from an old one. */
+  /** Grows with each open, so that the page can distinguish a new image from an old one. */
   generation: number
   name: string
   /** Where the browser keeps its file, if it does. */
   stored: string | null
   info: ImageInfo
-  files: HeldFile[]
+  files: OpenFile[]
   snapshots: Snapshot[]
   disk: Disk
   /** The names of the files that the image wants and was opened without. */
@@ -49,12 +49,12 @@ export interface OpenedImage {
    * Where its changes go, if it can be changed: to the worker's memory until they are saved, or to the file itself, in place.
    * `null` where it is open for reading only.
    */
-  editing: 'memory' | 'place' | null
+  editing: 'memory' | 'file' | null
   /** Why it can't be edited, as a sentence; `null` where it can be. */
   notEditable: string | null
 }
 
-/** A disk that is stored as it is: each byte of the file is a byte of the disk. */
+/** A raw disk: each byte of the file is a byte of the disk. */
 export interface OpenedRaw {
   /** As that of an image. */
   generation: number
@@ -65,13 +65,13 @@ export interface OpenedRaw {
   disk: Disk
 }
 
-/** What is to become of the snapshots. */
+/** A change of the snapshots. */
 export type SnapshotChange =
   | { kind: 'create'; name: string }
   | { kind: 'apply' | 'delete'; id: string }
   | { kind: 'rename'; id: string; name: string }
 
-/** What is to become of the key slots. `known` is a passphrase that opens one: for a change the one that is replaced. */
+/** A change of the key slots. `known` is a passphrase that opens one of them; with `change` it is the one to replace. */
 export type KeySlotChange =
   | { kind: 'add' | 'change'; known: string; passphrase: string }
   | { kind: 'erase'; slot: number }
@@ -135,21 +135,21 @@ export type OpenOutcome =
       inspection: Inspection | null
       /** What the file is instead of an image; `null` if that is not known. */
       fileKind: FileKind | null
-    } & Place)
+    } & Origin)
   | { kind: 'cancelled' }
 
 /** Where a file is that the person did not give: on a server, or in the browser's storage. */
-interface Place {
+interface Origin {
   url: string | null
   stored: string | null
 }
 
 /** How an image is repaired. */
 export interface RepairHow {
-  /** Repair also what can't be repaired without giving something up. */
+  /** Repair also what can't be repaired without losing something. */
   acceptLoss: boolean
   /** In the file itself, which the browser keeps; else in memory. Of no account where the image is being changed. */
-  place: boolean
+  inFile: boolean
 }
 
 /** A file that the image names and that was not given yet. */
@@ -172,13 +172,13 @@ export interface MissingPassphrase {
   depth: number
   /** The file's name. */
   wantedBy: string
-  /** How it is encrypted, if that can be told. */
+  /** How it is encrypted, if that is known. */
   encryption: EncryptionInfo | undefined
-  /** The one that was given before is not right. */
+  /** The previous passphrase was wrong. */
   wrong: boolean
 }
 
-/** A backing file that was given, and is not the one that the image was made over, or may not be. */
+/** A backing file that was given and may not be the one that the image records. */
 export interface ChangedBase {
   role: 'changed'
   /** The name of the file that was given. */
@@ -208,7 +208,7 @@ export type Ask = (missing: Missing) => Promise<MissingAnswer>
 export const KINDS = ['unallocated', 'zero', 'data', 'compressed', 'backing1', 'backing2', 'backing3'] as const
 export type Kind = (typeof KINDS)[number]
 
-/** How many bytes of each kind lie in each bucket: `bytes[bucket * KINDS.length + kind]`. */
+/** How many bytes of each kind are in each bucket: `bytes[bucket * KINDS.length + kind]`. */
 export interface Survey {
   start: number
   bucketSize: number
@@ -233,7 +233,7 @@ export interface Explained {
   location: Location
 }
 
-/** Where bytes come from: a decoded disk, or one of the files as it is. */
+/** Where bytes come from: a disk, or the raw content of one of the files. */
 export type ByteSource = { of: 'disk'; snapshot: string | null } | { of: 'file'; key: string }
 
 /** What a search of bytes found. */
@@ -260,7 +260,7 @@ export type Hashable =
 export interface OpenHow {
   /** The bytes of any file as a disk. */
   asRaw: boolean
-  /** Files that were given with it: they are taken by the names that the images record. */
+  /** Files that were given with it: they are found by the names that the images record. */
   beside: File[]
 }
 
@@ -287,7 +287,7 @@ export interface VolumeAt {
   volume: string
 }
 
-/** Takes entries as they are found. The next ones are sent when it has taken these. */
+/** Receives entries as they are found. The next ones are sent when it has returned. */
 export type OnEntries = (entries: FileEntry[]) => void | Promise<void>
 
 /** What is known of a file at one time. */
@@ -299,11 +299,11 @@ export interface FileState {
 /** A file that differs between two states of a disk. */
 export interface FileChange {
   kind: 'added' | 'changed' | 'removed' | 'moved'
-  /** Of one that is changed: whether its bytes differ, or only its times, owner or permissions. */
+  /** For a changed file: whether its bytes differ, or only its times, owner or permissions. */
   what: 'content' | 'metadata'
   volume: string
   path: FilePath
-  /** The path before, of one that was moved. */
+  /** The old path of a moved file. */
   from?: FilePath
   isDirectory: boolean
   inode: string | undefined
@@ -320,7 +320,7 @@ export interface ChangesSummary {
   notes: string[]
 }
 
-/** Takes changes as they are found. */
+/** Receives changes as they are found. */
 export type OnChanges = (changes: FileChange[]) => void | Promise<void>
 
 /** A file or an archive that was made of a volume. */

@@ -5,17 +5,17 @@ import { mayHaveFiles, readPartitions } from '../partitions'
 import type { FileKind } from './file-kind'
 import { readFrom, type SourceFile, sizeOf } from './source'
 
-/** What a fixed VHD has behind the disk. */
+/** The length of the footer after the disk of a fixed VHD. */
 const VHD_FOOTER = 512
 
-/** Opens the bytes of a file as a disk. What is `held` has to be closed. */
+/** Opens the bytes of a file as a disk. Close `whole` after use: `disk` may be a slice of it. */
 export async function rawDisk(
   { storage }: SourceFile,
   kind: FileKind | null,
   signal: AbortSignal,
-): Promise<{ disk: Disk; held: Disk }> {
-  const held = await raw(storage, { signal })
-  return { disk: kind === 'vhd-fixed' ? held.slice(0, held.size - VHD_FOOTER) : held, held }
+): Promise<{ disk: Disk; whole: Disk }> {
+  const whole = await raw(storage, { signal })
+  return { disk: kind === 'vhd-fixed' ? whole.slice(0, whole.size - VHD_FOOTER) : whole, whole }
 }
 
 /** Whether a file that is no image has what only a disk has: a partition table, or a file system. */

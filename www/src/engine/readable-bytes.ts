@@ -12,7 +12,7 @@ export interface Span {
 export interface ReadableBytes {
   readonly size: bigint
   read(offset: bigint, length: number, signal: AbortSignal): Promise<Uint8Array>
-  /** The ranges within `span` that may hold other bytes than zeros, in their order. */
+  /** The ranges within `span` that may have bytes other than zeros, in ascending order. */
   data(span: Span, signal: AbortSignal): AsyncIterable<Span>
 }
 
@@ -40,7 +40,7 @@ export async function fileBytes(file: SourceFile): Promise<ReadableBytes> {
   }
 }
 
-/** How much is read at once. */
+/** How many bytes are read in one request. */
 const CHUNK = 1 << 20
 
 /** The bytes of a range, in chunks. */
@@ -54,7 +54,7 @@ export async function* chunksOf(
   }
 }
 
-/** The chunks of a stream, which is cancelled if not all of them are taken. Not all browsers can iterate over streams. */
+/** The chunks of a stream, which is cancelled if not all of them are consumed. Not all browsers can iterate over streams. */
 export async function* chunksFrom(stream: ReadableStream<Uint8Array>): AsyncGenerator<Uint8Array> {
   const reader = stream.getReader()
   try {

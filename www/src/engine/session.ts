@@ -1,4 +1,4 @@
-/** One opened image: the files that it is made of, what is open of it, and where its changes go. */
+/** An opened image: its files, its open disks, and where its changes go. */
 
 import {
   blob,
@@ -83,12 +83,12 @@ export class Session {
     fileKind: FileKind | null,
     signal: AbortSignal,
   ): Promise<[OpenOutcome, Session]> {
-    const { disk, held } = await rawDisk(supplies.image, fileKind, signal)
+    const { disk, whole } = await rawDisk(supplies.image, fileKind, signal)
     const { name } = supplies.image
     const { size } = disk
     const kind = fileKind === 'vhd-fixed' ? 'fixed VHD' : 'raw disk'
     const raw = { generation: ++generation, name, size, kind, disk: { snapshot: null, size } }
-    return [{ kind: 'raw', raw }, new Session(supplies, new Disks(disk, held))]
+    return [{ kind: 'raw', raw }, new Session(supplies, new Disks(disk, whole))]
   }
 
   /** Makes an image in memory, over `base` if there is one, and opens it for editing. */
@@ -132,12 +132,12 @@ export class Session {
   }
 
   /**
-   * Closes the image for changes, and goes on over its file as it is by now. What was changed in memory is given up; where the file
-   * can't be opened, nothing of that is. In place the file is let go before, so that nothing is open then.
+   * Opens the image for reading only, over its file as it is now. Discards changes in memory; if the file can't be opened, they
+   * stay. An image that is changed in place is closed before, so that nothing is open if the file can't be opened.
    */
   async lock(signal?: AbortSignal): Promise<void> {
-    if (this.target?.in === 'place') {
-      // What could not be written has been told when it was flushed.
+    if (this.target?.in === 'file') {
+      // A write that failed was reported by the flush.
       await this.close().catch(() => {})
       return this.reopen(null, signal)
     }
@@ -162,7 +162,7 @@ export class Session {
     if (change.kind === 'erase') return keySlots.delete(change.slot, watch)
     const { kind, known, passphrase } = change
     await keySlots[kind === 'add' ? 'create' : 'change'](known, passphrase, watch)
-    // The passphrase that opened the image may be gone.
+    // The passphrase that opened the image may be the one that was replaced.
     if (kind === 'change') this.supplies.givePassphrase(0, passphrase)
   }
 
@@ -172,24 +172,24 @@ export class Session {
   }
 
   /**
-   * Repairs the image, also one that can't be opened: where it is being changed; else in the file itself, if `place` says so,
-   * after which it is closed for changes again; else in memory, to be saved. If that fails, it goes on as it was.
+   * Repairs the image, also one that can't be opened: where its changes go, if it is edited; with `inFile` in the file itself, and
+   * the image is then open for reading only again; else in memory, to be saved. If that fails, the image stays as it was.
    */
-  async repair(what: 'leaks' | 'all', { acceptLoss, place }: RepairHow, watch: Watch): Promise<RepairReport> {
+  async repair(what: 'leaks' | 'all', { acceptLoss, inFile }: RepairHow, watch: Watch): Promise<RepairReport> {
     const before = this.target
-    const target = before ?? (place ? inPlace(this.storedPath()) : inMemory(this.supplies.image.storage))
+    const target = before ?? (inFile ? inPlace(this.storedPath()) : inMemory(this.supplies.image.storage))
     let after = before
     await this.close()
     try {
       const report = await repair(target.storage, what, { acceptLoss, ...watch })
-      if (!place) after = target
+      if (!inFile) after = target
       return report
     } finally {
       await this.reopen(after)
     }
   }
 
-  /** The image with its changes in memory, as a file, over which it goes on. What fails leaves all as it is. */
+  /** Returns the image with its changes in memory as a file, and opens the image over it. A failure changes nothing. */
   async save(signal: AbortSignal): Promise<File> {
     const { image } = this.supplies
     const { target } = this
@@ -209,19 +209,19 @@ export class Session {
     }
   }
 
-  /** A copy of the file of an image that is changed in place, as it is by now. Nothing may be changed meanwhile. */
+  /** Returns a copy of the file of an image that is changed in place. Nothing may be changed meanwhile. */
   async copy(signal: AbortSignal, onProgress: OnProgress): Promise<File> {
     const { target } = this
-    if (target?.in !== 'place') throw new Error('The image is not changed in its own file.')
-    await this.settle(signal)
+    if (target?.in !== 'file') throw new Error('The image is not changed in its own file.')
+    await this.drain(signal)
     const { image } = this.supplies
     const total = await sizeOf(image)
-    // Through the storage that the image has open, for the file belongs to that one alone.
+    // Through the open storage of the image, which has the exclusive access to the file.
     const bytes = inMemory(target.storage).storage.stream()
     return imageFile(image.name, await keptBlob(bytes, signal, (done) => onProgress({ done, total })))
   }
 
-  /** Goes on over `source`, which holds the image by now, with nothing changed. */
+  /** Opens the image over `source`, to which it was saved, for changes in memory. */
   async continueOver(source: Source): Promise<void> {
     await this.close()
     this.supplies.image = await sourceFile(source)
@@ -246,7 +246,7 @@ export class Session {
     return file
   }
 
-  /** Closes what is open; what was changed in place is made durable. */
+  /** Closes all disks. Changes in place become durable. */
   async close(): Promise<void> {
     await this.open?.close()
   }
@@ -285,21 +285,21 @@ export class Session {
     this.open = await opening.then((image) => new Disks(image)).catch(() => null)
   }
 
-  /** Takes the file that the browser keeps as it is by now: changed in place, it is another one than was opened. */
+  /** Looks the file in the browser's storage up again: after changes in place the old object can no longer be read. */
   private async renew(): Promise<void> {
     const { source } = this.supplies.image
     if ('path' in source) this.supplies.image = await sourceFile(source)
   }
 
-  /** Flushes until the reference counts are up to date: what one flush frees the next one counts, and may move their table by it. */
-  private async settle(signal: AbortSignal): Promise<void> {
+  /** Flushes until the refcounts are up to date: a flush writes back what the one before freed, and may move the refcount table. */
+  private async drain(signal: AbortSignal): Promise<void> {
     for (let flushes = 0; flushes < 3; flushes += 1) await this.disks.active.flush({ signal })
   }
 
   /** Shows the bytes of the file as they are while it is changed. */
   private show(target: Target | null): void {
     this.target = target
-    if (target?.in === 'place') this.supplies.image = { ...this.supplies.image, storage: target.storage }
+    if (target?.in === 'file') this.supplies.image = { ...this.supplies.image, storage: target.storage }
   }
 
   private storedPath(): string {

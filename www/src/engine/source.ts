@@ -31,7 +31,7 @@ export async function sourceFile(source: Source): Promise<SourceFile> {
 
 async function storageOf(source: Source): Promise<Storage> {
   if ('url' in source) return remote(source.url)
-  // One that the browser keeps is read as it is now: if it is changed, reading it fails.
+  // The file as it is now. If it is changed, reading it fails.
   return blob('path' in source ? await opfs.file(source.path) : source)
 }
 
@@ -49,7 +49,7 @@ export function useNetwork(port: MessagePort): void {
   elsewhere = fetchThrough(port)
 }
 
-/** A file on a server; what is read of it is kept in the browser. */
+/** A file on a server. The browser keeps the blocks that were read. */
 export const remote = (url: string): AsyncStorage => http(url, { persistentCache: kept, fetchFn: fetchFor(url) })
 
 /** A whole file from a server. */
@@ -60,7 +60,7 @@ export async function download(
 ): Promise<Blob> {
   const response = await (fetchFor(url) ?? fetch)(url, { signal })
   if (!response.ok || !response.body) throw new Error(`the server answered ${response.status}.`)
-  // Of a file that is sent compressed it is the length of that.
+  // For a response that is sent compressed, the header has the compressed length.
   const isPlain = response.headers.get('content-encoding') === null
   const total = isPlain ? Number(response.headers.get('content-length')) : 0
   return keptBlob(response.body, signal, (done) => onProgress({ done, total: Math.max(done, total) }))
@@ -79,7 +79,7 @@ export function nameOf(source: Source): string {
   return last ? decodeURIComponent(last) : hostname
 }
 
-/** Opens a storage for as long as `use` takes; nothing is asked again while an image has it open too. */
+/** Opens a storage for as long as `use` takes. That costs no request while an image has the storage open too. */
 export async function using<T>(storage: Storage, use: () => T | Promise<T>): Promise<T> {
   await storage.open?.()
   try {

@@ -11,7 +11,7 @@ import {
   type Storage,
   sameBase,
 } from 'qcow2-web'
-import type { Ask, ChangedBase, HeldFile, MissingAnswer, MissingFile } from './protocol'
+import type { Ask, ChangedBase, MissingAnswer, MissingFile, OpenFile } from './protocol'
 import { addressIn, baseName, nameIn, type Source, type SourceFile, sizeOf, sourceFile } from './source'
 import { zeros } from './zeros'
 
@@ -23,13 +23,13 @@ export class Supplies {
   private readonly dataFiles = new Map<number, Given>()
   private readonly names = new Map<string, string>()
   private readonly passphrases = new Map<number, string>()
-  /** Backing files that have changed, and are used all the same. */
+  /** Changed backing files that the person accepted. */
   private readonly accepted = new Set<Given>()
   /** The files whose passphrase was wrong. */
   private readonly refused = new Set<number>()
 
   constructor(
-    /** The image itself. Another file takes its place when it was saved there. */
+    /** The image itself. Another file replaces it when it was saved there. */
     public image: SourceFile,
     private readonly ask: Ask,
     /** Files that were given with the image. */
@@ -103,7 +103,7 @@ export class Supplies {
     return new URL(path, file.source.url).href
   }
 
-  /** What was given, or is given instead, once it is the recorded file or the person takes it all the same. */
+  /** What was given, or is given instead, once it is the recorded file or the person accepts it. */
   private async unchanged(recorded: string, depth: number, first: Given | null): Promise<Given | null> {
     let given = first
     while (given && given !== 'without' && !this.accepted.has(given)) {
@@ -113,7 +113,7 @@ export class Supplies {
       const wantedBy = this.nameAt(depth - 1)
       const answer = await this.ask({ role: 'changed', name, difference, recorded, depth, wantedBy })
       if (answer.kind === 'accept') this.accepted.add(given)
-      else given = await this.taken(answer)
+      else given = await this.answered(answer)
     }
     return given
   }
@@ -128,7 +128,7 @@ export class Supplies {
     // The content is known already where its state is recorded.
     if (recorded !== nameIn(recorded)) return null
     const name = recorded.split(/[\\/]/).pop() ?? ''
-    // A description of several files has no name of its own; one that was read from its address has it.
+    // A description of several files has no name of its own, unless it was read from an address.
     const isNamed = name !== '' && !recorded.startsWith('json:') && !('url' in given.source)
     if (isNamed && name.toLowerCase() !== given.name.toLowerCase()) return 'name'
     const above = depth === 1 ? this.image : this.backings.get(depth - 1)
@@ -156,7 +156,7 @@ export class Supplies {
   }
 
   /** Every file in hand, the image first. */
-  files(): Promise<HeldFile[]> {
+  files(): Promise<OpenFile[]> {
     const described = this.held().map(async ({ file, ...held }) => ({
       ...held,
       name: file.name,
@@ -177,7 +177,7 @@ export class Supplies {
     return [...missing(this.backings, 'backing'), ...missing(this.dataFiles, 'data')]
   }
 
-  private held(): (Pick<HeldFile, 'key' | 'role' | 'depth'> & { file: SourceFile })[] {
+  private held(): (Pick<OpenFile, 'key' | 'role' | 'depth'> & { file: SourceFile })[] {
     const files: ReturnType<Supplies['held']> = [{ key: 'image', role: 'image', depth: 0, file: this.image }]
     for (const [depth, file] of this.backings) {
       if (file !== 'without') files.push({ key: `backing-${depth}`, role: 'backing', depth, file })
@@ -197,10 +197,10 @@ export class Supplies {
   private async request(missing: MissingFile): Promise<Given | null> {
     this.names.set(`${missing.role} ${missing.depth}`, missing.name)
     const given = this.beside.find((file) => file.name.toLowerCase() === baseName(missing.name))
-    return given ? sourceFile(given) : this.taken(await this.ask(missing))
+    return given ? sourceFile(given) : this.answered(await this.ask(missing))
   }
 
-  private async taken(answer: MissingAnswer): Promise<Given | null> {
+  private async answered(answer: MissingAnswer): Promise<Given | null> {
     if (answer.kind === 'file') return sourceFile(answer.file)
     if (answer.kind === 'without') return 'without'
     this.cancelled = true

@@ -4,7 +4,7 @@ import { type ClaimOptions, type Draft, draft, opfs, type Storage, type Writable
 
 export type Target = InMemory | InPlace
 
-/** To memory, over the file, which stays as it is until they are saved. */
+/** To memory, over the file, which is not written until they are saved. */
 export interface InMemory {
   in: 'memory'
   storage: WritableStorage & Draft
@@ -12,14 +12,14 @@ export interface InMemory {
 
 /** Into the file itself, in the browser's storage. */
 export interface InPlace {
-  in: 'place'
+  in: 'file'
   storage: WritableStorage
 }
 
 export const inMemory = (storage: Storage): InMemory => ({ in: 'memory', storage: draft(storage) })
 
-/** One tab at a time has the file; `claim` is what happens with others who want it. */
+/** One tab at a time has the file; `claim` decides what happens when another one asks for it. */
 export const inPlace = (path: string, claim: ClaimOptions = {}): InPlace => ({
-  in: 'place',
+  in: 'file',
   storage: opfs(path, claim),
 })

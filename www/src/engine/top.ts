@@ -4,7 +4,7 @@ import { blob, inspect } from 'qcow2-web'
 import { baseName } from './source'
 
 /**
- * The index of the first image that no other one names, as far as names tell; of the first file, where all are named.
+ * Returns the index of the first image that no other one names; of the first file if all are named.
  */
 export async function topOf(files: readonly File[]): Promise<number> {
   const found = await Promise.all(files.map((file) => inspect(blob(file)).catch(() => null)))

@@ -1,7 +1,7 @@
 /** How long a loop computes before messages of the page are handled, in milliseconds. */
 const TURN = 40
 
-/** Returns a function that lets messages be handled, such as the one that cancels, when a turn has passed. */
+/** Returns a function that yields once per time slice, so that messages are handled, such as a cancellation. */
 export function turns(signal: AbortSignal): () => Promise<void> {
   let began = performance.now()
   return async () => {

@@ -1,6 +1,6 @@
 import type { FileEntry, FilePath, FileTree } from 'qcow2-web/files'
 
-/** Directories deeper than this are not entered: a damaged file system can contain itself. */
+/** Directories deeper than this are not entered: a corrupt file system can contain itself. */
 const DEEPEST = 200
 
 interface Options {

@@ -56,4 +56,4 @@ function blocksLength(index: Uint8Array): number {
   return length
 }
 
-const cutOff = (): Error => new Error('the xz file is cut off, or damaged at its end.')
+const cutOff = (): Error => new Error('the xz file is cut off, or corrupt at its end.')

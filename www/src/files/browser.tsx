@@ -33,7 +33,7 @@ interface Props {
   disk: Disk
 }
 
-/** The files of one volume: a directory, and what is selected in it. */
+/** The files of one volume: a directory and its selection. */
 export function Browser({ volume, name, disk }: Props) {
   const at: VolumeAt = { snapshot: disk.snapshot, volume: volume.id }
   const directory = directoryOf(route.value.path)
@@ -58,7 +58,7 @@ export function Browser({ volume, name, disk }: Props) {
   const wanted = useRef<string | null>(null)
   const before = useRef<FilePath>(directory)
   useLayoutEffect(() => {
-    // Back in a directory, the one that was left is selected.
+    // After going up, the directory that was left is selected.
     wanted.current = fileNameOf(route.peek().path) ?? nextName(directory, before.current)
     before.current = directory
     setPattern('')
@@ -127,7 +127,7 @@ export function Browser({ volume, name, disk }: Props) {
         )}
         <ExtractButton at={at} chosen={[...selection.chosen]} directory={directory} name={archive} />
       </div>
-      {mayUnlock && <Locked image={mayUnlock}>The files of this volume can be changed.</Locked>}
+      {mayUnlock && <Locked image={mayUnlock}>You can add, replace and delete the files of this volume.</Locked>}
       <WorkShown work={changingFiles.value} />
       <WorkShown work={extracting.value} />
       {problem && <Notice tone="bad">{problem}</Notice>}

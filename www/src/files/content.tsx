@@ -13,7 +13,7 @@ import { Picture } from './picture'
 
 /** How much of a file is read to show it. */
 const READ = 256 * 1024
-/** How much of that is shown in hexadecimal: a line for 16 bytes. */
+/** How many bytes of that are shown in hexadecimal, 16 per line. */
 const DUMPED = 16 * 1024
 /** How long a file stays selected before it is read, in milliseconds: the selection may only pass over it. */
 const WAIT = 120
@@ -128,7 +128,7 @@ function Dump({ name, bytes }: { name: string; bytes: Uint8Array }) {
   )
 }
 
-/** Says how much of the file is shown, where that is not all of it. */
+/** Shows how much of the file is shown, if that is not all of it. */
 function Part({ view, size }: { view: View; size: number }) {
   const limit = view === 'hex' ? DUMPED : view === 'text' ? READ : Number.POSITIVE_INFINITY
   if (size <= limit) return null

@@ -20,11 +20,11 @@ export const ENCODINGS = [
 /** Of so many bytes at most one in this many is a control character that text does not have. */
 const CONTROL_SHARE = 200
 
-/** How much is looked at to guess: more takes long, and says little more. */
+/** How many bytes the guess looks at. More take long and help little. */
 const SAMPLE = 32 * 1024
 
 /**
- * The encoding of a text, as `TextDecoder` names it; `null` if it is no text. `isWhole` says that the bytes are all of the
+ * The encoding of a text, as `TextDecoder` names it; `null` if it is no text. `isWhole` means that the bytes are all of the
  * file: else the last character may be cut.
  */
 export async function encodingOf(bytes: Uint8Array, isWhole: boolean): Promise<string | null> {
@@ -44,7 +44,7 @@ export async function encodingOf(bytes: Uint8Array, isWhole: boolean): Promise<s
 /** The text of a file, in an encoding that `TextDecoder` knows. */
 export const decoded = (bytes: Uint8Array, encoding: string): string => new TextDecoder(encoding).decode(bytes)
 
-/** UTF-16 without a mark: every other byte of what is mostly Latin text is zero. */
+/** UTF-16 without a mark: in mostly Latin text every other byte is zero. */
 function wideEncoding(bytes: Uint8Array): string | null {
   const sample = bytes.subarray(0, 2048)
   const pairs = sample.length >> 1

@@ -16,7 +16,7 @@ const MARGIN = 8
 /** Milliseconds after which a letter begins another name. */
 const TYPING = 900
 
-const HEADS: Record<Column, string> = { name: 'Name', size: 'Size', modified: 'Modified' }
+const TITLES: Record<Column, string> = { name: 'Name', size: 'Size', modified: 'Modified' }
 const ICONS: Record<FileEntry['kind'], IconName> = { directory: 'folder', file: 'file', link: 'link', other: 'drive' }
 
 interface Props {
@@ -138,7 +138,7 @@ export function FileGrid(props: Props) {
         onKeyDown={onKeyDown}
         onScroll={(event) => setTop(event.currentTarget.scrollTop)}
       >
-        <div class="file-row head" role="row" aria-rowindex={1}>
+        <div class="file-row titles" role="row" aria-rowindex={1}>
           {COLUMNS.map((column) => (
             <div
               key={column}
@@ -147,7 +147,7 @@ export function FileGrid(props: Props) {
               aria-sort={order.by !== column ? 'none' : order.descending ? 'descending' : 'ascending'}
             >
               <button type="button" onClick={() => onOrder(column)}>
-                {HEADS[column]}
+                {TITLES[column]}
                 {order.by === column && <Icon name={order.descending ? 'down' : 'up'} />}
               </button>
             </div>

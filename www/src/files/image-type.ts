@@ -1,4 +1,4 @@
-/** What images begin with, that browsers can draw. `undefined` in the place of a byte is any. */
+/** The first bytes of images that browsers can draw. `undefined` matches any byte. */
 const MAGIC: [type: string, ...bytes: (number | undefined)[]][] = [
   ['image/png', 0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a],
   ['image/jpeg', 0xff, 0xd8, 0xff],

@@ -59,7 +59,7 @@ export function FilesPanel({ name, disk }: { name: string; disk: Disk }) {
   )
 }
 
-/** The largest one that has files, which is what people look for; else the largest. */
+/** The largest volume with files, which people most likely look for; else the largest. */
 function firstOf(volumes: readonly VolumeInfo[]): VolumeInfo | undefined {
   const rank = (volume: VolumeInfo) => (volume.supported ? 2 : whyNoFiles(volume) === null ? 1 : 0)
   return [...volumes].sort((a, b) => rank(b) - rank(a) || b.length - a.length)[0]

@@ -19,7 +19,7 @@ export function fileNameOf(path: FilePath): string | null {
   return textOf(path.slice(lastSlash(path, path.length) + 1)) || null
 }
 
-/** The directory that has the one at `path`; the root has itself. */
+/** The parent of the directory at `path`. The parent of the root is the root. */
 export function parentOf(path: FilePath): FilePath {
   const above = path.slice(0, lastSlash(path, path.length - 1) + 1)
   return above.length === 0 ? ROOT : above
@@ -46,7 +46,7 @@ export function trail(path: FilePath): { name: string; path: FilePath }[] {
   }
 }
 
-/** The name in `above` by which a path goes on; `null` if it does not lead through it. */
+/** The name after `above` in a path; `null` if the path does not lead through `above`. */
 export function nextName(above: FilePath, path: FilePath): string | null {
   const [start, whole] = [textOf(above), textOf(path)]
   if (!whole.startsWith(start) || whole.length === start.length) return null

@@ -6,7 +6,7 @@ import type { VolumeAt } from '../engine/protocol'
 import { forgetWork, isRunning, type Work, work } from '../state/work'
 import { WorkShown } from '../ui/work'
 
-/** How long the address of a document is good, in milliseconds: the tab reads it at once. */
+/** How long the address of a document is valid, in milliseconds: the tab reads it when it opens. */
 const GOOD_FOR = 60_000
 
 /** Whether bytes begin as a document does; some have a few bytes before. */

@@ -11,7 +11,7 @@ export interface Selection {
 
 export const NOTHING: Selection = { cursor: null, anchor: null, chosen: new Set() }
 
-/** How a row is added: alone, beside the others or taken out again, or with all from the anchor on. */
+/** How a row is added: alone, added to the others or removed from them, or with all from the anchor on. */
 export type Mode = 'one' | 'toggle' | 'range' | 'move'
 
 export function selectRow(rows: readonly FileEntry[], before: Selection, index: number, mode: Mode): Selection {
@@ -37,7 +37,7 @@ export const selectAll = (rows: readonly FileEntry[], before: Selection): Select
 /** The next row whose name begins with what was typed, from the row at `index` on; -1 if there is none. */
 export function typedRow(rows: readonly FileEntry[], index: number, typed: string): number {
   const wanted = typed.toLowerCase()
-  // One letter goes on to the next such name; more than one may still mean the row that is selected.
+  // One letter moves to the next such name. More letters may match the row that is selected.
   const start = typed.length === 1 ? index + 1 : Math.max(0, index)
   for (let step = 0; step < rows.length; step += 1) {
     const at = (start + step) % rows.length

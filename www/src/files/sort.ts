@@ -28,7 +28,7 @@ export function sorted(entries: readonly FileEntry[], { by, descending }: Order)
   )
 }
 
-/** The order after a click on the head of a column: the other way round, if it is the one already. */
+/** The order after a click on the title of a column: reversed if that column is already the one that sorts. */
 export function toggled(order: Order, by: Column): Order {
   if (order.by === by) return { by, descending: !order.descending }
   // The largest and the newest are what people look for.

@@ -7,7 +7,7 @@ import type { VolumeAt } from '../engine/protocol'
 const LARGEST = 64 * 1024 * 1024
 
 export interface DragOut {
-  /** The file that can be dragged by now. */
+  /** The file that has been read and can be dragged. */
   ready: FileEntry | null
   mayDrag(entry: FileEntry): boolean
   /** The mouse is pressed on an entry. */
@@ -22,7 +22,7 @@ interface Prepared {
 
 /**
  * Lets a file be dragged out of the page, where the browser can do that. The drag begins with the file's content at hand, so it is
- * read when the mouse is pressed; a drag that begins before all is read does not take place.
+ * read when the mouse is pressed; a drag that begins before all is read is cancelled.
  */
 export function useDragOut(at: VolumeAt): DragOut {
   const [prepared, setPrepared] = useState<Prepared | null>(null)
@@ -50,7 +50,7 @@ export function useDragOut(at: VolumeAt): DragOut {
           url.current = URL.createObjectURL(blob)
           setPrepared({ entry, url: url.current })
         },
-        // Why it cannot be read, the preview says.
+        // The preview shows why it cannot be read.
         () => {},
       )
   }

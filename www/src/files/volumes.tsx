@@ -89,7 +89,7 @@ function useUsage(volume: VolumeInfo, isShown: boolean, disk: Disk): VolumeUsage
         setCounted(usage ?? null)
         if (usage) noteUsage(disk.snapshot, id, usage)
       },
-      // Its files may be readable all the same, or fail with the reason.
+      // Its files may still be readable. If not, listing them reports the reason.
       () => {},
     )
     return () => controller.abort()

@@ -1,4 +1,4 @@
-/** What the page says of volumes and files. */
+/** Texts about volumes and files. */
 
 import type { FileEntry, VolumeInfo } from 'qcow2-web/files'
 
@@ -21,7 +21,7 @@ export function whyNoFiles({ type, title, supported, problem, container }: Volum
   if (supported) return null
   const known = ADVICE[type]
   if (known) return [problem && sentence(problem), known].filter(Boolean).join(' ')
-  // One that is only damaged may have files all the same.
+  // A corrupt one may have readable files all the same.
   if (problem && !container) return null
   return `${title} file systems are recognised, but this page cannot read their files.`
 }
@@ -61,5 +61,5 @@ const dates = new Intl.DateTimeFormat('en-GB', { dateStyle: 'medium', timeStyle:
 
 /** "14 Mar 2026, 09:26", in the reader's own time zone. */
 export const shortDate = (milliseconds: number): string =>
-  // What a damaged file system has may be no date at all.
+  // A corrupt file system may record what is no date.
   Math.abs(milliseconds) > 8.64e15 ? '' : dates.format(new Date(milliseconds))

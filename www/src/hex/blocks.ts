@@ -41,7 +41,7 @@ export class Blocks {
     this.closing.abort()
   }
 
-  /** The block that holds `offset`; asks for it when it isn't there yet. */
+  /** Returns the block with `offset`. Requests it if it isn't cached. */
   at(offset: bigint): Block | null {
     const index = offset / BigInt(BLOCK)
     const known = this.blocks.get(index)
@@ -70,7 +70,7 @@ export class Blocks {
     this.arrived.value++
   }
 
-  /** Asks again for what is around `offset` when it is looked at. */
+  /** Drops the block with `offset`, so that it is requested again when it is shown. */
   forget(offset: bigint): void {
     this.blocks.delete(offset / BigInt(BLOCK))
     this.arrived.value++

@@ -1,6 +1,6 @@
 import { useEffect, useState } from 'preact/hooks'
 import { engine } from '../engine/client'
-import type { Disk, Explained, HeldFile } from '../engine/protocol'
+import type { Disk, Explained, OpenFile } from '../engine/protocol'
 import { storedIn } from '../engine/stored-in'
 import { go } from '../state/route'
 import { partitionTable } from '../state/survey'
@@ -17,7 +17,7 @@ interface Props {
   at: bigint
   /** The disk, where these are its bytes. */
   disk: Disk | null
-  files: HeldFile[]
+  files: OpenFile[]
 }
 
 /** What the selected byte, and those after it, may mean; and where it is stored. */
@@ -29,14 +29,14 @@ export function Inspector({ blocks, size, at, disk, files }: Props) {
   return (
     <aside class="inspector card" aria-label="The selected byte">
       <h2 class="mono">{formatOffset(at)}</h2>
-      <dl class="place">
+      <dl class="position">
         <dt>Byte</dt>
         <dd>{at.toLocaleString('en')}</dd>
         <dt>Sector</dt>
         <dd>
           {(at / 512n).toLocaleString('en')} <span class="soft">+ {String(at % 512n)}</span>
         </dd>
-        {disk && <Place disk={disk} at={at} files={files} />}
+        {disk && <Position disk={disk} at={at} files={files} />}
       </dl>
       {typeof byte === 'string' && <p class="bad-text unread">Can’t be read: {byte}</p>}
       <div class="joined" role="group" aria-label="Byte order">
@@ -59,12 +59,12 @@ export function Inspector({ blocks, size, at, disk, files }: Props) {
   )
 }
 
-/** The partition around a byte of the disk, and the file that holds it. */
-function Place({ disk, at, files }: { disk: Disk; at: bigint; files: HeldFile[] }) {
+/** The partition around a byte of the disk, and the file that has the byte. */
+function Position({ disk, at, files }: { disk: Disk; at: bigint; files: OpenFile[] }) {
   const sector = Number(at - (at % 512n))
   const [explained, setExplained] = useState<Explained | null>(null)
   useEffect(() => {
-    // A raw disk is stored as it is.
+    // In a raw disk both offsets are the same.
     if (files.length === 0) return
     const controller = new AbortController()
     const end = Math.min(disk.size, sector + 512)
@@ -109,7 +109,7 @@ function Stored({
   explained: Explained
   at: bigint
   sector: number
-  files: HeldFile[]
+  files: OpenFile[]
 }) {
   const { extent, location } = explained
   if (!extent.data) return <>not: it reads as zero</>

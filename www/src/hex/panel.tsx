@@ -1,5 +1,5 @@
 import { useEffect, useLayoutEffect, useMemo, useRef } from 'preact/hooks'
-import type { ByteSource, Disk, HeldFile, OpenedImage } from '../engine/protocol'
+import type { ByteSource, Disk, OpenedImage, OpenFile } from '../engine/protocol'
 import { SearchBar } from '../search/bar'
 import { copy, copyOutcome } from '../state/copy'
 import { editable, shownBlocks } from '../state/edit'
@@ -18,7 +18,7 @@ import { SelectionBar } from './selection-bar'
 import { SourceChoice } from './source'
 import { HexView } from './view'
 
-/** The bytes of the decoded disk, or of a file as it is. */
+/** The bytes of the disk, or the raw content of a file. */
 export function HexPanel({ image, disk }: { image: OpenedImage; disk: Disk }) {
   const { of } = route.value
   const file = image.files.find((candidate) => candidate.key === of)
@@ -26,10 +26,10 @@ export function HexPanel({ image, disk }: { image: OpenedImage; disk: Disk }) {
 }
 
 interface Props {
-  files: HeldFile[]
+  files: OpenFile[]
   /** Absent where the image can't be opened: then there are files only. */
   disk: Disk | null
-  file: HeldFile | undefined
+  file: OpenFile | undefined
   generation: number
 }
 
@@ -107,7 +107,7 @@ export function Bytes({ files, disk, file, generation }: Props) {
 }
 
 /** What can be hashed besides the selection: all bytes, and the partitions of a disk. */
-function hashable(source: ByteSource, file: HeldFile | undefined, size: number): HashChoice[] {
+function hashable(source: ByteSource, file: OpenFile | undefined, size: number): HashChoice[] {
   const whole: HashChoice = {
     label: file ? `The file ${file.name}` : 'The disk',
     size,

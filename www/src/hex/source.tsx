@@ -1,20 +1,20 @@
-import type { Disk, HeldFile } from '../engine/protocol'
+import type { Disk, OpenFile } from '../engine/protocol'
 import { go } from '../state/route'
 import { formatSize } from '../values/size'
 
 interface Props {
-  files: HeldFile[]
+  files: OpenFile[]
   disk: Disk | null
-  shown: HeldFile | undefined
+  shown: OpenFile | undefined
 }
 
-const roleWords = (file: HeldFile): string => {
+const roleWords = (file: OpenFile): string => {
   if (file.role === 'image') return 'Image file'
   if (file.role === 'backing') return `Backing file ${file.depth}`
   return file.depth === 0 ? 'Data file' : `Data file of backing file ${file.depth}`
 }
 
-/** The switch between guest offsets (the decoded disk) and host offsets (a file as it is). */
+/** The switch between guest offsets (the decoded disk) and host offsets (the raw content of a file). */
 export function SourceChoice({ files, disk, shown }: Props) {
   const choose = (of: string) => go({ of, at: 0n }, 'push')
   return (

@@ -64,8 +64,8 @@ export function HexView(props: Props) {
   const top = wantedTop > last ? last : wantedTop < 0n ? 0n : wantedTop
   const scrollBy = (moved: number) => setTop((before) => clamp(before + BigInt(moved), last))
 
-  // The selected byte stays in view, whatever moved it; scrolling alone may leave it behind. Before the view is painted,
-  // for keys may come at once, and mean nothing to a byte that wasn't asked for.
+  // The selected byte stays in view, whatever moved it. Only scrolling may move it out of view. Before the view is painted,
+  // for keys may follow immediately, and mean nothing to a byte that wasn't asked for.
   const revealed = useRef<string | null>(null)
   useLayoutEffect(() => {
     const wanted = `${at} ${columns}`

@@ -3,7 +3,7 @@ import { isRunning } from '../state/work'
 import { Dialog } from '../ui/dialog'
 import { WorkShown } from '../ui/work'
 
-/** Asks before a slot is erased; the last one it doesn't let go. */
+/** Asks before a slot is erased. Refuses the last one. */
 export function EraseDialog({ slot, last }: { slot: number; last: boolean }) {
   const close = () => askOfKeySlots(null)
   return (

@@ -33,7 +33,7 @@ export function KeySlots({ image, luks }: { image: OpenedImage; luks: LuksInfo }
               class="button small"
               aria-label="Add a passphrase"
               disabled={active === luks.keySlots.length || busy.value}
-              title={active === luks.keySlots.length ? 'All slots are taken: erase one first' : undefined}
+              title={active === luks.keySlots.length ? 'All slots are in use: erase one first' : undefined}
               onClick={() => askOfKeySlots({ kind: 'add' })}
             >
               Add…

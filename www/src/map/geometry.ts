@@ -1,4 +1,4 @@
-/** How the cells of the map lie on the screen. Columns come in sixteens, so that rows begin at roundish offsets. */
+/** The layout of the map's cells on the screen. Columns come in sixteens, so that rows begin at roundish offsets. */
 
 import { cellFor } from './cell'
 
@@ -48,7 +48,7 @@ export function wholeCell(grid: Grid, size: number, clusterSize: number): number
   return cellFor(size, clusterSize, grid.columns * grid.rows)
 }
 
-/** The wanted size of a cell as one that exists: a power-of-two number of clusters, no more than the whole disk needs. */
+/** Rounds a cell size to a possible one: a power-of-two number of clusters, no more than the whole disk needs. */
 export function validCell(wanted: number, whole: number, clusterSize: number): number {
   if (wanted <= 0 || wanted >= whole) return whole
   let cell = clusterSize
@@ -82,7 +82,7 @@ export function topRowFor(view: View, offset: number, row: number): number {
   return Math.floor(offset / (view.cell * view.columns)) - row
 }
 
-/** The screen row of `offset`; it may lie outside the screen. */
+/** The screen row of `offset`; it may be outside the screen. */
 export function rowOf(view: View, offset: number): number {
   return Math.floor(offset / (view.cell * view.columns)) - view.topRow
 }

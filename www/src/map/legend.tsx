@@ -2,7 +2,7 @@ import { KINDS } from '../engine/protocol'
 import { overview } from '../state/survey'
 import { KIND_MEANINGS, KIND_NAMES } from '../ui/kinds'
 
-/** What the colours mean; kinds that the disk has none of are left out, but for the commonest. */
+/** What the colours mean; kinds that the disk has none of are left out, except the most common ones. */
 export function Legend() {
   const survey = overview.value?.survey
   const found = KINDS.map(

@@ -8,7 +8,7 @@ export interface Box {
   height: number
 }
 
-/** From the bottom of a cell to its top: what is stored here first, what isn't stored last. */
+/** The kinds from the bottom of a cell to its top: stored data first, unallocated last. */
 const STACK = ['data', 'compressed', 'backing1', 'backing2', 'backing3', 'zero'] as const
 
 /**

@@ -2,7 +2,7 @@ import { KINDS, type Survey } from '../engine/protocol'
 
 /**
  * A survey on another scale: `count` cells of `cell` bytes from `start`. Cells that are finer than the survey share out
- * what it knows; so a zoom shows something at once, until the finer survey is there.
+ * what it knows; so a zoom shows something immediately, until the finer survey is there.
  */
 export function rebucket(survey: Survey, start: number, cell: number, count: number): Float64Array {
   const result = new Float64Array(count * KINDS.length)

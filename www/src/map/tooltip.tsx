@@ -15,11 +15,11 @@ interface Props {
 }
 
 export function Tooltip({ offset, x, y, width, view, shares }: Props) {
-  const [place, ...lines] = describeCell(view, shares, offset)
+  const [title, ...lines] = describeCell(view, shares, offset)
   const side = x > width - 230 ? { right: `${width - x + 14}px` } : { left: `${x + 16}px` }
   return (
     <div class="tooltip" style={{ ...side, top: `${y + 16}px` }} aria-hidden="true">
-      <b class="mono">{place}</b>
+      <b class="mono">{title}</b>
       {lines.map((line) => (
         <span key={line}>{line}</span>
       ))}
@@ -27,7 +27,7 @@ export function Tooltip({ offset, x, y, width, view, shares }: Props) {
   )
 }
 
-/** A cell in words: where it is, what is stored of it, which partition it belongs to. */
+/** A cell in words: its offset, how much of it is stored, and its partition. */
 export function describeCell(view: View, shares: Float64Array | null, offset: number): string[] {
   const length = Math.min(view.cell, view.size - offset)
   const lines = [`${formatOffset(offset)}, ${formatSize(length)}`]

@@ -21,7 +21,7 @@ export interface CellShares {
 
 /**
  * What is in each cell of the view. The survey of the whole disk serves where it is fine enough; for the rest the view
- * has one of its own, with the coarse one in its place until it is there.
+ * has one of its own, which the coarse one replaces until it is there.
  */
 export function useSurvey(disk: Disk, view: View): CellShares {
   const whole = overview.value

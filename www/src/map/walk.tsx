@@ -3,7 +3,7 @@ import { useEffect, useState } from 'preact/hooks'
 import { kindOf } from '../engine/buckets'
 import { engine } from '../engine/client'
 import { messageOf } from '../engine/message'
-import type { Disk, Explained, HeldFile, OpenedImage } from '../engine/protocol'
+import type { Disk, Explained, OpenedImage, OpenFile } from '../engine/protocol'
 import { storedIn } from '../engine/stored-in'
 import { go } from '../state/route'
 import { KIND_MEANINGS, KIND_NAMES } from '../ui/kinds'
@@ -21,7 +21,7 @@ interface Props {
   end: number
 }
 
-/** The way from a place of the disk to its bytes in a file: L1, L2, host offset. */
+/** The way from a guest offset to its bytes in a file: L1, L2, host offset. */
 export function WalkPanel({ image, disk, start, end }: Props) {
   const [explained, setExplained] = useState<Explained | null>(null)
   const [problem, setProblem] = useState<string | null>(null)
@@ -194,10 +194,10 @@ function Destination({ explained, image }: { explained: Explained; image: Opened
   )
 }
 
-function endWords({ extent }: Explained, file: HeldFile | undefined): string {
+function endWords({ extent }: Explained, file: OpenFile | undefined): string {
   if (extent.depth === 0 && extent.data) return 'Read from the data file, which is not open here.'
   if (extent.depth > 0 && extent.data) return `Read from ${file?.name ?? `file ${extent.depth} of the backing chain`}.`
-  if (extent.depth > 0 && extent.present) return `Reads as zeros, as ${file?.name ?? 'the backing file'} says.`
+  if (extent.depth > 0 && extent.present) return `Reads as zeros, as ${file?.name ?? 'the backing file'} does.`
   return 'Reads as zeros; no byte is stored for it.'
 }
 

@@ -21,7 +21,7 @@ export interface Answered {
 /** What the engine's worker may ask. `id` is a number of its own for each request. */
 export interface Network {
   fetch(id: number, asked: Asked): Promise<Answered>
-  /** The next part of the body; `null` behind the last. */
+  /** The next part of the body; `null` after the last. */
   read(id: number): Promise<Uint8Array | null>
   /** Ends a request, whatever has come of it. */
   cancel(id: number): void

@@ -6,7 +6,7 @@ import { exactBytes, formatSize } from '../values/size'
 
 const COMPRESSION: Record<string, string> = { zlib: 'zlib (deflate)', zstd: 'zstd' }
 
-/** What an image has, as far as it has it. What it does not have is one line. */
+/** The features of an image. Those that it does not have share one line. */
 export function Facts({ image, disk }: { image: OpenedImage; disk: Disk }) {
   const { info } = image
   const size = disk.snapshot === null ? info.virtualSize : disk.size

@@ -1,4 +1,4 @@
-import type { HeldFile, OpenedImage } from '../engine/protocol'
+import type { OpenedImage, OpenFile } from '../engine/protocol'
 import { Size } from '../ui/size'
 import { CopyUp } from './copy-up'
 
@@ -25,7 +25,7 @@ export function Files({ image }: { image: OpenedImage }) {
   )
 }
 
-function describe(file: HeldFile, format: string | undefined): string {
+function describe(file: OpenFile, format: string | undefined): string {
   if (file.role === 'data') return file.depth === 0 ? 'its data file' : `data file of backing file ${file.depth}`
   const kind = format ?? 'qcow2'
   return file.role === 'image' ? `the image, ${kind}` : `backing file ${file.depth}, ${kind}`

@@ -6,7 +6,7 @@ import { Files } from './files'
 import { Partitions } from './partitions'
 import { Usage } from './usage'
 
-/** What `qemu-img info` tells, and a little more. */
+/** What `qemu-img info` reports, and a little more. */
 export function Overview({ image, disk }: { image: OpenedImage; disk: Disk }) {
   return (
     <div class="overview">

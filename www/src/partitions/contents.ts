@@ -1,6 +1,6 @@
 import type { ReadBytes } from './model'
 
-/** What a partition holds, by its signature; nothing is mounted or followed. */
+/** The contents of a partition, by its signature. Nothing is mounted or followed. */
 export interface Contents {
   /** E.g. "ext4", "NTFS", "LUKS". */
   format: string
@@ -51,7 +51,7 @@ export async function probeContents(read: ReadBytes, start: number, length: numb
   return undefined
 }
 
-/** ext2, ext3 and ext4 share a magic number; their features tell them apart. */
+/** ext2, ext3 and ext4 share a magic number; their features distinguish them. */
 function probeExt(bytes: Uint8Array): Contents | undefined {
   if (bytes.length < 2048 || bytes[1080] !== 0x53 || bytes[1081] !== 0xef) return undefined
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)

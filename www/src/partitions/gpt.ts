@@ -26,7 +26,7 @@ export async function readGpt(read: ReadBytes, first: Uint8Array, size: number):
   for (const sectorSize of [512, 4096]) {
     const backup = parseHeader(await read(size - sectorSize, sectorSize), sectorSize, size)
     if (!backup) continue
-    return readTable(read, backup, size, ['The first GPT header is damaged; this is the copy at the end of the disk.'])
+    return readTable(read, backup, size, ['The first GPT header is corrupt; this is the copy at the end of the disk.'])
   }
   const problem = 'The disk announces a GPT, but neither the header nor its copy at the end of the disk can be read.'
   return { scheme: 'gpt', sectorSize: 512, partitions: [], problems: [problem] }
@@ -36,7 +36,7 @@ function hasProtectiveEntry(sector: Uint8Array): boolean {
   return sector[510] === 0x55 && sector[511] === 0xaa && [450, 466, 482, 498].some((at) => sector[at] === PROTECTIVE)
 }
 
-/** A header whose signature, checksum and bounds hold, or `null`. */
+/** A header with a valid signature, checksum and bounds, or `null`. */
 function parseHeader(sector: Uint8Array, sectorSize: number, size: number): Header | null {
   if (String.fromCharCode(...sector.subarray(0, 8)) !== 'EFI PART') return null
   const view = new DataView(sector.buffer, sector.byteOffset, sector.byteLength)
@@ -67,7 +67,7 @@ async function readTable(read: ReadBytes, header: Header, size: number, problems
   if (count < header.entryCount) {
     problems.push(`The GPT announces ${header.entryCount} entries; the first ${count} are shown.`)
   } else if (crc32(bytes) !== header.entriesCrc) {
-    problems.push('The checksum of the GPT entries is wrong; they may be damaged.')
+    problems.push('The checksum of the GPT entries is wrong; they may be corrupt.')
   }
 
   const table: PartitionTable = { scheme: 'gpt', sectorSize: header.sectorSize, partitions: [], problems }
@@ -76,7 +76,7 @@ async function readTable(read: ReadBytes, header: Header, size: number, problems
     const partition = parseEntry(entry, index + 1, header.sectorSize, size)
     if (partition === 'unused') continue
     if (partition) table.partitions.push(partition)
-    else problems.push(`GPT entry ${index + 1} lies outside the disk and is not shown.`)
+    else problems.push(`GPT entry ${index + 1} is outside the disk and is not shown.`)
   }
   return table
 }
@@ -89,7 +89,7 @@ function parseEntry(bytes: Uint8Array, number: number, sectorSize: number, size:
   const last = view.getBigUint64(40, true)
   if (last < first || first * BigInt(sectorSize) >= BigInt(size)) return null
 
-  // What reaches past the end is shown up to it and one sector more, so that the overlap check can tell.
+  // What reaches past the end is shown up to it and one sector more, so that the overlap check sees it.
   const end = (last + 1n) * BigInt(sectorSize)
   const start = Number(first) * sectorSize
   const bounded = end > BigInt(size) ? size + sectorSize : Number(end)

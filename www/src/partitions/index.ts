@@ -2,7 +2,7 @@
  * The partition table of a disk: GPT, MBR with its logical partitions, or none.
  *
  * Everything read here comes from an image that may be hostile, so each table has a bound, each chain an end, and a
- * partition that makes no sense is told as a problem and never trusted by the rest of the page.
+ * partition that makes no sense is reported as a problem and never trusted by the rest of the page.
  */
 
 import { type Contents, probeContents } from './contents'
@@ -19,13 +19,13 @@ export interface Segment {
   partition?: Partition
 }
 
-/** Whether a disk holds anything that may have files. */
+/** Returns whether anything on a disk may have files. */
 export function mayHaveFiles({ contents, partitions }: PartitionTable): boolean {
   const held = [contents, ...partitions.map((partition) => partition.contents)]
   return held.some((each) => each !== undefined && each.format !== 'swap')
 }
 
-/** How many partitions are probed for what they hold; a table may name thousands. */
+/** How many partitions are probed for their contents. A table may name thousands. */
 const MAX_PROBED = 32
 
 export async function readPartitions(read: ReadBytes, size: number): Promise<PartitionTable> {
@@ -58,7 +58,7 @@ export async function readPartitions(read: ReadBytes, size: number): Promise<Par
 
 const found = (contents: Contents | undefined): { contents?: Contents } => (contents ? { contents } : {})
 
-/** Says of each partition whether it leaves the disk or lies over another one. */
+/** Notes for each partition whether it leaves the disk or overlaps another one. */
 function markProblems(table: PartitionTable, size: number): void {
   let end = 0
   let before: Partition | undefined
@@ -76,7 +76,7 @@ function markProblems(table: PartitionTable, size: number): void {
   }
 }
 
-/** The disk from its first to its last byte, free space included; an extended partition shows as what is in it. */
+/** The disk from its first to its last byte, free space included; an extended partition appears as its logical partitions and free space. */
 export function segments(table: PartitionTable, size: number): Segment[] {
   const result: Segment[] = []
   let at = 0

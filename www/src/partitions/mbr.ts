@@ -3,7 +3,7 @@ import { mbrTypeName } from './types'
 
 const SECTOR = 512
 const TABLE_OFFSET = 446
-/** No tool makes more logical partitions than this; a chain that goes on is a loop or an attack. */
+/** No tool creates more logical partitions than this. A longer chain is a loop or an attack. */
 const MAX_LOGICAL = 128
 
 interface Entry {

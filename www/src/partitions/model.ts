@@ -5,7 +5,7 @@ export type ReadBytes = (offset: number, length: number) => Promise<Uint8Array>
 
 export interface Partition {
   number: number
-  /** In bytes; inside the disk, or `problem` says otherwise. */
+  /** In bytes; inside the disk, unless `problem` explains otherwise. */
   start: number
   length: number
   kind: 'primary' | 'extended' | 'logical' | 'gpt'

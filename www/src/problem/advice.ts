@@ -23,7 +23,7 @@ export function adviceFor({ failure, fileKind, inspection, name, size, url }: Re
     return {
       title: 'A file of the backing chain can’t be opened',
       steps: [
-        `The fault is not in ${name} but in the file ${failure.depth === 1 ? 'behind it' : `${failure.depth} steps behind it`}.`,
+        `The fault is not in ${name} but in the file ${failure.depth === 1 ? 'below it' : `${failure.depth} steps below it`}.`,
         'Try again, and choose the file that the image was made from, or open the image without it.',
       ],
     }
@@ -53,10 +53,10 @@ export function adviceFor({ failure, fileKind, inspection, name, size, url }: Re
   }
   if (code.startsWith('CORRUPT')) {
     return {
-      title: 'This image is damaged',
+      title: 'This image is corrupt',
       steps: [
         'If the file was copied or downloaded, compare its length with the original: a cut-off copy is the commonest cause.',
-        'Otherwise the check below says what else is wrong, and repairs what it can. Or let QEMU look at a copy:',
+        'Otherwise the check below finds what else is wrong, and repairs what it can. Or let QEMU look at a copy:',
       ],
       command: `qemu-img check -r all ${fileArgument(`copy-of-${name}`)}`,
     }

@@ -10,15 +10,15 @@ const CONVERTIBLE: Partial<Record<FileKind, [format: string, title: string]>> = 
   vdi: ['vdi', 'a VDI image, as VirtualBox makes them'],
   vhdx: ['vhdx', 'a VHDX image, as Hyper-V makes them'],
   vhd: ['vpc', 'a VHD image, as Hyper-V and VirtualBox make them'],
-  'vhd-fixed': ['vpc', 'a fixed VHD image: a raw disk with a sector behind it'],
+  'vhd-fixed': ['vpc', 'a fixed VHD image: a raw disk with a sector after it'],
   qed: ['qed', 'a QED image'],
   qcow1: ['qcow', 'an image of qcow version 1'],
   parallels: ['parallels', 'a Parallels image'],
   dmg: ['dmg', 'a DMG image, as macOS makes them'],
 }
 
-/** What unpacks a compressed file. */
-const COMPRESSED: Partial<Record<FileKind, [title: string, unpack: string]>> = {
+/** What decompresses a compressed file. */
+const COMPRESSED: Partial<Record<FileKind, [title: string, program: string]>> = {
   gzip: ['compressed by gzip', 'gunzip -k'],
   bzip2: ['compressed by bzip2', 'bunzip2 -k'],
   xz: ['compressed by xz', 'unxz -k'],
@@ -46,22 +46,22 @@ export function notQcow2(kind: FileKind | null, name: string, size: number): Adv
       mayBeRaw: kind === 'vhd-fixed',
     }
   }
-  const [compressed, unpack] = (kind && COMPRESSED[kind]) ?? []
+  const [compressed, program] = (kind && COMPRESSED[kind]) ?? []
   if (compressed && isCompression(kind)) {
     return {
       title: `This file is ${compressed}`,
       steps: [
         'This page can decompress it. The browser keeps what is in it, and opens that. Or decompress it yourself:',
       ],
-      command: `${unpack} ${fileArgument(name)}`,
+      command: `${program} ${fileArgument(name)}`,
       decompress: true,
     }
   }
   if (compressed) {
     return {
       title: `This is no image: it is ${compressed}`,
-      steps: ['Unpack it first, and open what is inside.'],
-      command: `${unpack} ${fileArgument(name)}`,
+      steps: ['Decompress it first, and open what is inside.'],
+      command: `${program} ${fileArgument(name)}`,
     }
   }
   return (kind && special(kind, name)) || unknown(name)
@@ -71,7 +71,7 @@ function special(kind: FileKind, name: string): Advice | null {
   if (kind === 'ova') {
     return {
       title: 'This is an OVA: a whole machine in a tar archive',
-      steps: ['Unpack it, and let QEMU convert the disk inside, which is most often a VMDK:'],
+      steps: ['Extract it, and let QEMU convert the disk inside, which is most often a VMDK:'],
       command: `tar -xf ${fileArgument(name)}\nqemu-img convert -O qcow2 DISK.vmdk ${fileArgument(converted(name))}`,
     }
   }
@@ -86,7 +86,7 @@ function special(kind: FileKind, name: string): Advice | null {
     return {
       title: 'This is a web page, not an image',
       steps: [
-        'The server has sent a page in the place of the file, for instance to sign in or to confirm the download.',
+        'The server has sent a page instead of the file, for instance to sign in or to confirm the download.',
         'Open the address in a tab of its own, and download the file from there.',
       ],
     }

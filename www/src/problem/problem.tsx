@@ -1,6 +1,6 @@
 import { useEffect } from 'preact/hooks'
 import { CheckPanel } from '../check/panel'
-import type { HeldFile } from '../engine/protocol'
+import type { OpenFile } from '../engine/protocol'
 import type { Source } from '../engine/source'
 import { Bytes } from '../hex/panel'
 import { decompressAndOpen, downloadAndOpen, downloading, forgetDownload } from '../state/download'
@@ -37,7 +37,7 @@ export function Problem({ refused, source, retry, openRaw }: Props) {
   const advice = adviceFor(refused)
   useEffect(() => forgetDownload, [refused])
   const inBacking = failure.depth !== undefined && failure.depth > 0
-  const file: HeldFile = { key: 'image', name, size, role: 'image', depth: 0, hasDataFile: false }
+  const file: OpenFile = { key: 'image', name, size, role: 'image', depth: 0, hasDataFile: false }
   return (
     <div class="frame">
       <Top name={name} subtitle={<span title={exactBytes(size)}>{formatSize(size)}</span>} leaves="Back to the start" />

@@ -42,7 +42,7 @@ export class Matcher {
     return null
   }
 
-  /** The first place from `from` on where a match may begin; `end` or more if there is none. */
+  /** The first offset from `from` on at which a match may begin; `end` or more if there is none. */
   private candidate(bytes: Uint8Array, from: number, end: number): number {
     if (this.only !== null) {
       const at = bytes.indexOf(this.only, from)

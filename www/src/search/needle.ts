@@ -20,7 +20,7 @@ export type Needle = readonly (readonly Unit[])[]
 /** The longest text that is searched for, in characters. */
 const LONGEST = 1000
 
-/** Returns the needle of a query, or a sentence that says why there is none. */
+/** Returns the needle of a query, or a sentence with the reason why there is none. */
 export function needleOf({ typed, kind, matchCase }: Query): Needle | string {
   if (kind === 'hex') return hexNeedle(typed)
   if (typed.length > LONGEST) return `Search for at most ${LONGEST} characters.`

@@ -4,7 +4,7 @@ import { Dialog } from '../ui/dialog'
 import { FormActions } from '../ui/form-actions'
 import { formatDate } from '../values/time'
 
-/** Asks before a snapshot is gone back to, deleted or renamed. */
+/** Asks before a snapshot is applied, deleted or renamed. */
 export function ActionDialog({ action, onClose }: { action: SnapshotAction; onClose(): void }) {
   const { snapshot } = action
   const [name, setName] = useState(snapshot.name)
@@ -37,7 +37,7 @@ export function ActionDialog({ action, onClose }: { action: SnapshotAction; onCl
     case 'delete':
       return (
         <Dialog title={`Delete “${snapshot.name}”?`} onClose={onClose}>
-          <p>The disk stays as it is. The state that this snapshot keeps is given up.</p>
+          <p>The disk stays as it is. The state that this snapshot keeps is lost.</p>
           <div class="actions">
             <button type="button" class="button primary" autofocus onClick={act(() => deleteSnapshot(snapshot))}>
               Delete

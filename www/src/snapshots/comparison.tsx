@@ -17,7 +17,7 @@ import { formatOffset } from '../values/offset'
 import { formatCount, formatSize } from '../values/size'
 import { ChangedFiles } from './changed-files'
 
-/** What differs between a snapshot and another one, or the disk as it is. */
+/** The differences between a snapshot and another one, or the active disk. */
 export function ComparisonCard({ snapshots }: { snapshots: readonly Snapshot[] }) {
   const now = comparison.value
   if (!now) return null

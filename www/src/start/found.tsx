@@ -10,7 +10,7 @@ export function FoundDialog({ folder, files }: { folder: string; files: FoundFil
   const cancel = () => void chooseFound(null)
   return (
     <Dialog title={`${formatCount(files.length)} images in ${folder}`} onClose={cancel}>
-      <p>Choose the one to open. If it needs others of them, they are taken from here.</p>
+      <p>Choose the one to open. If it needs others of them, they are found here.</p>
       <ul class="found">
         {shown.map((each) => (
           <li key={each.path}>

@@ -170,7 +170,7 @@ function Format({ wishes, change }: { wishes: Wishes; change(part: Partial<Wishe
       </Choice>
       <Choice
         id="new-refcount"
-        label="Reference counts of"
+        label="Refcounts of"
         value={old ? 16 : wishes.refcountBits}
         disabled={old}
         onChange={(value) => change({ refcountBits: Number(value) })}

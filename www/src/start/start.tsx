@@ -61,7 +61,7 @@ export function Start({ notice }: { notice: StartNotice | null }) {
       <section class="claims" aria-label="What it reads">
         <div>
           <h2>Of any size</h2>
-          <p>Only what you look at is read, so a 100 GB image opens at once.</p>
+          <p>Only what you look at is read, so a 100 GB image opens in a moment.</p>
         </div>
         <div>
           <h2>Of any kind</h2>
@@ -72,14 +72,14 @@ export function Start({ notice }: { notice: StartNotice | null }) {
         </div>
         <div>
           <h2>Down to the bit</h2>
-          <p>Follow a byte of the disk through the L1 and L2 tables to its place in the file.</p>
+          <p>Follow a byte of the disk through the L1 and L2 tables to its offset in the file.</p>
         </div>
       </section>
     </div>
   )
 }
 
-/** The first button has the focus again when an opening that took the buttons away was given up. */
+/** The first button has the focus again when an opening that removed the buttons was cancelled. */
 function useFocusAfter(isOpening: boolean) {
   const actions = useRef<HTMLDivElement>(null)
   const before = useRef(isOpening)

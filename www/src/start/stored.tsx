@@ -33,7 +33,7 @@ export function StoredFiles() {
   const busy = storing.value
   return (
     <section class="stored" aria-labelledby="stored-title">
-      <div class="stored-head">
+      <div class="stored-title">
         <h2 id="stored-title">In this browser</h2>
         <FileButton class="small" label="A file to keep in this browser" onFile={(file) => void importFile(file)}>
           <Icon name="plus" /> Import…

@@ -10,7 +10,7 @@ import { saving } from './save'
 import { snapshotWork } from './snapshots'
 import { isRunning } from './work'
 
-/** True while the image is saved, or something long is done with it: then neither is begun, for each needs it as it is. */
+/** True while the image is saved, or a long operation runs on it. Nothing else may begin then, for each needs the image unchanged. */
 export const busy = computed(
   () =>
     saving.value !== null ||

@@ -91,17 +91,17 @@ async function mayReplace(
 ): Promise<boolean> {
   const names = new Map(files.map(({ name }) => [name.toLowerCase(), name]))
   if (names.size < files.length) throw new Error('Two of the files have the same name.')
-  const taken = present.filter(({ name }) => names.has(name.toLowerCase()))
-  const folder = taken.find(({ kind }) => kind !== 'file')
+  const existing = present.filter(({ name }) => names.has(name.toLowerCase()))
+  const folder = existing.find(({ kind }) => kind !== 'file')
   if (folder)
     throw new Error(`There is a folder named ${folder.name} here. Rename the file, or delete the folder first.`)
-  if (taken.length === 0) return true
+  if (existing.length === 0) return true
   return new Promise((resolve) => {
     const answer = (replace: boolean) => {
       askedOfFiles.value = null
       resolve(replace)
     }
     signal.addEventListener('abort', () => answer(false), { once: true })
-    askedOfFiles.value = { kind: 'replace', names: taken.map(({ name }) => name), answer }
+    askedOfFiles.value = { kind: 'replace', names: existing.map(({ name }) => name), answer }
   })
 }

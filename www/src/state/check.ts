@@ -57,28 +57,28 @@ export function checkByItself(): void {
         (report) => {
           if (opened.peek() === image && !checked.peek()) checked.value = { report, repaired: null, kept: true }
         },
-        // The person can check it, and is told then why that fails.
+        // The person can check it, and then sees why that fails.
         () => {},
       )
     return () => controller.abort()
   })
 }
 
-/** Checks the image as it is now, with its changes. */
+/** Checks the image with its changes. */
 export const startCheck = (): Promise<boolean> =>
   work(checking, 'Checking', async (signal, onProgress) => {
     checked.value = { report: await engine.check(onProgress, signal), repaired: null, kept: true }
   })
 
 /**
- * Repairs the image where it is being changed; else in its file, if `place` says so, or in memory, and opens it for editing, if it
+ * Repairs the image where it is being changed; else with `inFile` in its file, or in memory, and opens it for editing, if it
  * opens: it is not saved by that.
  */
-export async function repairNow(repair: Repair, acceptLoss: boolean, place: boolean): Promise<void> {
+export async function repairNow(repair: Repair, acceptLoss: boolean, inFile: boolean): Promise<void> {
   asked.value = null
   await work(checking, 'Repairing', async (signal, onProgress) => {
-    const kept = place || opened.peek()?.editing === 'place'
-    const { report, image } = await engine.repair(repair, { acceptLoss, place }, onProgress, signal)
+    const kept = inFile || opened.peek()?.editing === 'file'
+    const { report, image } = await engine.repair(repair, { acceptLoss, inFile }, onProgress, signal)
     forgetSteps()
     if (!kept) noteChange()
     if (image) showAgain(image)
@@ -86,7 +86,7 @@ export async function repairNow(repair: Repair, acceptLoss: boolean, place: bool
   })
 }
 
-/** Another image is shown; what is under way is given up. */
+/** Another image is shown; what is under way is cancelled. */
 export function forgetCheck(): void {
   forgetWork(checking)
   checked.value = null

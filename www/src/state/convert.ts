@@ -92,10 +92,10 @@ export async function convert(plan: Plan): Promise<void> {
     for (const [index, { start, end }] of chunks.entries()) {
       const options: Conversion = { ...how, ...plan.damage, range: { offset: start, length: end - start } }
       const target = await targetOf(index)
-      const tell = (progress: Progress) => {
+      const report = (progress: Progress) => {
         onProgress({ done: done + ((end - start) * progress.done) / Math.max(1, progress.total), total })
       }
-      unreadable += await engine.convert(source.snapshot, target, options, tell, signal)
+      unreadable += await engine.convert(source.snapshot, target, options, report, signal)
       done += end - start
     }
     isConverted.value = true
@@ -158,7 +158,7 @@ export function forgetOutcome(): void {
   isConverted.value = false
 }
 
-/** Asks no more; what is under way is given up. */
+/** Asks no more; what is under way is cancelled. */
 export function forgetConversion(): void {
   forgetWork(converting)
   asksToConvert.value = false

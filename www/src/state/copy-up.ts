@@ -9,7 +9,7 @@ import { forgetWork, type Work, work } from './work'
 /** The copying that is under way, or what came of it. */
 export const copying = signal<Work | null>(null)
 
-/** True if what is copied goes into the file that the browser keeps; that one need not be opened for editing. */
+/** True if the copy goes into the file in the browser's storage, which needs no editing. */
 export const copiesInPlace = computed(() => inPlace.value || (storedPath.value !== null && !opened.value?.editing))
 
 /** Why the image can't be made independent of its backing file now, as a sentence; `null` where it can be. */

@@ -32,5 +32,5 @@ export async function decompressAndOpen(source: Source): Promise<void> {
   if (done) await enterStored(path)
 }
 
-/** What was refused is shown no more; what is under way is given up. */
+/** The refused file is no longer shown. What is under way is cancelled. */
 export const forgetDownload = (): void => forgetWork(downloading)

@@ -23,7 +23,7 @@ export const shownBlocks = signal<Blocks | null>(null)
 /** What was written, the oldest first. */
 const steps = signal<readonly Step[]>([])
 
-/** What was taken back, the last one last, until something else is written. */
+/** What was undone, the last one last, until something else is written. */
 const undone = signal<readonly Extract<Step, { at: bigint }>[]>([])
 
 /** True if the image has changes that no file has for certain. */
@@ -49,7 +49,7 @@ export const editInMemory = (): Promise<boolean> =>
   work(unlocking, 'Unlocking', async (signal) => showAgain(await engine.edit(signal)))
 
 /**
- * Writes the byte at `at`, which the hex view shows. It shows the new byte at once, and the old one again if that fails. Returns
+ * Writes the byte at `at`, which the hex view shows. It shows the new byte without waiting, and the old one again if that fails. Returns
  * false while the old byte is not known.
  */
 export function writeByte(at: bigint, value: number): boolean {
@@ -93,7 +93,7 @@ export function undo(): bigint | null {
   return last.at
 }
 
-/** Writes again what was taken back last, and says where it is. */
+/** Writes again what was undone last. Returns where it is. */
 export function redo(): bigint | null {
   const last = undone.peek().at(-1)
   if (!last) return null
@@ -120,7 +120,7 @@ async function undoFiles(volume: string): Promise<void> {
   }
 }
 
-/** The image was changed otherwise than by typing: in place that is durable at once. */
+/** The image was changed otherwise than by typing. A change in place is durable already. */
 export function noteChange(): void {
   if (!inPlace.peek()) unsaved.value = true
 }

@@ -19,7 +19,7 @@ import { closeImage, createImage, openSample, openSource, type StartNotice } fro
 import { storedHandle } from './stored'
 import { forgetVolumeUnlocking } from './unlock-volume'
 
-/** Opens `file`. With a `handle` on it, it can be saved in its place. Files `beside` it are taken where images name them. */
+/** Opens `file`. With a `handle` on it, it can be saved there. Files `beside` it are used if images name them. */
 export async function enterFile(
   file: File,
   handle?: Promise<FileSystemHandle | null>,
@@ -32,7 +32,7 @@ export async function enterFile(
   begin(origin?.kind === 'file' ? (origin as FileSystemFileHandle) : null)
 }
 
-/** Opens the one of several files that the others belong to. */
+/** Opens the file, of several, to which the others belong. */
 export async function enterFiles(
   files: readonly File[],
   handles: readonly (Promise<FileSystemHandle | null> | undefined)[],
@@ -81,7 +81,7 @@ export async function leave(): Promise<void> {
   begin(null)
 }
 
-/** Closes the image without a question; the start says why. */
+/** Closes the image without a question; the start shows why. */
 export async function letGo(notice: StartNotice): Promise<void> {
   await closeImage(notice)
   begin(null)

@@ -1,4 +1,4 @@
-/** Taking files out of a volume: one as it is, or several, and directories, as a zip archive. */
+/** Extracting files from a volume: one file as it is, or several files and directories as a zip archive. */
 
 import { signal } from '@preact/signals'
 import type { FileEntry, FilePath } from 'qcow2-web/files'
@@ -35,7 +35,7 @@ export async function extractZip(at: VolumeAt, paths: FilePath[], name: string):
   })
 }
 
-/** Another image is shown; what is under way is given up. */
+/** Another image is shown; what is under way is cancelled. */
 export const forgetExtraction = (): void => forgetWork(extracting)
 
 function skippedWords(skipped: string[]): string | null {

@@ -34,7 +34,7 @@ export async function hash({ label, hashed }: HashChoice, names: HashName[]): Pr
   })
 }
 
-/** Closes the dialog; what is under way is given up. */
+/** Closes the dialog; what is under way is cancelled. */
 export function forgetHashes(): void {
   forgetWork(hashing)
   hashChoices.value = null

@@ -26,7 +26,7 @@ const DOING = {
 /** What to do where the engine refuses. */
 const ADVICE: Record<string, string> = {
   WRONG_PASSPHRASE: 'The first passphrase opens none of the key slots. Type it again, with the same capitals.',
-  KEY_SLOTS_FULL: 'All eight slots are taken. Erase one of them first.',
+  KEY_SLOTS_FULL: 'All eight slots are in use. Erase one of them first.',
   LAST_KEY_SLOT: 'It is the only slot: nothing would open the image any more. Add another passphrase first.',
 }
 
@@ -43,7 +43,7 @@ export async function changeKeySlots(change: KeySlotChange): Promise<void> {
   if (done) askedOfKeySlots.value = null
 }
 
-/** Asks about something, or about nothing more; what is under way is given up. */
+/** Opens a question, or closes it with `null`. What is under way is cancelled. */
 export function askOfKeySlots(action: KeySlotAction | null): void {
   forgetWork(keySlotWork)
   askedOfKeySlots.value = action

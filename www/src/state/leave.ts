@@ -23,7 +23,7 @@ export async function mayLeave(): Promise<boolean> {
   })
 }
 
-/** Lets the browser ask, too, when the page itself is left; one that is only hidden may never be shown again. */
+/** Makes the browser ask before the page is closed. Flushes when it is hidden, for it may never be shown again. */
 export function guardPage(): void {
   window.addEventListener('beforeunload', (event) => {
     if (unsaved.peek()) event.preventDefault()

@@ -10,7 +10,7 @@ import { type Work, work } from './work'
 /** The image that is being made, or why it was not. */
 export const overlaying = signal<Work | null>(null)
 
-/** Makes an image over the one at `url`, which the browser keeps. Its path; `null` if it was not made. */
+/** Creates an image in the browser's storage over the one at `url`. Returns its path; `null` if it was not created. */
 export async function makeOverlay(url: string): Promise<string | null> {
   await lookAtStored()
   const stem = nameOf({ url }).replace(/\.[^.]*$/, '')

@@ -1,4 +1,4 @@
-/** Where the person is, kept in the address's fragment, so that it can be bookmarked, gone back from and sent on. */
+/** The view, kept in the address's fragment, so that it can be bookmarked and shared, and Back works. */
 
 import { effect, signal } from '@preact/signals'
 import type { FilePath } from 'qcow2-web/files'

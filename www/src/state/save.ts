@@ -35,7 +35,7 @@ export const saved = signal<{ tone: 'info' | 'bad'; text: string } | null>(null)
 /** The file that the image came from, where the browser lets it be written. */
 const origin = signal<FileSystemFileHandle | null>(null)
 
-/** Another image is shown, which came from that file; what is saved of the one before is given up. */
+/** Another image is shown, which came from that file. Saving the previous one is cancelled. */
 export function setOrigin(handle: FileSystemFileHandle | null): void {
   saving.peek()?.cancel()
   origin.value = handle
@@ -74,7 +74,7 @@ export async function save(): Promise<boolean> {
   })
 }
 
-/** Saves the image in the browser's storage, which has it from then on. */
+/** Saves the image in the browser's storage. */
 export async function saveHere(): Promise<boolean> {
   return attempt(async (signal) => {
     await lookAtStored()
@@ -91,7 +91,7 @@ async function saveInPlace(): Promise<string> {
   return `Saved in ${opened.peek()?.name}.`
 }
 
-/** Writes the image to a file, which is at `path` if the browser keeps it, and goes on over that. */
+/** Writes the image to a file, which is at `path` if the browser keeps it, and opens the image over it. */
 async function saveTo(handle: FileSystemFileHandle, path: string | null, signal: AbortSignal): Promise<void> {
   const { file, image } = await engine.save(signal)
   showAgain(image)
@@ -102,7 +102,7 @@ async function saveTo(handle: FileSystemFileHandle, path: string | null, signal:
   forgetChanges()
 }
 
-/** Saves the image as a download; of one that is changed in place that is a copy. */
+/** Saves the image as a download. An image that is changed in place is copied. */
 export const download = (): Promise<boolean> => attempt(downloadNow)
 
 async function downloadNow(signal: AbortSignal): Promise<string> {
@@ -111,10 +111,10 @@ async function downloadNow(signal: AbortSignal): Promise<string> {
   return `${file.name} goes to your downloads.`
 }
 
-/** A copy of the file that is changed in place, as it is by now. */
+/** Returns a copy of the file that is changed in place. */
 async function copyInPlace(signal: AbortSignal): Promise<File> {
   await flushChanges()
-  return engine.copy(tell, signal)
+  return engine.copy(report, signal)
 }
 
 /** The image with its changes, which are saved by that, for the person has them. */
@@ -151,7 +151,7 @@ async function writeTo(handle: FileSystemFileHandle, file: File, signal: AbortSi
     transform(chunk, controller) {
       controller.enqueue(chunk)
       done += chunk.length
-      tell({ done, total: file.size })
+      report({ done, total: file.size })
     },
   })
   await file
@@ -160,6 +160,6 @@ async function writeTo(handle: FileSystemFileHandle, file: File, signal: AbortSi
     .pipeTo(await handle.createWritable(), { signal })
 }
 
-function tell({ done, total }: Progress): void {
+function report({ done, total }: Progress): void {
   if (saving.value) saving.value = { ...saving.value, done, total }
 }

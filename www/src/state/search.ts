@@ -17,7 +17,7 @@ export const query = signal<Query>({ typed: '', kind: 'text', matchCase: false }
 /** The search that is under way, or what came of it. */
 export const searching = signal<Work | null>(null)
 
-/** Where the last match was of what is searched for. */
+/** The offset of the last match of the query. */
 let lastMatch: bigint | null = null
 
 /** Searches for something else. */
@@ -27,7 +27,7 @@ export function changeQuery(change: Partial<Query>): void {
   forgetWork(searching)
 }
 
-/** Searches on from the selection, and selects what is found. */
+/** Searches from the selection on, and selects the match. */
 export async function searchOn(source: ByteSource, backwards: boolean): Promise<void> {
   if (isRunning(searching.peek())) return
   const { typed } = query.peek()
@@ -50,7 +50,7 @@ export async function searchOn(source: ByteSource, backwards: boolean): Promise<
   })
 }
 
-/** Closes the search bar; what is under way is given up. */
+/** Closes the search bar; what is under way is cancelled. */
 export function endSearch(): void {
   forgetWork(searching)
   searches.value = false

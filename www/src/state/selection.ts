@@ -10,7 +10,7 @@ export interface ByteRange {
   end: bigint
 }
 
-/** Where the selection began. It holds until the page goes elsewhere, or to other bytes. */
+/** Where the selection began. It stays until the page shows something else. */
 const began = signal<{ anchor: bigint; at: bigint; of: string; snapshot: string | null } | null>(null)
 
 const anchor = computed(() => {

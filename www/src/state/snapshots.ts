@@ -18,10 +18,10 @@ export interface SnapshotAction {
 /** What is being done to the snapshots, or why it failed. */
 export const snapshotWork = signal<Work | null>(null)
 
-/** What differs between a snapshot and another one, or the disk as it is now. */
+/** The differences between a snapshot and another one, or the active disk. */
 export interface Comparison {
   from: Snapshot
-  /** `null` for the disk as it is now. */
+  /** `null` for the active disk. */
   to: Snapshot | null
   /** Where the disks may differ. */
   extents: readonly DiffExtent[]
@@ -38,7 +38,7 @@ export const comparison = signal<Comparison | null>(null)
 /** The comparison of files that is under way, or why it failed. */
 export const fileWork = signal<Work | null>(null)
 
-/** Finds what differs between a snapshot and another one, or the disk as it is now: first the tables tell where, then the files. */
+/** Finds the differences between a snapshot and another one, or the active disk: first by the tables, then by the files. */
 export async function compare(from: Snapshot, to: Snapshot | null = null): Promise<void> {
   endComparison()
   const compared = await work(snapshotWork, `Comparing with “${nameOf(from)}”`, async (signal, onProgress) => {
@@ -49,7 +49,7 @@ export async function compare(from: Snapshot, to: Snapshot | null = null): Promi
   if (compared && comparison.peek()?.extents.length) await compareFiles()
 }
 
-/** Compares the files of what is compared. */
+/** Compares the files of the two states. */
 export async function compareFiles(): Promise<void> {
   const begun = comparison.peek()
   if (!begun) return
@@ -76,7 +76,7 @@ export async function compareFiles(): Promise<void> {
 
 export const nameOf = ({ name, id }: Snapshot): string => name || id
 
-/** Shows no comparison; what is under way is given up. */
+/** Shows no comparison; what is under way is cancelled. */
 export function endComparison(): void {
   comparison.value = null
   forgetWork(fileWork)

@@ -23,7 +23,7 @@ export type Stage =
   | { kind: 'start'; notice: StartNotice | null }
   | { kind: 'refused'; refused: Refused; source: Source; retry(): void; openRaw(): void }
   | { kind: 'raw'; raw: OpenedRaw; visit: number }
-  /** `visit` is another number for each image that is gone to, however often that one is opened again. */
+  /** `visit` counts the images that were shown. Opening the same one again does not change it. */
   | { kind: 'viewer'; image: OpenedImage; visit: number }
 
 /** Why the start is shown. */
@@ -75,8 +75,8 @@ export const storedPath = computed(() => {
   return now.kind === 'viewer' ? now.image.stored : now.kind === 'refused' ? now.refused.stored : null
 })
 
-/** True if what is changed of the image goes into its file, in the browser's storage. */
-export const inPlace = computed(() => opened.value?.editing === 'place')
+/** True if changes of the image go into its file in the browser's storage. */
+export const inPlace = computed(() => opened.value?.editing === 'file')
 
 /**
  * Opens an image; asks for what it needs beside it. `address` is what opens it again, as in the route. False if the page shows
@@ -148,7 +148,7 @@ function show(outcome: OpenOutcome, source: Source, address: string | null): boo
     stage.value = { kind: 'raw', raw, visit: ++visits }
     return true
   }
-  // A first image takes its place from the address; a second one begins at its own start.
+  // A first image is shown where the address leads. A second one begins at its own start.
   const { image } = outcome
   const known = image.snapshots.some((snapshot) => snapshot.id === route.peek().snapshot)
   if (shown.peek()) go({ ...START, image: address })
@@ -178,7 +178,7 @@ export async function createImage(image: NewImage): Promise<void> {
   stage.value = { kind: 'viewer', image: made, visit: ++visits }
 }
 
-/** Shows the start, which says why. */
+/** Shows the start, with the reason. */
 export function toStart(notice: StartNotice | null): void {
   stage.value = { kind: 'start', notice }
 }
@@ -195,7 +195,7 @@ export async function openSample(): Promise<boolean> {
   }
 }
 
-/** Closes the image; the start says why, if `notice` does. */
+/** Closes the image; the start shows the reason in `notice`. */
 export async function closeImage(notice: StartNotice | null = null): Promise<void> {
   await engine.close()
   disk.value = null

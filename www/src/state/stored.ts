@@ -13,7 +13,7 @@ export interface Listed {
   entry: OpfsEntry
   /** How many directories it is in. */
   depth: number
-  /** It is a directory, and what is in it follows. */
+  /** It is an open directory, and its entries follow. */
   open: boolean
 }
 
@@ -21,7 +21,7 @@ export interface Stored {
   entries: Listed[]
   /** How much is kept of files on servers, in bytes. */
   cached: number
-  /** How much room there is; `null` where the browser doesn't say. */
+  /** How much room there is; `null` if the browser doesn't report it. */
   room: Estimate | null
 }
 
@@ -37,7 +37,7 @@ export const storedProblem = signal<string | null>(null)
 /** By how many bytes a compressed file is known. */
 const SIGNATURE = 512
 
-/** The paths of the directories that are shown with what is in them. */
+/** The paths of the open directories. */
 const openDirectories = new Set<string>()
 
 /** Looks at the storage again. */
@@ -51,7 +51,7 @@ export async function lookAtStored(): Promise<void> {
   }
 }
 
-/** Shows what is in a directory, or hides it. */
+/** Opens or closes a directory. */
 export async function setOpen({ path }: OpfsEntry, open: boolean): Promise<void> {
   if (open) openDirectories.add(path)
   else openDirectories.delete(path)
@@ -75,23 +75,23 @@ export async function importFile(file: File): Promise<void> {
   const { signal } = controller
   const cancel = () => controller.abort()
   const compressed = await isCompressed(file)
-  const tell = ({ done, total }: Progress) => {
+  const report = ({ done, total }: Progress) => {
     storing.value = { text: `${compressed ? 'Decompressing' : 'Storing'} ${file.name}…`, done, total, cancel }
   }
-  tell({ done: 0, total: file.size })
+  report({ done: 0, total: file.size })
   await attempt(`${file.name} was not stored`, signal, () =>
     compressed
-      ? engine.decompress(file, freeName(decompressedName(file.name)), tell, signal)
-      : opfs.import(freeName(file.name), file, { signal, onProgress: tell }),
+      ? engine.decompress(file, freeName(decompressedName(file.name)), report, signal)
+      : opfs.import(freeName(file.name), file, { signal, onProgress: report }),
   )
 }
 
-/** The name of what is in a compressed file. */
+/** The name of the content of a compressed file. */
 export const decompressedName = (name: string): string => name.replace(/(?!^)\.(gz|xz|zst|zstd)$/i, '')
 
 async function isCompressed(file: File): Promise<boolean> {
-  const head = new Uint8Array(await file.slice(0, SIGNATURE).arrayBuffer())
-  return isCompression(kindOf(head, new Uint8Array(0), file.name))
+  const first = new Uint8Array(await file.slice(0, SIGNATURE).arrayBuffer())
+  return isCompression(kindOf(first, new Uint8Array(0), file.name))
 }
 
 export async function exportFile(path: string): Promise<void> {
@@ -110,12 +110,12 @@ export async function deleteEntry({ name, path }: OpfsEntry): Promise<boolean> {
   return attempt(`${name} was not deleted`, null, () => opfs.delete(path))
 }
 
-/** Forgets what is kept of files on servers. */
+/** Deletes the cached blocks of files on servers. */
 export async function clearCache(): Promise<void> {
   await attempt('The cache was not cleared', null, () => http.forget())
 }
 
-/** Asks the browser not to remove what is stored when it needs room. */
+/** Asks the browser not to delete stored files when it needs room. */
 export async function keep(): Promise<void> {
   await attempt('The browser was not asked', null, async () => {
     if (!(await persist())) {
@@ -137,11 +137,11 @@ export async function storedHandle(path: string, create = false): Promise<FileSy
 
 /** `name`, or one like it that nothing in the storage's root has. */
 export function freeName(name: string): string {
-  const taken = new Set(stored.peek()?.entries.map(({ entry }) => entry.path))
+  const used = new Set(stored.peek()?.entries.map(({ entry }) => entry.path))
   const [, stem = name, ending = ''] = /^(.+?)(\.[^.]*)?$/.exec(name.replaceAll('/', '-')) ?? []
   for (let number = 1; ; number += 1) {
     const candidate = number === 1 ? `${stem}${ending}` : `${stem} (${number})${ending}`
-    if (!taken.has(candidate)) return candidate
+    if (!used.has(candidate)) return candidate
   }
 }
 

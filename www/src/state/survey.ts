@@ -24,7 +24,7 @@ export interface Overview {
 export const overview = signal<Overview | null>(null)
 export const partitionTable = signal<PartitionTable | null>(null)
 
-/** Surveys each disk that is shown, one at a time; the survey of a disk that is left is given up. */
+/** Surveys each disk that is shown, one at a time; the survey of a disk that is left is cancelled. */
 export function followDisk(): void {
   effect(() => {
     const looked = disk.value

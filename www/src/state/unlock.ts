@@ -1,4 +1,4 @@
-/** Unlocking the image: where its changes are to go, who else changes its file, and locking it again. */
+/** Unlocking the image: where its changes are to go, whether another tab changes its file, and locking it again. */
 
 import { signal } from '@preact/signals'
 import { isQcow2Error } from 'qcow2-web'
@@ -17,7 +17,7 @@ export const asksToUnlock = signal(false)
 /** True if another tab changes the file. */
 export const inUse = signal(false)
 
-/** Opens the image for editing; asks how, where there is a choice. */
+/** Opens the image for editing. Asks how if there is a choice. */
 export async function unlock(): Promise<void> {
   saved.value = null
   if (storedPath.peek() === null) return unlockInMemory()
@@ -26,7 +26,7 @@ export async function unlock(): Promise<void> {
   asksToUnlock.value = true
 }
 
-/** Asks no more; what is under way is given up. */
+/** Asks no more; what is under way is cancelled. */
 export function forgetUnlocking(): void {
   forgetWork(unlocking)
   asksToUnlock.value = false
@@ -38,12 +38,12 @@ export async function unlockInMemory(): Promise<void> {
   await editInMemory()
 }
 
-/** Opens the file itself for editing. With `takeOver`, another tab that has it is asked to let go. */
+/** Opens the file itself for editing. With `takeOver`, another tab that has it open is asked to close it. */
 export async function unlockInPlace(takeOver: boolean): Promise<void> {
   const what = takeOver ? 'Waiting for the other tab' : 'Opening the file for changes'
   await work(unlocking, what, async (signal) => {
     try {
-      const image = await engine.editInPlace(takeOver, taken, signal)
+      const image = await engine.editInPlace(takeOver, onTaken, signal)
       asksToUnlock.value = false
       showAgain(image)
     } catch (error) {
@@ -53,24 +53,24 @@ export async function unlockInPlace(takeOver: boolean): Promise<void> {
   })
 }
 
-/** Another tab has taken the file over, and the engine has closed it. */
-function taken(problem: string | null): void {
+/** Another tab took the file over, and the engine has closed it. */
+function onTaken(problem: string | null): void {
   const name = opened.peek()?.name ?? 'The image'
   const rest = problem ? `Its last changes could not be stored: ${problem}` : 'What you changed here is stored.'
   void letGo({ tone: problem ? 'bad' : 'info', text: `${name} is edited in another tab now. ${rest}` })
 }
 
-/** Closes the image for changes; asks first if some would be lost. One that is changed in place is closed where that is given up. */
+/** Closes the image for changes; asks first if some would be lost. One that is changed in place is closed if that is cancelled. */
 export async function lock(): Promise<void> {
   if (!(await mayLeave())) return
-  const [name, place] = [opened.peek()?.name, inPlace.peek()]
+  const [name, isInPlace] = [opened.peek()?.name, inPlace.peek()]
   const locked = await work(unlocking, 'Locking', async (signal) => {
     try {
       showAgain(await engine.lock(signal))
     } catch (error) {
       const failed = `${name} could not be opened again: ${messageOf(error)}`
-      if (place && signal.aborted) await letGo({ tone: 'info', text: `${name} is closed.` })
-      else if (place) await letGo({ tone: 'bad', text: failed })
+      if (isInPlace && signal.aborted) await letGo({ tone: 'info', text: `${name} is closed.` })
+      else if (isInPlace) await letGo({ tone: 'bad', text: failed })
       throw error
     }
   })

@@ -12,7 +12,7 @@ interface Running {
   cancel(): void
 }
 
-/** Shows nothing more; what is under way is given up. */
+/** Shows nothing more; what is under way is cancelled. */
 export function forgetWork(shown: Signal<Work | null>): void {
   const now = shown.peek()
   if (isRunning(now)) now.cancel()
@@ -22,7 +22,7 @@ export function forgetWork(shown: Signal<Work | null>): void {
 export const isRunning = (work: Work | null): work is Running => work !== null && 'cancel' in work
 
 /**
- * Does something long, and shows it in `shown`; then its outcome, if `run` gives a sentence. Given up, nothing is shown. True if it
+ * Does something long, and shows it in `shown`; then its outcome, if `run` gives a sentence. If it is cancelled, nothing is shown. True if it
  * was done.
  */
 export async function work(

@@ -16,12 +16,12 @@ export interface ScaledPart {
 }
 
 /** What all names together may take from the rest. */
-const MOST_TAKEN = 0.7
+const MOST_USED = 0.7
 
 /** Scales parts that follow each other without gaps. `narrowest` is the least width of a named part, as a share of the whole. */
 export function scaled(parts: readonly Part[], narrowest: number): ScaledPart[] {
   const count = parts.filter(({ named }) => named).length
-  const least = Math.min(narrowest, MOST_TAKEN / Math.max(1, count))
+  const least = Math.min(narrowest, MOST_USED / Math.max(1, count))
   const widened = new Set<Part>()
   const total = parts.reduce((sum, { length }) => sum + length, 0)
   let rest = total

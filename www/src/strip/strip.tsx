@@ -9,7 +9,7 @@ import { AllocationStrip } from './allocation'
 import { type ScaledPart, scaled, shareOf } from './scale'
 import { mapWindow } from './window'
 
-/** The width that a partition has at least, in pixels, where there is room for that. */
+/** The least width of a partition in pixels, if there is room. */
 const READABLE = 76
 
 const SCHEMES = { gpt: 'GPT', mbr: 'MBR', none: '' } as const

@@ -7,7 +7,7 @@ interface Props {
   onClose(): void
 }
 
-/** A modal dialog: the focus stays inside, and goes back when it is gone. */
+/** A modal dialog: the focus stays inside, and returns when the dialog closes. */
 export function Dialog({ title, children, onClose }: Props) {
   const dialog = useRef<HTMLDialogElement>(null)
   useEffect(() => {

@@ -7,7 +7,7 @@ interface Props {
   onCancel(): void
 }
 
-/** What the form of a dialog ends with: the button that does it, and the one that gives it up. */
+/** The last row of a dialog's form: the button that submits it, and the one that cancels. */
 export function FormActions({ label, disabled = false, autofocus = false, cancel = 'Cancel', onCancel }: Props) {
   return (
     <div class="actions">

@@ -7,7 +7,7 @@ interface Props {
   action?: ComponentChildren
 }
 
-/** A sentence that stays in view; bad news is announced at once. */
+/** A sentence that stays in view; bad news is announced immediately. */
 export function Notice({ tone, children, action }: Props) {
   return (
     <div class={`notice ${tone}`} role={tone === 'bad' ? 'alert' : 'status'}>

@@ -1,6 +1,6 @@
 import type { Opening } from '../state/stage'
 
-/** Says that an image is being opened, and lets it be given up. */
+/** Shows that an image is being opened, and lets that be cancelled. */
 export function OpeningNow({ opening }: { opening: Opening }) {
   return (
     <div class="opening" role="status">

@@ -1,6 +1,6 @@
 import type { ComponentChildren } from 'preact'
 
-/** What is wrong with what was typed, or why it could not be done; announced at once. */
+/** What is wrong with what was typed, or why it could not be done; announced immediately. */
 export function ProblemText({ children, id }: { children: ComponentChildren; id?: string }) {
   if (!children) return null
   return (

@@ -1,6 +1,6 @@
 import type { Overview } from '../state/survey'
 
-/** How far the survey of the disk has come; it can be stopped and taken up again. */
+/** How far the survey of the disk has come; it can be stopped and continued. */
 export function SurveyProgress({ state }: { state: Overview }) {
   const { survey } = state
   const share = survey ? (survey.done - survey.start) / Math.max(1, survey.end - survey.start) : 0

@@ -15,7 +15,7 @@ interface Props {
   after?: ComponentChildren
 }
 
-/** The bar above an image, one that opens or one that doesn't: its name, what can be done, and the ways to others. */
+/** The bar above an image, whether it could be opened or not: its name, its actions, and the ways to other images. */
 export function Top({ name, subtitle, leaves, children, after }: Props) {
   return (
     <header class="top">

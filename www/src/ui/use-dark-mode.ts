@@ -1,7 +1,7 @@
 import { useEffect, useState } from 'preact/hooks'
 import { isDark } from '../state/theme'
 
-/** Whether the page is dark now, for what is painted rather than styled. */
+/** Whether the page is dark now, for canvases, which no style reaches. */
 export function useDarkMode(): boolean {
   const [, again] = useState(0)
   useEffect(() => {

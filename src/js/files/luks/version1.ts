@@ -15,7 +15,7 @@ export function parseLuks1(bytes: Uint8Array): ContainerHeader {
   const hash = text(72)
   const payload = view.getUint32(104)
   const keyBytes = view.getUint32(108)
-  if (keyBytes < 1 || keyBytes > longestKey) throw damaged(`its key has ${keyBytes} bytes`)
+  if (keyBytes < 1 || keyBytes > longestKey) throw corrupt(`its key has ${keyBytes} bytes`)
   const check = {
     derivation: { kind: 'pbkdf2', hash, salt: bytes.slice(132, 132 + saltBytes), iterations: iterationsAt(view, 164) },
     digest: bytes.slice(112, 112 + digestBytes),
@@ -23,7 +23,7 @@ export function parseLuks1(bytes: Uint8Array): ContainerHeader {
   const slots: KeySlot[] = []
   for (let at = 208; at < 208 + slotCount * 48; at += 48) {
     if (view.getUint32(at) !== enabled) continue
-    if (view.getUint32(at + 44) !== stripes) throw damaged(`a key is split into ${view.getUint32(at + 44)} stripes`)
+    if (view.getUint32(at + 44) !== stripes) throw corrupt(`a key is split into ${view.getUint32(at + 44)} stripes`)
     const salt = bytes.slice(at + 8, at + 8 + saltBytes)
     slots.push({
       derivation: { kind: 'pbkdf2', hash, salt, iterations: iterationsAt(view, at + 4) },
@@ -40,10 +40,10 @@ export function parseLuks1(bytes: Uint8Array): ContainerHeader {
 
 function iterationsAt(view: DataView, at: number): number {
   const iterations = view.getUint32(at)
-  if (iterations === 0) throw damaged('a key is derived without an iteration')
+  if (iterations === 0) throw corrupt('a key is derived without an iteration')
   return iterations
 }
 
-function damaged(what: string): unknown {
-  return failure('DAMAGED', `the header of the container is damaged: ${what}`)
+function corrupt(what: string): unknown {
+  return failure('DAMAGED', `the header of the container is corrupt: ${what}`)
 }

@@ -11,7 +11,7 @@ const mostMemory = 4 << 20
 
 /**
  * Parses the header of LUKS version 2: fields, and a text in JSON. A second copy follows the first one, and is used if the
- * first one is damaged.
+ * first one is corrupt.
  */
 export function parseLuks2(read: ReadContainer): ContainerHeader {
   const first = headerAt(read, 0, 'LUKS\xba\xbe')
@@ -19,7 +19,7 @@ export function parseLuks2(read: ReadContainer): ContainerHeader {
     const second = headerAt(read, at, 'SKUL\xba\xbe')
     if (second) return fromText(second)
   }
-  if (!first) throw failure('DAMAGED', 'both copies of the header of the container are damaged')
+  if (!first) throw failure('DAMAGED', 'both copies of the header of the container are corrupt')
   return fromText(first)
 }
 
@@ -49,7 +49,7 @@ function fromText(text: string): ContainerHeader {
   try {
     json = JSON.parse(text)
   } catch {
-    throw damaged('its text is no JSON')
+    throw corrupt('its text is no JSON')
   }
   const header = object(json, 'the text')
   const requirements = object(object(header.config, 'config').requirements ?? {}, 'requirements').mandatory
@@ -78,7 +78,7 @@ function contentOf(segments: Members): Content {
   }
 }
 
-/** The slots that hold the key of the segment: those that are preferred first, and those that must be named not at all. */
+/** The slots that hold the key of the segment: preferred ones first, without those that only an explicit choice may use. */
 function slotsOf(header: Members): KeySlot[] {
   const keySlots = object(header.keyslots, 'keyslots')
   const digests = Object.values(object(header.digests, 'digests')).map((each) => object(each, 'a digest'))
@@ -100,7 +100,7 @@ function slotOf(keySlot: Members, check: Members): KeySlot {
   const keyBytes = number(keySlot.key_size, 'key_size')
   const derivedBytes = number(area.key_size, 'key_size')
   if ([keyBytes, derivedBytes].some((length) => length < 1 || length > longestKey)) {
-    throw damaged(`a key has ${keyBytes} bytes, and the key of its slot ${derivedBytes}`)
+    throw corrupt(`a key has ${keyBytes} bytes, and the key of its slot ${derivedBytes}`)
   }
   if (split.type !== 'luks1' || number(split.stripes, 'stripes') !== stripes) {
     throw failure('UNSUPPORTED', `keys that are split as ${split.type} into ${split.stripes} are not supported`)
@@ -122,7 +122,7 @@ function derivation(from: Members): Derivation {
   const { type } = from
   if (type === 'pbkdf2') {
     const iterations = number(from.iterations, 'iterations')
-    if (iterations < 1 || iterations > 0xffff_ffff) throw damaged(`a key is derived with ${iterations} iterations`)
+    if (iterations < 1 || iterations > 0xffff_ffff) throw corrupt(`a key is derived with ${iterations} iterations`)
     return { kind: type, hash: text(from.hash, 'hash'), salt, iterations }
   }
   if (type === 'argon2i' || type === 'argon2id') {
@@ -142,7 +142,7 @@ function cipherName(value: unknown): CipherName {
 type Members = Readonly<Record<string, unknown>>
 
 function object(value: unknown, name: string): Members {
-  if (typeof value !== 'object' || value === null) throw damaged(`${name} is missing`)
+  if (typeof value !== 'object' || value === null) throw corrupt(`${name} is missing`)
   return value as Members
 }
 
@@ -151,14 +151,14 @@ function list(value: unknown): readonly unknown[] {
 }
 
 function text(value: unknown, name: string): string {
-  if (typeof value !== 'string') throw damaged(`${name} is no text`)
+  if (typeof value !== 'string') throw corrupt(`${name} is no text`)
   return value
 }
 
 /** A number, which is text where it can have 64 bits. */
 function number(value: unknown, name: string): number {
   const found = typeof value === 'string' && /^\d+$/.test(value) ? Number(value) : value
-  if (!Number.isSafeInteger(found) || (found as number) < 0) throw damaged(`${name} is no number`)
+  if (!Number.isSafeInteger(found) || (found as number) < 0) throw corrupt(`${name} is no number`)
   return found as number
 }
 
@@ -167,10 +167,10 @@ function bytes(value: unknown, name: string): Uint8Array {
   try {
     return Uint8Array.from(atob(text(value, name)), (letter) => letter.charCodeAt(0))
   } catch {
-    throw damaged(`${name} is not in base64`)
+    throw corrupt(`${name} is not in base64`)
   }
 }
 
-function damaged(what: string): unknown {
-  return failure('DAMAGED', `the header of the container is damaged: ${what}`)
+function corrupt(what: string): unknown {
+  return failure('DAMAGED', `the header of the container is corrupt: ${what}`)
 }

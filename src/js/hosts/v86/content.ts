@@ -2,7 +2,7 @@ import type { Qcow2 } from '../../index.js'
 import { ReadAhead } from './read-ahead.js'
 import { checksum } from './record.js'
 
-/** v86 guesses the geometry from the first sector, which it wants at once. */
+/** v86 guesses the geometry from the first sector, which it needs without waiting. */
 export const sectorSize = 512
 /** The last sector of a CD may reach past the end of its image. */
 const padding = 2048
@@ -14,7 +14,7 @@ const largestKept = 2 * 1024 * 1024
 /** What the disk holds: the bytes of the image, its first sector at hand, and how much of what was written is durable. */
 export class Content {
   readonly image: Qcow2
-  /** The write cache, as the guest sees it; `undefined` where the drive has none. Without it, each write is durable at once. */
+  /** The write cache, as the guest sees it; `undefined` if the drive has none. Without it, each write is durable when it completes. */
   writeCache: boolean | undefined
   readonly #ahead: ReadAhead
   #size: number

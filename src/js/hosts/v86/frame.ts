@@ -113,9 +113,9 @@ export async function readHeader(source: FrameSource): Promise<{ readonly header
   if (!magic.every((byte, index) => byte === start[index])) throw bad('another program has written it')
   const words = new DataView(start.buffer, start.byteOffset + magic.length)
   const [length, sum] = [words.getUint32(0, true), words.getUint32(4, true)]
-  if (length > longestHeader || headerStart + length > source.length) throw bad('it is damaged')
+  if (length > longestHeader || headerStart + length > source.length) throw bad('it is corrupt')
   const text = await source.read(headerStart, length)
-  if (checksum(text) !== sum) throw bad('it is damaged')
+  if (checksum(text) !== sum) throw bad('it is corrupt')
   return { header: parseHeader(new TextDecoder().decode(text)), end: headerStart + length }
 }
 
@@ -141,12 +141,12 @@ export async function readState(
     const [what, length, stored, sum] = [word(0), word(1), word(2), word(3)]
     if (what === kind.end) break
     if (length === 0 || length > segmentLength || length > stateLength - filled || stored > length)
-      throw bad('it is damaged')
+      throw bad('it is corrupt')
     const segment = state.subarray(filled, filled + length)
     if (what === kind.plain && stored === length) segment.set(await take(stored))
     else if (what === kind.deflated) await inflateInto(segment, await take(stored))
-    else if (what !== kind.zeros || stored !== 0) throw bad('it is damaged')
-    if (checksum(segment) !== sum) throw bad('it is damaged')
+    else if (what !== kind.zeros || stored !== 0) throw bad('it is corrupt')
+    if (checksum(segment) !== sum) throw bad('it is corrupt')
     filled += length
   }
   if (filled !== stateLength) throw bad('it is cut off')
@@ -157,7 +157,7 @@ async function inflateInto(segment: Uint8Array, stored: Uint8Array): Promise<voi
   try {
     await inflate(stored, segment)
   } catch (error) {
-    throw bad('it is damaged', error)
+    throw bad('it is corrupt', error)
   }
 }
 
@@ -177,11 +177,11 @@ function parseHeader(text: string): FrameHeader {
   try {
     value = JSON.parse(text)
   } catch (error) {
-    throw bad('it is damaged', error)
+    throw bad('it is corrupt', error)
   }
   const { emulator, save, memorySize, stateLength, disks } = value
   const counts = [memorySize, stateLength].every((each) => Number.isSafeInteger(each) && Number(each) >= 0)
-  if (emulator !== 'v86' || typeof save !== 'string' || !counts || !Array.isArray(disks)) throw bad('it is damaged')
+  if (emulator !== 'v86' || typeof save !== 'string' || !counts || !Array.isArray(disks)) throw bad('it is corrupt')
   return value as FrameHeader
 }
 

@@ -47,7 +47,7 @@ interface DriveBuffer {
 export interface HookedDisk {
   /** The write cache, as the guest sees it; `undefined` where the drive has none. */
   writeCache: boolean | undefined
-  /** Makes durable what was written, then calls `done`. It calls neither at once: see {@link flushCommand}. */
+  /** Makes durable what was written, then calls `done`. It calls neither before it returns: see {@link flushCommand}. */
   flushCommand(done: () => void): void
   /** The guest has reset the drive: it expects no answer to earlier requests. */
   reset(): void
@@ -225,7 +225,7 @@ function flushCommand(drive: Drive, disk: HookedDisk, number: number): void {
   drive.current_command = number
   drive.error_reg = 0
   drive.status_reg = status.busy
-  // Never at once: v86 lowers the interrupt line when this command returns.
+  // Never before this command returns: v86 then lowers the interrupt line.
   disk.flushCommand(() => {
     drive.status_reg = status.ready
     drive.push_irq()

@@ -43,7 +43,7 @@ async function read(machine: Machine, disk: MachineDisk, idOrName: string, signa
     const { header, end } = await readHeader(source)
     if (header.stateLength === 0)
       throw bad('the snapshot is of another disk of the machine; load it by the disk that was saved')
-    if (header.stateLength > machine.memorySize + mostBesideMemory) throw bad('it is damaged')
+    if (header.stateLength > machine.memorySize + mostBesideMemory) throw bad('it is corrupt')
     if (header.memorySize !== machine.memorySize)
       throw bad(`it is of a machine with ${header.memorySize} bytes of memory; this one has ${machine.memorySize}`)
     const back = await match(machine, disk, snapshot, header)
@@ -54,7 +54,7 @@ async function read(machine: Machine, disk: MachineDisk, idOrName: string, signa
       words.getUint32(0, true) !== stateMagic ||
       words.getUint32(8, true) !== state.byteLength
     )
-      throw bad('it is damaged')
+      throw bad('it is corrupt')
     await sameVersion(machine, words.getUint32(4, true))
     return { header, state, snapshot, back }
   } finally {

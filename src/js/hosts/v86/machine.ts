@@ -12,10 +12,10 @@ export function loaded(emulator: V86Like, signal: AbortSignal | undefined): Prom
   return new Promise((resolve, reject) => {
     signal?.throwIfAborted()
     if (isLoaded(emulator)) return resolve()
-    const end = (settle: () => void) => {
+    const end = (complete: () => void) => {
       emulator.remove_listener('emulator-loaded', found)
       signal?.removeEventListener('abort', abort)
-      settle()
+      complete()
     }
     const found = () => end(resolve)
     const abort = () => end(() => reject(signal?.reason))

@@ -1,19 +1,19 @@
-/** Serves a request. It settles all errors itself: a rejection is a defect of this package. */
+/** Serves a request. It handles all errors itself: a rejection is a defect of this package. */
 export type Task = () => void | Promise<void>
 
 /**
- * Runs tasks one after another, in the order in which they came. A task that finishes at once, in an idle queue, has finished
- * when {@link Queue.push} returns.
+ * Runs tasks one after another, in the order in which they came. A task that does not wait, in an idle queue, has
+ * finished when {@link Queue.push} returns.
  */
 export class Queue {
   readonly #waiting: Task[] = []
-  readonly #onSettled: () => void
+  readonly #onFinished: () => void
   #running = 0
   #idle: { readonly promise: Promise<void>; readonly resolve: () => void } | undefined
 
-  /** `onSettled` is called after each task. */
-  constructor(onSettled: () => void) {
-    this.#onSettled = onSettled
+  /** `onFinished` is called after each task. */
+  constructor(onFinished: () => void) {
+    this.#onFinished = onFinished
   }
 
   /** How many tasks have not finished. */
@@ -32,8 +32,8 @@ export class Queue {
     if (this.pending === 0) return Promise.resolve()
     if (!this.#idle) {
       let resolve = () => {}
-      const promise = new Promise<void>((settle) => {
-        resolve = settle
+      const promise = new Promise<void>((done) => {
+        resolve = done
       })
       this.#idle = { promise, resolve }
     }
@@ -48,19 +48,19 @@ export class Queue {
       const running = task()
       if (running) {
         void running.finally(() => {
-          this.#settle()
+          this.#finish()
           this.#drain()
         })
         return
       }
-      this.#settle()
+      this.#finish()
     }
     this.#idle?.resolve()
     this.#idle = undefined
   }
 
-  #settle(): void {
+  #finish(): void {
     this.#running = 0
-    this.#onSettled()
+    this.#onFinished()
   }
 }

@@ -187,7 +187,7 @@ export class Requests {
   async #again<T>(decide: Decide, error: Qcow2Error, { request, signal, internal }: Served<T>): Promise<boolean> {
     const epoch = this.#epoch
     this.failing(error)
-    // A decision that is made at once leaves nothing pending.
+    // A decision without waiting leaves nothing pending.
     const undecided = setTimeout(() => {
       this.#fault = error
       this.#faulted()

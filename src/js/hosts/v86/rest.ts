@@ -2,7 +2,7 @@
 export interface RestingCpu {
   /** One byte: 1 while the processor waits for an interrupt. v86 wraps it in a proxy, which is no array. */
   readonly in_hlt: { 0: number }
-  /** Lets the emulator run at once, should it wait. */
+  /** Lets the emulator run immediately if it waits. */
   stop_idling(): void
 }
 

@@ -25,18 +25,18 @@ export async function saveMachine(
     const state = new Uint8Array(await stateOf(machine, save))
     const header = headerOf(machine, disk, save)
     const others = machine.disks.filter((each) => each.disk !== disk && !each.disk.image.readOnly)
-    const taken: { readonly image: Qcow2; readonly id: string }[] = []
+    const created: { readonly image: Qcow2; readonly id: string }[] = []
     try {
       for (const { disk: other } of others) {
         const { id } = await snapshot(machine, other.image, name, { header, state: new Uint8Array(0) }, options)
-        taken.push({ image: other.image, id })
+        created.push({ image: other.image, id })
       }
       if (into) await disk.exclusive(() => convert(disk.image, into, { signal }))
       // Last: a save is complete once the state is there.
       return await snapshot(machine, target, name, { header: { ...header, stateLength: state.length }, state }, options)
     } catch (error) {
       // What is in the way of a deletion is of less interest than what was in the way of the save.
-      for (const { image, id } of taken) await image.snapshots.delete(id).catch(() => {})
+      for (const { image, id } of created) await image.snapshots.delete(id).catch(() => {})
       throw error
     }
   })

@@ -34,8 +34,8 @@ export interface V86DiskOptions {
    * Decides what follows when the image fails to serve a request. The guest waits meanwhile, and so do all later requests.
    * `fail` makes the drive report an error: Linux programs see EIO. An exception counts as `fail`.
    *
-   * Default: a storage that fails is asked again for 20 seconds, with growing pauses. Once that was in vain, later requests fail
-   * at once until one succeeds. All other errors fail at once.
+   * Default: a storage that fails is asked again for 20 seconds, with growing pauses. If that was in vain, later requests fail
+   * without being repeated until one succeeds. All other errors fail without being repeated.
    *
    * @param error what the image rejected with.
    * @param request the request of the guest.
@@ -148,7 +148,7 @@ export interface V86Disk extends V86Buffer {
   readonly state: V86DiskState
   /**
    * Hooks the disk into the machine, once that is loaded, and reports which hooks it found: they use internal names of v86.
-   * Call it at once after `new V86(…)`.
+   * Call it immediately after `new V86(…)`.
    *
    * @throws `Qcow2Error` `INVALID_ARGUMENT` if the machine has not got this disk; or the signal's reason.
    */
@@ -178,7 +178,7 @@ export interface V86Disk extends V86Buffer {
    * restores the machine, and resumes it if it ran. What the disks hold now is lost, unless a snapshot has it.
    *
    * @param idOrName the id or the name of a snapshot that {@link V86Disk.savevm} took.
-   * @throws `Qcow2Error` `NO_SUCH_SNAPSHOT`, `BAD_MACHINE_STATE` for one that is foreign, damaged, or of another machine,
+   * @throws `Qcow2Error` `NO_SUCH_SNAPSHOT`, `BAD_MACHINE_STATE` for one that is foreign, corrupt, or of another machine,
    * `NOT_ATTACHED`, `FAULT_PENDING`, `BUSY`, and what `snapshots.apply` rejects with; or the signal's reason. Nothing has
    * changed then; only if applying fails on a later one of several disks, the machine stays paused.
    */
