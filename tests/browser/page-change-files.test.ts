@@ -6,8 +6,8 @@ import { run } from '../js/helpers/programs'
 import { difference, file, qemuImg } from '../js/helpers/qemu.js'
 import { violations } from './axe'
 import { encrypted, ext4, fat, folder, MIB, partitioned, qcow2 } from './disk-lab'
-import { download, eventually, usePageLab } from './page-lab'
-import { unlock } from './page-steps'
+import { chooseFile, download, eventually, usePageLab } from './page-lab'
+import { exported, leave, stored, unlock } from './page-steps'
 
 const lab = usePageLab()
 const passphrase = 'correct horse'
@@ -61,7 +61,7 @@ function checked(image: string): string[] {
   return list.trim().split('\n')
 }
 
-test('an encrypted volume opens by its passphrase, and the wrong one says so', async () => {
+test('an encrypted volume opens by its passphrase, and a wrong one is reported', async () => {
   const page = await lab.openImage(file('disk.qcow2'))
   await volume(page, /LUKS2/).click()
   await page.getByLabel('Passphrase').fill('wrong')
@@ -140,7 +140,7 @@ test('undo takes back changes of files one by one', async () => {
   qemuImg('compare', file('disk.qcow2'), saved)
 })
 
-test('a change for which there is no room says what to do, and leaves the volume as it was', async () => {
+test('a change for which there is no room explains what to do, and leaves the volume as it was', async () => {
   const page = await changeable()
   await add(page, file('huge.bin'))
   await page.getByRole('alert').getByText('Delete files that are no longer needed, or add smaller ones.').waitFor()
@@ -153,15 +153,35 @@ test('a change for which there is no room says what to do, and leaves the volume
   qemuImg('compare', file('disk.qcow2'), saved)
 })
 
+test('files are changed in the stored file itself, and undone there', async () => {
+  const page = await lab.open()
+  await chooseFile(page, 'A file to keep in this browser', file('disk.qcow2'))
+  await stored(page, 'disk.qcow2').waitFor()
+  await page.getByRole('button', { name: 'disk.qcow2' }).click()
+  await volume(page, /STICK/).click()
+  await row(page, 'note.txt').waitFor()
+  await unlock(page, 'In the stored file')
+  await add(page, file('big.bin'), file('Für die Maschine.txt'))
+  await page.getByText('2 files were added.', { exact: true }).waitFor()
+  await page.getByRole('button', { name: 'Undo' }).click()
+  await eventually(() => names(page)).toEqual(['OLD', 'big.bin', 'note.txt'])
+  await leave(page)
+  const path = await exported(page, 'disk.qcow2', file('stored.qcow2'))
+  expect(checked(path).map((each) => each.toLowerCase())).toContain('::/big.bin')
+  run('mcopy', ['-n', '-i', file('part.fat'), '::/big.bin', file('stored.out')])
+  expect(difference(readFileSync(file('stored.out')), big)).toBe(-1)
+  expect(run('mdir', ['-b', '-/', '-i', file('part.fat'), '::'])).not.toContain('Maschine')
+})
+
 test('files of other file systems, of snapshots and of locked images cannot be changed', async () => {
   copyFileSync(file('disk.qcow2'), file('snapshot.qcow2'))
   qemuImg('snapshot', '-c', 'before', file('snapshot.qcow2'))
   const page = await lab.openImage(file('snapshot.qcow2'), '#snapshot=1')
   await volume(page, /STICK/).click()
   await row(page, 'note.txt').waitFor()
-  expect(await page.getByText('The files of this volume can be changed.').count()).toBe(0)
+  expect(await page.getByText('You can add, replace and delete the files of this volume.').count()).toBe(0)
   await page.getByRole('button', { name: 'Back to the active disk' }).click()
-  await page.getByText('The files of this volume can be changed.').waitFor()
+  await page.getByText('You can add, replace and delete the files of this volume.').waitFor()
   expect(await page.getByRole('button', { name: 'Add files…' }).count()).toBe(0)
   await page.getByRole('button', { name: 'Edit the image' }).click()
   await page.getByRole('button', { name: 'Add files…' }).waitFor()
