@@ -5,6 +5,8 @@ const KEYS: [string[], string][] = [
   [['Enter', '⌫'], 'Files: open what is selected, and go back up'],
   [['a', '…', 'z'], 'Files: the next name that begins so'],
   [['Ctrl', 'A'], 'Files: select all'],
+  [['Delete'], 'Files, edited: delete what is selected'],
+  [['Ctrl', 'Z'], 'Files, edited: undo'],
   [['←', '→', '↑', '↓'], 'Move in the map and in the bytes'],
   [['Enter'], 'Map: the bytes of the selected cell'],
   [['+', '−'], 'Map: zoom in and out'],
