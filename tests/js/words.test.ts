@@ -7,6 +7,12 @@ import { expect, it } from 'vitest'
 
 const root = fileURLToPath(new URL('../../', import.meta.url))
 
+/** The files of the repository that match. */
+function listed(...patterns: readonly string[]): string[] {
+  const output = execFileSync('git', ['ls-files', '-z', '--', ...patterns], { cwd: root, encoding: 'utf8' })
+  return output.split('\0').filter((file) => file !== '')
+}
+
 interface Word {
   /** A pattern that matches the word as a whole, in any case: in text, and between the underscores of an identifier. */
   readonly word: string
@@ -34,7 +40,7 @@ const rewritten = [
   'src/engine/storage',
 ]
 
-/** Directories of the package whose text is rewritten as a whole. */
+/** Directories and files of the package whose text is rewritten as a whole. */
 const rewrittenTypescript = [
   'src/js/base',
   'src/js/cli',
@@ -42,7 +48,7 @@ const rewrittenTypescript = [
   'src/js/engine',
   'src/js/file',
   'src/js/files',
-  'src/js/hosts',
+  ...listed('src/js/hosts/*.ts').filter((file) => !/v86\/(read-ahead|wake)\.ts$/.test(file)),
   'src/js/image',
   'src/js/index.ts',
   'src/js/inline.ts',
@@ -51,9 +57,7 @@ const rewrittenTypescript = [
 ]
 
 /** The viewer, and the scripts of the repository. Changing the script of the guest would build the guest anew. */
-const scripts = execFileSync('git', ['ls-files', '-z', '--', 'scripts/*.mjs'], { cwd: root, encoding: 'utf8' })
-  .split('\0')
-  .filter((file) => file !== '' && file !== 'scripts/guest.mjs')
+const scripts = listed('scripts/*.mjs').filter((file) => file !== 'scripts/guest.mjs')
 const tools = [...scripts, 'www']
 
 const engine = ['src/engine']
@@ -120,7 +124,6 @@ const words: readonly Word[] = [
     word: 'at once',
     instead: 'without waiting, together or immediately',
     where: [...rewrittenTypescript, ...tools],
-    except: [['src/js/hosts/v86/read-ahead.ts', 'is answered at once']],
   },
   {
     word: 'told|tells?',
@@ -143,7 +146,6 @@ const words: readonly Word[] = [
     word: 'taken',
     instead: 'allocated, claimed, locked or removed',
     where: [...rewritten, ...rewrittenTypescript, ...tools],
-    except: [['src/js/hosts/v86/wake.ts', 'A turn that is planned is still taken.']],
   },
   {
     word: '(?<!in[ _])places?',
@@ -181,13 +183,7 @@ const words: readonly Word[] = [
   },
 ]
 
-const sources = execFileSync(
-  'git',
-  ['ls-files', '-z', '--', '*.rs', 'src/js/*.ts', 'scripts/*.mjs', 'www/*.ts', 'www/*.tsx'],
-  { cwd: root, encoding: 'utf8' },
-)
-  .split('\0')
-  .filter((file) => file !== '')
+const sources = listed('*.rs', 'src/js/*.ts', 'scripts/*.mjs', 'www/*.ts', 'www/*.tsx')
 
 const linesOf = new Map<string, readonly string[]>()
 
@@ -218,17 +214,14 @@ it('has only the standard terms in the source', () => {
 })
 
 it('has only the standard terms in the names of the tests', () => {
-  const tests = ['tests/js/*.test.ts', 'tests/browser/*.test.ts']
-  const files = execFileSync('git', ['ls-files', '-z', '--', ...tests], { cwd: root, encoding: 'utf8' })
+  const files = listed('tests/js/*.test.ts', 'tests/browser/*.test.ts')
   const name = /^\s*(?:it|describe|test)(?:\.\w+(?:\(.*?\))?)*\((?=['"`])/
   const words =
     /\b(?:nobody|somebody|who(?:ever|m)?|told|tells?|says?|pieces?|damaged|lies|packed|but for|given up|mend(?:ed|s)?)\b/i
-  const wrong = files.split('\0').flatMap((file) =>
-    file === ''
-      ? []
-      : read(file)
-          .filter((line) => name.test(line) && words.test(line))
-          .map((line) => `${file}: ${line}`),
+  const wrong = files.flatMap((file) =>
+    read(file)
+      .filter((line) => name.test(line) && words.test(line))
+      .map((line) => `${file}: ${line}`),
   )
   expect(wrong.filter((line) => !/tests\/js\/(?:cli\/|v86|files)/.test(line))).toEqual([])
 })
