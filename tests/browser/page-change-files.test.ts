@@ -153,6 +153,27 @@ test('a change for which there is no room explains what to do, and leaves the vo
   qemuImg('compare', file('disk.qcow2'), saved)
 })
 
+test('files that are dropped on the list are added, and do not open as images', async () => {
+  const page = await changeable()
+  const drag = (...types: string[]) =>
+    grid(page).evaluate((element, types) => {
+      const transfer = new DataTransfer()
+      transfer.items.add(new File(['dropped'], 'dropped.txt'))
+      for (const type of types) {
+        element.dispatchEvent(new DragEvent(type, { dataTransfer: transfer, bubbles: true, cancelable: true }))
+      }
+    }, types)
+  await drag('dragover')
+  await page.locator('.file-box.over').waitFor()
+  expect(await page.getByText('Drop the image to open it').count()).toBe(0)
+  await drag('drop')
+  await page.getByText('dropped.txt was added.').waitFor()
+  await row(page, 'dropped.txt').waitFor()
+  const saved = await download(page, file('dropped.qcow2'))
+  expect(checked(saved).map((path) => path.toLowerCase())).toContain('::/dropped.txt')
+  expect(run('mtype', ['-i', file('part.fat'), '::/dropped.txt'])).toBe('dropped')
+})
+
 test('files are changed in the stored file itself, and undone there', async () => {
   const page = await lab.open()
   await chooseFile(page, 'A file to keep in this browser', file('disk.qcow2'))

@@ -61,6 +61,7 @@ function useDrop(): boolean {
     const on = (type: 'dragover' | 'dragleave' | 'drop', handle: (event: DragEvent) => void) =>
       window.addEventListener(type, handle, { signal: controller.signal })
     on('dragover', (event) => {
+      if (isHandled(event)) return setDragging(false)
       const { types = [] } = event.dataTransfer ?? {}
       if (!event.dataTransfer || !(types.includes('Files') || types.includes('text/uri-list'))) return
       event.preventDefault()
@@ -71,6 +72,7 @@ function useDrop(): boolean {
       if (!event.relatedTarget) setDragging(false)
     })
     on('drop', (event) => {
+      if (isHandled(event)) return
       event.preventDefault()
       setDragging(false)
       const files = [...(event.dataTransfer?.files ?? [])]
@@ -93,6 +95,10 @@ function useDrop(): boolean {
   }, [])
   return dragging
 }
+
+/** True over an element that handles dropped files itself. */
+const isHandled = ({ target }: DragEvent): boolean =>
+  target instanceof Element && target.closest('[data-drop]') !== null
 
 /** The folder that is dropped, if it is one alone. */
 function folderIn(transfer: DataTransfer | null): FileSystemDirectoryEntry | null {

@@ -4,7 +4,7 @@ import { Locked } from '../edit/locked'
 import { engine } from '../engine/client'
 import { messageOf } from '../engine/message'
 import type { Disk, VolumeAt } from '../engine/protocol'
-import { changingFiles } from '../state/change-files'
+import { addFiles, changingFiles } from '../state/change-files'
 import { editable, undo } from '../state/edit'
 import { extractFile, extracting, extractZip } from '../state/extract'
 import { go, route } from '../state/route'
@@ -15,7 +15,7 @@ import { Notice } from '../ui/notice'
 import { WorkShown } from '../ui/work'
 import { formatCount, formatSize } from '../values/size'
 import { Breadcrumb } from './breadcrumb'
-import { askToDelete, ChangeButtons } from './changes'
+import { askToDelete, ChangeButtons, mayChange } from './changes'
 import { FileGrid } from './grid'
 import { asDirectory, directoryOf, fileNameOf, nextName, parentOf, samePath, textOf, trail } from './path'
 import { Preview } from './preview'
@@ -23,6 +23,7 @@ import { Search } from './search'
 import { NOTHING, type Selection } from './selection'
 import { type Order, sorted, toggled } from './sort'
 import { useDragOut } from './use-drag-out'
+import { useDropIn } from './use-drop-in'
 import { type Entries, useEntries } from './use-entries'
 import { sentence, takesChanges, volumeName } from './words'
 
@@ -105,6 +106,15 @@ export function Browser({ volume, name, disk }: Props) {
   const image = opened.value
   const canChange = volume.writable && editable.value
   const mayUnlock = disk.snapshot === null && takesChanges(volume) && !editable.value ? image : null
+  const select = (name: string) => {
+    wanted.current = name
+  }
+  const add = async (files: File[], folders: string[] = []) => {
+    if (!mayChange()) return
+    const last = await addFiles(at, directory, files, folders)
+    if (last !== null) select(last)
+  }
+  const drop = useDropIn((files, folders) => void add(files, folders))
   const [only] = selection.chosen
   const root = volumeName(volume)
   const archive = trail(directory).at(-1)?.name || volume.label || name.replace(/\.[^.]*$/, '')
@@ -118,11 +128,9 @@ export function Browser({ volume, name, disk }: Props) {
           <ChangeButtons
             at={at}
             directory={directory}
-            present={entries.done && !entries.problem && !pattern ? entries.found : null}
             chosen={[...selection.chosen]}
-            onCreated={(created) => {
-              wanted.current = created
-            }}
+            onAdd={(files) => void add(files)}
+            onCreated={select}
           />
         )}
         <ExtractButton at={at} chosen={[...selection.chosen]} directory={directory} name={archive} />
@@ -150,6 +158,7 @@ export function Browser({ volume, name, disk }: Props) {
             onSelect={show}
             onOpen={(entry) => void open(entry)}
             onUp={up}
+            drop={canChange ? drop : undefined}
             onDelete={canChange ? () => askToDelete(at, [...selection.chosen]) : undefined}
             onUndo={canChange ? undoLast : undefined}
           />

@@ -1,14 +1,7 @@
 import { useState } from 'preact/hooks'
 import type { FileEntry, FilePath } from 'qcow2-web/files'
 import type { VolumeAt } from '../engine/protocol'
-import {
-  addFiles,
-  askedOfFiles,
-  changingFiles,
-  createFolder,
-  deleteFiles,
-  type FilesQuestion,
-} from '../state/change-files'
+import { askedOfFiles, changingFiles, createFolder, deleteFiles, type FilesQuestion } from '../state/change-files'
 import { saving } from '../state/save'
 import { isRunning } from '../state/work'
 import { Dialog } from '../ui/dialog'
@@ -24,29 +17,27 @@ const MOST_NAMED = 8
 interface Props {
   at: VolumeAt
   directory: FilePath
-  /** All entries of the directory; `null` until they are known. */
-  present: readonly FileEntry[] | null
   chosen: FileEntry[]
+  onAdd(files: File[]): void
   /** An entry was created: it is to be selected. */
   onCreated(name: string): void
 }
 
+/** False while the files are being changed, or the image is saved. */
+export const mayChange = (): boolean => !isRunning(changingFiles.value) && saving.value === null
+
 /** The buttons that change the files of a volume. */
-export function ChangeButtons({ at, directory, present, chosen, onCreated }: Props) {
-  const disabled = isRunning(changingFiles.value) || saving.value !== null
-  const add = async (files: File[]) => {
-    const last = await addFiles(at, directory, present ?? [], files)
-    if (last !== null) onCreated(last)
-  }
+export function ChangeButtons({ at, directory, chosen, onAdd, onCreated }: Props) {
+  const disabled = !mayChange()
   return (
     <div class="change-buttons" role="group" aria-label="Change the files">
-      <FileButton label="Files to add" multiple disabled={disabled || !present} onFiles={(files) => void add(files)}>
+      <FileButton label="Files to add" multiple disabled={disabled} onFiles={onAdd}>
         <Icon name="plus" /> Add files…
       </FileButton>
       <button
         type="button"
         class="button"
-        disabled={disabled || !present}
+        disabled={disabled}
         onClick={() => {
           askedOfFiles.value = { kind: 'folder', at, directory }
         }}
@@ -68,7 +59,7 @@ export function ChangeButtons({ at, directory, present, chosen, onCreated }: Pro
 
 /** Asks before entries are deleted. */
 export function askToDelete(at: VolumeAt, entries: FileEntry[]): void {
-  if (entries.length > 0 && !isRunning(changingFiles.peek())) askedOfFiles.value = { kind: 'delete', at, entries }
+  if (entries.length > 0 && mayChange()) askedOfFiles.value = { kind: 'delete', at, entries }
 }
 
 function FilesDialog({ question, onCreated }: { question: FilesQuestion; onCreated(name: string): void }) {

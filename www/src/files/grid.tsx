@@ -8,6 +8,7 @@ import { directoryOf, textOf } from './path'
 import { type Mode, type Selection, selectAll, selectRow, typedRow } from './selection'
 import { COLUMNS, type Column, type Order } from './sort'
 import type { DragOut } from './use-drag-out'
+import type { DropIn } from './use-drop-in'
 import { kindWords, shortDate } from './words'
 
 const ROW = 32
@@ -35,6 +36,8 @@ interface Props {
   /** Absent where nothing can be deleted. */
   onDelete?: (() => void) | undefined
   onUndo?: (() => void) | undefined
+  /** Absent where no files can be added. */
+  drop?: DropIn | undefined
 }
 
 /** A list of files that can be sorted, with the keys of file managers. Only the rows that fit are in the document. */
@@ -53,6 +56,7 @@ export function FileGrid(props: Props) {
     onUp,
     onDelete,
     onUndo,
+    drop,
   } = props
   const [box, room] = useSize<HTMLDivElement>()
   const [top, setTop] = useState(0)
@@ -124,7 +128,16 @@ export function FileGrid(props: Props) {
   if (at >= 0 && (at < first || at >= last)) drawn.push(at)
 
   return (
-    <div class="file-box" ref={box}>
+    <div
+      class={`file-box ${drop?.isOver ? 'over' : ''}`}
+      ref={box}
+      {...(drop && {
+        'data-drop': true,
+        onDragOver: drop.onDragOver,
+        onDragLeave: drop.onDragLeave,
+        onDrop: drop.onDrop,
+      })}
+    >
       <div
         class="file-grid"
         ref={focus}

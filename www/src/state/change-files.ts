@@ -21,16 +21,23 @@ export const askedOfFiles = signal<FilesQuestion | null>(null)
 /** The change that is under way, or what came of it. */
 export const changingFiles = signal<Work | null>(null)
 
-/** Adds files to a directory whose entries are `present`. Asks before it replaces any. Returns the last one's name if it was added. */
+/**
+ * Adds files to a directory. Asks before it replaces any. `folders` are the names of those that were dropped with the files, which
+ * are refused. Returns the name of the last file that was added.
+ */
 export async function addFiles(
   at: VolumeAt,
   directory: FilePath,
-  present: readonly FileEntry[],
   files: File[],
+  folders: readonly string[] = [],
 ): Promise<string | null> {
   const what = files.length === 1 ? (files[0]?.name ?? '') : `${formatCount(files.length)} files`
   const added: string[] = []
   await work(changingFiles, `Adding ${what}`, async (signal, onProgress) => {
+    const [folder] = folders
+    if (folder !== undefined) throw new Error(`${folder} is a folder. Create it here, and add its files.`)
+    const present: FileEntry[] = []
+    await engine.listFiles(at, directory, (entries) => void present.push(...entries), signal)
     if (!(await mayReplace(present, files, signal))) return
     const total = files.reduce((sum, { size }) => sum + size, 0)
     let before = 0
