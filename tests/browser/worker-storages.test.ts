@@ -80,6 +80,28 @@ describe.each([
     ])
   })
 
+  it('asks for data files, also for that of a backing file', async () => {
+    const seen = await lab.onPage(async ({ memory, Qcow2 }, worker) => {
+      const [base, data, top] = [memory(), memory(), memory()]
+      const size = 1_000_000
+      const asked: unknown[] = []
+      const dataFile = (request: { name: string | undefined }) => {
+        asked.push(request.name ?? null)
+        return { storage: data, name: 'guest.raw', raw: true }
+      }
+      const below = await Qcow2.create(base, { size, dataFile, worker })
+      await below.write(0, new Uint8Array([7]))
+      await below.close()
+      const backing = { name: 'base', format: 'qcow2', storage: () => ({ storage: base, dataFile }) } as const
+      await (await Qcow2.create(top, { size, backing, worker })).close()
+      const image = await Qcow2.open(top, { backing: backing.storage, worker })
+      const bytes = Array.from(await image.read(0, 2))
+      await image.close()
+      return [asked, data.bytes()[0], bytes]
+    }, worker)
+    expect(seen).toEqual([[null, 'guest.raw', 'guest.raw'], 7, [7, 0]])
+  })
+
   it('asks for backing files, by what is recorded', async () => {
     const seen = await lab.onPage(async (qcow2, worker) => {
       const { isQcow2Error, memory, Qcow2 } = qcow2
