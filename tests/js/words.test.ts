@@ -44,6 +44,7 @@ const rewritten = [
 const rewrittenTypescript = [
   'src/js/base',
   'src/js/cli',
+  'src/js/convert',
   'src/js/disk',
   'src/js/engine',
   'src/js/file',
@@ -86,7 +87,7 @@ const words: readonly Word[] = [
   {
     word: 'packed',
     instead: 'compressed',
-    where: [...engine, 'src/js/convert', ...rewrittenTypescript, ...tools],
+    where: [...engine, ...rewrittenTypescript, ...tools],
     // The bridge calls it by this name.
     except: [
       ['src/js/engine/handle.ts', 'write_packed(offset'],

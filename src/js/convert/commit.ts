@@ -18,7 +18,7 @@ export interface CommitOptions extends LongOptions {
   readonly keep?: boolean | undefined
 }
 
-/** Data is copied in pieces of this many bytes. */
+/** Data is copied in segments of this many bytes. */
 const pieceSize = 1024 * 1024
 
 /**
@@ -28,7 +28,7 @@ const pieceSize = 1024 * 1024
  * It can be repeated after any interruption: the overlay is emptied only once the base is durable.
  *
  * @param overlay the overlay, open for writing unless it is kept. It is opened with the files between it and the base as its `backing`,
- * and with `null` in the place of the base, which would otherwise be in use twice: what they hold is committed, too.
+ * and with `null` instead of the base, which would otherwise be in use twice. Their data is committed, too.
  * @param base the base, open for writing. It stays open.
  * @throws {@link Qcow2Error} what {@link Qcow2.read} and {@link Qcow2.write} reject with; or the signal's reason.
  * @example

@@ -34,7 +34,7 @@ export type Comparison = {
       readonly equal: false
       /** What differs: the bytes; or with `strict` the size, or how a range is stored. */
       readonly difference: 'content' | 'size' | 'storage'
-      /** Where the first difference is, in bytes of the disk: the sector of 512 bytes that it lies in. 0 for the size. */
+      /** Where the first difference is, in bytes of the disk: the sector of 512 bytes that has it. 0 for the size. */
       readonly offset: number
     }
 )
@@ -125,7 +125,7 @@ class Cursor {
     this.#extents = disk.map({ offset, length: end - offset, signal })[Symbol.asyncIterator]()
   }
 
-  /** The extent that a byte lies in; each is at or after the one before. */
+  /** The extent with a byte. Each byte is at or after the previous one. */
   async at(offset: number): Promise<Extent> {
     while (!this.#current || endOf(this.#current) <= offset) {
       const { value, done } = await this.#extents.next()

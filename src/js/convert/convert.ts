@@ -109,14 +109,13 @@ export type ConvertSource = MappedDisk | Source
  * They are stored in the order of the disk.
  *
  * @param source what is copied, or a list of disks that follow each other. An open disk of any kind stays open, and may not be
- * written meanwhile. Where the bytes of an image are, or those of a raw disk ({@link ConvertOptions.sourceFormat}), is taken over,
- * and closed in the end. An image that needs other files has to be opened by {@link Qcow2.open}.
- * @param target where the new one is to be: an empty storage, or any with `overwrite`. It is taken over, and closed in the end. With
- * `overwrite`, the new one is written beside a file of {@link nodeFile} or {@link opfs}, and takes its place when it is whole: if the
- * conversion fails, the old file is as it was. Other storages have no such place beside them, so they are overwritten: the source is
- * opened, and its tables are read, before anything of the target is touched; if the conversion fails after that, the storage is made
- * empty, as far as it can be. Or an open image that is written instead of a new one; it stays open, and what fails half-way stays as
- * it is.
+ * written meanwhile. The conversion takes over a storage of an image, or of a raw disk ({@link ConvertOptions.sourceFormat}), and
+ * closes it in the end. An image that needs other files has to be opened by {@link Qcow2.open}.
+ * @param target where the new image is to be: an empty storage, or any with `overwrite`. The conversion takes it over, and closes it
+ * in the end. With `overwrite`, the new image is written beside a file of {@link nodeFile} or {@link opfs}, and replaces it when it
+ * is complete: if the conversion fails, the old file is as it was. Other storages are overwritten: the source is opened, and its
+ * tables are read, before the target is written; if the conversion fails after that, the storage is emptied if possible. Or an open
+ * image, which is written and stays open; what a failed conversion has written stays in it.
  * @returns what could not be read.
  * @throws {@link Qcow2Error} what {@link Qcow2.create} and {@link Qcow2.read} reject with; `TRUNCATED`; `NO_COMPRESSION` for an encrypted image;
  * `WOULD_SHRINK` for a target that exists and is too small; `WORKER_DIED`; or the signal's reason.
@@ -137,14 +136,14 @@ export async function convert(
   optionsIn(range, 'range')
   const { signal } = watchIn(options)
   const make = maker(into instanceof Qcow2 ? into : undefined, options)
-  const taken: Disk[] = []
+  const owned: Disk[] = []
   try {
     const disks: MappedDisk[] = []
     for (const each of isList(source) ? source : [source]) {
       if (isMapped(each)) disks.push(each)
       else {
         const disk = await openProbed(each, { format, signal }, 'sourceFormat')
-        taken.push(disk)
+        owned.push(disk)
         disks.push(disk)
       }
     }
@@ -160,7 +159,7 @@ export async function convert(
     const disk = wholeSectors(part(concatenated(disks), range))
     return await convertDisk({ disk, keeps, clusterSize }, into, make, options)
   } finally {
-    for (const each of taken) await each.close()
+    for (const each of owned) await each.close()
   }
 }
 

@@ -192,7 +192,7 @@ async function* parts(
   }
 }
 
-/** The extents of a disk; where its tables are damaged and something may be lost, the data itself shows what can be read. */
+/** The extents of a disk; where its tables are corrupt and something may be lost, the data itself shows what can be read. */
 async function* extentsOf(
   disk: MappedDisk,
   losses: Losses | undefined,

@@ -11,7 +11,7 @@ interface DestinationOptions {
 }
 
 /**
- * Where the result of a conversion is written: the target itself, or a file beside it that takes its place in the end, so that a
+ * Where the result of a conversion is written: the target itself, or a file beside it that replaces it in the end, so that a
  * conversion that fails leaves the old file as it was.
  */
 export class Destination {
@@ -20,10 +20,10 @@ export class Destination {
   /** The target while the file beside it is written, so that nothing else changes it. */
   readonly #old: RawFile | undefined
   readonly #replacement: Replacement | undefined
-  /** True if what was written can be taken back. */
+  /** True if a failure can remove what was written. */
   readonly #isNew: boolean
 
-  /** Begins a file beside `target` where that is to be overwritten and has such a place. */
+  /** Begins a file beside `target` if the target is to be overwritten and its storage allows that. */
   static async open(target: WritableStorage | Qcow2, options: DestinationOptions): Promise<Destination> {
     const isNew = !(target instanceof Qcow2) && !options.existing
     if (!isNew || !options.overwrite) return new Destination(target as WritableStorage, isNew)
@@ -39,7 +39,7 @@ export class Destination {
     this.#old = old
   }
 
-  /** Puts what was written, which is closed, in its place. */
+  /** Replaces the target by what was written, which is closed. */
   async keep(): Promise<void> {
     await this.#old?.close()
     try {

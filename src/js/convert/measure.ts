@@ -133,7 +133,7 @@ async function storedClusters(
 /** Offsets of clusters that are spread over all that are stored: at most 256. */
 class Sample {
   offsets: number[] = []
-  /** Every so many clusters one is taken. */
+  /** The distance between sampled clusters. */
   #stride = 1
   /** How many clusters were offered. */
   #offered = 0
@@ -143,9 +143,9 @@ class Sample {
     const clusters = (end - from) / clusterSize
     for (;;) {
       const skipped = (this.#stride - (this.#offered % this.#stride)) % this.#stride
-      const taken = Math.max(0, Math.ceil((clusters - skipped) / this.#stride))
-      if (this.offsets.length + taken <= 256) {
-        for (let index = 0; index < taken; index += 1) {
+      const count = Math.max(0, Math.ceil((clusters - skipped) / this.#stride))
+      if (this.offsets.length + count <= 256) {
+        for (let index = 0; index < count; index += 1) {
           this.offsets.push(from + (skipped + index * this.#stride) * clusterSize)
         }
         break

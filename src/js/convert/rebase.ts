@@ -19,7 +19,7 @@ export interface RebaseOptions extends LongOptions {
   readonly oldSize?: number | undefined
 }
 
-/** The map is taken in parts of this many bytes, for what is copied changes it. */
+/** The map is read in segments of this many bytes, for copying changes it. */
 const stretch = 64 * 1024 * 1024
 /** So much is compared at a time. */
 const pieceSize = 2 * 1024 * 1024

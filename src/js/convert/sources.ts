@@ -6,14 +6,14 @@ import type { MappedDisk } from './compare.js'
 export function concatenated(disks: readonly MappedDisk[]): MappedDisk {
   const [only] = disks
   if (only && disks.length === 1) return only
-  const places: { readonly disk: MappedDisk; readonly start: number }[] = []
+  const parts: { readonly disk: MappedDisk; readonly start: number }[] = []
   let size = 0
   for (const disk of disks) {
-    places.push({ disk, start: size })
+    parts.push({ disk, start: size })
     size += disk.size
   }
   const within = (offset: number, length: number) =>
-    places
+    parts
       .map(({ disk, start }) => ({
         disk,
         start,
