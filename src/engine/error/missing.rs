@@ -1,6 +1,8 @@
 use alloc::string::String;
 use core::fmt;
 
+use super::quoted::Quoted;
+
 /// The image needs another file, or a passphrase.
 ///
 /// The engine never opens files by the names in an image. The caller supplies the storage, or opens the image without it.
@@ -37,13 +39,17 @@ impl fmt::Display for Missing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::BackingFile { name, format: Some(format) } => {
-                write!(f, "the image needs its backing file {name:?} (format {format}); supply it, or open without it")
+                write!(
+                    f,
+                    "the image needs its backing file {name} (format {format}); supply it, or open without it",
+                    name = Quoted(name)
+                )
             }
             Self::BackingFile { name, format: None } => {
-                write!(f, "the image needs its backing file {name:?}; supply it, or open without it")
+                write!(f, "the image needs its backing file {name}; supply it, or open without it", name = Quoted(name))
             }
             Self::DataFile { name: Some(name) } => {
-                write!(f, "the image keeps its data in the external data file {name:?}; supply it")
+                write!(f, "the image keeps its data in the external data file {name}; supply it", name = Quoted(name))
             }
             Self::DataFile { name: None } => f.write_str(
                 "the image keeps its data in an external data file, whose name it doesn't record; supply it",

@@ -2,6 +2,7 @@ use alloc::string::String;
 use core::fmt;
 
 use super::create::CreateFault;
+use super::quoted::Quoted;
 
 /// A request that can't be carried out, although the image is sound.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -224,7 +225,7 @@ impl fmt::Display for Misuse {
                 write!(f, "{length} bytes at offset {offset} reach past the end at {size} bytes")
             }
             Self::NoSuchSnapshot { selector } => {
-                write!(f, "the image has no snapshot with the id or name {selector:?}")
+                write!(f, "the image has no snapshot with the id or name {selector}", selector = Quoted(selector))
             }
             Self::Create(fault) => fault.fmt(f),
             Self::UnalignedCompressedWrite { offset, length } => {
@@ -254,7 +255,7 @@ impl fmt::Display for Misuse {
             Self::TooManyReferences { bits } => {
                 write!(f, "refcounts of {bits} bits can't count more snapshots; amend the image to wider refcounts first")
             }
-            Self::SnapshotInUse { id } => write!(f, "the snapshot with the id {id:?} is open; close it first"),
+            Self::SnapshotInUse { id } => write!(f, "the snapshot with the id {id} is open; close it first", id = Quoted(id)),
             Self::TooManySnapshots => f.write_str("the image can't have more snapshots; delete one first"),
             Self::SnapshotNameTooLong(length) => {
                 write!(f, "a snapshot's name has at most 255 bytes, not {length}")
@@ -284,12 +285,12 @@ impl fmt::Display for Misuse {
                  the image with its backing file, or remove the backing file first",
             ),
             Self::Bitmap { name, problem } => match problem {
-                BitmapProblem::Missing => write!(f, "the image has no bitmap {name:?}"),
-                BitmapProblem::Exists => write!(f, "the image already has a bitmap {name:?}"),
+                BitmapProblem::Missing => write!(f, "the image has no bitmap {name}", name = Quoted(name)),
+                BitmapProblem::Exists => write!(f, "the image already has a bitmap {name}", name = Quoted(name)),
                 BitmapProblem::Inconsistent => {
-                    write!(f, "the bitmap {name:?} was not stored when the image was last written; it can only be deleted")
+                    write!(f, "the bitmap {name} was not stored when the image was last written; it can only be deleted", name = Quoted(name))
                 }
-                BitmapProblem::Invalid(why) => write!(f, "the bitmap {name:?} can't be created: {why}"),
+                BitmapProblem::Invalid(why) => write!(f, "the bitmap {name} can't be created: {why}", name = Quoted(name)),
             },
             Self::UnneededDataFile => f.write_str("a data file was supplied, but the image has no external data file"),
         }

@@ -10,6 +10,7 @@ mod luks;
 mod missing;
 mod misuse;
 mod problem;
+mod quoted;
 mod unsupported;
 
 pub use corrupt::{Corrupt, HeaderTable};

@@ -2,6 +2,8 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
+use super::quoted::Quoted;
+
 /// The image may be sound, but this crate doesn't support it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -122,7 +124,7 @@ impl fmt::Display for Unsupported {
             Self::CompressionType(kind) => write!(f, "the format doesn't define compression type {kind}"),
             Self::NoCodec { name } => write!(f, "this build has no codec for {name}"),
             Self::BackingFormat { name } => {
-                write!(f, "the backing file's format {name:?} is not supported; qcow2 and raw are")
+                write!(f, "the backing file's format {name} is not supported; qcow2 and raw are", name = Quoted(name))
             }
             Self::ChainTooLong => f.write_str("the backing chain is too long, or contains itself"),
         }
