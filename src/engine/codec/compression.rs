@@ -89,7 +89,10 @@ impl Codec {
 #[cfg(feature = "deflate")]
 const ZLIB: Codec = Codec {
     decompressor: Some(|| Box::new(super::deflate::ZlibRs::default())),
-    compressor: Some(|level| Box::new(super::deflate::ZlibRsWriter::new(level))),
+    #[cfg(feature = "compress")]
+    compressor: Some(|level| Box::new(super::deflate_writer::ZlibRsWriter::new(level))),
+    #[cfg(not(feature = "compress"))]
+    compressor: None,
 };
 #[cfg(all(feature = "miniz", not(feature = "deflate")))]
 const ZLIB: Codec = Codec { decompressor: Some(|| Box::new(super::miniz::Miniz::default())), ..Codec::NONE };
@@ -99,7 +102,10 @@ const ZLIB: Codec = Codec::NONE;
 #[cfg(feature = "zstd")]
 const ZSTD: Codec = Codec {
     decompressor: Some(|| Box::new(super::zstd::Zrip::default())),
-    compressor: Some(|level| Box::new(super::zstd::ZripWriter { level })),
+    #[cfg(feature = "compress")]
+    compressor: Some(|level| Box::new(super::zstd_writer::ZripWriter { level })),
+    #[cfg(not(feature = "compress"))]
+    compressor: None,
 };
 #[cfg(not(feature = "zstd"))]
 const ZSTD: Codec = Codec::NONE;

@@ -2,7 +2,7 @@
 
 use zrip::{DecompressContext, DecompressError as ZripError};
 
-use super::contract::{Compress, Decompress};
+use super::contract::Decompress;
 use super::zstd_frame::{Frame, next_frame};
 use crate::error::DecompressError;
 
@@ -38,15 +38,5 @@ impl Decompress for Zrip {
             input = rest;
         }
         Ok(())
-    }
-}
-
-pub(super) struct ZripWriter {
-    pub(super) level: i32,
-}
-
-impl Compress for ZripWriter {
-    fn compress(&mut self, input: &[u8], output: &mut [u8]) -> Option<usize> {
-        zrip::compress_into(input, output, self.level).ok()
     }
 }
