@@ -3,7 +3,7 @@
 import { cpSync, existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { filesUnder, fingerprint, inRoot, main, say, tool } from './lib.mjs'
-import { buildModules, checkSize, fat, files, luks, shipped } from './modules.mjs'
+import { buildModules, checkSize, fat, files, luks, reader, shipped } from './modules.mjs'
 import { setup } from './setup.mjs'
 import { staged, stampOf } from './staged.mjs'
 import { weigh } from './weigh.mjs'
@@ -38,6 +38,7 @@ async function typescript() {
     const glue = (from, ...to) =>
       cpSync(from, join(declarations, ...to), { recursive: true, filter: (file) => !/\.(stamp|wasm|js)$/.test(file) })
     glue(shipped.folder, 'generated')
+    glue(reader.folder, 'reader', 'generated')
     glue(files.folder, 'files', 'generated')
     glue(fat.folder, 'files', 'fat', 'generated')
     glue(luks.folder, 'files', 'luks', 'generated')
@@ -46,6 +47,7 @@ async function typescript() {
       await writeDeclarations(declarations, stage)
       writeRequired(stage)
       copyModule(shipped, stage, 'generated')
+      copyModule(reader, stage, 'reader', 'generated')
       copyModule(files, stage, 'files', 'generated')
       copyModule(fat, stage, 'files', 'fat', 'generated')
       copyModule(luks, stage, 'files', 'luks', 'generated')

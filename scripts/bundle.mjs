@@ -12,6 +12,7 @@ const src = inRoot('src', 'js')
 const published = [
   'index',
   'inline',
+  'read',
   'hosts/v86',
   'hosts/emscripten',
   'hosts/serve',
@@ -19,6 +20,10 @@ const published = [
   'hosts/chunks',
   'files/index',
 ]
+/** What the entry points above share is in one file, except what this one needs: a page that only reads loads nothing else. */
+const smallest = 'read'
+/** What it alone imports is in its own file. */
+const ofSmallest = /[\\/](read|reading|image[\\/]reader)\.ts$/
 const programs = ['cli/main']
 /** The scripts of workers: one file each, which can be copied to where a page needs it. */
 const workers = ['worker/worker', 'files/worker']
@@ -123,42 +128,50 @@ declare namespace WebAssembly {
 `
 
 async function bundled(names) {
-  const bundle = await rolldown({ cwd: inRoot(), input: modules(names), platform: 'browser', external: /^node:/ })
+  const options = { cwd: inRoot(), platform: 'browser', external: /^node:/ }
+  const shared = names.includes(smallest) ? await modulesOf(smallest, options) : new Set()
+  const bundle = await rolldown({ ...options, input: modules(names) })
   const { output } = await bundle.generate({
     format: 'es',
     sourcemap: 'inline',
     comments: { jsdoc: false },
     entryFileNames: '[name].js',
     chunkFileNames: 'chunks/[name].js',
-    codeSplitting: names.length > 1 ? { groups } : false,
+    codeSplitting: names.length > 1 ? { groups: groups(shared) } : false,
   })
   await bundle.close()
   return output
 }
 
-/** What entry points share. */
-const groups = [
-  // Alone and one folder deep, as in the sources: the addresses in them are relative to them.
-  { name: 'beside-engine', test: /base[\\/]beside\.ts$/, priority: 2 },
+/** The modules that are in an entry point which is bundled alone. */
+async function modulesOf(name, options) {
+  const bundle = await rolldown({ ...options, input: modules([name]) })
+  const { output } = await bundle.generate({ format: 'es' })
+  await bundle.close()
+  return new Set(output.flatMap(({ moduleIds = [] }) => moduleIds).filter((id) => !ofSmallest.test(id)))
+}
+
+const ofEngine =
+  /js[\\/](index\.ts|base[\\/]beside\.ts|(disk|storage|engine|worker|image|file|convert|generated)[\\/](?!inline))/
+
+/** What entry points share; the modules of `reading` are in a file of their own. */
+const groups = (reading) => [
+  // All are one folder deep, as in the sources: the addresses in them are relative to them.
   { name: 'beside-files', test: /files[\\/]beside\.ts$/, priority: 2 },
-  { name: 'base', test: /js[\\/]base[\\/]/, priority: 1 },
+  { name: 'reader', test: (id) => reading.has(id), priority: 2 },
+  { name: 'base', test: /js[\\/]base[\\/](?!beside)/, priority: 1 },
   {
     name: 'engine',
-    test: /js[\\/](index\.ts|(disk|storage|engine|worker|image|file|convert|generated)[\\/](?!inline))/,
+    test: (id) => !ofSmallest.test(id) && ofEngine.test(id),
   },
 ]
 
 /**
- * A chunk made small, and its map. Strings stay literal, for bundlers look for addresses in them; lines stay short, for Node
- * prints the line of an error that is not caught.
+ * A chunk made small, and its map. Lines stay short, for Node prints the line of an uncaught error; but not where they would cut an
+ * address, which bundlers look for.
  */
-function small({ code }, format = 'esm') {
-  return transform(code, {
-    format,
-    minifyIdentifiers: true,
-    minifySyntax: true,
-    sourcemap: 'external',
-    target: 'es2022',
-    legalComments: 'inline',
-  })
+async function small({ code }, format = 'esm') {
+  const options = { format, minify: true, sourcemap: 'external', target: 'es2022', legalComments: 'inline' }
+  const short = await transform(code, { ...options, lineLimit: 500 })
+  return /new URL\("[^"]*\\\n/.test(short.code) ? transform(code, options) : short
 }

@@ -8,6 +8,7 @@ import { staged, stampOf } from './staged.mjs'
 import { bindgen, bindgenVersion, required, target, wasmCargo } from './wasm.mjs'
 
 const generated = inRoot('src', 'js', 'generated')
+const generatedReader = inRoot('src', 'js', 'reader', 'generated')
 const generatedFiles = inRoot('src', 'js', 'files', 'generated')
 const generatedFat = inRoot('src', 'js', 'files', 'fat', 'generated')
 const generatedLuks = inRoot('src', 'js', 'files', 'luks', 'generated')
@@ -26,12 +27,21 @@ export const shipped = {
   folder: generated,
   gzipped: 475_000,
   also: (folder, wasm) => {
-    writeGlue(folder)
+    writeGlue(folder, engine.name)
     writeInline(folder, wasm)
   },
 }
-/** The module that only reads, without zstd and encryption: the least that an image takes. */
-const reader = { ...engine, features: 'deflate', folder: inRoot('target', 'size'), gzipped: 150_000 }
+/** The engine that only reads, without encryption: what a page loads that changes nothing. */
+export const reader = {
+  ...engine,
+  name: 'qcow2_web_reader',
+  // Inlines less than -O3 does, which after compression is smaller.
+  optimise: ['-O3', '-aimfs', '2', '-fimfs', '4', '-ocimfs', '4'],
+  features: 'deflate,zstd',
+  folder: generatedReader,
+  gzipped: 138_000,
+  also: (folder) => writeGlue(folder, reader.name),
+}
 /** The module for file systems, which is loaded when files are read. */
 export const files = {
   crate: 'qcow2-web-files',
@@ -83,12 +93,11 @@ const proposals = [
 
 /** Builds the modules that the package ships, if they are not up to date. */
 export async function buildModules() {
-  for (const each of [shipped, files, fat, luks]) if (await module(each)) report(each)
+  for (const each of [shipped, reader, files, fat, luks]) if (await module(each)) report(each)
 }
 
 /** Holds the sizes of the modules against their limits. */
 export async function checkSize() {
-  await module(reader)
   for (const each of [shipped, reader, files, fat, luks]) hold(each)
 }
 
@@ -148,21 +157,27 @@ function writeArchives(folder) {
  * The engine's glue as a function. wasm-bindgen's has one memory for all of its module's life; each call of this function makes
  * another one, with classes of its own, so that an engine that failed can be replaced.
  */
-function writeGlue(folder) {
-  const source = join(folder, `${engine.name}.js`)
+function writeGlue(folder, name) {
+  const source = join(folder, `${name}.js`)
   const text = readFileSync(source, 'utf8')
   const classes = [...text.matchAll(/^export class (\w+)/gm)].map(([, name]) => name)
   const body = text
     .replaceAll(/^export (?=class )/gm, '')
     .replace(/^export \{ initSync, (__wbg_init) as default \};$/m, '')
-  if (classes.length === 0 || /^(?:ex|im)port\b/m.test(body))
+  const known = ['__wbg_finalize_init', '__wbg_get_imports'].every((name) => body.includes(`function ${name}(`))
+  if (classes.length === 0 || !known || /^(?:ex|im)port\b/m.test(body))
     throw new Stop('The glue of this wasm-bindgen has another form: adapt writeGlue in scripts/modules.mjs.')
-  const made = `return { instantiate: __wbg_init, ${classes.join(', ')} }`
+  // The glue's own initialisation, which also fetches and compiles, is left to tree-shaking: a compiled module is all that is given.
+  const instantiate = `async function instantiate({ module_or_path: module }) {
+  if (wasm !== undefined) return wasm
+  return __wbg_finalize_init(await WebAssembly.instantiate(module, __wbg_get_imports()), module)
+}`
+  const made = `${instantiate}\nreturn { instantiate, ${classes.join(', ')} }`
   writeFileSync(join(folder, 'glue.js'), `export function glue() {\n${body}\n${made}\n}\n`)
   rmSync(source)
-  const members = classes.map((name) => `  readonly ${name}: typeof module.${name}`)
+  const members = classes.map((each) => `  readonly ${each}: typeof module.${each}`)
   const declarations = [
-    `import type * as module from './${engine.name}.js'`,
+    `import type * as module from './${name}.js'`,
     '/** A memory of the engine, and the classes over it. */',
     'export interface Glue {',
     '  readonly instantiate: typeof module.default',

@@ -3,21 +3,46 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:f
 import { dirname, join, relative } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { gzipSync } from 'node:zlib'
-import { inRoot, output, say } from './lib.mjs'
+import { inRoot, output, Stop, say } from './lib.mjs'
 
 const dist = inRoot('dist')
 const kilobytes = (bytes) => `${(bytes / 1000).toFixed(0)} KB`
 
-/** Prints it all, of the package in dist/. */
-export async function weigh() {
+const reader = 'reader/generated/qcow2_web_reader_bg.wasm'
+const engine = 'generated/qcow2_web_bg.wasm'
+
+/** The most that a page may load to read with `qcow2-web/read`, in bytes, gzipped. */
+const readLimit = 160_000
+
+/** The sizes of the package in dist/, in bytes, gzipped unless they are of what is installed; and how many files a page loads. */
+export function sizes() {
   const installed = filesIn(dist).filter((file) => file !== '.stamp')
-  const reading = [...imported('index.js'), 'generated/qcow2_web_bg.wasm']
-  const everything = installed.filter((file) => /\.(js|wasm)$/.test(file) && !/^(cli|inline)/.test(file))
-  const size = installed.reduce((sum, file) => sum + statSync(join(dist, file)).size, 0)
-  say(`installed: ${kilobytes(size)} in ${installed.length} files`)
-  say(`to open and read: ${kilobytes(gzipped(reading))} gzipped, in ${reading.length} requests without a bundler`)
-  say(`everything, with the workers and the file systems: ${kilobytes(gzipped(everything))} gzipped`)
-  say(`to the first read, in Node: ${(await firstRead()).toFixed(0)} ms`)
+  const reading = [...imported('read.js'), reader]
+  const opening = [...imported('index.js'), reader]
+  return {
+    installed: installed.reduce((sum, file) => sum + statSync(join(dist, file)).size, 0),
+    files: installed.length,
+    read: { bytes: gzipped(reading), requests: reading.length },
+    open: { bytes: gzipped(opening), requests: opening.length },
+    engine: gzipped([engine]),
+    everything: gzipped(installed.filter((file) => /\.(js|wasm)$/.test(file) && !/^(cli|inline|viewer)/.test(file))),
+  }
+}
+
+/** Prints it all, of the package in dist/; it is an error if a page that only reads loads too much. */
+export async function weigh() {
+  const { installed, files, read, open, engine, everything } = sizes()
+  const loads = ({ bytes, requests }) => `${kilobytes(bytes)} gzipped, in ${requests} requests without a bundler`
+  say(`installed: ${kilobytes(installed)} in ${files} files`)
+  say(`to open and read, with qcow2-web/read: ${loads(read)}`)
+  say(`to open and read, with qcow2-web: ${loads(open)}`)
+  say(`the whole engine, on first need: ${kilobytes(engine)} gzipped`)
+  say(`everything, with the workers and the file systems: ${kilobytes(everything)} gzipped`)
+  say(
+    `to the first read, in Node: ${(await firstRead()).toFixed(0)} ms; \`npm run bench -- browser\` measures it on a page`,
+  )
+  if (read.bytes <= readLimit) return
+  throw new Stop(`A page that reads loads ${kilobytes(read.bytes)} gzipped; the limit is ${kilobytes(readLimit)}.`)
 }
 
 function filesIn(folder) {
@@ -32,7 +57,7 @@ function imported(entry) {
   const visit = (file) => {
     if (found.has(file)) return
     found.add(file)
-    for (const [, path] of readFileSync(join(dist, file), 'utf8').matchAll(/^(?:import|export|\}).*"(\.[^"]+)"/gm)) {
+    for (const [, path] of readFileSync(join(dist, file), 'utf8').matchAll(/(?:\bfrom|\bimport)\s*"(\.[^"]+)"/g)) {
       visit(join(dirname(file), path).replaceAll('\\', '/'))
     }
   }

@@ -2,12 +2,17 @@
 
 use alloc::rc::Rc;
 
-use qcow2_web::{Error, Image, inspect};
+use qcow2_web::Image;
+#[cfg(feature = "edit")]
+use qcow2_web::{Error, inspect};
 use wasm_bindgen::prelude::*;
 
-use super::error::{Fault, to_js};
+#[cfg(feature = "edit")]
+use super::error::Fault;
+use super::error::to_js;
 use super::host::{Host, HostOpenOptions, HostStorage};
 use super::image::WasmImage;
+#[cfg(feature = "edit")]
 use super::object::Value;
 use super::open_options::open_options;
 use super::runtime::Runtime;
@@ -44,6 +49,7 @@ impl WasmEngine {
     }
 
     /// Reports what a file is, even if it cannot be opened.
+    #[cfg(feature = "edit")]
     pub fn inspect(&self, storage: HostStorage) -> Result<JsValue, JsValue> {
         let storage = JsStorage::new(storage, &self.0);
         self.0.start(async move {

@@ -1,8 +1,6 @@
 //! An open image, for JavaScript.
 
 use alloc::rc::Rc;
-use alloc::vec::Vec;
-use core::cell::RefCell;
 
 use qcow2_web::Image;
 use wasm_bindgen::prelude::*;
@@ -10,7 +8,7 @@ use wasm_bindgen::prelude::*;
 use super::buffers::Bytes;
 use super::error::{other, to_js};
 use super::map::WasmMap;
-use super::object::{Object, Value, integer, number};
+use super::object::{Value, integer, number};
 use super::runtime::Runtime;
 use super::storage::JsStorage;
 use super::tasks::Outcome;
@@ -61,27 +59,6 @@ impl WasmImage {
         let (image, runtime) = (self.image.clone(), self.runtime.clone());
         self.runtime.start(async move {
             runtime.buffers.fill(&into, offset, async |at, buf| image.read_at(at, buf).await).await
-        })
-    }
-
-    /// Reads as [`WasmImage::read`] does, with zeros for the parts that cannot be read. The value is an array of those
-    /// parts: `{ offset, length, error }`.
-    pub fn read_salvage(&self, offset: u64, into: Bytes) -> Result<JsValue, JsValue> {
-        let (image, runtime) = (self.image.clone(), self.runtime.clone());
-        self.runtime.start(async move {
-            let unreadable = RefCell::new(Vec::new());
-            let read = async |at, buf: &mut [u8]| {
-                for part in image.read_salvage(at, buf).await? {
-                    let part = Object::new()
-                        .with("offset", part.offset)
-                        .with("length", part.length)
-                        .with("error", to_js(part.error));
-                    unreadable.borrow_mut().push(part);
-                }
-                Ok(())
-            };
-            runtime.buffers.fill(&into, offset, read).await?;
-            Ok(unreadable.into_inner().to_js())
         })
     }
 

@@ -42,7 +42,7 @@ export {
   type WriteZeroesOptions,
 } from './disk/disk.js'
 export type { Extent, MapOptions, RangeOptions } from './disk/extent.js'
-export { init } from './engine/module.js'
+export { type InitOptions, init } from './engine/modules.js'
 export type { AmendOptions } from './engine/options/amend.js'
 export type { Backing, BackingFile, BackingRequest, BackingResolver } from './engine/options/backing.js'
 export type { CreateBacking, CreateDataFile, CreateOptions } from './engine/options/create.js'

@@ -89,7 +89,7 @@ it('sends the files of the chain, parts of them, and nothing else', async () => 
     expect(await status(`${url.origin}/..%2f..%2fpackage.json`)).toBe(404)
     expect(await status(image, { method: 'PUT', body: 'x' })).toBe(405)
     expect(await status(`${url.origin}/emulator/`)).toBe(404)
-    for (const module of ['qcow2_web', 'qcow2_web_files', 'qcow2_web_fat', 'qcow2_web_luks']) {
+    for (const module of ['qcow2_web', 'qcow2_web_reader', 'qcow2_web_files', 'qcow2_web_fat', 'qcow2_web_luks']) {
       expect(await status(`${url.origin}/assets/${module}_bg-Ab3_-x.wasm`)).toBe(200)
     }
     expect((await fetch(url.origin)).headers.get('content-security-policy')).toContain("connect-src 'self'")

@@ -60,6 +60,7 @@ describe('a worker', () => {
       }
       const start = () => (own ? new Worker('/worker/worker.js', { type: 'module' }) : true)
       const opening = Qcow2.create(memory(), { size: 512, worker: start() })
+      while (minutes.length === 0) await new Promise((resolve) => setTimeout(resolve))
       for (const over of minutes) over()
       const error = await opening.catch((error) => error)
       globalThis.Worker = Native

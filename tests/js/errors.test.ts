@@ -143,6 +143,7 @@ it('the documented codes are those that the engine has', () => {
     'INVALID_ARGUMENT',
     'NOT_SYNC',
     'CLOSED',
+    'NOT_IN_READER',
     'LOAD_FAILED',
     'ENGINE_FAILED',
   ]

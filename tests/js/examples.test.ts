@@ -54,10 +54,11 @@ const examples = readdirSync(join(root, 'src/js'), { recursive: true, encoding: 
     }))
   })
 
-/** An example with the imports that it needs, and the names that it does not declare itself. */
+/** An example with the imports that it needs, and the names that it imports, itself or so. */
 function completed(text: string): { readonly code: string; readonly names: readonly string[] } {
   const used = new Set<string>()
   const own = new Set<string>()
+  const imported: string[] = []
   const visit = (node: ts.Node): void => {
     if (ts.isIdentifier(node)) {
       const { parent } = node
@@ -66,6 +67,7 @@ function completed(text: string): { readonly code: string; readonly names: reado
       const isDeclared =
         (ts.isVariableDeclaration(parent) || ts.isBindingElement(parent) || ts.isImportSpecifier(parent)) &&
         parent.name === node
+      if (ts.isImportSpecifier(parent)) imported.push(node.text)
       if (isDeclared) own.add(node.text)
       else if (!isProperty) used.add(node.text)
     }
@@ -77,7 +79,7 @@ function completed(text: string): { readonly code: string; readonly names: reado
     const found = exported.find((each) => each.name === name)
     return found ? [`import { ${found.isValue ? '' : 'type '}${name} } from '${found.module}'`] : []
   })
-  return { code: `${imports.join('\n')}\n${text}\nexport {}\n`, names }
+  return { code: `${imports.join('\n')}\n${text}\nexport {}\n`, names: [...names, ...imported] }
 }
 
 it('every function, class and object that the package exports has an example', () => {

@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process'
-import { existsSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
@@ -57,6 +57,7 @@ describe('the archive', () => {
       join('files', 'generated', 'qcow2_web_files_bg.wasm'),
       join('files', 'luks', 'generated', 'qcow2_web_luks_bg.wasm'),
       join('generated', 'qcow2_web_bg.wasm'),
+      join('reader', 'generated', 'qcow2_web_reader_bg.wasm'),
     ])
     const others = readdirSync(installed('dist'), { recursive: true, withFileTypes: true })
       .filter((entry) => entry.isFile() && !/\.(js|js\.map|cjs|d\.ts|d\.cts|wasm)$/.test(entry.name))
@@ -130,7 +131,7 @@ describe('Node', () => {
   })
 
   it('imports it with the module within', () => {
-    const wasm = installed('dist', 'generated', 'qcow2_web_bg.wasm')
+    const wasm = installed('dist', 'reader', 'generated', 'qcow2_web_reader_bg.wasm')
     renameSync(wasm, `${wasm}.away`)
     try {
       expect(node(reading('qcow2-web/inline'))).toBe(expected)
@@ -154,13 +155,24 @@ describe.each([
   ['Vite', buildWithVite],
   ['webpack', buildWithWebpack],
 ])('%s', (name, build) => {
-  it('builds an app with one module, and warns of nothing', async () => {
-    const { out, warnings } = await build(writeApp(folder, name))
+  const built = async (app: string) => {
+    const { out, warnings } = await build(app)
     expect(warnings).toEqual([])
-    const [module, ...more] = files(out, '.wasm')
-    expect(more).toEqual([])
-    expect(readFileSync(join(out, module ?? ''))).toEqual(
-      readFileSync(installed('dist', 'generated', 'qcow2_web_bg.wasm')),
-    )
+    return files(out, '.wasm').map((file) => statSync(join(out, file)).size)
+  }
+  const sizes = (...paths: string[]) => paths.map((path) => statSync(installed('dist', path)).size)
+  const modules = ['generated/qcow2_web_bg.wasm', 'reader/generated/qcow2_web_reader_bg.wasm'] as const
+
+  it('builds an app with both modules of the engine, and warns of nothing', async () => {
+    expect((await built(writeApp(folder, name))).toSorted()).toEqual(sizes(...modules).toSorted())
+  }, 120_000)
+
+  it('builds an app that only reads with the module that only reads', async () => {
+    const app = join(folder, `${name}-read`)
+    mkdirSync(app)
+    writeFileSync(join(app, 'index.html'), '<!doctype html><script type="module" src="./main.js"></script>')
+    writeFileSync(join(app, 'main.js'), "import { http, Qcow2 } from 'qcow2-web/read'\nQcow2.open(http('disk.qcow2'))")
+    writeFileSync(join(app, 'worker.js'), '')
+    expect(await built(app)).toEqual(sizes(modules[1]))
   }, 120_000)
 })

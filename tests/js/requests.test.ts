@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { describe, expect, it, vi } from 'vitest'
 import { Engine } from '../../src/js/engine/engine.js'
-import { instance } from '../../src/js/engine/module.js'
+import { editing } from '../../src/js/engine/modules.js'
 import {
   type AsyncStorage,
   check,
@@ -224,7 +224,7 @@ describe('close()', () => {
 })
 
 it('an engine that fails rejects every task that waits', async () => {
-  const engine = new Engine(await instance(), async () => undefined)
+  const engine = new Engine(await editing(), async () => undefined)
   const waiting = new Promise((resolve, reject) => engine.wait(1, { resolve, reject }))
   vi.spyOn(engine.wasm, 'answer').mockImplementation(() => {
     throw new WebAssembly.RuntimeError('unreachable')

@@ -53,6 +53,7 @@ const rewrittenTypescript = [
   'src/js/image',
   'src/js/index.ts',
   'src/js/inline.ts',
+  'src/js/read.ts',
   'src/js/storage',
   'src/js/worker',
 ]

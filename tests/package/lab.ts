@@ -100,7 +100,7 @@ const types: Record<string, string> = {
   '.wasm': 'application/wasm',
 }
 
-/** Serves the files of a folder, to pages of other origins too. */
+/** Serves the files of a folder and parts of them, to pages of other origins too. */
 export class Site {
   readonly #server: Server
 
@@ -109,12 +109,20 @@ export class Site {
   }
 
   static async of(folder: string, headers: Record<string, string> = {}): Promise<Site> {
-    const server = createServer(({ url = '/' }, response) => {
+    const server = createServer(({ url = '/', headers: { range = '' } }, response) => {
       const path = join(folder, decodeURI(new URL(url, 'http://localhost').pathname))
       try {
         const body = readFileSync(path)
         const type = types[extname(path)] ?? 'application/octet-stream'
-        response.writeHead(200, { 'access-control-allow-origin': '*', 'content-type': type, ...headers }).end(body)
+        const all = { 'access-control-allow-origin': '*', 'content-type': type, ...headers }
+        const [, first, last] = /^bytes=(\d+)-(\d+)$/.exec(range) ?? []
+        if (first === undefined) {
+          response.writeHead(200, all).end(body)
+          return
+        }
+        const end = Math.min(Number(last), body.length - 1)
+        const part = { 'content-range': `bytes ${first}-${end}/${body.length}` }
+        response.writeHead(206, { ...all, ...part }).end(body.subarray(Number(first), end + 1))
       } catch {
         response.writeHead(404, { 'access-control-allow-origin': '*' }).end()
       }

@@ -21,6 +21,12 @@ export interface Origins {
 
 /** What {@link configure} takes. What is not given stays as it is. */
 export interface Configuration extends Origins {
+  /**
+   * Where the module comes from that only reads, as `wasm`: images that are opened for reading are opened in it, so that a page that
+   * changes nothing loads a third. Default: the file `dist/reader/generated/qcow2_web_reader_bg.wasm` of the package; but if `wasm`
+   * is given and this is not, all images are opened in the module that `wasm` names.
+   */
+  readonly reader?: LazyModuleSource | undefined
   /** The same for `qcow2-web/files`, which has a module and workers of its own. */
   readonly files?: FilesOrigins | undefined
 }
@@ -44,13 +50,17 @@ interface Configured {
   worker?: WorkerSource
 }
 
+interface ConfiguredEngine extends Configured {
+  reader?: LazyModuleSource
+}
+
 interface ConfiguredFiles extends Configured {
   fat?: LazyModuleSource
   luks?: LazyModuleSource
 }
 
 /** What was configured, as far as it was: for the engine, and for file systems. */
-export const configured: { readonly engine: Readonly<Configured>; readonly files: Readonly<ConfiguredFiles> } = {
+export const configured: { readonly engine: Readonly<ConfiguredEngine>; readonly files: Readonly<ConfiguredFiles> } = {
   engine: {},
   files: {},
 }
@@ -69,10 +79,11 @@ export const configured: { readonly engine: Readonly<Configured>; readonly files
  * ```
  */
 export function configure(configuration: Configuration): void {
-  const { files, ...engine } = optionsIn(configuration, 'The configuration')
+  const { files, reader, ...engine } = optionsIn(configuration, 'The configuration')
   // Nothing is set unless all of it is right.
   const { fat, luks, ...more } = optionsIn(files, 'files')
-  const [forEngine, forFiles] = [originsIn(engine), originsIn(more)]
+  const reading = reader !== undefined && { reader: moduleSource(reader, 'reader') }
+  const [forEngine, forFiles] = [{ ...originsIn(engine), ...reading }, originsIn(more)]
   const others = {
     ...(fat !== undefined && { fat: moduleSource(fat, 'files.fat') }),
     ...(luks !== undefined && { luks: moduleSource(luks, 'files.luks') }),

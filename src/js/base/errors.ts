@@ -57,6 +57,7 @@
  * - `INVALID_ARGUMENT`: a parameter is not what it must be.
  * - `NOT_SYNC`: a synchronous request to an image one of whose storages is asynchronous, or whose engine is in a worker.
  * - `CLOSED`: the image was closed before the request, or during it.
+ * - `NOT_IN_READER`: `qcow2-web/read` only reads images that are not encrypted; `qcow2-web` has everything else.
  * - `LOAD_FAILED`: the WebAssembly module could not be loaded.
  * - `ENGINE_FAILED`: the engine broke down; a defect of this package, which should be reported.
  */
@@ -132,6 +133,7 @@ export type Qcow2ErrorCode =
   | 'INVALID_ARGUMENT'
   | 'NOT_SYNC'
   | 'CLOSED'
+  | 'NOT_IN_READER'
   | 'LOAD_FAILED'
   | 'ENGINE_FAILED'
 

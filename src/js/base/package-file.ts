@@ -35,7 +35,11 @@ const viteCache = '/node_modules/.vite/'
  * @param path where the file is in the package.
  * @param neighbour the address that a file of the package seems to have.
  */
-export function missingFileAdvice(option: 'wasm' | 'worker' | 'fat' | 'luks', path: string, neighbour: URL): string {
+export function missingFileAdvice(
+  option: 'wasm' | 'reader' | 'worker' | 'fat' | 'luks',
+  path: string,
+  neighbour: URL,
+): string {
   if (String(neighbour).includes(viteCache)) {
     return "Keep Vite from moving the package: set optimizeDeps: { exclude: ['qcow2-web'] } in its configuration."
   }

@@ -7,7 +7,7 @@ const at = (path: string) => fileURLToPath(new URL(path, import.meta.url))
 /** Where the built viewer may be: in the package, or in a checkout of the project. */
 const folders = ['../viewer/', '../../www/dist/']
 /** The modules are in the package once. The viewer's own copies have the same bytes. */
-const modules = ['../generated/', '../files/generated/', '../files/fat/generated/', '../files/luks/generated/']
+const modules = ['', 'reader/', 'files/', 'files/fat/', 'files/luks/'].map((folder) => `../${folder}generated/`)
 
 /** A file of the viewer as it is sent. */
 export interface ViewerFile {

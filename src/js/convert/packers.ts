@@ -36,7 +36,7 @@ class Pool implements Packers {
     const pool = new Pool(packing)
     try {
       for (let worker = 0; worker < count; worker += 1) pool.#workers.push({ client: Client.start(), busy: 0 })
-      await Promise.all(pool.#workers.map(({ client }) => load(client)))
+      await Promise.all(pool.#workers.map(({ client }) => load(client, true)))
       return pool
     } catch (error) {
       pool.end()

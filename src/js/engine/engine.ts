@@ -19,19 +19,35 @@ interface Waiting {
  * the last handle on the image, and with it all that it holds of JavaScript.
  */
 export class Engine {
-  /** The engine itself. */
-  readonly wasm: WasmEngine
+  #wasm: WasmEngine
   #resolve: EngineResolver
   #passphrases: Passphrases
-  readonly #instance: Instance
+  #instance: Instance
   #freed = false
   readonly #waiting = new Map<number, Waiting>()
 
   constructor(instance: Instance, resolve: EngineResolver, passphrases = new Passphrases()) {
     this.#instance = instance
-    this.wasm = new instance.WasmEngine(this)
+    this.#wasm = new instance.WasmEngine(this)
     this.#resolve = resolve
     this.#passphrases = passphrases
+  }
+
+  /** The engine itself. */
+  get wasm(): WasmEngine {
+    return this.#wasm
+  }
+
+  /** True if it is the whole engine, and not that which only reads. */
+  get edits(): boolean {
+    return 'create' in this.#wasm
+  }
+
+  /** Goes on in another module. Nothing may be under way, and nothing of the engine may be left: storages stay open. */
+  use(instance: Instance): void {
+    free(this.#wasm)
+    this.#instance = instance
+    this.#wasm = new instance.WasmEngine(this)
   }
 
   /**

@@ -1,19 +1,34 @@
 import type { ByteCount } from '../base/arguments.js'
+import { Qcow2Error } from '../base/errors.js'
+import { notInReader } from '../base/not-in-reader.js'
 import type { LongOptions } from '../base/progress.js'
 import type { Run } from '../base/storage/contract.js'
 import { DirectReads } from './direct-reads.js'
 import type { Engine } from './engine.js'
 import type { Changes, Handle, Operations, Readable, Walk, Walks, Writable } from './handle.js'
 import type { HostStorage } from './host-storage.js'
-import { free, type WasmImage } from './module.js'
+import { ImageCalls } from './image-calls.js'
+import type { WasmImage } from './module.js'
 import type { Statistics } from './statistics.js'
 import type { Storages } from './storages.js'
+import type { Tables } from './tables.js'
 import { Tasks } from './tasks.js'
 import type { Snapshot } from './values.js'
-import { type HostProgress, watched } from './watch.js'
 
 /** From this length on, in bytes, a read is made by the storage alone, where that makes the array: a copy would cost more. */
 const longRead = 256 * 1024
+
+/** What an image was opened for, and with. */
+export interface HandleOptions {
+  readonly writable: boolean
+  /** Nothing of the image ever changes. Default: unless it is `writable`. */
+  readonly fixed?: boolean
+  /** Opens the image in the whole engine, for what its own module lacks. Missing where that is all there is. */
+  readonly tables?: ((storages: Storages, data: HostStorage) => Tables) | undefined
+}
+
+/** The operations that change nothing; all others are refused where the image is not open for writing. */
+const reading = ['info', 'locate', 'check', 'bitmap_extents', 'map', 'diff']
 
 /** An image whose engine runs here. */
 export class LocalHandle implements Handle {
@@ -25,26 +40,24 @@ export class LocalHandle implements Handle {
   readonly #storages: Storages
   readonly #data: HostStorage
   readonly #tasks: Tasks
+  readonly #calls: ImageCalls
   readonly #fixed: boolean
+  readonly #openTables: HandleOptions['tables']
   readonly #direct: DirectReads
-  /** The walks that are not over: each holds the image within the engine. */
-  readonly #walks = new Set<WasmWalk>()
+  /** The image in the whole engine, where this one is in the module that only reads. */
+  #tables: Tables | undefined
   readonly #counters = { reads: 0, bytesRead: 0, cacheHits: 0, writes: 0, bytesWritten: 0 }
   #size: number
   #snapshots: readonly Snapshot[] | undefined
   #closing: Promise<void> | undefined
 
-  /**
-   * Closes `storages` with the image; `data` is the one of them that holds the disk's data. If the image is `fixed`, nothing of it
-   * ever changes.
-   */
+  /** Closes `storages` with the image; `data` is the one of them that holds the disk's data. */
   constructor(
     image: WasmImage,
     engine: Engine,
     storages: Storages,
     data: HostStorage,
-    writable: boolean,
-    fixed = !writable,
+    { writable, fixed = !writable, tables }: HandleOptions,
   ) {
     this.#image = image
     this.#engine = engine
@@ -52,8 +65,10 @@ export class LocalHandle implements Handle {
     storages.add(this)
     this.#data = data
     this.#tasks = new Tasks(engine)
+    this.#calls = new ImageCalls(image, this.#tasks)
     this.#direct = new DirectReads(image, data, this.#tasks, fixed)
     this.#fixed = fixed
+    this.#openTables = tables
     this.writable = writable
     this.sync = image.sync
     this.vmStateSize = image.vm_state_size
@@ -151,6 +166,7 @@ export class LocalHandle implements Handle {
   }
 
   async write(how: Writable, offset: bigint, bytes: Uint8Array, signal: AbortSignal | undefined): Promise<void> {
+    this.#mayWrite()
     await this.#tasks.run(() => this.#image[how](offset, bytes), signal)
     this.#countWrite(bytes.length)
   }
@@ -164,11 +180,13 @@ export class LocalHandle implements Handle {
   }
 
   writeSync(offset: bigint, bytes: Uint8Array): void {
+    this.#mayWrite()
     this.#tasks.now(() => this.#image.write_sync(offset, bytes))
     this.#countWrite(bytes.length)
   }
 
   runSync<M extends 'write_zeroes' | 'discard'>(method: M, args: Parameters<Operations[M]>): void {
+    this.#mayWrite()
     this.#tasks.now(() => {
       if (method === 'discard') this.#image.discard_sync(...(args as Parameters<Operations['discard']>))
       else this.#image.write_zeroes_sync(...(args as Parameters<Operations['write_zeroes']>))
@@ -176,34 +194,23 @@ export class LocalHandle implements Handle {
   }
 
   flushSync(): void {
+    this.#mayWrite()
     this.#tasks.now(() => this.#image.flush_sync())
   }
 
   walk<M extends keyof Walks>(method: M, ...args: Parameters<Walks[M]>): Walk {
-    const begin = this.#methods[method] as (...all: unknown[]) => WasmWalk
-    const walk = this.#tasks.now(() => begin.apply(this.#image, args))
-    this.#walks.add(walk)
-    return {
-      next: (limit, signal) => this.#tasks.run<Float64Array>(() => walk.next(limit), signal),
-      free: () => {
-        if (this.#walks.delete(walk)) free(walk)
-      },
-    }
+    if (this.#calls.has(method)) return this.#calls.walk(method, args)
+    return this.#tasks.now(() => this.#wholeTables()).walk(method, args)
   }
 
   async openSnapshot(idOrName: string): Promise<LocalHandle> {
     const view = this.#tasks.now(() => this.#image.open_snapshot(idOrName))
-    return new LocalHandle(view, this.#engine, this.#storages, this.#data, false, this.#fixed)
+    return new LocalHandle(view, this.#engine, this.#storages, this.#data, { writable: false, fixed: this.#fixed })
   }
 
   close(): Promise<void> {
     this.#closing ??= this.#close()
     return this.#closing
-  }
-
-  /** The image's methods by their names; those without progress ignore the last parameter. */
-  get #methods(): Record<string, (...args: readonly unknown[]) => unknown> {
-    return this.#image as unknown as Record<string, (...args: readonly unknown[]) => unknown>
   }
 
   /** Reads into an array; what is at hand needs no promise. */
@@ -232,13 +239,35 @@ export class LocalHandle implements Handle {
     this.#counters.bytesWritten += length
   }
 
-  #call<T>(method: string, args: readonly unknown[], options: LongOptions): Promise<T> {
-    const start = (watch: HostProgress | undefined) => this.#methods[method]?.(...args, watch) as T | number
-    return watched(options, (watch, signal) => this.#tasks.run<T>(() => start(watch), signal))
+  async #call<T>(method: string, args: readonly unknown[], options: LongOptions): Promise<T> {
+    if (!reading.includes(method)) this.#mayWrite()
+    if (this.#calls.has(method)) return this.#calls.run(method, args, options)
+    return this.#tasks.now(() => this.#wholeTables()).run(method, args, options)
+  }
+
+  /** The image in the whole engine. A call after one that could not open it tries again. */
+  #wholeTables(): Tables {
+    if (this.#tables) return this.#tables
+    if (!this.#openTables) throw notInReader('This operation')
+    const tables = this.#openTables(this.#storages, this.#data)
+    this.#tables = tables
+    tables.opened.catch(() => {
+      tables.free()
+      if (this.#tables === tables) this.#tables = undefined
+    })
+    return tables
+  }
+
+  #mayWrite(): void {
+    if (this.writable) return
+    this.#tasks.now(() => {
+      throw new Qcow2Error('READ_ONLY', 'The image is open for reading only.')
+    })
   }
 
   async #close(): Promise<void> {
     this.#tasks.close()
+    this.#tables?.close()
     try {
       if (this.writable) await this.#tasks.last(() => this.#image.close())
     } catch (error) {
@@ -251,15 +280,8 @@ export class LocalHandle implements Handle {
   async #release(): Promise<void> {
     // A storage may close the image, while the engine is in a call of that storage: what is in use cannot be freed.
     await undefined
-    for (const walk of this.#walks) free(walk)
-    this.#walks.clear()
-    free(this.#image)
+    this.#tables?.free()
+    this.#calls.free()
     await this.#storages.release(this)
   }
-}
-
-/** A walk as the engine has it. */
-interface WasmWalk {
-  next(limit: number): Float64Array | number
-  free(): void
 }

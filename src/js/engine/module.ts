@@ -1,66 +1,122 @@
-import { engineModule } from '../base/beside.js'
 import { configured } from '../base/configuration.js'
-import { Qcow2Error, type Qcow2ErrorCode, sentence, storageFailed } from '../base/errors.js'
+import { isQcow2Error, Qcow2Error, type Qcow2ErrorCode, sentence, storageFailed } from '../base/errors.js'
 import { missingFileAdvice, packageFile } from '../base/package-file.js'
 import { compileModule, type ModuleSource } from '../base/wasm.js'
-import { type Glue, glue } from '../generated/glue.js'
+import type { Glue } from '../generated/glue.js'
 import type { WasmDiff, WasmEngine, WasmImage, WasmMap, WasmPacker } from '../generated/qcow2_web.js'
 
 export type { WasmDiff, WasmEngine, WasmImage, WasmMap, WasmPacker }
 
-/** A memory of the engine, and the classes over it. */
-export type Instance = Pick<Glue, 'instantiate' | 'WasmEngine' | 'WasmPacker'>
+/** A memory of the engine, and the classes over it. The module that only reads has fewer methods, and no `WasmPacker`. */
+export type Classes = Pick<Glue, 'instantiate' | 'WasmEngine' | 'WasmPacker'>
 
-/** Where the module is in the package. */
-const path = 'dist/generated/qcow2_web_bg.wasm'
-/** The module, compiled, or the attempt to get it. */
-let module: Promise<WebAssembly.Module> | undefined
-/** The instance for everything that is opened from now on. */
-let current: Instance | undefined
-/** The attempt to make it. */
-let making: Promise<void> | undefined
-
-/**
- * Loads the WebAssembly module, from the address given to {@link configure}. Everything in this package does so by itself when it
- * needs to: call this only to load it early.
- *
- * There is one instance: calls after the first wait for it. After a failure the next call tries again.
- *
- * @throws {@link Qcow2Error} `LOAD_FAILED` with the `cause`.
- *
- * @example
- * ```ts
- * await init() // So that the first image opens sooner.
- * ```
- */
-export function init(): Promise<void> {
-  making ??= instantiate().catch((error) => {
-    making = undefined
-    throw error
-  })
-  return making
+/** An instance of a module. */
+export interface Instance extends Classes {
+  /** Ensures that nothing more is opened in it, because it failed. */
+  retire(): void
 }
 
-/** The instance for what is opened now; it is loaded first if need be. */
-export async function instance(): Promise<Instance> {
-  await init()
-  // It may have failed in the meantime.
-  return current ?? instance()
+/** Where a module comes from. */
+export interface ModuleOrigin {
+  /** Makes the classes over a new memory. */
+  readonly glue: () => Classes
+  /** The member of {@link configure}'s argument that names another address. */
+  readonly option: 'wasm' | 'reader'
+  /** Where the module is in the package. */
+  readonly path: string
+  /** Its address. */
+  readonly address: () => URL
 }
 
 /**
- * The compiled module.
- *
- * @throws {@link Qcow2Error} `LOAD_FAILED` with the `cause`; the next call tries again.
+ * A WebAssembly module of the engine: loads it once, and has one instance of it for everything that is opened. After a failure the
+ * next call tries again.
  */
-export function compiled(): Promise<WebAssembly.Module> {
-  module ??= source()
-    .then(compileModule)
-    .catch((cause) => {
-      module = undefined
-      throw notLoaded(cause)
+export class EngineModule {
+  readonly #origin: ModuleOrigin
+  /** The module, compiled, or the attempt to get it. */
+  #module: Promise<WebAssembly.Module> | undefined
+  /** The instance for everything that is opened from now on. */
+  #current: Instance | undefined
+  /** The attempt to make it. */
+  #making: Promise<void> | undefined
+
+  constructor(origin: ModuleOrigin) {
+    this.#origin = origin
+  }
+
+  /** True if the module is loaded, or being loaded. */
+  get begun(): boolean {
+    return this.#module !== undefined
+  }
+
+  /**
+   * Makes the instance, if there is none.
+   *
+   * @throws {@link Qcow2Error} `LOAD_FAILED` with the `cause`.
+   */
+  init(): Promise<void> {
+    this.#making ??= this.#instantiate().catch((error) => {
+      this.#making = undefined
+      throw error
     })
-  return module
+    return this.#making
+  }
+
+  /** The instance for what is opened now; it is loaded first if need be. */
+  async instance(): Promise<Instance> {
+    await this.init()
+    // It may have failed in the meantime.
+    return this.#current ?? this.instance()
+  }
+
+  /**
+   * The compiled module.
+   *
+   * @throws {@link Qcow2Error} `LOAD_FAILED` with the `cause`.
+   */
+  compiled(): Promise<WebAssembly.Module> {
+    this.#module ??= this.#source()
+      .then(compileModule)
+      .catch((cause) => {
+        this.#module = undefined
+        throw this.#notLoaded(cause)
+      })
+    return this.#module
+  }
+
+  async #source(): Promise<ModuleSource> {
+    const { option, address, path } = this.#origin
+    const source = configured.engine[option] ?? packageFile(address(), path)
+    return typeof source === 'function' ? source() : source
+  }
+
+  async #instantiate(): Promise<void> {
+    const module_or_path = await this.compiled()
+    const classes = this.#origin.glue()
+    try {
+      await classes.instantiate({ module_or_path })
+    } catch (cause) {
+      throw this.#notLoaded(cause)
+    }
+    const made: Instance = { ...classes, retire: () => this.#retire(made) }
+    this.#current = made
+  }
+
+  #retire(instance: Instance): void {
+    if (this.#current !== instance) return
+    this.#current = undefined
+    this.#making = undefined
+  }
+
+  #notLoaded(cause: unknown): Qcow2Error {
+    // A worker has its modules from the page, which has said it.
+    if (isQcow2Error(cause) && cause.code === 'LOAD_FAILED') return cause
+    const { option, address, path } = this.#origin
+    const reason = `The WebAssembly module could not be loaded: ${cause instanceof Error ? cause.message : cause}.`
+    const advice = configured.engine[option] === undefined ? ` ${missingFileAdvice(option, path, address())}` : ''
+    return new Qcow2Error('LOAD_FAILED', `${reason}${advice}`, { cause })
+  }
 }
 
 /**
@@ -71,7 +127,7 @@ export function fromEngine(thrown: unknown, from: Instance): unknown {
   const own = Qcow2Error.from(thrown)
   if (own) return own
   if (thrown instanceof Error) {
-    replace(from)
+    from.retire()
     return new Qcow2Error('ENGINE_FAILED', failed, { cause: thrown })
   }
   const { code, message, offset, depth, file, cause } = thrown as EngineError
@@ -80,13 +136,6 @@ export function fromEngine(thrown: unknown, from: Instance): unknown {
 }
 
 const failed = 'The engine failed because of a defect of this package. Open the image again, and please report this.'
-
-/** Ensures that nothing more is opened in an instance. */
-function replace(instance: Instance): void {
-  if (current !== instance) return
-  current = undefined
-  making = undefined
-}
 
 /** An error as it crosses the bridge. */
 interface EngineError {
@@ -105,26 +154,4 @@ export function free(part: { free(): void }): void {
   } catch {
     // Its memory leaks, but closing the image must still succeed.
   }
-}
-
-async function source(): Promise<ModuleSource> {
-  const { wasm = packageFile(engineModule(), path) } = configured.engine
-  return typeof wasm === 'function' ? wasm() : wasm
-}
-
-async function instantiate(): Promise<void> {
-  const module_or_path = await compiled()
-  const made = glue()
-  try {
-    await made.instantiate({ module_or_path })
-  } catch (cause) {
-    throw notLoaded(cause)
-  }
-  current = made
-}
-
-function notLoaded(cause: unknown): Qcow2Error {
-  const reason = `The WebAssembly module could not be loaded: ${cause instanceof Error ? cause.message : cause}.`
-  const advice = configured.engine.wasm === undefined ? ` ${missingFileAdvice('wasm', path, engineModule())}` : ''
-  return new Qcow2Error('LOAD_FAILED', `${reason}${advice}`, { cause })
 }

@@ -1,4 +1,5 @@
-import { fromEngine, instance } from './module.js'
+import { fromEngine } from './module.js'
+import { editing } from './modules.js'
 
 /** How clusters are compressed. */
 export interface Packing {
@@ -23,7 +24,7 @@ export interface Packer {
 
 /** Loads the module if need be. */
 export async function packer({ compression, clusterSize }: Packing): Promise<Packer> {
-  const engine = await instance()
+  const engine = await editing()
   const call = <T>(act: () => T): T => {
     try {
       return act()

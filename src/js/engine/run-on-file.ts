@@ -4,7 +4,7 @@ import type { Storage } from '../base/storage/contract.js'
 import { checkedStorage } from '../base/storage/contract.js'
 import { Engine } from './engine.js'
 import type { FileOperations } from './handle.js'
-import { instance } from './module.js'
+import { editing } from './modules.js'
 import { Storages } from './storages.js'
 import { Tasks } from './tasks.js'
 import { type HostProgress, watched } from './watch.js'
@@ -18,7 +18,7 @@ export async function runOnFileHere<M extends keyof FileOperations>(
   options: LongOptions,
 ): Promise<ReturnType<FileOperations[M]>> {
   const file = checkedStorage(storage, 'The file')
-  const engine = new Engine(await instance(), async () => undefined)
+  const engine = new Engine(await editing(), async () => undefined)
   const storages = new Storages(engine, options.signal)
   const { signal } = storages.user
   try {

@@ -25,6 +25,8 @@ export class Storages {
   readonly user: User
   readonly #engine: Engine
   readonly #handles = new Set<Closable>()
+  /** What stands for the same storages in other engines. */
+  readonly #others: HostStorage[] = []
   #released = false
 
   /** `signal` aborts the opening. */
@@ -64,6 +66,19 @@ export class Storages {
     return opened.host
   }
 
+  /** The image file, which is opened first. */
+  get image(): HostStorage {
+    return this.#opened[0]?.host as HostStorage
+  }
+
+  /** An open storage as another engine knows it, which only reads it. It ends with the others. */
+  again(host: HostStorage, engine: Engine): HostStorage {
+    const { storage } = this.#opened.find((each) => each.host === host) as { readonly storage: Storage }
+    const other = hostStorage(storage, host.size, false, engine, this.counters)
+    this.#others.push(other)
+    return other
+  }
+
   /** Returns how many bytes the image file takes where it is stored, if its storage knows. The image file is opened first. */
   allocatedSize(): Promise<number | undefined> {
     return explaining('measured', () => this.#opened[0]?.storage.allocatedSize?.())
@@ -75,6 +90,7 @@ export class Storages {
     if (this.#handles.size > 0) return
     this.#released = true
     this.#engine.free()
+    for (const other of this.#others.splice(0)) other.end()
     const closing = this.#opened.splice(0).map(async ({ storage, host }) => {
       // A write that was aborted may be under way still.
       await host?.drained()

@@ -86,8 +86,8 @@ function checked(options: OverlayOptions): OverlayOptions {
   const { name, backing: deeper, dataFile: data, base, acceptChangedBase, ...rest } = optionsIn(options)
   if (name !== undefined) text(name, 'name')
   const about = { base: optionsIn(base, 'base'), acceptChangedBase: flag(acceptChangedBase, 'acceptChangedBase') }
-  const backing = backingStorages(deeper) ?? undefined
-  const dataFile = data === undefined ? undefined : dataFileStorage(data, 'dataFile')
+  const backing = backingStorages(deeper, storageOf) ?? undefined
+  const dataFile = data === undefined ? undefined : dataFileStorage(data, 'dataFile', storageOf)
   return { ...rest, ...about, name, backing, dataFile, worker: workerIn(options), signal: signalIn(options) }
 }
 

@@ -9,7 +9,8 @@ import { writeStream } from '../disk/stream.js'
 import type { Handle } from '../engine/handle.js'
 import { createHere, openHere } from '../engine/open.js'
 import type { CreateOptions } from '../engine/options/create.js'
-import { createdWithStorages, withStorages } from '../engine/options/files.js'
+import { createdWithStorages } from '../engine/options/created-files.js'
+import { withStorages } from '../engine/options/files.js'
 import type { OpenOptions, ResizeOptions } from '../engine/options/open.js'
 import { type DetectZeroes, detectZeroesIn, workerIn } from '../engine/options/open.js'
 import { type CheckOptions, type CheckReport, described, findings } from '../engine/reports.js'
@@ -83,7 +84,7 @@ export class Qcow2 extends ImageDisk implements WritableDisk {
    */
   static async open(source: Source, options: OpenOptions = {}): Promise<Qcow2> {
     const worker = workerIn(options)
-    const rest = { ...withStorages(options), worker: undefined, signal: signalIn(options) }
+    const rest = { ...withStorages(options, storageOf), worker: undefined, signal: signalIn(options) }
     const zeros = detectZeroesIn(rest)
     const storage = storageOf(source, 'The image')
     return new Qcow2(worker ? await openInWorker(storage, rest, worker) : await openHere(storage, rest), zeros)
@@ -102,7 +103,7 @@ export class Qcow2 extends ImageDisk implements WritableDisk {
    */
   static async create(target: WritableSource, options: CreateOptions): Promise<Qcow2> {
     const worker = workerIn(options)
-    const rest = { ...(await createdWithStorages(options)), worker: undefined, ...watchIn(options) }
+    const rest = { ...(await createdWithStorages(options, storageOf)), worker: undefined, ...watchIn(options) }
     const zeros = detectZeroesIn(rest)
     const storage = storageOf(target, 'The image') as WritableStorage
     return new Qcow2(worker ? await createInWorker(storage, rest, worker) : await createHere(storage, rest), zeros)

@@ -3,7 +3,7 @@ import type { LongOptions, RequestOptions } from '../base/progress.js'
 import type { Changes, Handle } from '../engine/handle.js'
 import { hostSnapshotOptions, type SnapshotOptions } from '../engine/options/snapshot.js'
 import type { Snapshot } from '../engine/values.js'
-import { SnapshotDisk } from './snapshot-disk.js'
+import { SnapshotList } from './snapshot-list.js'
 
 /** Reports what becomes of a change: of the tables alone, or of the disk too. */
 interface Reports {
@@ -28,30 +28,15 @@ interface Reports {
  * await image.close()
  * ```
  */
-export class Snapshots {
+export class Snapshots extends SnapshotList {
   readonly #handle: Handle
   readonly #reports: Reports
 
   /** @internal */
   constructor(handle: Handle, reports: Reports) {
+    super(handle)
     this.#handle = handle
     this.#reports = reports
-  }
-
-  /** What is recorded of each snapshot now, in the order of the image's table. Nothing has to be waited for. */
-  list(): readonly Snapshot[] {
-    return Object.freeze(this.#handle.snapshots.map((each) => Object.freeze({ ...each })))
-  }
-
-  /**
-   * Opens one read-only, side by side with the image; it has its own size, and is closed on its own.
-   *
-   * @throws {@link Qcow2Error} `NO_SUCH_SNAPSHOT`, or what reading its tables leads to.
-   */
-  async open(idOrName: string, options: RequestOptions = {}): Promise<SnapshotDisk> {
-    text(idOrName, 'A snapshot')
-    signalIn(options)?.throwIfAborted()
-    return new SnapshotDisk(await this.#handle.openSnapshot(idOrName))
   }
 
   /**

@@ -1,5 +1,5 @@
 import type { StorageOpenOptions, WritableAsyncStorage } from '../base/storage/contract.js'
-import type { Claiming } from './lock.js'
+import type { Claiming } from './held-lock.js'
 import { Shared } from './shared.js'
 
 /** A file that changes as a whole: after a commit, also one that is cut short by a crash, it is the new one or the old. */

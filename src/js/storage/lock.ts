@@ -1,7 +1,9 @@
 import { follow } from '../base/abort.js'
 import { callback, flag, optionsIn, signalIn } from '../base/arguments.js'
-import { Qcow2Error } from '../base/errors.js'
 import type { StorageUser } from '../base/storage/contract.js'
+import { fileInUse, hold, type Kind, lockOf, type Unlock } from './held-lock.js'
+
+export type { Unlock }
 
 /** What happens when two want the same file, which belongs to one at a time. */
 export interface ClaimOptions {
@@ -38,12 +40,6 @@ export function claimIn(options: ClaimOptions | undefined): ClaimOptions {
   }
 }
 
-/** Lets a name go; fulfilled when another may have it. */
-export type Unlock = () => Promise<void>
-
-/** Locks a file for `user`, for it alone if it is `writable`, unless `opening` aborts before. */
-export type Claiming = (opening: AbortSignal, user: StorageUser, writable: boolean) => Promise<Unlock>
-
 /** The user of a file that no image has open. */
 const noImage: StorageUser = { closed: true, close: async () => {} }
 
@@ -58,9 +54,6 @@ export function claimOfPage<O extends ClaimOptions>(claim: O): O {
   const onTakeOver = claim.onTakeOver as (() => void | Promise<void>) | undefined
   return onTakeOver ? { ...claim, onTakeOver: () => onTakeOver() } : claim
 }
-
-/** The kinds of files, each with names of its own. */
-type Kind = 'opfs' | 'idb'
 
 /**
  * Locks a file for one user, or together with other users that want it `shared`, among all tabs and workers of the origin, until
@@ -80,34 +73,14 @@ export async function lock(
 ): Promise<Unlock> {
   signal?.throwIfAborted()
   if (!globalThis.navigator?.locks) return async () => {}
-  const name = `qcow2-web/${kind}/${file}`
+  const name = lockOf(kind, file)
   const mode = shared ? 'shared' : 'exclusive'
   let unlock = await hold(name, { mode, ifAvailable: true })
   if (!unlock && takeOver && (await isWilling(name))) {
     unlock = (await wait(name, mode, [signal, opening])) ?? (await hold(name, { mode, ifAvailable: true }))
   }
-  if (!unlock) throw new Qcow2Error('IN_USE', `The file ${file} is in use: by another tab, worker or storage.`)
+  if (!unlock) throw fileInUse(file)
   return onTakeOver ? listen(name, () => onTakeOver(user), unlock) : unlock
-}
-
-/** Holds a lock until it is let go; `undefined` if it isn't available. */
-function hold(name: string, options: LockOptions): Promise<Unlock | undefined> {
-  return new Promise((resolve, reject) => {
-    const granted = (held: Lock | null) => {
-      if (!held) {
-        resolve(undefined)
-        return undefined
-      }
-      return new Promise<void>((release) => {
-        resolve(async () => {
-          release()
-          await released
-        })
-      })
-    }
-    const released = navigator.locks.request(name, options, granted)
-    released.catch(reject)
-  })
 }
 
 /** A user that releases the file on request holds one more lock to announce that; the lock ends with the user. */

@@ -1,7 +1,7 @@
 import { unlessAborted } from '../base/abort.js'
 import { Qcow2Error } from '../base/errors.js'
 import type { StorageOpenOptions, StorageUser } from '../base/storage/contract.js'
-import type { Claiming, Unlock } from './lock.js'
+import type { Claiming, Unlock } from './held-lock.js'
 
 /** From an opening for the first user to the closing after the last. */
 interface Session<T> {

@@ -4,12 +4,11 @@ import type { LongOptions } from '../base/progress.js'
 import type { Run, Storage, WritableStorage } from '../base/storage/contract.js'
 import type { Walk } from '../engine/handle.js'
 import type { LocalHandle } from '../engine/local-handle.js'
-import { init } from '../engine/module.js'
 import { createHere, openHere } from '../engine/open.js'
 import type { CreateOptions } from '../engine/options/create.js'
 import type { OpenOptions } from '../engine/options/open.js'
 import { runOnFileHere } from '../engine/run-on-file.js'
-import type { Facts, ImageMethods } from './protocol.js'
+import type { EngineName, Facts, ImageMethods } from './protocol.js'
 import { Proxies } from './proxies.js'
 import type { PageMethods } from './rpc/client.js'
 import { moved, type Port, type Served } from './rpc/port.js'
@@ -48,9 +47,9 @@ export function imageMethods(page: Port<PageMethods>): Served<ImageMethods> {
   }
 
   return {
-    load: (module) => {
-      configure({ wasm: module })
-      return init()
+    load(modules, reads) {
+      const module = (name: EngineName) => () => page.call('invoke', [modules, [name]]) as Promise<WebAssembly.Module>
+      configure({ wasm: module('wasm'), reader: reads ? module('reader') : undefined })
     },
     openImage: (image, storage, options, watch) => keep<Storage, OpenOptions>(image, openHere, storage, options, watch),
     createImage: (image, storage, options, watch) =>

@@ -40,7 +40,7 @@ export async function runOnFileInWorker<M extends keyof FileOperations>(
   try {
     if (isStorage(storage)) objects.claim(storage, use)
     const encoded = await objects.encode(storage, signal)
-    await unlessAborted(load(objects.client), signal)
+    await unlessAborted(load(objects.client, true), signal)
     const watch = { signal, onProgress, patient: true }
     const value = await objects.client.port.call('runOnFile', [encoded, use, method, args], watch)
     return value as ReturnType<FileOperations[M]>
@@ -69,7 +69,7 @@ async function keep(
       await objects.encode(storage, signal),
       await objects.encode({ ...options, ...answers }, signal),
     ]
-    await unlessAborted(load(client), signal)
+    await unlessAborted(load(client, use === 'write'), signal)
     try {
       const facts = await client.port.call(method, [image, file, rest], { signal, onProgress, patient: true })
       signal.throwIfAborted()

@@ -7,13 +7,21 @@ import type { OpfsMethods } from '../storage/opfs/remote.js'
 import type { Thrown } from './rpc/thrown.js'
 import type { Encoded } from './tokens.js'
 
+/** A module of the engine, by its name in {@link configure}. */
+export type EngineName = 'wasm' | 'reader'
+
 /** What a page may ask of the worker. */
 export interface WorkerMethods extends OpfsMethods, ImageMethods, PackMethods {}
 
 /** Images, snapshots of them and walks through them: all are numbered by the page. */
 export interface ImageMethods {
-  /** Comes before all others. */
-  load(module: WebAssembly.Module): void
+  /**
+   * Comes before all others.
+   *
+   * @param modules the number of the page's function that gives a module, by its name.
+   * @param reads whether there is a module that only reads.
+   */
+  load(modules: number, reads: boolean): void
   openImage(image: number, storage: Encoded, options: Encoded): Facts
   createImage(image: number, storage: Encoded, options: Encoded): Facts
   openSnapshot(image: number, snapshot: number, idOrName: string): Facts

@@ -1,6 +1,7 @@
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
-import { instance } from '../../../src/js/engine/module.js'
+import type { EngineModule } from '../../../src/js/engine/module.js'
+import { editor } from '../../../src/js/engine/modules.js'
 
 setFlagsFromString('--expose-gc')
 const collect: () => void = runInNewContext('gc')
@@ -38,13 +39,13 @@ export class Tracked<O extends object = object> {
   }
 }
 
-/** The memory of the engine. */
-export async function memoryOfEngine(): Promise<WebAssembly.Memory> {
+/** The memory of the engine, by default of the whole one. */
+export async function memoryOfEngine(module: EngineModule = editor): Promise<WebAssembly.Memory> {
   // It is instantiated already: what it would come from does not matter.
-  return (await (await instance()).instantiate({ module_or_path: new Uint8Array() })).memory
+  return (await (await module.instance()).instantiate({ module_or_path: new Uint8Array() })).memory
 }
 
 /** The length of the engine's memory, in bytes. */
-export async function engineMemory(): Promise<number> {
-  return (await memoryOfEngine()).buffer.byteLength
+export async function engineMemory(module: EngineModule = editor): Promise<number> {
+  return (await memoryOfEngine(module)).buffer.byteLength
 }

@@ -65,7 +65,7 @@ export function resolver(
   passphrases: Passphrases,
 ): EngineResolver {
   const answer = byPosition(backing)
-  return async (name, format, depth) => {
+  const find: EngineResolver = async (name, format, depth) => {
     const found = await answer({ name, format, depth })
     if (!found) return found
     const file = checked(found, depth)
@@ -73,6 +73,13 @@ export function resolver(
     const storage = await open(file.storage)
     const data = await dataFileOf(file)
     return { storage, format: file.format, dataFile: data && (await open(data)) }
+  }
+  // An image that is opened a second time, in another module, has the same files.
+  const files = new Map<number, ReturnType<EngineResolver>>()
+  return (name, format, depth) => {
+    const file = files.get(depth) ?? find(name, format, depth)
+    files.set(depth, file)
+    return file
   }
 }
 
@@ -109,7 +116,7 @@ function checked(backing: Backing, depth: number): Checked {
   const dataFile =
     file.dataFile === undefined
       ? undefined
-      : dataFileStorage(file.dataFile, `The data file of the backing file at depth ${depth}`)
+      : dataFileStorage(file.dataFile, `The data file of the backing file at depth ${depth}`, checkedStorage)
   if (file.passphrase !== undefined)
     checkPassphrase(file.passphrase, `The passphrase of the backing file at depth ${depth}`)
   if (file.format !== undefined)

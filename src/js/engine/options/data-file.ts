@@ -1,5 +1,5 @@
 import { ask, exact, isStorage, isSync, type Storage } from '../../base/storage/contract.js'
-import { type Source, storageOf } from '../../storage/source.js'
+import type { Source } from '../../storage/readable-source.js'
 
 /** An external data file. Opening looks at its storage only; creating records the rest. */
 export interface DataFile {
@@ -25,8 +25,11 @@ export type DataFileResolver = (
 /** A data file in any form. */
 export type AnyDataFile = Source | DataFile | DataFileResolver
 
-/** A data file as a storage, or a function that supplies one. */
-export function dataFileStorage(dataFile: AnyDataFile, what: string): Storage | DataFileResolver {
+/** Makes a storage of a source, which the second parameter names in the error. */
+export type ToStorage = (source: unknown, what: string) => Storage
+
+/** A data file as a storage, which `storageOf` makes, or a function that supplies one. */
+export function dataFileStorage(dataFile: AnyDataFile, what: string, storageOf: ToStorage): Storage | DataFileResolver {
   if (!isResolver(dataFile)) return storageOf(isDataFile(dataFile) ? dataFile.storage : dataFile, what)
   return async (request) => {
     const found = await dataFile(request)

@@ -1,7 +1,7 @@
 import { Qcow2Error } from '../../base/errors.js'
 import type { StorageOpenOptions, WritableSyncStorage } from '../../base/storage/contract.js'
 import { syncBlob } from '../blob/blob.js'
-import type { Claiming } from '../lock.js'
+import type { Claiming } from '../held-lock.js'
 import { quota, quotaOr } from '../quota.js'
 import { Shared } from '../shared.js'
 import { fileAt, inUseOr, isInUse, type OpfsPath } from './path.js'

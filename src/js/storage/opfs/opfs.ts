@@ -4,6 +4,7 @@ import type { WritableAsyncStorage, WritableStorage } from '../../base/storage/c
 import { type ClaimOptions, claimFor, claimIn } from '../lock.js'
 import { made } from '../recipe.js'
 import { nameBeside, type Replacement, replaceable } from '../replacement.js'
+import { claiming } from './claiming.js'
 import { hasAccessHandles, type OpfsFileOptions } from './file.js'
 import {
   exportFile,
@@ -16,7 +17,7 @@ import {
   rename,
   replace,
 } from './files.js'
-import { claiming, localOpfs } from './local.js'
+import { localOpfs } from './local.js'
 import { type OpfsPath, parsePath } from './path.js'
 import { RemoteOpfsFile } from './remote.js'
 import { mustReplace, replacedOpfs } from './replaced.js'

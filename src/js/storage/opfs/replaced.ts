@@ -1,7 +1,7 @@
 import { Qcow2Error } from '../../base/errors.js'
 import type { WritableAsyncStorage } from '../../base/storage/contract.js'
 import { fileHandle } from '../blob/file-handle.js'
-import type { Claiming } from '../lock.js'
+import type { Claiming } from '../held-lock.js'
 import { Shared } from '../shared.js'
 import type { OpfsFileOptions } from './file.js'
 import { fileAt, type OpfsPath } from './path.js'

@@ -2,7 +2,7 @@ import type { Progress } from '../../base/progress.js'
 import type { Thrown } from './thrown.js'
 
 /** The version of what crosses. A page and a worker of different versions refuse each other. */
-export const protocolVersion = 3
+export const protocolVersion = 4
 
 /** What the two sides post to each other; messages without `qcow2` are not the package's. */
 export type Message =
