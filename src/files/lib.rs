@@ -39,5 +39,5 @@ pub mod source;
 mod volume;
 
 pub use error::{Code, Error, Result};
-pub use source::Cache;
+pub use source::{Cache, Content, Extent};
 pub use volume::{Entry, Listing, Volume};

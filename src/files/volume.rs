@@ -6,7 +6,7 @@ use std::rc::Rc;
 use crate::error::{Code, Result};
 use crate::fs::{FileSystem, Found, Kind, Metadata, Path, Usage, mount};
 use crate::probe::Type;
-use crate::source::{Cache, Device};
+use crate::source::{Cache, Content, Device, Extent, add_extent};
 
 /// Limits that only a damaged file system reaches.
 mod limits {
@@ -20,6 +20,8 @@ mod limits {
     pub(super) const LINKS: usize = 40;
     /// The length of one read in bytes.
     pub(super) const READ: usize = 16 << 20;
+    /// The length of the buffer that is traced in bytes.
+    pub(super) const TRACED: usize = 1 << 20;
     /// The most cached paths, with whether they are links.
     pub(super) const REMEMBERED: usize = 4096;
 }
@@ -99,23 +101,37 @@ impl Volume {
     /// Reads up to `length` bytes at `offset` of the file at `path`. Returns fewer only at its end.
     pub fn read(&mut self, path: &[u8], offset: u64, length: usize) -> Result<Vec<u8>> {
         self.run(|volume| {
-            let path = volume.resolve(path, true)?;
+            let (path, length) = volume.part(path, offset, length)?;
+            read(volume.fs()?, &path, offset, length)
+        })
+    }
+
+    /// Returns where up to `length` bytes at `offset` of the file at `path` are. Returns fewer only at its end.
+    ///
+    /// Large files are read faster so: their bytes need not pass through the parser.
+    pub fn extents(&mut self, path: &[u8], offset: u64, length: usize) -> Result<Vec<Extent>> {
+        self.run(|volume| {
+            let (path, length) = volume.part(path, offset, length)?;
+            let cache = volume.cache.clone();
             let fs = volume.fs()?;
-            let metadata = fs.stat(&path)?;
-            match metadata.kind {
-                Kind::File => {}
-                Kind::Directory => {
-                    return Err(Code::IsADirectory.error(format!("{} is a directory", path.shown())));
+            let mut extents = Vec::new();
+            let mut done = 0;
+            // In steps, because a short buffer is filled and looked through faster than a long one.
+            while done < length {
+                let at = offset + done as u64;
+                let step = (length - done).min(limits::TRACED);
+                let before = done;
+                let found = cache.trace(step, |bytes| fs.read(&path, at, bytes));
+                let found = found.map_or_else(|| parsed(fs, &path, at, step), Ok)?;
+                for extent in found {
+                    done += extent.length;
+                    add_extent(&mut extents, extent);
                 }
-                _ => return Err(Code::NotAFile.error(format!("{} is a device, a pipe or a socket", path.shown()))),
+                if done < before + step {
+                    break;
+                }
             }
-            let left = usize::try_from(metadata.size.saturating_sub(offset)).unwrap_or(usize::MAX);
-            let mut bytes = vec![0; length.min(left).min(limits::READ)];
-            if !bytes.is_empty() {
-                let count = fs.read(&path, offset, &mut bytes)?;
-                bytes.truncate(count);
-            }
-            Ok(bytes)
+            Ok(extents)
         })
     }
 
@@ -161,6 +177,19 @@ impl Volume {
 
     fn fs(&mut self) -> Result<&mut Box<dyn FileSystem>> {
         self.fs.as_mut().ok_or_else(|| Code::Invalid.error("the volume is not mounted"))
+    }
+
+    /// Returns the path of the file at `path`, and how many of `length` bytes at `offset` one call reads.
+    fn part(&mut self, path: &[u8], offset: u64, length: usize) -> Result<(Path, usize)> {
+        let path = self.resolve(path, true)?;
+        let metadata = self.fs()?.stat(&path)?;
+        match metadata.kind {
+            Kind::File => {}
+            Kind::Directory => return Err(Code::IsADirectory.error(format!("{} is a directory", path.shown()))),
+            _ => return Err(Code::NotAFile.error(format!("{} is a device, a pipe or a socket", path.shown()))),
+        }
+        let left = usize::try_from(metadata.size.saturating_sub(offset)).unwrap_or(usize::MAX);
+        Ok((path, length.min(left).min(limits::READ)))
     }
 
     fn entry(&mut self, directory: &Path, found: &Found) -> Result<Entry> {
@@ -236,6 +265,21 @@ impl Volume {
         self.links.insert(path.clone(), target.clone());
         Ok(target)
     }
+}
+
+fn read(fs: &mut Box<dyn FileSystem>, path: &Path, offset: u64, length: usize) -> Result<Vec<u8>> {
+    let mut bytes = vec![0; length];
+    if length > 0 {
+        let count = fs.read(path, offset, &mut bytes)?;
+        bytes.truncate(count);
+    }
+    Ok(bytes)
+}
+
+/// The extent of bytes that the parser reads itself.
+fn parsed(fs: &mut Box<dyn FileSystem>, path: &Path, offset: u64, length: usize) -> Result<Vec<Extent>> {
+    let bytes = read(fs, path, offset, length)?;
+    Ok(vec![Extent { length: bytes.len(), content: Content::Bytes(bytes) }])
 }
 
 fn split(path: &[u8]) -> impl Iterator<Item = Vec<u8>> {

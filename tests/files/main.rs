@@ -3,6 +3,7 @@
 
 mod lab;
 
+mod contents;
 mod detect;
 mod limits;
 mod read;

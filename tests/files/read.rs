@@ -19,9 +19,6 @@ fn ext2_ext3_and_ext4_are_read() {
         ("ext2", &["-b", "1024"][..]),
         ("ext3", &[][..]),
     ] {
-        if kind == "ext2" {
-            std::fs::remove_file(tree.path().join("sparse")).unwrap();
-        }
         let image = lab::ext(folder.path(), tree.path(), kind, more);
         let disk = Disk::open(&image);
         compare(&disk, &mut disk.volume("disk"), tree.path());

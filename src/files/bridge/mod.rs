@@ -10,7 +10,7 @@ use crate::disk::{self, Found, Key, Scan, Scheme};
 use crate::error::{Code, Result};
 use crate::fs::{Kind, Metadata, Usage};
 use crate::probe::{Support, Type};
-use crate::source::{Cache, Decrypt, Decrypted, Device};
+use crate::source::{Cache, Content, Decrypt, Decrypted, Device, Extent};
 use crate::volume::{Entry, Listing, Volume};
 
 /// A disk and its volumes.
@@ -212,6 +212,15 @@ impl WasmVolume {
         answer(self.volume.read(path, integer(offset), length).map(|bytes| Uint8Array::from(&bytes[..]).into()))
     }
 
+    /// Returns where a part of a file is.
+    pub fn extents(&mut self, path: &[u8], offset: f64, length: usize) -> std::result::Result<JsValue, JsValue> {
+        answer(
+            self.volume
+                .extents(path, integer(offset), length)
+                .map(|extents| extents.iter().map(extent).map(JsValue::from).collect::<js_sys::Array>().into()),
+        )
+    }
+
     /// Returns the target of a symbolic link, as bytes.
     #[wasm_bindgen(js_name = readLink)]
     pub fn read_link(&mut self, path: &[u8]) -> std::result::Result<JsValue, JsValue> {
@@ -281,6 +290,15 @@ fn entry(entry: &Entry) -> Object {
     match std::str::from_utf8(&entry.name) {
         Ok(text) => object.with("name", text.to_owned()),
         Err(_) => object.with("name", String::from_utf8_lossy(&entry.name).into_owned()).with("nameBytes", name),
+    }
+}
+
+fn extent(extent: &Extent) -> Object {
+    let object = Object::new().with("length", number(extent.length as u64));
+    match &extent.content {
+        Content::Disk(offset) => object.with("offset", number(*offset)),
+        Content::Zeros => object,
+        Content::Bytes(bytes) => object.with("bytes", Uint8Array::from(&bytes[..])),
     }
 }
 

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::ops::Range;
 
 use super::device::{Device, ReadFailed};
+use super::trace::{Extent, Trace};
 use crate::error::{Code, Error, Result};
 
 /// The block size of the cache in bytes.
@@ -13,6 +14,8 @@ pub const BLOCK: u64 = 64 << 10;
 const KEPT: usize = 512;
 /// The most blocks that consecutive reads read ahead, which is one part of a stream.
 const MOST_AHEAD: u64 = 64;
+/// The blocks of a region.
+const REGION: u64 = 64;
 /// The most blocks that one call may use. A call that needs more fails instead of filling the memory.
 const MOST: usize = 4096;
 
@@ -55,8 +58,12 @@ struct State {
     full: bool,
     /// Whether the disk failed to read.
     failed: bool,
+    /// The buffer that is traced.
+    trace: Option<Trace>,
     /// The end and the block count of the range that was provided last. A miss there reads ahead.
     last: Option<(u64, u64)>,
+    /// How often each region was missed.
+    misses: HashMap<u64, u32>,
 }
 
 struct Block {
@@ -78,6 +85,7 @@ impl Cache {
             state.missing = None;
             state.full = false;
             state.failed = false;
+            state.trace = None;
         }
         let result = operation();
         let mut state = self.state.borrow_mut();
@@ -102,6 +110,16 @@ impl Cache {
         statistics.reruns += 1;
         self.statistics.set(statistics);
         Err(Error::Need(state.ahead(missing, self.size)))
+    }
+
+    /// Runs `read`, which reads from a file into a buffer of `length` bytes and returns how many it read. Returns where those
+    /// bytes are. `None` if `read` fails, or if it does not leave the bytes of the disk as they are.
+    pub fn trace(&self, length: usize, read: impl FnOnce(&mut [u8]) -> Result<usize>) -> Option<Vec<Extent>> {
+        let (mut bytes, trace) = Trace::of_buffer(length);
+        self.state.borrow_mut().trace = Some(trace);
+        let count = read(&mut bytes);
+        let trace = self.state.borrow_mut().trace.take()?;
+        trace.extents(&bytes, count.ok()?)
     }
 
     /// Receives bytes of the disk. `offset` is the start of a needed range. The bytes are whole blocks, except at the
@@ -182,17 +200,26 @@ impl State {
     }
 
     /// Returns the range to read for `missing`: whole blocks, and more with each miss that continues where the last
-    /// range ended.
-    fn ahead(&self, missing: Range<u64>, size: u64) -> Range<u64> {
-        let first = missing.start / BLOCK;
-        let needed = missing.end.div_ceil(BLOCK) - first;
-        let blocks = match self.last {
-            Some((end, blocks)) if end == first * BLOCK => needed.max((blocks * 2).min(MOST_AHEAD)),
-            _ => needed,
+    /// range ended, or that hits a region again. So a region of metadata that is read in any order costs few requests.
+    fn ahead(&mut self, missing: Range<u64>, size: u64) -> Range<u64> {
+        let mut first = missing.start / BLOCK;
+        let mut end = missing.end.div_ceil(BLOCK);
+        let after = match self.last {
+            Some((last, blocks)) if last == first * BLOCK => first + (blocks * 2).min(MOST_AHEAD),
+            _ => end,
         };
-        let mut end = first + needed;
-        while end < first + blocks && !self.blocks.contains_key(&end) {
+        if self.misses.len() > MOST {
+            self.misses.clear();
+        }
+        let misses = self.misses.entry(first / REGION).or_default();
+        let around = (1 << *misses).min(REGION);
+        *misses = (*misses + 1).min(16);
+        let start = first / around * around;
+        while end < after.max(start + around) && !self.blocks.contains_key(&end) {
             end += 1;
+        }
+        while first > start && !self.blocks.contains_key(&(first - 1)) {
+            first -= 1;
         }
         first * BLOCK..(end * BLOCK).min(size)
     }
@@ -210,6 +237,9 @@ impl Device for Cache {
         }
         let mut state = self.state.borrow_mut();
         let state = &mut *state;
+        if state.trace.as_mut().is_some_and(|trace| trace.record(offset, into)) {
+            return Ok(());
+        }
         let numbers = offset / BLOCK..end.div_ceil(BLOCK);
         let absent = |state: &State| {
             let mut absent = numbers.clone().filter(|number| !state.blocks.contains_key(number));

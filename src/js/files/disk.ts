@@ -9,8 +9,15 @@ import { invalidArgument } from '../base/errors.js'
 export interface FilesDisk {
   /** The size in bytes. */
   readonly size: number
-  /** Reads `length` bytes at `offset`. Rejects if it cannot read all of them. */
+  /** Reads `length` bytes at `offset` into a new array. Rejects if it cannot read all of them. */
   read(offset: number, length: number, options?: { readonly signal?: AbortSignal | undefined }): Promise<Uint8Array>
+  /** Streams a range in chunks of `chunkSize` bytes, if that is faster than reads: for the contents of large files. */
+  readable?(options: {
+    readonly offset: number
+    readonly length: number
+    readonly chunkSize: number
+    readonly signal: AbortSignal
+  }): ReadableStream<Uint8Array>
   /** True if `readSync` works, so that nothing has to be read twice. */
   readonly sync?: boolean
   /** As `read`, synchronously. */
@@ -29,6 +36,7 @@ export function checkDisk(disk: FilesDisk): void {
     throw invalidArgument('The disk must be an image, a snapshot, or an object with size and read.')
   integer(disk.size, 'disk.size')
   if (typeof disk.read !== 'function') throw invalidArgument('disk.read must be a function.')
+  callback(disk.readable, 'disk.readable')
   if (flag(disk.sync, 'disk.sync') && typeof disk.readSync !== 'function')
     throw invalidArgument('disk.readSync must be a function, for disk.sync is true.')
   callback(disk.readSync, 'disk.readSync')

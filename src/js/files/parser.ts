@@ -15,6 +15,7 @@ export type Call =
   | { readonly method: 'next'; readonly args: readonly [listing: number, count: number] }
   | { readonly method: 'end'; readonly args: readonly [listing: number] }
   | { readonly method: 'read'; readonly args: readonly [path: Uint8Array, offset: number, length: number] }
+  | { readonly method: 'extents'; readonly args: readonly [path: Uint8Array, offset: number, length: number] }
   | { readonly method: 'readLink'; readonly args: readonly [path: Uint8Array] }
   | { readonly method: 'facts'; readonly args: readonly [] }
   | {
@@ -36,6 +37,14 @@ export interface Provided {
 
 /** What a call came to: a value, or the bytes that it needs before it can be made again. */
 export type Answer = { readonly value: unknown } | Missing
+
+/** A part of a file: bytes of the disk, bytes that the parser has read, or zeros if it has neither. */
+export interface FileExtent {
+  readonly length: number
+  /** Where it is on the disk. */
+  readonly offset?: number
+  readonly bytes?: Uint8Array
+}
 
 /** The bytes that a call needs. */
 interface Missing {

@@ -5,15 +5,15 @@ import { type FilesOptions, type Host, startHost } from './host.js'
 import type { Unlocked } from './luks/container.js'
 import type { Answer, Call } from './parser.js'
 
-/** What was counted while a volume was read. */
+/** What was counted while a volume was read. The contents of large files are not counted: no parser reads them. */
 export interface FilesStatistics {
   /** The operations. */
   readonly calls: number
   /** How often an operation ran again, because bytes of the disk were missing. */
   readonly reruns: number
-  /** The reads of the disk. */
+  /** The reads of the disk for the parser. */
   readonly requests: number
-  /** The bytes that were read from the disk. */
+  /** The bytes that were read from the disk for the parser. */
   readonly bytes: number
 }
 
@@ -44,6 +44,7 @@ export class Session {
   #generation = 0
   #last: Promise<unknown> = Promise.resolve()
   #closed = false
+  #version = 0
   /** Where the range that was read last ends. */
   #end = -1
   /** The range that is read ahead. */
@@ -70,6 +71,30 @@ export class Session {
     return this.#generation
   }
 
+  /** Grows when the volume may have changed. */
+  get version(): number {
+    return this.#version
+  }
+
+  /** Reads the disk without waiting for calls. */
+  async read(offset: number, length: number, signal: AbortSignal | undefined): Promise<Uint8Array> {
+    this.#open()
+    const bytes = await this.#disk.read(offset, length, { signal })
+    if (bytes.length !== length) throw shortDisk()
+    return own(bytes)
+  }
+
+  /** As {@link read}, in chunks from front to back, if the disk has a way that is faster than reads. */
+  readable(
+    offset: number,
+    length: number,
+    chunkSize: number,
+    signal: AbortSignal,
+  ): ReadableStream<Uint8Array> | undefined {
+    this.#open()
+    return this.#disk.readable?.({ offset, length, chunkSize, signal })
+  }
+
   /** Makes a call when those before it have their values. */
   call<T>(call: Call, signal?: AbortSignal): Promise<T> {
     const run = () => this.#call(call, signal) as Promise<T>
@@ -85,6 +110,7 @@ export class Session {
       this.#ahead?.stop.abort()
       this.#ahead = undefined
       this.#end = -1
+      this.#version += 1
       return body((call, signal) => this.#call(call, signal), this.#disk)
     }
     const result = this.#last.then(run, run)
@@ -105,7 +131,7 @@ export class Session {
 
   async #call(call: Call, signal: AbortSignal | undefined): Promise<unknown> {
     signal?.throwIfAborted()
-    if (this.#closed) throw new FilesError('CLOSED', 'The volume is closed.')
+    this.#open()
     this.#host ??= this.#start(signal)
     try {
       return await this.#complete(await this.#host, call, signal)
@@ -113,6 +139,10 @@ export class Session {
       if (error instanceof FilesError && ['TIMEOUT', 'CRASHED', 'LOAD_FAILED'].includes(error.code)) this.#stop()
       throw error
     }
+  }
+
+  #open(): void {
+    if (this.#closed) throw new FilesError('CLOSED', 'The volume is closed.')
   }
 
   async #start(signal: AbortSignal | undefined): Promise<Host> {
@@ -143,8 +173,7 @@ export class Session {
     while ('need' in answer) {
       const [offset, length] = answer.need
       const bytes = await this.#read(offset, length, signal)
-      if (bytes.length !== length)
-        throw new FilesError('DAMAGED', 'The disk returned fewer bytes than it was asked for.')
+      if (bytes.length !== length) throw shortDisk()
       answer = await host.call(call, { offset, bytes: own(bytes) })
     }
     return answer.value
@@ -177,6 +206,11 @@ export class Session {
 
 /** Ranges from this length on that follow each other are part of a large file: the next one is read ahead. */
 const largeRange = 512 << 10
+
+/** The error of a disk that returns fewer bytes than it was asked for. */
+export function shortDisk(): FilesError {
+  return new FilesError('DAMAGED', 'The disk returned fewer bytes than it was asked for.')
+}
 
 /** The bytes alone: posting a view would copy all of the memory that it is a part of. */
 function own(bytes: Uint8Array): Uint8Array {

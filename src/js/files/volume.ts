@@ -5,6 +5,7 @@ import { type ArchiveOptions, tar, zip } from './archive.js'
 import { valid } from './arguments.js'
 import { changeVolume, type FileContent } from './change.js'
 import { FilesError } from './errors.js'
+import { Contents } from './extents.js'
 import { type FilePath, joinPath, lastName, pathBytes, shownPath } from './paths.js'
 import type { FilesStatistics, Session } from './session.js'
 import { unlockContainer } from './unlock.js'
@@ -22,7 +23,9 @@ import { walk } from './walk.js'
 
 const firstEntries = 100
 const moreEntries = 1000
-const chunkSize = 4 << 20
+const chunkSize = 1 << 20
+/** More bytes of a file are read from where they are on the disk. What is small, the parser reads in one call. */
+const smallRead = 256 << 10
 
 /** Options of {@link Volume.delete}. */
 export interface DeleteOptions extends RequestOptions {
@@ -142,15 +145,8 @@ export class Volume implements VolumeInfo, FileTree {
     const bytes = this.#bytes(path)
     const { size } = await this.stat(path, { signal })
     const wanted = Math.max(0, Math.min(length ?? size, size - offset))
-    if (wanted <= chunkSize) return this.#read(bytes, offset, wanted, signal)
-    const all = new Uint8Array(wanted)
-    for (let done = 0; done < wanted; ) {
-      const part = await this.#read(bytes, offset + done, Math.min(chunkSize, wanted - done), signal)
-      if (part.length === 0) return all.subarray(0, done)
-      all.set(part, done)
-      done += part.length
-    }
-    return all
+    if (wanted <= smallRead) return this.#read(bytes, offset, wanted, signal)
+    return this.#contents(path, offset + wanted).read(offset, wanted, signal)
   }
 
   /**
@@ -173,12 +169,20 @@ export class Volume implements VolumeInfo, FileTree {
       throw new FilesError(kind === 'directory' ? 'IS_A_DIRECTORY' : 'NOT_A_FILE', `${shownPath(path)} is not a file.`)
     }
     const range = { offset, length: Math.max(0, Math.min(length ?? size, size - offset)) }
+    const watched = { chunkSize, signal, onProgress }
+    if (range.length > smallRead) {
+      const contents = this.#contents(path, offset + range.length)
+      return readStream(range, watched, {
+        read: (at, count, signal) => contents.read(Number(at), count, signal),
+        openRun: (at, count, unit, signal) => contents.openRun(Number(at), count, unit, signal),
+      })
+    }
     const read = async (at: ByteCount, count: number, signal: AbortSignal) => {
       const part = await this.#read(bytes, Number(at), count, signal)
       if (part.length < count) throw new FilesError('DAMAGED', `${shownPath(path)} ends before its size.`)
       return part as Uint8Array<ArrayBuffer>
     }
-    return readStream(range, { chunkSize, signal, onProgress }, { read, openRun: undefined })
+    return readStream(range, watched, { read, openRun: undefined })
   }
 
   /**
@@ -338,6 +342,10 @@ export class Volume implements VolumeInfo, FileTree {
 
   #bytes(path: FilePath): Uint8Array {
     return pathBytes(this.#decomposes && typeof path === 'string' ? path.normalize('NFD') : path)
+  }
+
+  #contents(path: FilePath, end: number): Contents {
+    return new Contents(this.#session, this.#bytes(path), shownPath(path), end)
   }
 
   #read(path: Uint8Array, offset: number, length: number, signal: AbortSignal | undefined): Promise<Uint8Array> {

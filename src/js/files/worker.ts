@@ -3,7 +3,7 @@ import { nodeModule } from '../base/node.js'
 import { fromModule } from './errors.js'
 import { instantiateLuks } from './luks/crypto.js'
 import { instantiate } from './module.js'
-import { type Call, Parser, type Provided } from './parser.js'
+import { type Call, type FileExtent, Parser, type Provided } from './parser.js'
 
 /** What the page posts: first the modules and the disk's size, then calls, one at a time. */
 export type ToWorker =
@@ -43,9 +43,14 @@ function serve(): void {
   const scope = ownScope()
   scope.addEventListener('message', async ({ data }) => {
     const message = await answer(data)
-    const bytes = 'value' in message && message.value instanceof Uint8Array ? [message.value.buffer] : []
-    scope.postMessage(message, bytes as ArrayBuffer[])
+    scope.postMessage(message, 'value' in message ? buffersOf(message.value) : [])
   })
+}
+
+/** What can be moved: the bytes of a file, or those of its extents. */
+function buffersOf(value: unknown): ArrayBuffer[] {
+  const bytes = Array.isArray(value) ? value.map((each: Partial<FileExtent>) => each.bytes) : [value]
+  return bytes.flatMap((each) => (each instanceof Uint8Array ? [each.buffer as ArrayBuffer] : []))
 }
 
 /** What is used of the port of a worker of Node. */

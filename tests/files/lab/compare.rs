@@ -7,7 +7,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use qcow2_web_files::fs::Kind;
-use qcow2_web_files::{Entry, Volume};
+use qcow2_web_files::{Content, Entry, Extent, Volume};
 
 use super::Disk;
 
@@ -17,22 +17,38 @@ const BYTES: usize = 1_000_003;
 
 /// Compares everything that Unix keeps of a file.
 pub(crate) fn compare(disk: &Disk, volume: &mut Volume, tree: &Path) {
-    assert!(Compare { disk, volume, unix: true, names: 0 }.directory(tree, b"/") > 400);
+    assert!(Compare::new(disk, volume, true).directory(tree, b"/") > 400);
+}
+
+/// Compares everything that Unix keeps of a file, on a volume whose contents are partly decrypted.
+pub(crate) fn compare_decrypted(disk: &Disk, volume: &mut Volume, tree: &Path) {
+    assert!(Compare { is_parsed: true, ..Compare::new(disk, volume, true) }.directory(tree, b"/") > 400);
 }
 
 /// Compares names, kinds and contents.
 pub(crate) fn compare_dos(disk: &Disk, volume: &mut Volume, tree: &Path) {
-    assert!(Compare { disk, volume, unix: false, names: 0 }.directory(tree, b"/") > 400);
+    assert!(Compare::new(disk, volume, false).directory(tree, b"/") > 400);
+}
+
+/// Compares the few files of a tree, whose contents may have to be decompressed.
+pub(crate) fn compare_contents(disk: &Disk, volume: &mut Volume, tree: &Path, is_parsed: bool) {
+    assert!(Compare { is_parsed, ..Compare::new(disk, volume, false) }.directory(tree, b"/") > 0);
 }
 
 struct Compare<'a> {
     disk: &'a Disk,
     volume: &'a mut Volume,
     unix: bool,
+    /// Whether contents may come from the parser.
+    is_parsed: bool,
     names: usize,
 }
 
-impl Compare<'_> {
+impl<'a> Compare<'a> {
+    fn new(disk: &'a Disk, volume: &'a mut Volume, unix: bool) -> Self {
+        Self { disk, volume, unix, is_parsed: false, names: 0 }
+    }
+
     fn directory(&mut self, real: &Path, path: &[u8]) -> usize {
         let expected: BTreeMap<Vec<u8>, PathBuf> = fs::read_dir(real)
             .unwrap()
@@ -114,7 +130,9 @@ impl Compare<'_> {
             }
             found.extend_from_slice(&bytes);
         }
-        assert!(found == expected, "{shown}: the content differs");
+        let differs = found.iter().zip(expected).position(|(found, expected)| found != expected);
+        assert_eq!((found.len(), differs), (expected.len(), None), "{shown}: the content differs");
+        self.extents(expected, path, shown);
         // From the middle, without what comes before.
         let middle = expected.len() / 2 + 1;
         let bytes = self.disk.on(self.volume, |volume| volume.read(path, middle as u64, 1000)).unwrap();
@@ -122,5 +140,35 @@ impl Compare<'_> {
             bytes == expected[middle.min(expected.len())..(middle + 1000).min(expected.len())],
             "{shown}: from its middle"
         );
+    }
+
+    /// Compares what is where the extents of a file are. Only the edges of a large file may come from the parser.
+    fn extents(&mut self, expected: &[u8], path: &[u8], shown: &str) {
+        let mut at = 0;
+        let mut parsed = 0;
+        while at < expected.len() {
+            let extents = self.disk.on(self.volume, |volume| volume.extents(path, at as u64, BYTES)).unwrap();
+            assert!(!extents.is_empty(), "{shown}: nothing at {at}");
+            for Extent { length, content } in extents {
+                let expected = &expected[at..at + length];
+                match content {
+                    Content::Disk(offset) => {
+                        let mut bytes = vec![0; length];
+                        self.disk.read(offset, &mut bytes);
+                        assert!(bytes == expected, "{shown}: {length} bytes at {at} are not at {offset}");
+                    }
+                    Content::Zeros => assert!(expected.iter().all(|byte| *byte == 0), "{shown}: no hole at {at}"),
+                    Content::Bytes(bytes) => {
+                        assert!(bytes == expected, "{shown}: {length} bytes at {at} differ");
+                        parsed += length;
+                    }
+                }
+                at += length;
+            }
+        }
+        let most = expected.len().div_ceil(BYTES) * 8192;
+        assert!(parsed <= most || self.is_parsed, "{shown}: {parsed} bytes from the parser");
+        let after = self.disk.on(self.volume, |volume| volume.extents(path, at as u64, BYTES)).unwrap();
+        assert_eq!(after, [], "{shown}");
     }
 }

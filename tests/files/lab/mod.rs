@@ -16,7 +16,7 @@ use qcow2_web_files::disk::{self, Key, Scan};
 use qcow2_web_files::source::Device;
 use qcow2_web_files::{Cache, Error, Result, Volume};
 
-pub(crate) use compare::{compare, compare_dos};
+pub(crate) use compare::{compare, compare_contents, compare_decrypted, compare_dos};
 pub(crate) use images::*;
 pub(crate) use tree::{content, dos_tree, unix_tree};
 
@@ -55,6 +55,11 @@ impl Disk {
                 other => return other,
             }
         }
+    }
+
+    /// Reads bytes of the image.
+    pub(crate) fn read(&self, offset: u64, into: &mut [u8]) {
+        self.file.read_exact_at(into, offset).unwrap();
     }
 
     fn provide(&self, range: Range<u64>) {

@@ -15,7 +15,7 @@ use qcow2_web_files::disk::{Scan, scan};
 use qcow2_web_files::fs::Kind;
 use qcow2_web_files::probe::Support;
 use qcow2_web_files::source::Device;
-use qcow2_web_files::{Error, Result, Volume};
+use qcow2_web_files::{Content, Error, Extent, Result, Volume};
 
 use crate::limits::within_memory;
 use changed::Changed;
@@ -26,6 +26,7 @@ const MEMORY: usize = 512 << 20;
 const MOST_ENTRIES: usize = 48;
 const DEEPEST: usize = 8;
 const LONGEST_READ: usize = 4 << 10;
+const LONGEST_EXTENTS: usize = 100 << 10;
 
 macro_rules! targets {
     ($($(#[$doc:meta])* $name:ident)*) => {$(
@@ -109,10 +110,30 @@ fn read_directory(volume: &mut Volume, path: &[u8], depth: usize, left: &mut usi
                         if let Ok(bytes) = checked(volume.read(&path, offset, LONGEST_READ)) {
                             assert!(bytes.len() <= LONGEST_READ, "{} bytes instead of {LONGEST_READ}", bytes.len());
                         }
+                        check_extents(volume, &path, offset);
                     }
                 }
             }
         }
+    }
+}
+
+/// What the extents of a file hold must be what a read returns.
+fn check_extents(volume: &mut Volume, path: &[u8], offset: u64) {
+    let Ok(extents) = checked(volume.extents(path, offset, LONGEST_EXTENTS)) else { return };
+    let length: usize = extents.iter().map(|extent| extent.length).sum();
+    assert!(length <= LONGEST_EXTENTS, "{length} bytes instead of {LONGEST_EXTENTS}");
+    let bytes = checked(volume.read(path, offset, LONGEST_EXTENTS)).expect("what has extents can be read");
+    assert_eq!(bytes.len(), length);
+    let mut at = 0;
+    for Extent { length, content } in extents {
+        let part = &bytes[at..at + length];
+        match content {
+            Content::Disk(_) => {}
+            Content::Zeros => assert!(part.iter().all(|byte| *byte == 0), "no hole at {at}"),
+            Content::Bytes(found) => assert!(found == part, "other bytes at {at}"),
+        }
+        at += length;
     }
 }
 

@@ -1,8 +1,12 @@
-//! ext2, ext3 and ext4, read by the crate ext4-view.
+//! ext2, ext3 and ext4, read by the crate ext4-view, except for the contents of files.
+
+mod blocks;
 
 use std::rc::Rc;
 
 use ext4_view::{Ext4, Ext4Error, FileType};
+
+use blocks::Blocks;
 
 use super::reader::Reader;
 use super::{FileSystem, Found, Handle, Kind, MAX_ENTRIES, Metadata, Path, Time, too_many};
@@ -10,13 +14,14 @@ use crate::error::{Code, Error, Result};
 use crate::source::Device;
 
 pub(super) fn mount(device: Rc<dyn Device>) -> Result<Box<dyn FileSystem>> {
-    let fs = Ext4::load(Box::new(Reader::new(device))).map_err(failed)?;
-    Ok(Box::new(Adapter { fs, open: None }))
+    let fs = Ext4::load(Box::new(Reader::new(device.clone()))).map_err(failed)?;
+    Ok(Box::new(Adapter { fs, blocks: Blocks::open(device), open: None }))
 }
 
 struct Adapter {
     fs: Ext4,
-    /// The file that was read last. It has found its blocks, which a newly opened file looks up from its start.
+    blocks: Option<Blocks>,
+    /// The file that the crate read last. It has found its blocks, which a newly opened file looks up from its start.
     open: Option<(Path, ext4_view::File)>,
 }
 
@@ -61,6 +66,9 @@ impl FileSystem for Adapter {
     }
 
     fn read(&mut self, path: &Path, offset: u64, into: &mut [u8]) -> Result<usize> {
+        if let Some(read) = self.blocks.as_mut().and_then(|blocks| blocks.read(path, offset, into)) {
+            return read;
+        }
         let mut file = self.file(path)?;
         if file.position() != offset {
             file.seek_to(offset).map_err(failed)?;
