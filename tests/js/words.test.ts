@@ -68,7 +68,7 @@ const both = [...engine, ...typescript]
 const all = [...both, ...tools]
 
 /** Files with the error code `DAMAGED` of file systems. */
-const codeDamaged = ['errors', 'luks/crypto', 'luks/version1', 'luks/version2', 'session', 'volume'].map(
+const codeDamaged = ['errors', 'extents', 'luks/crypto', 'luks/version1', 'luks/version2', 'session', 'volume'].map(
   (name) => `src/js/files/${name}.ts`,
 )
 

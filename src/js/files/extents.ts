@@ -4,7 +4,7 @@ import { FilesError } from './errors.js'
 import type { FileExtent } from './parser.js'
 import { type Session, shortDisk } from './session.js'
 
-/** The extents of this many bytes are looked up at once. The parser has a buffer of this size meanwhile. */
+/** The extents of this many bytes are looked up together. The parser has a buffer of this size meanwhile. */
 const windowSize = 8 << 20
 /** The most windows that are kept: the ones being read, and the next one. */
 const keptWindows = 3
