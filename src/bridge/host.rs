@@ -79,7 +79,7 @@ extern "C" {
     /// The callback for the progress of a long operation.
     pub type HostProgress;
     /// Reports progress. Returns false to end the operation.
-    #[wasm_bindgen(method, structural, js_name = tell)]
+    #[wasm_bindgen(method, structural)]
     pub(crate) fn report(this: &HostProgress, done: f64, total: f64) -> bool;
 
     /// The options for creating a snapshot: see `src/js/image/snapshots.ts`.

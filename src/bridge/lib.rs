@@ -27,6 +27,8 @@ mod buffers;
 #[cfg(feature = "edit")]
 mod check;
 #[cfg(feature = "edit")]
+mod compact;
+#[cfg(feature = "edit")]
 mod create;
 #[cfg(feature = "edit")]
 mod diff;

@@ -78,6 +78,7 @@ pub use image::chain::backing::{
     BackingFile, BackingFormat, BackingRequest, BackingResolver, NoBacking, Supply, WithoutBacking,
 };
 pub use image::check::{CheckOptions, CheckReport, Finding, Progress, Remedy, Severity, Verdict, check};
+pub use image::compact::CompactOptions;
 pub use image::create::{CreateOptions, DataFileLayout, Preallocation};
 pub use image::encryption::EncryptionInfo;
 #[cfg(feature = "luks")]

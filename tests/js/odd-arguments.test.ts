@@ -99,6 +99,8 @@ const methods: Record<string, Call> = {
   check: [() => [{ maxFindings: 5, ...watch }], (image, ...args) => image.check(...(args as []))],
   copyUp: [() => [{ requests: 2, ...watch }], (image, ...args) => image.copyUp(...(args as []))],
   empty: [() => [watch], (image, ...args) => image.empty(...(args as []))],
+  compact: [() => [{ detectZeroes: true, ...watch }], (image, ...args) => image.compact(...(args as []))],
+  reclaimable: [() => [watch], (image, ...args) => image.reclaimable(...(args as []))],
   'snapshots.open': [() => ['one', watch], (image, ...args) => image.snapshots.open(...(args as [never]))],
   'snapshots.create': [
     () => [

@@ -131,8 +131,6 @@ const words: readonly Word[] = [
     word: 'told|tells?',
     instead: 'return, report or call',
     where: all,
-    // The engine calls it by this name.
-    except: [['src/js/engine/watch.ts', 'tell(done: number, total: number)']],
   },
   {
     word: 'says?',

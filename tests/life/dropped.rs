@@ -50,6 +50,7 @@ fn steps(setup: &Setup) -> Vec<Step> {
         Step::Delete("a".into()),
         Step::Delete("b".into()),
         Step::Rename("a".into(), "another".into()),
+        Step::Compact { detect_zeroes: true },
         resize(setup.size / 1024 * 512, Preallocation::Off),
         resize(2 * setup.size, Preallocation::Off),
         resize(setup.size + 3 * setup.cluster_size(), Preallocation::Full),

@@ -119,7 +119,7 @@ impl Run {
             Step::Take { .. } => self.model.snapshots.len() < self.mix.most_snapshots,
             Step::Apply(name) | Step::Delete(name) | Step::Rename(name, _) => has(name),
             Step::Resize { .. } => self.setup.version == 3 || self.model.snapshots.is_empty(),
-            Step::Empty => true,
+            Step::Empty | Step::Compact { .. } => true,
         }
     }
 

@@ -3,7 +3,7 @@
 
 use std::ops::ControlFlow;
 
-use qcow2_web::{Error, Image, Preallocation, ResizeOptions, SnapshotOptions, StorageMut};
+use qcow2_web::{CompactOptions, Error, Image, Preallocation, ResizeOptions, SnapshotOptions, StorageMut};
 
 use super::operation::{Mix, Operation, part_of};
 use super::setup::{DataFile, Setup};
@@ -29,6 +29,10 @@ pub enum Step {
     },
     /// Empties the disk; there is no backing file.
     Empty,
+    /// Moves clusters down and truncates the file; nothing that can be read changes.
+    Compact {
+        detect_zeroes: bool,
+    },
 }
 
 /// What an image should hold.
@@ -91,7 +95,7 @@ impl LifeMix {
         }
         let one = |random: &mut Random| random.pick(&model.snapshots).name;
         let some = !model.snapshots.is_empty();
-        match random.below(11) {
+        match random.below(13) {
             0..=3 if model.snapshots.len() < self.most_snapshots => {
                 let vm_state = if random.one_in(3) { 1 + random.below(3 * self.guest.cluster_size) } else { 0 };
                 Step::Take { name: format!("s{number}"), vm_state, seed: random.next() }
@@ -100,6 +104,7 @@ impl LifeMix {
             6 | 7 if some => Step::Delete(one(random)),
             8 if some => Step::Rename(one(random), format!("r{number}")),
             10 if self.empties => Step::Empty,
+            11 | 12 => Step::Compact { detect_zeroes: random.one_in(2) },
             _ if self.resizes && (version == 3 || !some) => {
                 let size = (512 + random.below(self.largest)).next_multiple_of(512);
                 // To its own size nothing happens at all.
@@ -133,6 +138,9 @@ impl Step {
                 image.resize(*size, &options).await
             }
             Self::Empty => image.empty().await,
+            Self::Compact { detect_zeroes } => {
+                image.compact(CompactOptions::new().detect_zeroes(*detect_zeroes), silent).await
+            }
         }
     }
 
@@ -164,6 +172,7 @@ impl Model {
             }
             Step::Resize { size, .. } => self.disk.resize(index(*size), 0),
             Step::Empty => self.disk.fill(0),
+            Step::Compact { .. } => {}
         }
         Ok(())
     }

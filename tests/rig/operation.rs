@@ -1,6 +1,8 @@
 //! Requests to an image, made up by chance, and what they make of the disk.
 
-use qcow2_web::{Error, Image, StorageMut, ZeroMode};
+use std::ops::ControlFlow;
+
+use qcow2_web::{CompactOptions, Error, Image, StorageMut, ZeroMode};
 
 use crate::common::index;
 use crate::common::random::Random;
@@ -32,6 +34,10 @@ pub enum Operation {
         offset: u64,
         length: u64,
     },
+    /// Clusters move, and the file is truncated; nothing that can be read changes.
+    Compact {
+        detect_zeroes: bool,
+    },
     Flush,
     /// Closed, and opened again with that many bytes of cached tables.
     Reopen {
@@ -51,6 +57,8 @@ pub struct Mix {
     pub flushes: u64,
     /// One in so many is a reopening.
     pub reopens: u64,
+    /// One in so many compacts the image.
+    pub compacts: u64,
 }
 
 pub const TABLE_CACHES: [usize; 5] = [0, 1 << 10, 8 << 10, 64 << 10, 4 << 20];
@@ -62,6 +70,9 @@ impl Mix {
         }
         if random.one_in(self.flushes) {
             return Operation::Flush;
+        }
+        if random.one_in(self.compacts) {
+            return Operation::Compact { detect_zeroes: random.one_in(2) };
         }
         let (offset, length) = self.range(random);
         let seed = random.next();
@@ -108,7 +119,7 @@ impl Operation {
             | Self::Zeroes { offset, length, .. }
             | Self::Discard { offset, length }
             | Self::CopyUp { offset, length } => Some((*offset, *length)),
-            Self::Flush | Self::Reopen { .. } => None,
+            Self::Compact { .. } | Self::Flush | Self::Reopen { .. } => None,
         }
     }
 
@@ -131,6 +142,10 @@ impl Operation {
             Self::Zeroes { offset, length, unmap } => image.write_zeroes(*offset, *length, zero_mode(*unmap)).await,
             Self::Discard { offset, length } => image.discard(*offset, *length).await,
             Self::CopyUp { offset, length } => image.copy_up(*offset, *length).await,
+            Self::Compact { detect_zeroes } => {
+                let options = CompactOptions::new().detect_zeroes(*detect_zeroes);
+                image.compact(options, |_| ControlFlow::Continue(())).await
+            }
             Self::Flush => image.flush().await,
             Self::Reopen { .. } => image.close().await,
         }
@@ -151,7 +166,7 @@ impl Operation {
                 }
                 disk[range].copy_from_slice(&after);
             }
-            Self::CopyUp { .. } | Self::Flush | Self::Reopen { .. } => {}
+            Self::CopyUp { .. } | Self::Compact { .. } | Self::Flush | Self::Reopen { .. } => {}
         }
         Ok(())
     }

@@ -170,6 +170,7 @@ impl Setup {
             compressed: self.data_file == DataFile::None && self.refcount_bits >= 8 && self.encryption.is_none(),
             flushes: 6,
             reopens: 40,
+            compacts: 25,
         }
     }
 

@@ -39,6 +39,7 @@ fn operations(setup: &Setup) -> Vec<Operation> {
         Operation::Zeroes { offset, length: 3 * unit, unmap: true },
         Operation::Discard { offset, length: 4 * unit },
         Operation::CopyUp { offset: empty, length: 3 * unit },
+        Operation::Compact { detect_zeroes: true },
         Operation::Flush,
         Operation::Reopen { table_cache: 0 },
     ];

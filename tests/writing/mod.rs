@@ -1,6 +1,7 @@
 //! Writing: many requests at once, dropped ones, both sides taking turns, and what a flush costs.
 
 mod bitmaps;
+mod compact;
 mod concurrent;
 mod copy_up;
 mod costs;

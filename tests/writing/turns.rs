@@ -107,7 +107,7 @@ fn command(operation: &Operation) -> String {
         Operation::Discard { offset, length } => format!("discard -q {offset} {length}"),
         // The nearest that QEMU has.
         Operation::CopyUp { offset, length } => format!("read -q {offset} {length}"),
-        Operation::Flush | Operation::Reopen { .. } => "flush".into(),
+        Operation::Compact { .. } | Operation::Flush | Operation::Reopen { .. } => "flush".into(),
     }
 }
 

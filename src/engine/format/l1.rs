@@ -38,6 +38,11 @@ impl L1Entry {
         Self(if copied { self.0 | Self::COPIED } else { self.0 & !Self::COPIED })
     }
 
+    /// Returns the entry with another L2 table.
+    pub(crate) fn with_l2_table(self, table: HostOffset) -> Self {
+        Self(self.0 & !Self::OFFSET | table.0)
+    }
+
     /// Returns whether the entry is COPIED: the refcount of the L2 table is one, so it may be changed in place.
     pub(crate) fn is_copied(self) -> bool {
         self.0 & Self::COPIED != 0

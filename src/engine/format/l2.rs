@@ -146,6 +146,11 @@ impl L2Entry {
         Self { word: if copied { self.word | Self::COPIED } else { self.word & !Self::COPIED }, ..self }
     }
 
+    /// Returns the entry of an uncompressed cluster with another host cluster.
+    pub(crate) fn with_host(self, host: HostOffset) -> Self {
+        Self { word: self.word & !Self::OFFSET | host.0, ..self }
+    }
+
     /// Returns whether the entry is COPIED: the refcount of the cluster is one, so it may be changed in place.
     pub(crate) fn is_copied(self) -> bool {
         self.word & (Self::COPIED | Self::COMPRESSED) == Self::COPIED

@@ -10,6 +10,7 @@ pub(crate) mod bitmap;
 pub(crate) mod chain;
 pub(crate) mod change;
 pub(crate) mod check;
+pub(crate) mod compact;
 pub(crate) mod create;
 pub(crate) mod encryption;
 pub(crate) mod info;

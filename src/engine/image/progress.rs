@@ -27,9 +27,24 @@ impl<'a> Steps<'a> {
         self.progress.total = steps as u64;
     }
 
+    /// Adds steps to the total.
+    pub(super) fn expect_more(&mut self, steps: u64) {
+        self.progress.total += steps;
+    }
+
     /// Reports one more step. Fails if the callback cancels the operation.
     pub(super) fn step(&mut self) -> Result<(), Misuse> {
         self.progress.done += 1;
+        self.report()
+    }
+
+    /// Reports up to `steps` more steps, and not more than expected. Fails if the callback cancels the operation.
+    pub(super) fn advance(&mut self, steps: u64) -> Result<(), Misuse> {
+        self.progress.done = (self.progress.done + steps).min(self.progress.total);
+        self.report()
+    }
+
+    fn report(&mut self) -> Result<(), Misuse> {
         match (self.report)(self.progress) {
             ControlFlow::Continue(()) => Ok(()),
             ControlFlow::Break(()) => Err(Misuse::Cancelled),

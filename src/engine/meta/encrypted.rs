@@ -44,6 +44,11 @@ impl Encrypted {
         Self { cipher, number, buffers: Buffers::new(2 * CHUNK), writes: ClusterLocks::default() }
     }
 
+    /// Returns whether the encryption of a byte depends on its host offset.
+    pub(crate) fn is_by_host_offset(&self) -> bool {
+        self.number == SectorNumber::Host
+    }
+
     fn cipher(&self) -> Result<&SectorCipher, Missing> {
         self.cipher.as_ref().ok_or(Missing::Passphrase)
     }

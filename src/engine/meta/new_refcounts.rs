@@ -134,6 +134,41 @@ impl<'a> NewRefcounts<'a> {
         }
     }
 
+    /// Moves the blocks at or after cluster `from` to free clusters. Drops those that count only clusters at or after
+    /// `end`, which are all free.
+    pub(super) async fn move_blocks<S: Storage>(
+        &self,
+        file: &HostFile<S>,
+        from: u64,
+        end: u64,
+    ) -> Result<(), Error<S::Error>> {
+        let count = self.old.table.borrow().len();
+        for index in 0..count {
+            let Some(block) = self.block(index).filter(|_| !self.is_copied(index)) else {
+                continue;
+            };
+            let cluster = block.0 >> self.old.geometry.cluster_bits();
+            if self.old.first_of_block(index as u64) >= end {
+                if let Some(entry) = self.table.borrow_mut().get_mut(index) {
+                    *entry = 0;
+                }
+                self.apply(file, Work::Set { cluster, refcount: 0 }).await?;
+            } else if cluster >= from {
+                self.apply(file, Work::Copy(index)).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes the table move, even if no refcount changes otherwise.
+    pub(super) async fn copy_block_of<S: Storage>(
+        &self,
+        file: &HostFile<S>,
+        cluster: u64,
+    ) -> Result<(), Error<S::Error>> {
+        self.apply(file, Work::Copy(self.old.block_index(cluster))).await
+    }
+
     /// Returns the size of the table in bytes: a multiple of the cluster size.
     fn table_bytes(&self) -> u64 {
         self.table.borrow().len() as u64 * TABLE_ENTRY_SIZE
@@ -157,15 +192,20 @@ impl<'a> NewRefcounts<'a> {
     /// Makes these the current refcounts, after the header points to them.
     pub(super) fn adopt(&self) {
         let bits = self.old.geometry.cluster_bits();
-        let is_copied = self.copied.borrow();
         let mut old = self.old.table.borrow_mut();
         let new = self.table.borrow();
-        let replaced = old.iter().zip(is_copied.iter()).filter(|(block, is_copied)| **is_copied && **block != 0);
-        replaced
-            .map(|(block, _)| block >> bits)
-            .for_each(|cluster| self.old.metadata_ranges.remove(cluster..cluster + 1));
-        let added = new.iter().zip(is_copied.iter()).filter(|(_, is_copied)| **is_copied);
-        added.map(|(block, _)| block >> bits).for_each(|cluster| self.old.metadata_ranges.add(cluster..cluster + 1));
+        let clusters = |blocks: &[u64], others: &[u64]| -> Vec<u64> {
+            let others = others.iter().copied().chain(core::iter::repeat(0));
+            let changed = blocks.iter().zip(others).filter(|(block, other)| **block != *other && **block != 0);
+            changed.map(|(block, _)| block >> bits).collect()
+        };
+        let ranges = &self.old.metadata_ranges;
+        for cluster in clusters(&old, &new) {
+            ranges.remove(cluster..cluster + 1);
+        }
+        for cluster in clusters(&new, &old) {
+            ranges.add(cluster..cluster + 1);
+        }
         old.clone_from(&new);
         self.old.stored_entries.set(new.len());
         self.old.dirty_entries.borrow_mut().clear();

@@ -25,6 +25,11 @@ impl<'a> Reservation<'a> {
         self.start
     }
 
+    /// Returns the clusters that dropping this would free.
+    pub(crate) fn clusters(&self) -> Range<u64> {
+        self.counted.clone()
+    }
+
     /// Ends the reservation, because all clusters are linked.
     pub(crate) fn keep(mut self) {
         self.counted = 0..0;

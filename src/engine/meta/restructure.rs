@@ -79,6 +79,19 @@ impl<'a, S: StorageMut> Restructure<'a, S> {
         self.refcounts.get(&self.files.image, clusters, found).await
     }
 
+    /// Moves the refcount blocks at or after cluster `from` to free clusters. Drops those that count only clusters at or
+    /// after `end`, which are all free.
+    pub(crate) async fn move_refcount_blocks(&self, from: u64, end: u64) -> Result<(), Error<S::Error>> {
+        self.refcounts.move_blocks(&self.files.image, from, end).await?;
+        self.write_back_if_due().await
+    }
+
+    /// Moves the refcount table at the commit, even if no refcount changes otherwise.
+    pub(crate) async fn move_refcount_table(&self) -> Result<(), Error<S::Error>> {
+        let table = self.table_pointers.refcount_table_range(self.writeback.geometry());
+        self.refcounts.copy_block_of(&self.files.image, table.start).await
+    }
+
     /// Fails if one of `clusters` holds metadata.
     pub(crate) fn check_data(&self, clusters: Range<u64>) -> Result<(), Corrupt> {
         self.writeback.refcounts.metadata_ranges.check(clusters, self.writeback.geometry().cluster_bits())
@@ -124,6 +137,7 @@ impl<'a, S: StorageMut> Restructure<'a, S> {
         self.added.drain(..).for_each(|clusters| metadata_ranges.add(clusters));
         self.refcounts.adopt();
         self.writeback.end_compressed_cluster();
+        self.writeback.count_table_change();
         Ok(())
     }
 

@@ -28,6 +28,8 @@ export interface Operations {
   copy_up(offset: bigint, length: bigint): void
   remove_backing(): void
   empty(): void
+  compact(detectZeroes: boolean): void
+  reclaimable(): Float64Array
   create_bitmap(name: string, granularity: bigint, enabled: boolean): void
   delete_bitmap(name: string): void
   clear_bitmap(name: string): void

@@ -28,7 +28,7 @@ export interface HandleOptions {
 }
 
 /** The operations that change nothing; all others are refused where the image is not open for writing. */
-const reading = ['info', 'locate', 'check', 'bitmap_extents', 'map', 'diff']
+const reading = ['info', 'locate', 'check', 'reclaimable', 'bitmap_extents', 'map', 'diff']
 
 /** An image whose engine runs here. */
 export class LocalHandle implements Handle {

@@ -10,7 +10,7 @@ class Watch implements HostProgress {
     this.#onProgress = onProgress
   }
 
-  tell(done: number, total: number): boolean {
+  report(done: number, total: number): boolean {
     try {
       this.#onProgress({ done, total })
       return true
@@ -23,8 +23,8 @@ class Watch implements HostProgress {
 
 /** Receives the progress of the engine: `src/bridge/host.rs` lists what it calls. */
 export interface HostProgress {
-  /** So much of so much is done. False ends the operation. */
-  tell(done: number, total: number): boolean
+  /** Reports how much of how much is done. Returns false to end the operation. */
+  report(done: number, total: number): boolean
 }
 
 /** Runs what `start` starts; an exception of `onProgress` comes out of it as it is. */

@@ -17,6 +17,7 @@ import { type CheckOptions, type CheckReport, described, findings } from '../eng
 import { type Source, storageOf, type WritableSource } from '../storage/source.js'
 import { createInWorker, openInWorker } from '../worker/open.js'
 import { type Bitmaps, bitmaps } from './bitmaps.js'
+import type { CompactOptions } from './compact.js'
 import { type CopyUpOptions, copyUp, neededBySnapshots } from './copy-up.js'
 import { type DiffExtent, diffExtents } from './diff.js'
 import { changed, failed, type Qcow2EventMap } from './events.js'
@@ -313,6 +314,33 @@ export class Qcow2 extends ImageDisk implements WritableDisk {
    */
   async empty(options: RequestOptions = {}): Promise<void> {
     await this.#changing(this.#handle.run('empty', [], options), 0, undefined)
+  }
+
+  /**
+   * Makes the file smaller in place: moves clusters from its end into free clusters before them, and truncates the file. The
+   * disk and the snapshots stay as they are.
+   *
+   * Other requests go on meanwhile; each waits for at most one batch of moves, of 1 MiB. A crash, a failure or an abort
+   * leaves a sound image, of which a part has moved; the next call moves the rest. `onProgress` counts clusters.
+   *
+   * Clusters that are leaked do not move: {@link repair} frees them.
+   *
+   * @throws {@link Qcow2Error} what {@link Qcow2.write} rejects with; or the signal's reason.
+   */
+  async compact(options: CompactOptions = {}): Promise<void> {
+    const { detectZeroes } = optionsIn(options)
+    await this.#failing(this.#handle.run('compact', [flag(detectZeroes, 'detectZeroes')], options))
+  }
+
+  /**
+   * Returns by how many bytes {@link Qcow2.compact} makes the file smaller, at most: the zeros that it would find are not
+   * counted, nor what was discarded since the last flush. Reads the refcounts, also of an image that is open for reading.
+   *
+   * @throws {@link Qcow2Error} what reading leads to; or the signal's reason.
+   */
+  async reclaimable(options: RequestOptions = {}): Promise<number> {
+    const [bytes = 0] = await this.#handle.run('reclaimable', [], options)
+    return bytes
   }
 
   /**

@@ -62,7 +62,7 @@ enum Kind {
         done: Handle<Result<(), Error<Failure>>>,
     },
     /// It changes nothing, whatever else is done to the same bytes.
-    CopyUp {
+    Unchanging {
         done: Handle<Result<(), Error<Failure>>>,
     },
     Read {
@@ -190,7 +190,10 @@ impl<'a> Run<'a> {
         let kind = match operation {
             Operation::Flush => Kind::Flush { done: self.tasks.spawn(async move { image.flush().await }) },
             Operation::CopyUp { offset, length } if !is_read => {
-                Kind::CopyUp { done: self.tasks.spawn(async move { image.copy_up(offset, length).await }) }
+                Kind::Unchanging { done: self.tasks.spawn(async move { image.copy_up(offset, length).await }) }
+            }
+            Operation::Compact { .. } => {
+                Kind::Unchanging { done: self.tasks.spawn(async move { operation.run(&image).await }) }
             }
             operation if is_read => {
                 let (offset, length) = operation.range().expect("it is no flush");
@@ -278,7 +281,7 @@ impl<'a> Run<'a> {
                         Err(error) => panic!("{}: flush: {error}", self.describe()),
                     }
                 }
-                Kind::CopyUp { done } => match done.take() {
+                Kind::Unchanging { done } => match done.take() {
                     None => continue,
                     Some(Err(error)) if !self.is_expected(&error) => panic!("{}: copying: {error}", self.describe()),
                     Some(_) => {}

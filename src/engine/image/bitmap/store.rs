@@ -43,10 +43,33 @@ impl<S: StorageMut> Image<S> {
     /// Stores the bitmaps and clears their in-use marks. Durable when it completes.
     pub(in crate::image) async fn store_bitmaps(&self) -> Result<(), Error<S::Error>> {
         let writeback = self.writable()?;
-        let bitmaps = &self.top.bitmaps;
-        if !self.top.header().is_version_3() || !bitmaps.need_storing(writeback.marked_bitmaps()) {
+        if self.top.header().is_version_3() && self.top.bitmaps.need_storing(writeback.marked_bitmaps()) {
+            self.store_all_bitmaps(u64::MAX).await?;
+        }
+        Ok(())
+    }
+
+    /// Stores the bitmaps if some of their clusters are at or after `target`, and moves these clusters.
+    pub(in crate::image) async fn store_bitmaps_before(&self, target: u64) -> Result<(), Error<S::Error>> {
+        if !self.top.header().is_version_3() {
             return Ok(());
         }
+        let geometry = self.top.tables.geometry();
+        let directory = self.old_directory().await?;
+        let directory = directory.map(|directory| clusters(geometry, directory.offset, directory.size));
+        let mut reaches_target = directory.is_some_and(|clusters| clusters.end > target);
+        for (info, table) in stored_bitmaps(&self.top).await? {
+            // The contents of an inconsistent bitmap are unknown, so its clusters stay.
+            reaches_target |=
+                !info.in_use && self.clusters_of(table).await?.iter().any(|clusters| clusters.end > target);
+        }
+        if reaches_target { self.store_all_bitmaps(target).await } else { Ok(()) }
+    }
+
+    /// Stores the bitmaps. Clusters at or after `target` move.
+    async fn store_all_bitmaps(&self, target: u64) -> Result<(), Error<S::Error>> {
+        let writeback = self.writable()?;
+        let bitmaps = &self.top.bitmaps;
         let closed = writeback.gate.close().await;
         let files = &self.top.files;
         let geometry = self.top.tables.geometry();
@@ -64,7 +87,7 @@ impl<S: StorageMut> Image<S> {
         }
         let new = Restructure::begin(files, writeback, &closed).await?;
         for bitmap in list {
-            let Stored { bitmap, freed: unneeded } = self.store_bitmap(&new, bitmap).await?;
+            let Stored { bitmap, freed: unneeded } = self.store_bitmap(&new, bitmap, target).await?;
             freed.extend(unneeded);
             stored.push(bitmap);
         }
@@ -90,33 +113,45 @@ impl<S: StorageMut> Image<S> {
         Ok(())
     }
 
-    /// Writes the table of a bitmap, and those of its clusters whose bits differ from the file.
-    async fn store_bitmap(&self, new: &Restructure<'_, S>, mut bitmap: Bitmap) -> Result<Stored, Error<S::Error>> {
+    /// Writes the table of a bitmap, and those of its clusters whose bits differ from the file or that are at or after
+    /// `target`.
+    async fn store_bitmap(
+        &self,
+        new: &Restructure<'_, S>,
+        mut bitmap: Bitmap,
+        target: u64,
+    ) -> Result<Stored, Error<S::Error>> {
         let (file, geometry) = (&self.top.files.image, self.top.tables.geometry());
         let entries = bitmap.table_entries(self.size(), geometry).max(1);
-        let is_kept = bitmap.table.is_some_and(|table| u64::from(table.entries) == entries)
+        let is_unchanged = bitmap.table.is_some_and(|table| u64::from(table.entries) == entries)
             && bitmap.added.is_empty()
             && !bitmap.resized;
-        if bitmap.inconsistent || is_kept {
+        if bitmap.inconsistent || is_unchanged && target == u64::MAX {
             return Ok(Stored { bitmap, freed: Vec::new() });
         }
         let old = parts(file, bitmap.table).await?;
         let mut freed: Vec<_> =
             bitmap.table.iter().map(|table| clusters(geometry, table.offset, u64::from(table.entries) * 8)).collect();
+        let moves = |part: Part| cluster_of(geometry, part).is_some_and(|clusters| clusters.end > target);
+        let stays = !freed.iter().any(|clusters| clusters.end > target) && !old.iter().any(|part| moves(*part));
+        if is_unchanged && stays {
+            return Ok(Stored { bitmap, freed: Vec::new() });
+        }
         let mut bytes = Vec::new();
         for index in 0..entries {
             let part = usize::try_from(index).ok().and_then(|index| old.get(index)).copied().unwrap_or(Part::Zeros);
             let covered = index * geometry.cluster_size()..(index + 1) * geometry.cluster_size();
             let is_resized = bitmap.resized && index + 1 == entries;
-            let part = if bitmap.added.any_in_bytes(covered.clone()) || (is_resized && part != Part::Zeros) {
-                let mut set = part.read(file, geometry).await?;
-                bitmap.added.merge_into(covered.start, &mut set);
-                self.clear_past_end(&bitmap, covered.start, &mut set);
-                freed.extend(cluster_of(geometry, part));
-                if set.iter().all(|byte| *byte == 0) { Part::Zeros } else { Part::At(new.write_new(set).await?) }
-            } else {
-                part
-            };
+            let part =
+                if bitmap.added.any_in_bytes(covered.clone()) || (is_resized && part != Part::Zeros) || moves(part) {
+                    let mut set = part.read(file, geometry).await?;
+                    bitmap.added.merge_into(covered.start, &mut set);
+                    self.clear_past_end(&bitmap, covered.start, &mut set);
+                    freed.extend(cluster_of(geometry, part));
+                    if set.iter().all(|byte| *byte == 0) { Part::Zeros } else { Part::At(new.write_new(set).await?) }
+                } else {
+                    part
+                };
             bytes.extend_from_slice(&part.entry().to_be_bytes());
         }
         let beyond = old.get(usize::try_from(entries).unwrap_or(usize::MAX)..).unwrap_or_default();

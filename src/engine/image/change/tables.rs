@@ -44,6 +44,7 @@ impl<S: StorageMut> Disk<'_, S> {
         self.writeback.add_table(image, table);
         if let Some(shared) = shared {
             self.writeback.copy_table(image, shared, table).await?;
+            self.writeback.count_table_change();
         }
         let link = || self.writeback.set_l1_entry(image.id(), offset, L1Entry::copied(table));
         tables.cache().complete(image, tables.slice_size(), link).await?;

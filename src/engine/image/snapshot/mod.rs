@@ -49,7 +49,7 @@ impl<S: Storage> Image<S> {
 }
 
 /// Returns the snapshot's L1 table if its size and offset are valid.
-pub(super) fn checked_l1_table(snapshot: &Snapshot, geometry: Geometry) -> Result<L1Table, Corrupt> {
+pub(in crate::image) fn checked_l1_table(snapshot: &Snapshot, geometry: Geometry) -> Result<L1Table, Corrupt> {
     let (table, l1) = (HeaderTable::SnapshotL1, snapshot.l1_table());
     if l1.entries > MAX_L1_ENTRIES {
         return Err(Corrupt::TableTooLarge { table, count: l1.entries });

@@ -135,11 +135,10 @@ impl Entries {
         id
     }
 
-    /// The clusters of the table that `rewrite` replaces.
-    fn old_clusters<S: StorageMut>(&self, rewrite: &mut Rewrite<'_, S>) -> Range<u64> {
-        let bits = rewrite.geometry().cluster_bits();
-        let start = rewrite.new.table_pointers().snapshots.0 >> bits;
-        start..start + self.length.div_ceil(1 << bits)
+    /// The clusters of the table that was read, which is at `offset`.
+    pub(in crate::image) fn clusters(&self, offset: HostOffset, geometry: Geometry) -> Range<u64> {
+        let start = offset.0 >> geometry.cluster_bits();
+        start..start + self.length.div_ceil(geometry.cluster_size())
     }
 
     /// Replaces the table that was read with these entries.
@@ -156,7 +155,7 @@ impl Entries {
         if count > MAX_SNAPSHOTS || bytes.len() as u64 > MAX_TABLE_BYTES {
             return Err(Misuse::TooManySnapshots.into());
         }
-        let old = self.old_clusters(rewrite);
+        let old = self.clusters(rewrite.new.table_pointers().snapshots, rewrite.geometry());
         rewrite.new.unregister_table(old.clone());
         rewrite.new.remove_references(old).await?;
         let length = bytes.len() as u64;

@@ -4,9 +4,11 @@ use core::ops::Range;
 
 use super::{MAX_HOST_OFFSET, Refcounts};
 use crate::error::{Corrupt, Error, Misuse};
+use crate::format::refcount::RefcountPosition;
 use crate::format::units::HostOffset;
 use crate::meta::attempt::{Attempt, Pins, Stop};
 use crate::meta::host_file::{FileId, HostFile};
+use crate::meta::table_cache::SliceRef;
 use crate::storage::Storage;
 
 impl Refcounts {
@@ -48,7 +50,7 @@ impl Refcounts {
     }
 
     /// Returns the first cluster that may be free.
-    pub(in crate::meta) fn candidate(&self) -> u64 {
+    pub(crate) fn candidate(&self) -> u64 {
         self.first_candidate.get().max(self.floor.get())
     }
 
@@ -109,7 +111,7 @@ impl Refcounts {
     }
 
     /// Returns the first of `wanted` contiguous free clusters at or after `from`. Allocates nothing.
-    pub(in crate::meta) async fn free_run<S: Storage>(
+    pub(crate) async fn free_run<S: Storage>(
         &self,
         file: &HostFile<S>,
         from: u64,
@@ -129,10 +131,7 @@ impl Refcounts {
     }
 
     /// Returns the end of the last cluster of the file that is in use.
-    pub(in crate::meta) async fn end_of_allocated<S: Storage>(
-        &self,
-        file: &HostFile<S>,
-    ) -> Result<u64, Error<S::Error>> {
+    pub(crate) async fn end_of_allocated<S: Storage>(&self, file: &HostFile<S>) -> Result<u64, Error<S::Error>> {
         let mut end = file.size().div_ceil(self.geometry.cluster_size());
         while end > 0 {
             if self.block_of(end - 1).is_none() {
@@ -146,6 +145,27 @@ impl Refcounts {
         Ok(end)
     }
 
+    /// Returns how many of `clusters` are in use.
+    pub(crate) async fn count_allocated<S: Storage>(
+        &self,
+        file: &HostFile<S>,
+        clusters: Range<u64>,
+    ) -> Result<u64, Error<S::Error>> {
+        let (mut count, mut cluster) = (0, clusters.start);
+        while cluster < clusters.end {
+            let Some(at) = self.find(cluster) else {
+                cluster = self.end_of_block(cluster);
+                continue;
+            };
+            let (slice, word_at) = self.slice_at(file, at.word).await?;
+            let end = self.end_of_slice(cluster, &slice, word_at).min(clusters.end);
+            count +=
+                (cluster..end).filter(|next| self.refcount_in(&slice, word_at, at.position, *next) != 0).count() as u64;
+            cluster = end;
+        }
+        Ok(count)
+    }
+
     /// Returns the first free cluster at or after `from`. Clusters without a refcount block are free.
     async fn next_free<S: Storage>(&self, file: &HostFile<S>, from: u64) -> Result<u64, Error<S::Error>> {
         let mut cluster = from;
@@ -155,18 +175,26 @@ impl Refcounts {
                 return Ok(cluster);
             }
             // Searches the rest of the slice without a lookup for each refcount.
-            let in_slice = self.refcounts_in(slice.len() - word_at);
-            let first_in_word = cluster - self.index_in_word(cluster);
-            let end = (first_in_word + in_slice).min(self.end_of_block(cluster));
+            let end = self.end_of_slice(cluster, &slice, word_at);
             cluster = (cluster + 1..end)
-                .find(|next| {
-                    let next = self.position_of(*next);
-                    let word_at = word_at + usize::try_from(next.word_byte - at.position.word_byte).unwrap_or(0);
-                    self.width.get(slice.word(word_at), next) == 0
-                })
+                .find(|next| self.refcount_in(&slice, word_at, at.position, *next) == 0)
                 .unwrap_or(end);
         }
         Ok(cluster)
+    }
+
+    /// Returns the end of the clusters whose refcounts are in `slice`. The word at `word_at` has the refcount of `cluster`.
+    fn end_of_slice(&self, cluster: u64, slice: &SliceRef, word_at: usize) -> u64 {
+        let first_in_word = cluster - self.index_in_word(cluster);
+        (first_in_word + self.refcounts_in(slice.len() - word_at)).min(self.end_of_block(cluster))
+    }
+
+    /// Returns the refcount of `cluster`, which is in `slice` after the refcount at `known`, whose word is at `word_at`.
+    fn refcount_in(&self, slice: &SliceRef, word_at: usize, known: RefcountPosition, cluster: u64) -> u64 {
+        let position = self.position_of(cluster);
+        // Within the slice, so it fits a usize.
+        let word_at = word_at + usize::try_from(position.word_byte - known.word_byte).unwrap_or(0);
+        self.width.get(slice.word(word_at), position)
     }
 }
 

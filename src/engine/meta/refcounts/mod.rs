@@ -101,6 +101,15 @@ impl Refcounts {
         Ok(self.entry(file, cluster).await?.map_or(0, |entry| entry.get()))
     }
 
+    /// Returns whether a refcount block is at or after cluster `from`, or counts only clusters at or after `end`.
+    pub(crate) fn has_block_from(&self, from: u64, end: u64) -> bool {
+        let table = self.table.borrow();
+        let blocks = table.iter().zip(0..).filter(|(block, _)| **block != 0);
+        blocks
+            .into_iter()
+            .any(|(block, index)| block >> self.geometry.cluster_bits() >= from || self.first_of_block(index) >= end)
+    }
+
     /// Returns the largest refcount that the width allows.
     pub(crate) fn max(&self) -> u64 {
         self.width.max()
@@ -245,6 +254,11 @@ impl Refcounts {
 
     pub(super) fn end_of_block(&self, cluster: u64) -> u64 {
         ((cluster >> self.block_bits()) + 1) << self.block_bits()
+    }
+
+    /// Returns the first cluster that the block of table entry `index` counts.
+    pub(super) fn first_of_block(&self, index: u64) -> u64 {
+        index << self.block_bits()
     }
 
     fn block_bits(&self) -> u32 {

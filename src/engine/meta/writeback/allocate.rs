@@ -119,7 +119,7 @@ impl Writeback {
     }
 
     /// Makes the next compressed cluster begin a new host cluster, because that of the last one may be free now.
-    pub(in crate::meta) fn end_compressed_cluster(&self) {
+    pub(crate) fn end_compressed_cluster(&self) {
         self.compressed_end.set(None);
     }
 

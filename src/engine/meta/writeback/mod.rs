@@ -84,6 +84,8 @@ pub(crate) struct Writeback {
     marked_bitmaps: Cell<bool>,
     /// The bitmaps are maintained: they record the changes of the disk and are stored.
     keeps_bitmaps: Cell<bool>,
+    /// How often tables were moved, or copied with their entries.
+    table_changes: Cell<u64>,
     /// The end of the last compressed cluster, if its host cluster has room for more.
     compressed_end: Cell<Option<HostOffset>>,
 }
@@ -125,6 +127,7 @@ impl Writeback {
             poisoned: Cell::new(false),
             header,
             header_in_doubt: Cell::new(false),
+            table_changes: Cell::new(0),
             compressed_end: Cell::new(None),
         })
     }
@@ -166,6 +169,18 @@ impl Writeback {
             self.new_tables.add_whole(start.plus(at), &slice);
         }
         self.unlinked_tables.borrow_mut().insert(start.0);
+    }
+
+    /// Returns a number that changes whenever a table is moved, or copied with its entries.
+    ///
+    /// While it stays the same, no cluster gets another reference, except one that was free.
+    pub(crate) fn table_changes(&self) -> u64 {
+        self.table_changes.get()
+    }
+
+    /// Records that a table was moved, or copied with its entries.
+    pub(crate) fn count_table_change(&self) {
+        self.table_changes.set(self.table_changes.get() + 1);
     }
 
     /// Registers the table at `start` as metadata, because an entry points to it.
