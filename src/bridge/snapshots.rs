@@ -60,6 +60,12 @@ impl WasmImage {
         })
     }
 
+    /// Discards the VM state of the active disk.
+    pub fn discard_vm_state(&self) -> Result<JsValue, JsValue> {
+        let image = self.image.clone();
+        self.runtime.start(async move { done(image.discard_vm_state().await) })
+    }
+
     /// Resizes the disk.
     pub fn resize(&self, size: u64, shrink: bool, allocate: &str) -> Result<JsValue, JsValue> {
         let options = ResizeOptions::new().shrink(shrink).preallocation(preallocation(allocate));

@@ -62,7 +62,7 @@ export type {
   WorkerOptions,
 } from './engine/options/open.js'
 export type { Passphrase, PassphraseRequest, PassphraseResolver } from './engine/options/passphrase.js'
-export type { SnapshotOptions } from './engine/options/snapshot.js'
+export type { SnapshotOptions, VmStateSource } from './engine/options/snapshot.js'
 export type { CheckOptions, CheckReport, Finding, RepairReport } from './engine/reports.js'
 export type { Statistics, StorageStatistics } from './engine/statistics.js'
 export type * from './engine/values.js'

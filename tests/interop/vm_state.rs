@@ -1,5 +1,10 @@
 //! The machine's state that a snapshot holds, behind the end of the disk.
 
+use std::ops::ControlFlow;
+
+use qcow2_web::storage::FileStorage;
+use qcow2_web::{CompactOptions, Image, OpenOptions};
+
 use crate::common::compare::Folder;
 use crate::common::lab::Lab;
 use crate::common::reading::now;
@@ -140,4 +145,72 @@ fn a_backing_file_does_not_show_in_it() {
     let mut bytes = vec![0xee; 4096];
     now(view.read_vm_state(0, &mut bytes)).unwrap();
     assert!(bytes.iter().all(|byte| *byte == 0));
+}
+
+fn open_writable(lab: &Lab) -> Image<FileStorage> {
+    let file = FileStorage::open_writable(lab.path("disk.qcow2")).unwrap();
+    now(Image::open_writable(file, OpenOptions::new())).unwrap()
+}
+
+fn file_length(lab: &Lab) -> u64 {
+    lab.bytes("disk.qcow2").len() as u64
+}
+
+#[test]
+fn a_state_without_a_snapshot_is_where_qemu_has_it() {
+    let lab = Lab::new();
+    let images = [("cluster_size=4k", 3 * MIB), ("cluster_size=64k", MIB), ("extended_l2=on", 2 * MIB + 512)];
+    for (options, size) in images {
+        lab.create("disk.qcow2", options, size);
+        let before = file_length(&lab);
+        let image = open_writable(&lab);
+        now(image.write_at(0, &[0x11; 5000])).unwrap();
+        let bytes = state(30_720);
+        for (part, at) in bytes.chunks(3000).zip((0..).step_by(3000)) {
+            now(image.write_vm_state(at, part)).unwrap();
+        }
+        let mut found = vec![0xee; bytes.len() + 100_000];
+        now(image.read_vm_state(0, &mut found)).unwrap();
+        assert!(found[..bytes.len()] == bytes && found[bytes.len()..].iter().all(|byte| *byte == 0), "{options}");
+        now(image.close()).unwrap();
+        drop(image);
+        lab.check("disk.qcow2");
+        lab.io("disk.qcow2", &["read -q -b -P 0x61 0 3k".into(), "read -q -b -P 0x62 3k 3k".into()]);
+        // And what QEMU writes there.
+        lab.io("disk.qcow2", &["write -q -b -P 0x63 6k 2k".into()]);
+        let image = open_writable(&lab);
+        let mut found = vec![0; 2048];
+        now(image.read_vm_state(6144, &mut found)).unwrap();
+        assert!(found.iter().all(|byte| *byte == 0x63), "{options}");
+        now(image.discard_vm_state()).unwrap();
+        now(image.read_vm_state(6144, &mut found)).unwrap();
+        assert!(found.iter().all(|byte| *byte == 0), "{options}");
+        now(image.close()).unwrap();
+        drop(image);
+        lab.check("disk.qcow2");
+        lab.io("disk.qcow2", &["read -q -P 0x11 0 5000".into()]);
+        let image = open_writable(&lab);
+        now(image.compact(CompactOptions::new(), |_| ControlFlow::Continue(()))).unwrap();
+        drop(image);
+        // The data of the disk, its L2 table, and two clusters that a restructuring of the tables leaves. A new file lacks the
+        // end of its last cluster.
+        let more = file_length(&lab) - before;
+        assert!(more <= 5 << 16, "{options}: {more} bytes more than an empty one");
+    }
+}
+
+#[test]
+fn discarding_keeps_the_states_of_snapshots() {
+    let lab = Lab::new();
+    with_state(&lab, "cluster_size=4k", MIB, 50_000);
+    record_length(&lab, 50_000, 50_000);
+    let image = open_writable(&lab);
+    now(image.write_vm_state(0, &[1; 9000])).unwrap();
+    now(image.discard_vm_state()).unwrap();
+    // Nothing is left to discard.
+    now(image.discard_vm_state()).unwrap();
+    now(image.close()).unwrap();
+    drop(image);
+    assert_state(&lab, 50_000);
+    lab.check("disk.qcow2");
 }

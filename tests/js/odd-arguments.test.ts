@@ -101,6 +101,12 @@ const methods: Record<string, Call> = {
   empty: [() => [watch], (image, ...args) => image.empty(...(args as []))],
   compact: [() => [{ detectZeroes: true, ...watch }], (image, ...args) => image.compact(...(args as []))],
   reclaimable: [() => [watch], (image, ...args) => image.reclaimable(...(args as []))],
+  writeVmState: [
+    () => [0, new Uint8Array(5), watch],
+    (image, ...args) => image.writeVmState(...(args as [never, never])),
+  ],
+  readVmState: [() => [0, 5, watch], (image, ...args) => image.readVmState(...(args as [never, never]))],
+  discardVmState: [() => [watch], (image, ...args) => image.discardVmState(...(args as []))],
   'snapshots.open': [() => ['one', watch], (image, ...args) => image.snapshots.open(...(args as [never]))],
   'snapshots.create': [
     () => [

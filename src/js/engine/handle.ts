@@ -30,6 +30,7 @@ export interface Operations {
   empty(): void
   compact(detectZeroes: boolean): void
   reclaimable(): Float64Array
+  discard_vm_state(): void
   create_bitmap(name: string, granularity: bigint, enabled: boolean): void
   delete_bitmap(name: string): void
   clear_bitmap(name: string): void

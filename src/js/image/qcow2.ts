@@ -1,4 +1,15 @@
-import { type ByteCount, byteCount, flag, oneOf, optionsIn, show, signalIn, text, watchIn } from '../base/arguments.js'
+import {
+  type ByteCount,
+  byteCount,
+  flag,
+  integer,
+  oneOf,
+  optionsIn,
+  show,
+  signalIn,
+  text,
+  watchIn,
+} from '../base/arguments.js'
 import { isZero } from '../base/bytes.js'
 import { invalidArgument } from '../base/errors.js'
 import type { LongOptions, RequestOptions } from '../base/progress.js'
@@ -13,6 +24,7 @@ import { createdWithStorages } from '../engine/options/created-files.js'
 import { withStorages } from '../engine/options/files.js'
 import type { OpenOptions, ResizeOptions } from '../engine/options/open.js'
 import { type DetectZeroes, detectZeroesIn, workerIn } from '../engine/options/open.js'
+import type { VmStateSource } from '../engine/options/snapshot.js'
 import { type CheckOptions, type CheckReport, described, findings } from '../engine/reports.js'
 import { type Source, storageOf, type WritableSource } from '../storage/source.js'
 import { createInWorker, openInWorker } from '../worker/open.js'
@@ -24,6 +36,7 @@ import { changed, failed, type Qcow2EventMap } from './events.js'
 import { ImageDisk } from './image-disk.js'
 import { KeySlots } from './key-slots.js'
 import { Snapshots } from './snapshots.js'
+import { writeVmState } from './write-vm-state.js'
 
 /**
  * An open qcow2 image, as the disk that a guest sees, with its whole backing chain.
@@ -341,6 +354,41 @@ export class Qcow2 extends ImageDisk implements WritableDisk {
   async reclaimable(options: RequestOptions = {}): Promise<number> {
     const [bytes = 0] = await this.#handle.run('reclaimable', [], options)
     return bytes
+  }
+
+  /**
+   * Writes a machine's state past the end of the disk, as `qemu-io -c 'write -b'` does, in segments or as a stream. It stays there
+   * until a snapshot takes it over ({@link SnapshotOptions.vmStateSize}), the disk is resized, or it is discarded. The format
+   * does not record its length.
+   *
+   * @param offset where in the state to begin, in bytes.
+   * @returns how many bytes were written.
+   * @throws {@link Qcow2Error} `NO_SNAPSHOTS` with an external data file, and what {@link Qcow2.write} rejects with; or the
+   * signal's reason.
+   */
+  async writeVmState(offset: ByteCount, state: VmStateSource, options: RequestOptions = {}): Promise<number> {
+    const start = Number(byteCount(offset, 'The offset'))
+    return await this.#failing(writeVmState(this.#handle, state, start, signalIn(optionsIn(options)), undefined))
+  }
+
+  /**
+   * Reads what {@link Qcow2.writeVmState} wrote; what was never written reads as zeros. The states of snapshots are read by
+   * {@link Snapshots.open}.
+   *
+   * @throws {@link Qcow2Error} what reading leads to; or the signal's reason.
+   */
+  async readVmState(offset: ByteCount, length: number, options: RequestOptions = {}): Promise<Uint8Array> {
+    const [start, count] = [byteCount(offset, 'The offset'), integer(length, 'The length')]
+    return await this.#handle.read('read_vm_state', BigInt(start), count, signalIn(optionsIn(options)))
+  }
+
+  /**
+   * Discards what {@link Qcow2.writeVmState} wrote, and frees its clusters. Snapshots keep their states.
+   *
+   * @throws {@link Qcow2Error} what {@link Qcow2.writeVmState} rejects with.
+   */
+  async discardVmState(options: RequestOptions = {}): Promise<void> {
+    await this.#failing(this.#handle.run('discard_vm_state', [], options))
   }
 
   /**

@@ -1,9 +1,11 @@
-import { bytesIn, callback, optionsIn, signalIn, text } from '../base/arguments.js'
+import { callback, integer, optionsIn, signalIn, text } from '../base/arguments.js'
+import { invalidArgument } from '../base/errors.js'
 import type { LongOptions, RequestOptions } from '../base/progress.js'
 import type { Changes, Handle } from '../engine/handle.js'
-import { hostSnapshotOptions, type SnapshotOptions } from '../engine/options/snapshot.js'
+import { hostSnapshotOptions, type SnapshotOptions, type VmStateSource } from '../engine/options/snapshot.js'
 import type { Snapshot } from '../engine/values.js'
 import { SnapshotList } from './snapshot-list.js'
+import { writeVmState } from './write-vm-state.js'
 
 /** Reports what becomes of a change: of the tables alone, or of the disk too. */
 interface Reports {
@@ -49,8 +51,11 @@ export class Snapshots extends SnapshotList {
    */
   async create(name: string, options: SnapshotOptions = {}): Promise<Snapshot> {
     // Whatever is wrong with them is said before anything is written.
-    hostSnapshotOptions(name, optionsIn(options), 0)
-    const length = await this.#reports.tables(writeVmState(this.#handle, options))
+    const { vmState, vmStateSize = 0 } = optionsIn(options)
+    const written = integer(vmStateSize, 'vmStateSize')
+    hostSnapshotOptions(name, options, written)
+    if (vmState !== undefined && written > 0) throw invalidArgument('Give either vmState or vmStateSize, not both.')
+    const length = vmState === undefined ? written : await this.#reports.tables(this.#writeVmState(vmState, options))
     return Object.freeze(await this.#run('create_snapshot', [hostSnapshotOptions(name, options, length)], options))
   }
 
@@ -83,6 +88,11 @@ export class Snapshots extends SnapshotList {
     await this.#run('rename_snapshot', [text(idOrName, 'A snapshot'), text(name, 'The name')], options)
   }
 
+  #writeVmState(state: VmStateSource, options: SnapshotOptions): Promise<number> {
+    const onVmState = callback(options.onVmState, 'onVmState')
+    return writeVmState(this.#handle, state, 0, signalIn(options), onVmState)
+  }
+
   #run<M extends keyof Changes>(
     method: M,
     args: Parameters<Changes[M]>,
@@ -91,34 +101,4 @@ export class Snapshots extends SnapshotList {
     const change = this.#handle.change(method, args, options)
     return method === 'apply_snapshot' ? this.#reports.disk(change) : this.#reports.tables(change)
   }
-}
-
-/** Writes a VM state past the end of the disk, before the snapshot that has it is created. Returns its length. */
-async function writeVmState(handle: Handle, options: SnapshotOptions): Promise<number> {
-  const { vmState } = options
-  const [signal, onVmState] = [signalIn(options), callback(options.onVmState, 'onVmState')]
-  if (vmState === undefined) return 0
-  let length = 0
-  const take = async (part: unknown) => {
-    const bytes = bytesIn(part, 'A part of vmState')
-    await handle.write('write_vm_state', BigInt(length), bytes, signal)
-    length += bytes.length
-    onVmState?.(length)
-  }
-  if (!isStream(vmState)) {
-    await take(vmState)
-    return length
-  }
-  const reader = vmState.getReader()
-  try {
-    for (let next = await reader.read(); !next.done; next = await reader.read()) await take(next.value)
-  } catch (error) {
-    await reader.cancel(error).catch(() => {})
-    throw error
-  }
-  return length
-}
-
-function isStream(value: unknown): value is ReadableStream<Uint8Array> {
-  return typeof (value as Partial<ReadableStream> | null)?.getReader === 'function'
 }

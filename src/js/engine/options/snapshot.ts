@@ -2,6 +2,9 @@ import { text } from '../../base/arguments.js'
 import { invalidArgument } from '../../base/errors.js'
 import type { LongOptions } from '../../base/progress.js'
 
+/** A machine's saved state, as a whole or in segments. */
+export type VmStateSource = Uint8Array | ReadableStream<Uint8Array>
+
 /** What {@link Snapshots.create} records. */
 export interface SnapshotOptions extends LongOptions {
   /** The time that it records. Default: now. */
@@ -14,7 +17,12 @@ export interface SnapshotOptions extends LongOptions {
    * The machine's saved state, as QEMU's `savevm` writes it or in any other form. A stream is read as fast as it can be
    * written.
    */
-  readonly vmState?: Uint8Array | ReadableStream<Uint8Array> | undefined
+  readonly vmState?: VmStateSource | undefined
+  /**
+   * How many bytes the snapshot takes over of the state that {@link Qcow2.writeVmState} wrote; not together with `vmState`.
+   * Default: 0, which discards that state.
+   */
+  readonly vmStateSize?: number | undefined
   /** Called with how many bytes of the state are written; `onProgress` reports the tables, which come after it. */
   readonly onVmState?: ((bytes: number) => void) | undefined
 }
