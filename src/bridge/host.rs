@@ -113,6 +113,8 @@ extern "C" {
     pub(crate) fn without_backing(this: &HostAmendOptions) -> bool;
     #[wasm_bindgen(method, structural, getter, js_name = dataFileName)]
     pub(crate) fn data_file_name(this: &HostAmendOptions) -> Option<String>;
+    #[wasm_bindgen(method, structural, getter, js_name = dataFileRaw)]
+    pub(crate) fn data_file_raw(this: &HostAmendOptions) -> Option<bool>;
 
     /// The options for opening an image: see `src/js/engine/options/open.ts`.
     pub type HostOpenOptions;

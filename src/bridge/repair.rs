@@ -58,6 +58,9 @@ fn amend_options(host: &HostAmendOptions) -> AmendOptions {
     if let Some(name) = host.data_file_name() {
         options = options.data_file_name(name);
     }
+    if let Some(raw) = host.data_file_raw() {
+        options = options.data_file_raw(raw);
+    }
     options
 }
 

@@ -151,6 +151,25 @@ fn a_data_file_is_renamed() {
     assert_eq!(amended(&plain, &AmendOptions::new().data_file_name("x")), Err("UNNEEDED_DATA_FILE"));
 }
 
+#[test]
+fn a_data_file_stays_raw_until_that_is_withdrawn() {
+    let lab = Lab::new();
+    lab.create("raw.qcow2", "data_file=raw.data,data_file_raw=on", 1 << 20);
+    let bytes = lab.bytes("raw.qcow2");
+    let is_raw = |bytes: &[u8]| {
+        lab.put("raw.qcow2", bytes);
+        lab.info("raw.qcow2")["format-specific"]["data"]["data-file-raw"].as_bool()
+    };
+    assert_eq!(is_raw(&amended(&bytes, &AmendOptions::new().data_file_raw(true)).unwrap()), Some(true));
+    let withdrawn = amended(&bytes, &AmendOptions::new().data_file_raw(false)).unwrap();
+    assert_eq!(is_raw(&withdrawn), Some(false));
+    assert_eq!(amended(&withdrawn, &AmendOptions::new().data_file_raw(true)), Err("BAD_OPTIONS"));
+    // Then a backing file is possible.
+    let backing = AmendOptions::new().data_file_raw(false).backing_file("b", BackingFormat::Raw);
+    assert!(amended(&bytes, &backing).is_ok());
+    assert_eq!(amended(&bytes, &AmendOptions::new().backing_file("b", BackingFormat::Raw)), Err("BAD_OPTIONS"));
+}
+
 /// The backing file's name that QEMU finds, and its format.
 fn backing_of(lab: &Lab, bytes: &[u8]) -> (Option<String>, Option<String>) {
     lab.put(IMAGE, bytes);

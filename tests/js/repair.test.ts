@@ -92,5 +92,6 @@ test('what can’t be amended has a code', async () => {
   await (await Qcow2.create(storage, { size: MiB, extendedL2: true })).close()
   await expect(amend(storage, { version: 2 })).rejects.toMatchObject({ code: 'BAD_OPTIONS' })
   await expect(amend(storage, { refcountBits: 3 })).rejects.toMatchObject({ code: 'BAD_OPTIONS' })
+  await expect(amend(storage, { dataFile: { raw: true } })).rejects.toMatchObject({ code: 'BAD_OPTIONS' })
   await expect(amend(storage, { dataFile: { name: 'x' } })).rejects.toMatchObject({ code: 'UNNEEDED_DATA_FILE' })
 })

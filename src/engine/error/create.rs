@@ -34,6 +34,8 @@ pub enum CreateFault {
     },
     /// An image with a raw data file can't have a backing file.
     RawDataFileWithBacking,
+    /// A data file can be made raw only when the image is created.
+    RawDataFileLater,
     /// Preallocation with a backing file needs extended L2 entries.
     ///
     /// Only these can allocate a cluster whose contents are still those of the backing file.
@@ -75,6 +77,9 @@ impl fmt::Display for CreateFault {
                 )
             }
             Self::RawDataFileWithBacking => f.write_str("an image with a raw data file can't have a backing file"),
+            Self::RawDataFileLater => {
+                f.write_str("a data file can be made raw only when the image is created; convert the image instead")
+            }
             Self::PreallocationWithBacking => {
                 f.write_str("an image with a backing file can be preallocated only with extended L2 entries")
             }

@@ -41,6 +41,7 @@ pub struct AmendOptions {
     refcount_bits: Option<u32>,
     backing: Backing,
     data_file_name: Option<String>,
+    data_file_raw: Option<bool>,
 }
 
 /// The change of the backing file's name.
@@ -104,6 +105,15 @@ impl AmendOptions {
     pub fn data_file_name(self, name: impl Into<String>) -> Self {
         Self { data_file_name: Some(name.into()), ..self }
     }
+
+    /// Sets whether the external data file is a raw image of the disk.
+    ///
+    /// As in QEMU, this can only be withdrawn: a data file is made raw when the image is created
+    /// ([`CreateFault::RawDataFileLater`]). The contents stay as they are.
+    #[must_use]
+    pub fn data_file_raw(self, raw: bool) -> Self {
+        Self { data_file_raw: Some(raw), ..self }
+    }
 }
 
 /// Changes the options of the image in `storage`.
@@ -164,7 +174,14 @@ impl AmendOptions {
             wanted.incompatible_features &= !feature::COMPRESSION;
             wanted.compression_type = 0;
         }
-        self.check_names(raw)?;
+        match self.data_file_raw {
+            Some(false) => wanted.autoclear_features &= !feature::RAW_DATA_FILE,
+            Some(true) if raw.autoclear_features & feature::RAW_DATA_FILE == 0 => {
+                return Err(Misuse::Create(CreateFault::RawDataFileLater));
+            }
+            _ => {}
+        }
+        self.check_names(&wanted)?;
         Ok(wanted)
     }
 

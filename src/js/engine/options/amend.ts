@@ -19,7 +19,11 @@ export interface AmendOptions extends RequestOptions, WorkerOptions {
    * allocated then read as zeros.
    */
   readonly backing?: CreateBacking | null | undefined
-  /** The external data file to record, in an image that has one: as {@link CreateOptions.dataFile}, of which only `name` counts. */
+  /**
+   * The external data file to record, in an image that has one: as {@link CreateOptions.dataFile}, of which `name` and `raw`
+   * count. `raw: false` records that other programs may no longer take the file for the raw disk; `true` is refused unless it is so
+   * already. Default: each stays.
+   */
   readonly dataFile?: Partial<CreateDataFile> | undefined
 }
 
@@ -32,6 +36,7 @@ export interface HostAmendOptions {
   readonly backingIsRaw: boolean
   readonly withoutBacking: boolean
   readonly dataFileName: string | undefined
+  readonly dataFileRaw: boolean | undefined
 }
 
 /** Checks what kind each option is of; what goes together, the engine knows. */
@@ -46,6 +51,7 @@ export function hostAmendOptions(options: AmendOptions): HostAmendOptions {
     backingName: backing ? text(backing.name, 'backing.name') : undefined,
     backingIsRaw: backing ? oneOf(backing.format, ['qcow2', 'raw'], 'backing.format') === 'raw' : false,
     withoutBacking: backing === null,
-    dataFileName: dataFile === undefined ? undefined : text(dataFile.name, 'dataFile.name'),
+    dataFileName: dataFile?.name === undefined ? undefined : text(dataFile.name, 'dataFile.name'),
+    dataFileRaw: dataFile?.raw === undefined ? undefined : flag(dataFile.raw, 'dataFile.raw'),
   }
 }
