@@ -22,5 +22,6 @@ mod packed;
 mod poisoned;
 mod ranges;
 mod refcount_growth;
+mod sequential;
 mod turns;
 mod waiting;
