@@ -1,6 +1,6 @@
 import { closeSync, openSync, writeSync } from 'node:fs'
 import { amend as amendImage, inspect, isQcow2Error, nodeFile } from '../index.js'
-import { Arguments, writesThrough } from './arguments.js'
+import { Arguments, cacheMode } from './arguments.js'
 import type { Command } from './command.js'
 import { Failure, UsageError } from './failure.js'
 import {
@@ -59,11 +59,11 @@ async function change(host: Host, args: Arguments, texts: readonly string[], lin
   if (help && format !== undefined) return printHelp(host, format)
   const [name] = args.operands
   if (name === undefined || args.operands.length > 1) throw new Failure('Expecting one image file name')
-  const writethrough = writesThrough(args.value('cache') ?? 'writeback')
+  const cache = cacheMode(args.value('cache') ?? 'writeback')
   const disk = await openImage(host, imageSpec(name, format, imageOpts), {
     writable: true,
     secrets,
-    cache: writethrough ? 'writethrough' : 'writeback',
+    cache,
   })
   const { qcow2 } = disk
   const values: Values = new Map()

@@ -73,18 +73,21 @@ export function sizeArgument(text: string, what: string, max = (1n << 63n) - 1n,
   throw new Failure(`Invalid ${what} specified. Must be ${bounds}.`)
 }
 
-/** The cache modes of `-t` and `-T`; true for those that make each write durable. */
-const cacheModes: Readonly<Record<string, boolean>> = {
-  none: false,
-  off: false,
-  directsync: true,
-  writeback: false,
-  unsafe: false,
-  writethrough: true,
+/** When what a command writes becomes durable: at its flushes, with each write, or when the system finds time. */
+export type Caching = 'writeback' | 'writethrough' | 'unsafe'
+
+/** The cache modes of `-t` and `-T`. Files are always read and written through the cache of the system. */
+const cacheModes: Readonly<Record<string, Caching>> = {
+  none: 'writeback',
+  off: 'writeback',
+  directsync: 'writethrough',
+  writeback: 'writeback',
+  unsafe: 'unsafe',
+  writethrough: 'writethrough',
 }
 
-/** Checks a cache mode; true if each write is to be durable. */
-export function writesThrough(mode: string, source = false): boolean {
+/** The cache mode that `-t` or, for a source, `-T` gives. */
+export function cacheMode(mode: string, source = false): Caching {
   const found = Object.hasOwn(cacheModes, mode) ? cacheModes[mode] : undefined
   if (found === undefined) throw new Failure(`Invalid ${source ? 'source ' : ''}cache option: ${mode}`)
   return found

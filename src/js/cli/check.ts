@@ -1,5 +1,5 @@
 import { type CheckReport, check as checkImage, isQcow2Error, nodeFile, repair } from '../index.js'
-import { Arguments, writesThrough } from './arguments.js'
+import { Arguments, cacheMode } from './arguments.js'
 import { findingLines } from './check-lines.js'
 import type { Command } from './command.js'
 import { Failure, UsageError } from './failure.js'
@@ -32,7 +32,7 @@ export const check: Command = {
     const output = args.output()
     const name = args.onlyOperand()
     const { format, imageOpts } = args.source()
-    writesThrough(args.value('cache') ?? 'writeback', true)
+    cacheMode(args.value('cache') ?? 'writeback', true)
     const secrets = readSecrets(host, args.all('object'))
     const spec = imageSpec(name, format, imageOpts)
     if (what !== undefined && args.has('forceShare')) throw forceShare(name)

@@ -1,5 +1,5 @@
 import { commit as commitImage, isQcow2Error, type WritableBase } from '../index.js'
-import { Arguments, sizeArgument, writesThrough } from './arguments.js'
+import { Arguments, cacheMode, sizeArgument } from './arguments.js'
 import type { Command } from './command.js'
 import { Failure } from './failure.js'
 import { type Host, located } from './host.js'
@@ -32,7 +32,7 @@ export const commit: Command = {
     const name = args.onlyOperand()
     const { format, imageOpts } = args.source()
     const secrets = readSecrets(host, args.all('object'))
-    const cache = writesThrough(args.value('cache') ?? 'writeback') ? 'writethrough' : 'writeback'
+    const cache = cacheMode(args.value('cache') ?? 'writeback')
     const spec = imageSpec(name, format, imageOpts)
     const files = await filesOf(host, spec)
     const wanted = args.value('base')

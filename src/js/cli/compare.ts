@@ -1,5 +1,5 @@
 import { compare as compareDisks } from '../index.js'
-import { Arguments, writesThrough } from './arguments.js'
+import { Arguments, cacheMode } from './arguments.js'
 import type { Command } from './command.js'
 import type { SourceDisk } from './disk.js'
 import { Failure, UsageError } from './failure.js'
@@ -36,7 +36,7 @@ export const compare: Command = {
       throw new Failure('--image-opts and --format are mutually exclusive', 2)
     }
     try {
-      writesThrough(args.value('cache') ?? 'writeback', true)
+      cacheMode(args.value('cache') ?? 'writeback', true)
     } catch (error) {
       throw error instanceof Failure ? new Failure(error.message, 2) : error
     }

@@ -11,7 +11,7 @@ import {
   nodeFile,
   type Qcow2,
 } from '../index.js'
-import { Arguments, sizeArgument, writesThrough } from './arguments.js'
+import { Arguments, type Caching, cacheMode, sizeArgument } from './arguments.js'
 import type { Command } from './command.js'
 import { createImage, creationHelp } from './create.js'
 import type { SourceDisk } from './disk.js'
@@ -19,7 +19,7 @@ import { Failure } from './failure.js'
 import { creationOptions, formatOptions, readOptions, type Values } from './format-options.js'
 import { type Host, located } from './host.js'
 import { asksForHelp } from './keyval.js'
-import { imageSpec, openImage } from './open.js'
+import { imageSpec, openImage, writableFile } from './open.js'
 import { ProgressLine } from './progress.js'
 import { readSecrets, type Secrets } from './secrets.js'
 import { snapshotId } from './snapshot-parameter.js'
@@ -90,6 +90,7 @@ export const convert: Command = {
 interface Names {
   readonly output: string
   readonly sparseSize: number
+  readonly cache: Caching
 }
 
 /** Checks what goes together, before anything is opened. */
@@ -136,9 +137,9 @@ function check(args: Arguments): Names & { readonly sources: readonly string[] }
   const output = args.operands.at(-1)
   if (output === undefined || sources.length === 0) throw new Failure('Must specify image file name')
   if (args.has('snapshot') && sources.length > 1) throw new Failure('No support for concatenating multiple snapshot')
-  writesThrough(args.value('targetCache') ?? 'unsafe')
-  writesThrough(args.value('sourceCache') ?? 'writeback', true)
-  return { sources, output, sparseSize }
+  cacheMode(args.value('sourceCache') ?? 'writeback', true)
+  // A target that is new is worth nothing until it is whole: QEMU does not flush it either.
+  return { sources, output, sparseSize, cache: cacheMode(args.value('targetCache') ?? 'unsafe') }
 }
 
 interface Work extends Names {
@@ -222,6 +223,7 @@ async function copyAll(host: Host, args: Arguments, work: Work): Promise<void> {
     {
       writable: true,
       secrets,
+      cache: work.cache,
     },
   )
   let closed = false
@@ -242,7 +244,7 @@ async function copyAll(host: Host, args: Arguments, work: Work): Promise<void> {
       return
     }
     if (!statSync(path).isFile()) throw new Failure(`Could not open '${output}': it is not a regular file`)
-    const storage = nodeFile(path, { sync: true })
+    const storage = writableFile(path, work.cache)
     await copying(convertDisk(from, storage, { ...options, format: 'raw', existing: true }))
   } finally {
     if (!closed) await into.close()

@@ -1,6 +1,7 @@
-import { closeSync, fdatasyncSync, fstatSync, ftruncateSync, openSync, readSync, writeSync } from 'node:fs'
-
+import { closeSync, fdatasyncSync, fstatSync, ftruncateSync, openSync, read, writeSync } from 'node:fs'
+import { promisify } from 'node:util'
 import type { Extent, ImageDisk, MapOptions, Qcow2, SnapshotDisk } from '../index.js'
+import type { Caching } from './arguments.js'
 import { partsOf } from './holes.js'
 import type { ImageFile } from './image-file.js'
 import { type SparseFile, sparseFiles } from './sparse-file.js'
@@ -86,6 +87,8 @@ export class QcowDisk implements SourceDisk {
   }
 }
 
+const readPart = promisify(read)
+
 /** Zeros are written in segments of this many bytes. */
 const pieceSize = 1024 * 1024
 
@@ -97,15 +100,18 @@ export class RawDisk implements SourceDisk {
   readonly #file: number
   #length: number
 
-  private constructor(image: ImageFile, file: number) {
+  readonly #cache: Caching
+
+  private constructor(image: ImageFile, file: number, cache: Caching) {
     this.files = [image]
     this.#file = file
     this.#length = fstatSync(file).size
+    this.#cache = cache
   }
 
   /** Opens the file; throws what the operating system reports. */
-  static open(image: ImageFile, writable: boolean): RawDisk {
-    return new RawDisk(image, openSync(image.path, writable ? 'r+' : 'r'))
+  static open(image: ImageFile, writable: boolean, cache: Caching): RawDisk {
+    return new RawDisk(image, openSync(image.path, writable ? 'r+' : 'r'), cache)
   }
 
   get size(): number {
@@ -116,9 +122,10 @@ export class RawDisk implements SourceDisk {
     const bytes = new Uint8Array(length)
     const end = Math.min(length, this.#length - offset)
     for (let done = 0; done < end; ) {
-      const count = readSync(this.#file, bytes, done, end - done, offset + done)
-      if (count === 0) break
-      done += count
+      // In the background, while what was read before is written.
+      const { bytesRead } = await readPart(this.#file, bytes, done, end - done, offset + done)
+      if (bytesRead === 0) break
+      done += bytesRead
     }
     return bytes
   }
@@ -153,7 +160,7 @@ export class RawDisk implements SourceDisk {
   }
 
   async flush(): Promise<void> {
-    fdatasyncSync(this.#file)
+    if (this.#cache !== 'unsafe') fdatasyncSync(this.#file)
   }
 
   async close(): Promise<void> {

@@ -1,6 +1,7 @@
 import { closeSync, existsSync, fstatSync, openSync, readSync, statSync } from 'node:fs'
-import type { Backing, CacheMode, SyncStorage } from '../index.js'
+import type { Backing, SyncStorage, WritableSyncStorage } from '../index.js'
 import { inspect, isQcow2Error, memory, nodeFile, Qcow2 } from '../index.js'
+import type { Caching } from './arguments.js'
 import { QcowDisk, RawDisk, type SourceDisk } from './disk.js'
 import { Failure } from './failure.js'
 import { type Host, located } from './host.js'
@@ -16,7 +17,7 @@ export interface Opening {
   /** Leaves encrypted data locked, and data files closed: only the metadata can be read. */
   readonly noData?: boolean
   readonly secrets?: Secrets
-  readonly cache?: CacheMode
+  readonly cache?: Caching
   /** Opens this snapshot. */
   readonly snapshot?: string
 }
@@ -167,7 +168,7 @@ export async function openFiles(
   files: readonly ImageFile[],
   opening: Opening = {},
 ): Promise<SourceDisk> {
-  const { writable = false, noData = false } = opening
+  const { writable = false, noData = false, cache = 'writeback' } = opening
   const [top, ...below] = files
   if (!top) throw new Failure(`Could not open '${shown}'`)
   const couldNot = `Could not open '${shown}': `
@@ -179,7 +180,7 @@ export async function openFiles(
     }
     if (writable && !top.given) warnOfProbing(host, shown)
     try {
-      return RawDisk.open(top, writable)
+      return RawDisk.open(top, writable, cache)
     } catch (error) {
       throw new Failure(`${couldNot}Could not open '${top.name}': ${systemReason(error)}`)
     }
@@ -187,9 +188,9 @@ export async function openFiles(
   // Opening an image may need no more than its tables.
   const data = (file: ImageFile) => (noData ? memory() : dataStorage(host, file, couldNot))
   try {
-    const image = await Qcow2.open(nodeFile(top.path, { sync: true }), {
+    const image = await Qcow2.open(writableFile(top.path, cache), {
       writable,
-      ...(opening.cache ? { cache: opening.cache } : {}),
+      cache: cache === 'writethrough' ? cache : 'writeback',
       backing: opening.noBacking
         ? null
         : ({ depth }) => {
@@ -212,6 +213,12 @@ export async function openFiles(
     if (error instanceof Failure) throw error
     throw new Failure(`${couldNot}${openingReason(error, top.name, top)}`)
   }
+}
+
+/** A file as a storage. */
+export function writableFile(path: string, cache: Caching): WritableSyncStorage {
+  const file = nodeFile(path, { sync: true })
+  return cache === 'unsafe' ? { ...file, flushSync() {} } : file
 }
 
 function hasDataFile({ inspection }: ImageFile): boolean {

@@ -1,5 +1,5 @@
 import { amend, type CreateBacking, isQcow2Error, nodeFile, rebase as rebaseImage } from '../index.js'
-import { Arguments, writesThrough } from './arguments.js'
+import { Arguments, cacheMode } from './arguments.js'
 import type { Command } from './command.js'
 import { depthOf } from './commit.js'
 import type { SourceDisk } from './disk.js'
@@ -43,8 +43,8 @@ export const rebase: Command = {
     const line = new ProgressLine(host, args.has('progress') && !args.has('quiet'))
     try {
       const secrets = readSecrets(host, args.all('object'))
-      const cache = writesThrough(args.value('cache') ?? 'writeback') ? 'writethrough' : 'writeback'
-      writesThrough(args.value('backingCache') ?? 'writeback', true)
+      const cache = cacheMode(args.value('cache') ?? 'writeback')
+      cacheMode(args.value('backingCache') ?? 'writeback', true)
       const spec = imageSpec(name, format, imageOpts)
       const files = await filesOf(host, spec, { noBacking: unsafe })
       const opening = { writable: true, secrets, cache, noBacking: unsafe, noData: unsafe } as const
