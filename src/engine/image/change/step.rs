@@ -307,6 +307,10 @@ impl CowRange {
 
     /// The subclusters of the guest cluster at `cluster` that the write fills.
     fn subclusters(&self, geometry: Geometry, cluster: GuestOffset) -> u32 {
+        // A cluster that the write reaches is filled as a whole if it is not divided.
+        if geometry.subclusters() == 1 {
+            return 1;
+        }
         let (bits, count) = (geometry.subcluster_bits(), u64::from(geometry.subclusters()));
         let first = (self.start.0.saturating_sub(cluster.0) >> bits).min(count);
         let end = self.end.0.saturating_sub(cluster.0).div_ceil(1 << bits).min(count);
