@@ -21,7 +21,7 @@ mod limits {
     /// The length of one read in bytes.
     pub(super) const READ: usize = 16 << 20;
     /// The length of the buffer that is traced in bytes.
-    pub(super) const TRACED: usize = 1 << 20;
+    pub(super) const TRACED: usize = 4 << 20;
     /// The most cached paths, with whether they are links.
     pub(super) const REMEMBERED: usize = 4096;
 }
