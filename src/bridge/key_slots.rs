@@ -18,11 +18,13 @@ use super::write::done;
 
 #[wasm_bindgen]
 impl WasmImage {
-    /// Adds the passphrase `new`, using `existing`. The value has the number of its key slot. Both arrays are wiped.
+    /// Adds the passphrase `new`, using `existing`, in the key slot `slot` or the first free one. The value has the number of
+    /// its key slot. Both arrays are wiped.
     pub fn add_passphrase(
         &self,
         existing: &Uint8Array,
         new: &Uint8Array,
+        slot: Option<usize>,
         host: &HostKeyOptions,
         progress: Option<HostProgress>,
     ) -> Result<JsValue, JsValue> {
@@ -30,7 +32,10 @@ impl WasmImage {
         let key = self.new_key(host, progress);
         self.runtime.start(async move {
             let options = key_options(&image, key).await?;
-            filled(image.add_passphrase(existing, new, &options).await)
+            filled(match slot {
+                Some(slot) => image.add_passphrase_to_slot(slot, existing, new, &options).await.map(|()| slot),
+                None => image.add_passphrase(existing, new, &options).await,
+            })
         })
     }
 
@@ -54,6 +59,19 @@ impl WasmImage {
     pub fn erase_key_slot(&self, slot: usize) -> Result<JsValue, JsValue> {
         let (image, entropy) = (self.image.clone(), HostEntropy(self.runtime.clone()));
         self.runtime.start(async move { done(image.erase_key_slot(slot, &entropy).await) })
+    }
+
+    /// Erases the key slots that `passphrase` opens, or only `slot`. The array is wiped.
+    pub fn erase_passphrase(
+        &self,
+        passphrase: &Uint8Array,
+        slot: Option<usize>,
+        progress: Option<HostProgress>,
+    ) -> Result<JsValue, JsValue> {
+        let (passphrase, image) = (take_passphrase(passphrase), self.image.clone());
+        let derivation = Rc::new(HostDerivation::new(self.runtime.clone(), progress));
+        let options = KeyOptions::new(HostEntropy(self.runtime.clone())).key_derivation(derivation);
+        self.runtime.start(async move { done(image.erase_passphrase(passphrase, slot, &options).await.map(drop)) })
     }
 }
 

@@ -57,6 +57,30 @@ it('passphrases that QEMU adds and erases are this package’s', async () => {
   await image.close()
 })
 
+it('a slot is chosen by its number, and erased by its passphrase', async () => {
+  createEncrypted('disk', luks)
+  const image = await open('disk')
+  const active = async () => (await image.keySlots.list()).flatMap((slot, number) => (slot.active ? [number] : []))
+  expect(await image.keySlots.create(passphrase, 'second', { ...few, slot: 5 })).toBe(5)
+  expect(await image.keySlots.create(passphrase, 'second', { ...few, slot: 2 })).toBe(2)
+  expect(await code(image.keySlots.create(passphrase, 'third', { ...few, slot: 5 }))).toBe('KEY_SLOT_IN_USE')
+  expect(await code(image.keySlots.create(passphrase, 'third', { ...few, slot: 8 }))).toBe('NO_SUCH_KEY_SLOT')
+  expect(await code(image.keySlots.create(passphrase, 'third', { ...few, slot: -1 }))).toBe('INVALID_ARGUMENT')
+  expect(await openers('disk', [passphrase, 'second', 'third'])).toEqual([passphrase, 'second'])
+  expect(await code(image.keySlots.delete({ passphrase: 'third' }))).toBe('WRONG_PASSPHRASE')
+  expect(await code(image.keySlots.delete({ passphrase: 'second', slot: 0 }))).toBe('WRONG_PASSPHRASE')
+  expect(await code(image.keySlots.delete({} as never))).toBe('INVALID_ARGUMENT')
+  await image.keySlots.delete({ passphrase: 'second', slot: 2 })
+  expect(await active()).toEqual([0, 5])
+  const told: number[] = []
+  await image.keySlots.delete({ passphrase: 'second' }, { onProgress: ({ done }) => told.push(done) })
+  expect(await active()).toEqual([0])
+  expect(told.length).toBeGreaterThan(0)
+  expect(await code(image.keySlots.delete({ passphrase }))).toBe('LAST_KEY_SLOT')
+  expect(await openers('disk', [passphrase, 'second'])).toEqual([passphrase])
+  await image.close()
+})
+
 it('what can’t be done has a code, and changes nothing', async () => {
   copyFileSync(createEncrypted('disk', luks), file('before'))
   const image = await open('disk')

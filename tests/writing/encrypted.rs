@@ -235,6 +235,33 @@ fn key_slots_of_qemu() {
 }
 
 #[test]
+fn a_key_slot_is_chosen_by_number_and_erased_by_its_passphrase() {
+    let lab = Lab::new();
+    let image = create(&lab, &CreateOptions::new(MIB).encryption(luks()));
+    let keys = keys();
+    now(image.add_passphrase_to_slot(5, PASSPHRASE, "second", &keys)).unwrap();
+    now(image.add_passphrase_to_slot(3, "second", "second", &keys)).unwrap();
+    let code = |slot| now(image.add_passphrase_to_slot(slot, PASSPHRASE, "third", &keys)).unwrap_err().code();
+    assert_eq!((code(5), code(0), code(8)), ("KEY_SLOT_IN_USE", "KEY_SLOT_IN_USE", "NO_SUCH_KEY_SLOT"));
+    assert_opens(&lab, "second", true);
+    assert_opens(&lab, "third", false);
+
+    let code = |passphrase, slot| now(image.erase_passphrase(passphrase, slot, &keys)).unwrap_err().code();
+    assert_eq!((code("nobody's", None), code("second", Some(0))), ("WRONG_PASSPHRASE", "WRONG_PASSPHRASE"));
+    assert_eq!((code("second", Some(7)), code("second", Some(8))), ("WRONG_PASSPHRASE", "NO_SUCH_KEY_SLOT"));
+    assert_eq!(now(image.erase_passphrase("second", Some(3), &keys)).unwrap(), 1);
+    assert_opens(&lab, "second", true);
+    now(image.add_passphrase("second", "second", &keys)).unwrap();
+    assert_eq!(now(image.erase_passphrase("second", None, &keys)).unwrap(), 2);
+    assert_opens(&lab, "second", false);
+    now(image.add_passphrase(PASSPHRASE, PASSPHRASE, &keys)).unwrap();
+    assert_eq!(code(PASSPHRASE, None), "LAST_KEY_SLOT");
+    assert_opens(&lab, PASSPHRASE, true);
+    now(image.close()).unwrap();
+    lab.check_encrypted("disk");
+}
+
+#[test]
 fn images_without_key_slots() {
     let lab = Lab::new();
     let aes = EncryptOptions::legacy_aes(PASSPHRASE);

@@ -50,6 +50,11 @@ pub enum Misuse {
         /// The requested number.
         slot: usize,
     },
+    /// The key slot holds a passphrase already.
+    KeySlotInUse {
+        /// The number of the slot, from 0.
+        slot: usize,
+    },
     /// The last active key slot can't be erased: without it, no passphrase opens the image any more.
     LastKeySlot,
     /// A write to an image that was opened for reading, or to a snapshot.
@@ -154,6 +159,7 @@ impl Misuse {
             Self::NoEntropy => "NO_ENTROPY",
             Self::NoKeySlots | Self::NoSuchKeySlot { .. } => "NO_SUCH_KEY_SLOT",
             Self::KeySlotsFull => "KEY_SLOTS_FULL",
+            Self::KeySlotInUse { .. } => "KEY_SLOT_IN_USE",
             Self::LastKeySlot => "LAST_KEY_SLOT",
             Self::ReadOnly => "READ_ONLY",
             Self::MarkedCorrupt => "MARKED_CORRUPT",
@@ -193,6 +199,7 @@ impl Misuse {
             | Self::NoKeySlots
             | Self::KeySlotsFull
             | Self::NoSuchKeySlot { .. }
+            | Self::KeySlotInUse { .. }
             | Self::LastKeySlot
             | Self::ReadOnly
             | Self::MarkedCorrupt
@@ -237,6 +244,7 @@ impl fmt::Display for Misuse {
             Self::NoKeySlots => f.write_str("the image has no key slots, because it is not encrypted by LUKS"),
             Self::KeySlotsFull => f.write_str("all key slots are in use; erase one first"),
             Self::NoSuchKeySlot { slot } => write!(f, "the image has no key slot {slot}"),
+            Self::KeySlotInUse { slot } => write!(f, "key slot {slot} is in use; erase it first"),
             Self::LastKeySlot => f.write_str(
                 "the last key slot in use can't be erased: without it, no passphrase opens the image any more",
             ),

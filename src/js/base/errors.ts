@@ -47,6 +47,7 @@
  * - `TOO_MANY_ITERATIONS`: deriving a key would take longer than is allowed; `maxIterations` allows more.
  * - `NO_SUCH_KEY_SLOT`: the image has no key slot of this number, or none at all, for it is not encrypted by LUKS.
  * - `KEY_SLOTS_FULL`: all key slots are active; one has to be erased first.
+ * - `KEY_SLOT_IN_USE`: the key slot that was chosen holds a passphrase.
  * - `LAST_KEY_SLOT`: nothing would open the image any more.
  * - `NO_ENTROPY`: there are no random bytes to make a key of.
  * - `NOT_ATTACHED`: a disk is not attached to a machine yet.
@@ -124,6 +125,7 @@ export type Qcow2ErrorCode =
   | 'TOO_MANY_ITERATIONS'
   | 'NO_SUCH_KEY_SLOT'
   | 'KEY_SLOTS_FULL'
+  | 'KEY_SLOT_IN_USE'
   | 'LAST_KEY_SLOT'
   | 'NO_ENTROPY'
   | 'NOT_ATTACHED'

@@ -37,9 +37,10 @@ export interface Operations {
   enable_bitmap(name: string, enabled: boolean): void
   mark_bitmap(name: string, ranges: BigUint64Array): void
   bitmap_extents(name: string, offset: bigint): Float64Array
-  add_passphrase(existing: Uint8Array, added: Uint8Array, keys: HostKeyOptions): FilledSlot
+  add_passphrase(existing: Uint8Array, added: Uint8Array, slot: number | undefined, keys: HostKeyOptions): FilledSlot
   change_passphrase(old: Uint8Array, changed: Uint8Array, keys: HostKeyOptions): FilledSlot
   erase_key_slot(slot: number): void
+  erase_passphrase(passphrase: Uint8Array, slot: number | undefined): void
 }
 
 /** A key slot that was filled. */

@@ -38,3 +38,29 @@ test('what this command encrypts, qemu-img opens, but not with another passphras
     =check ${secret} --image-opts ${luks}
     check --object secret,id=s0,data=wrong --image-opts ${luks}
   `))
+
+test('amend adds and erases key slots by their numbers and passphrases', () => {
+  const amend = `amend ${secret} --object secret,id=n,data=new --object secret,id=x,data=other -o`
+  const add = 'encrypt.state=active,encrypt.iter-time=10,encrypt.new-secret'
+  return same(`
+    =create -q -f qcow2 ${secret} -o encrypt.format=luks,encrypt.key-secret=s0,encrypt.iter-time=10 l.qcow2 1M
+    ${amend} ${add}=n,encrypt.keyslot=0 --image-opts ${luks}
+    ${amend} ${add}=n,encrypt.keyslot=8 --image-opts ${luks}
+    ${amend} ${add}=n,encrypt.keyslot=5 --image-opts ${luks}
+    ${amend} ${add}=n --image-opts ${luks}
+    ${amend} encrypt.state=inactive,encrypt.old-secret=x --image-opts ${luks}
+    ${amend} encrypt.state=inactive,encrypt.old-secret=n,encrypt.keyslot=0 --image-opts ${luks}
+    ${amend} encrypt.state=inactive,encrypt.old-secret=n,encrypt.keyslot=7 --image-opts ${luks}
+    ${amend} encrypt.state=inactive,encrypt.old-secret=n,encrypt.keyslot=5 --image-opts ${luks}
+    ${amend} encrypt.state=inactive,encrypt.old-secret=n --image-opts ${luks}
+    ${amend} encrypt.state=inactive,encrypt.old-secret=n --image-opts ${luks}
+    ${amend} encrypt.state=inactive,encrypt.old-secret=s0 --image-opts ${luks}
+    ${amend} encrypt.state=inactive,encrypt.old-secret=s0,encrypt.keyslot=0 --image-opts ${luks}
+    ${amend} encrypt.state=inactive,encrypt.keyslot=0 --image-opts ${luks}
+    ${amend} encrypt.state=inactive,encrypt.keyslot=3 --image-opts ${luks}
+    ${amend} encrypt.state=inactive,encrypt.keyslot=9 --image-opts ${luks}
+    ${amend} encrypt.state=inactive --image-opts ${luks}
+    ${amend} ${add}=n,encrypt.old-secret=s0 --image-opts ${luks}
+    =check ${secret} --image-opts ${luks}
+  `)
+}, 60_000)

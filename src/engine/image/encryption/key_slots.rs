@@ -40,7 +40,29 @@ impl<S: StorageMut> Image<S> {
         new: impl Into<Passphrase>,
         options: &KeyOptions,
     ) -> Result<usize, Error<S::Error>> {
-        let (slots, _, slot) = wiping(self.fill_key_slot(&existing.into(), &new.into(), options)).await?;
+        self.add_to_slot(&existing.into(), &new.into(), None, options).await
+    }
+
+    /// As [`Image::add_passphrase`], for the key slot of number `slot`, which must be inactive:
+    /// [`Misuse::KeySlotInUse`].
+    pub async fn add_passphrase_to_slot(
+        &self,
+        slot: usize,
+        existing: impl Into<Passphrase>,
+        new: impl Into<Passphrase>,
+        options: &KeyOptions,
+    ) -> Result<(), Error<S::Error>> {
+        self.add_to_slot(&existing.into(), &new.into(), Some(slot), options).await.map(drop)
+    }
+
+    async fn add_to_slot(
+        &self,
+        existing: &Passphrase,
+        new: &Passphrase,
+        slot: Option<usize>,
+        options: &KeyOptions,
+    ) -> Result<usize, Error<S::Error>> {
+        let (slots, _, slot) = wiping(self.fill_key_slot(existing, new, slot, options)).await?;
         drop(slots);
         Ok(slot)
     }
@@ -56,22 +78,23 @@ impl<S: StorageMut> Image<S> {
         new: impl Into<Passphrase>,
         options: &KeyOptions,
     ) -> Result<usize, Error<S::Error>> {
-        let (slots, opened, slot) = wiping(self.fill_key_slot(&old.into(), &new.into(), options)).await?;
+        let (slots, opened, slot) = wiping(self.fill_key_slot(&old.into(), &new.into(), None, options)).await?;
         slots.erase(opened, &*options.entropy).await?;
         Ok(slot)
     }
 
-    /// Stores the key that `existing` opens in a free slot for `new`. Returns the locked slots, the slot that
-    /// `existing` opened and the new slot.
+    /// Stores the key that `existing` opens for `new`: in the slot `wanted`, or in the first inactive one. Returns the locked
+    /// slots, the slot that `existing` opened and the new slot.
     async fn fill_key_slot(
         &self,
         existing: &Passphrase,
         new: &Passphrase,
+        wanted: Option<usize>,
         options: &KeyOptions,
     ) -> Result<(KeySlots<'_, S>, usize, usize), Error<S::Error>> {
         loop {
             let luks = KeySlots::of(self).await?.luks;
-            luks.free_slot()?;
+            luks.slot_to_fill(wanted)?;
             let opened =
                 luks.open(&self.top.files.image, existing, &*options.derivation, DEFAULT_MAX_ITERATIONS).await?;
             let sealed = fill_slot(KeySlot::default(), luks.header.algorithms()?, &opened.key, new, options).await?;
@@ -79,7 +102,7 @@ impl<S: StorageMut> Image<S> {
             let slots = KeySlots::of(self).await?;
             // If the slot has changed, the passphrase may no longer open the image.
             if slots.luks.header.slots[opened.slot] == luks.header.slots[opened.slot] {
-                let slot = slots.fill(new_slot, &material).await?;
+                let slot = slots.fill(new_slot, &material, wanted).await?;
                 return Ok((slots, opened.slot, slot));
             }
         }
@@ -101,6 +124,42 @@ impl<S: StorageMut> Image<S> {
         }
         slots.erase(slot, entropy).await
     }
+
+    /// Erases every key slot that `passphrase` opens, or only the slot `only`. Returns how many there were.
+    ///
+    /// Fails with [`Misuse::WrongPassphrase`] if there is none, and with [`Misuse::LastKeySlot`] if no other slot would be
+    /// left. Otherwise as [`Image::erase_key_slot`]. Tries all slots, so it takes as long as eight wrong passphrases.
+    pub async fn erase_passphrase(
+        &self,
+        passphrase: impl Into<Passphrase>,
+        only: Option<usize>,
+        options: &KeyOptions,
+    ) -> Result<usize, Error<S::Error>> {
+        let passphrase = passphrase.into();
+        loop {
+            let luks = KeySlots::of(self).await?.luks;
+            if let Some(slot) = only.filter(|slot| *slot >= luks.header.slots.len()) {
+                return Err(Misuse::NoSuchKeySlot { slot }.into());
+            }
+            let file = &self.top.files.image;
+            let opened = wiping(luks.slots_of(file, &passphrase, only, &*options.derivation)).await?;
+            let slots = KeySlots::of(self).await?;
+            if slots.luks.header.slots != luks.header.slots {
+                continue;
+            }
+            let active = luks.header.slots.iter().filter(|slot| slot.active).count();
+            match opened.len() {
+                0 => return Err(Misuse::WrongPassphrase.into()),
+                count if count == active => return Err(Misuse::LastKeySlot.into()),
+                count => {
+                    for slot in opened {
+                        slots.erase(slot, &*options.entropy).await?;
+                    }
+                    return Ok(count);
+                }
+            }
+        }
+    }
 }
 
 /// The key slots of an image that is open for writing, with the metadata lock.
@@ -121,10 +180,10 @@ impl<'a, S: StorageMut> KeySlots<'a, S> {
         Ok(Self { disk, luks, _guard: guard })
     }
 
-    /// Writes `new` to the first inactive slot, which keeps the position of its key material.
-    async fn fill(&self, new: KeySlot, material: &[u8]) -> Result<usize, Error<S::Error>> {
+    /// Writes `new` to the slot `wanted`, or to the first inactive one, which keeps the position of its key material.
+    async fn fill(&self, new: KeySlot, material: &[u8], wanted: Option<usize>) -> Result<usize, Error<S::Error>> {
         let header = &self.luks.header;
-        let free = self.luks.free_slot()?;
+        let free = self.luks.slot_to_fill(wanted)?;
         let KeySlot { material: material_offset, stripes, .. } = header.slots[free];
         let slot = KeySlot { material: material_offset, stripes, ..new };
         self.write(header.material(&slot).start, material).await?;

@@ -8,6 +8,7 @@ use zeroize::Zeroizing;
 use super::key_derivation::{KeyDerivation, derive};
 use super::key_material::KeyOptions;
 use super::read_luks_header;
+use super::unlock::DEFAULT_MAX_ITERATIONS;
 use crate::crypto::key_slot;
 use crate::crypto::passphrase::Passphrase;
 use crate::crypto::pbkdf2::Derivation;
@@ -52,9 +53,17 @@ impl Luks {
         }
     }
 
-    /// Returns the first inactive slot.
-    pub(super) fn free_slot(&self) -> Result<usize, Misuse> {
-        self.header.slots.iter().position(|slot| !slot.active).ok_or(Misuse::KeySlotsFull)
+    /// Returns the inactive slot that a new passphrase gets: `wanted`, or the first one.
+    pub(super) fn slot_to_fill(&self, wanted: Option<usize>) -> Result<usize, Misuse> {
+        let slots = &self.header.slots;
+        let Some(wanted) = wanted else {
+            return slots.iter().position(|slot| !slot.active).ok_or(Misuse::KeySlotsFull);
+        };
+        match slots.get(wanted) {
+            None => Err(Misuse::NoSuchKeySlot { slot: wanted }),
+            Some(slot) if slot.active => Err(Misuse::KeySlotInUse { slot: wanted }),
+            Some(_) => Ok(wanted),
+        }
     }
 
     /// Returns the first slot that `passphrase` opens. Slots with more than `max_iterations` are not tried.
@@ -80,6 +89,30 @@ impl Luks {
             }
         }
         Err(refused.map_or_else(|| Misuse::WrongPassphrase.into(), Error::from))
+    }
+
+    /// Returns the active slots that `passphrase` opens, of all or of `only`.
+    pub(super) async fn slots_of<S: Storage>(
+        &self,
+        file: &HostFile<S>,
+        passphrase: &Passphrase,
+        only: Option<usize>,
+        derivation: &dyn KeyDerivation,
+    ) -> Result<Vec<usize>, Error<S::Error>> {
+        let (_, hash) = self.header.algorithms()?;
+        check_iterations(self.header.digest_iterations, DEFAULT_MAX_ITERATIONS)?;
+        let mut opened = Vec::new();
+        for (index, slot) in self.header.slots.iter().enumerate() {
+            if !slot.active || only.is_some_and(|only| only != index) {
+                continue;
+            }
+            check_iterations(slot.iterations, DEFAULT_MAX_ITERATIONS)?;
+            let key = self.key_in(file, slot, passphrase, derivation).await?;
+            if self.is_key(hash, &key, derivation).await? {
+                opened.push(index);
+            }
+        }
+        Ok(opened)
     }
 
     /// Returns the contents of `slot` decrypted with `passphrase`: the key, if the passphrase is correct.
