@@ -49,7 +49,7 @@ const rewrittenTypescript = [
   'src/js/engine',
   'src/js/file',
   'src/js/files',
-  ...listed('src/js/hosts/*.ts').filter((file) => !/v86\/(read-ahead|wake)\.ts$/.test(file)),
+  'src/js/hosts',
   'src/js/image',
   'src/js/index.ts',
   'src/js/inline.ts',

@@ -23,7 +23,7 @@ interface Window {
  * Reads ahead of a guest that reads one range after the other, as boot loaders do, and programs that read files.
  *
  * Each answer that v86 has to wait for costs it a turn of the page's event loop, and of the worker that wakes it: for many small
- * reads that is more time than the reading itself. What was read ahead is answered at once.
+ * reads that is more time than the reading itself. What was read ahead is answered without waiting.
  */
 export class ReadAhead {
   readonly #image: Qcow2
@@ -85,7 +85,7 @@ export class ReadAhead {
     return at >= offset + length ? this.#joined(offset, length) : undefined
   }
 
-  /** The bytes of a range that lies in several windows. */
+  /** The bytes of a range across several windows. */
   #joined(offset: number, length: number): Uint8Array {
     const joined = new Uint8Array(length)
     for (const { start, end, bytes } of this.#windows) {

@@ -46,7 +46,7 @@ export class Wake {
     }
   }
 
-  /** Gives the main loop back to v86. A turn that is planned is still taken. */
+  /** Gives the main loop back to v86. A turn that is planned still comes. */
   close(): void {
     // The method of v86's own class shows again.
     Reflect.deleteProperty(this.#loop, 'yield')
