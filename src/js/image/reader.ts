@@ -37,7 +37,12 @@ export class Qcow2 extends ImageDisk {
   static {
     const sync = 'writeSync writeZeroesSync discardSync flushSync'
     const writes = `write writeCompressed writeZeroes discard flush resize copyUp empty writable ${sync}`
-    lacks(this.prototype, 'Qcow2', `${writes} check diff addEventListener removeEventListener dispatchEvent`)
+    const vmState = 'writeVmState readVmState discardVmState'
+    lacks(
+      this.prototype,
+      'Qcow2',
+      `${writes} ${vmState} check compact reclaimable diff addEventListener removeEventListener dispatchEvent`,
+    )
     lacks(this, 'Qcow2', 'create')
     for (const name of ['bitmaps', 'keySlots']) {
       const get = () => {
