@@ -146,7 +146,7 @@ describe('Node', () => {
     const without = globals.map((name) => `delete globalThis.${name};`).join('')
     const imported = `${without} console.log(Object.keys(await import('qcow2-web')).toSorted().join())`
     expect(node(imported)).toBe(
-      'Qcow2,Qcow2Error,amend,bestStorage,blob,capabilities,check,commit,compare,configure,convert,draft,estimate,fileHandle,http,idb,init,inspect,isDisk,isQcow2Error,measure,memory,nodeFile,openDisk,opfs,overlay,persist,prefetched,raw,readAhead,rebase,recorded,repair,sameBase,sameFile',
+      'Qcow2,Qcow2Error,amend,bestStorage,blob,capabilities,check,commit,compact,compare,configure,convert,draft,estimate,fileHandle,http,idb,init,inspect,isDisk,isQcow2Error,measure,memory,nodeFile,openDisk,opfs,overlay,persist,prefetched,raw,readAhead,rebase,reclaimable,recorded,repair,sameBase,sameFile',
     )
   })
 })
