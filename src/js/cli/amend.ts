@@ -1,5 +1,4 @@
-import { closeSync, openSync, writeSync } from 'node:fs'
-import { amend as amendImage, inspect, isQcow2Error, nodeFile } from '../index.js'
+import { type AmendOptions, amend as amendImage, isQcow2Error, nodeFile } from '../index.js'
 import { Arguments, cacheMode } from './arguments.js'
 import type { Command } from './command.js'
 import { Failure, UsageError } from './failure.js'
@@ -101,7 +100,6 @@ async function change(host: Host, args: Arguments, texts: readonly string[], lin
     await disk.close()
   }
   await amendFile(file.path, values, line)
-  if (values.has('data_file_raw') && !isOn(values, 'data_file_raw')) await forgetRaw(file.path)
 }
 
 function printHelp(host: Host, format: string): void {
@@ -164,7 +162,7 @@ async function amendFile(path: string, values: Values, line: ProgressLine): Prom
       ...(version === 2 || version === 3 ? { version } : {}),
       lazyRefcounts: lazy === undefined ? undefined : isOn(values, 'lazy_refcounts'),
       refcountBits: bits === undefined ? undefined : Number(bits),
-      ...(values.has('data_file') ? { dataFile: { name: values.get('data_file') ?? '' } } : {}),
+      ...dataFileIn(values),
     })
   } catch (error) {
     throw new Failure(isQcow2Error(error) ? amendReason(error.reason, bits) : String(error))
@@ -175,16 +173,11 @@ async function amendFile(path: string, values: Values, line: ProgressLine): Prom
   }
 }
 
-/** Clears the autoclear feature bit for a raw data file in the header. */
-async function forgetRaw(path: string): Promise<void> {
-  const { header } = await inspect(nodeFile(path, { sync: true }))
-  if (!header || (header.autoclearFeatures & 2n) === 0n) return
-  const file = openSync(path, 'r+')
-  try {
-    writeSync(file, Uint8Array.of(Number(header.autoclearFeatures & 0xfdn)), 0, 1, 95)
-  } finally {
-    closeSync(file)
-  }
+/** What is to be recorded of the data file. An image without one accepts only that it is not raw. */
+function dataFileIn(values: Values): Pick<AmendOptions, 'dataFile'> {
+  const name = values.get('data_file')
+  const raw = values.has('data_file_raw') ? isOn(values, 'data_file_raw') : undefined
+  return name === undefined && raw === undefined ? {} : { dataFile: { name, raw } }
 }
 
 /** QEMU's words for what prevents a change. */

@@ -123,6 +123,9 @@ test('amend reports what cannot be changed', () =>
     amend -o backing_file=base.qcow2 mid.qcow2
     amend -o data_file_raw=off raw.qcow2
     ~info raw.qcow2
+    amend -o data_file_raw=off base.qcow2
+    amend -o data_file_raw=off,data_file=d data.qcow2
+    ~info data.qcow2
     amend -p -o foo=1 base.qcow2
   `))
 
