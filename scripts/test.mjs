@@ -1,4 +1,5 @@
 // `npm test`: sets up what is missing and runs every step, or those that are named: `npm test -- rust js`.
+import { readFileSync } from 'node:fs'
 import { delimiter, dirname } from 'node:path'
 import { chromedriver, chromium, firefox as firefoxProgram, miniBrowser } from './browser.mjs'
 import { build } from './build.mjs'
@@ -175,7 +176,8 @@ async function guests() {
 
 async function packageChecks({ all }) {
   await build()
-  const wasm = ['', '_files', '_fat', '_luks'].map((part) => `./qcow2_web${part}_bg.wasm`)
+  const { exports } = JSON.parse(readFileSync(inRoot('package.json'), 'utf8'))
+  const wasm = Object.keys(exports).filter((name) => name.endsWith('.wasm'))
   tool('publint', ['--strict'])
   tool('@arethetypeswrong/cli', ['--pack', '.', '--profile', 'node16', '--exclude-entrypoints', ...wasm], {
     name: 'attw',
