@@ -7,7 +7,7 @@ const MiB = 1024 * 1024
 const size = 16 * MiB
 const bytes = contents(size, 7)
 
-/** An image of QEMU, of which every second half of a MiB is given back. */
+/** An image that qemu-img made, with the first half of each MiB discarded. */
 async function halved() {
   const storage = memory(readFileSync(convert('full.qcow2', bytes)))
   const image = await Qcow2.open(storage, { writable: true })

@@ -13,7 +13,7 @@ const MARK: u8 = 0xA5;
 /// A range has a mark at its start, at its end, and at multiples of this in between: parsers change what they read as a
 /// whole, or fill its end with zeros.
 const MARKED: usize = 128;
-/// Shorter reads are carried out. Parsers read at least a sector of contents at once, but for the edges of a range.
+/// Shorter reads are carried out. Parsers read at least a sector of contents at a time, except at the edges of a range.
 const SHORTEST: usize = 512;
 /// Bytes that no read was recorded for are holes or contents in units of so many bytes.
 const UNIT: usize = 4096;
@@ -27,7 +27,7 @@ pub struct Extent {
     pub content: Content,
 }
 
-/// Adds an extent to those before it, of which the last may end where it begins.
+/// Appends an extent, or lengthens the last one if it continues it.
 pub(crate) fn add(extents: &mut Vec<Extent>, extent: Extent) {
     if let Some(last) = extents.last_mut() {
         let continues = match (&last.content, &extent.content) {

@@ -334,7 +334,7 @@ export class Qcow2 extends ImageDisk implements WritableDisk {
    * disk and the snapshots stay as they are.
    *
    * Other requests go on meanwhile; each waits for at most one batch of moves, of 1 MiB. A crash, a failure or an abort
-   * leaves a sound image, of which a part has moved; the next call moves the rest. `onProgress` counts clusters.
+   * leaves a sound image with some clusters moved; the next call moves the rest. `onProgress` counts clusters.
    *
    * Clusters that are leaked do not move: {@link repair} frees them.
    *

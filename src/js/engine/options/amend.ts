@@ -20,8 +20,8 @@ export interface AmendOptions extends RequestOptions, WorkerOptions {
    */
   readonly backing?: CreateBacking | null | undefined
   /**
-   * The external data file to record, in an image that has one: as {@link CreateOptions.dataFile}, of which `name` and `raw`
-   * count. `raw: false` records that other programs may no longer take the file for the raw disk; `true` is refused unless it is so
+   * The external data file to record, in an image that has one. As {@link CreateOptions.dataFile}, but only `name` and
+   * `raw` count. `raw: false` records that other programs may no longer take the file for the raw disk; `true` is refused unless it is so
    * already. Default: each stays.
    */
   readonly dataFile?: Partial<CreateDataFile> | undefined

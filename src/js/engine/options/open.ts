@@ -60,8 +60,8 @@ export interface OpenOptions extends WorkerOptions {
    */
   readonly backing?: Backing | readonly Backing[] | BackingResolver | null | undefined
   /**
-   * The image's external data file, if it has one: its storage, an object as `CreateOptions.dataFile` takes it, of which
-   * only `storage` counts, or a function that is asked when the image needs it. One that the image does not need is not opened.
+   * The image's external data file, if it has one: its storage, an object as `CreateOptions.dataFile` takes it (only its
+   * `storage` counts), or a function that is asked when the image needs it. One that the image does not need is not opened.
    */
   readonly dataFile?: Source | DataFile | DataFileResolver | undefined
   /**
